@@ -1,0 +1,5 @@
+"""Makes `python -m zitadel_notification_operator.cli` the same as `znp`."""
+
+from zitadel_notification_operator.cli import main
+
+main(prog_name="znp")

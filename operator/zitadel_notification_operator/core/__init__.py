@@ -1,0 +1,1 @@
+"""Decisions, pure: standard library only; no clock, no I/O, no logging."""

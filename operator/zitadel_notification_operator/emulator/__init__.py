@@ -1,0 +1,1 @@
+"""A ZITADEL for trials and tests; imports nothing of the operator."""

@@ -1,0 +1,5 @@
+"""The version of the operator, as installed."""
+
+from importlib.metadata import version
+
+VERSION = version("zitadel-notification-operator")
