@@ -1,0 +1,162 @@
+"""What the API server holds, as far as the operator needs it.
+
+Compact, frozen records; `cluster.resources` makes them from JSON and back. Two
+records of one object are equal exactly when nothing that concerns us differs, so
+`resource_version` does not take part in the comparison.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.conditions import Condition
+from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.original import Original, OriginalValue
+from zitadel_notification_operator.core.policy import (
+    DeletionPolicy,
+    DesiredPolicy,
+    ManagementPolicy,
+    Scope,
+)
+
+FINALIZER = "zitadel-notification.dev/cleanup"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStatus:
+    """`status` of a NotificationPolicy; None means the field is absent."""
+
+    observed_generation: int = -1
+    conditions: tuple[Condition, ...] = ()
+    organization_id: str | None = None
+    organization_name: str | None = None
+    is_default: bool | None = None
+    password_change: bool | None = None
+    sequence: str | None = None
+    creation_date: str | None = None
+    change_date: str | None = None
+    resource_owner: str | None = None
+    original: OriginalValue | None = None
+    last_handled_reconcile_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyObject:
+    """A NotificationPolicy.
+
+    Attributes:
+        created: `metadata.creationTimestamp`, RFC 3339 in UTC.
+        organization_id: `spec.organization.id`; None for the other references.
+        of_credential: `spec.organization.ofCredential`.
+        original: The parsed annotation; None when absent or unreadable.
+        original_text: The annotation as it stands; None when absent.
+        requested_at: The reconcile-requested-at token; None when absent.
+    """
+
+    key: PolicyKey
+    uid: str
+    generation: int
+    created: str
+    scope: Scope
+    instance: str
+    password_change: bool
+    organization_id: str | None = None
+    of_credential: bool = False
+    management: ManagementPolicy = ManagementPolicy.MANAGE
+    deletion: DeletionPolicy | None = None
+    suspended: bool = False
+    deleting: bool = False
+    finalizers: tuple[str, ...] = ()
+    original: Original | None = None
+    original_text: str | None = None
+    requested_at: str | None = None
+    status: PolicyStatus = field(default_factory=PolicyStatus)
+    resource_version: str = field(default="", compare=False)
+
+    @property
+    def desired(self) -> DesiredPolicy:
+        """What the spec asks for."""
+        return DesiredPolicy(self.scope, self.password_change, self.manages)
+
+    @property
+    def manages(self) -> bool:
+        """Whether the object may write to ZITADEL at all."""
+        return self.management is ManagementPolicy.MANAGE
+
+    @property
+    def resets(self) -> bool:
+        """Whether deletion owes a reset; unset means Reset for an organization."""
+        if self.deletion is None:
+            return self.scope is Scope.ORGANIZATION
+        return self.deletion is DeletionPolicy.RESET
+
+    @property
+    def held(self) -> bool:
+        """Whether our finalizer keeps the object."""
+        return FINALIZER in self.finalizers
+
+
+class SecretRef(NamedTuple):
+    """A key of a Secret in the operator's own namespace."""
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """`spec.rateLimit`: calls per second, burst, and calls at one time."""
+
+    requests_per_second: int = 50
+    burst: int = 100
+    max_concurrent: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and how a ZITADEL is reached: all of a spec that shapes connections."""
+
+    url: str
+    external_domain: str | None = None
+    rate_limit: RateLimit = field(default_factory=RateLimit)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStatus:
+    """`status` of a ZitadelInstance; None means the field is absent."""
+
+    observed_generation: int = -1
+    conditions: tuple[Condition, ...] = ()
+    instance_id: str | None = None
+    policies: int | None = None
+    last_handled_reconcile_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceObject:
+    """A ZitadelInstance.
+
+    Attributes:
+        poll_interval: `spec.driftDetection.pollInterval` in seconds.
+        accepted_id: The accept-instance-id annotation; None when absent.
+    """
+
+    name: str
+    uid: str
+    generation: int
+    created: str
+    endpoint: Endpoint
+    token_ref: SecretRef
+    poll_interval: float = 600.0
+    grants: tuple[Grant, ...] = ()
+    deleting: bool = False
+    finalizers: tuple[str, ...] = ()
+    requested_at: str | None = None
+    accepted_id: str | None = None
+    status: InstanceStatus = field(default_factory=InstanceStatus)
+    resource_version: str = field(default="", compare=False)
+
+    @property
+    def held(self) -> bool:
+        """Whether our finalizer keeps the object."""
+        return FINALIZER in self.finalizers
