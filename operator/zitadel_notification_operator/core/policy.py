@@ -103,15 +103,15 @@ class WriteResult:
 
 
 def after_write(
-    before: ObservedPolicy | None, scope: Scope, wanted: bool, result: WriteResult
+    before: ObservedPolicy | None, scope: Scope, result: WriteResult, *, wanted: bool
 ) -> ObservedPolicy:
     """Compose what a GET would say now, from the GET before and the write's reply.
 
     Args:
         before: What the pass observed before it wrote; None if there was nothing.
         scope: A GET of the instance's policy says `isDefault` always.
-        wanted: The value that was written.
         result: The reply, `WRITTEN`.
+        wanted: The value that was written.
 
     Returns:
         The policy in force. A PUT keeps the creation date, a POST sets both dates:

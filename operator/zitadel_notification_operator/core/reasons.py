@@ -61,9 +61,6 @@ class Reason(StrEnum):
     INSTANCE_CHANGED = "InstanceChanged"
     """The url leads to another ZITADEL than before; nothing is touched."""
 
-    INSTANCE_IN_USE = "InstanceInUse"
-    """A ZitadelInstance is being deleted while policies still need it."""
-
     UNREACHABLE = "Unreachable"
     """No connection, or no answer in time."""
 

@@ -1,0 +1,56 @@
+"""What a pass over a ZitadelInstance says about it; rules as in `core.report`."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from zitadel_notification_operator.core.conditions import READY, Condition, merge
+from zitadel_notification_operator.core.errors import OperatorError, TransientError
+from zitadel_notification_operator.core.objects import InstanceObject, InstanceStatus
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.report import abnormal_condition
+
+
+def instance_ready(
+    instance: InstanceObject, zitadel_id: str, now: datetime
+) -> InstanceStatus:
+    """Compose the status of an instance that answers and takes the credential."""
+    ready = Condition(
+        READY,
+        "True",
+        Reason.SUCCEEDED,
+        "ZITADEL answers and accepts the credential",
+        instance.generation,
+    )
+    return replace(
+        _carried(instance),
+        conditions=merge(instance.status.conditions, (ready,), now),
+        instance_id=zitadel_id,
+    )
+
+
+def instance_troubled(
+    instance: InstanceObject, trouble: OperatorError, now: datetime
+) -> InstanceStatus:
+    """Compose the status of an instance that cannot be used now."""
+    ready = Condition(
+        READY, "False", trouble.reason, trouble.message, instance.generation
+    )
+    abnormal = abnormal_condition(
+        instance.status.conditions,
+        ready,
+        now,
+        passing=isinstance(trouble, TransientError),
+    )
+    return replace(
+        _carried(instance),
+        conditions=merge(instance.status.conditions, (abnormal, ready), now),
+    )
+
+
+def _carried(instance: InstanceObject) -> InstanceStatus:
+    return replace(
+        instance.status,
+        observed_generation=instance.generation,
+        last_handled_reconcile_at=instance.requested_at
+        or instance.status.last_handled_reconcile_at,
+    )

@@ -1,0 +1,118 @@
+"""Which instances may be used now, with which client, and since when not.
+
+The instance pass writes here, policy passes read. A policy pass never finds out by
+itself that an instance is down: it reports a suspicion and waits for the verdict,
+so that a dead ZITADEL costs one call a try, not one per policy.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.ports import PolicyClient
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A client whose credential and host were proven, and whose ZITADEL is known."""
+
+    client: PolicyClient
+    zitadel_id: str
+
+
+class NotCheckedYet(Exception):
+    """The instance has had no pass yet in this process; wait for its verdict."""
+
+
+@dataclass(slots=True)
+class Line:
+    """What is known of one instance.
+
+    Attributes:
+        proven: The last client that worked; kept when the credential vanishes, so
+            that waiting deletions can finish.
+        trouble: Why it may not be used now; None when it may.
+        checked: Whether a pass of this process has given a verdict.
+        troubled_since: When the present trouble began, UTC.
+        checked_at: Loop time of the last call to ZITADEL that settled the verdict.
+        endpoint: What `proven` was made for.
+        token: The credential that was tried last; never logged.
+        suspected: A policy pass saw trouble; the next pass must call ZITADEL.
+        reported_at: Loop time of the last status write.
+        told_in_use: An Event has said what a deletion waits for.
+    """
+
+    proven: Connection | None = None
+    trouble: OperatorError | None = None
+    checked: bool = False
+    troubled_since: datetime | None = None
+    checked_at: float = float("-inf")
+    endpoint: Endpoint | None = None
+    token: str | None = None
+    suspected: bool = False
+    reported_at: float = float("-inf")
+    told_in_use: bool = False
+
+
+class Connections:
+    """The lines of all instances."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, Line] = {}
+
+    def line(self, instance: str) -> Line:
+        """Return the line of an instance, a fresh one if there is none."""
+        return self._lines.setdefault(instance, Line())
+
+    def drop(self, instance: str) -> None:
+        """Forget an instance that is gone."""
+        self._lines.pop(instance, None)
+
+    def usable(self, instance: str) -> Connection:
+        """Return the connection that a policy may use.
+
+        Raises:
+            NotCheckedYet: There is no verdict yet.
+            TransientError: `InstanceNotReady`, with the instance's own reason.
+            TerminalError: `CredentialsRejected`, which policies show as their own.
+        """
+        line = self.line(instance)
+        if not line.checked:
+            raise NotCheckedYet
+        if line.trouble is not None:
+            raise as_seen_by_policies(line.trouble)
+        if line.proven is None:
+            raise NotCheckedYet
+        return line.proven
+
+    def for_cleanup(self, instance: str) -> Connection:
+        """Return the connection that a deletion may use.
+
+        A credential that has only vanished does not stop a deletion: the last good
+        one is still in memory (design, section 3, "Deletion").
+
+        Raises:
+            NotCheckedYet: There is no verdict yet.
+            OperatorError: As `usable`.
+        """
+        line = self.line(instance)
+        gone = {Reason.CREDENTIALS_MISSING, Reason.CREDENTIALS_INVALID}
+        if line.proven and line.trouble and line.trouble.reason in gone:
+            return line.proven
+        return self.usable(instance)
+
+
+def as_seen_by_policies(trouble: OperatorError) -> OperatorError:
+    """Return what an instance's trouble is called on its policies."""
+    if trouble.reason is Reason.CREDENTIALS_REJECTED:
+        return TerminalError(trouble.reason, trouble.message)
+    return TransientError(
+        Reason.INSTANCE_NOT_READY,
+        f"The ZitadelInstance is not Ready: {trouble.reason}: {trouble.message}",
+    )

@@ -1,0 +1,116 @@
+"""The end of a policy: undo what is owed, say what was done, let it go.
+
+Deletion always ends or says what to edit. Only a managing owner undoes; everybody
+else goes at once (design, section 3, "Deletion").
+"""
+
+from zitadel_notification_operator.core.backoff import SLOW
+from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    TransientError,
+)
+from zitadel_notification_operator.core.grants import Admission
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy import Answer
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.report import troubled
+from zitadel_notification_operator.engine.connections import NotCheckedYet
+from zitadel_notification_operator.engine.notices import of_ending
+from zitadel_notification_operator.engine.outcome import (
+    WAIT,
+    Outcome,
+    back_off,
+    retry_in,
+)
+from zitadel_notification_operator.engine.room import Room
+
+WAY_OUT = "to delete it without touching ZITADEL, set spec.deletionPolicy to Retain"
+
+
+class DeletionPass:
+    """Runs passes over policies that are being deleted."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+
+    async def run(self, policy: PolicyObject) -> Outcome:
+        """Undo what is owed and drop the finalizer, or report what is in the way.
+
+        Raises:
+            ClusterError: Kubernetes did not take a write.
+        """
+        if not policy.held:
+            return WAIT
+        try:
+            told = await self._undo(policy)
+        except NotCheckedYet:
+            return WAIT
+        except OperatorError as trouble:
+            if trouble.reason is Reason.CLUSTER_UNAVAILABLE:
+                raise
+            return await self._report(policy, trouble)
+        policy = self._room.inventory.policies.get(policy.key, policy)
+        await self._room.ownership.strip(policy, finalizer=True, original=False)
+        self._room.tell(policy, of_ending(told))
+        return WAIT
+
+    async def _undo(self, policy: PolicyObject) -> str:
+        """Do what the deletion owes; return a sentence that says what it was."""
+        nothing = self._why_nothing(policy)
+        if nothing:
+            return nothing
+        original = policy.original
+        if original is None or original.uid != policy.uid:
+            return "it never owned its target; nothing was undone"
+        async with self._room.turn(original.target):
+            return await self._undo_in_turn(policy, original.target)
+
+    async def _undo_in_turn(self, policy: PolicyObject, target: Target) -> str:
+        if await self._room.ownership.hand_over(policy, target):
+            return "another NotificationPolicy has taken over; ZITADEL stays as it is"
+        if not policy.resets:
+            return "deletionPolicy Retain: ZITADEL stays as it is"
+        connection = self._room.connections.for_cleanup(policy.instance)
+        if target.zitadel_id != connection.zitadel_id:
+            return "the instance leads to another ZITADEL now; nothing was undone"
+        if target.organization_id is None:
+            return "the instance's policy cannot be reset; ZITADEL stays as it is"
+        return await self._reset(policy, target.organization_id)
+
+    async def _reset(self, policy: PolicyObject, organization_id: str) -> str:
+        connection = self._room.connections.for_cleanup(policy.instance)
+        result = await connection.client.reset(organization_id)
+        match result.answer:
+            case Answer.WRITTEN:
+                return "the organization inherits the instance's setting again"
+            case Answer.NOT_FOUND:
+                return "the organization already inherited the instance's setting"
+            case Answer.ORGANIZATION_GONE:
+                return "the organization no longer exists"
+            case Answer.NOT_CHANGED | Answer.ALREADY_EXISTS:
+                raise TransientError(
+                    Reason.UNEXPECTED_ANSWER,
+                    f"ZITADEL answered {result.answer} to a reset",
+                )
+
+    def _why_nothing(self, policy: PolicyObject) -> str:
+        """Return why this policy undoes nothing; empty when it may have to."""
+        if not policy.manages:
+            return "managementPolicy Observe: ZITADEL was never written to"
+        if self._room.inventory.admission(policy) is not Admission.GRANTED:
+            return "no ZitadelInstance grants it any longer; nothing was undone"
+        return ""
+
+    async def _report(self, policy: PolicyObject, trouble: OperatorError) -> Outcome:
+        policy = self._room.inventory.policies.get(policy.key, policy)
+        line = self._room.connections.line(policy.instance)
+        if line.trouble is None:
+            self._room.suspect(policy.instance)
+        status = troubled(policy, trouble, self._room.now(), WAY_OUT)
+        if status != policy.status:
+            stored = await self._room.writer.apply_policy_status(policy, status)
+            self._room.news.stored(stored)
+        if isinstance(trouble, TransientError):
+            return back_off(trouble.retry_after)
+        return retry_in(self._room.spread(SLOW))

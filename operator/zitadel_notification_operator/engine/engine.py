@@ -1,0 +1,245 @@
+"""The engine: takes news, keeps the queue, runs passes, heals what a watch lost.
+
+Everything runs in one event loop. A task that dies ends the engine; `failure` then
+holds why, and the process must end with a non-zero code.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from zitadel_notification_operator.core.backoff import retry_delay
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.errors import (
+    ClusterError,
+    ObjectChanged,
+    ObjectGone,
+)
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.report import is_vouched_for
+from zitadel_notification_operator.engine.instance_pass import InstancePass
+from zitadel_notification_operator.engine.keys import (
+    INSTANCE,
+    Key,
+    instance_key,
+    policy_key,
+)
+from zitadel_notification_operator.engine.outcome import WAIT, Outcome
+from zitadel_notification_operator.engine.policy_pass import PolicyPass
+from zitadel_notification_operator.engine.ports import ObjectReader
+from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.workqueue import Priority
+
+LIST_INTERVAL = 600.0
+"""Seconds between the periodic LISTs that heal what a watch may have lost."""
+
+_log = logging.getLogger(__name__)
+
+
+class Engine:
+    """One operator's engine; start it once, stop it once."""
+
+    def __init__(self, room: Room, reader: ObjectReader, workers: int) -> None:
+        self._room = room
+        self._reader = reader
+        self._workers = workers
+        self._policies = PolicyPass(room)
+        self._instances = InstancePass(room)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.filled = asyncio.Event()
+        self.failed = asyncio.Event()
+        self.failure: BaseException | None = None
+
+    async def start(self) -> None:
+        """Fill the inventory with one LIST of each kind, then start to work.
+
+        Raises:
+            ClusterError: The first LIST failed.
+        """
+        await self._heal()
+        self.filled.set()
+        self._spawn(self._list_for_ever(), "list")
+        for number in range(self._workers):
+            self._spawn(self._work(), f"worker-{number}")
+
+    async def stop(self) -> None:
+        """Let no new pass begin, end the running ones, wait for all tasks."""
+        self._room.queue.clear_timers()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    def policy_seen(self, policy: PolicyObject) -> None:
+        """Take a policy from the watch; an echo of what is known costs nothing."""
+        is_new = policy.key not in self._room.inventory.policies
+        concerned = self._room.inventory.put_policy(policy)
+        if is_new and not policy.deleting and is_vouched_for(policy):
+            # Known from an earlier life: nothing to do but its drift look-up, which
+            # is spread so that a restart with many policies is no burst.
+            concerned.discard(policy.key)
+            self._look_later(policy)
+        for key in concerned:
+            urgent = key == policy.key and policy.deleting
+            self._add(policy_key(key), urgent=urgent)
+        if policy.deleting and policy.key in concerned:
+            self._wake_dying_instance(policy.instance)
+
+    def policy_gone(self, key: PolicyKey) -> None:
+        """Take the end of a policy from the watch."""
+        policy = self._room.inventory.policies.get(key)
+        self._room.news.concerned(self._room.inventory.drop_policy(key))
+        self._room.queue.forget(policy_key(key))
+        if policy is not None:
+            self._wake_dying_instance(policy.instance)
+
+    def instance_seen(self, instance: InstanceObject) -> None:
+        """Take an instance from the watch."""
+        known = self._room.inventory.instances.get(instance.name)
+        moved = self._room.inventory.put_instance(instance)
+        if moved is None:
+            return
+        self._room.news.concerned(moved)
+        self._add(instance_key(instance.name), urgent=instance.deleting)
+        if known is None or known.grants != instance.grants:
+            self._look_at_unsettled(instance.name)
+
+    def instance_gone(self, name: str) -> None:
+        """Take the end of an instance from the watch."""
+        self._room.news.concerned(self._room.inventory.drop_instance(name))
+        self._room.connections.drop(name)
+        # The pass over an instance that is gone closes its connections.
+        self._room.queue.add(instance_key(name), Priority.DRIFT)
+        self._room.news.concerned(self._room.inventory.users_of(name))
+
+    async def _work(self) -> None:
+        queue = self._room.queue
+        while True:
+            key = await queue.get()
+            try:
+                self._schedule(key, await self._look_at(key))
+            finally:
+                queue.done(key)
+
+    async def _look_at(self, key: Key) -> Outcome:
+        """Run one pass; Kubernetes' troubles and our own faults end in backoff."""
+        try:
+            return await self._dispatch(key)
+        except (ObjectGone, ObjectChanged):
+            await self._reread(key)
+            return Outcome(priority=Priority.RETRY, failed=True)
+        except ClusterError as error:
+            _log.warning("%s", error.message, extra={"key": key})
+            return Outcome(priority=Priority.RETRY, failed=True)
+        except Exception:
+            # A fault of ours must not take the other policies down with it; it is
+            # logged whole, and this key is tried again at a growing distance.
+            _log.exception("Pass failed by a fault of the operator", extra={"key": key})
+            return Outcome(priority=Priority.RETRY, failed=True)
+
+    async def _dispatch(self, key: Key) -> Outcome:
+        inventory = self._room.inventory
+        if key.kind == INSTANCE:
+            instance = inventory.instances.get(key.name)
+            if instance is None:
+                await self._room.connector.disconnect(key.name)
+                return WAIT
+            return await self._instances.run(instance)
+        policy = inventory.policies.get(key.policy)
+        if policy is None:
+            return WAIT
+        failures = self._room.queue.failures(key)
+        return await self._policies.run(policy, failures)
+
+    async def _reread(self, key: Key) -> None:
+        """Take an object as it is now: a write found it other than we knew it."""
+        try:
+            if key.kind == INSTANCE:
+                instance = await self._reader.read_instance(key.name)
+                if instance is None:
+                    self.instance_gone(key.name)
+                else:
+                    self.instance_seen(instance)
+                return
+            policy = await self._reader.read_policy(key.namespace, key.name)
+            if policy is None:
+                self.policy_gone(key.policy)
+            else:
+                self.policy_seen(policy)
+        except ClusterError as error:
+            _log.warning("%s", error.message, extra={"key": key})
+
+    def _schedule(self, key: Key, outcome: Outcome) -> None:
+        queue = self._room.queue
+        if outcome.failed:
+            attempt = queue.failed(key)
+            chance = self._room.chance.random()
+            delay = retry_delay(attempt, chance, outcome.asked)
+            queue.add_after(key, delay, Priority.RETRY)
+            return
+        queue.succeeded(key)
+        if outcome.again_in is not None:
+            queue.add_after(key, outcome.again_in, outcome.priority)
+
+    async def _list_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._room.spread(LIST_INTERVAL))
+            try:
+                await self._heal()
+            except ClusterError as error:
+                _log.warning("Periodic LIST failed: %s", error.message)
+
+    async def _heal(self) -> None:
+        """Compare a LIST of each kind with the inventory and take the difference."""
+        known_instances = set(self._room.inventory.instances)
+        known_policies = set(self._room.inventory.policies)
+        instances = await self._reader.list_instances()
+        policies = await self._reader.list_policies()
+        for instance in instances:
+            self.instance_seen(instance)
+        for policy in policies:
+            self.policy_seen(policy)
+        for name in known_instances - {instance.name for instance in instances}:
+            if await self._reader.read_instance(name) is None:
+                self.instance_gone(name)
+        for key in known_policies - {policy.key for policy in policies}:
+            if await self._reader.read_policy(key.namespace, key.name) is None:
+                self.policy_gone(key)
+
+    def _add(self, key: Key, *, urgent: bool) -> None:
+        self._room.queue.add(key, Priority.DELETE if urgent else Priority.CHANGE)
+
+    def _look_later(self, policy: PolicyObject) -> None:
+        instance = self._room.inventory.instances.get(policy.instance)
+        if instance is None:
+            self._add(policy_key(policy.key), urgent=False)
+            return
+        delay = instance.poll_interval * self._room.chance.random()
+        self._room.queue.add_after(policy_key(policy.key), delay, Priority.DRIFT)
+
+    def _look_at_unsettled(self, instance: str) -> None:
+        """Look at the policies that a change of grants may have admitted or refused."""
+        for key in self._room.inventory.users_of(instance):
+            policy = self._room.inventory.policies[key]
+            if not is_vouched_for(policy) or not self._admits(policy):
+                self._room.queue.add(policy_key(key), Priority.CHANGE)
+
+    def _admits(self, policy: PolicyObject) -> bool:
+        return self._room.inventory.admission(policy) == "Granted"
+
+    def _wake_dying_instance(self, name: str) -> None:
+        instance = self._room.inventory.instances.get(name)
+        if instance is not None and instance.deleting:
+            self._room.queue.add(instance_key(name), Priority.DELETE)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"znp-{name}")
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            return
+        self.failure = task.exception() or RuntimeError(f"{task.get_name()} ended")
+        self.failed.set()

@@ -1,0 +1,219 @@
+"""One pass over an instance: hold it, read the credential, prove it, report.
+
+Its verdict opens or closes the line for all policies that use the instance. The
+Secret is read at least every minute, so a rotation needs no restart; ZITADEL itself
+is asked again every few minutes, or at once when somebody saw trouble.
+"""
+
+import asyncio
+from dataclasses import replace
+
+from zitadel_notification_operator.core.credential import parse_token
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.grants import Admission
+from zitadel_notification_operator.core.instance_report import (
+    instance_ready,
+    instance_troubled,
+)
+from zitadel_notification_operator.core.objects import InstanceObject, InstanceStatus
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.report import is_vouched_for
+from zitadel_notification_operator.engine.connections import Connection, Line
+from zitadel_notification_operator.engine.keys import policy_key
+from zitadel_notification_operator.engine.notices import (
+    of_instance,
+    of_trouble,
+    of_waiting,
+)
+from zitadel_notification_operator.engine.outcome import (
+    WAIT,
+    Outcome,
+    back_off,
+    retry_in,
+)
+from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.workqueue import Priority
+
+SECRET_INTERVAL = 50.0
+"""Seconds between readings of the Secret; with jitter it stays under a minute."""
+
+COUNT_INTERVAL = 60.0
+"""Seconds between status writes that only tell a new number of policies."""
+
+CHECK_INTERVAL = 180.0
+"""Seconds after which a quiet ZITADEL is asked again who it is."""
+
+
+class InstancePass:
+    """Runs passes over instances."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+
+    async def run(self, instance: InstanceObject) -> Outcome:
+        """Give a verdict on one instance and report it.
+
+        Raises:
+            ClusterError: Kubernetes did not take a call; the verdict stands.
+        """
+        if instance.deleting:
+            released = await self._let_go(instance)
+            if released:
+                return WAIT
+            self._tell_in_use(instance)
+        elif not instance.held:
+            instance = self._store(
+                await self._room.instance_writer.hold_instance(instance)
+            )
+        line = self._room.connections.line(instance.name)
+        before = _verdict(line)
+        try:
+            await self._prove(instance, line)
+        except OperatorError as error:
+            self._note(line, error)
+        else:
+            self._note(line, None)
+        self._wake(instance, changed=_verdict(line) != before)
+        await self._report(instance, line)
+        if isinstance(line.trouble, TransientError):
+            return back_off(line.trouble.retry_after)
+        return retry_in(self._room.spread(SECRET_INTERVAL))
+
+    async def _prove(self, instance: InstanceObject, line: Line) -> None:
+        if line.endpoint != instance.endpoint:
+            # The spec names another place: what worked there says nothing here.
+            line.proven, line.token, line.endpoint = None, None, instance.endpoint
+        ref = instance.token_ref
+        token = parse_token(
+            await self._room.secrets.read(ref), ref, self._room.inventory.own_namespace
+        )
+        if not self._must_ask(instance, line, token):
+            return
+        line.suspected = False
+        line.token = token
+        client = self._room.connector.connect(instance.name, instance.endpoint, token)
+        zitadel_id = await client.identify()
+        self._require_same_zitadel(instance, zitadel_id)
+        line.proven = Connection(client, zitadel_id)
+        line.checked_at = asyncio.get_running_loop().time()
+        self._room.news.concerned(
+            self._room.inventory.identified(instance.name, zitadel_id)
+        )
+
+    def _must_ask(self, instance: InstanceObject, line: Line, token: str) -> bool:
+        age = asyncio.get_running_loop().time() - line.checked_at
+        return (
+            line.proven is None
+            or line.trouble is not None
+            or line.suspected
+            or line.token != token
+            or age >= CHECK_INTERVAL
+            or instance.requested_at != instance.status.last_handled_reconcile_at
+        )
+
+    def _require_same_zitadel(self, instance: InstanceObject, zitadel_id: str) -> None:
+        known = instance.status.instance_id
+        if known in {None, zitadel_id} or instance.accepted_id == zitadel_id:
+            return
+        raise TerminalError(
+            Reason.INSTANCE_CHANGED,
+            f"The url leads to ZITADEL {zitadel_id}, before it was {known}; nothing is "
+            "touched until the annotation zitadel-notification.dev/accept-instance-id "
+            f"is {zitadel_id}",
+        )
+
+    def _note(self, line: Line, trouble: OperatorError | None) -> None:
+        line.suspected = False
+        line.checked = True
+        if trouble is None:
+            line.troubled_since = None
+        elif line.trouble is None:
+            line.troubled_since = self._room.now()
+        line.trouble = trouble
+
+    def _wake(self, instance: InstanceObject, *, changed: bool) -> None:
+        """Ask for passes over the policies that a new verdict concerns."""
+        if not changed:
+            return
+        usable = self._room.connections.line(instance.name).trouble is None
+        for key in self._room.inventory.users_of(instance.name):
+            policy = self._room.inventory.policies[key]
+            if usable and not policy.deleting and is_vouched_for(policy):
+                # It only waits for its drift look-up; spread, so that a restart
+                # with many policies is no burst.
+                delay = instance.poll_interval * self._room.chance.random()
+                self._room.queue.add_after(policy_key(key), delay, Priority.DRIFT)
+            else:
+                self._room.queue.add(policy_key(key), Priority.RETRY)
+
+    async def _report(self, instance: InstanceObject, line: Line) -> None:
+        instance = self._room.inventory.instances.get(instance.name, instance)
+        now = self._room.now()
+        trouble = line.trouble
+        if trouble is not None:
+            status = instance_troubled(instance, trouble, now)
+            for notice in of_trouble(instance, trouble):
+                self._room.tell(instance, notice)
+        elif line.proven is not None:
+            status = instance_ready(instance, line.proven.zitadel_id, now)
+            for notice in of_instance(instance, status):
+                self._room.tell(instance, notice)
+        else:
+            return
+        users = len(self._room.inventory.users_of(instance.name))
+        await self._write(instance, replace(status, policies=users))
+
+    async def _write(self, instance: InstanceObject, status: InstanceStatus) -> None:
+        if status == instance.status:
+            return
+        line = self._room.connections.line(instance.name)
+        now = asyncio.get_running_loop().time()
+        only_counted = replace(status, policies=None) == replace(
+            instance.status, policies=None
+        )
+        if only_counted and now - line.reported_at < COUNT_INTERVAL:
+            return
+        line.reported_at = now
+        writer = self._room.instance_writer
+        self._store(await writer.apply_instance_status(instance, status))
+
+    async def _let_go(self, instance: InstanceObject) -> bool:
+        """Drop the finalizer once no policy needs the instance any longer."""
+        if not instance.held:
+            return True
+        inventory = self._room.inventory
+        needed = any(
+            inventory.policies[key].held
+            and inventory.admission(inventory.policies[key]) is Admission.GRANTED
+            for key in inventory.users_of(instance.name)
+        )
+        if needed:
+            return False
+        stored = await self._room.instance_writer.release_instance(instance)
+        if stored is not None:
+            self._store(stored)
+        return True
+
+    def _tell_in_use(self, instance: InstanceObject) -> None:
+        line = self._room.connections.line(instance.name)
+        if not line.told_in_use:
+            line.told_in_use = True
+            self._room.tell(instance, of_waiting(instance))
+
+    def _store(self, instance: InstanceObject) -> InstanceObject:
+        moved = self._room.inventory.put_instance(instance)
+        self._room.news.concerned(moved or ())
+        return instance
+
+
+def _verdict(line: Line) -> tuple[bool, str | None, str | None]:
+    trouble = line.trouble
+    return (
+        line.checked,
+        str(trouble) if trouble else None,
+        line.proven.zitadel_id if line.proven else None,
+    )

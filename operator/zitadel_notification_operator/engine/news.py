@@ -1,0 +1,33 @@
+"""Puts what our own writes returned into the inventory, and wakes whom it concerns.
+
+So a pass reads its own writes, and the watch's echo of them is nothing new.
+"""
+
+from collections.abc import Iterable
+
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.engine.inventory import Inventory
+from zitadel_notification_operator.engine.keys import Key, policy_key
+from zitadel_notification_operator.engine.workqueue import Priority, WorkQueue
+
+
+class News:
+    """The way from a finding about one object to passes over others."""
+
+    def __init__(self, inventory: Inventory, queue: WorkQueue[Key]) -> None:
+        self._inventory = inventory
+        self._queue = queue
+
+    def stored(self, policy: PolicyObject) -> PolicyObject:
+        """Take a policy as Kubernetes stored it by our write; return it.
+
+        Its own pass is running and knows; others whose claims moved are woken.
+        """
+        self.concerned(self._inventory.put_policy(policy) - {policy.key})
+        return policy
+
+    def concerned(self, keys: Iterable[PolicyKey]) -> None:
+        """Ask for passes over these policies: their claims moved."""
+        for key in keys:
+            self._queue.add(policy_key(key), Priority.CHANGE)

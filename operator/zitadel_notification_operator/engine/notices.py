@@ -1,0 +1,112 @@
+"""What is told as an Event: transitions only, each once (conventions 3.3)."""
+
+from zitadel_notification_operator.core.conditions import READY, find
+from zitadel_notification_operator.core.decision import Action, Decision
+from zitadel_notification_operator.core.errors import OperatorError
+from zitadel_notification_operator.core.objects import (
+    InstanceObject,
+    InstanceStatus,
+    PolicyObject,
+    PolicyStatus,
+)
+from zitadel_notification_operator.core.policy import ObservedPolicy
+from zitadel_notification_operator.core.report import is_quiet
+from zitadel_notification_operator.engine.ports import Notice
+
+
+def of_acting(
+    policy: PolicyObject, decision: Decision, before: ObservedPolicy | None
+) -> Notice:
+    """Tell that ZITADEL was changed; as drift when the object asked for nothing."""
+    was = "none" if before is None else str(before.password_change).lower()
+    if before is not None and before.is_default:
+        was += " (inherited)" if policy.organization_id or policy.of_credential else ""
+    note = f"passwordChange from {was} to {str(policy.password_change).lower()}"
+    if is_quiet(policy):
+        return Notice(
+            warning=False,
+            reason="DriftCorrected",
+            action="Apply",
+            note=f"Put right what was changed in ZITADEL: {note}",
+        )
+    reason = "Created" if decision.needed is Action.CREATE else "Updated"
+    return Notice(warning=False, reason=reason, action="Apply", note=f"Set {note}")
+
+
+def of_settling(policy: PolicyObject, status: PolicyStatus) -> list[Notice]:
+    """Tell that the policy is Ready after trouble, or that a token was handled."""
+    notices = []
+    ready = find(policy.status.conditions, READY)
+    if ready is not None and ready.status != "True":
+        notices.append(
+            Notice(
+                warning=False,
+                reason="Recovered",
+                action="Reconcile",
+                note=f"Ready again after {ready.reason}",
+            )
+        )
+    handled = status.last_handled_reconcile_at
+    if handled and handled != policy.status.last_handled_reconcile_at:
+        notices.append(
+            Notice(
+                warning=False,
+                reason="ReconcileRequested",
+                action="Reconcile",
+                note="The requested pass was made",
+            )
+        )
+    return notices
+
+
+def of_trouble(
+    about: PolicyObject | InstanceObject, trouble: OperatorError
+) -> list[Notice]:
+    """Tell of trouble, once a cause."""
+    ready = find(about.status.conditions, READY)
+    if ready is not None and ready.status == "False" and ready.reason == trouble.reason:
+        return []
+    return [
+        Notice(
+            warning=True,
+            reason=trouble.reason,
+            action="Reconcile",
+            note=trouble.message,
+        )
+    ]
+
+
+def of_ending(told: str) -> Notice:
+    """Tell what a deletion did."""
+    return Notice(
+        warning=False, reason="Deleted", action="Delete", note=f"Deleted: {told}"
+    )
+
+
+def of_waiting(instance: InstanceObject) -> Notice:
+    """Tell what the deletion of an instance waits for."""
+    return Notice(
+        warning=True,
+        reason="InstanceInUse",
+        action="Delete",
+        note=f"NotificationPolicy objects still need {instance.name}; it goes after "
+        "the last of them: kubectl get notificationpolicies --all-namespaces",
+    )
+
+
+def of_instance(instance: InstanceObject, status: InstanceStatus) -> list[Notice]:
+    """Tell that an instance is Ready after trouble."""
+    before = find(instance.status.conditions, READY)
+    after = find(status.conditions, READY)
+    if before is None or after is None:
+        return []
+    if before.status == "True" or after.status != "True":
+        return []
+    return [
+        Notice(
+            warning=False,
+            reason="Recovered",
+            action="Reconcile",
+            note=f"Ready again after {before.reason}",
+        )
+    ]

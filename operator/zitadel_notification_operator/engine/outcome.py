@@ -1,0 +1,41 @@
+"""How a pass ends: when the key is to be looked at again."""
+
+from dataclasses import dataclass
+
+from zitadel_notification_operator.engine.workqueue import Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a pass.
+
+    Attributes:
+        again_in: Seconds until the next look; None waits for news.
+        priority: Of the next look.
+        failed: Count it as one more failure in a row.
+        asked: Seconds that the other side asked to wait, for a failure.
+    """
+
+    again_in: float | None = None
+    priority: Priority = Priority.DRIFT
+    failed: bool = False
+    asked: float | None = None
+
+
+WAIT = Outcome()
+"""Nothing to do until something changes."""
+
+
+def look_again(seconds: float) -> Outcome:
+    """Return the end of a pass that went well: a drift look-up in some seconds."""
+    return Outcome(seconds, Priority.DRIFT)
+
+
+def retry_in(seconds: float) -> Outcome:
+    """Return the end of a pass that must be repeated after a fixed time."""
+    return Outcome(seconds, Priority.RETRY)
+
+
+def back_off(asked: float | None = None) -> Outcome:
+    """Return the end of a pass that failed: the queue's backoff says when."""
+    return Outcome(priority=Priority.RETRY, failed=True, asked=asked)

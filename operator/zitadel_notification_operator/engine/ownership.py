@@ -1,0 +1,109 @@
+"""Marks on our objects: the original and the finalizer; who has them, who drops them.
+
+The order is what makes it safe against a crash at any moment: first the mark, then
+ZITADEL, then the status; at a take-over first the new owner's mark, then the old
+one's goes (design, section 3, "Crash safety").
+"""
+
+from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.original import Original, OriginalValue, seen
+from zitadel_notification_operator.core.policy import ObservedPolicy
+from zitadel_notification_operator.engine.inventory import Inventory
+from zitadel_notification_operator.engine.news import News
+from zitadel_notification_operator.engine.ports import ObjectWriter
+
+
+class Ownership:
+    """Puts marks on policies and takes them off, and remembers the results."""
+
+    def __init__(self, inventory: Inventory, writer: ObjectWriter, news: News) -> None:
+        self._inventory = inventory
+        self._writer = writer
+        self._news = news
+
+    async def secure(
+        self, policy: PolicyObject, target: Target, observed: ObservedPolicy | None
+    ) -> PolicyObject:
+        """See to it that the owner carries its original, and the finalizer if owed.
+
+        Args:
+            policy: The owner of the target.
+            target: What it owns.
+            observed: The policy in force, before any write of ours.
+
+        Returns:
+            The object as stored now; unchanged when nothing was missing.
+
+        Raises:
+            ClusterError: Kubernetes did not take the write.
+        """
+        original = policy.original
+        if original is None or not original.belongs_to(policy.uid, target):
+            value = self._first_seen(policy, target, observed)
+            original = Original(policy.uid, target, value)
+        elif policy.held == policy.resets:
+            return policy
+        elif policy.held:
+            return await self.strip(policy, finalizer=True, original=False)
+        return await self._mark(policy, original)
+
+    async def strip(
+        self, policy: PolicyObject, *, finalizer: bool = True, original: bool = True
+    ) -> PolicyObject:
+        """Take our marks off, as far as they are there.
+
+        Returns:
+            The object as stored now, or as last known when it went with them.
+        """
+        finalizer = finalizer and policy.held
+        original = original and policy.original_text is not None
+        if not (finalizer or original):
+            return policy
+        stored = await self._writer.strip_policy(
+            policy, finalizer=finalizer, original=original
+        )
+        if stored is None:
+            self._news.concerned(self._inventory.drop_policy(policy.key))
+            return policy
+        return self._news.stored(stored)
+
+    async def hand_over(self, policy: PolicyObject, target: Target) -> bool:
+        """Give the original to the owner of the target, if that is somebody else.
+
+        Returns:
+            Whether there is another owner. Its mark is stored before this returns,
+            so the old owner's may go.
+        """
+        owner = self._inventory.owner(target)
+        heir = self._inventory.policies.get(owner) if owner else None
+        if heir is None or heir.key == policy.key:
+            return False
+        mine, theirs = policy.original, heir.original
+        if mine is None or not mine.belongs_to(policy.uid, target):
+            return True
+        if theirs is None or not theirs.belongs_to(heir.uid, target):
+            await self._mark(heir, Original(heir.uid, target, mine.value))
+        return True
+
+    def _first_seen(
+        self, policy: PolicyObject, target: Target, observed: ObservedPolicy | None
+    ) -> OriginalValue:
+        """Return the value to record: never one that we ourselves have set.
+
+        A former owner's original goes first. An annotation that was lost is
+        rewritten from the status; one of a copied object or of another ZITADEL
+        counts as absent, and so does the status beside it.
+        """
+        inherited = self._inventory.original_at(target)
+        if inherited is not None:
+            return inherited.value
+        if policy.original_text is None and policy.status.original is not None:
+            return policy.status.original
+        return seen(observed)
+
+    async def _mark(self, policy: PolicyObject, original: Original) -> PolicyObject:
+        stored = await self._writer.apply_original(
+            policy, original.to_text(), finalizer=policy.resets
+        )
+        return self._news.stored(stored)
