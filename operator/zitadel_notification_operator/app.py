@@ -1,0 +1,201 @@
+"""Wiring: settings to adapters to engine to handlers; start, stop, supervision.
+
+The process lives as long as all of it lives: a dead task, watch or listener ends it
+with an error, and whoever supervises the process starts it anew.
+"""
+
+import asyncio
+import logging
+import time
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import kopf
+
+from zitadel_notification_operator.cluster.connection import ClusterAccess, connect
+from zitadel_notification_operator.cluster.reader import ClusterReader
+from zitadel_notification_operator.cluster.recorder import EventRecorder
+from zitadel_notification_operator.cluster.secrets import ClusterSecrets
+from zitadel_notification_operator.cluster.writer import ClusterWriter
+from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.engine.engine import Engine
+from zitadel_notification_operator.engine.inventory import Inventory
+from zitadel_notification_operator.engine.keys import Key
+from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.workqueue import WorkQueue
+from zitadel_notification_operator.handlers import build_registry, build_settings
+from zitadel_notification_operator.telemetry.endpoints import (
+    Endpoint,
+    Health,
+    health_app,
+    metrics_app,
+)
+from zitadel_notification_operator.telemetry.metrics import build_metrics
+from zitadel_notification_operator.version import VERSION
+from zitadel_notification_operator.zitadel.connector import ZitadelConnector
+
+CRD_INTERVAL = 2.0
+"""Seconds between looks for CRDs that are not served yet."""
+
+HEARTBEAT = 1.0
+LONGEST_PAUSE = 30.0
+"""Seconds without a heartbeat after which the event loop counts as stuck."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `znp run` can be told.
+
+    Attributes:
+        namespace: The operator's own.
+        watch_namespaces: Where policies are watched; empty means everywhere.
+        kubeconfig: A file; None: in-cluster, then KUBECONFIG.
+        bind_address: Of both endpoints.
+        health_port: 0 picks a free one and logs it.
+        metrics_port: Likewise.
+        workers: How many passes may run at one time.
+    """
+
+    namespace: str
+    watch_namespaces: tuple[str, ...] = ()
+    kubeconfig: Path | None = None
+    bind_address: str = "0.0.0.0"  # noqa: S104 - the kubelet probes the pod's address
+    health_port: int = 8081
+    metrics_port: int = 8080
+    workers: int = 16
+
+
+class Operator:
+    """One process of the operator."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._engine: Engine | None = None
+        self._beat = time.monotonic()
+        self._queue: WorkQueue[Key] | None = None
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT, or until a part of it dies.
+
+        Raises:
+            RuntimeError: A task or a watch has died; the cause is chained.
+            OSError: A port is taken.
+        """
+        async with AsyncExitStack() as stack:
+            access = await connect(self._settings.kubeconfig)
+            stack.push_async_callback(access.api.close)
+            beat = asyncio.create_task(self._keep_beating(), name="znp-heartbeat")
+            stack.callback(beat.cancel)
+            await self._listen(stack)
+            reader = ClusterReader(access.api, self._settings.watch_namespaces)
+            await self._wait_for_crds(reader)
+            await self._serve(stack, access, reader)
+
+    async def _listen(self, stack: AsyncExitStack) -> None:
+        health = Health(alive=self._what_is_dead, ready=self._what_is_missing)
+        metrics = build_metrics(VERSION, self._depth)
+        for name, app, port in (
+            ("health", health_app(health), self._settings.health_port),
+            ("metrics", metrics_app(metrics), self._settings.metrics_port),
+        ):
+            endpoint = Endpoint(app, self._settings.bind_address, port)
+            actual = await endpoint.start()
+            stack.push_async_callback(endpoint.stop)
+            _log.info("Listening for %s on port %d", name, actual)
+
+    async def _wait_for_crds(self, reader: ClusterReader) -> None:
+        told = False
+        while True:
+            try:
+                if await reader.crds_served():
+                    return
+                if not told:
+                    _log.warning("Waiting for the CRDs: apply deploy/crds first")
+                    told = True
+            except ClusterError as error:
+                _log.warning("Waiting for Kubernetes: %s", error.message)
+            await asyncio.sleep(CRD_INTERVAL)
+
+    async def _serve(
+        self, stack: AsyncExitStack, access: ClusterAccess, reader: ClusterReader
+    ) -> None:
+        connector = ZitadelConnector()
+        stack.push_async_callback(connector.aclose)
+        recorder = EventRecorder(access.api)
+        engine = self._build_engine(access, reader, connector, recorder)
+        stop = asyncio.Event()
+        watch = asyncio.create_task(self._watch_engine(engine, stop))
+        stack.callback(watch.cancel)
+
+        async def start() -> None:
+            await recorder.start()
+            await engine.start()
+            self._engine = engine
+            _log.info("Inventory filled; watching")
+
+        async def end() -> None:
+            await engine.stop()
+            await recorder.stop()
+
+        async def login() -> kopf.ConnectionInfo:
+            return kopf.ConnectionInfo(**asdict(await access.login()))
+
+        await kopf.operator(
+            registry=build_registry(engine, login, start, end),
+            settings=build_settings(),
+            clusterwide=not self._settings.watch_namespaces,
+            namespaces=self._settings.watch_namespaces,
+            standalone=True,
+            stop_flag=stop,
+        )
+        if engine.failure is not None:
+            raise RuntimeError("A task of the operator has died") from engine.failure
+
+    def _build_engine(
+        self,
+        access: ClusterAccess,
+        reader: ClusterReader,
+        connector: ZitadelConnector,
+        recorder: EventRecorder,
+    ) -> Engine:
+        writer = ClusterWriter(access.api)
+        room = Room(
+            inventory=Inventory(self._settings.namespace),
+            queue=WorkQueue(),
+            writer=writer,
+            instance_writer=writer,
+            secrets=ClusterSecrets(access.api, self._settings.namespace),
+            connector=connector,
+            recorder=recorder,
+            now=lambda: datetime.now(UTC),
+        )
+        self._queue = room.queue
+        return Engine(room, reader, self._settings.workers)
+
+    async def _watch_engine(self, engine: Engine, stop: asyncio.Event) -> None:
+        await engine.failed.wait()
+        stop.set()
+
+    async def _keep_beating(self) -> None:
+        while True:
+            self._beat = time.monotonic()
+            await asyncio.sleep(HEARTBEAT)
+
+    def _what_is_dead(self) -> str:
+        if time.monotonic() - self._beat > LONGEST_PAUSE:
+            return "the event loop is stuck"
+        if self._engine is not None and self._engine.failed.is_set():
+            return "a task has died"
+        return ""
+
+    def _what_is_missing(self) -> str:
+        if self._engine is None or not self._engine.filled.is_set():
+            return "the inventory is not filled yet"
+        return ""
+
+    def _depth(self) -> int:
+        return len(self._queue) if self._queue is not None else 0

@@ -1,0 +1,120 @@
+"""`znp run`: the operator itself."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+_SERVICE_ACCOUNT_NAMESPACE = Path(
+    "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+)
+_FALLBACK_NAMESPACE = "zitadel-notification-operator"
+
+
+def own_namespace() -> str:
+    """Return the service account's namespace; outside a pod the usual one."""
+    try:
+        return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
+    except OSError:
+        return _FALLBACK_NAMESPACE
+
+
+@click.command(name="run", help="Run the operator until SIGTERM; exit code 0 then.")
+@click.option(
+    "--namespace",
+    envvar="ZNP_NAMESPACE",
+    default=own_namespace,
+    help="The operator's own namespace, where Secrets are read. "
+    "Default: the service account's, else zitadel-notification-operator.",
+)
+@click.option(
+    "--watch-namespace",
+    "watch_namespaces",
+    envvar="ZNP_WATCH_NAMESPACE",
+    multiple=True,
+    help="Watch policies here only; repeat for more. Default: everywhere.",
+)
+@click.option(
+    "--kubeconfig",
+    envvar="ZNP_KUBECONFIG",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A kubeconfig file. Default: in-cluster, then KUBECONFIG.",
+)
+@click.option(
+    "--metrics-port",
+    envvar="ZNP_METRICS_PORT",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Serves /metrics; 0 picks a free port and logs it.",
+)
+@click.option(
+    "--health-port",
+    envvar="ZNP_HEALTH_PORT",
+    type=click.IntRange(0, 65535),
+    default=8081,
+    show_default=True,
+    help="Serves /healthz and /readyz; 0 picks a free port and logs it.",
+)
+@click.option(
+    "--bind-address",
+    envvar="ZNP_BIND_ADDRESS",
+    default="0.0.0.0",  # noqa: S104 - the kubelet probes the pod's address
+    show_default=True,
+    help="Where both ports listen.",
+)
+@click.option(
+    "--log-format",
+    envvar="ZNP_LOG_FORMAT",
+    type=click.Choice(["json", "text"]),
+    default="json",
+    show_default=True,
+)
+@click.option(
+    "--log-level",
+    envvar="ZNP_LOG_LEVEL",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    default="INFO",
+    show_default=True,
+)
+@click.option(
+    "--workers",
+    envvar="ZNP_WORKERS",
+    type=click.IntRange(1, 1000),
+    default=16,
+    show_default=True,
+    help="How many objects are worked on at one time.",
+)
+@click.option(
+    "--allow-local-urls",
+    envvar="ZNP_ALLOW_LOCAL_URLS",
+    is_flag=True,
+    help="Accept instances on loopback and link-local addresses, for trials and "
+    "tests. Accepted now, enforced from a later version on.",
+)
+def command(
+    namespace: str,
+    watch_namespaces: tuple[str, ...],
+    kubeconfig: Path | None,
+    bind_address: str,
+    **options: str | int | bool,
+) -> None:
+    """Read the options, configure logs and run until the end."""
+    # Imported here so that `--help` and wrong options answer at once.
+    import uvloop
+
+    from zitadel_notification_operator.app import Operator, Settings
+    from zitadel_notification_operator.telemetry.logs import LogFormat, configure_logs
+
+    configure_logs(LogFormat(str(options["log_format"])), str(options["log_level"]).upper())
+    settings = Settings(
+        namespace=namespace,
+        watch_namespaces=watch_namespaces,
+        kubeconfig=kubeconfig,
+        bind_address=bind_address,
+        health_port=int(options["health_port"]),
+        metrics_port=int(options["metrics_port"]),
+        workers=int(options["workers"]),
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(Operator(settings).run())

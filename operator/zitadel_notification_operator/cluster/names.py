@@ -1,0 +1,13 @@
+"""The names by which Kubernetes knows us; fixed by the design, section 2."""
+
+GROUP = "zitadel-notification.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+POLICIES = "notificationpolicies"
+INSTANCES = "zitadelinstances"
+POLICY_KIND = "NotificationPolicy"
+INSTANCE_KIND = "ZitadelInstance"
+FIELD_MANAGER = "zitadel-notification-operator"
+ORIGINAL = f"{GROUP}/original"
+REQUESTED_AT = f"{GROUP}/reconcile-requested-at"
+ACCEPT_INSTANCE = f"{GROUP}/accept-instance-id"

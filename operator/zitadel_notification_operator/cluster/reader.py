@@ -1,0 +1,103 @@
+"""Reads of our kinds: pages of a LIST, single objects, and whether they are served."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, TypeVar
+
+from kubernetes.aio.client import ApiClient
+
+from zitadel_notification_operator.cluster.calls import Expired, call, path_of
+from zitadel_notification_operator.cluster.names import (
+    GROUP,
+    INSTANCES,
+    POLICIES,
+    VERSION,
+)
+from zitadel_notification_operator.cluster.resources import (
+    UnusableObject,
+    parse_instance,
+    parse_policy,
+)
+from zitadel_notification_operator.core.errors import ObjectGone
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+
+PAGE = 500
+"""Objects in one page of a LIST."""
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class ClusterReader:
+    """The engine's `ObjectReader`."""
+
+    def __init__(self, api: ApiClient, namespaces: tuple[str, ...]) -> None:
+        """Read policies of these namespaces; none named means all."""
+        self._api = api
+        self._namespaces = namespaces
+
+    async def crds_served(self) -> bool:
+        """Return whether both kinds are served now.
+
+        Raises:
+            ClusterError: Kubernetes did not answer.
+        """
+        try:
+            found = await call(self._api, "GET", f"/apis/{GROUP}/{VERSION}")
+        except ObjectGone:
+            return False
+        names = {resource["name"] for resource in found.get("resources", [])}
+        return {POLICIES, INSTANCES} <= names
+
+    async def list_policies(self) -> list[PolicyObject]:
+        """Return all policies of the watched namespaces."""
+        found: list[PolicyObject] = []
+        for namespace in self._namespaces or ("",):
+            found += await self._list(path_of(POLICIES, namespace), parse_policy)
+        return found
+
+    async def list_instances(self) -> list[InstanceObject]:
+        """Return all instances."""
+        return await self._list(path_of(INSTANCES), parse_instance)
+
+    async def read_policy(self, namespace: str, name: str) -> PolicyObject | None:
+        """Return one policy as stored now; None: there is none."""
+        return await self._read(path_of(POLICIES, namespace, name), parse_policy)
+
+    async def read_instance(self, name: str) -> InstanceObject | None:
+        """Return one instance as stored now; None: there is none."""
+        return await self._read(path_of(INSTANCES, name=name), parse_instance)
+
+    async def _read(
+        self, path: str, parse: Callable[[Mapping[str, Any]], T]
+    ) -> T | None:
+        try:
+            return parse(await call(self._api, "GET", path))
+        except ObjectGone:
+            return None
+
+    async def _list(
+        self, path: str, parse: Callable[[Mapping[str, Any]], T]
+    ) -> list[T]:
+        while True:
+            try:
+                return [record async for record in self._pages(path, parse)]
+            except Expired:
+                # The list took longer than its token lives: from the start.
+                _log.info("LIST of %s expired between two pages", path)
+
+    async def _pages(
+        self, path: str, parse: Callable[[Mapping[str, Any]], T]
+    ) -> AsyncIterator[T]:
+        query = {"limit": str(PAGE)}
+        while True:
+            page = await call(self._api, "GET", path, query=query)
+            for item in page["items"]:
+                try:
+                    yield parse(item)
+                except UnusableObject as error:
+                    _log.warning("Ignored an object unlike its schema: %s", error)
+            token = page["metadata"].get("continue")
+            if not token:
+                return
+            query["continue"] = token

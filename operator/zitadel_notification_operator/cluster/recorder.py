@@ -1,0 +1,210 @@
+"""Posts Events of events.k8s.io/v1: a queue, one task, repeats as a series.
+
+Rules of client-go's recorder (conventions 3.1, 3.2): the first of a kind creates an
+Event, repeats patch its series; after six quiet minutes it starts anew. A failure to
+post never fails a pass.
+"""
+
+import asyncio
+import logging
+import secrets
+import socket
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from kubernetes.aio.client import ApiClient
+
+from zitadel_notification_operator.cluster.calls import MERGE_PATCH, call
+from zitadel_notification_operator.cluster.names import (
+    API_VERSION,
+    FIELD_MANAGER,
+    GROUP,
+    INSTANCE_KIND,
+    POLICY_KIND,
+)
+from zitadel_notification_operator.core.errors import ClusterError, ObjectGone
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+
+QUEUE_LIMIT = 1000
+"""Events that may wait; more are dropped."""
+
+SERIES_IDLE = 360.0
+"""Seconds without a repeat after which a series is over."""
+
+_NOTE_LIMIT = 1024
+_NAME_LIMIT = 128
+_log = logging.getLogger(__name__)
+
+
+class Notice(Protocol):
+    """What is told; the engine's notices have this shape."""
+
+    @property
+    def warning(self) -> bool:
+        """Its type is Warning, else Normal."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """CamelCase."""
+        ...
+
+    @property
+    def action(self) -> str:
+        """A verb."""
+        ...
+
+    @property
+    def note(self) -> str:
+        """A sentence."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    regarding: dict[str, str]
+    warning: bool
+    reason: str
+    action: str
+    note: str
+    time: datetime
+
+    @property
+    def kind(self) -> tuple[str, str, str, bool]:
+        """What makes two notices the same; the note takes no part."""
+        return self.regarding["uid"], self.reason, self.action, self.warning
+
+
+@dataclass(slots=True)
+class _Series:
+    path: str
+    count: int
+    seen: float
+
+
+class EventRecorder:
+    """The engine's `Recorder`."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+        self._queue: asyncio.Queue[_Wanted] = asyncio.Queue(QUEUE_LIMIT)
+        self._series: dict[tuple[str, str, str, bool], _Series] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._instance = socket.gethostname()[:_NAME_LIMIT]
+
+    async def start(self) -> None:
+        """Start to post."""
+        self._task = asyncio.create_task(self._post_for_ever(), name="znp-recorder")
+
+    async def stop(self, grace: float = 2.0) -> None:
+        """Post what waits, for at most `grace` seconds, then end."""
+        if self._task is None:
+            return
+        try:
+            await asyncio.wait_for(self._queue.join(), grace)
+        except TimeoutError:
+            _log.info("Some Events were not posted before the end")
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def record(self, about: PolicyObject | InstanceObject, notice: Notice) -> None:
+        """Queue a notice; dropped when too many wait."""
+        wanted = _Wanted(
+            _regarding(about),
+            notice.warning,
+            notice.reason[:_NAME_LIMIT],
+            notice.action[:_NAME_LIMIT],
+            notice.note[:_NOTE_LIMIT],
+            datetime.now(UTC),
+        )
+        try:
+            self._queue.put_nowait(wanted)
+        except asyncio.QueueFull:
+            _log.debug("Dropped an Event: too many wait")
+
+    async def _post_for_ever(self) -> None:
+        while True:
+            wanted = await self._queue.get()
+            try:
+                await self._post(wanted)
+            except ClusterError as error:
+                _log.info("An Event was not posted: %s", error.message)
+            finally:
+                self._queue.task_done()
+
+    async def _post(self, wanted: _Wanted) -> None:
+        now = time.monotonic()
+        self._forget(now)
+        series = self._series.get(wanted.kind)
+        if series is not None:
+            series.count += 1
+            series.seen = now
+            change = {
+                "series": {
+                    "count": series.count,
+                    "lastObservedTime": _micro_time(wanted.time),
+                }
+            }
+            try:
+                await call(
+                    self._api,
+                    "PATCH",
+                    series.path,
+                    body=change,
+                    content_type=MERGE_PATCH,
+                )
+            except ObjectGone:
+                del self._series[wanted.kind]
+            else:
+                return
+        await self._create(wanted, now)
+
+    async def _create(self, wanted: _Wanted, now: float) -> None:
+        # Events about cluster-scoped objects live in the namespace `default`.
+        namespace = wanted.regarding.get("namespace") or "default"
+        name = f"{wanted.regarding['name'][:200]}.{secrets.token_hex(8)}"
+        path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+        body = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": namespace},
+            "eventTime": _micro_time(wanted.time),
+            "type": "Warning" if wanted.warning else "Normal",
+            "reason": wanted.reason,
+            "action": wanted.action,
+            "note": wanted.note,
+            "regarding": wanted.regarding,
+            "reportingController": f"{GROUP}/{FIELD_MANAGER}",
+            "reportingInstance": self._instance,
+        }
+        await call(self._api, "POST", path, body=body)
+        self._series[wanted.kind] = _Series(f"{path}/{name}", 1, now)
+
+    def _forget(self, now: float) -> None:
+        over = [k for k, s in self._series.items() if now - s.seen > SERIES_IDLE]
+        for kind in over:
+            del self._series[kind]
+
+
+def _regarding(about: PolicyObject | InstanceObject) -> dict[str, Any]:
+    if isinstance(about, PolicyObject):
+        return {
+            "apiVersion": API_VERSION,
+            "kind": POLICY_KIND,
+            "namespace": about.key.namespace,
+            "name": about.key.name,
+            "uid": about.uid,
+        }
+    return {
+        "apiVersion": API_VERSION,
+        "kind": INSTANCE_KIND,
+        "name": about.name,
+        "uid": about.uid,
+    }
+
+
+def _micro_time(moment: datetime) -> str:
+    """Return RFC 3339 with microseconds, also when they are zero."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

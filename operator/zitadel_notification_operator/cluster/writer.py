@@ -1,0 +1,184 @@
+"""Writes on our kinds: status, original and finalizer, and nothing else.
+
+Added by server-side apply with the object's uid, removed by JSON patch with a
+`test`: on a copied object kubectl co-owns the finalizer, and an apply without it
+would leave it there (design, section 3).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kubernetes.aio.client import ApiClient
+
+from zitadel_notification_operator.cluster.calls import (
+    APPLY,
+    JSON_PATCH,
+    call,
+    path_of,
+)
+from zitadel_notification_operator.cluster.names import (
+    API_VERSION,
+    FIELD_MANAGER,
+    INSTANCE_KIND,
+    INSTANCES,
+    ORIGINAL,
+    POLICIES,
+    POLICY_KIND,
+)
+from zitadel_notification_operator.cluster.resources import (
+    instance_status_json,
+    parse_instance,
+    parse_policy,
+    policy_status_json,
+)
+from zitadel_notification_operator.core.errors import ObjectChanged, ObjectGone
+from zitadel_notification_operator.core.objects import (
+    FINALIZER,
+    InstanceObject,
+    InstanceStatus,
+    PolicyObject,
+    PolicyStatus,
+)
+
+_APPLY_QUERY = {"fieldManager": FIELD_MANAGER, "force": "true"}
+_TRIES = 3
+
+
+class ClusterWriter:
+    """The engine's `ObjectWriter` and `InstanceWriter`."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+
+    async def apply_policy_status(
+        self, policy: PolicyObject, status: PolicyStatus
+    ) -> PolicyObject:
+        """Server-side apply the whole status of a policy; return the object."""
+        key = policy.key
+        path = path_of(POLICIES, key.namespace, key.name, "status")
+        metadata = {"name": key.name, "namespace": key.namespace, "uid": policy.uid}
+        body = _document(POLICY_KIND, metadata, status=policy_status_json(status))
+        return parse_policy(await self._apply(path, body))
+
+    async def apply_original(
+        self, policy: PolicyObject, original: str, *, finalizer: bool
+    ) -> PolicyObject:
+        """Server-side apply the annotation and, where asked, the finalizer."""
+        key = policy.key
+        metadata: dict[str, Any] = {
+            "name": key.name,
+            "namespace": key.namespace,
+            "uid": policy.uid,
+            "annotations": {ORIGINAL: original},
+        }
+        if finalizer:
+            metadata["finalizers"] = [FINALIZER]
+        path = path_of(POLICIES, key.namespace, key.name)
+        return parse_policy(await self._apply(path, _document(POLICY_KIND, metadata)))
+
+    async def strip_policy(
+        self, policy: PolicyObject, *, finalizer: bool, original: bool
+    ) -> PolicyObject | None:
+        """Remove our marks; None when the object is gone with them."""
+        path = path_of(POLICIES, policy.key.namespace, policy.key.name)
+        annotation = ORIGINAL if original else None
+        body = await self._strip(
+            path, policy.uid, finalizer=finalizer, annotation=annotation
+        )
+        return None if body is None else parse_policy(body)
+
+    async def apply_instance_status(
+        self, instance: InstanceObject, status: InstanceStatus
+    ) -> InstanceObject:
+        """Server-side apply the whole status of an instance; return the object."""
+        metadata = {"name": instance.name, "uid": instance.uid}
+        body = _document(INSTANCE_KIND, metadata, status=instance_status_json(status))
+        path = path_of(INSTANCES, name=instance.name, subresource="status")
+        return parse_instance(await self._apply(path, body))
+
+    async def hold_instance(self, instance: InstanceObject) -> InstanceObject:
+        """Server-side apply the finalizer."""
+        metadata = {
+            "name": instance.name,
+            "uid": instance.uid,
+            "finalizers": [FINALIZER],
+        }
+        path = path_of(INSTANCES, name=instance.name)
+        body = _document(INSTANCE_KIND, metadata)
+        return parse_instance(await self._apply(path, body))
+
+    async def release_instance(self, instance: InstanceObject) -> InstanceObject | None:
+        """Remove the finalizer; None when the object is gone with it."""
+        path = path_of(INSTANCES, name=instance.name)
+        body = await self._strip(path, instance.uid, finalizer=True, annotation=None)
+        return None if body is None else parse_instance(body)
+
+    async def _apply(self, path: str, body: dict[str, Any]) -> Any:
+        return await call(
+            self._api,
+            "PATCH",
+            path,
+            query=_APPLY_QUERY,
+            body=body,
+            content_type=APPLY,
+        )
+
+    async def _strip(
+        self, path: str, uid: str, *, finalizer: bool, annotation: str | None
+    ) -> Any:
+        """Remove by JSON patch, from the object as it is at this time."""
+        for _ in range(_TRIES):
+            try:
+                stored = await call(self._api, "GET", path)
+                if stored["metadata"]["uid"] != uid:
+                    return None
+                patch = _removal(
+                    stored["metadata"], finalizer=finalizer, annotation=annotation
+                )
+                if not patch:
+                    return stored
+                stored = await call(
+                    self._api,
+                    "PATCH",
+                    path,
+                    query={"fieldManager": FIELD_MANAGER},
+                    body=patch,
+                    content_type=JSON_PATCH,
+                )
+            except ObjectGone:
+                return None
+            except ObjectChanged:
+                continue
+            return None if _has_ended(stored["metadata"]) else stored
+        raise ObjectChanged(f"{path} changes faster than it can be patched")
+
+
+def _document(
+    kind: str, metadata: dict[str, Any], **rest: dict[str, Any]
+) -> dict[str, Any]:
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, **rest}
+
+
+def _removal(
+    metadata: Mapping[str, Any], *, finalizer: bool, annotation: str | None
+) -> list[dict[str, Any]]:
+    """Return the patch, each removal behind a `test`; empty when nothing is there."""
+    patch: list[dict[str, Any]] = []
+    annotations = metadata.get("annotations") or {}
+    if annotation is not None and annotation in annotations:
+        path = "/metadata/annotations/" + annotation.replace("/", "~1")
+        patch.append({"op": "test", "path": path, "value": annotations[annotation]})
+        patch.append({"op": "remove", "path": path})
+    finalizers = metadata.get("finalizers") or []
+    if finalizer and FINALIZER in finalizers:
+        path = f"/metadata/finalizers/{finalizers.index(FINALIZER)}"
+        patch.append({"op": "test", "path": path, "value": FINALIZER})
+        patch.append({"op": "remove", "path": path})
+    if patch:
+        uid = metadata["uid"]
+        patch.insert(0, {"op": "test", "path": "/metadata/uid", "value": uid})
+    return patch
+
+
+def _has_ended(metadata: Mapping[str, Any]) -> bool:
+    return bool(metadata.get("deletionTimestamp")) and not metadata.get("finalizers")

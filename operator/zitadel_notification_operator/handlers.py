@@ -1,0 +1,150 @@
+"""Thin kopf handlers: unpack a watch event, hand it over, return None.
+
+kopf does discovery, watching, reconnecting and login here, and nothing else: its
+storages, timers, daemons, indices, peering and Event posting stay off (ADR 0004).
+A value returned from a handler would be written into the object's status.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import kopf
+
+from zitadel_notification_operator.cluster.names import (
+    GROUP,
+    INSTANCES,
+    POLICIES,
+    VERSION,
+)
+from zitadel_notification_operator.cluster.resources import (
+    UnusableObject,
+    parse_instance,
+    parse_policy,
+)
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.engine.engine import Engine
+
+_UNUSED_FINALIZER = "zitadel-notification.dev/never-set-by-kopf"
+
+_log = logging.getLogger(__name__)
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Keeps nothing, so that kopf copies and compares no bodies."""
+
+    def build(self, *, body: Any, extra_fields: Any = None) -> Any:
+        return {}
+
+    def fetch(self, *, body: Any) -> Any:
+        return None
+
+    def store(self, *, body: Any, patch: Any, essence: Any) -> None:
+        return None
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Keeps nothing: the engine's queue has the retries."""
+
+    def fetch(self, *, key: Any, body: Any) -> Any:
+        return None
+
+    def store(self, *, key: Any, record: Any, body: Any, patch: Any) -> None:
+        return None
+
+    def purge(self, *, key: Any, body: Any, patch: Any) -> None:
+        return None
+
+    def touch(self, *, body: Any, patch: Any, value: Any) -> None:
+        return None
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+
+def build_settings() -> kopf.OperatorSettings:
+    """Return kopf's settings; figures and reasons: ADR 0004."""
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.persistence.finalizer = _UNUSED_FINALIZER
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.persistence.progress_storage = _NoProgress()
+    settings.queueing.worker_limit = 256
+    settings.queueing.idle_timeout = 0.01
+    settings.queueing.exit_timeout = 2.0
+    settings.watching.chunk_size = 500
+    settings.watching.server_timeout = 290
+    settings.watching.connect_timeout = 10
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    # kopf would kill this whole process some time after its own end.
+    settings.process.ultimate_exiting_timeout = None
+    return settings
+
+
+def build_registry(
+    engine: Engine,
+    login: Callable[[], Awaitable[kopf.ConnectionInfo]],
+    start: Callable[[], Awaitable[None]],
+    stop: Callable[[], Awaitable[None]],
+) -> kopf.OperatorRegistry:
+    """Return a registry whose handlers feed the engine.
+
+    Args:
+        engine: Takes what the watches tell.
+        login: Gives the way into the cluster, again when it has expired.
+        start: Starts the engine; awaited before the first watch.
+        stop: Stops it; awaited at the end.
+    """
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry, id="login")
+    async def _login(**_: Any) -> kopf.ConnectionInfo:
+        return await login()
+
+    @kopf.on.startup(registry=registry, id="start")
+    async def _start(**_: Any) -> None:
+        await start()
+
+    @kopf.on.cleanup(registry=registry, id="stop")
+    async def _stop(**_: Any) -> None:
+        await stop()
+
+    @kopf.on.event(GROUP, VERSION, POLICIES, registry=registry, id="policy")
+    async def _policy(event: Any, **_: Any) -> None:
+        _hand_over_policy(engine, event)
+
+    @kopf.on.event(GROUP, VERSION, INSTANCES, registry=registry, id="instance")
+    async def _instance(event: Any, **_: Any) -> None:
+        _hand_over_instance(engine, event)
+
+    return registry
+
+
+def _hand_over_policy(engine: Engine, event: Any) -> None:
+    body = event["object"]
+    metadata = body["metadata"]
+    if event["type"] == "DELETED":
+        engine.policy_gone(PolicyKey(metadata["namespace"], metadata["name"]))
+        return
+    try:
+        policy = parse_policy(body)
+    except UnusableObject as error:
+        _log.warning("Ignored an object that does not fit its schema: %s", error)
+        return
+    engine.policy_seen(policy)
+
+
+def _hand_over_instance(engine: Engine, event: Any) -> None:
+    body = event["object"]
+    if event["type"] == "DELETED":
+        engine.instance_gone(body["metadata"]["name"])
+        return
+    try:
+        instance = parse_instance(body)
+    except UnusableObject as error:
+        _log.warning("Ignored an object that does not fit its schema: %s", error)
+        return
+    engine.instance_seen(instance)

@@ -1,0 +1,79 @@
+"""The HTTP endpoints for the kubelet and for Prometheus."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the probes ask; each returns an empty text, or what is wrong.
+
+    Attributes:
+        alive: For `/healthz`: is a restart the cure? Never asks ZITADEL.
+        ready: For `/readyz`: is the inventory filled?
+    """
+
+    alive: Callable[[], str]
+    ready: Callable[[], str]
+
+
+class Endpoint:
+    """One listening HTTP server; knows its port once started."""
+
+    def __init__(self, app: web.Application, host: str, port: int) -> None:
+        self._runner = web.AppRunner(app, access_log=None)
+        self._host = host
+        self._port = port
+
+    async def start(self) -> int:
+        """Listen; return the port, which is a free one when 0 was asked for.
+
+        Raises:
+            OSError: The address is taken or may not be used.
+        """
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self._port)
+        await site.start()
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    async def stop(self) -> None:
+        """Close it."""
+        await self._runner.cleanup()
+
+
+def health_app(health: Health) -> web.Application:
+    """Return the application with `/healthz` and `/readyz` (200 or 503, text)."""
+
+    async def alive(_: web.Request) -> web.Response:
+        return _answer(health.alive())
+
+    async def ready(_: web.Request) -> web.Response:
+        return _answer(health.ready())
+
+    app = web.Application()
+    app.router.add_get("/healthz", alive)
+    app.router.add_get("/readyz", ready)
+    return app
+
+
+def _answer(wrong: str) -> web.Response:
+    return web.Response(text=wrong or "ok", status=503 if wrong else 200)
+
+
+def metrics_app(registry: CollectorRegistry) -> web.Application:
+    """Return the application with `/metrics` in Prometheus' text format."""
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(
+            body=generate_latest(registry),
+            headers={"Content-Type": CONTENT_TYPE_LATEST},
+        )
+
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
+    return app
