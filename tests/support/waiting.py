@@ -1,0 +1,32 @@
+"""Waiting for a condition with a deadline, instead of sleeping."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def eventually(ask: Callable[[], T], timeout: float = 20.0, what: str = "") -> T:
+    """Ask until the answer is true; return it; fail after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = ask()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Not within {timeout} s: {what or ask} ({answer!r})")
+        time.sleep(0.05)
+
+
+async def soon(ask: Callable[[], T], timeout: float = 10.0, what: str = "") -> T:
+    """Do the same without blocking the event loop."""
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = ask()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Not within {timeout} s: {what or ask} ({answer!r})")
+        await asyncio.sleep(0.01)
