@@ -106,7 +106,9 @@ def command(
     from zitadel_notification_operator.app import Operator, Settings
     from zitadel_notification_operator.telemetry.logs import LogFormat, configure_logs
 
-    configure_logs(LogFormat(str(options["log_format"])), str(options["log_level"]).upper())
+    configure_logs(
+        LogFormat(str(options["log_format"])), str(options["log_level"]).upper()
+    )
     settings = Settings(
         namespace=namespace,
         watch_namespaces=watch_namespaces,

@@ -163,7 +163,9 @@ class ControlPlane:
             "kind": "Config",
             "clusters": [{"name": "znp", "cluster": cluster}],
             "users": [{"name": "admin", "user": {"token": self.token}}],
-            "contexts": [{"name": "znp", "context": {"cluster": "znp", "user": "admin"}}],
+            "contexts": [
+                {"name": "znp", "context": {"cluster": "znp", "user": "admin"}}
+            ],
             "current-context": "znp",
         }
 

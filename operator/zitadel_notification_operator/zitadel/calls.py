@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from zitadel_notification_operator.core.objects import Endpoint
-from zitadel_notification_operator.version import __version__
+from zitadel_notification_operator.version import VERSION
 
 ORGANIZATION_POLICY = "/management/v1/policies/notification"
 DEFAULT_POLICY = "/management/v1/policies/default/notification"
@@ -60,7 +60,9 @@ class Call:
         """Return the JSON to send; `false` is spelled out, an empty body means it."""
         if self.password_change is None:
             return None
-        return b'{"passwordChange":%s}' % (b"true" if self.password_change else b"false")
+        return b'{"passwordChange":%s}' % (
+            b"true" if self.password_change else b"false"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class Hosts:
             # Bodies are small, and an excerpt of a packed one tells nobody anything.
             "Accept-Encoding": "identity",
             "Accept-Language": "en",
-            "User-Agent": f"zitadel-notification-operator/{__version__}",
+            "User-Agent": f"zitadel-notification-operator/{VERSION}",
         }
         if self.external is not None and self.domain is not None:
             headers["Host"] = self.external

@@ -9,7 +9,7 @@ import re
 LONGEST = 120
 """Characters of a body that a message may hold."""
 
-_READ = 4096
+_READ = 1024
 _HIDDEN = "[hidden]"
 _BEARER = re.compile(r"(?i)\bbearer\s+\S+")
 _PASSING = re.compile(
@@ -38,11 +38,11 @@ def excerpt_of(text: bytes | str, token: str) -> str:
     # Hidden before it is cut: half a token is a secret, too.
     if isinstance(text, bytes):
         text = text.decode("utf-8", errors="replace")
-    text = text[:_READ].replace(token, _HIDDEN)
+    text = text.replace(token, _HIDDEN)[:_READ]
     text = _BEARER.sub(_HIDDEN, text)
     text = _PASSING.sub("...", text)
     printable = "".join(char if char.isprintable() else " " for char in text)
-    words = " ".join(printable.split())
+    words = " ".join(printable.split()).rstrip(".")
     if len(words) > LONGEST:
         words = words[: LONGEST - 3].rstrip() + "..."
-    return words.rstrip(".") or "an empty body"
+    return words or "an empty body"

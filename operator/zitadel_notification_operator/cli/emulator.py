@@ -1,0 +1,64 @@
+"""`znp emulator`: a ZITADEL for trials and tests."""
+
+import asyncio
+import signal
+import sys
+
+import click
+
+from zitadel_notification_operator.emulator.server import new_emulator, serve
+
+TRIAL_TOKEN = "emulator-owner-token"  # noqa: S105 - of an emulator, for trials
+
+
+@click.command(
+    name="emulator",
+    help="Run a ZITADEL for trials and tests. Its URL is the first line on stdout. "
+    "It keeps everything in memory and is no place for secrets.",
+)
+@click.option(
+    "--port",
+    envvar="ZNP_PORT",
+    type=click.IntRange(0, 65535),
+    default=8085,
+    show_default=True,
+    help="0 picks a free one.",
+)
+@click.option("--host", envvar="ZNP_HOST", default="127.0.0.1", show_default=True)
+@click.option(
+    "--token",
+    envvar="ZNP_TOKEN",
+    default=TRIAL_TOKEN,
+    show_default=True,
+    help="Personal access token of an IAM_OWNER.",
+)
+@click.option(
+    "--organizations",
+    envvar="ZNP_ORGANIZATIONS",
+    type=click.IntRange(0, 100_000),
+    default=2,
+    show_default=True,
+    help="How many there are besides the credential's own.",
+)
+def command(port: int, host: str, token: str, organizations: int) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    try:
+        asyncio.run(_serve(port, host, token, organizations))
+    except OSError as error:
+        reason = error.strerror or error
+        click.echo(f"Cannot listen on {host}:{port}: {reason}", err=True)
+        sys.exit(1)
+
+
+async def _serve(port: int, host: str, token: str, organizations: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    emulator = new_emulator(token, organizations)
+    async with serve(emulator, host, port):
+        click.echo(emulator.url)
+        for org in emulator.zitadel.organizations()[:10]:
+            click.echo(f"organization {org.id} {org.name}")
+        sys.stdout.flush()
+        await stop.wait()
