@@ -140,6 +140,8 @@ class Operator:
         async def end() -> None:
             await engine.stop()
             await recorder.stop()
+            # kopf would wait five seconds for its own waiter of this flag.
+            stop.set()
 
         async def login() -> kopf.ConnectionInfo:
             return kopf.ConnectionInfo(**asdict(await access.login()))

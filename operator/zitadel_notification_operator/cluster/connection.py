@@ -9,6 +9,9 @@ from typing import Any
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
+from zitadel_notification_operator.cluster.names import FIELD_MANAGER
+from zitadel_notification_operator.version import VERSION
+
 TOKEN_LIFE = timedelta(minutes=10)
 """How long kopf may use a token before it asks again; mounted tokens rotate."""
 
@@ -41,6 +44,7 @@ class ClusterAccess:
         configuration.proxy = None
         self.configuration = configuration
         self.api = ApiClient(configuration)
+        self.api.user_agent = f"{FIELD_MANAGER}/{VERSION}"
 
     async def login(self) -> Login:
         """Return the present credentials, with a mounted token read anew."""

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-_FIELDS = {
+_FIELDS: dict[str, type | tuple[type, ...]] = {
     "method": str,
     "path": str,
     "organization": str,

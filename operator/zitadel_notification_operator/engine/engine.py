@@ -83,16 +83,13 @@ class Engine:
         for key in concerned:
             urgent = key == policy.key and policy.deleting
             self._add(policy_key(key), urgent=urgent)
-        if policy.deleting and policy.key in concerned:
-            self._wake_dying_instance(policy.instance)
 
     def policy_gone(self, key: PolicyKey) -> None:
         """Take the end of a policy from the watch."""
         policy = self._room.inventory.policies.get(key)
-        self._room.news.concerned(self._room.inventory.drop_policy(key))
-        self._room.queue.forget(policy_key(key))
         if policy is not None:
-            self._wake_dying_instance(policy.instance)
+            self._room.news.gone(policy)
+        self._room.queue.forget(policy_key(key))
 
     def instance_seen(self, instance: InstanceObject) -> None:
         """Take an instance from the watch."""
@@ -227,11 +224,6 @@ class Engine:
 
     def _admits(self, policy: PolicyObject) -> bool:
         return self._room.inventory.admission(policy) == "Granted"
-
-    def _wake_dying_instance(self, name: str) -> None:
-        instance = self._room.inventory.instances.get(name)
-        if instance is not None and instance.deleting:
-            self._room.queue.add(instance_key(name), Priority.DELETE)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=f"znp-{name}")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.engine.inventory import Inventory
-from zitadel_notification_operator.engine.keys import Key, policy_key
+from zitadel_notification_operator.engine.keys import Key, instance_key, policy_key
 from zitadel_notification_operator.engine.workqueue import Priority, WorkQueue
 
 
@@ -25,7 +25,19 @@ class News:
         Its own pass is running and knows; others whose claims moved are woken.
         """
         self.concerned(self._inventory.put_policy(policy) - {policy.key})
+        self.wake_dying(policy.instance)
         return policy
+
+    def gone(self, policy: PolicyObject) -> None:
+        """Forget a policy that is no more, and wake whom that concerns."""
+        self.concerned(self._inventory.drop_policy(policy.key))
+        self.wake_dying(policy.instance)
+
+    def wake_dying(self, name: str) -> None:
+        """Look at an instance whose deletion may have waited for a policy."""
+        instance = self._inventory.instances.get(name)
+        if instance is not None and instance.deleting:
+            self._queue.add(instance_key(name), Priority.DELETE)
 
     def concerned(self, keys: Iterable[PolicyKey]) -> None:
         """Ask for passes over these policies: their claims moved."""

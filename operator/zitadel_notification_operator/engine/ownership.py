@@ -64,7 +64,7 @@ class Ownership:
             policy, finalizer=finalizer, original=original
         )
         if stored is None:
-            self._news.concerned(self._inventory.drop_policy(policy.key))
+            self._news.gone(policy)
             return policy
         return self._news.stored(stored)
 

@@ -1,6 +1,7 @@
 """What all passes share: records, lines, ports, clock; one value to hand around."""
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,6 +25,9 @@ from zitadel_notification_operator.engine.ports import (
     SecretReader,
 )
 from zitadel_notification_operator.engine.workqueue import Priority, WorkQueue
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -82,5 +86,9 @@ class Room:
 
     def tell(self, about: PolicyObject | InstanceObject, notice: Notice | None) -> None:
         """Record an Event, if there is something to tell."""
-        if notice is not None:
-            self.recorder.record(about, notice)
+        if notice is None:
+            return
+        name = about.name if isinstance(about, InstanceObject) else str(about.key)
+        level = logging.WARNING if notice.warning else logging.INFO
+        _log.log(level, "%s: %s: %s", name, notice.reason, notice.note)
+        self.recorder.record(about, notice)

@@ -32,8 +32,8 @@ _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 401, 403, 404, 429
 _FIRST_REDIRECT, _FIRST_ERROR = 300, 400
 
 _REJECTED = (
-    "ZITADEL rejected the credential: it is unknown, expired or revoked, or its user is "
-    "not active; put a valid personal access token into the Secret"
+    "ZITADEL rejected the credential: it is unknown, expired or revoked, or its user "
+    "is not active; put a valid personal access token into the Secret"
 )
 _FORBIDDEN_TEXT = (
     "The credential lacks a role: give its user IAM_OWNER for the instance's policy, "
@@ -47,6 +47,16 @@ _HOST_UNKNOWN = (
     "ZITADEL serves no instance for this host; set spec.externalDomain of the "
     "ZitadelInstance to the domain that ZITADEL is configured with"
 )
+
+
+_IDS = {
+    "AUTH-7fs1e": (Reason.CREDENTIALS_REJECTED, _REJECTED),
+    "AUTH-toLo1": (Reason.CREDENTIALS_REJECTED, _REJECTED),
+    "AUTH-5mWD2": (Reason.INSUFFICIENT_PERMISSIONS, _FORBIDDEN_TEXT),
+    "AUTHZ-cdgFk": (Reason.INSUFFICIENT_PERMISSIONS, _FORBIDDEN_TEXT),
+    "AUTH-Bs7Ds": (Reason.ORGANIZATION_NOT_FOUND, _ORGANIZATION_GONE),
+    "QUERY-leq5Q": (Reason.ORGANIZATION_NOT_FOUND, _ORGANIZATION_GONE),
+}
 
 
 def refusal(response: httpx.Response, secret: str) -> OperatorError:
@@ -150,17 +160,9 @@ def _kind(error: Exception) -> str:
 
 
 def _by_id(error: ErrorAnswer) -> OperatorError | None:
-    match error.id:
-        case "AUTH-7fs1e" | "AUTH-toLo1":
-            return TerminalError(Reason.CREDENTIALS_REJECTED, _REJECTED)
-        case "AUTH-5mWD2" | "AUTHZ-cdgFk":
-            return TerminalError(Reason.INSUFFICIENT_PERMISSIONS, _FORBIDDEN_TEXT)
-        case "AUTH-Bs7Ds" | "QUERY-leq5Q":
-            return TerminalError(Reason.ORGANIZATION_NOT_FOUND, _ORGANIZATION_GONE)
-        case _:
-            pass
     if error.id:
-        return None
+        known = _IDS.get(error.id)
+        return TerminalError(*known) if known else None
     if "QUERY-d3fas" in error.message:
         return TransientError(
             Reason.SERVER_ERROR, "ZITADEL cannot reach its database at this time"

@@ -1,0 +1,118 @@
+"""The real programs side by side: emulator and operator as processes."""
+
+import json
+import os
+import re
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from support.waiting import eventually
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+from zitadel_notification_operator.demo.processes import Program
+
+OWN_NAMESPACE = "zitadel-notification-operator"
+TOKEN = "canary-token-7d1f9c"
+ZNP = (sys.executable, "-m", "zitadel_notification_operator.cli")
+
+
+class EmulatorProcess:
+    """`znp emulator` on a free port, spoken to over HTTP only."""
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        command = [*ZNP, "emulator", "--port", str(port), "--token", TOKEN]
+        self.program = Program("emulator", command, folder / "emulator.log")
+        self.url = eventually(self._first_line, what="the emulator's URL")
+
+    def get(self, path: str, organization: str = "") -> dict[str, Any]:
+        """GET as the IAM_OWNER."""
+        return self.call("GET", path, organization=organization)
+
+    def call(
+        self, method: str, path: str, body: Any = None, organization: str = ""
+    ) -> Any:
+        """Make a call as the IAM_OWNER, or to the control path."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        if organization:
+            headers["x-zitadel-orgid"] = organization
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310 - our own emulator
+            self.url + path, data, headers, method=method
+        )
+        with urllib.request.urlopen(request) as answer:  # noqa: S310 - likewise
+            return json.load(answer)
+
+    def policy(self, organization: str = "") -> dict[str, Any]:
+        """Return the policy in force, of an organization or the instance."""
+        kind = "management" if organization else "admin"
+        answer = self.get(f"/{kind}/v1/policies/notification", organization)
+        return answer["policy"]
+
+    def writes(self) -> list[tuple[str, str, str]]:
+        """Return verb, path and organization of all requests that may write."""
+        return [
+            (r["method"], r["path"], r["organization"])
+            for r in self.call("GET", "/emulator/v1/requests")
+            if r["method"] != "GET" and not r["path"].startswith("/emulator")
+        ]
+
+    def _first_line(self) -> str:
+        text = self.program.log.read_text()
+        return text.splitlines()[0] if "\n" in text else ""
+
+
+class OperatorProcess:
+    """`znp run` against a control plane."""
+
+    def __init__(self, plane: ControlPlane, folder: Path, *options: str) -> None:
+        self.log = folder / "operator.log"
+        command = [
+            *(*ZNP, "run", "--kubeconfig", str(plane.kubeconfig)),
+            *("--health-port", "0", "--metrics-port", "0", "--log-level", "DEBUG"),
+            *("--bind-address", "127.0.0.1", "--allow-local-urls", *options),
+        ]
+        environment = {**os.environ, "NO_PROXY": "*"}
+        offset = self.log.stat().st_size if self.log.exists() else 0
+        self.program = Program("operator", command, self.log, environment)
+        self._offset = offset
+
+    def wait_ready(self) -> None:
+        """Wait until /readyz is 200."""
+        eventually(self.is_ready, 30, f"readiness:\n{self.program.tail(40)}")
+
+    def is_ready(self) -> bool:
+        """Return whether /readyz is 200 now."""
+        return self.probe("health", "/readyz") == 200
+
+    def probe(self, listener: str, path: str) -> int:
+        """Return the HTTP status of a path; 0 when nothing listens."""
+        port = self.port(listener)
+        if not port:
+            return 0
+        try:
+            url = f"http://127.0.0.1:{port}{path}"
+            with urllib.request.urlopen(url) as answer:  # noqa: S310 - our operator
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+    def port(self, listener: str) -> int:
+        """Return the port that the log names."""
+        with self.log.open() as log:
+            log.seek(self._offset)
+            found = re.search(rf"Listening for {listener} on port (\d+)", log.read())
+        return int(found[1]) if found else 0
+
+
+def create_secret(plane: ControlPlane, name: str, token: str = TOKEN) -> None:
+    """Put a token into a Secret of the operator's namespace."""
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": OWN_NAMESPACE},
+        "stringData": {"token": token},
+    }
+    plane.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
