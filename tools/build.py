@@ -107,7 +107,9 @@ def is_current(name: str) -> bool:
     """Return whether the program was built from just these sources."""
     stamp = BIN / f".{name}.stamp"
     return (
-        (BIN / name).is_file() and stamp.is_file() and stamp.read_text() == stamp_of(name)
+        (BIN / name).is_file()
+        and stamp.is_file()
+        and stamp.read_text() == stamp_of(name)
     )
 
 

@@ -92,7 +92,7 @@ class OperatorProcess:
             return 0
         try:
             url = f"http://127.0.0.1:{port}{path}"
-            with urllib.request.urlopen(url) as answer:  # noqa: S310 - our operator
+            with urllib.request.urlopen(url) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code

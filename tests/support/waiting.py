@@ -20,13 +20,13 @@ def eventually(ask: Callable[[], T], timeout: float = 20.0, what: str = "") -> T
         time.sleep(0.05)
 
 
-async def soon(ask: Callable[[], T], timeout: float = 10.0, what: str = "") -> T:
+async def soon(ask: Callable[[], T], patience: float = 10.0, what: str = "") -> T:
     """Do the same without blocking the event loop."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + patience
     while True:
         answer = ask()
         if answer:
             return answer
         if time.monotonic() > deadline:
-            raise AssertionError(f"Not within {timeout} s: {what or ask} ({answer!r})")
+            raise AssertionError(f"Not within {patience} s: {what or ask} ({answer!r})")
         await asyncio.sleep(0.01)

@@ -166,9 +166,12 @@ class Zitadel:
 
     def change_organization(self, org: str, kind: str, editor: str) -> dict[str, Any]:
         """Deactivate, reactivate or remove; `kind` is the event's last word."""
+        answer = _done(self.log.append(org, f"org.{kind}", editor))
         if kind == "removed":
             self.removed.add(org)
-        return _done(self.log.append(org, f"org.{kind}", editor))
+            # What is left of it belongs to the instance (seen on a real server).
+            answer["details"]["resourceOwner"] = INSTANCE_ID
+        return answer
 
     def instance(self) -> dict[str, Any]:
         """GET /admin/v1/instances/me."""

@@ -26,7 +26,6 @@ from zitadel_notification_operator.engine.ports import (
 )
 from zitadel_notification_operator.engine.workqueue import Priority, WorkQueue
 
-
 _log = logging.getLogger(__name__)
 
 

@@ -16,6 +16,7 @@ from zitadel_notification_operator.core.policy import (
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.zitadel.errors import refusal, unusable
 from zitadel_notification_operator.zitadel.models import (
+    Details,
     InstanceAnswer,
     OrgAnswer,
     PolicyAnswer,
@@ -94,6 +95,8 @@ class ZitadelClient:
         if error_id(response) == _NO_POLICY:
             return None
         policy = self._read(response, PolicyAnswer).policy
+        if not policy.is_default:
+            self._require_owner(response, organization_id, policy.details)
         return ObservedPolicy(
             policy.is_default,
             policy.password_change,
@@ -115,7 +118,8 @@ class ZitadelClient:
         path = ADMIN_POLICY if organization_id is None else ORG_POLICY
         method = "POST" if action is Action.CREATE else "PUT"
         body = {"passwordChange": password_change}
-        return self._result(await self._call(method, path, organization_id, body))
+        response = await self._call(method, path, organization_id, body)
+        return self._result(response, organization_id)
 
     async def reset(self, organization_id: str) -> WriteResult:
         """Remove the organization's own policy (DELETE).
@@ -126,7 +130,7 @@ class ZitadelClient:
         response = await self._call("DELETE", ORG_POLICY, organization_id)
         if error_id(response) == _ORGANIZATION_UNKNOWN:
             return WriteResult(Answer.ORGANIZATION_GONE)
-        return self._result(response)
+        return self._result(response, organization_id)
 
     async def _call(
         self,
@@ -137,11 +141,14 @@ class ZitadelClient:
     ) -> httpx.Response:
         return await self._transport.call(method, path, self._token, organization, body)
 
-    def _result(self, response: httpx.Response) -> WriteResult:
+    def _result(
+        self, response: httpx.Response, organization_id: str | None
+    ) -> WriteResult:
         answer = _ANSWERS.get(error_id(response))
         if answer is not None:
             return WriteResult(answer)
         details = self._read(response, WriteAnswer).details
+        self._require_owner(response, organization_id, details)
         return WriteResult(
             Answer.WRITTEN,
             details.sequence,
@@ -149,6 +156,13 @@ class ZitadelClient:
             details.change_date,
             details.resource_owner,
         )
+
+    def _require_owner(
+        self, response: httpx.Response, organization_id: str | None, details: Details
+    ) -> None:
+        """Refuse an answer about another organization, as a broken cache may give."""
+        if organization_id is not None and details.resource_owner != organization_id:
+            raise unusable(response, self._token)
 
     def _read(self, response: httpx.Response, model: type[M]) -> M:
         if not response.is_success:

@@ -25,10 +25,10 @@ RETRY_AFTER_LIMIT = 300.0
 """Seconds; a longer Retry-After is cut to this (design, section 4)."""
 
 _EXCERPT = 100
-_SERVER_CODES = {2, 4, 10, 13, 14, 15}
+_SERVER_CODES = {1, 2, 4, 10, 13, 14, 15}
 _LIMITED_CODE, _REFUSED_CODE, _UNKNOWN_CODE = 8, 7, 16
 _FIRST_SERVER_ERROR = 500
-_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 401, 403, 404, 429
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TIMED_OUT, _TOO_MANY = 401, 403, 404, 408, 429
 _FIRST_REDIRECT, _FIRST_ERROR = 300, 400
 
 _REJECTED = (
@@ -187,7 +187,7 @@ def _by_code(error: ErrorAnswer, wait: float | None) -> OperatorError | None:
 def _by_status(status: int, wait: float | None) -> OperatorError | None:
     if status == _TOO_MANY:
         return limited(wait)
-    if status >= _FIRST_SERVER_ERROR:
+    if status >= _FIRST_SERVER_ERROR or status == _TIMED_OUT:
         return _server_error(wait)
     if status == _UNAUTHORIZED:
         return TerminalError(Reason.CREDENTIALS_REJECTED, _REJECTED)

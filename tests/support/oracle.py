@@ -1,0 +1,55 @@
+"""Flux's condition rules as an oracle: judges every status that a test sees.
+
+Ids as in the conventions sheet, 2.2 (fluxcd/pkg `runtime/conditions/check`).
+"""
+
+from typing import Any
+
+NEGATIVE = {"Reconciling", "Stalled"}
+
+
+def complaints(body: dict[str, Any]) -> list[str]:
+    """Return what is wrong with an object's status; empty when nothing is.
+
+    Args:
+        body: The whole object, as the API server stores it.
+    """
+    generation = body["metadata"]["generation"]
+    suspended = bool(body.get("spec", {}).get("suspend"))
+    status = body.get("status", {})
+    root = status.get("observedGeneration", -1)
+    conditions = {c["type"]: c for c in status.get("conditions", [])}
+    if not conditions:
+        return [] if root == -1 else ["a status without conditions"]
+    found = []
+    ready = conditions.get("Ready")
+    if ready is None:
+        return ["F2: Ready is missing"]
+    true_ones = {t for t in NEGATIVE & conditions.keys() if _is(conditions[t], "True")}
+    if conditions.keys() & NEGATIVE != true_ones:
+        found.append("2.2: a negative condition is there without being True")
+    if _is(ready, "True") and true_ones:
+        found.append("F1: Ready is True beside a negative condition")
+    if "Stalled" in true_ones and not _is(ready, "False"):
+        found.append("F4: Stalled, but Ready is not False")
+    if len(true_ones) > 1:
+        found.append("F5: Reconciling and Stalled at once")
+    if root > generation:
+        found.append("F6: observedGeneration is ahead of generation")
+    if _is(ready, "True") and not suspended and root == generation:
+        late = [
+            t for t, c in conditions.items() if c["observedGeneration"] != generation
+        ]
+        found += [f"F8: {kind} speaks about another generation" for kind in late]
+    if _is(ready, "Unknown") and "Reconciling" not in true_ones:
+        found.append("F11: Ready is Unknown without Reconciling")
+    found += [
+        f"W5: {kind} has no observedGeneration"
+        for kind, condition in conditions.items()
+        if "observedGeneration" not in condition
+    ]
+    return found
+
+
+def _is(condition: dict[str, Any], status: str) -> bool:
+    return condition["status"] == status

@@ -1,0 +1,114 @@
+"""Claims, grants, durations, backoff, originals, tokens: rules without I/O."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zitadel_notification_operator.core.backoff import LONGEST, retry_delay
+from zitadel_notification_operator.core.claims import (
+    Claim,
+    PolicyKey,
+    Target,
+    owner_of,
+)
+from zitadel_notification_operator.core.credential import parse_token
+from zitadel_notification_operator.core.durations import parse_duration
+from zitadel_notification_operator.core.errors import OperatorError
+from zitadel_notification_operator.core.grants import Admission, Grant, admit
+from zitadel_notification_operator.core.objects import SecretRef
+from zitadel_notification_operator.core.original import Original, OriginalValue
+from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.reasons import Reason
+
+ORG, INSTANCE = Scope.ORGANIZATION, Scope.INSTANCE
+
+
+def test_oldest_claim_owns_then_the_name() -> None:
+    """Age decides; within a second, namespace and name do."""
+    young = Claim("2026-01-02T00:00:00Z", PolicyKey("a", "a"))
+    old = Claim("2026-01-01T00:00:00Z", PolicyKey("z", "z"))
+    twin = Claim("2026-01-01T00:00:00Z", PolicyKey("z", "b"))
+    assert owner_of([young, old]) == PolicyKey("z", "z")
+    assert owner_of([old, twin]) == PolicyKey("z", "b")
+    assert owner_of([]) is None
+
+
+@pytest.mark.parametrize(
+    ("grants", "namespace", "scope", "answer"),
+    [
+        ((), "own", INSTANCE, Admission.GRANTED),
+        ((), "team", ORG, Admission.NAMESPACE_UNKNOWN),
+        ((Grant(("team",)),), "team", ORG, Admission.GRANTED),
+        ((Grant(("team",)),), "team", INSTANCE, Admission.SCOPE_MISSING),
+        ((Grant(("team-*",)),), "team-a", ORG, Admission.GRANTED),
+        ((Grant(("team-*",)),), "team", ORG, Admission.NAMESPACE_UNKNOWN),
+        ((Grant(("*",), frozenset({INSTANCE})),), "x", INSTANCE, Admission.GRANTED),
+        ((Grant(("*",), frozenset({INSTANCE})),), "x", ORG, Admission.SCOPE_MISSING),
+    ],
+)
+def test_admission_is_closed_by_default(
+    grants: tuple[Grant, ...], namespace: str, scope: Scope, answer: Admission
+) -> None:
+    """Only the operator's own namespace may without a grant."""
+    assert admit(grants, "own", namespace, scope) is answer
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("500ms", 0.5)]
+)
+def test_durations_are_gos(text: str, seconds: float) -> None:
+    """Units of Go, added up."""
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "10", "m", "1d", "-1s", "1.5h"])
+def test_other_durations_are_refused(text: str) -> None:
+    """Anything else is named in the error."""
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_duration(text)
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
+def test_backoff_grows_to_a_bound(attempt: int, chance: float) -> None:
+    """Never shorter than most of a second, never much longer than a minute."""
+    assert 0.8 <= retry_delay(attempt, chance) <= LONGEST * 1.2
+    assert retry_delay(attempt, chance, asked=100.0) >= 100.0
+
+
+@given(st.text(), st.none() | st.text(), st.booleans(), st.none() | st.booleans())
+def test_original_survives_its_annotation(
+    uid: str, org: str | None, is_default: bool, value: bool | None
+) -> None:
+    """What is written into the annotation is what is read from it."""
+    record = Original(uid, Target("z", org), OriginalValue(is_default, value))
+    assert Original.from_text(record.to_text()) == record
+
+
+@given(st.text() | st.sampled_from(['{"uid":1}', "[]", "null", "{}"]))
+def test_foreign_annotations_count_as_absent(text: str) -> None:
+    """Whatever somebody writes there, nothing crashes."""
+    assert Original.from_text(text) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, Reason.CREDENTIALS_MISSING),
+        (b"", Reason.CREDENTIALS_INVALID),
+        (b" \n", Reason.CREDENTIALS_INVALID),
+        ("tökén-canary".encode(), Reason.CREDENTIALS_INVALID),
+        (b"two words-canary", Reason.CREDENTIALS_INVALID),
+        (b"\xff\xfe-canary", Reason.CREDENTIALS_INVALID),
+    ],
+)
+def test_what_cannot_be_a_token_is_refused(value: bytes | None, reason: Reason) -> None:
+    """Each has its reason, and no message holds a part of the value."""
+    with pytest.raises(OperatorError) as caught:
+        parse_token(value, SecretRef("s", "token"), "own")
+    assert caught.value.reason is reason
+    assert "canary" not in str(caught.value)
+
+
+def test_newline_at_the_end_is_no_part_of_a_token() -> None:
+    """A file made with `echo` works."""
+    assert parse_token(b"abc\n", SecretRef("s", "token"), "own") == "abc"

@@ -1,0 +1,147 @@
+"""Statuses: conditions by cause, the progress deadline, suspension, values that go."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from support.oracle import complaints
+from zitadel_notification_operator.cluster.resources import policy_status_json
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.decision import decide
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
+from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.policy import ObservedPolicy, Scope
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.report import (
+    PROGRESS_DEADLINE,
+    Findings,
+    is_quiet,
+    settled,
+    suspended,
+    troubled,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+POLICY = PolicyObject(
+    key=PolicyKey("ns", "acme"),
+    uid="u",
+    generation=3,
+    created="2026-01-01T00:00:00Z",
+    scope=Scope.ORGANIZATION,
+    instance="default",
+    password_change=True,
+    organization_id="o",
+)
+OBSERVED = ObservedPolicy(False, True, "5", "c", "d", "o")
+
+
+def judged(policy: PolicyObject, status: PolicyStatus) -> PolicyObject:
+    """Return the object with the status, after the oracle has passed it."""
+    body = {
+        "metadata": {"generation": policy.generation},
+        "spec": {"suspend": policy.suspended},
+        "status": policy_status_json(status),
+    }
+    assert complaints(body) == []
+    return replace(policy, status=status)
+
+
+def ready_policy() -> PolicyObject:
+    """Return a policy that is Ready."""
+    findings = Findings(
+        decide(POLICY.desired, OBSERVED),
+        OBSERVED,
+        "o",
+        "ACME",
+        OriginalValue(True, True),
+    )
+    return judged(POLICY, settled(POLICY, findings, NOW))
+
+
+def test_ready_says_what_a_get_says() -> None:
+    """Values are ZITADEL's own, and a second report equals the first."""
+    policy = ready_policy()
+    status = policy.status
+    assert (status.sequence, status.change_date, status.is_default) == ("5", "d", False)
+    assert is_quiet(policy)
+    findings = Findings(
+        decide(POLICY.desired, OBSERVED), OBSERVED, "o", None, status.original
+    )
+    assert settled(policy, findings, NOW + timedelta(hours=1)) == status
+
+
+@pytest.mark.parametrize(
+    ("trouble", "abnormal"),
+    [
+        (TransientError(Reason.SERVER_ERROR, "x"), "Reconciling"),
+        (TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "x"), "Stalled"),
+    ],
+)
+def test_trouble_carries_its_cause(trouble: OperatorError, abnormal: str) -> None:
+    """Ready and the abnormal condition have the cause; values stay; InSync Unknown."""
+    policy = judged(POLICY, troubled(ready_policy(), trouble, NOW))
+    found = find(policy.status.conditions, abnormal)
+    ready = find(policy.status.conditions, "Ready")
+    sync = find(policy.status.conditions, "InSync")
+    assert found is not None
+    assert ready is not None
+    assert sync is not None
+    assert found.reason == ready.reason == trouble.reason
+    assert sync.status == "Unknown"
+    assert policy.status.password_change is True
+
+
+@pytest.mark.parametrize(
+    "reason", [Reason.INSTANCE_NOT_FOUND, Reason.NOT_GRANTED, Reason.CONFLICT]
+)
+def test_refusal_takes_the_values_away(reason: Reason) -> None:
+    """What may no longer be looked at is no longer told; the pinned id stays."""
+    status = troubled(ready_policy(), TerminalError(reason, "x"), NOW)
+    assert status.password_change is None
+    assert status.sequence is None
+    assert status.organization_id == "o"
+
+
+def test_no_progress_for_ten_minutes_is_stalled() -> None:
+    """Ready keeps the cause; a new generation starts the clock anew."""
+    trouble = TransientError(Reason.SERVER_ERROR, "x")
+    policy = judged(POLICY, troubled(POLICY, trouble, NOW))
+    early = NOW + timedelta(seconds=PROGRESS_DEADLINE - 1)
+    assert troubled(policy, trouble, early) == policy.status
+    late = NOW + timedelta(seconds=PROGRESS_DEADLINE)
+    policy = judged(policy, troubled(policy, trouble, late))
+    stalled = find(policy.status.conditions, "Stalled")
+    ready = find(policy.status.conditions, "Ready")
+    assert stalled is not None
+    assert ready is not None
+    assert stalled.reason == Reason.PROGRESS_DEADLINE_EXCEEDED
+    assert ready.reason == Reason.SERVER_ERROR
+    assert troubled(policy, trouble, late + timedelta(hours=1)) == policy.status
+    edited = replace(policy, generation=4)
+    again = judged(edited, troubled(edited, trouble, late))
+    assert find(again.status.conditions, "Reconciling") is not None
+
+
+def test_suspended_keeps_ready_with_its_old_generation() -> None:
+    """Only the root generation moves, so `kubectl wait` stays honest."""
+    policy = replace(ready_policy(), generation=4, suspended=True)
+    status = judged(policy, suspended(policy, NOW)).status
+    ready = find(status.conditions, "Ready")
+    assert ready is not None
+    assert (ready.status, ready.observed_generation) == ("True", 3)
+    assert status.observed_generation == 4
+
+
+def test_token_is_copied_whatever_the_outcome() -> None:
+    """A requested pass is acknowledged by the first status after it."""
+    policy = replace(ready_policy(), requested_at="t1")
+    assert not is_quiet(policy)
+    status = troubled(policy, TransientError(Reason.SERVER_ERROR, "x"), NOW)
+    assert status.last_handled_reconcile_at == "t1"
