@@ -1,0 +1,299 @@
+"""A real API server refuses and accepts the right objects, naming the field."""
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
+BASE = "/apis/zitadel-notification.dev/v1alpha1"
+ORG = {"scope": "Organization", "organization": {"id": "1"}, "passwordChange": True}
+INSTANCE_SCOPE = {"scope": "Instance", "passwordChange": True}
+TOKEN = {"personalAccessToken": {"secretRef": {"name": "s"}}}
+ZNI = {"url": "https://z.example", "credentials": TOKEN}
+
+Change = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def api(control_plane: ControlPlane) -> Iterator[httpx.Client]:
+    """A plain HTTPS client of the API server."""
+    headers = {"Authorization": f"Bearer {control_plane.token}"}
+    trust = str(control_plane.folder / "ca.crt")
+    import ssl  # noqa: PLC0415 - needed here alone
+
+    context = ssl.create_default_context(cafile=trust)
+    with httpx.Client(
+        base_url=control_plane.url, headers=headers, verify=context
+    ) as client:
+        yield client
+
+
+def body(kind: str, spec: Change, name: str = "x") -> Change:
+    """Return an object of ours."""
+    return {
+        "apiVersion": "zitadel-notification.dev/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def changed(spec: Change, change: Change) -> Change:
+    """Return a spec with fields set, or removed where the value is None."""
+    result = {**copy.deepcopy(spec), **change}
+    return {name: value for name, value in result.items() if value is not None}
+
+
+def create(api: httpx.Client, kind: str, spec: Change) -> httpx.Response:
+    """Try a create without storing it."""
+    path = f"{BASE}/namespaces/default/notificationpolicies"
+    if kind == "ZitadelInstance":
+        path = f"{BASE}/zitadelinstances"
+    return api.post(path, params={"dryRun": "All"}, json=body(kind, spec))
+
+
+ACCEPTED_POLICIES = [
+    ORG,
+    INSTANCE_SCOPE,
+    changed(ORG, {"organization": {"ofCredential": True}}),
+    changed(ORG, {"organization": {"id": "org-c-custom-id"}}),
+    changed(ORG, {"deletionPolicy": "Reset", "managementPolicy": "Observe"}),
+    changed(INSTANCE_SCOPE, {"deletionPolicy": "Retain", "suspend": True}),
+]
+
+REFUSED_POLICIES = [
+    ({"passwordChange": None}, "spec.passwordChange", "Required"),
+    ({"passwordChange": "true"}, "spec.passwordChange", "boolean"),
+    ({"scope": None}, "spec.scope", "Required"),
+    ({"scope": "Project"}, "spec.scope", "Unsupported value"),
+    ({"organization": None}, "spec.organization", "must be set when"),
+    ({"scope": "Instance"}, "spec.organization", "may not be set when"),
+    ({"organization": {}}, "spec.organization", "exactly one of"),
+    (
+        {"organization": {"id": "1", "ofCredential": True}},
+        "spec.organization",
+        "exactly one of",
+    ),
+    (
+        {"organization": {"ofCredential": False}},
+        "spec.organization.ofCredential",
+        "must be true",
+    ),
+    ({"organization": {"id": ""}}, "spec.organization.id", "at least 1"),
+    ({"organization": {"id": "a b"}}, "spec.organization.id", "should match"),
+    ({"organization": {"id": "é"}}, "spec.organization.id", "should match"),
+    ({"organization": {"id": "a\n"}}, "spec.organization.id", "should match"),
+    ({"organization": {"id": 1}}, "spec.organization.id", "string"),
+    ({"instanceRef": {"name": "A_b"}}, "spec.instanceRef.name", "should match"),
+    ({"instanceRef": {}}, "spec.instanceRef.name", "Required"),
+    ({"managementPolicy": "Ignore"}, "spec.managementPolicy", "Unsupported value"),
+    ({"deletionPolicy": "Restore"}, "spec.deletionPolicy", "Unsupported value"),
+    (
+        {"scope": "Instance", "organization": None, "deletionPolicy": "Reset"},
+        "spec.deletionPolicy",
+        "ZITADEL has no such call",
+    ),
+]
+
+GRANT = {"namespaces": ["team-a", "acme-*", "*"], "scopes": ["Instance"]}
+ACCEPTED_INSTANCES = [
+    ZNI,
+    changed(ZNI, {"url": "http://127.0.0.1:8085", "allowInsecureHTTP": True}),
+    changed(ZNI, {"url": "https://[::1]:443/", "externalDomain": "auth.example.com"}),
+    changed(ZNI, {"rateLimit": {"burst": 1}, "grants": [GRANT]}),
+    changed(ZNI, {"driftDetection": {"pollInterval": "1h30m"}}),
+]
+
+REFUSED_INSTANCES = [
+    ({"url": None}, "spec.url", "Required"),
+    ({"url": "http://z.example"}, "spec.url", "unless `allowInsecureHTTP` is true"),
+    ({"url": "ftp://z.example"}, "spec.url", "http or https URL"),
+    ({"url": "z.example"}, "spec.url", "http or https URL"),
+    ({"url": "https://"}, "spec.url", "http or https URL"),
+    ({"url": "https://u:p@z.example"}, "spec.url", "no user, path, query"),
+    ({"url": "https://z.example/a"}, "spec.url", "no user, path, query"),
+    ({"url": "https://z.example?a=b"}, "spec.url", "no user, path, query"),
+    ({"externalDomain": "https://z"}, "spec.externalDomain", "should match"),
+    ({"externalDomain": "a:1"}, "spec.externalDomain", "should match"),
+    ({"credentials": None}, "spec.credentials", "Required"),
+    ({"credentials": {}}, "personalAccessToken", "Required"),
+    ({"rateLimit": {"requestsPerSecond": 0}}, "requestsPerSecond", "greater than"),
+    ({"rateLimit": {"maxConcurrent": 1000}}, "maxConcurrent", "less than"),
+    ({"driftDetection": {"pollInterval": "9s"}}, "pollInterval", "at least 10s"),
+    ({"driftDetection": {"pollInterval": "25h"}}, "pollInterval", "at most 24h"),
+    ({"driftDetection": {"pollInterval": "soon"}}, "pollInterval", "should match"),
+    ({"grants": [{}]}, "spec.grants[0].namespaces", "Required"),
+    ({"grants": [{"namespaces": []}]}, "namespaces", "at least 1"),
+    ({"grants": [{"namespaces": ["a*b"]}]}, "namespaces[0]", "should match"),
+    ({"grants": [{"namespaces": ["a"], "scopes": []}]}, "scopes", "at least 1"),
+    ({"grants": [{"namespaces": ["a"], "scopes": ["X"]}]}, "scopes[0]", "Unsupported"),
+]
+
+UPDATES = [
+    ({"scope": "Instance", "organization": None}, "spec.scope", "may not be changed"),
+    ({"organization": {"id": "2"}}, "spec.organization", "may not be changed"),
+    (
+        {"organization": {"ofCredential": True}},
+        "spec.organization",
+        "may not be changed",
+    ),
+    ({"instanceRef": {"name": "other"}}, "spec.instanceRef", "may not be changed"),
+]
+
+
+@pytest.mark.parametrize("spec", ACCEPTED_POLICIES)
+def test_good_policies_are_accepted(api: httpx.Client, spec: Change) -> None:
+    """What the schema accepts is what the operator serves."""
+    answer = create(api, "NotificationPolicy", spec)
+    assert answer.status_code == 201, answer.text
+    stored = answer.json()["spec"]
+    assert {name: stored[name] for name in spec} == spec
+
+
+@pytest.mark.parametrize(("change", "field", "words"), REFUSED_POLICIES)
+def test_bad_policies_are_refused(
+    api: httpx.Client, change: Change, field: str, words: str
+) -> None:
+    """The message names the field and says what is wrong."""
+    answer = create(api, "NotificationPolicy", changed(ORG, change))
+    assert answer.status_code == 422
+    assert field in answer.json()["message"]
+    assert words in answer.json()["message"]
+
+
+@pytest.mark.parametrize("spec", ACCEPTED_INSTANCES)
+def test_good_instances_are_accepted(api: httpx.Client, spec: Change) -> None:
+    """Every documented form of an instance is taken."""
+    answer = create(api, "ZitadelInstance", spec)
+    assert answer.status_code == 201, answer.text
+
+
+@pytest.mark.parametrize(("change", "field", "words"), REFUSED_INSTANCES)
+def test_bad_instances_are_refused(
+    api: httpx.Client, change: Change, field: str, words: str
+) -> None:
+    """The message names the field and says what is wrong."""
+    answer = create(api, "ZitadelInstance", changed(ZNI, change))
+    assert answer.status_code == 422
+    assert field in answer.json()["message"]
+    assert words in answer.json()["message"]
+
+
+def test_defaults_are_the_documented_ones(api: httpx.Client) -> None:
+    """Nothing is defaulted but what the descriptions say; never passwordChange."""
+    policy = create(api, "NotificationPolicy", ORG).json()
+    assert policy["spec"] == {
+        **ORG,
+        "instanceRef": {"name": "default"},
+        "managementPolicy": "Manage",
+        "suspend": False,
+    }
+    assert policy["status"] == {"observedGeneration": -1}
+    grants = [{"namespaces": ["a"]}]
+    instance = create(api, "ZitadelInstance", changed(ZNI, {"grants": grants})).json()
+    assert instance["spec"] == {
+        "url": "https://z.example",
+        "allowInsecureHTTP": False,
+        "credentials": {
+            "personalAccessToken": {"secretRef": {"name": "s", "key": "token"}}
+        },
+        "grants": [{"namespaces": ["a"], "scopes": ["Organization"]}],
+    }
+
+
+def test_what_is_immutable_stays_and_the_rest_may_change(
+    api: httpx.Client, namespace: str
+) -> None:
+    """Scope, reference and organization stay; values and policies may change."""
+    path = f"{BASE}/namespaces/{namespace}/notificationpolicies"
+    assert api.post(path, json=body("NotificationPolicy", ORG)).status_code == 201
+    for change, field, words in UPDATES:
+        document = json.dumps({"spec": change})
+        answer = _patch(api, f"{path}/x", document)
+        assert answer.status_code == 422, change
+        assert field in answer.json()["message"]
+        assert words in answer.json()["message"]
+    free = {
+        "passwordChange": False,
+        "suspend": True,
+        "deletionPolicy": "Retain",
+        "managementPolicy": "Observe",
+    }
+    answer = _patch(api, f"{path}/x", json.dumps({"spec": free}))
+    assert answer.status_code == 200, answer.text
+
+
+def test_each_rule_has_a_row() -> None:
+    """A rule without a refused row here would be a rule that nobody tried."""
+    words = [row[2] for row in (*REFUSED_POLICIES, *REFUSED_INSTANCES, *UPDATES)]
+    untried = []
+    for file in CRDS.glob("*.yaml"):
+        for node in _nodes(yaml.safe_load(file.read_text())):
+            for rule in node.get("x-kubernetes-validations", ()):
+                if not any(word in rule["message"] for word in words):
+                    untried.append(rule["message"])
+    assert not untried
+
+
+def test_schema_keeps_the_conventions() -> None:
+    """Types, bounds, list types and descriptions on every node."""
+    for file in CRDS.glob("*.yaml"):
+        assert file.stat().st_size < 262_144
+        version = yaml.safe_load(file.read_text())["spec"]["versions"][0]
+        schema = version["schema"]["openAPIV3Schema"]
+        assert version["subresources"] == {"status": {}}
+        status = schema["properties"]["status"]
+        assert status["default"] == {"observedGeneration": -1}
+        for path, node in _properties(schema):
+            _check_node(path, node)
+
+
+def _check_node(path: str, node: Change) -> None:
+    assert "type" in node, path
+    if path != ".metadata":
+        assert len(node.get("description", "")) >= 20, path
+    match node["type"]:
+        case "string":
+            bounded = "maxLength" in node or "enum" in node
+            assert bounded or node.get("format") == "date-time", path
+        case "array":
+            assert "maxItems" in node, path
+            assert "x-kubernetes-list-type" in node, path
+        case "integer":
+            assert "maximum" in node, path
+            assert "minimum" in node or path == ".status.observedGeneration", path
+        case _:
+            pass
+    assert not ("default" in node and "default" in node.get("required", ()))
+
+
+def _nodes(node: Any) -> Iterator[Change]:
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from _nodes(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _nodes(value)
+
+
+def _properties(node: Change, path: str = "") -> Iterator[tuple[str, Change]]:
+    for name, value in node.get("properties", {}).items():
+        yield f"{path}.{name}", value
+        yield from _properties(value, f"{path}.{name}")
+    if "items" in node:
+        yield f"{path}[]", node["items"]
+        yield from _properties(node["items"], f"{path}[]")
+
+
+def _patch(api: httpx.Client, path: str, document: str) -> httpx.Response:
+    headers = {"Content-Type": "application/merge-patch+json"}
+    return api.patch(path, content=document, headers=headers)
