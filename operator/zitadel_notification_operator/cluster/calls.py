@@ -6,9 +6,11 @@ JSON in and out, so the package's transport and authentication are used directly
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
-from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client import ApiClient, ApiException
+from kubernetes.aio.config import ConfigException
 
 from zitadel_notification_operator.cluster.names import GROUP, POLICIES, VERSION
 from zitadel_notification_operator.core.errors import (
@@ -47,7 +49,7 @@ def path_of(
     if plural == POLICIES and namespace:
         parts.append(f"namespaces/{namespace}")
     parts.append(plural)
-    parts.extend(part for part in (name, subresource) if part)
+    parts.extend(part for part in (quote(name, safe=""), subresource) if part)
     return "/".join(parts)
 
 
@@ -90,6 +92,10 @@ async def call(
     except (aiohttp.ClientError, OSError) as error:
         kind = type(error).__name__
         raise ClusterError(f"Kubernetes was not reached: {what}: {kind}") from error
+    except (ApiException, ConfigException) as error:
+        # The package's own: a token file that is empty just now, a login program.
+        kind = type(error).__name__
+        raise ClusterError(f"The client failed at {what}: {kind}") from error
     return _answer(what, response.status, data)
 
 
@@ -102,7 +108,9 @@ def _answer(what: str, status: int, data: bytes) -> Any:
         content = {}
     if status < _FIRST_ERROR:
         return content
-    reason = str(content.get("message", ""))[:_MESSAGE_LIMIT]
+    # A proxy's error page, too, may be JSON, of any form.
+    told = content.get("message", "") if isinstance(content, dict) else ""
+    reason = str(told)[:_MESSAGE_LIMIT]
     message = f"Kubernetes refused {what}: {status} {reason}"
     if status == _NOT_FOUND:
         raise ObjectGone(message)

@@ -40,8 +40,10 @@ class ClusterAccess:
     """A loaded configuration and the client that uses it."""
 
     def __init__(self, configuration: Configuration) -> None:
-        # The package would send these calls through a proxy of the environment.
+        # A proxy is for the way out, to ZITADEL. The package's session would take
+        # one from the environment (and credentials from a .netrc) also for these.
         configuration.proxy = None
+        configuration.client_session_kwargs = {"trust_env": False}
         self.configuration = configuration
         self.api = ApiClient(configuration)
         self.api.user_agent = f"{FIELD_MANAGER}/{VERSION}"

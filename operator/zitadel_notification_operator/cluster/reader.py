@@ -15,6 +15,7 @@ from zitadel_notification_operator.cluster.names import (
 )
 from zitadel_notification_operator.cluster.resources import (
     UnusableObject,
+    parse_answer,
     parse_instance,
     parse_policy,
 )
@@ -35,6 +36,7 @@ class ClusterReader:
         """Read policies of these namespaces; none named means all."""
         self._api = api
         self._namespaces = namespaces
+        self._told: set[str] = set()
 
     async def crds_served(self) -> bool:
         """Return whether both kinds are served now.
@@ -50,54 +52,77 @@ class ClusterReader:
         return {POLICIES, INSTANCES} <= names
 
     async def list_policies(self) -> list[PolicyObject]:
-        """Return all policies of the watched namespaces."""
+        """Return all policies of the watched namespaces; unusable ones are left out.
+
+        Raises:
+            ClusterError: Kubernetes did not answer a page; nothing is returned then.
+        """
         found: list[PolicyObject] = []
         for namespace in self._namespaces or ("",):
             found += await self._list(path_of(POLICIES, namespace), parse_policy)
         return found
 
     async def list_instances(self) -> list[InstanceObject]:
-        """Return all instances."""
+        """Return all instances; unusable ones are left out.
+
+        Raises:
+            ClusterError: Kubernetes did not answer a page; nothing is returned then.
+        """
         return await self._list(path_of(INSTANCES), parse_instance)
 
     async def read_policy(self, namespace: str, name: str) -> PolicyObject | None:
-        """Return one policy as stored now; None: there is none."""
+        """Return one policy as stored now; None: there is none.
+
+        Raises:
+            ClusterError: Kubernetes did not answer, or the object is unusable.
+        """
         return await self._read(path_of(POLICIES, namespace, name), parse_policy)
 
     async def read_instance(self, name: str) -> InstanceObject | None:
-        """Return one instance as stored now; None: there is none."""
+        """Return one instance as stored now; None: there is none.
+
+        Raises:
+            ClusterError: Kubernetes did not answer, or the object is unusable.
+        """
         return await self._read(path_of(INSTANCES, name=name), parse_instance)
 
     async def _read(
         self, path: str, parse: Callable[[Mapping[str, Any]], T]
     ) -> T | None:
         try:
-            return parse(await call(self._api, "GET", path))
+            body = await call(self._api, "GET", path)
         except ObjectGone:
             return None
+        return parse_answer(parse, body)
 
     async def _list(
         self, path: str, parse: Callable[[Mapping[str, Any]], T]
     ) -> list[T]:
-        while True:
-            try:
-                return [record async for record in self._pages(path, parse)]
-            except Expired:
-                # The list took longer than its token lives: from the start.
-                _log.info("LIST of %s expired between two pages", path)
+        try:
+            return [record async for record in self._pages(path, parse, PAGE)]
+        except Expired:
+            # The pages took longer than their token lives. A LIST without pages
+            # cannot expire, so this ends (client-go's pager does the same).
+            _log.info("LIST of %s expired between two pages", path)
+            return [record async for record in self._pages(path, parse, None)]
 
     async def _pages(
-        self, path: str, parse: Callable[[Mapping[str, Any]], T]
+        self, path: str, parse: Callable[[Mapping[str, Any]], T], size: int | None
     ) -> AsyncIterator[T]:
-        query = {"limit": str(PAGE)}
+        query = {"limit": str(size)} if size else {}
         while True:
             page = await call(self._api, "GET", path, query=query)
             for item in page["items"]:
                 try:
                     yield parse(item)
                 except UnusableObject as error:
-                    _log.warning("Ignored an object unlike its schema: %s", error)
+                    self._tell_once(str(error))
             token = page["metadata"].get("continue")
             if not token:
                 return
             query["continue"] = token
+
+    def _tell_once(self, sentence: str) -> None:
+        if sentence not in self._told:
+            self._told.add(sentence)
+            _log.warning("Ignored an object unlike its schema: %s", sentence)

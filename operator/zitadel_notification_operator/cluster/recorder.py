@@ -10,6 +10,7 @@ import logging
 import secrets
 import socket
 import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -34,7 +35,10 @@ SERIES_IDLE = 360.0
 """Seconds without a repeat after which a series is over."""
 
 _NOTE_LIMIT = 1024
+"""Bytes, as the API server counts."""
+
 _NAME_LIMIT = 128
+_PREFIX_LIMIT = 200
 _log = logging.getLogger(__name__)
 
 
@@ -90,9 +94,10 @@ class EventRecorder:
     def __init__(self, api: ApiClient) -> None:
         self._api = api
         self._queue: asyncio.Queue[_Wanted] = asyncio.Queue(QUEUE_LIMIT)
-        self._series: dict[tuple[str, str, str, bool], _Series] = {}
+        self._series: OrderedDict[tuple[str, str, str, bool], _Series] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
         self._instance = socket.gethostname()[:_NAME_LIMIT]
+        self._failing = False
 
     async def start(self) -> None:
         """Start to post."""
@@ -116,7 +121,7 @@ class EventRecorder:
             notice.warning,
             notice.reason[:_NAME_LIMIT],
             notice.action[:_NAME_LIMIT],
-            notice.note[:_NOTE_LIMIT],
+            _cut(notice.note, _NOTE_LIMIT),
             datetime.now(UTC),
         )
         try:
@@ -129,8 +134,12 @@ class EventRecorder:
             wanted = await self._queue.get()
             try:
                 await self._post(wanted)
+                self._failing = False
             except ClusterError as error:
-                _log.info("An Event was not posted: %s", error.message)
+                # Once for an outage, not once for each Event of it.
+                level = logging.DEBUG if self._failing else logging.WARNING
+                _log.log(level, "An Event was not posted: %s", error.message)
+                self._failing = True
             finally:
                 self._queue.task_done()
 
@@ -138,33 +147,36 @@ class EventRecorder:
         now = time.monotonic()
         self._forget(now)
         series = self._series.get(wanted.kind)
-        if series is not None:
-            series.count += 1
-            series.seen = now
-            change = {
-                "series": {
-                    "count": series.count,
-                    "lastObservedTime": _micro_time(wanted.time),
-                }
-            }
-            try:
-                await call(
-                    self._api,
-                    "PATCH",
-                    series.path,
-                    body=change,
-                    content_type=MERGE_PATCH,
-                )
-            except ObjectGone:
-                del self._series[wanted.kind]
-            else:
-                return
-        await self._create(wanted, now)
+        if series is None or not await self._repeat(wanted, series, now):
+            await self._create(wanted, now)
+
+    async def _repeat(self, wanted: _Wanted, series: _Series, now: float) -> bool:
+        """Patch the series; False when its Event is no longer there."""
+        series.count += 1
+        series.seen = now
+        self._series.move_to_end(wanted.kind)
+        seen = {
+            "count": series.count,
+            "lastObservedTime": _micro_time(wanted.time),
+        }
+        try:
+            await call(
+                self._api,
+                "PATCH",
+                series.path,
+                body={"series": seen},
+                content_type=MERGE_PATCH,
+            )
+        except ObjectGone:
+            del self._series[wanted.kind]
+            return False
+        return True
 
     async def _create(self, wanted: _Wanted, now: float) -> None:
         # Events about cluster-scoped objects live in the namespace `default`.
         namespace = wanted.regarding.get("namespace") or "default"
-        name = f"{wanted.regarding['name'][:200]}.{secrets.token_hex(8)}"
+        prefix = wanted.regarding["name"][:_PREFIX_LIMIT].rstrip("-.")
+        name = f"{prefix}.{secrets.token_hex(8)}"
         path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
         body = {
             "apiVersion": "events.k8s.io/v1",
@@ -183,9 +195,17 @@ class EventRecorder:
         self._series[wanted.kind] = _Series(f"{path}/{name}", 1, now)
 
     def _forget(self, now: float) -> None:
-        over = [k for k, s in self._series.items() if now - s.seen > SERIES_IDLE]
-        for kind in over:
+        # Ordered by the last repeat: only what is over is looked at.
+        while self._series:
+            kind, series = next(iter(self._series.items()))
+            if now - series.seen <= SERIES_IDLE:
+                return
             del self._series[kind]
+
+
+def _cut(text: str, limit: int) -> str:
+    """Return the text in at most so many bytes of UTF-8, cut between characters."""
+    return text.encode()[:limit].decode(errors="ignore")
 
 
 def _regarding(about: PolicyObject | InstanceObject) -> dict[str, Any]:

@@ -1,15 +1,22 @@
 """The kinds as JSON, and the way from there to the core's records and back.
 
-The models mirror the CRDs' defaults and ignore what they do not know, so that an
-older operator reads newer objects.
+The models are in `cluster.models`; what does not fit them is told by field, and
+without its value: an object may hold anything.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import ValidationError
 
+from zitadel_notification_operator.cluster.models import (
+    ConditionModel,
+    InstanceModel,
+    InstanceStatusModel,
+    OriginalModel,
+    PolicyModel,
+    PolicyStatusModel,
+)
 from zitadel_notification_operator.cluster.names import (
     ACCEPT_INSTANCE,
     ORIGINAL,
@@ -18,6 +25,7 @@ from zitadel_notification_operator.cluster.names import (
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition
 from zitadel_notification_operator.core.durations import parse_duration
+from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.objects import (
     Endpoint,
@@ -29,138 +37,13 @@ from zitadel_notification_operator.core.objects import (
     SecretRef,
 )
 from zitadel_notification_operator.core.original import Original, OriginalValue
-from zitadel_notification_operator.core.policy import (
-    DeletionPolicy,
-    ManagementPolicy,
-    Scope,
-)
+
+
+T = TypeVar("T")
 
 
 class UnusableObject(ValueError):
     """An object does not fit its schema: it is older than the CRD's rules."""
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(
-        extra="ignore", alias_generator=to_camel, populate_by_name=True, frozen=True
-    )
-
-
-class _Metadata(_Model):
-    name: str
-    uid: str
-    namespace: str = ""
-    generation: int = 0
-    creation_timestamp: str = ""
-    deletion_timestamp: str | None = None
-    resource_version: str = ""
-    finalizers: tuple[str, ...] = ()
-    annotations: dict[str, str] = Field(default_factory=dict)
-
-
-class _Condition(_Model):
-    type: str
-    status: str
-    reason: str
-    message: str
-    observed_generation: int = 0
-    last_transition_time: str = ""
-
-
-class _Original(_Model):
-    is_default: bool
-    password_change: bool | None = None
-
-
-class _Reference(_Model):
-    name: str = "default"
-
-
-class _Organization(_Model):
-    id: str | None = None
-    of_credential: bool = False
-
-
-class _PolicySpec(_Model):
-    scope: Scope
-    instance_ref: _Reference = _Reference()
-    organization: _Organization = _Organization()
-    password_change: bool
-    management_policy: ManagementPolicy = ManagementPolicy.MANAGE
-    deletion_policy: DeletionPolicy | None = None
-    suspend: bool = False
-
-
-class _PolicyStatus(_Model):
-    observed_generation: int = -1
-    conditions: tuple[_Condition, ...] = ()
-    organization_id: str | None = None
-    organization_name: str | None = None
-    is_default: bool | None = None
-    password_change: bool | None = None
-    sequence: str | None = None
-    creation_date: str | None = None
-    change_date: str | None = None
-    resource_owner: str | None = None
-    original: _Original | None = None
-    last_handled_reconcile_at: str | None = None
-
-
-class _Policy(_Model):
-    metadata: _Metadata
-    spec: _PolicySpec
-    status: _PolicyStatus = _PolicyStatus()
-
-
-class _SecretRef(_Model):
-    name: str
-    key: str = "token"
-
-
-class _Token(_Model):
-    secret_ref: _SecretRef
-
-
-class _Credentials(_Model):
-    personal_access_token: _Token
-
-
-class _RateLimit(_Model):
-    requests_per_second: int = 50
-    burst: int = 100
-    max_concurrent: int = 8
-
-
-class _DriftDetection(_Model):
-    poll_interval: str = "10m"
-
-
-class _Grant(_Model):
-    namespaces: tuple[str, ...]
-    scopes: frozenset[Scope] = frozenset({Scope.ORGANIZATION})
-
-
-class _InstanceSpec(_Model):
-    url: str
-    external_domain: str | None = None
-    credentials: _Credentials
-    rate_limit: _RateLimit = _RateLimit()
-    drift_detection: _DriftDetection = _DriftDetection()
-    grants: tuple[_Grant, ...] = ()
-
-
-class _InstanceStatus(_Model):
-    observed_generation: int = -1
-    conditions: tuple[_Condition, ...] = ()
-    instance_id: str | None = None
-    policies: int | None = None
-    last_handled_reconcile_at: str | None = None
-
-
-class _Instance(_Model):
-    metadata: _Metadata
-    spec: _InstanceSpec
-    status: _InstanceStatus = _InstanceStatus()
 
 
 def parse_policy(body: Mapping[str, Any]) -> PolicyObject:
@@ -170,7 +53,7 @@ def parse_policy(body: Mapping[str, Any]) -> PolicyObject:
         UnusableObject: A field is missing or of a wrong type; the text names it.
     """
     try:
-        model = _Policy.model_validate(body)
+        model = PolicyModel.model_validate(body)
     except ValidationError as error:
         raise UnusableObject(_sentence(body, error)) from error
     metadata, spec = model.metadata, model.spec
@@ -205,7 +88,7 @@ def parse_instance(body: Mapping[str, Any]) -> InstanceObject:
         UnusableObject: A field is missing or of a wrong type; the text names it.
     """
     try:
-        model = _Instance.model_validate(body)
+        model = InstanceModel.model_validate(body)
         poll_interval = parse_duration(model.spec.drift_detection.poll_interval)
     except ValidationError as error:
         raise UnusableObject(_sentence(body, error)) from error
@@ -243,11 +126,23 @@ def parse_instance(body: Mapping[str, Any]) -> InstanceObject:
     )
 
 
+def parse_answer(parse: Callable[[Mapping[str, Any]], T], body: Any) -> T:
+    """Parse what Kubernetes answered to a call about one object.
+
+    Raises:
+        ClusterError: It does not fit the schema. Never taken for an absent object.
+    """
+    try:
+        return parse(body)
+    except UnusableObject as error:
+        raise ClusterError(f"Kubernetes holds an unusable object: {error}") from error
+
+
 def policy_status_json(status: PolicyStatus) -> dict[str, Any]:
     """Return `status` as the CRD writes it; absent fields are left out."""
     conditions = tuple(_condition_model(c) for c in status.conditions)
     original = status.original
-    model = _PolicyStatus(
+    model = PolicyStatusModel(
         observed_generation=status.observed_generation,
         conditions=conditions,
         organization_id=status.organization_id,
@@ -258,7 +153,7 @@ def policy_status_json(status: PolicyStatus) -> dict[str, Any]:
         creation_date=status.creation_date,
         change_date=status.change_date,
         resource_owner=status.resource_owner,
-        original=_Original(
+        original=OriginalModel(
             is_default=original.is_default, password_change=original.password_change
         )
         if original is not None
@@ -270,7 +165,7 @@ def policy_status_json(status: PolicyStatus) -> dict[str, Any]:
 
 def instance_status_json(status: InstanceStatus) -> dict[str, Any]:
     """Return `status` as the CRD writes it; absent fields are left out."""
-    model = _InstanceStatus(
+    model = InstanceStatusModel(
         observed_generation=status.observed_generation,
         conditions=tuple(_condition_model(c) for c in status.conditions),
         instance_id=status.instance_id,
@@ -280,7 +175,7 @@ def instance_status_json(status: InstanceStatus) -> dict[str, Any]:
     return model.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _policy_status(model: _PolicyStatus) -> PolicyStatus:
+def _policy_status(model: PolicyStatusModel) -> PolicyStatus:
     original = model.original
     return PolicyStatus(
         model.observed_generation,
@@ -300,7 +195,7 @@ def _policy_status(model: _PolicyStatus) -> PolicyStatus:
     )
 
 
-def _conditions(models: tuple[_Condition, ...]) -> tuple[Condition, ...]:
+def _conditions(models: tuple[ConditionModel, ...]) -> tuple[Condition, ...]:
     return tuple(
         Condition(
             m.type,
@@ -314,8 +209,8 @@ def _conditions(models: tuple[_Condition, ...]) -> tuple[Condition, ...]:
     )
 
 
-def _condition_model(condition: Condition) -> _Condition:
-    return _Condition(
+def _condition_model(condition: Condition) -> ConditionModel:
+    return ConditionModel(
         type=condition.type,
         status=condition.status,
         reason=condition.reason,
@@ -326,7 +221,9 @@ def _condition_model(condition: Condition) -> _Condition:
 
 
 def _sentence(body: Mapping[str, Any], error: ValidationError) -> str:
-    first = error.errors()[0]
-    name = dict(body.get("metadata") or {}).get("name", "?")
+    first = error.errors(include_url=False, include_input=False)[0]
+    metadata = body.get("metadata")
+    names = metadata if isinstance(metadata, Mapping) else {}
     where = ".".join(str(part) for part in first["loc"])
-    return f"{body.get('kind', 'object')} {name}: {where}: {first['msg']}"
+    path = "/".join(str(names[k]) for k in ("namespace", "name") if names.get(k))
+    return f"{body.get('kind', 'object')} {path or '?'}: {where}: {first['msg']}"

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from urllib.parse import quote
 
 from kubernetes.aio.client import ApiClient
 
@@ -25,7 +26,8 @@ class ClusterSecrets:
             TransientError: The operator may not read it; says what to grant.
             ClusterError: Kubernetes did not answer.
         """
-        path = f"/api/v1/namespaces/{self._namespace}/secrets/{ref.name}"
+        name = quote(ref.name, safe="")
+        path = f"/api/v1/namespaces/{self._namespace}/secrets/{name}"
         try:
             secret = await call(self._api, "GET", path)
         except ObjectGone:
@@ -34,7 +36,7 @@ class ClusterSecrets:
             raise TransientError(
                 Reason.CREDENTIALS_MISSING,
                 f"The operator may not read Secret {self._namespace}/{ref.name}; "
-                "grant its service account the verb get on it",
+                "give the operator's role the verb get on it",
             ) from error
         value = (secret.get("data") or {}).get(ref.key)
         if value is None:

@@ -27,6 +27,7 @@ from zitadel_notification_operator.cluster.names import (
 )
 from zitadel_notification_operator.cluster.resources import (
     instance_status_json,
+    parse_answer,
     parse_instance,
     parse_policy,
     policy_status_json,
@@ -53,17 +54,29 @@ class ClusterWriter:
     async def apply_policy_status(
         self, policy: PolicyObject, status: PolicyStatus
     ) -> PolicyObject:
-        """Server-side apply the whole status of a policy; return the object."""
+        """Server-side apply the whole status of a policy; return the object.
+
+        Raises:
+            ObjectGone: The object is gone, or another one has its name.
+            ObjectChanged: It conflicts, or does not fit the schema.
+            ClusterError: Kubernetes did not take the write.
+        """
         key = policy.key
-        path = path_of(POLICIES, key.namespace, key.name, "status")
+        path = path_of(POLICIES, key.namespace, key.name)
         metadata = {"name": key.name, "namespace": key.namespace, "uid": policy.uid}
         body = _document(POLICY_KIND, metadata, status=policy_status_json(status))
-        return parse_policy(await self._apply(path, body))
+        return parse_answer(parse_policy, await self._apply(path, body, "/status"))
 
     async def apply_original(
         self, policy: PolicyObject, original: str, *, finalizer: bool
     ) -> PolicyObject:
-        """Server-side apply the annotation and, where asked, the finalizer."""
+        """Server-side apply the annotation and, where asked, the finalizer.
+
+        Raises:
+            ObjectGone: The object is gone, or another one has its name.
+            ObjectChanged: It is being deleted, so no finalizer can be added.
+            ClusterError: Kubernetes did not take the write.
+        """
         key = policy.key
         metadata: dict[str, Any] = {
             "name": key.name,
@@ -74,30 +87,48 @@ class ClusterWriter:
         if finalizer:
             metadata["finalizers"] = [FINALIZER]
         path = path_of(POLICIES, key.namespace, key.name)
-        return parse_policy(await self._apply(path, _document(POLICY_KIND, metadata)))
+        body = _document(POLICY_KIND, metadata)
+        return parse_answer(parse_policy, await self._apply(path, body))
 
     async def strip_policy(
         self, policy: PolicyObject, *, finalizer: bool, original: bool
     ) -> PolicyObject | None:
-        """Remove our marks; None when the object is gone with them."""
+        """Remove our marks; None when the object is gone, with them or before.
+
+        Raises:
+            ObjectChanged: It changed under each of three tries.
+            ClusterError: Kubernetes did not take the write.
+        """
         path = path_of(POLICIES, policy.key.namespace, policy.key.name)
         annotation = ORIGINAL if original else None
         body = await self._strip(
             path, policy.uid, finalizer=finalizer, annotation=annotation
         )
-        return None if body is None else parse_policy(body)
+        return None if body is None else parse_answer(parse_policy, body)
 
     async def apply_instance_status(
         self, instance: InstanceObject, status: InstanceStatus
     ) -> InstanceObject:
-        """Server-side apply the whole status of an instance; return the object."""
+        """Server-side apply the whole status of an instance; return the object.
+
+        Raises:
+            ObjectGone: The object is gone, or another one has its name.
+            ObjectChanged: It conflicts, or does not fit the schema.
+            ClusterError: Kubernetes did not take the write.
+        """
         metadata = {"name": instance.name, "uid": instance.uid}
         body = _document(INSTANCE_KIND, metadata, status=instance_status_json(status))
-        path = path_of(INSTANCES, name=instance.name, subresource="status")
-        return parse_instance(await self._apply(path, body))
+        path = path_of(INSTANCES, name=instance.name)
+        return parse_answer(parse_instance, await self._apply(path, body, "/status"))
 
     async def hold_instance(self, instance: InstanceObject) -> InstanceObject:
-        """Server-side apply the finalizer."""
+        """Server-side apply the finalizer.
+
+        Raises:
+            ObjectGone: The object is gone, or another one has its name.
+            ObjectChanged: It is being deleted, so no finalizer can be added.
+            ClusterError: Kubernetes did not take the write.
+        """
         metadata = {
             "name": instance.name,
             "uid": instance.uid,
@@ -105,23 +136,44 @@ class ClusterWriter:
         }
         path = path_of(INSTANCES, name=instance.name)
         body = _document(INSTANCE_KIND, metadata)
-        return parse_instance(await self._apply(path, body))
+        return parse_answer(parse_instance, await self._apply(path, body))
 
     async def release_instance(self, instance: InstanceObject) -> InstanceObject | None:
-        """Remove the finalizer; None when the object is gone with it."""
+        """Remove the finalizer; None when the object is gone, with it or before.
+
+        Raises:
+            ObjectChanged: It changed under each of three tries.
+            ClusterError: Kubernetes did not take the write.
+        """
         path = path_of(INSTANCES, name=instance.name)
         body = await self._strip(path, instance.uid, finalizer=True, annotation=None)
-        return None if body is None else parse_instance(body)
+        return None if body is None else parse_answer(parse_instance, body)
 
-    async def _apply(self, path: str, body: dict[str, Any]) -> Any:
-        return await call(
-            self._api,
-            "PATCH",
-            path,
-            query=_APPLY_QUERY,
-            body=body,
-            content_type=APPLY,
-        )
+    async def _apply(
+        self, path: str, body: dict[str, Any], subresource: str = ""
+    ) -> Any:
+        try:
+            return await call(
+                self._api,
+                "PATCH",
+                path + subresource,
+                query=_APPLY_QUERY,
+                body=body,
+                content_type=APPLY,
+            )
+        except ObjectChanged as error:
+            # An apply to an absent object is a create, which Kubernetes refuses
+            # with 409 because of the uid: the same answer as for another object.
+            if await self._is_gone(path, body["metadata"]["uid"]):
+                raise ObjectGone(error.message) from error
+            raise
+
+    async def _is_gone(self, path: str, uid: str) -> bool:
+        try:
+            stored = await call(self._api, "GET", path)
+        except ObjectGone:
+            return True
+        return bool(stored["metadata"]["uid"] != uid)
 
     async def _strip(
         self, path: str, uid: str, *, finalizer: bool, annotation: str | None

@@ -1,16 +1,27 @@
-"""The one place where ZITADEL's refusals and the network's failures become ours.
+"""The one place where ZITADEL's refusals become ours.
 
-Decided by error id, then by the gRPC code in the body, then by HTTP status: a 404 has
-five unrelated meanings, and a 400 at least three. A 404 without a known id is never
-"absent": it is a wrong host or a broken database.
+By error id first, then by the gRPC code in the body, then by HTTP status: HTTP's 404
+has five unrelated meanings, its 400 three. What `core.policy.Answer` can say is a
+fact and no error (`*_FACTS`). Failures of the transport: `unreachable`.
+
+    what                                         becomes
+    AUTH-Bs7Ds                                   Terminal  OrganizationNotFound
+    AUTH-5mWD2, AUTHZ-cdgFk                      Terminal  InsufficientPermissions
+    EXEC-* (Actions v2), not with a 5xx          Terminal  RequestRefused
+    QUERY-1kIjX, QUERY-IuGh1 in the text         Transient HostNotRecognized
+    QUERY-d3fas in the text (its database)       Transient ServerError
+    code 16 / 401                                Terminal  CredentialsRejected
+    code 7                                       Terminal  InsufficientPermissions
+    code 8 / 429                                 Transient RateLimited
+    codes 1, 2, 4, 10, 13, 14, 15 / 408, 5xx     Transient ServerError
+    codes 3, 6, 9, 11 / 400                      Terminal  RequestRefused
+    all else, above all any other 404            Transient UnexpectedAnswer
 """
 
-import ssl
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass
+from types import MappingProxyType
 
-import httpx
 from pydantic import ValidationError
 
 from zitadel_notification_operator.core.errors import (
@@ -18,196 +29,229 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
+from zitadel_notification_operator.core.policy import Answer
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.zitadel.models import ErrorAnswer
+from zitadel_notification_operator.zitadel.calls import Call, Reply
+from zitadel_notification_operator.zitadel.excerpt import excerpt_of
+from zitadel_notification_operator.zitadel.models import ErrorReply
 
-RETRY_AFTER_LIMIT = 300.0
-"""Seconds; a longer Retry-After is cut to this (design, section 4)."""
+ORGANIZATION_UNKNOWN = "AUTH-Bs7Ds"
 
-_EXCERPT = 100
-_SERVER_CODES = {1, 2, 4, 10, 13, 14, 15}
-_LIMITED_CODE, _REFUSED_CODE, _UNKNOWN_CODE = 8, 7, 16
-_FIRST_SERVER_ERROR = 500
-_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TIMED_OUT, _TOO_MANY = 401, 403, 404, 408, 429
-_FIRST_REDIRECT, _FIRST_ERROR = 300, 400
-
-_REJECTED = (
-    "ZITADEL rejected the credential: it is unknown, expired or revoked, or its user "
-    "is not active; put a valid personal access token into the Secret"
+OBSERVE_FACTS: Mapping[str, Answer] = MappingProxyType(
+    {"QUERY-x0so2p": Answer.NOT_FOUND}
 )
-_FORBIDDEN_TEXT = (
-    "The credential lacks a role: give its user IAM_OWNER for the instance's policy, "
-    "IAM_ORG_MANAGER for the policies of all organizations, or ORG_SETTINGS_MANAGER in "
-    "the one organization"
+WRITE_FACTS: Mapping[str, Answer] = MappingProxyType(
+    {
+        "Org-ioqnxz": Answer.NOT_CHANGED,
+        "INSTANCE-29x02n": Answer.NOT_CHANGED,
+        "Org-xa08n2": Answer.ALREADY_EXISTS,
+        "INSTANCE-xpo1bj": Answer.ALREADY_EXISTS,
+        "ORG-x029n3": Answer.NOT_FOUND,
+        "INSTANCE-x891na": Answer.NOT_FOUND,
+    }
 )
-_ORGANIZATION_GONE = (
-    "ZITADEL does not know the organization; check its id, and whether it was removed"
-)
-_HOST_UNKNOWN = (
-    "ZITADEL serves no instance for this host; set spec.externalDomain of the "
-    "ZitadelInstance to the domain that ZITADEL is configured with"
+RESET_FACTS: Mapping[str, Answer] = MappingProxyType(
+    {
+        "ORG-x029n1s": Answer.NOT_FOUND,
+        ORGANIZATION_UNKNOWN: Answer.ORGANIZATION_GONE,
+    }
 )
 
+_NO_PERMISSION = {"AUTH-5mWD2", "AUTHZ-cdgFk"}
+_WRONG_HOST = ("QUERY-1kIjX", "QUERY-IuGh1")
+_DATABASE_DOWN = "QUERY-d3fas"
+_ACTION = "EXEC-"
 
-_IDS = {
-    "AUTH-7fs1e": (Reason.CREDENTIALS_REJECTED, _REJECTED),
-    "AUTH-toLo1": (Reason.CREDENTIALS_REJECTED, _REJECTED),
-    "AUTH-5mWD2": (Reason.INSUFFICIENT_PERMISSIONS, _FORBIDDEN_TEXT),
-    "AUTHZ-cdgFk": (Reason.INSUFFICIENT_PERMISSIONS, _FORBIDDEN_TEXT),
-    "AUTH-Bs7Ds": (Reason.ORGANIZATION_NOT_FOUND, _ORGANIZATION_GONE),
-    "QUERY-leq5Q": (Reason.ORGANIZATION_NOT_FOUND, _ORGANIZATION_GONE),
-}
+# gRPC's own numbers (google.rpc.Code).
+_PERMISSION_DENIED, _RESOURCE_EXHAUSTED, _UNAUTHENTICATED = 7, 8, 16
+_CODES_OF_SERVERS = {1, 2, 4, 10, 13, 14, 15}
+_CODES_OF_CALLS = {3, 6, 9, 11}
+_CODES = range(1, 17)
+
+_BAD_REQUEST, _UNAUTHORIZED, _TIMEOUT, _TOO_MANY = 400, 401, 408, 429
+_REDIRECTS = range(300, 400)
+_SERVER_ERRORS = range(500, 600)
 
 
-def refusal(response: httpx.Response, secret: str) -> OperatorError:
-    """Return what an answer means that is not a success.
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer other than 200, read as far as it can be.
+
+    Attributes:
+        status: HTTP's.
+        id: ZITADEL's error id; empty where its body names none.
+        code: gRPC's; None where the body is not ZITADEL's.
+        text: Its message, or what else the body holds; not yet fit to be shown.
+    """
+
+    status: int
+    id: str
+    code: int | None
+    text: bytes | str
+
+
+def refusal_of(reply: Reply) -> Refusal:
+    """Read an answer other than 200; any body will do."""
+    try:
+        error = ErrorReply.model_validate_json(reply.body)
+    except ValidationError:
+        return Refusal(reply.status, "", None, reply.body)
+    ids = [detail.id for detail in error.details if detail.id]
+    code = error.code if error.code in _CODES else None
+    return Refusal(reply.status, ids[0] if ids else "", code, error.message)
+
+
+def trouble_of(
+    refusal: Refusal, call: Call, host: str, token: str, retry_after: float | None
+) -> OperatorError:
+    """Return the error that a refusal is.
 
     Args:
-        response: The answer, read to its end.
-        secret: Never to appear in a message, whatever the body holds.
+        refusal: What ZITADEL, or somebody before it, answered.
+        call: What was asked; messages name the organization it concerns.
+        host: The name that ZITADEL looked its instance up by.
+        token: Hidden wherever the text repeats it.
+        retry_after: Seconds that the answer asks us to wait, if it does.
     """
-    status = response.status_code
-    error = parse_error(response)
-    wait = retry_after(response.headers, datetime.now(UTC))
-    if error is not None and (known := _by_id(error)) is not None:
-        return known
-    if error is not None and (known := _by_code(error, wait)) is not None:
-        return known
-    if known := _by_status(status, wait):
-        return known
-    if _FIRST_REDIRECT <= status < _FIRST_ERROR:
+    return (
+        _by_id(refusal, call, token)
+        or _by_id_in_text(refusal, host)
+        or _by_code(refusal, call, token, retry_after)
+        or unexpected(call, refusal.status, refusal.text, token)
+    )
+
+
+def unexpected(
+    call: Call, status: int, text: bytes | str, token: str
+) -> TransientError:
+    """Return the error for an answer that is not one of ZITADEL's.
+
+    Args:
+        call: What was asked.
+        status: HTTP's.
+        text: The body, or ZITADEL's message in it; a few words of it are shown.
+        token: Hidden wherever the text repeats it.
+    """
+    if status in _REDIRECTS:
         return TransientError(
             Reason.UNEXPECTED_ANSWER,
-            f"ZITADEL answered with a redirect ({status}), which is not followed; "
-            "check spec.url of the ZitadelInstance",
+            f"{call} was answered with a redirect (HTTP {status}), which is never "
+            "followed; set spec.url to where ZITADEL itself answers",
         )
-    if error is not None and status < _FIRST_SERVER_ERROR and status != _NOT_FOUND:
-        text = excerpt(error.message, secret)
-        return TerminalError(
-            Reason.REQUEST_REFUSED, f"ZITADEL refused the request: {text}"
-        )
-    return unusable(response, secret)
-
-
-def parse_error(response: httpx.Response) -> ErrorAnswer | None:
-    """Return the body as ZITADEL's error; None when it is not one."""
-    try:
-        return ErrorAnswer.model_validate_json(response.content)
-    except ValidationError:
-        return None
-
-
-def unusable(response: httpx.Response, secret: str) -> TransientError:
-    """Return that an answer is none of ZITADEL's; it is never taken for a value."""
-    shown = excerpt(response.text, secret) or "an empty body"
     return TransientError(
         Reason.UNEXPECTED_ANSWER,
-        f"The answer is not ZITADEL's (HTTP {response.status_code}): {shown}",
+        f"{call} was answered with HTTP {status} and not as ZITADEL does: "
+        f"{excerpt_of(text, token)}",
     )
 
 
-def excerpt(text: str, secret: str) -> str:
-    """Return the start of a text, one line, printable, without the secret."""
-    line = " ".join(text.replace(secret, "[token]").split())
-    clean = "".join(c if c.isprintable() else "?" for c in line)
-    return clean if len(clean) <= _EXCERPT else clean[:_EXCERPT] + "..."
+def organization_missing(organization_id: str | None, what: str) -> TerminalError:
+    """Return the error for an organization that is not there.
 
-
-def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the seconds that Retry-After asks for; seconds or a date, capped.
-
-    Returns:
-        None when it is absent or cannot be understood.
+    Args:
+        organization_id: The one asked for; None: the credential's own.
+        what: The rest of the sentence, such as `has been removed`.
     """
-    text = headers.get("Retry-After", "").strip()
-    if not text:
-        return None
-    if text.isascii() and text.isdigit():
-        return min(float(text), RETRY_AFTER_LIMIT)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - now).total_seconds(), 0.0), RETRY_AFTER_LIMIT)
-
-
-def unreachable(error: Exception, host: str) -> TransientError:
-    """Return what a failure of the network, or of the HTTP client, means."""
-    return TransientError(
-        Reason.UNREACHABLE, f"ZITADEL at {host} was not reached: {_kind(error)}"
+    name = _name(organization_id)
+    return TerminalError(
+        Reason.ORGANIZATION_NOT_FOUND, f"{name[0].upper()}{name[1:]} {what}"
     )
 
 
-def _kind(error: Exception) -> str:
-    """Name a failure in words that stay the same over retries."""
-    causes = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
-        if cause in causes or not isinstance(cause, Exception):
-            break
-        causes.append(cause)
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return "its certificate is not trusted"
-    text = " ".join(str(cause) for cause in causes)
-    if "refused" in text or "All connection attempts failed" in text:
-        return "connection refused"
-    if "Name or service not known" in text or "name resolution" in text:
-        return "its name was not found"
-    if isinstance(error, TimeoutError | httpx.TimeoutException):
-        return "no answer in time"
-    return "connection broken"
-
-
-def _by_id(error: ErrorAnswer) -> OperatorError | None:
-    if error.id:
-        known = _IDS.get(error.id)
-        return TerminalError(*known) if known else None
-    if "QUERY-d3fas" in error.message:
-        return TransientError(
-            Reason.SERVER_ERROR, "ZITADEL cannot reach its database at this time"
+def _by_id(refusal: Refusal, call: Call, token: str) -> OperatorError | None:
+    if refusal.id == ORGANIZATION_UNKNOWN:
+        return organization_missing(
+            call.organization_id, "is not known to this ZITADEL"
         )
-    if any(text in error.message for text in ("QUERY-1kIjX", "QUERY-IuGh1")):
-        return TransientError(Reason.HOST_NOT_RECOGNIZED, _HOST_UNKNOWN)
+    if refusal.id in _NO_PERMISSION:
+        return _forbidden(call)
+    if refusal.id.startswith(_ACTION) and refusal.status not in _SERVER_ERRORS:
+        return _refused(refusal, call, token)
     return None
 
 
-def _by_code(error: ErrorAnswer, wait: float | None) -> OperatorError | None:
-    if error.code == _UNKNOWN_CODE:
-        return TerminalError(Reason.CREDENTIALS_REJECTED, _REJECTED)
-    if error.code == _LIMITED_CODE:
-        return limited(wait)
-    if error.code in _SERVER_CODES:
-        return _server_error(wait)
-    if error.code == _REFUSED_CODE:
-        return TerminalError(Reason.INSUFFICIENT_PERMISSIONS, _FORBIDDEN_TEXT)
+def _by_id_in_text(refusal: Refusal, host: str) -> OperatorError | None:
+    """Map what fails before ZITADEL knows its instance: it sends no details then."""
+    if refusal.id or refusal.code is None or not isinstance(refusal.text, str):
+        return None
+    if _DATABASE_DOWN in refusal.text:
+        return TransientError(Reason.SERVER_ERROR, "ZITADEL cannot reach its database")
+    if any(id_ in refusal.text for id_ in _WRONG_HOST):
+        return TransientError(
+            Reason.HOST_NOT_RECOGNIZED,
+            f"A ZITADEL answers, but it serves no instance for the host {host}; set "
+            "spec.externalDomain to the external domain of ZITADEL",
+        )
     return None
 
 
-def _by_status(status: int, wait: float | None) -> OperatorError | None:
-    if status == _TOO_MANY:
-        return limited(wait)
-    if status >= _FIRST_SERVER_ERROR or status == _TIMED_OUT:
-        return _server_error(wait)
-    if status == _UNAUTHORIZED:
-        return TerminalError(Reason.CREDENTIALS_REJECTED, _REJECTED)
-    if status == _FORBIDDEN:
-        return TerminalError(Reason.INSUFFICIENT_PERMISSIONS, _FORBIDDEN_TEXT)
+def _by_code(
+    refusal: Refusal, call: Call, token: str, retry_after: float | None
+) -> OperatorError | None:
+    """Map what has no known id; an HTTP status speaks only where no code does."""
+    code, status = refusal.code, refusal.status if refusal.code is None else None
+    if code == _UNAUTHENTICATED or status == _UNAUTHORIZED:
+        return TerminalError(
+            Reason.CREDENTIALS_REJECTED,
+            "ZITADEL refused the credential: it is unknown, expired or revoked, or its "
+            "service user is deactivated; store a valid one in the Secret",
+        )
+    if code == _PERMISSION_DENIED:
+        return _forbidden(call)
+    if code == _RESOURCE_EXHAUSTED or status == _TOO_MANY:
+        return TransientError(
+            Reason.RATE_LIMITED,
+            "ZITADEL, or a proxy before it, asks for fewer calls; lower spec.rateLimit "
+            "of the ZitadelInstance if this stays",
+            retry_after,
+        )
+    if code in _CODES_OF_SERVERS or status == _TIMEOUT or status in _SERVER_ERRORS:
+        # No text: it is where request ids and times are.
+        return TransientError(
+            Reason.SERVER_ERROR,
+            f"ZITADEL, or a proxy before it, cannot serve now: {_numbers(refusal)}",
+            retry_after,
+        )
+    if code in _CODES_OF_CALLS or status == _BAD_REQUEST:
+        return _refused(refusal, call, token)
     return None
 
 
-def limited(wait: float | None) -> TransientError:
-    """Return that fewer calls are asked for."""
-    return TransientError(
-        Reason.RATE_LIMITED,
-        "ZITADEL, or a proxy before it, asks for fewer calls; they go on by themselves",
-        wait,
+def _refused(refusal: Refusal, call: Call, token: str) -> TerminalError:
+    who = "An action in ZITADEL" if refusal.id.startswith(_ACTION) else "ZITADEL"
+    return TerminalError(
+        Reason.REQUEST_REFUSED,
+        f"{who} refused {call} with {_numbers(refusal)}: "
+        f"{excerpt_of(refusal.text, token)}",
     )
 
 
-def _server_error(wait: float | None) -> TransientError:
-    return TransientError(
-        Reason.SERVER_ERROR,
-        "ZITADEL, or a proxy before it, cannot serve at this time",
-        wait,
-    )
+def _forbidden(call: Call) -> TerminalError:
+    if call.concerns_instance:
+        message = (
+            "The credential may not manage the instance's notification policy; give "
+            "its service user the role IAM_OWNER in the instance, no smaller one does"
+        )
+    else:
+        message = (
+            "The credential lacks a role for the notification policy of "
+            f"{_name(call.organization_id)}; give its service user the role "
+            "ORG_SETTINGS_MANAGER in that organization, or IAM_ORG_MANAGER in the "
+            "instance"
+        )
+    return TerminalError(Reason.INSUFFICIENT_PERMISSIONS, message)
+
+
+def _numbers(refusal: Refusal) -> str:
+    parts = [f"HTTP {refusal.status}"]
+    if refusal.code is not None:
+        parts.append(f"code {refusal.code}")
+    if refusal.id:
+        parts.append(refusal.id)
+    return ", ".join(parts)
+
+
+def _name(organization_id: str | None) -> str:
+    if organization_id is None:
+        return "the credential's own organization"
+    return f"organization {organization_id}"

@@ -1,100 +1,113 @@
-"""ZITADEL's answers as far as they are read; unknown fields are ignored.
+"""The JSON of ZITADEL's replies, as far as it is read.
 
-Strict types: a text `"true"` is no boolean. A boolean may be absent (the gateway leaves
-out what is false), but only inside a policy with details.
+ZITADEL leaves out `false`, `0` and empty text, so an absent boolean is false, but
+only in a policy that is really there: one with `details`. Types are strict, because
+a proxy's or a broken server's JSON must never pass for a value. Unknown fields are
+ignored: newer versions add some.
 """
 
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.alias_generators import to_camel
 
 
-def _uint64(value: object) -> object:
-    """Accept a number as well as the usual text for a uint64."""
+def _as_text(value: object) -> object:
+    """Accept uint64 as text, as ZITADEL sends it, and as a number, as others might."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value
 
 
-Uint64 = Annotated[str, BeforeValidator(_uint64), Field(pattern=r"^[0-9]{1,20}$")]
+Sequence = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[0-9]{1,20}$")]
+Id = Annotated[str, Field(min_length=1)]
 
 
-class _Model(BaseModel):
+class Model(BaseModel):
+    """Base of all replies; its errors never quote what they were given."""
+
     model_config = ConfigDict(
-        extra="ignore", strict=True, frozen=True, alias_generator=to_camel
+        strict=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
 
-class Details(_Model):
-    """`details` of a policy or of a write's reply."""
+class Details(Model):
+    """`details` of a policy or of a write (`zitadel.v1.ObjectDetails`).
 
-    sequence: Uint64
-    resource_owner: str = Field(min_length=1)
-    creation_date: str = ""
-    change_date: str = ""
+    Attributes:
+        sequence: Of the last event in the owner's aggregate; uint64 as text.
+        resource_owner: The organization's or the instance's id.
+        creation_date: ZITADEL's own text; a write's reply has it after POST alone.
+        change_date: Likewise; a write's reply has it after PUT and DELETE alone.
+    """
+
+    sequence: Sequence
+    resource_owner: Id = Field(alias="resourceOwner")
+    creation_date: str = Field(default="", alias="creationDate")
+    change_date: str = Field(default="", alias="changeDate")
 
 
-class Policy(_Model):
-    """`policy`: both booleans are absent when false."""
+class Policy(Model):
+    """`zitadel.policy.v1.NotificationPolicy`."""
 
     details: Details
-    is_default: bool = False
-    password_change: bool = False
+    is_default: bool = Field(default=False, alias="isDefault")
+    password_change: bool = Field(default=False, alias="passwordChange")
 
 
-class PolicyAnswer(_Model):
-    """The answer to a GET of a policy."""
+class PolicyReply(Model):
+    """GET of a notification policy, of an organization, the default, the instance."""
 
     policy: Policy
 
 
-class WriteAnswer(_Model):
-    """The answer to a POST, PUT or DELETE of a policy."""
+class WriteReply(Model):
+    """POST, PUT and DELETE of a notification policy."""
 
     details: Details
 
 
-class Org(_Model):
-    """`org`; a removed organization has no state."""
+class OrganizationBody(Model):
+    """`zitadel.org.v1.Org`; `state` is absent once the organization is removed."""
 
-    id: str = Field(min_length=1)
+    id: Id
     name: str = ""
     state: str = ""
 
 
-class OrgAnswer(_Model):
-    """The answer to GET /management/v1/orgs/me."""
+class OrganizationReply(Model):
+    """GET `/management/v1/orgs/me`."""
 
-    org: Org
-
-
-class Instance(_Model):
-    """`instance`, the id alone."""
-
-    id: str = Field(min_length=1)
+    org: OrganizationBody
 
 
-class InstanceAnswer(_Model):
-    """The answer to GET /admin/v1/instances/me."""
+class InstanceBody(Model):
+    """`zitadel.instance.v1.InstanceDetail`."""
 
-    instance: Instance
+    id: Id
 
 
-class ErrorDetail(_Model):
-    """One of an error's `details`."""
+class InstanceReply(Model):
+    """GET `/admin/v1/instances/me`."""
+
+    instance: InstanceBody
+
+
+class ErrorDetail(Model):
+    """`zitadel.v1.ErrorDetail`: carries the error id."""
 
     id: str = ""
+    message: str = ""
 
 
-class ErrorAnswer(_Model):
-    """An error's body; `details` is absent for errors not made by ZITADEL's code."""
+class ErrorReply(Model):
+    """The body of every refusal that ZITADEL itself makes.
+
+    Attributes:
+        code: gRPC's, not HTTP's.
+        details: Absent for wrong hosts, unknown routes, unreadable bodies and a
+            database that is down.
+    """
 
     code: int
     message: str = ""
     details: tuple[ErrorDetail, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """ZITADEL's error id; empty when there is none."""
-        return next((detail.id for detail in self.details if detail.id), "")

@@ -1,0 +1,179 @@
+"""What all calls to one ZITADEL share: connections, limits, and a pause.
+
+The order of a call: a place among the concurrent ones, the rate limit, the pause,
+then the network with a deadline. Waiting for one's turn is not ZITADEL's fault, so
+the deadline begins after it.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+from aiolimiter import AsyncLimiter
+
+from zitadel_notification_operator.core.errors import TransientError
+from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.zitadel.calls import Call, Hosts, Reply, hosts_of
+from zitadel_notification_operator.zitadel.pause import Pause, parse_retry_after
+from zitadel_notification_operator.zitadel.unreachable import CONNECT_TIMEOUT, mapped
+
+LARGEST_BODY = 1 << 20
+"""Bytes of an answer that are kept; ZITADEL's have a few hundred."""
+
+_KEEP_ALIVE = 30.0
+"""Seconds an idle connection is kept: less than proxies usually do, so that they
+do not hang up just when the next call begins."""
+
+_log = logging.getLogger(__name__)
+
+
+class Pool:
+    """The connections of one instance object to one endpoint.
+
+    Args:
+        endpoint: Where, and how much at once.
+        call_timeout: Seconds one call may take, all included.
+        tls: With the roots to trust.
+        pause: Outlives the pool when only limits change.
+
+    Raises:
+        TransientError: `Unreachable`, when the environment names a proxy that
+            cannot be used.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        call_timeout: float,
+        tls: ssl.SSLContext,
+        pause: Pause,
+    ) -> None:
+        limit = endpoint.rate_limit
+        self.endpoint = endpoint
+        self.pause = pause
+        self.hosts: Hosts = hosts_of(endpoint)
+        self._call_timeout = call_timeout
+        self._http = _open(self.hosts, limit.max_concurrent, tls)
+        self._turns = asyncio.Semaphore(limit.max_concurrent)
+        self._rate = AsyncLimiter(limit.burst, limit.burst / limit.requests_per_second)
+        self._closed = False
+        self._under_way = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    async def send(self, call: Call, token: str) -> Reply:
+        """Make one call, whatever it is answered.
+
+        Args:
+            call: What to ask.
+            token: Goes into `Authorization`, and nowhere else.
+
+        Raises:
+            TransientError: `Unreachable`; `UnexpectedAnswer` for what cannot be
+                decoded; what began the pause while one lasts, with the seconds that
+                are left of it, without any traffic.
+        """
+        async with self._turn():
+            with mapped(self.hosts.connected, self._call_timeout):
+                async with asyncio.timeout(self._call_timeout):
+                    return await self._exchange(call, token)
+
+    def wait_asked(self, reply: Reply) -> float | None:
+        """Return the seconds that an answer asks us to stay away, if it does."""
+        return parse_retry_after(reply.retry_after, datetime.now(UTC))
+
+    def shut(self) -> None:
+        """Take no more calls; those under way go on."""
+        self._closed = True
+
+    async def close(self) -> None:
+        """Take no more calls, wait for those under way, close the connections."""
+        self.shut()
+        try:
+            async with asyncio.timeout(self._call_timeout):
+                await self._quiet.wait()
+        except TimeoutError:
+            _log.debug("Closing connections although calls are under way")
+        await self._http.aclose()
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        self._require_open()
+        self._under_way += 1
+        self._quiet.clear()
+        try:
+            async with self._turns:
+                # Again and again: a lot may happen while one waits.
+                self._require_open()
+                await self._rate.acquire()
+                self._require_open()
+                yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._quiet.set()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise TransientError(
+                Reason.UNREACHABLE,
+                "The connection was closed, because the ZitadelInstance has changed",
+            )
+        self.pause.require_over()
+
+    async def _exchange(self, call: Call, token: str) -> Reply:
+        extensions: dict[str, object] = {}
+        if self.hosts.domain is not None:
+            # Also what the certificate is checked against.
+            extensions["sni_hostname"] = self.hosts.domain
+        async with self._http.stream(
+            call.method,
+            self.endpoint.url.rstrip("/") + call.path,
+            headers=call.headers(token),
+            content=call.body(),
+            extensions=extensions,
+        ) as response:
+            body = bytearray()
+            async for part in response.aiter_bytes():
+                # Read on, for the connection's sake, but keep no more.
+                if len(body) < LARGEST_BODY:
+                    body += part
+        _log.debug("%s: HTTP %d, %d bytes", call, response.status_code, len(body))
+        return Reply(
+            response.status_code, bytes(body), response.headers.get("retry-after")
+        )
+
+
+class _AsGiven(httpx.Auth):
+    """Leaves `Authorization` alone, also when the url holds a user's name."""
+
+
+def _open(hosts: Hosts, idle: int, tls: ssl.SSLContext) -> httpx.AsyncClient:
+    try:
+        return httpx.AsyncClient(
+            auth=_AsGiven(),
+            # A cookie of ZITADEL's says "quota used up" for five minutes.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            follow_redirects=False,
+            headers=hosts.headers(),
+            # The pool itself never makes anybody wait: the semaphore does.
+            limits=httpx.Limits(
+                max_connections=None,
+                max_keepalive_connections=idle,
+                keepalive_expiry=_KEEP_ALIVE,
+            ),
+            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
+            verify=tls,
+        )
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise TransientError(
+            Reason.UNREACHABLE,
+            f"{hosts.connected} cannot be reached: the proxy settings in the "
+            "environment cannot be used",
+        ) from error

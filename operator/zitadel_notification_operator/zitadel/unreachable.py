@@ -1,0 +1,108 @@
+"""The one place where failures of the transport become ours.
+
+httpx wraps httpcore, which wraps anyio, which wraps the operating system; the
+reason that helps a person is at the end of that chain. The words are few and
+stable: ports, times and addresses would change from try to try.
+"""
+
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from zitadel_notification_operator.core.errors import TransientError
+from zitadel_notification_operator.core.reasons import Reason
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds that a connection, TLS included, may take to come about."""
+
+_UNUSABLE = "no request can be made of spec.url and spec.externalDomain"
+_KINDS_OF_CAUSES: tuple[tuple[type[Exception], str], ...] = (
+    (socket.gaierror, "name not found"),
+    (ssl.SSLCertVerificationError, "certificate not trusted"),
+    (ssl.SSLError, "TLS failed"),
+    (ConnectionRefusedError, "connection refused"),
+)
+# The first that fits: OSError, TimeoutError and ssl.SSLError are related.
+_KINDS: tuple[tuple[type[Exception], str], ...] = (
+    (httpx.ConnectTimeout, f"no connection within {CONNECT_TIMEOUT:g} seconds"),
+    (httpx.TimeoutException, "no answer within {seconds:g} seconds"),
+    (TimeoutError, "no answer within {seconds:g} seconds"),
+    (httpx.ProxyError, "the proxy refused"),
+    (httpx.ConnectError, "no connection"),
+    (httpx.UnsupportedProtocol, _UNUSABLE),
+    (httpx.InvalidURL, _UNUSABLE),
+    (ValueError, _UNUSABLE),
+)
+
+
+@contextmanager
+def mapped(host: str, seconds: float) -> Iterator[None]:
+    """Map whatever a call may raise before there is an answer.
+
+    Args:
+        host: Of `spec.url`, for the message.
+        seconds: What the whole call may take.
+
+    Raises:
+        TransientError: `Unreachable` with the kind of failure, or `UnexpectedAnswer`
+            for an answer that cannot be decoded.
+    """
+    try:
+        yield
+    except (
+        httpx.HTTPError,
+        httpx.InvalidURL,
+        httpx.CookieConflict,
+        httpx.StreamError,
+        TimeoutError,
+        OSError,
+        ValueError,
+    ) as error:
+        raise trouble_of_transport(error, host, seconds) from error
+
+
+def trouble_of_transport(error: Exception, host: str, seconds: float) -> TransientError:
+    """Return the error for a failure of the transport.
+
+    Args:
+        error: What the transport raised.
+        host: Of `spec.url`, for the message.
+        seconds: What the whole call may take.
+    """
+    if isinstance(error, httpx.DecodingError | httpx.TooManyRedirects):
+        return TransientError(
+            Reason.UNEXPECTED_ANSWER, f"The answer of {host} cannot be decoded"
+        )
+    kind = _kind(error).format(seconds=seconds)
+    return TransientError(Reason.UNREACHABLE, f"{host} cannot be reached: {kind}")
+
+
+def _kind(error: Exception) -> str:
+    causes = list(_causes(error))
+    for wanted, kind in _KINDS_OF_CAUSES:
+        if any(isinstance(cause, wanted) for cause in causes):
+            return kind
+    for wanted, kind in _KINDS:
+        if isinstance(error, wanted):
+            return kind
+    return "connection broken"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Walk the chain; several addresses of one name fail as a group."""
+    waiting: list[BaseException] = [error]
+    seen: set[int] = set()
+    while waiting:
+        current = waiting.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        if isinstance(current, BaseExceptionGroup):
+            waiting.extend(current.exceptions)
+        waiting.extend(
+            cause for cause in (current.__cause__, current.__context__) if cause
+        )

@@ -1,0 +1,147 @@
+"""The whole operator: one emulator and one operator process for these tests."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.running import EmulatorProcess, OperatorProcess, create_secret
+from support.waiting import eventually
+from support.watching import StatusWatch
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+NUMBERS = itertools.count(1)
+
+
+@dataclass
+class World:
+    """What a test of the whole operator has at hand."""
+
+    plane: ControlPlane
+    emulator: EmulatorProcess
+    operator: OperatorProcess
+    folder: Path
+
+    def organization(self) -> str:
+        """Make an organization and return its id."""
+        body = {"name": f"Test {next(NUMBERS)}"}
+        return self.emulator.call("POST", "/management/v1/orgs", body)["id"]
+
+    def apply(self, kind: str, name: str, spec: dict[str, Any], namespace: str) -> None:
+        """Apply an object with kubectl."""
+        metadata = {"name": name}
+        if namespace:
+            metadata["namespace"] = namespace
+        document = {
+            "apiVersion": "zitadel-notification.dev/v1alpha1",
+            "kind": kind,
+            "metadata": metadata,
+            "spec": spec,
+        }
+        self.plane.kubectl("apply", "-f", "-", stdin=json.dumps(document))
+
+    def policy(
+        self, namespace: str, name: str, organization: str = "", **spec: Any
+    ) -> None:
+        """Apply a policy through the shared instance.
+
+        Without an id, it is about the credential's own organization.
+        """
+        ref = {"id": organization} if organization else {"ofCredential": True}
+        whole = {
+            "scope": "Organization",
+            "instanceRef": {"name": "shared"},
+            "organization": ref,
+            "passwordChange": True,
+            **spec,
+        }
+        self.apply("NotificationPolicy", name, whole, namespace)
+
+    def instance(self, name: str, url: str, **spec: Any) -> None:
+        """Apply an instance that everybody may use for everything."""
+        whole = {
+            "url": url,
+            "allowInsecureHTTP": True,
+            "credentials": {
+                "personalAccessToken": {"secretRef": {"name": "zitadel-credentials"}}
+            },
+            "driftDetection": {"pollInterval": "10s"},
+            "grants": [{"namespaces": ["*"], "scopes": ["Organization", "Instance"]}],
+            **spec,
+        }
+        self.apply("ZitadelInstance", name, whole, "")
+
+    def get(self, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
+        """Return an object as stored; None when there is none."""
+        where = ["--namespace", namespace] if namespace else []
+        done = self.plane.kubectl(
+            "get", kind, name, *where, "--output=json", check=False
+        )
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def condition(self, kind: str, name: str, namespace: str, which: str) -> tuple:
+        """Return a condition's status and reason; empty texts when absent."""
+        body = self.get(kind, name, namespace) or {}
+        for condition in body.get("status", {}).get("conditions", ()):
+            if condition["type"] == which:
+                return condition["status"], condition["reason"]
+        return "", ""
+
+    def wait_for(
+        self,
+        namespace: str,
+        name: str,
+        wanted: tuple[str, str] = ("True", "Succeeded"),
+        which: str = "Ready",
+        kind: str = "znp",
+    ) -> dict[str, Any]:
+        """Wait for a condition that speaks about the newest spec; return the object."""
+
+        def ask() -> dict[str, Any] | None:
+            body = self.get(kind, name, namespace)
+            if body is None:
+                return None
+            status = body.get("status", {})
+            if status.get("observedGeneration") != body["metadata"]["generation"]:
+                return None
+            found = self.condition(kind, name, namespace, which)
+            return body if found == wanted else None
+
+        return eventually(ask, 30, f"{name}: {which} {wanted}")
+
+    def gone(self, kind: str, name: str, namespace: str = "") -> None:
+        """Wait until an object is gone."""
+        eventually(lambda: self.get(kind, name, namespace) is None, 20, f"{name} gone")
+
+    def delete(self, name: str, namespace: str) -> None:
+        """Delete a policy and return at once."""
+        self.plane.kubectl(
+            "delete", "znp", name, "--namespace", namespace, "--wait=false"
+        )
+
+
+@pytest.fixture(scope="session")
+def world(
+    control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """An emulator, an operator, an instance `shared`; every status is judged."""
+    folder = tmp_path_factory.mktemp("world")
+    watch = StatusWatch(control_plane, folder)
+    create_secret(control_plane, "zitadel-credentials")
+    emulator = EmulatorProcess(folder)
+    with emulator.program:
+        made = World(
+            control_plane, emulator, OperatorProcess(control_plane, folder), folder
+        )
+        made.operator.wait_ready()
+        made.instance("shared", emulator.url)
+        made.wait_for("", "shared", kind="zni")
+        yield made
+        assert made.operator.program.stop() == 0
+    judged, found = watch.stop()
+    assert judged
+    assert not found

@@ -1,0 +1,221 @@
+"""What users see: kubectl in, ZITADEL and the status out."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cluster.conftest import World
+from support.audit import AuditLog
+from support.running import OWN_NAMESPACE
+from support.waiting import eventually
+
+QUICKSTART = Path(__file__).parent.parent.parent / "examples" / "quickstart"
+ACME = "280000000000000101"
+
+
+@pytest.mark.parametrize("order", ["as written", "reversed"])
+def test_quickstart_both_scopes_and_both_orders(
+    world: World, audit: AuditLog, tmp_path: Path, order: str
+) -> None:
+    """Apply, wait, compare each status field with ZITADEL's GET, delete, reset."""
+    kubectl = world.plane.kubectl
+    for file in QUICKSTART.glob("*.yaml"):
+        copy = Path(shutil.copy(file, tmp_path))
+        copy.write_text(
+            copy.read_text().replace("http://127.0.0.1:8085", world.emulator.url)
+        )
+    files = sorted(tmp_path.glob("*.yaml"), reverse=order == "reversed")
+    for file in files:
+        kubectl("apply", "-f", str(file))
+    wait = ("wait", "--for=condition=Ready", "--timeout=20s")
+    kubectl(*wait, "zni/default")
+    kubectl(*wait, "znp/acme", "--namespace=default")
+    kubectl(*wait, "znp/instance-default", f"--namespace={OWN_NAMESPACE}")
+    for name, namespace, org in (
+        ("acme", "default", ACME),
+        ("instance-default", OWN_NAMESPACE, ""),
+    ):
+        status = world.wait_for(namespace, name)["status"]
+        policy = world.emulator.policy(org)
+        details = policy["details"]
+        assert status["isDefault"] == policy.get("isDefault", False)
+        assert status["passwordChange"] == policy.get("passwordChange", False)
+        for field in ("sequence", "creationDate", "changeDate", "resourceOwner"):
+            assert status[field] == details[field]
+    table = kubectl("get", "znp", f"--namespace={OWN_NAMESPACE}").stdout
+    assert max(len(line.rstrip()) for line in table.splitlines()) <= 120
+    writes = audit.by_operator("notificationpolicies", "default", "acme")
+    expected = ["", "status"]
+    if order == "reversed":
+        # It was there before its instance, and said so.
+        expected.insert(0, "status")
+    assert [w.subresource for w in writes] == expected
+    for file in files:
+        kubectl("delete", "--wait=false", "-f", str(file))
+    world.gone("znp", "acme", "default")
+    world.gone("znp", "instance-default", OWN_NAMESPACE)
+    world.gone("zni", "default")
+    assert world.emulator.policy(ACME)["isDefault"]
+    writes = audit.by_operator("notificationpolicies", "default", "acme")
+    assert len(writes) == len(expected) + 1
+
+
+def test_write_counts_and_managed_fields(
+    world: World, audit: AuditLog, namespace: str
+) -> None:
+    """Create 2, change 1, delete 1, idle 0; one POST, one PUT, one DELETE."""
+    org = world.organization()
+    world.policy(namespace, "p", org)
+    body = world.wait_for(namespace, "p")
+    assert len(audit.by_operator("notificationpolicies", namespace)) == 2
+    assert "kopf" not in json.dumps(body)
+    world.policy(namespace, "p", org, passwordChange=False)
+    body = world.wait_for(namespace, "p")
+    assert body["status"]["passwordChange"] is False
+    assert len(audit.by_operator("notificationpolicies", namespace)) == 3
+    managed = json.loads(
+        world.plane.kubectl(
+            *("get", "znp", "p", f"--namespace={namespace}"),
+            *("--output=json", "--show-managed-fields"),
+        ).stdout
+    )["metadata"]["managedFields"]
+    ours = [m for m in managed if m["manager"] == "zitadel-notification-operator"]
+    fields = {key for m in ours for key in m["fieldsV1"]}
+    assert fields == {"f:metadata", "f:status"}
+    metadata = next(
+        m["fieldsV1"]["f:metadata"] for m in ours if not m.get("subresource")
+    )
+    assert set(metadata) == {"f:annotations", "f:finalizers"}
+    assert len(metadata["f:annotations"]) == 1
+    world.delete("p", namespace)
+    world.gone("znp", "p", namespace)
+    assert len(audit.by_operator("notificationpolicies", namespace)) == 4
+    own = [verb for verb, _, where in world.emulator.writes() if where == org]
+    assert own == ["POST", "PUT", "DELETE"]
+
+
+def test_own_and_equal_is_adopted_without_a_write(world: World, namespace: str) -> None:
+    """An organization that already has the value is left alone."""
+    org = world.organization()
+    path = "/management/v1/policies/notification"
+    world.emulator.call("POST", path, {"passwordChange": True}, org)
+    world.policy(namespace, "p", org)
+    body = world.wait_for(namespace, "p")
+    assert body["status"]["original"] == {"isDefault": False, "passwordChange": True}
+    assert [w for w in world.emulator.writes() if w[2] == org] == [("POST", path, org)]
+
+
+def test_drift_is_put_right(world: World, namespace: str) -> None:
+    """A change behind the operator's back goes within the poll interval."""
+    org = world.organization()
+    world.policy(namespace, "p", org)
+    world.wait_for(namespace, "p")
+    path = "/management/v1/policies/notification"
+    world.emulator.call("PUT", path, {"passwordChange": False}, org)
+    eventually(lambda: world.emulator.policy(org).get("passwordChange"), 15)
+    reset = world.emulator.call("DELETE", path, None, org)
+    assert reset["details"]["resourceOwner"] == org
+    eventually(lambda: "isDefault" not in world.emulator.policy(org), 15)
+
+
+def test_observe_reports_and_writes_nothing(
+    world: World, audit: AuditLog, namespace: str
+) -> None:
+    """Ready once observed; InSync tells what would be done; one API write."""
+    org = world.organization()
+    world.policy(namespace, "p", org, managementPolicy="Observe", passwordChange=False)
+    body = world.wait_for(namespace, "p", ("False", "Drifted"), "InSync")
+    assert world.condition("znp", "p", namespace, "Ready") == ("True", "Succeeded")
+    assert "finalizers" not in body["metadata"]
+    assert len(audit.by_operator("notificationpolicies", namespace)) == 1
+    assert not [w for w in world.emulator.writes() if w[2] == org]
+    world.policy(namespace, "p", org, passwordChange=False)
+    world.wait_for(namespace, "p", ("True", "InSync"), "InSync")
+    world.policy(namespace, "p", org, managementPolicy="Observe", passwordChange=False)
+    body = world.wait_for(namespace, "p", ("True", "InSync"), "InSync")
+    assert "original" not in body["status"]
+    assert "finalizers" not in body["metadata"]
+
+
+def test_retain_leaves_zitadel_and_needs_no_finalizer(
+    world: World, namespace: str
+) -> None:
+    """Deletion is immediate and the organization keeps its policy."""
+    org = world.organization()
+    world.policy(namespace, "p", org, deletionPolicy="Retain")
+    body = world.wait_for(namespace, "p")
+    assert "finalizers" not in body["metadata"]
+    world.delete("p", namespace)
+    world.gone("znp", "p", namespace)
+    assert "isDefault" not in world.emulator.policy(org)
+
+
+def test_suspend_stops_calls_but_not_deletion(world: World, namespace: str) -> None:
+    """No write while suspended; deletion still resets."""
+    org = world.organization()
+    world.policy(namespace, "p", org)
+    world.wait_for(namespace, "p")
+    world.policy(namespace, "p", org, suspend=True, passwordChange=False)
+    eventually(
+        lambda: world.get("znp", "p", namespace)["status"]["observedGeneration"] == 2
+    )
+    assert world.emulator.policy(org)["passwordChange"] is True
+    world.delete("p", namespace)
+    world.gone("znp", "p", namespace)
+    assert world.emulator.policy(org)["isDefault"]
+
+
+def test_credentials_own_organization(world: World, namespace: str) -> None:
+    """`ofCredential` is resolved once and pinned."""
+    world.policy(namespace, "p")
+    status = world.wait_for(namespace, "p")["status"]
+    assert status["organizationId"] == "280000000000000002"
+    assert status["organizationName"] == "ZITADEL"
+    world.delete("p", namespace)
+    world.gone("znp", "p", namespace)
+
+
+def test_requested_pass_is_acknowledged(world: World, namespace: str) -> None:
+    """The token of the annotation is copied once it was handled."""
+    org = world.organization()
+    world.policy(namespace, "p", org)
+    world.wait_for(namespace, "p")
+    annotation = "zitadel-notification.dev/reconcile-requested-at=now-1"
+    world.plane.kubectl("annotate", "znp", "p", annotation, f"--namespace={namespace}")
+    eventually(
+        lambda: (
+            world.get("znp", "p", namespace)["status"].get("lastHandledReconcileAt")
+            == "now-1"
+        )
+    )
+
+
+def test_conflict_and_take_over_without_a_reset(world: World, namespace: str) -> None:
+    """The older owns; when it goes, the younger takes over and keeps the original."""
+    org = world.organization()
+    world.policy(namespace, "first", org, passwordChange=False)
+    world.wait_for(namespace, "first")
+    eventually(lambda: world.policy(namespace, "second", org) is None)
+    world.wait_for(namespace, "second", ("False", "Conflict"))
+    body = world.wait_for(namespace, "second", ("True", "Conflict"), "Stalled")
+    assert "finalizers" not in body["metadata"]
+    assert "passwordChange" not in body["status"]
+    world.delete("first", namespace)
+    world.gone("znp", "first", namespace)
+    body = world.wait_for(namespace, "second")
+    assert body["status"]["original"] == {"isDefault": True, "passwordChange": True}
+    assert "DELETE" not in [w[0] for w in world.emulator.writes() if w[2] == org]
+
+
+def test_loser_of_a_conflict_resets_nothing(world: World, namespace: str) -> None:
+    """Deleting the younger one changes nothing."""
+    org = world.organization()
+    world.policy(namespace, "a", org)
+    world.wait_for(namespace, "a")
+    world.policy(namespace, "b", org)
+    world.wait_for(namespace, "b", ("False", "Conflict"))
+    world.delete("b", namespace)
+    world.gone("znp", "b", namespace)
+    assert "isDefault" not in world.emulator.policy(org)

@@ -1,0 +1,28 @@
+"""A connector with short deadlines, and a server that answers as told."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from zitadel.servers import TOKEN, Server, serving
+from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.zitadel.client import ZitadelClient
+from zitadel_notification_operator.zitadel.connector import ZitadelConnector
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    async with serving() as server:
+        yield server
+
+
+@pytest.fixture
+async def connector() -> AsyncIterator[ZitadelConnector]:
+    connector = ZitadelConnector(call_timeout=1.0, grace=1.5)
+    yield connector
+    await connector.aclose()
+
+
+@pytest.fixture
+def client(connector: ZitadelConnector, server: Server) -> ZitadelClient:
+    return connector.connect("default", Endpoint(server.url), TOKEN)
