@@ -1,0 +1,225 @@
+"""The walk-through of `znp demo`: what a person would type, and what it prints."""
+
+import json
+import os
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+from zitadel_notification_operator.demo.processes import Program, free_port
+
+OWN_NAMESPACE = "zitadel-notification-operator"
+TOKEN = "demo-owner-token"  # noqa: S105 - of an emulator that lives for this demo
+ACME = "280000000000000101"
+EXAMPLE_URL = "http://127.0.0.1:8085"
+PATIENCE = 30.0
+"""Seconds to wait for what a step promises."""
+
+
+class DemoFailed(RuntimeError):
+    """A step did not show what it promises; the text says which."""
+
+
+class Demo:
+    """One demo: its programs, and the steps in their order."""
+
+    def __init__(self, console: Console, checkout: Path, plane: ControlPlane) -> None:
+        self._console = console
+        self._checkout = checkout
+        self._plane = plane
+        self._emulator_url = ""
+        self._programs: list[Program] = []
+
+    def start(self) -> None:
+        """Start emulator and operator beside the control plane."""
+        port = free_port()
+        self._emulator_url = f"http://127.0.0.1:{port}"
+        self._say("A ZITADEL (the emulator) and the operator start beside Kubernetes.")
+        self._run("emulator", "--port", str(port), "--token", TOKEN)
+        self._kubectl("apply", "--server-side", "-f", "deploy/crds")
+        self._kubectl("wait", "--for=condition=Established", "crd", "--all", quiet=True)
+        self._kubectl("create", "namespace", OWN_NAMESPACE)
+        health = free_port()
+        self._run(
+            "run",
+            *("--kubeconfig", str(self._plane.kubeconfig)),
+            *("--health-port", str(health), "--metrics-port", "0"),
+            *("--bind-address", "127.0.0.1", "--allow-local-urls"),
+        )
+        url = f"http://127.0.0.1:{health}/readyz"
+        self._wait("the operator is ready", lambda: _answers(url))
+
+    def stop(self) -> None:
+        """Stop what was started."""
+        for program in reversed(self._programs):
+            program.stop()
+
+    def walk(self) -> None:
+        """Show every step; each waits until it is true.
+
+        Raises:
+            DemoFailed: One of them did not become true.
+        """
+        self._connect()
+        self._pin()
+        self._set_instance()
+        self._correct()
+        self._refuse()
+        self._delete()
+        self._console.rule("Done: nothing of it is left running")
+
+    def _connect(self) -> None:
+        self._title("1. A credential, and the instance that uses it")
+        self._kubectl(
+            *("create", "secret", "generic", "zitadel-credentials"),
+            *("--namespace", OWN_NAMESPACE, f"--from-literal=token={TOKEN}"),
+            shown="kubectl create secret generic zitadel-credentials --namespace "
+            f"{OWN_NAMESPACE} --from-literal=token=...",
+        )
+        self._apply("10-instance.yaml")
+        self._await_ready("zni/default")
+        self._kubectl("get", "zni")
+
+    def _pin(self) -> None:
+        self._title("2. An organization's policy: from inherited to its own")
+        self._ask_zitadel(ACME, "before")
+        self._apply("20-organization-policy.yaml")
+        self._await_ready("znp/acme", "--namespace=default")
+        self._kubectl("get", "znp", "--namespace=default")
+        self._ask_zitadel(ACME, "after")
+
+    def _set_instance(self) -> None:
+        self._title("3. The instance's policy: the default of all organizations")
+        self._apply("30-instance-policy.yaml")
+        self._await_ready("znp/instance-default", f"--namespace={OWN_NAMESPACE}")
+        self._kubectl("get", "znp", f"--namespace={OWN_NAMESPACE}")
+
+    def _correct(self) -> None:
+        self._title("4. A change behind the operator's back is put right")
+        self._call("PUT", ACME, {"passwordChange": False})
+        self._ask_zitadel(ACME, "somebody turned the mails off")
+        annotation = "zitadel-notification.dev/reconcile-requested-at=now"
+        self._say("It is found at the next look; a person in a hurry asks for one:")
+        self._kubectl("annotate", "znp", "acme", annotation, "--namespace=default")
+        self._wait(
+            "the mails are on again", lambda: self._policy(ACME).get("passwordChange")
+        )
+        self._ask_zitadel(ACME, "put right")
+        self._kubectl("get", "events", "--namespace=default")
+
+    def _refuse(self) -> None:
+        self._title("5. A manifest that leaves the value out is refused")
+        manifest = (
+            "apiVersion: zitadel-notification.dev/v1alpha1\nkind: NotificationPolicy\n"
+            "metadata: {name: careless}\nspec:\n  scope: Organization\n"
+            '  organization: {id: "1"}\n'
+        )
+        self._console.print(manifest, style="dim", highlight=False)
+        done = self._kubectl("apply", "-f", "-", stdin=manifest, fails=True)
+        if "passwordChange" not in done:
+            raise DemoFailed("the API server did not name the missing field")
+
+    def _delete(self) -> None:
+        self._title("6. A deletion resets, and says so")
+        self._kubectl("delete", "znp", "acme", "--namespace=default")
+        self._ask_zitadel(ACME, "inherited again")
+        if not self._policy(ACME).get("isDefault"):
+            raise DemoFailed("the organization still has its own policy")
+        reason = "--field-selector=reason=Deleted"
+        self._wait(
+            "the Event is posted",
+            lambda: self._plane.kubectl("get", "events", reason).stdout,
+        )
+        self._kubectl("get", "events", "--namespace=default", reason)
+
+    def _apply(self, name: str) -> None:
+        """Apply an example, with the emulator's port where it names the usual one."""
+        text = (self._checkout / "examples" / "quickstart" / name).read_text()
+        shown = f"kubectl apply -f examples/quickstart/{name}"
+        text = text.replace(EXAMPLE_URL, self._emulator_url)
+        self._kubectl("apply", "-f", "-", stdin=text, shown=shown)
+
+    def _await_ready(self, *what: str) -> None:
+        self._kubectl("wait", "--for=condition=Ready", "--timeout=30s", *what)
+
+    def _kubectl(
+        self,
+        *arguments: str,
+        stdin: str | None = None,
+        shown: str = "",
+        fails: bool = False,
+        quiet: bool = False,
+    ) -> str:
+        """Run kubectl, showing the command and what it prints."""
+        if not quiet:
+            command = shown or "kubectl " + " ".join(arguments)
+            self._console.print(f"$ {command}", style="bold cyan", highlight=False)
+        done = self._plane.kubectl(*arguments, stdin=stdin, check=False)
+        output = (done.stdout + done.stderr).rstrip()
+        if output and not quiet:
+            self._console.print(output, highlight=False, markup=False)
+        if (done.returncode != 0) is not fails:
+            raise DemoFailed(f"kubectl {' '.join(arguments)}: {output}")
+        return output
+
+    def _ask_zitadel(self, org: str, note: str) -> None:
+        """Show ZITADEL's own answer."""
+        self._console.print(
+            f"$ curl .../management/v1/policies/notification   # {note}",
+            style="bold cyan",
+            highlight=False,
+        )
+        self._console.print(json.dumps(self._policy(org)), highlight=False)
+
+    def _policy(self, org: str) -> dict[str, Any]:
+        policy: dict[str, Any] = self._call("GET", org)["policy"]
+        return policy
+
+    def _call(self, method: str, org: str, body: Any = None) -> Any:
+        request = urllib.request.Request(  # noqa: S310 - our own emulator
+            f"{self._emulator_url}/management/v1/policies/notification",
+            None if body is None else json.dumps(body).encode(),
+            {"Authorization": f"Bearer {TOKEN}", "x-zitadel-orgid": org},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            return json.load(answer)
+
+    def _run(self, *arguments: str) -> None:
+        name = arguments[0]
+        command = [
+            sys.executable,
+            "-m",
+            "zitadel_notification_operator.cli",
+            *arguments,
+        ]
+        log = self._plane.folder / f"{name}.log"
+        self._programs.append(Program(name, command, log, {**os.environ}))
+
+    def _wait(self, what: str, ask: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not ask():
+            if time.monotonic() > deadline:
+                tails = "\n".join(p.tail() for p in self._programs)
+                raise DemoFailed(f"not within {PATIENCE:.0f} s: {what}\n{tails}")
+            time.sleep(0.05)
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False)
+
+    def _title(self, text: str) -> None:
+        self._console.rule(text, align="left")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - loopback
+            return True
+    except OSError:
+        return False
