@@ -32,10 +32,19 @@ _log = logging.getLogger(__name__)
 class ClusterReader:
     """The engine's `ObjectReader`."""
 
-    def __init__(self, api: ApiClient, namespaces: tuple[str, ...]) -> None:
-        """Read policies of these namespaces; none named means all."""
+    def __init__(
+        self, api: ApiClient, namespaces: tuple[str, ...], page: int = PAGE
+    ) -> None:
+        """Read policies of these namespaces; none named means all.
+
+        Args:
+            api: The client; it stays open.
+            namespaces: Where policies are looked for.
+            page: How many objects one page of a LIST may hold.
+        """
         self._api = api
         self._namespaces = namespaces
+        self._page = page
         self._told: set[str] = set()
 
     async def crds_served(self) -> bool:
@@ -99,7 +108,7 @@ class ClusterReader:
         self, path: str, parse: Callable[[Mapping[str, Any]], T]
     ) -> list[T]:
         try:
-            return [record async for record in self._pages(path, parse, PAGE)]
+            return [record async for record in self._pages(path, parse, self._page)]
         except Expired:
             # The pages took longer than their token lives. A LIST without pages
             # cannot expire, so this ends (client-go's pager does the same).

@@ -38,7 +38,6 @@ from zitadel_notification_operator.core.objects import (
 )
 from zitadel_notification_operator.core.original import Original, OriginalValue
 
-
 T = TypeVar("T")
 
 
@@ -226,4 +225,5 @@ def _sentence(body: Mapping[str, Any], error: ValidationError) -> str:
     names = metadata if isinstance(metadata, Mapping) else {}
     where = ".".join(str(part) for part in first["loc"])
     path = "/".join(str(names[k]) for k in ("namespace", "name") if names.get(k))
-    return f"{body.get('kind', 'object')} {path or '?'}: {where}: {first['msg']}"
+    what = first["msg"].removeprefix("Value error, ")
+    return f"{body.get('kind', 'object')} {path or '?'}: {where}: {what}"

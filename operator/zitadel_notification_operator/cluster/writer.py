@@ -65,7 +65,8 @@ class ClusterWriter:
         path = path_of(POLICIES, key.namespace, key.name)
         metadata = {"name": key.name, "namespace": key.namespace, "uid": policy.uid}
         body = _document(POLICY_KIND, metadata, status=policy_status_json(status))
-        return parse_answer(parse_policy, await self._apply(path, body, "/status"))
+        stored = await self._apply_status(path, body, policy.resource_version)
+        return parse_answer(parse_policy, stored)
 
     async def apply_original(
         self, policy: PolicyObject, original: str, *, finalizer: bool
@@ -119,7 +120,8 @@ class ClusterWriter:
         metadata = {"name": instance.name, "uid": instance.uid}
         body = _document(INSTANCE_KIND, metadata, status=instance_status_json(status))
         path = path_of(INSTANCES, name=instance.name)
-        return parse_answer(parse_instance, await self._apply(path, body, "/status"))
+        stored = await self._apply_status(path, body, instance.resource_version)
+        return parse_answer(parse_instance, stored)
 
     async def hold_instance(self, instance: InstanceObject) -> InstanceObject:
         """Server-side apply the finalizer.
@@ -149,31 +151,51 @@ class ClusterWriter:
         body = await self._strip(path, instance.uid, finalizer=True, annotation=None)
         return None if body is None else parse_answer(parse_instance, body)
 
-    async def _apply(
-        self, path: str, body: dict[str, Any], subresource: str = ""
-    ) -> Any:
+    async def _apply(self, path: str, body: dict[str, Any]) -> Any:
         try:
-            return await call(
-                self._api,
-                "PATCH",
-                path + subresource,
-                query=_APPLY_QUERY,
-                body=body,
-                content_type=APPLY,
-            )
-        except ObjectChanged as error:
+            return await self._send(path, body)
+        except ObjectChanged:
             # An apply to an absent object is a create, which Kubernetes refuses
-            # with 409 because of the uid: the same answer as for another object.
-            if await self._is_gone(path, body["metadata"]["uid"]):
-                raise ObjectGone(error.message) from error
+            # with 409 because of the uid; another object's uid it refuses with 422.
+            await self._version(path, body["metadata"]["uid"])
             raise
 
-    async def _is_gone(self, path: str, uid: str) -> bool:
-        try:
-            stored = await call(self._api, "GET", path)
-        except ObjectGone:
-            return True
-        return bool(stored["metadata"]["uid"] != uid)
+    async def _apply_status(self, path: str, body: dict[str, Any], version: str) -> Any:
+        """Apply to /status, and to no other object that has taken the name.
+
+        Kubernetes does not look at metadata.uid there, so the resourceVersion of a
+        record with our uid stands in for it. It is no lock: when the same object has
+        changed meanwhile, the same status is applied to its newest version.
+        """
+        uid = body["metadata"]["uid"]
+        version = version or await self._version(path, uid)
+        for _ in range(_TRIES):
+            body["metadata"]["resourceVersion"] = version
+            try:
+                return await self._send(f"{path}/status", body)
+            except ObjectChanged:
+                newer = await self._version(path, uid)
+                if newer == version:
+                    raise
+                version = newer
+        raise ObjectChanged(f"{path} changes faster than its status can be applied")
+
+    async def _send(self, path: str, body: dict[str, Any]) -> Any:
+        return await call(
+            self._api,
+            "PATCH",
+            path,
+            query=_APPLY_QUERY,
+            body=body,
+            content_type=APPLY,
+        )
+
+    async def _version(self, path: str, uid: str) -> str:
+        """Return the stored resourceVersion; ObjectGone when the uid is another."""
+        metadata = (await call(self._api, "GET", path))["metadata"]
+        if metadata["uid"] != uid:
+            raise ObjectGone(f"{path} is another object now")
+        return str(metadata["resourceVersion"])
 
     async def _strip(
         self, path: str, uid: str, *, finalizer: bool, annotation: str | None

@@ -1,0 +1,219 @@
+"""Events on a real API server: one a kind of notice, repeats as its series."""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from kubernetes.aio.client import ApiClient
+
+from zitadel_notification_operator.cluster import recorder as recorder_module
+from zitadel_notification_operator.cluster.connection import connect
+from zitadel_notification_operator.cluster.recorder import EventRecorder
+from zitadel_notification_operator.cluster.resources import parse_instance, parse_policy
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+
+@dataclass(frozen=True)
+class Told:
+    """A notice, by shape alone."""
+
+    reason: str = "Updated"
+    action: str = "Apply"
+    note: str = "Set passwordChange from true to false"
+    warning: bool = False
+
+
+@pytest.fixture
+async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
+    """The administrator's client."""
+    access = await connect(control_plane.kubeconfig)
+    yield access.api
+    await access.api.close()
+
+
+@pytest.fixture
+async def recorder(api: ApiClient) -> AsyncIterator[EventRecorder]:
+    """A recorder that posts."""
+    made = EventRecorder(api)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+def policy(namespace: str, name: str = "acme") -> PolicyObject:
+    """Return a record; an Event does not need the object itself."""
+    return parse_policy(
+        {
+            "metadata": {"name": name, "namespace": namespace, "uid": f"u-{name}"},
+            "spec": {"scope": "Instance", "passwordChange": True},
+        }
+    )
+
+
+def instance(name: str) -> InstanceObject:
+    """Return a record of the cluster-scoped kind."""
+    reference = {"secretRef": {"name": "pat"}}
+    spec = {
+        "url": "https://z.example",
+        "credentials": {"personalAccessToken": reference},
+    }
+    return parse_instance(
+        {"metadata": {"name": name, "uid": f"u-{name}"}, "spec": spec}
+    )
+
+
+def events(plane: ControlPlane, namespace: str, name: str) -> list[dict[str, Any]]:
+    """Return the Events about one object."""
+    done = plane.kubectl("get", "events.events.k8s.io", "-n", namespace, "-ojson")
+    found = json.loads(done.stdout)["items"]
+    return [event for event in found if event["regarding"]["name"] == name]
+
+
+async def test_an_event_says_all_that_tools_read(
+    recorder: EventRecorder, control_plane: ControlPlane, namespace: str
+) -> None:
+    """The fields of events.k8s.io/v1, about our object."""
+    recorder.record(policy(namespace), Told(warning=True))
+    await recorder.stop()
+    (event,) = events(control_plane, namespace, "acme")
+    assert event["regarding"] == {
+        "apiVersion": "zitadel-notification.dev/v1alpha1",
+        "kind": "NotificationPolicy",
+        "namespace": namespace,
+        "name": "acme",
+        "uid": "u-acme",
+    }
+    assert (event["type"], event["reason"]) == ("Warning", "Updated")
+    assert event["action"] == "Apply"
+    assert event["note"] == "Set passwordChange from true to false"
+    assert event["reportingController"] == (
+        "zitadel-notification.dev/zitadel-notification-operator"
+    )
+    assert 0 < len(event["reportingInstance"]) <= 128
+    assert event["metadata"]["name"].startswith("acme.")
+    age = datetime.now(UTC) - datetime.fromisoformat(event["eventTime"])
+    assert 0 <= age.total_seconds() < 60
+    assert "series" not in event
+
+
+async def test_a_hundred_repeats_are_one_object(
+    recorder: EventRecorder, control_plane: ControlPlane, namespace: str
+) -> None:
+    """The note takes no part in what is the same; the count says how often."""
+    for number in range(100):
+        recorder.record(policy(namespace), Told(note=f"Try {number}"))
+    await recorder.stop(grace=20)
+    (event,) = events(control_plane, namespace, "acme")
+    assert event["series"]["count"] == 100
+    assert event["series"]["lastObservedTime"] >= event["eventTime"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Told(reason="Created"), Told(action="Reset"), Told(warning=True)],
+    ids=["reason", "action", "type"],
+)
+async def test_what_differs_is_another_event(
+    recorder: EventRecorder, control_plane: ControlPlane, namespace: str, other: Told
+) -> None:
+    """By type, action, reason and object."""
+    recorder.record(policy(namespace), Told())
+    recorder.record(policy(namespace), other)
+    recorder.record(policy(namespace, "else"), Told())
+    await recorder.stop()
+    assert len(events(control_plane, namespace, "acme")) == 2
+    assert len(events(control_plane, namespace, "else")) == 1
+
+
+async def test_events_about_an_instance_live_in_default(
+    recorder: EventRecorder, control_plane: ControlPlane, namespace: str
+) -> None:
+    """Events have a namespace, cluster-scoped objects have none."""
+    name = f"{namespace}.example"
+    recorder.record(instance(name), Told())
+    await recorder.stop()
+    (event,) = events(control_plane, "default", name)
+    assert event["regarding"]["kind"] == "ZitadelInstance"
+    assert "namespace" not in event["regarding"]
+
+
+async def test_long_texts_and_names_fit(
+    recorder: EventRecorder, control_plane: ControlPlane, namespace: str
+) -> None:
+    """Limits are in bytes; a name is not cut into an invalid one."""
+    name = "a" * 199 + "." + "b" * 50
+    told = Told(reason="R" * 200, action="A" * 200, note="ü" * 2000)
+    recorder.record(policy(namespace, name), told)
+    await recorder.stop()
+    (event,) = events(control_plane, namespace, name)
+    assert event["note"] == "ü" * 512
+    assert (len(event["reason"]), len(event["action"])) == (128, 128)
+
+
+async def test_a_deleted_event_starts_anew(
+    recorder: EventRecorder, control_plane: ControlPlane, namespace: str
+) -> None:
+    """Events expire; a repeat after that is posted all the same."""
+    recorder.record(policy(namespace), Told())
+    await recorder.stop()
+    control_plane.kubectl("delete", "events", "--all", "-n", namespace)
+    await recorder.start()
+    recorder.record(policy(namespace), Told())
+    await recorder.stop()
+    (event,) = events(control_plane, namespace, "acme")
+    assert "series" not in event
+
+
+async def test_a_quiet_series_is_over(
+    recorder: EventRecorder,
+    control_plane: ControlPlane,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After the idle time a repeat is a new Event."""
+    monkeypatch.setattr(recorder_module, "SERIES_IDLE", 0.0)
+    recorder.record(policy(namespace), Told())
+    recorder.record(policy(namespace), Told())
+    await recorder.stop()
+    assert len(events(control_plane, namespace, "acme")) == 2
+
+
+async def test_failures_are_told_once_and_never_raised(
+    recorder: EventRecorder,
+    control_plane: ControlPlane,
+    namespace: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A namespace that is not there refuses them all; the next Event is posted."""
+    caplog.set_level(logging.INFO, logger=recorder_module.__name__)
+    for reason in ("One", "Two", "Three"):
+        recorder.record(policy("absent-namespace"), Told(reason=reason))
+    recorder.record(policy(namespace), Told())
+    await recorder.stop()
+    assert len(caplog.records) == 1
+    assert len(events(control_plane, namespace, "acme")) == 1
+
+
+async def test_a_full_queue_drops(
+    api: ApiClient, control_plane: ControlPlane, namespace: str
+) -> None:
+    """Recording never blocks: what is too much is not told."""
+    recorder = EventRecorder(api)
+    for number in range(recorder_module.QUEUE_LIMIT):
+        recorder.record(policy(namespace), Told(note=str(number)))
+    recorder.record(policy(namespace, "dropped"), Told())
+    await recorder.start()
+    await recorder.stop(grace=30)
+    (event,) = events(control_plane, namespace, "acme")
+    assert event["series"]["count"] == recorder_module.QUEUE_LIMIT
+    assert not events(control_plane, namespace, "dropped")
+
+
+async def test_stop_without_start(api: ApiClient) -> None:
+    """An end before the beginning is no error."""
+    await EventRecorder(api).stop()

@@ -1,0 +1,245 @@
+"""Reads of our kinds on a real API server: pages, namespaces, what is served."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from kubernetes.aio.client import ApiClient, Configuration
+
+from support.waiting import eventually
+from zitadel_notification_operator.cluster.connection import ClusterAccess, connect
+from zitadel_notification_operator.cluster.reader import ClusterReader
+from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
+
+
+@pytest.fixture(scope="module")
+def control_plane() -> Iterator[ControlPlane]:
+    """One of its own: an operator may run on the shared one and would take part."""
+    with ControlPlane() as plane:
+        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+        yield plane
+
+
+@pytest.fixture
+async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
+    """The administrator's client."""
+    access = await connect(control_plane.kubeconfig)
+    yield access.api
+    await access.api.close()
+
+
+def policy(name: str, namespace: str = "") -> dict[str, Any]:
+    """Return a policy that the schema accepts."""
+    return {
+        "apiVersion": "zitadel-notification.dev/v1alpha1",
+        "kind": "NotificationPolicy",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "scope": "Organization",
+            "organization": {"id": "1"},
+            "passwordChange": True,
+        },
+    }
+
+
+def instance(name: str) -> dict[str, Any]:
+    """Return an instance that the schema accepts."""
+    reference = {"secretRef": {"name": "pat"}}
+    return {
+        "apiVersion": "zitadel-notification.dev/v1alpha1",
+        "kind": "ZitadelInstance",
+        "metadata": {"name": name},
+        "spec": {
+            "url": "https://z.example",
+            "credentials": {"personalAccessToken": reference},
+        },
+    }
+
+
+def create(plane: ControlPlane, *bodies: dict[str, Any]) -> None:
+    """Create objects as a user would."""
+    items = {"apiVersion": "v1", "kind": "List", "items": list(bodies)}
+    plane.kubectl("create", "-f", "-", stdin=json.dumps(items))
+
+
+def lists_since(plane: ControlPlane, start: int, namespace: str) -> list[str]:
+    """Return the URIs of the LISTs of a namespace's policies since an offset."""
+    with plane.audit_log.open() as log:
+        log.seek(start)
+        entries = [json.loads(line) for line in log if line.endswith("\n")]
+    return [
+        entry["requestURI"]
+        for entry in entries
+        if entry["verb"] == "list"
+        and (entry.get("objectRef") or {}).get("namespace") == namespace
+        and "kubectl" not in entry["userAgent"]
+    ]
+
+
+async def test_a_list_comes_in_pages(
+    api: ApiClient, control_plane: ControlPlane, namespace: str
+) -> None:
+    """All objects arrive, however many pages they take."""
+    names = [f"p{number}" for number in range(7)]
+    create(control_plane, *(policy(name, namespace) for name in names))
+    start = control_plane.audit_log.stat().st_size
+    found = await ClusterReader(api, (namespace,), page=3).list_policies()
+    assert sorted(record.key.name for record in found) == names
+    uris = eventually(
+        lambda: len(seen := lists_since(control_plane, start, namespace)) >= 3 and seen
+    )
+    assert len(uris) == 3
+    assert all("limit=3" in uri for uri in uris)
+
+
+async def test_no_namespace_means_all(
+    api: ApiClient, control_plane: ControlPlane, namespace: str
+) -> None:
+    """A watched namespace hides the others; none named hides nothing."""
+    other = f"{namespace}-other"
+    control_plane.kubectl("create", "namespace", other)
+    create(control_plane, policy("mine", namespace), policy("theirs", other))
+
+    async def seen(*namespaces: str) -> set[str]:
+        found = await ClusterReader(api, namespaces).list_policies()
+        return {record.key.namespace for record in found} & {namespace, other}
+
+    assert await seen() == {namespace, other}
+    assert await seen(namespace) == {namespace}
+    assert await seen(namespace, other) == {namespace, other}
+
+
+async def test_one_object_by_name(
+    api: ApiClient, control_plane: ControlPlane, namespace: str
+) -> None:
+    """As stored now; None when there is none."""
+    reader = ClusterReader(api, ())
+    create(control_plane, policy("p", namespace), instance("i"))
+    found = await reader.read_policy(namespace, "p")
+    assert found is not None
+    assert found.organization_id == "1"
+    assert await reader.read_policy(namespace, "absent") is None
+    stored = await reader.read_instance("i")
+    assert stored is not None
+    assert stored.token_ref.key == "token"
+    assert await reader.read_instance("absent") is None
+    assert "i" in {record.name for record in await reader.list_instances()}
+
+
+async def test_crds_are_served_or_not(
+    api: ApiClient, control_plane: ControlPlane
+) -> None:
+    """Both kinds must be there; without the group nothing is."""
+    reader = ClusterReader(api, ())
+    assert await reader.crds_served()
+    crd = "crd/zitadelinstances.zitadel-notification.dev"
+    control_plane.kubectl("delete", crd)
+    try:
+        assert not await reader.crds_served()
+    finally:
+        control_plane.kubectl("apply", "--server-side", "-f", str(CRDS))
+        control_plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+    for _ in range(100):
+        if await reader.crds_served():
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail("The kinds did not come back")
+
+
+async def test_a_cluster_without_the_group() -> None:
+    """An API server that never saw our CRDs answers 404 in plain text."""
+    absent = web.Response(status=404, text="404 page not found")
+    async with Scripted([absent]) as (api, _):
+        assert not await ClusterReader(api, ()).crds_served()
+
+
+class Scripted:
+    """An API server that gives these answers in turn, and keeps the queries."""
+
+    def __init__(self, answers: list[web.Response]) -> None:
+        self._answers = answers
+        self.queries: list[dict[str, str]] = []
+
+    async def __aenter__(self) -> tuple[ApiClient, list[dict[str, str]]]:
+        """Start it."""
+
+        async def answer(request: web.Request) -> web.Response:
+            self.queries.append(dict(request.query))
+            return self._answers.pop(0)
+
+        app = web.Application()
+        app.router.add_get("/{path:.*}", answer)
+        self._server = TestServer(app)
+        await self._server.start_server()
+        url = str(self._server.make_url("")).rstrip("/")
+        self._access = ClusterAccess(Configuration(host=url))
+        return self._access.api, self.queries
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop it."""
+        await self._access.api.close()
+        await self._server.close()
+
+
+def page(*items: dict[str, Any], token: str = "") -> web.Response:
+    """Return one page of a LIST."""
+    for item in items:
+        item["metadata"]["uid"] = "u-" + item["metadata"]["name"]
+    metadata = {"continue": token} if token else {}
+    return web.json_response({"metadata": metadata, "items": items})
+
+
+async def test_an_expired_list_starts_over_without_pages() -> None:
+    """A LIST without pages cannot expire, so it always ends."""
+    expired = web.json_response({"code": 410, "message": "too old"}, status=410)
+    answers = [page(policy("a"), token="more"), expired, page(policy("a"), policy("b"))]
+    async with Scripted(answers) as (api, queries):
+        found = await ClusterReader(api, ()).list_policies()
+    assert [record.key.name for record in found] == ["a", "b"]
+    assert queries == [{"limit": "500"}, {"limit": "500", "continue": "more"}, {}]
+
+
+async def test_an_unusable_object_is_skipped_and_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One object that is older than the schema does not blind us to all others."""
+
+    def answer() -> web.Response:
+        old = policy("old")
+        old["spec"]["passwordChange"] = "yes"
+        return page(old, policy("good"))
+
+    caplog.set_level(logging.WARNING)
+    async with Scripted([answer(), answer()]) as (api, _):
+        reader = ClusterReader(api, ())
+        for _ in range(2):
+            found = await reader.list_policies()
+            assert [record.key.name for record in found] == ["good"]
+    told = [r for r in caplog.records if "spec.passwordChange" in r.getMessage()]
+    assert len(told) == 1
+
+
+async def test_an_unusable_object_is_not_an_absent_one() -> None:
+    """Read by name, it is trouble."""
+    answer = web.json_response({"metadata": {"name": "old", "uid": "u"}, "spec": {}})
+    async with Scripted([answer]) as (api, _):
+        with pytest.raises(ClusterError):
+            await ClusterReader(api, ()).read_policy("team-a", "old")
+
+
+async def test_a_broken_page_gives_no_half_list() -> None:
+    """Half a list would read as many deletions."""
+    answers = [page(policy("a"), token="more"), web.Response(status=500)]
+    async with Scripted(answers) as (api, _):
+        with pytest.raises(ClusterError):
+            await ClusterReader(api, ()).list_policies()

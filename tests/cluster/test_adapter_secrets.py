@@ -1,0 +1,98 @@
+"""Secrets by name, in one namespace, on a real API server."""
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from kubernetes.aio.client import ApiClient
+
+from zitadel_notification_operator.cluster.connection import connect
+from zitadel_notification_operator.cluster.secrets import ClusterSecrets
+from zitadel_notification_operator.core.errors import ClusterError, TransientError
+from zitadel_notification_operator.core.objects import SecretRef
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+CANARY = "canary-5f0c"
+
+
+@pytest.fixture
+async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
+    """The administrator's client."""
+    access = await connect(control_plane.kubeconfig)
+    yield access.api
+    await access.api.close()
+
+
+def create(plane: ControlPlane, namespace: str) -> None:
+    """Store a Secret with one key of text, one of bytes, one that is empty."""
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "pat", "namespace": namespace},
+        "stringData": {"token": f"{CANARY}\n", "empty": ""},
+        "data": {"raw": "/wD+"},
+    }
+    plane.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+
+
+async def test_values_come_as_bytes(
+    api: ApiClient, control_plane: ControlPlane, namespace: str
+) -> None:
+    """Exactly as stored: whoever reads decides about blanks and encodings."""
+    create(control_plane, namespace)
+    secrets = ClusterSecrets(api, namespace)
+    assert await secrets.read(SecretRef("pat", "token")) == f"{CANARY}\n".encode()
+    assert await secrets.read(SecretRef("pat", "raw")) == b"\xff\x00\xfe"
+    assert await secrets.read(SecretRef("pat", "empty")) == b""
+
+
+async def test_absent_is_a_value(
+    api: ApiClient, control_plane: ControlPlane, namespace: str
+) -> None:
+    """No Secret, no key, or a Secret without any: all None."""
+    create(control_plane, namespace)
+    control_plane.kubectl("create", "secret", "generic", "bare", "-n", namespace)
+    secrets = ClusterSecrets(api, namespace)
+    assert await secrets.read(SecretRef("absent", "token")) is None
+    assert await secrets.read(SecretRef("pat", "absent")) is None
+    assert await secrets.read(SecretRef("bare", "token")) is None
+
+
+async def test_a_name_stays_within_the_namespace(
+    api: ApiClient, control_plane: ControlPlane, namespace: str
+) -> None:
+    """No name reaches another namespace's Secret."""
+    create(control_plane, namespace)
+    secrets = ClusterSecrets(api, "zitadel-notification-operator")
+    for name in (f"../../{namespace}/secrets/pat", f"..%2F..%2F{namespace}"):
+        try:
+            assert await secrets.read(SecretRef(name, "token")) is None
+        except ClusterError:
+            continue
+
+
+async def test_a_missing_permission_says_what_to_give(
+    api: ApiClient,
+    control_plane: ControlPlane,
+    namespace: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It names the Secret and the verb, and holds no value."""
+    create(control_plane, namespace)
+    api.set_default_header("Impersonate-User", "somebody")
+    with pytest.raises(TransientError, match=f"{namespace}/pat.*verb get") as caught:
+        await ClusterSecrets(api, namespace).read(SecretRef("pat", "token"))
+    assert caught.value.reason is Reason.CREDENTIALS_MISSING
+    assert CANARY not in caught.value.message
+    assert CANARY not in caplog.text
+
+
+async def test_other_failures_are_the_cluster_s(
+    api: ApiClient, control_plane: ControlPlane
+) -> None:
+    """A server that does not answer says nothing about the Secret."""
+    del control_plane
+    api.configuration.host = "https://127.0.0.1:9"
+    with pytest.raises(ClusterError):
+        await ClusterSecrets(api, "default").read(SecretRef("pat", "token"))

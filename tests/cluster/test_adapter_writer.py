@@ -1,0 +1,515 @@
+"""Writes on our kinds, on a real API server: what is added, kept and removed."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes.aio.client import ApiClient
+
+from support.audit import AuditLog
+from zitadel_notification_operator.cluster.connection import connect
+from zitadel_notification_operator.cluster.reader import ClusterReader
+from zitadel_notification_operator.cluster.resources import parse_policy
+from zitadel_notification_operator.cluster.writer import ClusterWriter
+from zitadel_notification_operator.core.conditions import Condition
+from zitadel_notification_operator.core.errors import ObjectChanged, ObjectGone
+from zitadel_notification_operator.core.objects import (
+    FINALIZER,
+    InstanceObject,
+    InstanceStatus,
+    PolicyObject,
+    PolicyStatus,
+)
+from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
+API_VERSION = "zitadel-notification.dev/v1alpha1"
+ANNOTATION = "zitadel-notification.dev/original"
+MANAGER = "zitadel-notification-operator"
+OTHER = "example.com/other"
+TEXT = '{"organizationId":"1"}'
+READY = Condition("Ready", "True", "Succeeded", "Done", 1, "2026-01-01T00:00:00Z")
+STALLED = Condition("Stalled", "True", "Conflict", "No", 1, "2026-01-01T00:00:00Z")
+
+
+@pytest.fixture(scope="module")
+def control_plane() -> Iterator[ControlPlane]:
+    """One of its own: an operator may run on the shared one and would take part."""
+    with ControlPlane() as plane:
+        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+        yield plane
+
+
+@pytest.fixture
+async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
+    """The administrator's client."""
+    access = await connect(control_plane.kubeconfig)
+    yield access.api
+    await access.api.close()
+
+
+@pytest.fixture
+def writer(api: ApiClient) -> ClusterWriter:
+    """What is tested here."""
+    return ClusterWriter(api)
+
+
+class Objects:
+    """What a user does with kubectl."""
+
+    def __init__(self, plane: ControlPlane, namespace: str) -> None:
+        self._plane = plane
+        self._where = ("--namespace", namespace)
+        self.namespace = namespace
+
+    def policy(self, name: str = "p", *verb: str, **metadata: Any) -> PolicyObject:
+        """Create a policy, or apply it where a verb says so."""
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "NotificationPolicy",
+            "metadata": {"name": name, "namespace": self.namespace, **metadata},
+            "spec": {
+                "scope": "Organization",
+                "organization": {"id": "1"},
+                "passwordChange": True,
+            },
+        }
+        command = verb or ("create",)
+        done = self._plane.kubectl(
+            *command, "-f", "-", "-ojson", stdin=json.dumps(body)
+        )
+        return parse_policy(json.loads(done.stdout))
+
+    async def instance(self, api: ApiClient, **metadata: Any) -> InstanceObject:
+        """Create an instance named after the namespace."""
+        reference = {"secretRef": {"name": "pat"}}
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "ZitadelInstance",
+            "metadata": {"name": self.namespace, **metadata},
+            "spec": {
+                "url": "https://z.example",
+                "credentials": {"personalAccessToken": reference},
+            },
+        }
+        self._plane.kubectl("create", "-f", "-", stdin=json.dumps(body))
+        found = await ClusterReader(api, ()).read_instance(self.namespace)
+        assert found is not None
+        return found
+
+    def get(self, name: str = "p", kind: str = "znp") -> dict[str, Any] | None:
+        """Return an object with its managedFields; None when there is none."""
+        done = self._plane.kubectl(
+            *("get", kind, name, *self._where, "-ojson", "--show-managed-fields"),
+            check=False,
+        )
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def delete(self, name: str = "p", kind: str = "znp") -> None:
+        """Ask for deletion and return."""
+        self._plane.kubectl("delete", kind, name, *self._where, "--wait=false")
+
+    def patch(self, patch: Any, kind: str = "json", name: str = "p") -> None:
+        """Patch a policy."""
+        self._plane.kubectl(
+            *("patch", "znp", name, *self._where, f"--type={kind}"),
+            *("-p", json.dumps(patch)),
+        )
+
+
+@pytest.fixture
+def objects(control_plane: ControlPlane, namespace: str) -> Objects:
+    """A user of a namespace of the test's own."""
+    return Objects(control_plane, namespace)
+
+
+def owned(body: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what our manager owns, by operation and subresource."""
+    assert body is not None
+    return {
+        f"{entry['operation']} {entry.get('subresource', '')}".strip(): entry[
+            "fieldsV1"
+        ]
+        for entry in body["metadata"]["managedFields"]
+        if entry["manager"] == MANAGER
+    }
+
+
+class Meddling:
+    """A client before whose every PATCH somebody else does something."""
+
+    def __init__(self, api: ApiClient, meddle: Callable[[], None]) -> None:
+        self._api = api
+        self._meddle = meddle
+        self.patches = 0
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the client in all else."""
+        return getattr(self._api, name)
+
+    async def call_api(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Let the other one go first."""
+        if method == "PATCH":
+            self.patches += 1
+            await asyncio.to_thread(self._meddle)
+        return await self._api.call_api(method, *arguments, **options)
+
+
+FULL = PolicyStatus(
+    observed_generation=1,
+    conditions=(STALLED, READY),
+    organization_id="1",
+    organization_name="ÄCME",
+    is_default=False,
+    password_change=True,
+    sequence=str(2**64 - 1),
+    creation_date="2026-01-01T00:00:00.000000Z",
+    change_date="2026-01-01T00:00:00.000000Z",
+    resource_owner="1",
+    original=OriginalValue(is_default=True, password_change=None),
+    last_handled_reconcile_at="token",
+)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        FULL,
+        PolicyStatus(),
+        PolicyStatus(observed_generation=1, conditions=(READY,), is_default=True),
+    ],
+    ids=["full", "empty", "some"],
+)
+async def test_a_status_is_stored_as_it_is(
+    writer: ClusterWriter, objects: Objects, status: PolicyStatus
+) -> None:
+    """What was applied, the server returns; spec and metadata stay."""
+    policy = objects.policy()
+    stored = await writer.apply_policy_status(policy, status)
+    assert stored.status == status
+    assert (stored.uid, stored.generation) == (policy.uid, policy.generation)
+    assert stored.finalizers == ()
+    assert list(owned(objects.get())) == ["Apply status"]
+
+
+async def test_a_whole_status_replaces_what_was_ours(
+    writer: ClusterWriter, objects: Objects, control_plane: ControlPlane
+) -> None:
+    """Dropped fields and conditions go; another manager's condition stays."""
+    policy = await writer.apply_policy_status(objects.policy(), FULL)
+    foreign = {
+        "type": "Reviewed",
+        "status": "True",
+        "reason": "Looked",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    metadata = {"name": "p", "namespace": objects.namespace}
+    body = {
+        "apiVersion": API_VERSION,
+        "kind": "NotificationPolicy",
+        "metadata": metadata,
+        "status": {"conditions": [foreign]},
+    }
+    control_plane.kubectl(
+        *("apply", "--server-side", "--subresource=status"),
+        *("--field-manager=reviewer", "-f", "-"),
+        stdin=json.dumps(body),
+    )
+    few = PolicyStatus(observed_generation=1, conditions=(READY,))
+    stored = await writer.apply_policy_status(policy, few)
+    assert {c.type for c in stored.status.conditions} == {"Ready", "Reviewed"}
+    assert stored.status.organization_id is None
+    assert stored.status.original is None
+
+
+async def test_the_same_status_again_changes_nothing(
+    writer: ClusterWriter, objects: Objects
+) -> None:
+    """An apply without a difference moves no resourceVersion."""
+    first = await writer.apply_policy_status(objects.policy(), FULL)
+    second = await writer.apply_policy_status(first, FULL)
+    assert second.resource_version == first.resource_version
+
+
+async def test_original_and_finalizer_are_all_we_own(
+    writer: ClusterWriter, objects: Objects
+) -> None:
+    """No spec, no label, no other annotation (conventions 7.1)."""
+    policy = objects.policy(labels={"a": "b"}, annotations={"c": "d"})
+    stored = await writer.apply_original(policy, TEXT, finalizer=True)
+    assert stored.held
+    assert stored.original_text == TEXT
+    assert stored.generation == policy.generation
+    await writer.apply_policy_status(stored, FULL)
+    body = objects.get()
+    mine = owned(body)
+    assert mine["Apply"] == {
+        "f:metadata": {
+            "f:annotations": {f"f:{ANNOTATION}": {}},
+            "f:finalizers": {f'v:"{FINALIZER}"': {}},
+        }
+    }
+    assert list(mine["Apply status"]) == ["f:status"]
+    assert len(mine) == 2
+    assert body is not None
+    assert body["metadata"]["annotations"] == {"c": "d", ANNOTATION: TEXT}
+    assert body["metadata"]["labels"] == {"a": "b"}
+
+
+async def test_original_alone(writer: ClusterWriter, objects: Objects) -> None:
+    """Retain needs no finalizer."""
+    stored = await writer.apply_original(objects.policy(), TEXT, finalizer=False)
+    assert stored.finalizers == ()
+    assert stored.original_text == TEXT
+    again = await writer.apply_original(stored, "other", finalizer=True)
+    assert again.held
+    assert again.original_text == "other"
+
+
+async def test_a_copied_object_loses_our_marks(
+    writer: ClusterWriter, objects: Objects
+) -> None:
+    """Its marks belong to kubectl, too: an apply would leave them, a patch does not."""
+    marks = {"annotations": {ANNOTATION: "copied"}, "finalizers": [FINALIZER]}
+    policy = objects.policy("p", "apply", "--server-side", **marks)
+    held = await writer.apply_original(policy, TEXT, finalizer=True)
+    assert held.original_text == TEXT
+    kept = await writer.apply_original(held, TEXT, finalizer=False)
+    assert kept.held
+    stripped = await writer.strip_policy(kept, finalizer=True, original=True)
+    assert stripped is not None
+    assert stripped.finalizers == ()
+    assert stripped.original_text is None
+    assert "Apply" not in owned(objects.get())
+
+
+async def test_strip_takes_what_was_asked(
+    writer: ClusterWriter, objects: Objects
+) -> None:
+    """The finalizer alone, or the annotation alone; others' are not touched."""
+    other = {"finalizers": [OTHER], "annotations": {"c": "d"}}
+    policy = objects.policy(**other)
+    held = await writer.apply_original(policy, TEXT, finalizer=True)
+    assert set(held.finalizers) == {OTHER, FINALIZER}
+    loose = await writer.strip_policy(held, finalizer=True, original=False)
+    assert loose is not None
+    assert loose.finalizers == (OTHER,)
+    assert loose.original_text == TEXT
+    bare = await writer.strip_policy(loose, finalizer=True, original=True)
+    assert bare is not None
+    assert bare.original_text is None
+    body = objects.get()
+    assert body is not None
+    assert body["metadata"]["finalizers"] == [OTHER]
+    assert body["metadata"]["annotations"] == {"c": "d"}
+
+
+async def test_nothing_to_strip_is_no_write(
+    writer: ClusterWriter, objects: Objects, audit: AuditLog
+) -> None:
+    """Asked for what is not there, it looks and leaves."""
+    policy = objects.policy()
+    stored = await writer.strip_policy(policy, finalizer=True, original=True)
+    assert stored == policy
+    assert audit.by_operator("notificationpolicies", objects.namespace) == []
+
+
+async def test_an_index_that_shifts(api: ApiClient, objects: Objects) -> None:
+    """Somebody puts a finalizer before ours: the test fails, the next try fits."""
+    policy = objects.policy(finalizers=[FINALIZER])
+
+    def insert() -> None:
+        if client.patches == 1:
+            add = {"op": "add", "path": "/metadata/finalizers/0", "value": OTHER}
+            objects.patch([add])
+
+    client = Meddling(api, insert)
+    stored = await ClusterWriter(client).strip_policy(
+        policy, finalizer=True, original=False
+    )
+    assert stored is not None
+    assert stored.finalizers == (OTHER,)
+    assert client.patches == 2
+
+
+async def test_a_change_under_every_try(api: ApiClient, objects: Objects) -> None:
+    """Three tries, then the pass begins anew with what is stored."""
+    policy = objects.policy(annotations={ANNOTATION: "0"})
+
+    def rewrite() -> None:
+        value = {"metadata": {"annotations": {ANNOTATION: str(client.patches)}}}
+        objects.patch(value, "merge")
+
+    client = Meddling(api, rewrite)
+    with pytest.raises(ObjectChanged):
+        await ClusterWriter(client).strip_policy(policy, finalizer=False, original=True)
+    assert client.patches == 3
+
+
+async def test_the_last_finalizer_lets_it_go(
+    writer: ClusterWriter, objects: Objects
+) -> None:
+    """None then, and at every further call."""
+    held = await writer.apply_original(objects.policy(), TEXT, finalizer=True)
+    objects.delete()
+    objects.delete()
+    assert await writer.strip_policy(held, finalizer=True, original=False) is None
+    assert objects.get() is None
+    assert await writer.strip_policy(held, finalizer=True, original=True) is None
+
+
+async def test_another_finalizer_keeps_it(
+    writer: ClusterWriter, objects: Objects
+) -> None:
+    """It is being deleted still; ours cannot come back."""
+    policy = objects.policy(finalizers=[OTHER])
+    held = await writer.apply_original(policy, TEXT, finalizer=True)
+    objects.delete()
+    stored = await writer.strip_policy(held, finalizer=True, original=True)
+    assert stored is not None
+    assert stored.deleting
+    assert stored.finalizers == (OTHER,)
+    with pytest.raises(ObjectChanged) as caught:
+        await writer.apply_original(stored, TEXT, finalizer=True)
+    assert type(caught.value) is ObjectChanged
+    told = await writer.apply_policy_status(stored, PolicyStatus(conditions=(READY,)))
+    assert told.deleting
+
+
+async def test_it_goes_between_read_and_patch(api: ApiClient, objects: Objects) -> None:
+    """Somebody else takes our finalizer off a deleted object."""
+    policy = objects.policy(finalizers=[FINALIZER])
+    objects.delete()
+    client = Meddling(
+        api,
+        lambda: objects.patch([{"op": "remove", "path": "/metadata/finalizers/0"}]),
+    )
+    stripped = await ClusterWriter(client).strip_policy(
+        policy, finalizer=True, original=False
+    )
+    assert stripped is None
+
+
+async def test_an_object_that_is_gone_stays_gone(
+    writer: ClusterWriter, objects: Objects
+) -> None:
+    """An apply to nothing would create an object: the uid forbids it."""
+    policy = objects.policy()
+    objects.delete()
+    with pytest.raises(ObjectGone):
+        await writer.apply_policy_status(policy, FULL)
+    with pytest.raises(ObjectGone):
+        await writer.apply_original(policy, TEXT, finalizer=True)
+    assert await writer.strip_policy(policy, finalizer=True, original=True) is None
+    assert objects.get() is None
+
+
+async def test_another_object_of_that_name_is_left_alone(
+    writer: ClusterWriter, objects: Objects
+) -> None:
+    """Recreated, it is not the one that we knew."""
+    old = objects.policy()
+    objects.delete()
+    marks = {"annotations": {ANNOTATION: "new"}, "finalizers": [FINALIZER]}
+    new = objects.policy(**marks)
+    assert new.uid != old.uid
+    with pytest.raises(ObjectGone):
+        await writer.apply_policy_status(old, FULL)
+    with pytest.raises(ObjectGone):
+        await writer.apply_original(old, TEXT, finalizer=True)
+    assert await writer.strip_policy(old, finalizer=True, original=True) is None
+    body = objects.get()
+    assert body is not None
+    assert parse_policy(body) == new
+    assert owned(body) == {}
+
+
+async def test_a_change_of_others_does_not_stop_a_status(
+    writer: ClusterWriter, objects: Objects
+) -> None:
+    """The resourceVersion shows that it is the same object; it is no lock."""
+    policy = objects.policy()
+    objects.patch({"metadata": {"labels": {"a": "b"}}}, "merge")
+    assert (await writer.apply_policy_status(policy, FULL)).status == FULL
+    unversioned = replace(policy, resource_version="")
+    assert (await writer.apply_policy_status(unversioned, FULL)).status == FULL
+
+
+async def test_a_change_under_every_status(api: ApiClient, objects: Objects) -> None:
+    """Three tries, then the pass begins anew."""
+    policy = objects.policy()
+    client = Meddling(
+        api,
+        lambda: objects.patch(
+            {"metadata": {"labels": {"a": str(client.patches)}}}, "merge"
+        ),
+    )
+    with pytest.raises(ObjectChanged):
+        await ClusterWriter(client).apply_policy_status(policy, FULL)
+    assert client.patches == 3
+
+
+async def test_recreated_between_two_tries(api: ApiClient, objects: Objects) -> None:
+    """The new object never gets the old one's status, whenever it appears."""
+    policy = objects.policy()
+
+    def recreate() -> None:
+        objects.delete()
+        objects.policy()
+
+    client = Meddling(api, recreate)
+    with pytest.raises(ObjectGone):
+        await ClusterWriter(client).apply_policy_status(policy, FULL)
+    assert owned(objects.get()) == {}
+
+
+async def test_a_status_that_the_schema_refuses(
+    writer: ClusterWriter, objects: Objects
+) -> None:
+    """It is an error and not an absent object."""
+    bad = PolicyStatus(conditions=(Condition("Ready", "Perhaps", "R", "", 1, "x"),))
+    with pytest.raises(ObjectChanged) as caught:
+        await writer.apply_policy_status(objects.policy(), bad)
+    assert type(caught.value) is ObjectChanged
+
+
+async def test_an_instance_is_held_told_and_released(
+    writer: ClusterWriter, objects: Objects, api: ApiClient
+) -> None:
+    """The same four writes for the other kind."""
+    instance = await objects.instance(api)
+    held = await writer.hold_instance(instance)
+    assert held.finalizers == (FINALIZER,)
+    status = InstanceStatus(1, (READY,), "69", 12, "token")
+    told = await writer.apply_instance_status(held, status)
+    assert told.status == status
+    assert told.held
+    mine = owned(objects.get(instance.name, "zni"))
+    assert mine["Apply"] == {"f:metadata": {"f:finalizers": {f'v:"{FINALIZER}"': {}}}}
+    objects.delete(instance.name, "zni")
+    assert await writer.release_instance(told) is None
+    assert objects.get(instance.name, "zni") is None
+    assert await writer.release_instance(told) is None
+    with pytest.raises(ObjectGone):
+        await writer.hold_instance(told)
+    with pytest.raises(ObjectGone):
+        await writer.apply_instance_status(told, status)
+
+
+async def test_an_instance_that_stays_is_returned(
+    writer: ClusterWriter, objects: Objects, api: ApiClient
+) -> None:
+    """Released while nobody deletes it, it lives on without our mark."""
+    instance = await objects.instance(api, finalizers=[OTHER])
+    held = await writer.hold_instance(instance)
+    released = await writer.release_instance(held)
+    assert released is not None
+    assert released.finalizers == (OTHER,)
+    assert not released.deleting
