@@ -1,0 +1,104 @@
+"""The process: CRDs that appear late, options, exit codes, several namespaces."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.running import ZNP, EmulatorProcess, OperatorProcess, create_secret
+from support.waiting import eventually
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
+
+
+@pytest.fixture(scope="module")
+def bare_plane() -> Iterator[ControlPlane]:
+    """A control plane without our CRDs."""
+    with ControlPlane() as plane:
+        plane.kubectl("create", "namespace", "zitadel-notification-operator")
+        yield plane
+
+
+def test_crds_may_come_late_and_their_end_ends_the_process(
+    bare_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """Not ready without them, ready once they are there, an error when they go."""
+    operator = OperatorProcess(bare_plane, tmp_path)
+    eventually(lambda: operator.probe("health", "/healthz") == 200, 20)
+    assert operator.probe("health", "/readyz") == 503
+    bare_plane.kubectl("apply", "--server-side", "-f", str(CRDS))
+    operator.wait_ready()
+    assert operator.probe("metrics", "/metrics") == 200
+    bare_plane.kubectl("delete", "-f", str(CRDS))
+    assert operator.program.wait(60) != 0
+
+
+def test_watched_namespaces_alone_are_served(tmp_path: Path) -> None:
+    """With --watch-namespace other namespaces' policies are left alone."""
+    with ControlPlane() as plane:
+        plane.kubectl("create", "namespace", "zitadel-notification-operator")
+        plane.kubectl("create", "namespace", "seen")
+        plane.kubectl("create", "namespace", "unseen")
+        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+        create_secret(plane, "zitadel-credentials")
+        emulator = EmulatorProcess(tmp_path)
+        operator = OperatorProcess(plane, tmp_path, "--watch-namespace", "seen")
+        operator.wait_ready()
+        manifest = (
+            "apiVersion: zitadel-notification.dev/v1alpha1\nkind: ZitadelInstance\n"
+            f"metadata: {{name: default}}\nspec:\n  url: {emulator.url}\n"
+            "  allowInsecureHTTP: true\n  credentials: {personalAccessToken: "
+            "{secretRef: {name: zitadel-credentials}}}\n"
+            '  grants: [{namespaces: ["*"]}]\n'
+        )
+        plane.kubectl("apply", "-f", "-", stdin=manifest)
+        for where, org in (
+            ("unseen", "280000000000000102"),
+            ("seen", "280000000000000101"),
+        ):
+            manifest = (
+                "apiVersion: zitadel-notification.dev/v1alpha1\n"
+                "kind: NotificationPolicy\nmetadata: {name: p}\nspec: {scope: "
+                f'Organization, organization: {{id: "{org}"}}, passwordChange: true}}\n'
+            )
+            plane.kubectl("apply", "-n", where, "-f", "-", stdin=manifest)
+        wait = ("wait", "--for=condition=Ready", "znp/p", "--timeout=20s")
+        plane.kubectl(*wait, "--namespace=seen")
+        assert {w[2] for w in emulator.writes()} == {"280000000000000101"}
+        assert operator.program.stop() == 0
+        emulator.program.stop()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "--kubeconfig", "/no/such/file"), "does not exist"),
+        (("run", "--workers", "0"), "not in the range"),
+        (("emulator", "--port", "70000"), "not in the range"),
+        (("nosuch",), "No such command"),
+    ],
+)
+def test_wrong_options_are_named(arguments: tuple[str, ...], words: str) -> None:
+    """Wrong use ends with 2 and a sentence, not with a traceback."""
+    done = subprocess.run(
+        [*ZNP, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
+    """`--health-port` is ZNP_HEALTH_PORT; the command's name is not part of it."""
+    done = subprocess.run(
+        [*ZNP, "run"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"ZNP_HEALTH_PORT": "many", "PATH": "/usr/bin", "HOME": str(tmp_path)},
+    )
+    assert done.returncode == 2
+    assert "many" in done.stderr

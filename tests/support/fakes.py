@@ -1,0 +1,249 @@
+"""Kubernetes and ZITADEL in memory, behind the engine's ports.
+
+Every outside call is a step that can be counted, and at which the process can be
+killed, before its effect or after it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.decision import Action
+from zitadel_notification_operator.core.errors import ObjectGone, OperatorError
+from zitadel_notification_operator.core.objects import (
+    FINALIZER,
+    Endpoint,
+    InstanceObject,
+    InstanceStatus,
+    PolicyObject,
+    PolicyStatus,
+    SecretRef,
+)
+from zitadel_notification_operator.core.original import Original
+from zitadel_notification_operator.core.policy import (
+    Answer,
+    ObservedPolicy,
+    Organization,
+    WriteResult,
+)
+
+
+class Killed(BaseException):
+    """kill -9: nothing of the process runs after it."""
+
+
+@dataclass
+class Steps:
+    """Counts outside calls; kills at one of them."""
+
+    log: list[tuple[str, ...]] = field(default_factory=list)
+    kill_at: int = -1
+    after: bool = False
+
+    def step(self, effect: Callable[[], Any], *what: str) -> Any:
+        """Make one outside call."""
+        number = len(self.log)
+        self.log.append(what)
+        if number == self.kill_at and not self.after:
+            raise Killed
+        result = effect()
+        if number == self.kill_at:
+            raise Killed
+        return result
+
+
+class FakeCluster:
+    """Objects by key; satisfies the writers, the reader and the Secrets."""
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
+        self.policies: dict[PolicyKey, PolicyObject] = {}
+        self.instances: dict[str, InstanceObject] = {}
+        self.secrets: dict[SecretRef, bytes] = {}
+        self._version = 0
+
+    def put(self, policy: PolicyObject) -> PolicyObject:
+        """Store a policy as a user would."""
+        self._version += 1
+        stored = replace(policy, resource_version=str(self._version))
+        self.policies[policy.key] = stored
+        if stored.deleting and not stored.finalizers:
+            del self.policies[policy.key]
+        return stored
+
+    def put_instance(self, instance: InstanceObject) -> InstanceObject:
+        """Store an instance as a user would."""
+        self._version += 1
+        stored = replace(instance, resource_version=str(self._version))
+        self.instances[instance.name] = stored
+        return stored
+
+    def _stored(self, policy: PolicyObject) -> PolicyObject:
+        stored = self.policies.get(policy.key)
+        if stored is None or stored.uid != policy.uid:
+            raise ObjectGone(str(policy.key))
+        return stored
+
+    async def apply_policy_status(
+        self, policy: PolicyObject, status: PolicyStatus
+    ) -> PolicyObject:
+        return self.steps.step(
+            lambda: self.put(replace(self._stored(policy), status=status)),
+            *("status", str(policy.key)),
+        )
+
+    async def apply_original(
+        self, policy: PolicyObject, original: str, *, finalizer: bool
+    ) -> PolicyObject:
+        def effect() -> PolicyObject:
+            stored = self._stored(policy)
+            held = stored.finalizers
+            if finalizer and FINALIZER not in held:
+                held = (*held, FINALIZER)
+            parsed = Original.from_text(original)
+            return self.put(
+                replace(
+                    stored, original=parsed, original_text=original, finalizers=held
+                )
+            )
+
+        return self.steps.step(effect, "original", str(policy.key))
+
+    async def strip_policy(
+        self, policy: PolicyObject, *, finalizer: bool, original: bool
+    ) -> PolicyObject | None:
+        def effect() -> PolicyObject | None:
+            stored = self._stored(policy)
+            if finalizer:
+                left = tuple(f for f in stored.finalizers if f != FINALIZER)
+                stored = replace(stored, finalizers=left)
+            if original:
+                stored = replace(stored, original=None, original_text=None)
+            self.put(stored)
+            return self.policies.get(policy.key)
+
+        return self.steps.step(effect, "strip", str(policy.key))
+
+    async def apply_instance_status(
+        self, instance: InstanceObject, status: InstanceStatus
+    ) -> InstanceObject:
+        def effect() -> InstanceObject:
+            return self.put_instance(
+                replace(self.instances[instance.name], status=status)
+            )
+
+        return self.steps.step(effect, "status", instance.name)
+
+    async def hold_instance(self, instance: InstanceObject) -> InstanceObject:
+        def effect() -> InstanceObject:
+            stored = self.instances[instance.name]
+            return self.put_instance(replace(stored, finalizers=(FINALIZER,)))
+
+        return self.steps.step(effect, "hold", instance.name)
+
+    async def release_instance(self, instance: InstanceObject) -> InstanceObject | None:
+        self.steps.step(
+            lambda: self.instances.pop(instance.name), "release", instance.name
+        )
+        return None
+
+    async def list_policies(self) -> list[PolicyObject]:
+        return list(self.policies.values())
+
+    async def list_instances(self) -> list[InstanceObject]:
+        return list(self.instances.values())
+
+    async def read_policy(self, namespace: str, name: str) -> PolicyObject | None:
+        return self.policies.get(PolicyKey(namespace, name))
+
+    async def read_instance(self, name: str) -> InstanceObject | None:
+        return self.instances.get(name)
+
+    async def read(self, ref: SecretRef) -> bytes | None:
+        return self.secrets.get(ref)
+
+
+class FakeZitadel:
+    """One ZITADEL: a default, and own policies by organization."""
+
+    def __init__(self, steps: Steps, zitadel_id: str = "z") -> None:
+        self.steps = steps
+        self.id = zitadel_id
+        self.default = True
+        self.own: dict[str, bool] = {}
+        self.trouble: OperatorError | None = None
+        self.sequence = 0
+        self._sequences: dict[str, str] = {}
+
+    def connect(self, instance: str, endpoint: Endpoint, token: str) -> "FakeZitadel":
+        return self
+
+    async def disconnect(self, instance: str) -> None:
+        return None
+
+    def writes(self) -> list[tuple[str, ...]]:
+        """Return the writes so far."""
+        return [s for s in self.steps.log if s[0] in {"Create", "Update", "Reset"}]
+
+    async def identify(self) -> str:
+        return self._call(lambda: self.id, "identify")
+
+    async def organization(self, organization_id: str | None) -> Organization:
+        org = organization_id or "home"
+        return self._call(lambda: Organization(org, f"name of {org}"), "organization")
+
+    async def observe(self, organization_id: str | None) -> ObservedPolicy | None:
+        def effect() -> ObservedPolicy:
+            org = organization_id or ""
+            if org in self.own:
+                return ObservedPolicy(False, self.own[org], self._sequences[org])
+            return ObservedPolicy(True, self.default, "1")
+
+        return self._call(effect, "observe", organization_id or "")
+
+    async def write(
+        self, organization_id: str | None, action: Action, *, password_change: bool
+    ) -> WriteResult:
+        def effect() -> WriteResult:
+            org = organization_id or ""
+            if action is Action.CREATE and org in self.own:
+                return WriteResult(Answer.ALREADY_EXISTS)
+            if action is Action.UPDATE and org and org not in self.own:
+                return WriteResult(Answer.NOT_FOUND)
+            self.sequence += 1
+            if org:
+                self.own[org] = password_change
+            else:
+                self.default = password_change
+            self._sequences[org] = str(self.sequence)
+            return WriteResult(Answer.WRITTEN, str(self.sequence))
+
+        return self._call(effect, str(action), organization_id or "")
+
+    async def reset(self, organization_id: str) -> WriteResult:
+        def effect() -> WriteResult:
+            if self.own.pop(organization_id, None) is None:
+                return WriteResult(Answer.NOT_FOUND)
+            return WriteResult(Answer.WRITTEN)
+
+        return self._call(effect, "Reset", organization_id)
+
+    def _call(self, effect: Callable[[], Any], *what: str) -> Any:
+        def guarded() -> Any:
+            if self.trouble is not None:
+                raise self.trouble
+            return effect()
+
+        return self.steps.step(guarded, *what)
+
+
+class FakeRecorder:
+    """Keeps what was told."""
+
+    def __init__(self) -> None:
+        self.notices: list[tuple[str, str]] = []
+
+    def record(self, about: PolicyObject | InstanceObject, notice: Any) -> None:
+        name = about.name if isinstance(about, InstanceObject) else about.key.name
+        self.notices.append((name, notice.reason))
