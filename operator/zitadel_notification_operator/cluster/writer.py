@@ -5,7 +5,6 @@ Added by server-side apply with the object's uid, removed by JSON patch with a
 would leave it there (design, section 3).
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from kubernetes.aio.client import ApiClient
@@ -25,6 +24,7 @@ from zitadel_notification_operator.cluster.names import (
     POLICIES,
     POLICY_KIND,
 )
+from zitadel_notification_operator.cluster.removal import has_ended, removal
 from zitadel_notification_operator.cluster.resources import (
     instance_status_json,
     parse_answer,
@@ -206,7 +206,7 @@ class ClusterWriter:
                 stored = await call(self._api, "GET", path)
                 if stored["metadata"]["uid"] != uid:
                     return None
-                patch = _removal(
+                patch = removal(
                     stored["metadata"], finalizer=finalizer, annotation=annotation
                 )
                 if not patch:
@@ -223,7 +223,7 @@ class ClusterWriter:
                 return None
             except ObjectChanged:
                 continue
-            return None if _has_ended(stored["metadata"]) else stored
+            return None if has_ended(stored["metadata"]) else stored
         raise ObjectChanged(f"{path} changes faster than it can be patched")
 
 
@@ -231,28 +231,3 @@ def _document(
     kind: str, metadata: dict[str, Any], **rest: dict[str, Any]
 ) -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, **rest}
-
-
-def _removal(
-    metadata: Mapping[str, Any], *, finalizer: bool, annotation: str | None
-) -> list[dict[str, Any]]:
-    """Return the patch, each removal behind a `test`; empty when nothing is there."""
-    patch: list[dict[str, Any]] = []
-    annotations = metadata.get("annotations") or {}
-    if annotation is not None and annotation in annotations:
-        path = "/metadata/annotations/" + annotation.replace("/", "~1")
-        patch.append({"op": "test", "path": path, "value": annotations[annotation]})
-        patch.append({"op": "remove", "path": path})
-    finalizers = metadata.get("finalizers") or []
-    if finalizer and FINALIZER in finalizers:
-        path = f"/metadata/finalizers/{finalizers.index(FINALIZER)}"
-        patch.append({"op": "test", "path": path, "value": FINALIZER})
-        patch.append({"op": "remove", "path": path})
-    if patch:
-        uid = metadata["uid"]
-        patch.insert(0, {"op": "test", "path": "/metadata/uid", "value": uid})
-    return patch
-
-
-def _has_ended(metadata: Mapping[str, Any]) -> bool:
-    return bool(metadata.get("deletionTimestamp")) and not metadata.get("finalizers")
