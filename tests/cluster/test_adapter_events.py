@@ -216,4 +216,5 @@ async def test_a_full_queue_drops(
 
 async def test_stop_without_start(api: ApiClient) -> None:
     """An end before the beginning is no error."""
-    await EventRecorder(api).stop()
+    stopping = EventRecorder(api).stop()
+    assert await asyncio.wait_for(stopping, 1) is None

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 
 import click
 
@@ -10,11 +9,20 @@ from zitadel_notification_operator.emulator.server import new_emulator, serve
 
 TRIAL_TOKEN = "emulator-owner-token"  # noqa: S105 - of an emulator, for trials
 
+_MOST_SHOWN = 10
+
+
+def _sendable(_: click.Context, __: click.Parameter, token: str) -> str:
+    if not token.isascii() or not token.isprintable() or not token or " " in token:
+        raise click.BadParameter("must be printable ASCII without blanks")
+    return token
+
 
 @click.command(
     name="emulator",
-    help="Run a ZITADEL for trials and tests. Its URL is the first line on stdout. "
-    "It keeps everything in memory and is no place for secrets.",
+    help="Run a ZITADEL for trials and tests, until SIGTERM; exit code 0 then. Its URL "
+    "is the first line on stdout. It keeps everything in memory and is no place for "
+    "secrets.",
 )
 @click.option(
     "--port",
@@ -24,12 +32,19 @@ TRIAL_TOKEN = "emulator-owner-token"  # noqa: S105 - of an emulator, for trials
     show_default=True,
     help="0 picks a free one.",
 )
-@click.option("--host", envvar="ZNP_HOST", default="127.0.0.1", show_default=True)
+@click.option(
+    "--host",
+    envvar="ZNP_HOST",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where it listens; anybody who reaches it may do anything.",
+)
 @click.option(
     "--token",
     envvar="ZNP_TOKEN",
     default=TRIAL_TOKEN,
     show_default=True,
+    callback=_sendable,
     help="Personal access token of an IAM_OWNER.",
 )
 @click.option(
@@ -45,9 +60,10 @@ def command(port: int, host: str, token: str, organizations: int) -> None:
     try:
         asyncio.run(_serve(port, host, token, organizations))
     except OSError as error:
-        reason = error.strerror or error
-        click.echo(f"Cannot listen on {host}:{port}: {reason}", err=True)
-        sys.exit(1)
+        raise click.ClickException(
+            f"Cannot listen on {host}:{port}: {error.strerror or error}; "
+            "choose another --port (0 picks a free one) or --host"
+        ) from error
 
 
 async def _serve(port: int, host: str, token: str, organizations: int) -> None:
@@ -58,7 +74,10 @@ async def _serve(port: int, host: str, token: str, organizations: int) -> None:
     emulator = new_emulator(token, organizations)
     async with serve(emulator, host, port):
         click.echo(emulator.url)
-        for org in emulator.zitadel.organizations()[:10]:
+        orgs = emulator.zitadel.organizations()
+        # A reader that wants the URL only must not block us with a full pipe.
+        for org in orgs[:_MOST_SHOWN]:
             click.echo(f"organization {org.id} {org.name}")
-        sys.stdout.flush()
+        if len(orgs) > _MOST_SHOWN:
+            click.echo(f"and {len(orgs) - _MOST_SHOWN} organizations more")
         await stop.wait()

@@ -1,79 +1,42 @@
-"""The calls that this emulator answers: path, verb, permission, effect."""
+"""The calls that this emulator answers: verb, path, permission, fields, effect."""
 
-import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from zitadel_notification_operator.emulator.answers import Refusal
-from zitadel_notification_operator.emulator.zitadel import Zitadel
+from zitadel_notification_operator.emulator import effects
+from zitadel_notification_operator.emulator.answers import (
+    NOT_FOUND,
+    UNIMPLEMENTED,
+    Refusal,
+)
+from zitadel_notification_operator.emulator.messages import Fields, Kind
 
-_BAD_INPUT = 3
+PUBLIC = "public"
+"""Asks for no token, but for a known host."""
 
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What a call knows once all checks have passed.
-
-    Attributes:
-        organization: Of the header, else of the token's user.
-        editor: The user's id.
-        body: The decoded JSON object.
-        parts: What the path's placeholders matched.
-    """
-
-    zitadel: Zitadel
-    organization: str
-    editor: str
-    body: dict[str, Any]
-    parts: dict[str, str]
-
-    @property
-    def value(self) -> bool:
-        """`passwordChange`; absent and null are false (proto3)."""
-        return bool(self.body.get("passwordChange"))
-
-
-Answer = tuple[int, dict[str, Any]]
+AUTHENTICATED = "authenticated"
+"""Any valid token will do (ZITADEL: the permission `authenticated`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call; `permission` None means public, but on a known host only."""
+    """One call.
+
+    Attributes:
+        permission: A permission of ZITADEL, `PUBLIC` or `AUTHENTICATED`.
+        fields: Of the request message.
+    """
 
     method: str
     path: re.Pattern[str]
-    permission: str | None
-    act: Callable[[Context], Answer]
+    permission: str
+    act: effects.Act
+    fields: Fields
 
-
-def decode(text: str) -> dict[str, Any]:
-    """Decode a request body as the gateway does: before any other check of content.
-
-    Raises:
-        Refusal: 400, code 3, without details.
-    """
-    if not text.strip():
-        return {}
-    try:
-        content, _ = json.JSONDecoder().raw_decode(text.lstrip())
-    except ValueError as error:
-        raise Refusal(_BAD_INPUT, "unexpected EOF") from error
-    if not isinstance(content, dict):
-        token = text.strip()[:1]
-        raise Refusal(_BAD_INPUT, f"proto: syntax error: unexpected token {token}")
-    if "passwordChange" in content and "password_change" in content:
-        raise Refusal(_BAD_INPUT, 'proto: duplicate field "passwordChange"')
-    if "password_change" in content:
-        content["passwordChange"] = content.pop("password_change")
-    value = content.get("passwordChange")
-    if value is not None and not isinstance(value, bool):
-        text = (
-            f"proto: invalid value for bool field passwordChange: {json.dumps(value)}"
-        )
-        raise Refusal(_BAD_INPUT, text)
-    return content
+    @property
+    def reads_body(self) -> bool:
+        """Whether the body is decoded; GET and DELETE ignore theirs, good or bad."""
+        return self.method in {"POST", "PUT"}
 
 
 def find(method: str, path: str) -> tuple[Call, dict[str, str]]:
@@ -91,98 +54,95 @@ def find(method: str, path: str) -> tuple[Call, dict[str, str]]:
         if call.method == method:
             return call, matched.groupdict()
     if known:
-        raise Refusal(12, "Method Not Allowed")
-    raise Refusal(5, "Not Found")
-
-
-def _ok(content: dict[str, Any]) -> Answer:
-    return 200, content
-
-
-def _create_v1(context: Context) -> Answer:
-    org = context.zitadel.create_organization(
-        str(context.body.get("name", "")), context.editor
-    )
-    details = context.zitadel.organization(org.id)["org"]["details"]
-    details.pop("changeDate")
-    return _ok({"id": org.id, "details": details})
-
-
-def _create_v2(context: Context) -> Answer:
-    org = context.zitadel.create_organization(
-        str(context.body.get("name", "")),
-        context.editor,
-        str(context.body.get("orgId") or ""),
-    )
-    details = context.zitadel.organization(org.id)["org"]["details"]
-    details.pop("creationDate")
-    return 201, {"details": details, "organizationId": org.id}
-
-
-def _change(kind: str) -> Callable[[Context], Answer]:
-    def act(context: Context) -> Answer:
-        org = context.parts.get("id") or context.organization
-        return _ok(context.zitadel.change_organization(org, kind, context.editor))
-
-    return act
-
-
-def _write_instance(*, create: bool) -> Callable[[Context], Answer]:
-    return lambda c: _ok(
-        c.zitadel.write_instance_policy(c.editor, create=create, value=c.value)
-    )
-
-
-def _write(*, create: bool) -> Callable[[Context], Answer]:
-    return lambda c: _ok(
-        c.zitadel.write_policy(c.organization, c.editor, create=create, value=c.value)
-    )
+        raise Refusal(UNIMPLEMENTED, "Method Not Allowed", status=405)
+    raise Refusal(NOT_FOUND, "Not Found")
 
 
 def _call(
-    method: str, path: str, permission: str | None, act: Callable[[Context], Answer]
+    method: str, path: str, permission: str, act: effects.Act, **fields: Kind
 ) -> Call:
     pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
-    return Call(method, re.compile(pattern), permission, act)
+    return Call(method, re.compile(pattern), permission, act, fields)
 
 
 _ADMIN = "/admin/v1/policies/notification"
 _ORG = "/management/v1/policies/notification"
 _DEFAULT = "/management/v1/policies/default/notification"
 _ME = "/management/v1/orgs/me"
+_ADMIN_ORG = "/admin/v1/orgs/{id}"
+_USERS = "/management/v1/users"
+_POLICY = {"passwordChange": Kind.BOOL}
+_MEMBER = {"userId": Kind.TEXT, "roles": Kind.TEXTS}
+_MACHINE = {"userName": Kind.TEXT, "name": Kind.TEXT}
+
 
 CALLS = (
-    _call("GET", "/admin/v1/healthz", None, lambda _: _ok({})),
-    _call("GET", "/management/v1/healthz", None, lambda _: _ok({})),
-    _call("GET", _ADMIN, "iam.policy.read", lambda c: _ok(c.zitadel.instance_policy())),
-    _call("PUT", _ADMIN, "iam.policy.write", _write_instance(create=False)),
-    _call("POST", _ADMIN, "iam.policy.write", _write_instance(create=True)),
-    _call("GET", _ORG, "policy.read", lambda c: _ok(c.zitadel.policy(c.organization))),
-    _call("GET", _DEFAULT, "policy.read", lambda c: _ok(c.zitadel.instance_policy())),
-    _call("PUT", _ORG, "policy.write", _write(create=False)),
-    _call("POST", _ORG, "policy.write", _write(create=True)),
+    _call("GET", "/admin/v1/healthz", PUBLIC, effects.healthz),
+    _call("GET", "/management/v1/healthz", PUBLIC, effects.healthz),
+    _call("GET", _ADMIN, "iam.policy.read", effects.show_default),
+    _call("PUT", _ADMIN, "iam.policy.write", effects.change_default, **_POLICY),
+    _call("POST", _ADMIN, "iam.policy.write", effects.add_default, **_POLICY),
+    _call("GET", _ORG, "policy.read", effects.show),
+    _call("GET", _DEFAULT, "policy.read", effects.show_default),
+    _call("PUT", _ORG, "policy.write", effects.change, **_POLICY),
+    _call("POST", _ORG, "policy.write", effects.add, **_POLICY),
+    _call("DELETE", _ORG, "policy.delete", effects.reset),
+    _call("GET", _ME, "org.read", effects.show_org),
+    _call("DELETE", _ME, "org.delete", effects.remove),
+    _call("POST", _ME + "/_deactivate", "org.write", effects.deactivate),
+    _call("POST", _ME + "/_reactivate", "org.write", effects.reactivate),
+    _call("POST", _ME + "/members", "org.member.write", effects.add_member, **_MEMBER),
     _call(
-        "DELETE",
-        _ORG,
-        "policy.delete",
-        lambda c: _ok(c.zitadel.reset_policy(c.organization, c.editor)),
+        "POST", "/management/v1/orgs", "org.create", effects.create_v1, name=Kind.TEXT
     ),
     _call(
-        "GET", _ME, "org.read", lambda c: _ok(c.zitadel.organization(c.organization))
+        "POST",
+        "/v2/organizations",
+        "org.create",
+        effects.create_v2,
+        name=Kind.TEXT,
+        orgId=Kind.TEXT,
     ),
-    _call("DELETE", _ME, "org.delete", _change("removed")),
-    _call("POST", _ME + "/_deactivate", "org.write", _change("deactivated")),
-    _call("POST", _ME + "/_reactivate", "org.write", _change("reactivated")),
-    _call("POST", "/management/v1/orgs", "org.create", _create_v1),
-    _call("POST", "/v2/organizations", "org.create", _create_v2),
+    _call("GET", "/admin/v1/orgs/default", "iam.read", effects.default_org),
+    _call("GET", _ADMIN_ORG, "iam.read", effects.show_org),
+    _call("DELETE", _ADMIN_ORG, "iam.write", effects.remove),
     _call(
-        "GET",
-        "/admin/v1/orgs/{id}",
-        "iam.read",
-        lambda c: _ok(c.zitadel.organization(c.parts["id"])),
+        "POST",
+        "/admin/v1/members",
+        "iam.member.write",
+        effects.add_instance_member,
+        **_MEMBER,
     ),
-    _call("DELETE", "/admin/v1/orgs/{id}", "org.delete", _change("removed")),
+    _call("GET", "/admin/v1/instances/me", "iam.read", effects.show_instance),
+    _call("POST", _USERS + "/machine", "user.write", effects.add_machine, **_MACHINE),
     _call(
-        "GET", "/admin/v1/instances/me", "iam.read", lambda c: _ok(c.zitadel.instance())
+        "POST",
+        _USERS + "/{user}/pats",
+        "user.write",
+        effects.add_token,
+        expirationDate=Kind.MOMENT,
+    ),
+    _call(
+        "DELETE", _USERS + "/{user}/pats/{token}", "user.write", effects.remove_token
+    ),
+    _call(
+        "POST",
+        _USERS + "/{user}/_deactivate",
+        "user.write",
+        effects.set_user(active=False),
+    ),
+    _call(
+        "POST",
+        _USERS + "/{user}/_reactivate",
+        "user.write",
+        effects.set_user(active=True),
+    ),
+    _call("GET", "/auth/v1/users/me", AUTHENTICATED, effects.me),
+    # Known, so that what stands before them in the order of checks is right already.
+    _call("POST", "/admin/v1/events/_search", "events.read", effects.not_emulated),
+    _call("POST", "/admin/v1/orgs/_search", "iam.read", effects.not_emulated),
+    _call("POST", "/v2/organizations/_search", AUTHENTICATED, effects.not_emulated),
+    _call(
+        "POST", "/auth/v1/memberships/me/_search", AUTHENTICATED, effects.not_emulated
     ),
 )

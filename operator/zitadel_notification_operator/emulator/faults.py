@@ -1,23 +1,15 @@
 """Misbehaviour on demand: what a proxy, a network or a broken server would do."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "method": str,
-    "path": str,
-    "organization": str,
-    "status": int,
-    "headers": dict,
-    "body": str,
-    "reset": bool,
-    "hang": bool,
-    "latency": (int, float),
-    "truncate": int,
-    "times": int,
-    "after": bool,
-}
+_LOWEST_STATUS, _HIGHEST_STATUS = 200, 599
+
+
+class BadControl(Exception):
+    """A request to the control path that makes no sense; the text names the field."""
 
 
 @dataclass(slots=True)
@@ -32,7 +24,7 @@ class Fault:
         headers: Answer with these headers, with `status` or without.
         body: Answer with this text instead of ZITADEL's.
         reset: Cut the connection without an answer.
-        hang: Never answer; ends when the client goes away.
+        hang: Never answer; ends when the client goes away, and with the emulator.
         latency: Wait so many seconds first.
         truncate: Send only so many bytes of the body, then cut the connection.
         times: For how many requests; None until cleared.
@@ -52,6 +44,21 @@ class Fault:
     times: int | None = None
     after: bool = False
 
+    @property
+    def replaces(self) -> bool:
+        """Whether ZITADEL's own answer is replaced."""
+        return self.status is not None or self.body is not None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no answer is sent at all."""
+        return self.reset or self.hang
+
+    @property
+    def keeps_call(self) -> bool:
+        """Whether ZITADEL does its work."""
+        return self.after or not (self.replaces or self.is_silent)
+
     def befalls(self, method: str, path: str, organization: str) -> bool:
         """Return whether a request is one of its own."""
         return (
@@ -65,6 +72,7 @@ class Faults:
     """The faults in force, oldest first; the first that matches is taken."""
 
     def __init__(self) -> None:
+        """Start without faults."""
         self.active: list[Fault] = []
 
     def add(self, fault: Fault) -> Fault:
@@ -92,18 +100,74 @@ def parse_fault(content: Any) -> Fault:
     """Read a fault from the control path's JSON.
 
     Raises:
-        ValueError: A field is unknown or of a wrong type; the text names it.
+        BadControl: A field is unknown or has a wrong value; the text names it.
     """
     if not isinstance(content, dict):
-        raise TypeError("a fault must be a JSON object")
-    for name, value in content.items():
-        if name not in _FIELDS:
-            raise ValueError(f"{name}: unknown; known are {', '.join(_FIELDS)}")
-        if not isinstance(value, _FIELDS[name]):
-            raise TypeError(f"{name}: has the wrong type")
-    if isinstance(content.get("path"), str):
-        try:
-            re.compile(content["path"])
-        except re.error as error:
-            raise ValueError(f"path: not a regular expression: {error}") from error
-    return Fault(**content)
+        raise BadControl("a fault must be a JSON object")
+    known = [f.name for f in fields(Fault)]
+    given = {name: value for name, value in content.items() if value is not None}
+    for name, value in given.items():
+        if name not in known:
+            raise BadControl(f"{name}: unknown; known are {', '.join(known)}")
+        is_right, what = _RULES[name]
+        if not is_right(value):
+            raise BadControl(f"{name}: must be {what}")
+    if given.get("reset") and given.get("hang"):
+        raise BadControl("hang: cannot be combined with reset")
+    return Fault(**given)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_count(value: Any, lowest: int = 0) -> bool:
+    # In Python a bool is an int; in JSON it is not.
+    return isinstance(value, int) and not _is_flag(value) and value >= lowest
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_count(value, 1)
+
+
+def _is_status(value: Any) -> bool:
+    return _is_count(value, _LOWEST_STATUS) and value <= _HIGHEST_STATUS
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not _is_flag(value) and value >= 0
+
+
+def _is_headers(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(text, str) and not set(name + text) & {"\r", "\n"}
+        for name, text in value.items()
+    )
+
+
+def _is_expression(value: Any) -> bool:
+    try:
+        re.compile(value)
+    except (re.error, TypeError):
+        return False
+    return _is_text(value)
+
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "method": (_is_text, "a text such as PUT"),
+    "path": (_is_expression, "a regular expression for the start of the path"),
+    "organization": (_is_text, "an organization's id"),
+    "status": (_is_status, f"a number from {_LOWEST_STATUS} to {_HIGHEST_STATUS}"),
+    "headers": (_is_headers, "an object of texts of one line"),
+    "body": (_is_text, "a text"),
+    "reset": (_is_flag, "true or false"),
+    "hang": (_is_flag, "true or false"),
+    "latency": (_is_seconds, "a number of seconds, not below 0"),
+    "truncate": (_is_count, "a number of bytes, not below 0"),
+    "times": (_is_positive, "a number of requests, at least 1"),
+    "after": (_is_flag, "true or false"),
+}

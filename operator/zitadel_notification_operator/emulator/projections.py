@@ -1,10 +1,9 @@
 """What follows from the log: policies and organizations as they are now."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
 
-from zitadel_notification_operator.emulator.answers import timestamp
 from zitadel_notification_operator.emulator.events import Event
 
 ORG_POLICY = "org.policy.notification."
@@ -19,44 +18,53 @@ class Policy:
     created: Event
     changed: Event
 
-    def details(self) -> dict[str, Any]:
-        """Return `details` as a GET gives them."""
-        return {
-            "sequence": str(self.changed.sequence),
-            "creationDate": timestamp(self.created.time),
-            "changeDate": timestamp(self.changed.time),
-            "resourceOwner": self.changed.aggregate,
-        }
+
+class State(StrEnum):
+    """What can be said of an organization; ZITADEL gives a removed one no state."""
+
+    ACTIVE = "ORG_STATE_ACTIVE"
+    INACTIVE = "ORG_STATE_INACTIVE"
+    REMOVED = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """An organization; `removed` ones are still found by id."""
+    """An organization; removed ones are still found by id.
+
+    Attributes:
+        primary_domain: Made from the name when the organization was made.
+        created: Its first event.
+        changed: Its last event of any kind.
+    """
 
     id: str
     name: str
-    state: str
+    primary_domain: str
+    state: State
     created: Event
     changed: Event
 
     @property
     def removed(self) -> bool:
-        """Whether it has been removed: it has no state then."""
-        return not self.state
+        """Whether it has been removed."""
+        return self.state is State.REMOVED
 
 
 def written_policy(events: Iterable[Event], prefix: str) -> Policy | None:
-    """Return the policy as a write sees it: by its own events alone."""
+    """Return the policy as a write sees it: by its own events alone.
+
+    ZITADEL: the write models of `policies/notification` do not look at `org.removed`,
+    so a policy of a removed organization can still be changed.
+    """
     policy: Policy | None = None
     for event in events:
         if not event.type.startswith(prefix):
             continue
         match event.type.removeprefix(prefix):
             case "added":
-                policy = Policy(event.payload["passwordChange"], event, event)
+                policy = Policy(_value(event), event, event)
             case "changed" if policy is not None:
-                value = event.payload["passwordChange"]
-                policy = Policy(value, policy.created, event)
+                policy = Policy(_value(event), policy.created, event)
             case "removed":
                 policy = None
             case _:
@@ -64,34 +72,39 @@ def written_policy(events: Iterable[Event], prefix: str) -> Policy | None:
     return policy
 
 
-def shown_policy(events: list[Event], prefix: str) -> Policy | None:
+def shown_policy(events: Sequence[Event], prefix: str) -> Policy | None:
     """Return the policy as a GET shows it: the removal of its owner ends it.
 
     Events after the removal do not bring it back, except `added`: ZITADEL's
     projection inserts a row for a removed organization then.
     """
-    removal = next((n for n, e in enumerate(events) if e.type == "org.removed"), None)
-    if removal is None:
-        return written_policy(events, prefix)
+    removal = next((n for n, e in enumerate(events) if e.type == "org.removed"), 0)
     return written_policy(events[removal:], prefix)
 
 
-def organization(events: list[Event]) -> Organization | None:
+def organization(events: Sequence[Event]) -> Organization | None:
     """Return an organization by its events; None when there are none."""
-    if not events:
+    if not events or events[0].type != "org.added":
         return None
-    state = "ORG_STATE_ACTIVE"
-    name = ""
+    state = State.ACTIVE
+    domain = ""
     for event in events:
         match event.type:
-            case "org.added":
-                name = event.payload["name"]
+            case "org.domain.primary.set":
+                domain = event.payload["domain"]
             case "org.deactivated":
-                state = "ORG_STATE_INACTIVE"
+                state = State.INACTIVE
             case "org.reactivated":
-                state = "ORG_STATE_ACTIVE"
+                state = State.ACTIVE
             case "org.removed":
-                state = ""
+                state = State.REMOVED
             case _:
                 pass
-    return Organization(events[0].aggregate, name, state, events[0], events[-1])
+    first = events[0]
+    name = first.payload["name"]
+    return Organization(first.aggregate, name, domain, state, first, events[-1])
+
+
+def _value(event: Event) -> bool:
+    # ZITADEL: the payload of `added` is empty when the value is false.
+    return bool(event.payload.get("passwordChange"))

@@ -1,8 +1,4 @@
-"""HTTP in and out: the order of ZITADEL's checks, health, discovery, faults.
-
-The order (ZITADEL: interceptors of its API server; the first failure answers): route,
-JSON, host, token header, token, organization, membership, permission, the call.
-"""
+"""HTTP in and out: serves an emulator, keeps the request log, carries out faults."""
 
 import asyncio
 import time
@@ -13,29 +9,20 @@ from typing import Any
 
 from aiohttp import web
 
-from zitadel_notification_operator.emulator.access import INSTANCE, User, may
-from zitadel_notification_operator.emulator.answers import Refusal, encode
-from zitadel_notification_operator.emulator.calls import Call, Context, decode, find
-from zitadel_notification_operator.emulator.control import PREFIX, Control
+from zitadel_notification_operator.emulator.answers import Reply, plain
+from zitadel_notification_operator.emulator.checks import Incoming, answer
+from zitadel_notification_operator.emulator.control import Control
+from zitadel_notification_operator.emulator.events import Clock, utc_now
 from zitadel_notification_operator.emulator.faults import Fault, Faults
+from zitadel_notification_operator.emulator.hosts import without_port
+from zitadel_notification_operator.emulator.probes import probe
 from zitadel_notification_operator.emulator.zitadel import Zitadel
 
-_SENT_ALWAYS = {
-    "Cache-Control": "no-store",
-    "Set-Cookie": "zitadel.quota.exhausted=; Path=/; Max-Age=0; SameSite=Lax",
-}
-_ORIGIN = (
-    "unable to set instance using origin &{{{host}  http}} "
-    "(ExternalDomain is localhost): "
-)
-_DATABASE = _ORIGIN + (
-    "ID=QUERY-d3fas Message=An internal error occurred Parent=(unable to get instance "
-    "by host: instanceHost {host}, publicHost : ID=QUERY-d3fas Message=Errors.Internal)"
-)
-_HOST = _ORIGIN + (
-    "ID=QUERY-1kIjX Message=Instance not found. Make sure you got the domain right."
-)
-_NOT_FOUND, _REFUSED, _UNKNOWN = 5, 7, 16
+LONGEST_LOG = 100_000
+"""So many requests are remembered; then the older half is forgotten."""
+
+_GRACE = 0.5
+"""Seconds that running requests may take to end when the emulator stops."""
 
 
 @dataclass(slots=True)
@@ -43,9 +30,12 @@ class Emulator:
     """A running emulator, as its context manager gives it.
 
     Attributes:
-        url: Where it listens, http on loopback.
         token: Of an IAM_OWNER.
-        requests: One dict a request: method, path, organization, status, time.
+        zitadel: The instance: its log, users, organizations and switches.
+        faults: The faults in force.
+        requests: One dict a request, oldest first: method, path, organization (the
+            header), status (0 while no answer was sent), time (seconds since 1970).
+        url: Where it listens, http on loopback.
     """
 
     token: str
@@ -53,6 +43,7 @@ class Emulator:
     faults: Faults = field(default_factory=Faults)
     requests: list[dict[str, Any]] = field(default_factory=list)
     url: str = ""
+    _closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def calls(self, method: str = "", path: str = "") -> list[dict[str, Any]]:
         """Return the requests so far, of one verb or one path if named."""
@@ -67,142 +58,56 @@ class Emulator:
         app = web.Application()
         Control(self.zitadel, self.faults, self.requests).add_routes(app)
         app.router.add_route("*", "/{path:.*}", self._serve)
+        app.on_shutdown.append(self._close)
         return app
 
+    async def _close(self, _: web.Application) -> None:
+        self._closing.set()
+
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        org = request.headers.get("x-zitadel-orgid", "").strip()
-        entry = {
+        body = await request.read()
+        incoming = Incoming(request.method, request.path, request.headers, body)
+        entry = self._log(incoming)
+        at = (incoming.method, incoming.path, incoming.organization)
+        fault = self.faults.take(*at) or Fault()
+        await asyncio.sleep(fault.latency)
+        reply = self._answer(incoming) if fault.keeps_call else plain("")
+        if fault.is_silent:
+            return await self._fall_silent(request, fault)
+        if fault.replaces:
+            reply = plain(fault.body or "", fault.status or 200)
+        entry["status"] = reply.status
+        response = _response(reply, fault)
+        if fault.truncate is None:
+            return response
+        return await _truncated(request, response, fault.truncate)
+
+    def _log(self, request: Incoming) -> dict[str, Any]:
+        if len(self.requests) >= LONGEST_LOG:
+            del self.requests[: LONGEST_LOG // 2]
+        entry: dict[str, Any] = {
             "method": request.method,
             "path": request.path,
-            "organization": org,
+            "organization": request.organization,
             "status": 0,
             "time": time.time(),
         }
         self.requests.append(entry)
-        fault = self.faults.take(request.method, request.path, org)
-        if fault is None:
-            response = await self._answer(request)
-            entry["status"] = response.status
-            return response
-        return await self._misbehave(request, fault)
+        return entry
 
-    async def _misbehave(
+    def _answer(self, request: Incoming) -> Reply:
+        at = (request.method, request.path, request.headers)
+        return probe(self.zitadel, *at) or answer(self.zitadel, request)
+
+    async def _fall_silent(
         self, request: web.Request, fault: Fault
     ) -> web.StreamResponse:
-        await asyncio.sleep(fault.latency)
         if fault.hang:
-            if fault.after:
-                await self._answer(request)
-            # Ends by cancellation: when the client leaves, or at the end.
-            await asyncio.Event().wait()
-        instead = fault.status is not None or fault.body is not None
-        if instead and not fault.after:
-            response = web.Response(status=fault.status or 200, text=fault.body or "")
-        elif fault.reset and not fault.after:
-            response = web.Response()
-        else:
-            response = await self._answer(request)
-            if instead:
-                response = web.Response(
-                    status=fault.status or 200, text=fault.body or ""
-                )
-        response.headers.update(fault.headers)
-        if fault.reset and request.transport is not None:
+            # Also ends by cancellation: aiohttp cancels us when the client leaves.
+            await self._closing.wait()
+        if request.transport is not None:
             request.transport.abort()
-        elif fault.truncate is not None:
-            return await _truncated(request, response, fault.truncate)
-        return response
-
-    async def _answer(self, request: web.Request) -> web.Response:
-        if plain := self._health(request):
-            return plain
-        try:
-            status, content = await self._checked(request)
-        except Refusal as refusal:
-            return _refusal(refusal)
-        return _json(status, content)
-
-    def _health(self, request: web.Request) -> web.Response | None:
-        match request.path:
-            case "/debug/healthz":
-                return web.Response(text="ok")
-            case "/debug/ready" if self.zitadel.database_down:
-                text = "ID=API-F24h2 Message=DB CONNECTION ERROR"
-                return web.Response(status=412, text=text)
-            case "/debug/ready":
-                return web.json_response("ok")
-            case "/healthz":
-                return web.json_response({"status": "SERVING"})
-            case "/.well-known/openid-configuration":
-                return self._discovery(request)
-            case _:
-                return None
-
-    def _discovery(self, request: web.Request) -> web.Response:
-        try:
-            self._check_host(request)
-        except Refusal as refusal:
-            return web.Response(status=404, text=refusal.text)
-        issuer = f"http://{request.headers.get('Host', '')}"
-        names = {
-            "authorization_endpoint": "/oauth/v2/authorize",
-            "token_endpoint": "/oauth/v2/token",
-            "introspection_endpoint": "/oauth/v2/introspect",
-            "userinfo_endpoint": "/oidc/v1/userinfo",
-            "revocation_endpoint": "/oauth/v2/revoke",
-            "end_session_endpoint": "/oidc/v1/end_session",
-            "jwks_uri": "/oauth/v2/keys",
-        }
-        urls = {name: issuer + path for name, path in names.items()}
-        return web.json_response({"issuer": issuer, **urls})
-
-    async def _checked(self, request: web.Request) -> tuple[int, dict[str, Any]]:
-        call, parts = find(request.method, request.path)
-        body = decode((await request.read()).decode("utf-8", "replace"))
-        self._check_host(request)
-        if call.permission is None:
-            return call.act(Context(self.zitadel, "", "", body, parts))
-        user = self._authenticate(request)
-        org = self._organization(request, user)
-        self._authorize(call, call.permission, user, org)
-        return call.act(Context(self.zitadel, org, user.id, body, parts))
-
-    def _check_host(self, request: web.Request) -> None:
-        named = request.headers.get("x-zitadel-instance-host")
-        host: str = named or request.headers.get("Host", "") or ""
-        if self.zitadel.database_down:
-            raise Refusal(_NOT_FOUND, _DATABASE.format(host=host))
-        if _without_port(host) not in self.zitadel.domains:
-            raise Refusal(_NOT_FOUND, _HOST.format(host=host))
-
-    def _authenticate(self, request: web.Request) -> User:
-        header = request.headers.get("Authorization")
-        if not header:
-            raise Refusal(_UNKNOWN, "auth header missing")
-        scheme, _, token = header.partition(" ")
-        if scheme != "Bearer" or not token:
-            raise Refusal(_UNKNOWN, "invalid auth header", "AUTH-toLo1")
-        user = self.zitadel.access.user(token)
-        if user is None:
-            raise Refusal(_UNKNOWN, "Errors.Token.Invalid", "AUTH-7fs1e")
-        return user
-
-    def _organization(self, request: web.Request, user: User) -> str:
-        org = request.headers.get("x-zitadel-orgid", "").strip() or user.organization
-        if not self.zitadel.exists(org):
-            raise Refusal(_REFUSED, "Organisation doesn't exist", "AUTH-Bs7Ds")
-        return org
-
-    def _authorize(self, call: Call, permission: str, user: User, org: str) -> None:
-        roles = user.memberships(org, self.zitadel.removed)
-        instance_wide = call.path.pattern.startswith("/admin/")
-        if not roles:
-            # A membership anywhere in the caller's own context lets it past here.
-            raise Refusal(_NOT_FOUND, "membership not found", "AUTHZ-cdgFk")
-        if instance_wide:
-            roles = user.roles.get(INSTANCE, set())
-        if not may(roles, permission):
-            raise Refusal(_REFUSED, "No matching permissions found", "AUTH-5mWD2")
+        return web.Response()
 
 
 @asynccontextmanager
@@ -212,50 +117,47 @@ async def serve(
     """Serve an emulator for as long as the block lasts.
 
     Args:
-        emulator: Its `url` is set.
+        emulator: Its `url` is set; it answers to that host, too.
         host: Where to listen.
         port: 0 picks a free one.
 
     Raises:
-        OSError: The address is taken.
+        OSError: The address is taken or may not be used.
     """
     runner = web.AppRunner(
-        emulator.application(), access_log=None, shutdown_timeout=0.5
+        emulator.application(),
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=_GRACE,
     )
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
         actual = runner.addresses[0][1]
         shown = f"[{host}]" if ":" in host else host
+        emulator.zitadel.domains.add(without_port(shown))
         emulator.url = f"http://{shown}:{actual}"
         yield emulator
     finally:
         await runner.cleanup()
 
 
-def new_emulator(token: str, organizations: int = 2) -> Emulator:
-    """Return an emulator that does not serve yet."""
-    return Emulator(token, Zitadel(token, organizations))
+def new_emulator(
+    token: str, organizations: int = 2, clock: Clock = utc_now
+) -> Emulator:
+    """Return an emulator that does not serve yet.
+
+    Args:
+        token: The personal access token of an IAM_OWNER.
+        organizations: How many there are besides the credential's own.
+        clock: The time of day, for events and the end of tokens.
+    """
+    return Emulator(token, Zitadel(token, organizations, clock))
 
 
-def is_control(path: str) -> bool:
-    """Return whether a path is the emulator's own, not ZITADEL's."""
-    return path.startswith(PREFIX)
-
-
-def _json(status: int, content: dict[str, Any]) -> web.Response:
-    return web.Response(
-        status=status,
-        text=encode(content),
-        content_type="application/json",
-        headers=_SENT_ALWAYS,
-    )
-
-
-def _refusal(refusal: Refusal) -> web.Response:
-    response = _json(refusal.status, refusal.body())
-    if refusal.code == _UNKNOWN:
-        response.headers["WWW-Authenticate"] = str(refusal)
+def _response(reply: Reply, fault: Fault) -> web.Response:
+    response = web.Response(status=reply.status, body=reply.body.encode())
+    response.headers.update({**reply.headers, **fault.headers})
     return response
 
 
@@ -265,15 +167,10 @@ async def _truncated(
     """Promise the whole body, send a part of it, cut the connection."""
     body = response.body if isinstance(response.body, bytes) else b""
     partial = web.StreamResponse(status=response.status, headers=response.headers)
-    partial.content_length = len(body)
+    # One byte more than there is, so that even an empty body comes short.
+    partial.content_length = max(len(body), size + 1)
     await partial.prepare(request)
     await partial.write(body[:size])
     if request.transport is not None:
         request.transport.close()
     return partial
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]

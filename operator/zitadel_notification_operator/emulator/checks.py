@@ -1,0 +1,110 @@
+"""The order of ZITADEL's checks: the first that fails answers.
+
+Source: ZITADEL's interceptors: route 404 and 405, JSON 400, host 404, token 401,
+organization 403, membership 404, permission 403, then the call itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from zitadel_notification_operator.emulator.access import User
+from zitadel_notification_operator.emulator.answers import (
+    FORBIDDEN,
+    NOT_FOUND,
+    UNAUTHENTICATED,
+    Refusal,
+    Reply,
+)
+from zitadel_notification_operator.emulator.calls import AUTHENTICATED, PUBLIC, find
+from zitadel_notification_operator.emulator.effects import Context
+from zitadel_notification_operator.emulator.hosts import check_host
+from zitadel_notification_operator.emulator.messages import decode
+from zitadel_notification_operator.emulator.permissions import may
+from zitadel_notification_operator.emulator.zitadel import Zitadel
+
+ORGANIZATION_HEADER = "x-zitadel-orgid"
+_BEARER_PARTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request, read to its end.
+
+    Attributes:
+        path: Without the query, decoded.
+        headers: Names in any case; the first value counts.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def organization(self) -> str:
+        """The organization header without blanks around it; empty when absent."""
+        return self.headers.get(ORGANIZATION_HEADER, "").strip()
+
+
+def answer(zitadel: Zitadel, request: Incoming) -> Reply:
+    """Return ZITADEL's answer to an API call."""
+    try:
+        reply = _checked(zitadel, request)
+    except Refusal as refusal:
+        reply = refusal.reply(request.headers.get("Accept-Language", ""))
+    if zitadel.behavior.deprecation:
+        reply.headers["Deprecation"] = "true"
+    return reply
+
+
+def _checked(zitadel: Zitadel, request: Incoming) -> Reply:
+    call, parts = find(request.method, request.path)
+    message = decode(request.body, call.fields) if call.reads_body else {}
+    check_host(
+        request.headers,
+        zitadel.domains,
+        gateway=True,
+        database_down=zitadel.database_down,
+    )
+    if call.permission == PUBLIC:
+        return call.act(Context(zitadel, None, "", message, parts))
+    user = _caller(zitadel, request.headers.get("Authorization"))
+    org = _organization(zitadel, request, user)
+    if call.permission != AUTHENTICATED:
+        instance_wide = request.path.startswith("/admin/")
+        _authorize(zitadel, user, org, call.permission, instance_wide=instance_wide)
+    return call.act(Context(zitadel, user, org, message, parts))
+
+
+def _caller(zitadel: Zitadel, header: str | None) -> User:
+    if not header:
+        raise Refusal(UNAUTHENTICATED, "auth header missing")
+    parts = header.split(" ")
+    if len(parts) != _BEARER_PARTS or parts[0] != "Bearer":
+        raise Refusal(UNAUTHENTICATED, "invalid auth header", "AUTH-toLo1")
+    user = zitadel.access.user(parts[1])
+    if user is None:
+        raise Refusal(UNAUTHENTICATED, "Errors.Token.Invalid", "AUTH-7fs1e")
+    return user
+
+
+def _organization(zitadel: Zitadel, request: Incoming, user: User) -> str:
+    # v2 calls take no organization from the header; v1 checks it on every call.
+    v2 = request.path.startswith("/v2/")
+    org = (not v2 and request.organization) or user.organization
+    if not zitadel.orgs.exists(org):
+        raise Refusal(FORBIDDEN, "Organisation doesn't exist", "AUTH-Bs7Ds")
+    return org
+
+
+def _authorize(
+    zitadel: Zitadel, user: User, org: str, permission: str, *, instance_wide: bool
+) -> None:
+    roles = zitadel.access.roles(user.id, org)
+    if not roles:
+        raise Refusal(NOT_FOUND, "membership not found", "AUTHZ-cdgFk")
+    if instance_wide:
+        # A membership in the organization is one, but no such role holds `iam.*`.
+        roles = zitadel.access.instance_roles(user.id)
+    if not may(roles, permission):
+        raise Refusal(FORBIDDEN, "No matching permissions found", "AUTH-5mWD2")
