@@ -1,5 +1,6 @@
 """Events on a real API server: one a kind of notice, repeats as its series."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
