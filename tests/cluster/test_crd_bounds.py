@@ -1,0 +1,127 @@
+"""The last value that fits is accepted, the next one and other types are refused.
+
+Bounds are those of the tables in `tests/data/crd`, not of the CRD files: a bound that
+moves in the schema has to move here too.
+"""
+
+import copy
+import json
+import re
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+ROOT = Path(__file__).parent.parent.parent
+FILES = sorted((ROOT / "tests" / "data" / "crd").glob("*.yaml"))
+TABLES = {t["kind"]: t for t in (yaml.safe_load(f.read_text()) for f in FILES)}
+KINDS = sorted(TABLES)
+API = "zitadel-notification.dev/v1alpha1"
+
+Json = dict[str, Any]
+Create = Callable[[str, Json], httpx.Response]
+
+
+@pytest.fixture(scope="module")
+def create(control_plane: ControlPlane) -> Iterator[Create]:
+    """Ask for a create in the default namespace, without storing anything."""
+    config = yaml.safe_load(control_plane.kubeconfig.read_text())
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    with httpx.Client(
+        base_url=f"{cluster['server']}/apis/{API}",
+        headers={"Authorization": f"Bearer {user['token']}"},
+        params={"dryRun": "All"},
+        verify=ssl.create_default_context(cafile=cluster["certificate-authority"]),
+        trust_env=False,
+    ) as client:
+
+        def ask(kind: str, spec: Json) -> httpx.Response:
+            scope = "/namespaces/default" if kind == "NotificationPolicy" else ""
+            body = {"apiVersion": API, "kind": kind, "metadata": {"name": "asked"}}
+            path = f"{scope}/{TABLES[kind]['resource']}"
+            return client.post(path, json={**body, "spec": spec})
+
+        yield ask
+
+
+def causes(response: httpx.Response) -> set[tuple[str, str]]:
+    """Return fields and reasons; `<nil>` only says that more may be wrong."""
+    details = response.json().get("details", {})
+    found = {(c.get("field", ""), c["reason"]) for c in details.get("causes", ())}
+    return {cause for cause in found if cause[0] != "<nil>"}
+
+
+def placed(spec: Json, field: str, value: Any) -> Json:
+    """Return a copy of the spec with one field set, by its path in an answer."""
+    copied: Json = copy.deepcopy({"spec": spec})
+    *parents, last = [int(p) if p.isdigit() else p for p in re.findall(r"\w+", field)]
+    place: Any = copied
+    for part in parents:
+        place = place[part] if isinstance(part, int) else place.setdefault(part, {})
+    place[last] = value
+    result: Json = copied["spec"]
+    return result
+
+
+def sides(limit: Json) -> tuple[list[Any], list[Any]]:
+    """Return the values that just fit, and those that just do not."""
+    match limit:
+        case {"range": [low, high]}:
+            return [low, high], [low - 1, high + 1]
+        case {"length": most}:
+            fits = limit.get("prefix", "").ljust(most, "a")
+            return [fits], [fits + "a"]
+        case {"items": most, "each": each}:
+            text = json.dumps(each)
+            every = [json.loads(text.replace("%", str(i))) for i in range(most + 1)]
+            return [every[:most]], [every]
+    raise AssertionError(f"a limit of an unknown form: {limit}")
+
+
+LIMITS = [
+    pytest.param(kind, limit, id=limit["field"])
+    for kind in KINDS
+    for limit in TABLES[kind]["limits"]
+]
+
+
+@pytest.mark.parametrize(("kind", "limit"), LIMITS)
+def test_limits(create: Create, kind: str, limit: Json) -> None:
+    """The value on each side of a limit is taken, or blamed on the field."""
+    base = TABLES[kind]["bases"][limit["base"]]
+    fits, exceeds = sides(limit)
+    for value in fits:
+        response = create(kind, placed(base, limit["field"], value))
+        assert response.status_code == 201, response.text
+    for value in exceeds:
+        response = create(kind, placed(base, limit["field"], value))
+        assert {field for field, _ in causes(response)} == {limit["field"]}
+
+
+def fields(schema: Json, path: str = "spec") -> Iterator[tuple[str, str]]:
+    """Yield each field below spec and its type, with items as number 0."""
+    for name, node in schema.get("properties", {}).items():
+        yield f"{path}.{name}", node["type"]
+        yield from fields(node, f"{path}.{name}")
+    if "items" in schema:
+        yield f"{path}[0]", schema["items"]["type"]
+        yield from fields(schema["items"], f"{path}[0]")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_types(create: Create, kind: str) -> None:
+    """No field takes another type: neither YAML's numbers nor quoted booleans."""
+    (file,) = (ROOT / "deploy" / "crds").glob(f"*_{TABLES[kind]['resource']}.yaml")
+    version = yaml.safe_load(file.read_text())["spec"]["versions"][0]
+    schema = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    for field, wanted in fields(schema):
+        other = 1 if wanted == "string" else "1"
+        answer = create(kind, placed(TABLES[kind]["bases"]["full"], field, other))
+        assert (field, "FieldValueTypeInvalid") in causes(answer)
+        assert {place for place, _ in causes(answer)} == {field}
