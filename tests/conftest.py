@@ -1,13 +1,13 @@
 """What all tests share: one control plane a session, a namespace a test."""
 
 import itertools
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.audit import AuditLog
+from support.loopback import loopback_only
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 ROOT = Path(__file__).parent.parent
@@ -18,18 +18,8 @@ _NUMBERS = itertools.count(1)
 @pytest.fixture(autouse=True, scope="session")
 def _loopback_only() -> Iterator[None]:
     """Refuse connections of the test process to other machines."""
-    connect = socket.socket.connect
-
-    def guarded(self: socket.socket, address: object) -> None:
-        if isinstance(address, tuple):
-            host = str(address[0])
-            if not (host.startswith("127.") or host in {"::1", "localhost"}):
-                raise AssertionError(f"A test may not connect to {host}")
-        connect(self, address)
-
-    socket.socket.connect = guarded
-    yield
-    socket.socket.connect = connect
+    with loopback_only():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,81 +1,125 @@
 """Reads the API server's audit log: who wrote what, by object and verb."""
 
+import itertools
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import datetime
+from typing import Any
 
 from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
-AGENT = "OpenAPI-Generator"
+_MARKERS = itertools.count(1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Write:
-    """One finished write request."""
+    """One finished write request, refused ones too.
+
+    Attributes:
+        verb: As audit.k8s.io/v1 has it; a server-side apply is a `patch`.
+        resource: The plural, such as `notificationpolicies`.
+        subresource: Such as `status`; empty without one.
+        namespace: Empty for what has none.
+        name: Empty when the server chose it (generateName) or for a collection.
+        user: Who it was, such as `admin`.
+        user_agent: Which program it was, by its own words.
+        code: The answer's HTTP status.
+        time: When the server received it.
+        uri: The path with its query.
+    """
 
     verb: str
     resource: str
     subresource: str
     namespace: str
     name: str
-    agent: str
+    user: str
+    user_agent: str
     code: int
+    time: datetime
     uri: str
 
 
 class AuditLog:
-    """The writes since this object was made."""
+    """The writes since this object was made; the log is read once, piece by piece."""
 
     def __init__(self, control_plane: ControlPlane) -> None:
         self._control_plane = control_plane
-        self._path: Path = control_plane.audit_log
-        self._start = self._path.stat().st_size if self._path.exists() else 0
+        self._path = control_plane.audit_log
+        self._offset = self._path.stat().st_size if self._path.exists() else 0
+        self._seen: list[Write] = []
 
     def writes(
-        self, resource: str = "", namespace: str = "", name: str = ""
+        self,
+        resource: str | None = None,
+        namespace: str | None = None,
+        name: str | None = None,
+        since: datetime | None = None,
     ) -> list[Write]:
-        """Return the writes so far that match; empty means any."""
-        self._settle()
+        """Return the writes so far that match; None means any.
+
+        Args:
+            resource: The plural.
+            namespace: Where; the empty text is what has none.
+            name: The object's.
+            since: Received at this time or later; must be aware of its zone.
+        """
+        self.settle()
         return [
             write
-            for write in self._read()
+            for write in self._seen
             if write.verb in WRITES
-            and resource in {"", write.resource}
-            and namespace in {"", write.namespace}
-            and name in {"", write.name}
+            and resource in {None, write.resource}
+            and namespace in {None, write.namespace}
+            and name in {None, write.name}
+            and (since is None or write.time >= since)
         ]
 
     def by_operator(
-        self, resource: str = "", namespace: str = "", name: str = ""
+        self,
+        resource: str | None = None,
+        namespace: str | None = None,
+        name: str | None = None,
+        since: datetime | None = None,
     ) -> list[Write]:
-        """Return the operator's own writes."""
-        found = self.writes(resource, namespace, name)
-        return [write for write in found if "kubectl" not in write.agent]
+        """Return the same without what kubectl and Kubernetes itself wrote."""
+        found = self.writes(resource, namespace, name, since)
+        return [w for w in found if not w.user_agent.startswith(("kubectl", "kube-"))]
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Make a request and wait for it, so that all earlier ones are in the log."""
-        marker = f"/api/v1/namespaces/marker-{self._path.stat().st_size}"
+        marker = f"/api/v1/namespaces/marker-{id(self)}-{next(_MARKERS)}"
         self._control_plane.kubectl("get", "--raw", marker, check=False)
-        eventually(lambda: any(w.uri == marker for w in self._read()), what=marker)
+        before = len(self._seen)
 
-    def _read(self) -> list[Write]:
+        def is_there() -> bool:
+            self._read_on()
+            return any(write.uri == marker for write in self._seen[before:])
+
+        eventually(is_there, what=f"{marker} in the audit log")
+
+    def _read_on(self) -> None:
         with self._path.open("rb") as log:
-            log.seek(self._start)
-            lines = log.read().split(b"\n")
-        return [_parse(json.loads(line)) for line in lines[:-1] if line]
+            log.seek(self._offset)
+            # The last line may not be whole yet.
+            whole, newline, _ = log.read().rpartition(b"\n")
+        self._offset += len(whole + newline)
+        self._seen += [_parse(json.loads(line)) for line in whole.splitlines()]
 
 
-def _parse(entry: dict) -> Write:
+def _parse(entry: dict[str, Any]) -> Write:
     about = entry.get("objectRef") or {}
     return Write(
-        entry["verb"],
-        about.get("resource", ""),
-        about.get("subresource", ""),
-        about.get("namespace", ""),
-        about.get("name", ""),
-        entry.get("userAgent", ""),
-        entry["responseStatus"]["code"],
-        entry["requestURI"],
+        verb=entry["verb"],
+        resource=about.get("resource", ""),
+        subresource=about.get("subresource", ""),
+        namespace=about.get("namespace", ""),
+        name=about.get("name", ""),
+        user=entry["user"].get("username", ""),
+        user_agent=entry.get("userAgent", ""),
+        code=entry.get("responseStatus", {}).get("code", 0),
+        time=datetime.fromisoformat(entry["requestReceivedTimestamp"]),
+        uri=entry["requestURI"],
     )
