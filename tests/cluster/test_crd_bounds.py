@@ -81,7 +81,8 @@ def sides(limit: Json) -> tuple[list[Any], list[Any]]:
             text = json.dumps(each)
             every = [json.loads(text.replace("%", str(i))) for i in range(most + 1)]
             return [every[:most]], [every]
-    raise AssertionError(f"a limit of an unknown form: {limit}")
+        case _:
+            raise AssertionError(f"a limit of an unknown form: {limit}")
 
 
 LIMITS = [
