@@ -1,0 +1,100 @@
+"""How the kinds can be found, read about and installed, through the real kubectl."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+ROOT = Path(__file__).parent.parent.parent
+CRDS = ROOT / "deploy" / "crds"
+FILES = sorted(CRDS.glob("*.yaml"))
+API = "zitadel-notification.dev/v1alpha1"
+
+Json = dict[str, Any]
+
+POLICIES = """
+apiVersion: zitadel-notification.dev/v1alpha1
+kind: NotificationPolicy
+metadata: {name: a}
+spec:
+  {scope: Instance, instanceRef: {name: eu}, passwordChange: true, suspend: true}
+---
+apiVersion: zitadel-notification.dev/v1alpha1
+kind: NotificationPolicy
+metadata: {name: b}
+spec:
+  {scope: Organization, organization: {id: "1"}, passwordChange: true, suspend: true}
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        (("zitadel",), ["a", "b"]),
+        (("znp",), ["a", "b"]),
+        (("znp", "--field-selector=spec.scope=Instance"), ["a"]),
+        (("znp", "--field-selector=spec.instanceRef.name=default"), ["b"]),
+    ],
+)
+def test_policies_are_found(
+    control_plane: ControlPlane,
+    namespace: str,
+    what: tuple[str, ...],
+    names: list[str],
+) -> None:
+    """By category, by short name, and by what the spec says."""
+    where = ("-n", namespace)
+    control_plane.kubectl("create", "-f-", *where, stdin=POLICIES)
+    lines = control_plane.kubectl("get", *what, *where, "--output=name").stdout.split()
+    kind = "notificationpolicy.zitadel-notification.dev/"
+    assert [n.removeprefix(kind) for n in lines if n.startswith(kind)] == names
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_explain_shows_every_field(control_plane: ControlPlane, file: Path) -> None:
+    """What the API server publishes is what the file says, word for word."""
+    raw = control_plane.kubectl("get", "--raw", f"/openapi/v3/apis/{API}").stdout
+    schemas = json.loads(raw)["components"]["schemas"]
+    crd = yaml.safe_load(file.read_text())["spec"]
+    schema = crd["versions"][0]["schema"]["openAPIV3Schema"]
+    (name,) = (n for n in schemas if n.endswith(f".{crd['names']['kind']}"))
+    for part in ("spec", "status"):
+        published = list(descriptions(schemas[name]["properties"][part], part))
+        assert published == list(descriptions(schema["properties"][part], part))
+        assert all(text for _, text in published)
+
+
+def descriptions(schema: Json, path: str) -> Iterator[tuple[str, str]]:
+    """Yield each field and what is said about it."""
+    yield path, schema.get("description", "")
+    for name, node in sorted(schema.get("properties", {}).items()):
+        yield from descriptions(node, f"{path}.{name}")
+    if "items" in schema:
+        yield from descriptions(schema["items"], f"{path}[]")
+
+
+def test_explain_finds_the_kinds(control_plane: ControlPlane) -> None:
+    """`kubectl explain` takes the short name and tells of defaults and changes."""
+    said = control_plane.kubectl("explain", "znp.spec.deletionPolicy").stdout
+    assert "Reset removes the organization's own policy" in " ".join(said.split())
+    said = control_plane.kubectl("explain", "zni.spec.driftDetection").stdout
+    assert "Default 10m" in " ".join(said.split())
+
+
+@pytest.mark.parametrize("way", [(), ("--server-side", "--force-conflicts")])
+def test_crds_can_be_applied(control_plane: ControlPlane, way: tuple[str, ...]) -> None:
+    """Also by a plain apply: they fit the annotation that it writes."""
+    done = control_plane.kubectl("apply", *way, "--dry-run=server", "-f", str(CRDS))
+    assert len(done.stdout.splitlines()) == len(FILES)
+
+
+def test_quickstart_is_accepted(control_plane: ControlPlane) -> None:
+    """As it stands, by a kubectl that refuses unknown fields."""
+    folder = str(ROOT / "examples" / "quickstart")
+    done = control_plane.kubectl("apply", "--dry-run=server", "-f", folder)
+    assert len(done.stdout.splitlines()) == 3
