@@ -1,0 +1,218 @@
+"""What a person and other tools see of stored objects, through the real kubectl.
+
+The kinds are copied into a group of our own: an operator that other tests have running
+serves the real ones, so it would write beside us, and every status there is judged.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+ROOT = Path(__file__).parent.parent.parent
+CRDS = ROOT / "deploy" / "crds"
+GROUP = "zitadel-notification.dev"
+COPY = "crd-stored.example"
+WIDTH = 120
+MANAGER = "a-test"
+
+Json = dict[str, Any]
+
+CONDITIONS = [
+    {
+        "type": kind,
+        "status": "True",
+        "reason": "Succeeded",
+        "message": "The organization has what the spec asks for",
+        "observedGeneration": 1,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    for kind in ("Ready", "InSync")
+]
+POLICY_STATUS = {
+    "observedGeneration": 1,
+    "conditions": CONDITIONS,
+    "organizationId": "280000000000000101",
+    "organizationName": "ACME",
+    "isDefault": False,
+    "passwordChange": True,
+    "sequence": str(2**64 - 1),
+    "creationDate": "2026-01-01T00:00:00.000000Z",
+    "changeDate": "2026-01-01T00:00:00.000000Z",
+    "resourceOwner": "280000000000000101",
+    "original": {"isDefault": True, "passwordChange": True},
+    "lastHandledReconcileAt": "a" * 5000,
+}
+INSTANCE_STATUS = {
+    "observedGeneration": 1,
+    "conditions": CONDITIONS[:1],
+    "instanceId": "280000000000000001",
+    "policies": 12000,
+    "lastHandledReconcileAt": "now",
+}
+
+
+def policy(name: str, **spec: Any) -> Json:
+    """Return a policy of an organization."""
+    target = {"scope": "Organization", "organization": {"id": "1"}}
+    return {
+        "apiVersion": f"{COPY}/v1alpha1",
+        "kind": "NotificationPolicy",
+        "metadata": {"name": name},
+        "spec": {**target, "passwordChange": True, **spec},
+    }
+
+
+def zitadel(name: str) -> Json:
+    """Return an instance."""
+    ref = {"secretRef": {"name": "absent"}}
+    return {
+        "apiVersion": f"{COPY}/v1alpha1",
+        "kind": "ZitadelInstance",
+        "metadata": {"name": name},
+        "spec": {
+            "url": "https://zitadel.example.com:8443",
+            "credentials": {"personalAccessToken": ref},
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def plane(control_plane: ControlPlane) -> Iterator[ControlPlane]:
+    """The control plane with a copy of our kinds that nobody serves."""
+    texts = [file.read_text() for file in sorted(CRDS.glob("*.yaml"))]
+    copies = [yaml.safe_load(text.replace(GROUP, COPY)) for text in texts]
+    for crd in copies:
+        crd["spec"]["names"] |= {"shortNames": [], "categories": []}
+    body = json.dumps({"apiVersion": "v1", "kind": "List", "items": copies})
+    control_plane.kubectl("create", "-f-", stdin=body)
+    names = [crd["metadata"]["name"] for crd in copies]
+    control_plane.kubectl("wait", "--for=condition=Established", "crd", *names)
+    yield control_plane
+    control_plane.kubectl("delete", "crd", *names)
+
+
+def create(plane: ControlPlane, namespace: str, body: Json) -> Json:
+    """Create an object and return it as stored."""
+    arguments = ("create", "-f-", "-n", namespace, "--output=json")
+    stored: Json = json.loads(plane.kubectl(*arguments, stdin=json.dumps(body)).stdout)
+    return stored
+
+
+def apply_status(
+    plane: ControlPlane, body: Json, status: Json, manager: str = MANAGER
+) -> Json:
+    """Server-side apply a status and return the object as stored."""
+    metadata = {k: v for k, v in body["metadata"].items() if k in {"name", "namespace"}}
+    whole = {**{k: body[k] for k in ("apiVersion", "kind")}, "metadata": metadata}
+    done = plane.kubectl(
+        *("apply", "--server-side", "--subresource=status", "--force-conflicts"),
+        *(f"--field-manager={manager}", "--output=json", "-f-"),
+        stdin=json.dumps({**whole, "status": status}),
+    )
+    stored: Json = json.loads(done.stdout)
+    return stored
+
+
+def test_status_is_written_apart_from_the_spec(
+    plane: ControlPlane, namespace: str
+) -> None:
+    """A create cannot bring one, and every field that we write stays."""
+    stored = create(plane, namespace, {**policy("a"), "status": {"sequence": "1"}})
+    assert stored["status"] == {"observedGeneration": -1}
+    written = apply_status(plane, stored, POLICY_STATUS)
+    assert written["status"] == POLICY_STATUS
+    assert written["metadata"]["generation"] == stored["metadata"]["generation"]
+    assert written["spec"] == stored["spec"]
+
+
+def test_status_of_an_instance(plane: ControlPlane, namespace: str) -> None:
+    """Every field that we write stays."""
+    stored = create(plane, namespace, zitadel("a"))
+    assert stored["status"] == {"observedGeneration": -1}
+    written = apply_status(plane, stored, INSTANCE_STATUS)
+    assert written["status"] == INSTANCE_STATUS
+
+
+def test_conditions_are_a_map(plane: ControlPlane, namespace: str) -> None:
+    """Somebody else's condition survives ours, and one that we drop goes."""
+    stored = create(plane, namespace, policy("a"))
+    theirs = {**CONDITIONS[0], "type": "example.com/Theirs"}
+    apply_status(plane, stored, {"conditions": [theirs]}, "others")
+    both = apply_status(plane, stored, {"conditions": CONDITIONS})
+    assert len(both["status"]["conditions"]) == 3
+    left = apply_status(plane, stored, {"conditions": CONDITIONS[:1]})
+    types = {c["type"] for c in left["status"]["conditions"]}
+    assert types == {"Ready", "example.com/Theirs"}
+
+
+def table(plane: ControlPlane, plural: str, *arguments: str) -> list[str]:
+    """Return the lines that `kubectl get` prints."""
+    done = plane.kubectl("get", f"{plural}.{COPY}", *arguments)
+    return done.stdout.splitlines()
+
+
+def test_columns_of_policies_fit_the_screen(
+    plane: ControlPlane, namespace: str
+) -> None:
+    """Names, ids and conditions are readable on one line; texts come with wide."""
+    stored = create(plane, namespace, policy("the-organization-of-acme"))
+    apply_status(plane, stored, POLICY_STATUS)
+    head, line = table(plane, "notificationpolicies", "-n", namespace)
+    narrow = "NAME SCOPE ORGANIZATION PASSWORDCHANGE INSYNC READY REASON AGE"
+    assert " ".join(head.split()) == narrow
+    assert max(len(head), len(line)) <= WIDTH
+    shown = "Organization 280000000000000101 true True True Succeeded"
+    assert " ".join(line.split()[1:-1]) == shown
+    wide = table(plane, "notificationpolicies", "-n", namespace, "--output=wide")
+    assert {"DEFAULT", "MESSAGE", "SUSPENDED"} < set(wide[0].split())
+    assert str(CONDITIONS[0]["message"]) in wide[1]
+
+
+def test_columns_of_instances_fit_the_screen(
+    plane: ControlPlane, namespace: str
+) -> None:
+    """Where it is, how many use it, and how it fares."""
+    stored = create(plane, namespace, zitadel("production"))
+    apply_status(plane, stored, INSTANCE_STATUS)
+    head, line = table(plane, "zitadelinstances", "production")
+    assert " ".join(head.split()) == "NAME URL POLICIES READY REASON AGE"
+    assert max(len(head), len(line)) <= WIDTH
+    shown = "production https://zitadel.example.com:8443 12000 True Succeeded"
+    assert " ".join(line.split()[:-1]) == shown
+    wide = table(plane, "zitadelinstances", "production", "--output=wide")
+    assert {"INSTANCE-ID", "MESSAGE"} < set(wide[0].split())
+
+
+def test_unknown_fields_are_refused_or_pruned(
+    plane: ControlPlane, namespace: str
+) -> None:
+    """kubectl refuses them; who does not ask for that gets them removed."""
+    text = json.dumps(policy("a", passwordChanged=True))
+    where = ("create", "-f-", "-n", namespace, "--output=json")
+    done = plane.kubectl(*where, stdin=text, check=False)
+    assert done.returncode != 0
+    assert 'unknown field "spec.passwordChanged"' in done.stderr
+    done = plane.kubectl(*where, "--validate=false", stdin=text)
+    assert "passwordChanged" not in json.loads(done.stdout)["spec"]
+
+
+def test_a_deletion_can_be_steered_to_its_end(
+    plane: ControlPlane, namespace: str
+) -> None:
+    """While it is deleted, deletionPolicy may change and the finalizer may go."""
+    body = policy("a")
+    body["metadata"]["finalizers"] = ["example.com/held"]
+    create(plane, namespace, body)
+    where = (f"notificationpolicies.{COPY}", "a", "-n", namespace)
+    plane.kubectl("delete", *where, "--wait=false")
+    freed = {"metadata": {"finalizers": None}}
+    for change in ({"spec": {"deletionPolicy": "Retain"}}, freed):
+        plane.kubectl("patch", *where, "--type=merge", "-p", json.dumps(change))
+    gone = plane.kubectl("get", *where, check=False)
+    assert "NotFound" in gone.stderr
