@@ -19,7 +19,14 @@ import click
     is_flag=True,
     help="Leave it running at the end and print the KUBECONFIG; ends with Ctrl-C.",
 )
-def command(keep: bool) -> None:  # noqa: FBT001 - click passes flags so
+@click.option(
+    "--kubeconfig",
+    envvar="ZNP_KUBECONFIG",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Use this existing cluster, which must not have the CRDs yet, and remove "
+    "everything at the end. Default: a control plane of its own.",
+)
+def command(keep: bool, kubeconfig: Path | None) -> None:  # noqa: FBT001 - click's way
     """Walk through; exit code 0 only when each step showed what it promises."""
     from rich.console import Console
 
@@ -28,26 +35,35 @@ def command(keep: bool) -> None:  # noqa: FBT001 - click passes flags so
         ControlPlane,
         StartFailed,
     )
+    from zitadel_notification_operator.demo.existing_cluster import (
+        ClusterInUse,
+        ExistingCluster,
+    )
     from zitadel_notification_operator.demo.walk import Demo, DemoFailed
 
     checkout = Path.cwd()
     if not (checkout / "examples" / "quickstart").is_dir():
         raise click.ClickException("Run znp demo from a checkout of the project")
     console = Console(soft_wrap=True)
-    console.print("Starting Kubernetes: etcd and kube-apiserver, on loopback")
     try:
-        with ControlPlane() as plane:
-            demo = Demo(console, checkout, plane)
+        if kubeconfig is None:
+            console.print("Starting Kubernetes: etcd and kube-apiserver, on loopback")
+            cluster: ControlPlane | ExistingCluster = ControlPlane()
+        else:
+            cluster = ExistingCluster(kubeconfig)
+        with cluster:
+            demo = Demo(console, checkout, cluster)
             try:
                 demo.start()
                 demo.walk()
                 if keep:
-                    _keep(plane.kubeconfig)
+                    _keep(cluster.kubeconfig)
             finally:
                 demo.stop()
+        console.rule("Done: nothing of it is left")
     except KeyboardInterrupt:
         sys.exit(130)
-    except (MissingBinaries, StartFailed, DemoFailed) as error:
+    except (ClusterInUse, DemoFailed, MissingBinaries, StartFailed) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -6,7 +6,6 @@ may be called from any thread, by one thread at a time.
 """
 
 import http.client
-import os
 import secrets
 import ssl
 import subprocess
@@ -24,6 +23,7 @@ from zitadel_notification_operator.demo.control_plane_options import (
     etcd_options,
     write_files,
 )
+from zitadel_notification_operator.demo.kubectl import run_kubectl
 from zitadel_notification_operator.demo.processes import Program, free_port
 
 START_TIMEOUT = 60.0
@@ -56,6 +56,8 @@ class ControlPlane:
         token: The same administrator's bearer token.
         audit_log: JSON lines, one a finished request (audit.k8s.io/v1).
     """
+
+    outlives_demo = False
 
     def __init__(self, folder: Path | None = None) -> None:
         """Prepare a control plane; nothing is started yet.
@@ -178,26 +180,15 @@ class ControlPlane:
         Raises:
             CalledProcessError: It failed and `check` is true; what it said is a note.
         """
-        done = subprocess.run(  # noqa: S603 - our own program
-            [str(self.kubectl_path), *arguments],
-            input=stdin or "",
-            capture_output=True,
-            text=True,
-            check=False,
-            env={
-                **os.environ,
-                "KUBECONFIG": str(self.kubeconfig),
-                # It keeps what it discovered below here; another server's is wrong.
-                "HOME": str(self.folder),
-            },
+        return run_kubectl(
+            self.kubectl_path,
+            self.kubeconfig,
+            arguments,
+            stdin=stdin,
+            check=check,
+            # It keeps what it discovered below here; another server's is wrong.
+            environment={"HOME": str(self.folder)},
         )
-        if check and done.returncode:
-            error = subprocess.CalledProcessError(
-                done.returncode, done.args, done.stdout, done.stderr
-            )
-            error.add_note(done.stderr)
-            raise error
-        return done
 
     def __enter__(self) -> Self:
         """Start it."""

@@ -2,16 +2,16 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 
-from zitadel_notification_operator.demo.control_plane import ControlPlane
 from zitadel_notification_operator.demo.processes import Program, free_port
 
 OWN_NAMESPACE = "zitadel-notification-operator"
@@ -22,6 +22,26 @@ PATIENCE = 30.0
 """Seconds to wait for what a step promises."""
 
 
+class Cluster(Protocol):
+    """What the demo needs of a cluster: one of its own, or somebody's.
+
+    Attributes:
+        folder: Takes the programs' logs.
+        kubeconfig: Of somebody who may install CRDs.
+        outlives_demo: What the demo created must be deleted at the end.
+    """
+
+    folder: Path
+    kubeconfig: Path
+    outlives_demo: bool
+
+    def kubectl(
+        self, *arguments: str, stdin: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run kubectl; see `run_kubectl`."""
+        ...
+
+
 class DemoFailed(RuntimeError):
     """A step did not show what it promises; the text says which."""
 
@@ -29,10 +49,10 @@ class DemoFailed(RuntimeError):
 class Demo:
     """One demo: its programs, and the steps in their order."""
 
-    def __init__(self, console: Console, checkout: Path, plane: ControlPlane) -> None:
+    def __init__(self, console: Console, checkout: Path, cluster: Cluster) -> None:
         self._console = console
         self._checkout = checkout
-        self._plane = plane
+        self._cluster = cluster
         self._emulator_url = ""
         self._programs: list[Program] = []
 
@@ -43,12 +63,13 @@ class Demo:
         self._say("A ZITADEL (the emulator) and the operator start beside Kubernetes.")
         self._run("emulator", "--port", str(port), "--token", TOKEN)
         self._kubectl("apply", "--server-side", "-f", "deploy/crds")
-        self._kubectl("wait", "--for=condition=Established", "crd", "--all", quiet=True)
+        established = ("wait", "--for=condition=Established", "-f", "deploy/crds")
+        self._kubectl(*established, quiet=True)
         self._kubectl("create", "namespace", OWN_NAMESPACE)
         health = free_port()
         self._run(
             "run",
-            *("--kubeconfig", str(self._plane.kubeconfig)),
+            *("--kubeconfig", str(self._cluster.kubeconfig)),
             *("--health-port", str(health), "--metrics-port", "0"),
             *("--bind-address", "127.0.0.1", "--allow-local-urls"),
         )
@@ -56,7 +77,9 @@ class Demo:
         self._wait("the operator is ready", lambda: _answers(url))
 
     def stop(self) -> None:
-        """Stop what was started."""
+        """Delete what was created, where the cluster stays, and stop the programs."""
+        if self._cluster.outlives_demo and self._programs:
+            self._take_back()
         for program in reversed(self._programs):
             program.stop()
 
@@ -72,7 +95,6 @@ class Demo:
         self._correct()
         self._refuse()
         self._delete()
-        self._console.rule("Done: nothing of it is left running")
 
     def _connect(self) -> None:
         self._title("1. A credential, and the instance that uses it")
@@ -134,9 +156,18 @@ class Demo:
         reason = "--field-selector=reason=Deleted"
         self._wait(
             "the Event is posted",
-            lambda: self._plane.kubectl("get", "events", reason).stdout,
+            lambda: self._cluster.kubectl("get", "events", reason).stdout,
         )
         self._kubectl("get", "events", "--namespace=default", reason)
+
+    def _take_back(self) -> None:
+        """Delete the examples while the operator still serves their deletion."""
+        self._title("Deleting what the demo created")
+        examples = "examples/quickstart"
+        self._cluster.kubectl(
+            *("delete", "--ignore-not-found", "--timeout=30s", "-f", examples),
+            check=False,
+        )
 
     def _apply(self, name: str) -> None:
         """Apply an example, with the emulator's port where it names the usual one."""
@@ -160,7 +191,7 @@ class Demo:
         if not quiet:
             command = shown or "kubectl " + " ".join(arguments)
             self._console.print(f"$ {command}", style="bold cyan", highlight=False)
-        done = self._plane.kubectl(*arguments, stdin=stdin, check=False)
+        done = self._cluster.kubectl(*arguments, stdin=stdin, check=False)
         output = (done.stdout + done.stderr).rstrip()
         if output and not quiet:
             self._console.print(output, highlight=False, markup=False)
@@ -199,7 +230,7 @@ class Demo:
             "zitadel_notification_operator.cli",
             *arguments,
         ]
-        log = self._plane.folder / f"{name}.log"
+        log = self._cluster.folder / f"{name}.log"
         self._programs.append(Program(name, command, log, {**os.environ}))
 
     def _wait(self, what: str, ask: Callable[[], Any]) -> None:

@@ -1,0 +1,70 @@
+"""`znp demo` on somebody's cluster: it shows all steps and leaves nothing behind."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.running import OWN_NAMESPACE, ZNP
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def somebodys() -> Iterator[ControlPlane]:
+    """A cluster in which namespaces really go, without anything of ours."""
+    with ControlPlane() as plane:
+        plane.start_controller_manager()
+        yield plane
+
+
+def demo(kubeconfig: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the demo from the checkout, as its help says."""
+    return subprocess.run(
+        [*ZNP, "demo", "--kubeconfig", str(kubeconfig), *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_every_step_is_shown_and_everything_is_taken_back(
+    somebodys: ControlPlane,
+) -> None:
+    """Six steps, exit code 0, and a cluster without CRDs and namespace at the end."""
+    done = demo(somebodys.kubeconfig)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for number in range(1, 7):
+        assert f"{number}. " in done.stdout
+    assert "spec.passwordChange: Required value" in done.stdout
+    assert "the organization inherits the instance's setting again" in done.stdout
+    somebodys.kubectl(
+        *("wait", "--for=delete", "--timeout=30s", f"namespace/{OWN_NAMESPACE}")
+    )
+    assert somebodys.kubectl("get", "crd", "--output=name").stdout == ""
+
+
+def test_a_cluster_with_our_things_is_left_alone(control_plane: ControlPlane) -> None:
+    """It says what it found, and neither creates nor deletes anything."""
+    done = demo(control_plane.kubeconfig)
+    assert done.returncode == 1
+    assert f"namespace/{OWN_NAMESPACE}" in done.stderr
+    assert "Traceback" not in done.stderr
+    control_plane.kubectl("get", "znp", "--all-namespaces")
+
+
+def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    """kubectl's own words, no traceback."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n"
+        "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\n"
+        "contexts: [{name: c, context: {cluster: c, user: ''}}]\n"
+    )
+    done = demo(kubeconfig)
+    assert done.returncode == 1
+    assert "cannot ask the cluster" in done.stderr
+    assert "Traceback" not in done.stderr
