@@ -7,21 +7,27 @@ from dataclasses import replace
 
 import pytest
 
-from support.fakes import FakeCluster, FakeRecorder, FakeZitadel, Steps
+from support.fakes import FakeCluster, FakeRecorder, FakeZitadel, Killed, Steps
 from support.virtual_time import VirtualLoop, run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
-from zitadel_notification_operator.core.errors import TransientError
+from zitadel_notification_operator.core.errors import TerminalError, TransientError
+from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.objects import (
+    FINALIZER,
     Endpoint,
     InstanceObject,
     PolicyObject,
     SecretRef,
 )
 from zitadel_notification_operator.core.original import OriginalValue
-from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.policy import (
+    DeletionPolicy,
+    ObservedPolicy,
+    Scope,
+)
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.engine import Engine
+from zitadel_notification_operator.engine.engine import LIST_INTERVAL, Engine
 from zitadel_notification_operator.engine.inventory import Inventory
 from zitadel_notification_operator.engine.room import Room
 from zitadel_notification_operator.engine.workqueue import WorkQueue
@@ -302,6 +308,302 @@ def test_another_zitadel_is_not_touched_until_accepted() -> None:
         await bench.live(30)
         assert bench.zitadel.own == {"o": True}
         assert bench.policy("p").original.target.zitadel_id == "another"
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_token_is_handled_by_a_pass_that_began_after_it() -> None:
+    """One that arrives while a pass runs is not copied by that pass."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        observe = bench.zitadel.observe
+        seen: list[str | None] = []
+
+        async def slow(organization_id: str | None) -> ObservedPolicy | None:
+            found = await observe(organization_id)
+            if bench.policy("p").requested_at == "t1":
+                bench.zitadel.own["o"] = True
+                bench.seen(replace(bench.policy("p"), requested_at="t2"))
+                await asyncio.sleep(0)
+            seen.append(bench.policy("p").status.last_handled_reconcile_at)
+            return found
+
+        bench.zitadel.observe = slow
+        bench.seen(replace(bench.policy("p"), requested_at="t1"))
+        await bench.live(5)
+        assert seen == [None, "t1"]
+        assert bench.policy("p").status.last_handled_reconcile_at == "t2"
+        assert bench.zitadel.own == {"o": False}
+        await bench.stop()
+
+    run(story())
+
+
+def test_restart_finds_what_was_revoked_or_lost_meanwhile() -> None:
+    """A policy that is Ready in the store but may no longer be so is looked at."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put_instance(
+            replace(INSTANCE, grants=(Grant(("team",)),), generation=1)
+        )
+        tenant = replace(policy("t", "t"), key=PolicyKey("team", "t"))
+        bench.cluster.put(tenant)
+        bench.cluster.put(policy("young", second=9))
+        await bench.start()
+        await bench.live(5)
+        await bench.stop()
+        bench.cluster.put_instance(
+            replace(bench.cluster.instances["default"], grants=(), generation=2)
+        )
+        bench.cluster.put(policy("old", second=1))
+        # The older one is listed first, the younger one comes after it.
+        young = bench.cluster.policies.pop(PolicyKey("own", "young"))
+        bench.cluster.put(young)
+        await bench.start()
+        await bench.live(5)
+        revoked = bench.cluster.policies[tenant.key].status.conditions
+        assert find(revoked, "Ready").reason == Reason.INSTANCE_NOT_FOUND
+        lost = bench.policy("young").status.conditions
+        assert find(lost, "Ready").reason == Reason.CONFLICT
+        assert bench.policy("young").finalizers == ()
+        await bench.stop()
+
+    run(story())
+
+
+def test_deletion_undoes_although_the_annotation_was_removed() -> None:
+    """`status.original` stands in for it: the policy did own its target."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.seen(
+            replace(
+                bench.policy("p"),
+                original=None,
+                original_text=None,
+                deleting=True,
+                generation=2,
+            )
+        )
+        await bench.live(5)
+        assert bench.cluster.policies == {}
+        assert bench.zitadel.own == {}
+        await bench.stop()
+
+    run(story())
+
+
+def test_periodic_list_heals_what_the_watch_lost() -> None:
+    """A change, a new object and an end that no event told are found by the LIST."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("changed", "a"))
+        bench.cluster.put(policy("ended", "b"))
+        await bench.start()
+        await bench.live(5)
+        bench.cluster.put(
+            replace(bench.policy("changed"), password_change=True, generation=2)
+        )
+        bench.cluster.put(policy("new", "c"))
+        # Somebody took the finalizer off, so it went without us.
+        del bench.cluster.policies[PolicyKey("own", "ended")]
+        bench.cluster.put(policy("heir", "b", second=5))
+        await bench.live(2 * LIST_INTERVAL)
+        assert bench.zitadel.own == {"a": True, "b": False, "c": False}
+        heir = bench.policy("heir").status.conditions
+        assert find(heir, "Ready").status == "True"
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_dead_task_ends_the_engine() -> None:
+    """Whatever kills a worker or the LIST is told, so that the process can end."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        bench.steps.kill_at = 3
+        engine = await bench.start()
+        await asyncio.wait_for(engine.failed.wait(), 5)
+        assert isinstance(engine.failure, Killed)
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_grant_that_goes_between_two_passes_ends_all_calls() -> None:
+    """The condition says so at once, and a deletion then undoes nothing."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("team",)),)))
+        tenant = replace(policy("t"), key=PolicyKey("team", "t"))
+        bench.cluster.put(tenant)
+        await bench.start()
+        await bench.live(5)
+        assert bench.zitadel.own == {"o": False}
+        assert bench.engine is not None
+        closed = replace(bench.cluster.instances["default"], grants=(), generation=2)
+        bench.engine.instance_seen(bench.cluster.put_instance(closed))
+        before = len(bench.steps.log)
+        await bench.live(5)
+        stored = bench.cluster.policies[tenant.key]
+        ready = find(stored.status.conditions, "Ready")
+        assert ready.reason == Reason.INSTANCE_NOT_FOUND
+        bench.seen(replace(stored, deleting=True, generation=2))
+        await bench.live(5)
+        assert tenant.key not in bench.cluster.policies
+        assert bench.zitadel.own == {"o": False}
+        calls = {s[0] for s in bench.steps.log[before:]}
+        assert calls <= {"status", "strip", "identify"}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_grant_that_goes_within_a_pass_stops_its_write() -> None:
+    """Revoked between the look and the write: nothing is written."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("team",)),)))
+        bench.cluster.put(replace(policy("t"), key=PolicyKey("team", "t")))
+        observe = bench.zitadel.observe
+
+        async def revoking(organization_id: str | None) -> ObservedPolicy | None:
+            assert bench.engine is not None
+            closed = replace(bench.cluster.instances["default"], grants=())
+            bench.engine.instance_seen(bench.cluster.put_instance(closed))
+            return await observe(organization_id)
+
+        bench.zitadel.observe = revoking
+        await bench.start()
+        await bench.live(30)
+        assert bench.zitadel.writes() == []
+        await bench.stop()
+
+    run(story())
+
+
+def test_two_instances_that_reach_one_zitadel_share_its_targets() -> None:
+    """The younger claim conflicts, although it names another ZitadelInstance."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put_instance(replace(INSTANCE, name="other", uid="i2"))
+        bench.cluster.put(policy("p", second=1))
+        bench.cluster.put(replace(policy("q", second=2), instance="other"))
+        await bench.start()
+        await bench.live(5)
+        ready = find(bench.policy("q").status.conditions, "Ready")
+        assert ready.reason == Reason.CONFLICT
+        bench.seen(replace(bench.policy("p"), deleting=True, generation=2))
+        await bench.live(5)
+        ready = find(bench.policy("q").status.conditions, "Ready")
+        assert ready.status == "True"
+        assert [s[0] for s in bench.zitadel.writes()] == ["Create"]
+        await bench.stop()
+
+    run(story())
+
+
+def test_cleanup_is_switched_on_and_off() -> None:
+    """Retain drops the finalizer alone, Reset puts it back; the original stays."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(replace(policy("p"), deletion=DeletionPolicy.RETAIN))
+        await bench.start()
+        await bench.live(5)
+        original = bench.policy("p").original
+        assert original is not None
+        for generation, wanted, marks, step in (
+            (2, DeletionPolicy.RESET, (FINALIZER,), "original"),
+            (3, DeletionPolicy.RETAIN, (), "strip"),
+            (4, None, (FINALIZER,), "original"),
+        ):
+            before = len(bench.steps.log)
+            changed = replace(bench.policy("p"), deletion=wanted, generation=generation)
+            bench.seen(changed)
+            await bench.live(5)
+            assert bench.policy("p").finalizers == marks
+            assert bench.policy("p").original == original
+            writes = [s[0] for s in bench.steps.log[before:] if s[0] != "observe"]
+            assert writes == [step, "status"]
+        assert [s[0] for s in bench.zitadel.writes()] == ["Create"]
+        await bench.stop()
+
+    run(story())
+
+
+def test_retries_write_once_a_cause() -> None:
+    """An hour of failing tries: one status for the cause, one when it is overdue."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        original = bench.zitadel.observe
+        causes = [Reason.SERVER_ERROR, Reason.UNEXPECTED_ANSWER]
+
+        async def failing(organization_id: str | None) -> ObservedPolicy | None:
+            await original(organization_id)
+            raise TransientError(causes[0], "does not serve")
+
+        bench.zitadel.observe = failing
+        reasons = []
+        await bench.start()
+        while causes:
+            before = len(bench.steps.log)
+            await bench.live(3600)
+            new = [s for s in bench.steps.log[before:] if s == ("status", "own/p")]
+            reasons.append(len(new))
+            tries = [s for s in bench.steps.log[before:] if s[0] == "observe"]
+            assert 30 < len(tries) < 120
+            del causes[0]
+        assert reasons == [2, 1]
+        told = [reason for name, reason in bench.recorder.notices if name == "p"]
+        assert told == [Reason.SERVER_ERROR, Reason.UNEXPECTED_ANSWER]
+        await bench.stop()
+
+    run(story())
+
+
+def test_events_tell_transitions_once() -> None:
+    """Created, Updated, DriftCorrected, trouble, Recovered, Deleted: each one time."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+        await bench.live(5)
+        bench.zitadel.own["o"] = False
+        await bench.live(1500)
+        bench.seen(replace(bench.policy("p"), requested_at="now"))
+        await bench.live(5)
+        bench.zitadel.trouble = TerminalError(Reason.CREDENTIALS_REJECTED, "no")
+        await bench.live(700)
+        bench.zitadel.trouble = None
+        await bench.live(700)
+        bench.seen(replace(bench.policy("p"), deleting=True, generation=3))
+        await bench.live(5)
+        told = [reason for name, reason in bench.recorder.notices if name == "p"]
+        assert told == [
+            *("Created", "Updated", "DriftCorrected", "ReconcileRequested"),
+            *("CredentialsRejected", "Recovered", "Deleted"),
+        ]
         await bench.stop()
 
     run(story())

@@ -60,11 +60,11 @@ class DeletionPass:
         nothing = self._why_nothing(policy)
         if nothing:
             return nothing
-        original = policy.original
-        if original is None or original.uid != policy.uid:
+        target = self._room.ownership.target_owned_by(policy)
+        if target is None:
             return "it never owned its target; nothing was undone"
-        async with self._room.turn(original.target):
-            return await self._undo_in_turn(policy, original.target)
+        async with self._room.turn(target):
+            return await self._undo_in_turn(policy, target)
 
     async def _undo_in_turn(self, policy: PolicyObject, target: Target) -> str:
         if await self._room.ownership.hand_over(policy, target):

@@ -75,7 +75,7 @@ class Engine:
         """Take a policy from the watch; an echo of what is known costs nothing."""
         is_new = policy.key not in self._room.inventory.policies
         concerned = self._room.inventory.put_policy(policy)
-        if is_new and not policy.deleting and is_vouched_for(policy):
+        if is_new and self._is_settled(policy):
             # Known from an earlier life: nothing to do but its drift look-up, which
             # is spread so that a restart with many policies is no burst.
             concerned.discard(policy.key)
@@ -206,6 +206,15 @@ class Engine:
 
     def _add(self, key: Key, *, urgent: bool) -> None:
         self._room.queue.add(key, Priority.DELETE if urgent else Priority.CHANGE)
+
+    def _is_settled(self, policy: PolicyObject) -> bool:
+        """Return whether a stored status still holds, as far as Kubernetes knows."""
+        inventory = self._room.inventory
+        if policy.deleting or not is_vouched_for(policy) or not self._admits(policy):
+            return False
+        target = inventory.target_of(policy)
+        owner = inventory.owner(target) if target is not None else None
+        return not policy.manages or owner in {None, policy.key}
 
     def _look_later(self, policy: PolicyObject) -> None:
         instance = self._room.inventory.instances.get(policy.instance)

@@ -151,7 +151,9 @@ class InstancePass:
                 self._room.queue.add(policy_key(key), Priority.RETRY)
 
     async def _report(self, instance: InstanceObject, line: Line) -> None:
-        instance = self._room.inventory.instances.get(instance.name, instance)
+        newest = self._room.inventory.instances.get(instance.name, instance)
+        # A token that came while the pass ran is for the next one.
+        instance = replace(newest, requested_at=instance.requested_at)
         now = self._room.now()
         trouble = line.trouble
         if trouble is not None:

@@ -68,6 +68,19 @@ class Ownership:
             return policy
         return self._news.stored(stored)
 
+    def target_owned_by(self, policy: PolicyObject) -> Target | None:
+        """Return the target that a policy has owned; None when it never got so far.
+
+        Its annotation tells; where somebody took it off, the status does, which only
+        we write.
+        """
+        original = policy.original
+        if original is not None and original.uid == policy.uid:
+            return original.target
+        if policy.original_text is None and policy.status.original is not None:
+            return self._inventory.target_of(policy)
+        return None
+
     async def hand_over(self, policy: PolicyObject, target: Target) -> bool:
         """Give the original to the owner of the target, if that is somebody else.
 
@@ -79,11 +92,11 @@ class Ownership:
         heir = self._inventory.policies.get(owner) if owner else None
         if heir is None or heir.key == policy.key:
             return False
-        mine, theirs = policy.original, heir.original
-        if mine is None or not mine.belongs_to(policy.uid, target):
-            return True
-        if theirs is None or not theirs.belongs_to(heir.uid, target):
-            await self._mark(heir, Original(heir.uid, target, mine.value))
+        value = _value_carried(policy, target)
+        theirs = heir.original
+        carries = theirs is not None and theirs.belongs_to(heir.uid, target)
+        if value is not None and not carries:
+            await self._mark(heir, Original(heir.uid, target, value))
         return True
 
     def _first_seen(
@@ -98,12 +111,18 @@ class Ownership:
         inherited = self._inventory.original_at(target)
         if inherited is not None:
             return inherited.value
-        if policy.original_text is None and policy.status.original is not None:
-            return policy.status.original
-        return seen(observed)
+        return _value_carried(policy, target) or seen(observed)
 
     async def _mark(self, policy: PolicyObject, original: Original) -> PolicyObject:
         stored = await self._writer.apply_original(
             policy, original.to_text(), finalizer=policy.resets
         )
         return self._news.stored(stored)
+
+
+def _value_carried(policy: PolicyObject, target: Target) -> OriginalValue | None:
+    """Return what the policy has recorded about the target, if it has."""
+    original = policy.original
+    if original is not None and original.belongs_to(policy.uid, target):
+        return original.value
+    return policy.status.original if policy.original_text is None else None

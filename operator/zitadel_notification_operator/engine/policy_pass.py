@@ -5,7 +5,7 @@ turns it into conditions. A pass writes at most once to ZITADEL, and only what t
 newest spec asks for.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from zitadel_notification_operator.core.backoff import SLOW
@@ -67,11 +67,17 @@ class Superseded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What a pass is about, once it is known."""
+    """What a pass is about, once it is known.
+
+    Attributes:
+        asked: The reconcile-requested-at token that the pass began with. One that
+            comes meanwhile is for the next pass: this one may have looked before.
+    """
 
     connection: Connection
     target: Target
     organization: Organization | None
+    asked: str | None
 
 
 class PolicyPass:
@@ -115,11 +121,11 @@ class PolicyPass:
         target = Target(connection.zitadel_id, organization_id)
         async with self._room.turn(target):
             policy = self._newest(policy)
+            work = _Work(connection, target, organization, policy.requested_at)
             if policy.manages:
                 await self._require_ownership(policy, target)
             else:
                 policy = await self._room.ownership.strip(policy)
-            work = _Work(connection, target, organization)
             return await self._converge(policy, work)
 
     def _require_admission(self, policy: PolicyObject) -> None:
@@ -212,7 +218,9 @@ class PolicyPass:
                 name or None,
                 original if policy.manages else None,
             )
-            return await self._report(policy, findings)
+            return await self._report(
+                replace(policy, requested_at=work.asked), findings
+            )
         raise TransientError(
             Reason.UNEXPECTED_ANSWER,
             "Somebody else changes the policy at the same time; it is tried again",
@@ -234,7 +242,7 @@ class PolicyPass:
         if not policy.manages and policy.status.organization_name:
             return work
         found = await work.connection.client.organization(organization.id)
-        return _Work(work.connection, work.target, found)
+        return replace(work, organization=found)
 
     def _newest(self, policy: PolicyObject) -> PolicyObject:
         """Return the record as it is now, if the pass may go on with it.
@@ -265,7 +273,9 @@ class PolicyPass:
     async def _report_trouble(
         self, policy: PolicyObject, trouble: OperatorError, failures: int
     ) -> Outcome:
-        policy = self._room.inventory.policies.get(policy.key, policy)
+        asked = policy.requested_at
+        newest = self._room.inventory.policies.get(policy.key, policy)
+        policy = replace(newest, requested_at=asked)
         now = self._room.now()
         passing = isinstance(trouble, TransientError)
         if trouble.reason is Reason.INSTANCE_NOT_READY and is_quiet(policy):
