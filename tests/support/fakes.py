@@ -8,6 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from support.oracle import complaints
+from zitadel_notification_operator.cluster.resources import (
+    instance_status_json,
+    policy_status_json,
+)
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import ObjectGone, OperatorError
@@ -61,6 +66,7 @@ class FakeCluster:
         self.policies: dict[PolicyKey, PolicyObject] = {}
         self.instances: dict[str, InstanceObject] = {}
         self.secrets: dict[SecretRef, bytes] = {}
+        self.complaints: list[str] = []
         self._version = 0
 
     def put(self, policy: PolicyObject) -> PolicyObject:
@@ -79,6 +85,16 @@ class FakeCluster:
         self.instances[instance.name] = stored
         return stored
 
+    def _judge(self, stored: PolicyObject | InstanceObject, status: Any) -> None:
+        """Let Flux's rules judge a status; a test looks at the end."""
+        suspended = isinstance(stored, PolicyObject) and stored.suspended
+        body = {
+            "metadata": {"generation": stored.generation},
+            "spec": {"suspend": suspended},
+            "status": status,
+        }
+        self.complaints += complaints(body)
+
     def _stored(self, policy: PolicyObject) -> PolicyObject:
         stored = self.policies.get(policy.key)
         if stored is None or stored.uid != policy.uid:
@@ -88,10 +104,12 @@ class FakeCluster:
     async def apply_policy_status(
         self, policy: PolicyObject, status: PolicyStatus
     ) -> PolicyObject:
-        return self.steps.step(
-            lambda: self.put(replace(self._stored(policy), status=status)),
-            *("status", str(policy.key)),
-        )
+        def effect() -> PolicyObject:
+            stored = self.put(replace(self._stored(policy), status=status))
+            self._judge(stored, policy_status_json(status))
+            return stored
+
+        return self.steps.step(effect, "status", str(policy.key))
 
     async def apply_original(
         self, policy: PolicyObject, original: str, *, finalizer: bool
@@ -129,9 +147,11 @@ class FakeCluster:
         self, instance: InstanceObject, status: InstanceStatus
     ) -> InstanceObject:
         def effect() -> InstanceObject:
-            return self.put_instance(
+            stored = self.put_instance(
                 replace(self.instances[instance.name], status=status)
             )
+            self._judge(stored, instance_status_json(status))
+            return stored
 
         return self.steps.step(effect, "status", instance.name)
 

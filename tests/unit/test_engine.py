@@ -100,9 +100,10 @@ class Bench:
                 await self.start()
 
     async def stop(self) -> None:
-        """End the process."""
+        """End the process; every status it has stored is one that Flux can read."""
         assert self.engine is not None
         await self.engine.stop()
+        assert self.cluster.complaints == []
 
     def seen(self, changed: PolicyObject) -> None:
         """Store a user's change and let the watch tell it."""
