@@ -6,6 +6,7 @@ import socket
 import ssl
 from pathlib import Path
 
+import aiohttp
 import httpx
 import pytest
 from aiohttp import web
@@ -165,16 +166,22 @@ async def test_unusable_proxy_settings_do_not_crash(
     assert "proxy" in caught.value.message
 
 
-def _httpx_errors() -> list[type[Exception]]:
+def _errors() -> list[type[Exception]]:
+    """All that httpx can raise, and all of aiohttp's client."""
+    found = [
+        (vars(httpx).values(), Exception),
+        (vars(aiohttp).values(), aiohttp.ClientError),
+    ]
     return [
         thing
-        for thing in vars(httpx).values()
-        if isinstance(thing, type) and issubclass(thing, Exception)
+        for things, base in found
+        for thing in things
+        if isinstance(thing, type) and issubclass(thing, base)
     ]
 
 
-@pytest.mark.parametrize("error", _httpx_errors(), ids=lambda error: error.__name__)
-def test_every_error_of_httpx_is_mapped(error: type[Exception]) -> None:
+@pytest.mark.parametrize("error", _errors(), ids=lambda error: error.__name__)
+def test_every_error_of_the_libraries_is_mapped(error: type[Exception]) -> None:
     """Built without arguments, because each class wants its own."""
     with pytest.raises(TransientError) as caught, mapped("host.example", 10):
         raise error.__new__(error)
@@ -182,7 +189,8 @@ def test_every_error_of_httpx_is_mapped(error: type[Exception]) -> None:
     assert isinstance(caught.value.__cause__, error)
 
 
-def _certificate(folder: Path, name: str) -> Path:
+def certificate(folder: Path, name: str) -> Path:
+    """Write a key and a certificate for this name into one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -215,7 +223,7 @@ def _certificate(folder: Path, name: str) -> Path:
 async def test_certificates_are_checked_against_the_external_domain(
     tmp_path: Path,
 ) -> None:
-    path = _certificate(tmp_path, "auth.example.com")
+    path = certificate(tmp_path, "auth.example.com")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(path)
     asked: list[str | None] = []

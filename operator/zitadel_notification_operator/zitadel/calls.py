@@ -5,7 +5,7 @@ pool's business, what an answer means that of `models` and `errors`.
 """
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from zitadel_notification_operator.core.objects import Endpoint
 from zitadel_notification_operator.version import VERSION
@@ -85,6 +85,8 @@ class Hosts:
     """The names that one endpoint is called by.
 
     Attributes:
+        base: `spec.url` without a user, which would compete with the token, and
+            without a slash at its end.
         connected: The host of `spec.url`, for messages.
         external: `spec.externalDomain` with its port, if it has one; the `Host`.
             Where it has no port none is added: that of `url` may be a Service's.
@@ -92,6 +94,7 @@ class Hosts:
             certificate must be for.
     """
 
+    base: str
     connected: str
     external: str | None
     domain: str | None
@@ -121,12 +124,16 @@ class Hosts:
 
 def hosts_of(endpoint: Endpoint) -> Hosts:
     """Return the names for an endpoint; an unreadable url is shown as it stands."""
+    base = connected = endpoint.url.rstrip("/")
     try:
-        connected = urlsplit(endpoint.url).hostname or endpoint.url
+        parts = urlsplit(base)
+        connected = parts.hostname or connected
+        base = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     except ValueError:
-        connected = endpoint.url
+        pass  # the call will say so
     external = endpoint.external_domain or None
     if external is None:
-        return Hosts(connected, None, None)
+        return Hosts(base, connected, None, None)
     name, _, port = external.rpartition(":")
-    return Hosts(connected, external, name if name and port.isdigit() else external)
+    domain = name if name and port.isdigit() else external
+    return Hosts(base, connected, external, domain)

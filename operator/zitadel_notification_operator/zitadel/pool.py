@@ -21,14 +21,14 @@ from zitadel_notification_operator.core.objects import Endpoint
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.zitadel.calls import Call, Hosts, Reply, hosts_of
 from zitadel_notification_operator.zitadel.pause import Pause, parse_retry_after
-from zitadel_notification_operator.zitadel.unreachable import CONNECT_TIMEOUT, mapped
+from zitadel_notification_operator.zitadel.transport import (
+    AiohttpTransport,
+    proxy_for,
+)
+from zitadel_notification_operator.zitadel.unreachable import mapped
 
 LARGEST_BODY = 1 << 20
 """Bytes of an answer that are kept; ZITADEL's have a few hundred."""
-
-_KEEP_ALIVE = 30.0
-"""Seconds an idle connection is kept: less than proxies usually do, so that they
-do not hang up just when the next call begins."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Pool:
         self.pause = pause
         self.hosts: Hosts = hosts_of(endpoint)
         self._call_timeout = call_timeout
-        self._http = _open(self.hosts, limit.max_concurrent, tls)
+        self._http = _open(endpoint, self.hosts, tls)
         self._turns = asyncio.Semaphore(limit.max_concurrent)
         self._rate = AsyncLimiter(limit.burst, limit.burst / limit.requests_per_second)
         self._closed = False
@@ -134,7 +134,7 @@ class Pool:
             extensions["sni_hostname"] = self.hosts.domain
         async with self._http.stream(
             call.method,
-            self.endpoint.url.rstrip("/") + call.path,
+            self.hosts.base + call.path,
             headers=call.headers(token),
             content=call.body(),
             extensions=extensions,
@@ -150,30 +150,20 @@ class Pool:
         )
 
 
-class _AsGiven(httpx.Auth):
-    """Leaves `Authorization` alone, also when the url holds a user's name."""
-
-
-def _open(hosts: Hosts, idle: int, tls: ssl.SSLContext) -> httpx.AsyncClient:
+def _open(endpoint: Endpoint, hosts: Hosts, tls: ssl.SSLContext) -> httpx.AsyncClient:
     try:
-        return httpx.AsyncClient(
-            auth=_AsGiven(),
-            # A cookie of ZITADEL's says "quota used up" for five minutes.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            follow_redirects=False,
-            headers=hosts.headers(),
-            # The pool itself never makes anybody wait: the semaphore does.
-            limits=httpx.Limits(
-                max_connections=None,
-                max_keepalive_connections=idle,
-                keepalive_expiry=_KEEP_ALIVE,
-            ),
-            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
-            verify=tls,
-        )
-    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        proxy = proxy_for(endpoint.url)
+    except ValueError as error:
         raise TransientError(
             Reason.UNREACHABLE,
             f"{hosts.connected} cannot be reached: the proxy settings in the "
             "environment cannot be used",
         ) from error
+    with mapped(hosts.connected, 0):
+        return httpx.AsyncClient(
+            # A cookie of ZITADEL's says "quota used up" for five minutes.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            follow_redirects=False,
+            headers=hosts.headers(),
+            transport=AiohttpTransport(tls, proxy),
+        )

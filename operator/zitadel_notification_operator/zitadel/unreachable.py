@@ -1,7 +1,7 @@
 """The one place where failures of the transport become ours.
 
-httpx wraps httpcore, which wraps anyio, which wraps the operating system; the
-reason that helps a person is at the end of that chain. The words are few and
+aiohttp wraps what the operating system says; the reason that helps a person is at the
+end of that chain. httpx itself refuses only what is no request. The words are few and
 stable: ports, times and addresses would change from try to try.
 """
 
@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import aiohttp
 import httpx
 
 from zitadel_notification_operator.core.errors import TransientError
@@ -27,11 +28,16 @@ _KINDS_OF_CAUSES: tuple[tuple[type[Exception], str], ...] = (
 )
 # The first that fits: OSError, TimeoutError and ssl.SSLError are related.
 _KINDS: tuple[tuple[type[Exception], str], ...] = (
-    (httpx.ConnectTimeout, f"no connection within {CONNECT_TIMEOUT:g} seconds"),
+    (
+        aiohttp.ConnectionTimeoutError,
+        f"no connection within {CONNECT_TIMEOUT:g} seconds",
+    ),
     (httpx.TimeoutException, "no answer within {seconds:g} seconds"),
     (TimeoutError, "no answer within {seconds:g} seconds"),
-    (httpx.ProxyError, "the proxy refused"),
-    (httpx.ConnectError, "no connection"),
+    (aiohttp.ClientProxyConnectionError, "no connection to the proxy"),
+    (aiohttp.ClientHttpProxyError, "the proxy refused"),
+    (aiohttp.ClientConnectorError, "no connection"),
+    (aiohttp.InvalidURL, _UNUSABLE),
     (httpx.UnsupportedProtocol, _UNUSABLE),
     (httpx.InvalidURL, _UNUSABLE),
     (ValueError, _UNUSABLE),
@@ -53,6 +59,7 @@ def mapped(host: str, seconds: float) -> Iterator[None]:
     try:
         yield
     except (
+        aiohttp.ClientError,
         httpx.HTTPError,
         httpx.InvalidURL,
         httpx.CookieConflict,

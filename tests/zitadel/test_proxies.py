@@ -1,0 +1,165 @@
+"""Proxies of the environment: who is asked, with which credentials, and who is not."""
+
+import asyncio
+import base64
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from zitadel.servers import TOKEN, Server, policy, serving
+from zitadel.test_faults import certificate
+from zitadel_notification_operator.core.errors import TransientError
+from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.zitadel.connector import ZitadelConnector
+from zitadel_notification_operator.zitadel.transport import proxy_for
+
+VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@dataclass
+class ForwardProxy:
+    """Opens tunnels and forwards plain requests, all to one server."""
+
+    port_behind: int
+    port: int = 0
+    heads: list[str] = field(default_factory=list)
+    refuses: bool = False
+
+    async def handle(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.heads.append(head.decode())
+        if self.refuses:
+            writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+            writer.close()
+            return
+        there = await asyncio.open_connection("127.0.0.1", self.port_behind)
+        if head.startswith(b"CONNECT"):
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        else:
+            there[1].write(head)
+        await asyncio.gather(
+            _pump(reader, there[1]), _pump(there[0], writer), return_exceptions=True
+        )
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+
+
+@asynccontextmanager
+async def proxy_before(server: Server) -> AsyncIterator[ForwardProxy]:
+    proxy = ForwardProxy(int(server.url.rpartition(":")[2]))
+    listener = await asyncio.start_server(proxy.handle, "127.0.0.1", 0)
+    proxy.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield proxy
+    finally:
+        listener.close()
+
+
+async def test_plain_requests_go_through_the_proxy(
+    connector: ZitadelConnector, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the user that its url names; the url's host need not be known here."""
+    server.always(policy())
+    async with proxy_before(server) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://user:pass@127.0.0.1:{proxy.port}")
+        client = connector.connect("a", Endpoint("http://nosuch.invalid"), TOKEN)
+        assert await client.observe("org-a")
+        (head,) = proxy.heads
+        assert head.startswith("GET http://nosuch.invalid/management/v1/")
+        credentials = base64.b64encode(b"user:pass").decode()
+        assert f"proxy-authorization: basic {credentials}".lower() in head.lower()
+        await connector.disconnect("a")
+
+
+async def test_tunnels_check_the_external_domain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside CONNECT, too, SNI and certificate are those of externalDomain."""
+    path = certificate(tmp_path, "auth.example.com")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(path)
+    trusting = ssl.create_default_context(cafile=str(path))
+    async with serving(tls) as server, proxy_before(server) as proxy:
+        server.always(policy())
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+        connector = ZitadelConnector(call_timeout=5, tls=trusting)
+        named = Endpoint("https://zitadel.svc", external_domain="auth.example.com")
+        assert await connector.connect("a", named, TOKEN).observe("org-a")
+        with pytest.raises(TransientError, match="certificate not trusted"):
+            await connector.connect(
+                "b", Endpoint("https://zitadel.svc"), TOKEN
+            ).observe("org-a")
+        assert proxy.heads[0].startswith("CONNECT zitadel.svc:443")
+        assert TOKEN not in "".join(proxy.heads)
+        await connector.aclose()
+
+
+async def test_a_proxy_that_refuses_is_named(
+    connector: ZitadelConnector, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its refusal of a tunnel is not taken for ZITADEL's."""
+    async with proxy_before(server) as proxy:
+        proxy.refuses = True
+        monkeypatch.setenv("ALL_PROXY", f"127.0.0.1:{proxy.port}")
+        client = connector.connect("a", Endpoint("https://zitadel.svc"), TOKEN)
+        with pytest.raises(TransientError, match="the proxy refused"):
+            await client.observe("org-a")
+
+
+async def test_a_proxy_that_is_away_is_named(
+    connector: ZitadelConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    client = connector.connect("a", Endpoint("https://zitadel.svc"), TOKEN)
+    with pytest.raises(TransientError, match="connection refused"):
+        await client.observe("org-a")
+
+
+@pytest.mark.parametrize(
+    ("variables", "url", "wanted"),
+    [
+        ({}, "http://z.example", None),
+        ({"HTTP_PROXY": "http://p:1"}, "http://z.example", "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1"}, "https://z.example", None),
+        ({"https_proxy": "p:1"}, "https://z.example", "http://p:1"),
+        ({"ALL_PROXY": "http://p:1"}, "https://z.example", "http://p:1"),
+        ({"ALL_PROXY": "http://p:1", "NO_PROXY": "*"}, "https://z.example", None),
+        (
+            {"ALL_PROXY": "http://p:1", "NO_PROXY": ".example"},
+            "https://u@z.example:8443/x",
+            None,
+        ),
+        (
+            {"ALL_PROXY": "http://p:1", "NO_PROXY": "other.example"},
+            "https://z.example",
+            "http://p:1",
+        ),
+    ],
+)
+def test_the_environment_decides(
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    url: str,
+    wanted: str | None,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    proxy = proxy_for(url)
+    assert (proxy.url if proxy else None) == wanted
