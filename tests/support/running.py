@@ -27,7 +27,8 @@ class EmulatorProcess:
 
     def get(self, path: str, organization: str = "") -> dict[str, Any]:
         """GET as the IAM_OWNER."""
-        return self.call("GET", path, organization=organization)
+        answer: dict[str, Any] = self.call("GET", path, organization=organization)
+        return answer
 
     def call(
         self, method: str, path: str, body: Any = None, organization: str = ""
@@ -47,7 +48,8 @@ class EmulatorProcess:
         """Return the policy in force, of an organization or the instance."""
         kind = "management" if organization else "admin"
         answer = self.get(f"/{kind}/v1/policies/notification", organization)
-        return answer["policy"]
+        policy: dict[str, Any] = answer["policy"]
+        return policy
 
     def writes(self) -> list[tuple[str, str, str]]:
         """Return verb, path and organization of all requests that may write."""
@@ -93,7 +95,7 @@ class OperatorProcess:
         try:
             url = f"http://127.0.0.1:{port}{path}"
             with urllib.request.urlopen(url) as answer:
-                return answer.status
+                return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code
         except OSError:

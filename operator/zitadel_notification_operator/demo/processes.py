@@ -109,14 +109,14 @@ class Program:
         self._process.kill()
         self._process.wait()
 
-    def stop(self, timeout: float = 10.0) -> int:
-        """Ask it to end with SIGTERM; kill it after `timeout` seconds.
+    def stop(self, timeout: float = 10.0, with_signal: int = signal.SIGTERM) -> int:
+        """Ask it to end with a signal; kill it after `timeout` seconds.
 
         Returns:
             Its exit code; negative when a signal ended it.
         """
         if self.running:
-            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(with_signal)
             try:
                 return self._process.wait(timeout)
             except subprocess.TimeoutExpired:

@@ -44,7 +44,7 @@ class Line:
         endpoint: What `proven` was made for.
         token: The credential that was tried last; never logged.
         suspected: A policy pass saw trouble; the next pass must call ZITADEL.
-        reported_at: Loop time of the last status write.
+        reported_at: Loop time of the last status write; None before the first.
         told_in_use: An Event has said what a deletion waits for.
     """
 
@@ -56,7 +56,7 @@ class Line:
     endpoint: Endpoint | None = None
     token: str | None = None
     suspected: bool = False
-    reported_at: float = float("-inf")
+    reported_at: float | None = None
     told_in_use: bool = False
 
 

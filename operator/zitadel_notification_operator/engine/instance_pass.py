@@ -177,8 +177,12 @@ class InstancePass:
         only_counted = replace(status, policies=None) == replace(
             instance.status, policies=None
         )
-        if only_counted and now - line.reported_at < COUNT_INTERVAL:
-            return
+        if only_counted:
+            if line.reported_at is None:
+                # A restart begins such a minute, so that it writes nothing at once.
+                line.reported_at = now
+            if now - line.reported_at < COUNT_INTERVAL:
+                return
         line.reported_at = now
         writer = self._room.instance_writer
         self._store(await writer.apply_instance_status(instance, status))

@@ -1,0 +1,53 @@
+"""`python -m bench`: one run, or two commits against each other."""
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from bench.compare import compare
+from bench.plot import draw
+from bench.report import show
+from bench.run import Plan, run
+
+HERE = Path(__file__).parent.parent.parent
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.group()
+def main() -> None:
+    """Measure the operator on a real kube-apiserver and an emulated ZITADEL."""
+
+
+@main.command("run")
+@click.option("--policies", type=click.IntRange(10, 20_000), default=1000)
+@click.option("--idle", type=click.FloatRange(0), default=300.0, help="Seconds.")
+@click.option("--memory/--no-memory", default=True, help="Also 10 times as many.")
+@click.option("--profile/--no-profile", default=True, help="Also where time goes.")
+@click.option("--output", type=_FOLDER, default=HERE / ".bench", show_default=True)
+def run_once(
+    policies: int, idle: float, memory: bool, profile: bool, output: Path
+) -> None:
+    """Measure this checkout; print a table, write result.json and plots."""
+    console = Console(soft_wrap=True)
+    plan = Plan(policies, HERE, idle, memory, profile)
+    result = run(plan, lambda line: console.print(f"· {line}", style="dim"))
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    draw(result, output)
+    show(result, console)
+    console.print(f"Written to {output}")
+
+
+@main.command("compare")
+@click.argument("before")
+@click.argument("after")
+@click.option("--policies", type=click.IntRange(10, 20_000), default=300)
+@click.option("--rounds", type=click.IntRange(1, 20), default=3)
+def compare_two(before: str, after: str, policies: int, rounds: int) -> None:
+    """Measure two commits in turn and print the ratio of each figure's median."""
+    compare(HERE, before, after, policies, rounds, Console(soft_wrap=True))
+
+
+main()

@@ -1,0 +1,70 @@
+"""Two commits against each other, in turn, so that both meet the same machine.
+
+Control plane, emulator and driver are this checkout's; the operator and its CRDs are
+the commit's. Packages are those that are installed now.
+"""
+
+import statistics
+import subprocess
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.report import ROWS
+from bench.run import Plan, run
+
+
+def compare(
+    here: Path, before: str, after: str, policies: int, rounds: int, console: Console
+) -> None:
+    """Measure two commits and print their medians and ratios.
+
+    Args:
+        here: The checkout that knows both.
+        before: A commit, or `.` for the working tree.
+        after: Likewise.
+        policies: How many, in each round.
+        rounds: How often each is measured.
+        console: Takes progress and table.
+    """
+    found: dict[str, dict[str, list[float]]] = {
+        before: defaultdict(list),
+        after: defaultdict(list),
+    }
+    with _checkout(here, before) as first, _checkout(here, after) as second:
+        for number in range(rounds):
+            for name, folder in ((before, first), (after, second)):
+                console.print(f"· round {number + 1}: {name}", style="dim")
+                plan = Plan(policies, folder, idle=0, memory=False, profile=False)
+                for key, value in run(plan, lambda _: None)["figures"].items():
+                    found[name][key].append(value)
+    table = Table("figure", before, after, "after / before")
+    for key, words, _, _ in ROWS:
+        if found[before][key] and found[after][key]:
+            old = statistics.median(found[before][key])
+            new = statistics.median(found[after][key])
+            ratio = f"{new / old:.2f}" if old else "-"
+            table.add_row(words, f"{old:.4g}", f"{new:.4g}", ratio)
+    console.print(table)
+
+
+@contextmanager
+def _checkout(here: Path, commit: str) -> Iterator[Path]:
+    """Give a folder with the commit's files; removed at the end."""
+    if commit == ".":
+        yield here
+        return
+    with tempfile.TemporaryDirectory("-znp-commit") as parent:
+        folder = Path(parent) / "checkout"
+        git = ["git", "-C", str(here), "worktree"]
+        add = [*git, "add", "--quiet", "--detach", str(folder), commit]
+        subprocess.run(add, check=True)
+        try:
+            yield folder
+        finally:
+            subprocess.run([*git, "remove", "--force", str(folder)], check=True)

@@ -1,0 +1,181 @@
+"""The load: many objects created, edited and deleted, and a watch that times them.
+
+Speaks to the API server directly, not through kubectl, whose own start and reading of
+schemas would be most of what is measured.
+"""
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from bench.world import NAMESPACE, World
+
+_API = f"/apis/zitadel-notification.dev/v1alpha1/namespaces/{NAMESPACE}"
+POLICIES = f"{_API}/notificationpolicies"
+AT_ONCE = 16
+"""Requests of the driver that are under way at one time."""
+PATIENCE = 600.0
+"""Seconds to wait for what a load must lead to."""
+
+Json = dict[str, Any]
+
+
+def policy_of(organization: str, *, value: bool) -> Json:
+    """Return the policy of an organization, named after it."""
+    return {
+        "apiVersion": "zitadel-notification.dev/v1alpha1",
+        "kind": "NotificationPolicy",
+        "metadata": {"name": f"p-{organization}"},
+        "spec": {
+            "scope": "Organization",
+            "organization": {"id": organization},
+            "passwordChange": value,
+        },
+    }
+
+
+def is_ready(body: Json) -> bool:
+    """Return whether a policy is Ready for its newest spec."""
+    generation = body["metadata"]["generation"]
+    return any(
+        c["type"] == "Ready"
+        and c["status"] == "True"
+        and c["observedGeneration"] == generation
+        for c in body["status"].get("conditions", ())
+    )
+
+
+class Watch:
+    """The policies as a watch tells them, and when each got where it was wanted.
+
+    Attributes:
+        objects: By name, as last told.
+        reached: By name, the monotonic time at which `wanted` first held.
+    """
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Json] = {}
+        self.reached: dict[str, float] = {}
+        self._wanted: Callable[[Json | None], bool] = lambda _: False
+        self._count = 0
+        self._news = asyncio.Event()
+
+    def expect(self, count: int, wanted: Callable[[Json | None], bool]) -> None:
+        """Say what to wait for: `wanted` of so many objects; None: it is gone."""
+        self.reached, self._count, self._wanted = {}, count, wanted
+        self._news.clear()
+
+    async def until_reached(self) -> None:
+        """Wait until enough objects are where they are wanted.
+
+        Raises:
+            TimeoutError: They did not get there.
+        """
+        async with asyncio.timeout(PATIENCE):
+            while len(self.reached) < self._count:
+                self._news.clear()
+                await self._news.wait()
+
+    def take(self, event: Json) -> None:
+        """Take an event of the watch."""
+        now = time.monotonic()
+        body = event["object"]
+        name = body["metadata"]["name"]
+        gone = event["type"] == "DELETED"
+        if gone:
+            self.objects.pop(name, None)
+        else:
+            self.objects[name] = body
+        if name not in self.reached and self._wanted(None if gone else body):
+            self.reached[name] = now
+            if len(self.reached) >= self._count:
+                self._news.set()
+
+
+class Driver:
+    """Makes the requests; see `driving`."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self.watch = Watch()
+
+    async def create(self, body: Json) -> None:
+        """Create one policy."""
+        await self._send("POST", POLICIES, body)
+
+    async def patch(self, name: str, spec: Json) -> None:
+        """Change one policy's spec."""
+        await self._send("PATCH", f"{POLICIES}/{name}", {"spec": spec})
+
+    async def delete(self, name: str) -> None:
+        """Delete one policy; returns when it is accepted, not when it is gone."""
+        await self._send("DELETE", f"{POLICIES}/{name}")
+
+    async def create_secret(self, namespace: str, name: str, size: int) -> None:
+        """Create a Secret with one value of so many bytes of text."""
+        path = f"/api/v1/namespaces/{namespace}/secrets"
+        metadata = {"name": name}
+        await self._send(
+            "POST", path, {"metadata": metadata, "stringData": {"x": "x" * size}}
+        )
+
+    async def all(self, work: Iterable[Any]) -> None:
+        """Do all of it, as many at one time as `AT_ONCE` says."""
+        await asyncio.gather(*work)
+
+    async def follow(self) -> None:
+        """Feed the watch until cancelled."""
+        async with self._session.get(POLICIES) as answer:
+            listed = await answer.json()
+        version = listed["metadata"]["resourceVersion"]
+        query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": "3600"}
+        timeout = aiohttp.ClientTimeout(total=None)
+        async with self._session.get(POLICIES, params=query, timeout=timeout) as answer:
+            answer.raise_for_status()
+            async for line in answer.content:
+                self.watch.take(json.loads(line))
+
+    async def _send(self, method: str, path: str, body: Json | None = None) -> None:
+        headers = {"Content-Type": "application/json"}
+        if method == "PATCH":
+            headers["Content-Type"] = "application/merge-patch+json"
+        data = None if body is None else json.dumps(body)
+        async with (
+            self._turns,
+            self._session.request(method, path, data=data, headers=headers) as answer,
+        ):
+            text = await answer.text()
+            if answer.status >= 400:
+                raise RuntimeError(f"{method} {path}: {answer.status} {text[:300]}")
+
+
+@asynccontextmanager
+async def driving(world: World) -> AsyncIterator[Driver]:
+    """Give a driver whose watch runs for as long as the block lasts."""
+    tls = ssl.create_default_context(cafile=str(world.plane.folder / "ca.crt"))
+    headers = {
+        "Authorization": f"Bearer {world.plane.token}",
+        "User-Agent": "bench-driver",
+    }
+    connector = aiohttp.TCPConnector(ssl=tls, limit=AT_ONCE + 1)
+    async with aiohttp.ClientSession(
+        world.plane.url,
+        connector=connector,
+        headers=headers,
+        # A watch's line is a whole object.
+        read_bufsize=1 << 20,
+    ) as session:
+        driver = Driver(session)
+        following = asyncio.create_task(driver.follow())
+        try:
+            yield driver
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)

@@ -1,0 +1,174 @@
+"""A whole run: the phases in their order, and the figures they give.
+
+Figures are named like `create.seconds`; seconds, milliseconds (`_ms`), MiB (`_mib`) or
+counts for one policy (`per policy`).
+"""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import phases
+from bench.load import Driver, driving
+from bench.machine import describe, usage_of
+from bench.phases import Phase, percentile
+from bench.sampling import sampled
+from bench.world import World, running_world
+
+FOREIGN_MEGABYTES = 60
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be measured.
+
+    Attributes:
+        policies: N.
+        checkout: Whose operator.
+        idle: Seconds of the idle phase; 0 leaves it out.
+        memory: Also measure 10 times N policies and foreign Secrets.
+        profile: Also sample where the time goes.
+    """
+
+    policies: int
+    checkout: Path
+    idle: float = 300.0
+    memory: bool = True
+    profile: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What a part of a run works with, and where its findings go."""
+
+    plan: Plan
+    world: World
+    result: dict[str, Any]
+    figures: Figures
+    say: Callable[[str], None]
+
+
+_Part = Callable[[_Course], Coroutine[Any, Any, None]]
+
+
+def run(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
+    """Make a run and return its result, ready for JSON.
+
+    Args:
+        plan: What to measure.
+        say: Takes a line of progress.
+    """
+    result: dict[str, Any] = {"policies": plan.policies, "figures": {}}
+    figures: Figures = result["figures"]
+    parts: list[tuple[str, int, _Part]] = [
+        ("times and counts", plan.policies + phases.SAMPLES, _times),
+    ]
+    if plan.profile:
+        parts.append(("profile", plan.policies, _profile))
+    if plan.memory:
+        parts.append(("memory", 10 * plan.policies, _memory))
+    for name, organizations, part in parts:
+        say(
+            f"{name}: starting a cluster and a ZITADEL of {organizations} organizations"
+        )
+        with (
+            tempfile.TemporaryDirectory("-znp-bench") as folder,
+            running_world(Path(folder), plan.checkout, organizations) as world,
+        ):
+            if "machine" not in result:
+                result["machine"] = describe(plan.checkout, world.version())
+            asyncio.run(part(_Course(plan, world, result, figures, say)))
+    result["machine"]["load_after"] = round(os.getloadavg()[0], 2)
+    return result
+
+
+async def _times(course: _Course) -> None:
+    world, figures, say = course.world, course.figures, course.say
+    count, idle = course.plan.policies, course.plan.idle
+    figures["rss_0_mib"] = usage_of(world.operator_pid).rss
+    async with driving(world) as driver:
+        say("one object at a time")
+        _note_each(course, "one_create", await phases.one_create(world, driver))
+        _note_each(course, "one_patch", await phases.one_patch(world, driver))
+        say(f"{count} policies: create")
+        created = await phases.create_all(world, driver, count)
+        _note(course, "create", created)
+        course.result["curve"] = created.curve
+        figures["rss_mib"] = created.usage.rss
+        say("edit")
+        _note(course, "edit", await phases.edit_all(world, driver, count))
+        figures["rss_peak_mib"] = usage_of(world.operator_pid).peak
+        say("restart")
+        for key, value in (await phases.restart(world)).items():
+            figures[f"restart.{key}"] = value
+        if idle:
+            say(f"idle for {idle:.0f} seconds")
+            quiet = await phases.idle(world, idle)
+            figures["idle.calls"] = quiet.entries.calls
+            figures["idle.writes"] = quiet.entries.all_writes
+            figures["idle.cpu_percent"] = 100 * quiet.cpu / idle
+        say("delete")
+        _note(course, "delete", await phases.delete_all(world, driver, count))
+
+
+def _note_each(course: _Course, name: str, values: list[float]) -> None:
+    for share in (0.50, 0.95):
+        key = f"{name}_p{share * 100:.0f}_ms"
+        course.figures[key] = 1000 * percentile(values, share)
+
+
+def _note(course: _Course, name: str, phase: Phase) -> None:
+    count, figures = course.plan.policies, course.figures
+    figures[f"{name}.seconds"] = phase.seconds
+    figures[f"{name}.cpu_ms"] = 1000 * phase.cpu / count
+    figures[f"{name}.calls"] = phase.entries.calls / count
+    figures[f"{name}.writes"] = phase.entries.all_writes / count
+    figures[f"{name}.refused"] = phase.entries.refused
+    figures[f"{name}.events"] = phase.entries.events / count
+    course.result.setdefault("entries", {})[name] = {
+        "zitadel": dict(phase.entries.zitadel),
+        "kubernetes": dict(phase.entries.writes),
+    }
+
+
+async def _profile(course: _Course) -> None:
+    async with driving(course.world) as driver:
+        course.say(f"sampling while {course.plan.policies} policies are created")
+        with sampled(course.world, course.world.folder) as profile:
+            await phases.create_all(course.world, driver, course.plan.policies)
+    course.result["profile"] = asdict(profile)
+
+
+async def _memory(course: _Course) -> None:
+    world, figures = course.world, course.figures
+    memory: dict[str, float] = {"0": usage_of(world.operator_pid).rss}
+    async with driving(world) as driver:
+        await _fill(course, driver, memory)
+        figures["rss_10x_mib"] = usage_of(world.operator_pid).rss
+        course.say("restart")
+        again = await phases.restart(world)
+        figures["restart_10x.idle"] = again["idle"]
+        figures["rss_10x_restarted_mib"] = usage_of(world.operator_pid).rss
+        course.say(f"{FOREIGN_MEGABYTES} MB of Secrets that are none of our business")
+        await phases.foreign_secrets(driver, FOREIGN_MEGABYTES)
+        await phases.restart(world)
+        figures["rss_10x_foreign_mib"] = usage_of(world.operator_pid).rss
+    course.result["memory"] = memory
+
+
+async def _fill(course: _Course, driver: Driver, memory: dict[str, float]) -> None:
+    """Create ten times N policies in five steps, and note the memory after each."""
+    world, total = course.world, 10 * course.plan.policies
+    done = 0
+    for share in (0.1, 0.25, 0.5, 0.75, 1.0):
+        until = round(total * share)
+        course.say(f"{until} policies")
+        await phases.create_more(world, driver, done, until)
+        done = until
+        memory[str(done)] = usage_of(world.operator_pid).rss

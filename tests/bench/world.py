@@ -1,0 +1,164 @@
+"""The programs of a bench run: control plane, emulator and operator, each a process."""
+
+import json
+import os
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.running import OWN_NAMESPACE, TOKEN, ZNP, create_secret
+from support.waiting import eventually
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+from zitadel_notification_operator.demo.processes import Program, free_port
+
+NAMESPACE = "bench"
+INSTANCE = "default"
+POLL_INTERVAL = "10m"
+_START = 60.0
+"""Seconds that a program may take to come up."""
+
+
+@dataclass
+class World:
+    """What runs, and how to reach it.
+
+    Attributes:
+        checkout: Whose operator is measured; control plane, emulator and driver are
+            always those of this checkout, so that two commits meet the same world.
+        organizations: Ids of ZITADEL's, as many as asked for.
+    """
+
+    plane: ControlPlane
+    folder: Path
+    checkout: Path
+    zitadel_url: str
+    organizations: list[str]
+    operator: Program | None = None
+    _ready_url: str = ""
+
+    def start_operator(self) -> float:
+        """Start it and wait until /readyz is 200; return the seconds that took."""
+        health = free_port()
+        self._ready_url = f"http://127.0.0.1:{health}/readyz"
+        command = [
+            *(*ZNP, "run", "--kubeconfig", str(self.plane.kubeconfig)),
+            *("--health-port", str(health), "--metrics-port", "0"),
+            *("--bind-address", "127.0.0.1", "--allow-local-urls"),
+        ]
+        environment = {
+            **os.environ,
+            "NO_PROXY": "*",
+            "PYTHONPATH": str(self.checkout / "operator"),
+        }
+        log = self.folder / "operator.log"
+        self.operator = Program("operator", command, log, environment)
+        return _seconds_until(self._is_ready, f"readiness:\n{self.operator.tail()}")
+
+    def stop_operator(self) -> None:
+        """End it as Kubernetes would."""
+        if self.operator is not None:
+            self.operator.stop()
+            self.operator = None
+
+    @property
+    def operator_pid(self) -> int:
+        """The operator's process."""
+        assert self.operator is not None
+        return self.operator.pid
+
+    def zitadel(self, path: str, method: str = "GET", body: Any = None) -> Any:
+        """Make a call to the emulator's control path and return its JSON."""
+        data = None if body is None else json.dumps(body).encode()
+        url = f"{self.zitadel_url}/emulator/v1/{path}"
+        request = urllib.request.Request(url, data, method=method)  # noqa: S310 - ours
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            return json.load(answer)
+
+    def version(self) -> str:
+        """Return the API server's version."""
+        told = self.plane.kubectl("version", "--output=json").stdout
+        return str(json.loads(told)["serverVersion"]["gitVersion"])
+
+    def _is_ready(self) -> bool:
+        assert self.operator is not None
+        if not self.operator.running:
+            raise RuntimeError(f"The operator ended:\n{self.operator.tail()}")
+        try:
+            with urllib.request.urlopen(self._ready_url, timeout=5):  # noqa: S310
+                return True
+        except OSError:
+            return False
+
+
+@contextmanager
+def running_world(folder: Path, checkout: Path, organizations: int) -> Iterator[World]:
+    """Start everything; the instance is Ready when the block begins.
+
+    Args:
+        folder: For logs; exists.
+        checkout: Whose operator and CRDs are used.
+        organizations: How many ZITADEL has.
+    """
+    with (
+        ControlPlane(folder / "plane") as plane,
+        _emulator(folder, organizations) as url,
+    ):
+        world = World(plane, folder, checkout, url, [])
+        known = [org["id"] for org in world.zitadel("organizations")]
+        # The first is the credential's own.
+        world.organizations = known[-organizations:]
+        _install(world)
+        try:
+            world.start_operator()
+            ready = ("wait", "--for=condition=Ready", "--timeout=30s")
+            plane.kubectl(*ready, f"zni/{INSTANCE}")
+            yield world
+        finally:
+            world.stop_operator()
+
+
+@contextmanager
+def _emulator(folder: Path, organizations: int) -> Iterator[str]:
+    command = [*ZNP, "emulator", "--port", "0", "--token", TOKEN]
+    command += ["--organizations", str(organizations)]
+    log = folder / "emulator.log"
+    with Program("emulator", command, log):
+        eventually(lambda: "\n" in log.read_text(), _START, "the emulator's URL")
+        yield log.read_text().splitlines()[0]
+
+
+def _install(world: World) -> None:
+    kubectl = world.plane.kubectl
+    crds = str(world.checkout / "deploy" / "crds")
+    kubectl("apply", "--server-side", "-f", crds)
+    kubectl("wait", "--for=condition=Established", "-f", crds)
+    for namespace in (OWN_NAMESPACE, NAMESPACE):
+        kubectl("create", "namespace", namespace)
+    create_secret(world.plane, "zitadel-credentials")
+    reference = {"secretRef": {"name": "zitadel-credentials"}}
+    spec = {
+        "url": world.zitadel_url,
+        "allowInsecureHTTP": True,
+        "credentials": {"personalAccessToken": reference},
+        # High, so that the operator is measured and not its politeness.
+        "rateLimit": {"requestsPerSecond": 1000, "burst": 1000, "maxConcurrent": 32},
+        "driftDetection": {"pollInterval": POLL_INTERVAL},
+        "grants": [{"namespaces": [NAMESPACE]}],
+    }
+    instance = {
+        "apiVersion": "zitadel-notification.dev/v1alpha1",
+        "kind": "ZitadelInstance",
+        "metadata": {"name": INSTANCE},
+        "spec": spec,
+    }
+    kubectl("apply", "-f", "-", stdin=json.dumps(instance))
+
+
+def _seconds_until(ask: Any, what: str) -> float:
+    start = time.monotonic()
+    eventually(ask, _START, what)
+    return time.monotonic() - start
