@@ -126,8 +126,12 @@ def build_registry(
 def _hand_over_policy(engine: Engine, event: Any) -> None:
     body = event["object"]
     metadata = body["metadata"]
+    key = PolicyKey(metadata["namespace"], metadata["name"])
     if event["type"] == "DELETED":
-        engine.policy_gone(PolicyKey(metadata["namespace"], metadata["name"]))
+        engine.policy_gone(key)
+        return
+    # Two of three events are echoes of our own writes, whose answers we have read.
+    if engine.has_policy(key, metadata["uid"], metadata["resourceVersion"]):
         return
     try:
         policy = parse_policy(body)

@@ -15,7 +15,11 @@ from zitadel_notification_operator.cluster.resources import (
 )
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.decision import Action
-from zitadel_notification_operator.core.errors import ObjectGone, OperatorError
+from zitadel_notification_operator.core.errors import (
+    ObjectGone,
+    OperatorError,
+    TerminalError,
+)
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
     Endpoint,
@@ -32,6 +36,7 @@ from zitadel_notification_operator.core.policy import (
     Organization,
     WriteResult,
 )
+from zitadel_notification_operator.core.reasons import Reason
 
 
 class Killed(BaseException):
@@ -193,10 +198,13 @@ class FakeZitadel:
         self.default = True
         self.own: dict[str, bool] = {}
         self.trouble: OperatorError | None = None
+        self.accepted = "token"
+        self.token = ""
         self.sequence = 0
         self._sequences: dict[str, str] = {}
 
     def connect(self, instance: str, endpoint: Endpoint, token: str) -> "FakeZitadel":
+        self.token = token
         return self
 
     async def disconnect(self, instance: str) -> None:
@@ -253,6 +261,8 @@ class FakeZitadel:
         def guarded() -> Any:
             if self.trouble is not None:
                 raise self.trouble
+            if self.token != self.accepted:
+                raise TerminalError(Reason.CREDENTIALS_REJECTED, "refused")
             return effect()
 
         return self.steps.step(guarded, *what)

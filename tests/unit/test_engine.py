@@ -608,3 +608,48 @@ def test_events_tell_transitions_once() -> None:
         await bench.stop()
 
     run(story())
+
+
+def test_a_rotated_secret_is_used_within_a_minute() -> None:
+    """It is tried by itself; that ZITADEL refuses it yet is told, and passes."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.cluster.secrets[REF] = b"new"
+        before = len(bench.steps.log)
+        await bench.live(60)
+        assert bench.zitadel.token == "new"
+        written = [s for s in bench.steps.log[before:] if s[0] == "status"]
+        # ZITADEL still takes the old one only, so the new one is told as refused.
+        assert written == [("status", "default"), ("status", "own/p")]
+        bench.zitadel.accepted = "new"
+        await bench.live(330)
+        ready = find(bench.policy("p").status.conditions, "Ready")
+        assert ready.status == "True"
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_refused_token_sends_for_the_secret_at_once() -> None:
+    """The first 401 that a policy meets is not even told when a new one is there."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.cluster.secrets[REF] = b"new"
+        bench.zitadel.accepted = "new"
+        before = len(bench.steps.log)
+        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+        await bench.live(5)
+        assert bench.zitadel.own == {"o": True}
+        written = [s for s in bench.steps.log[before:] if s[0] == "status"]
+        assert written == [("status", "own/p")]
+        await bench.stop()
+
+    run(story())

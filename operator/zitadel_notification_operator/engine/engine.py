@@ -71,6 +71,10 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
 
+    def has_policy(self, key: PolicyKey, uid: str, resource_version: str) -> bool:
+        """Return whether an event would be an echo, so that nobody need read it."""
+        return self._room.inventory.has_policy(key, uid, resource_version)
+
     def policy_seen(self, policy: PolicyObject) -> None:
         """Take a policy from the watch; an echo of what is known costs nothing."""
         is_new = policy.key not in self._room.inventory.policies

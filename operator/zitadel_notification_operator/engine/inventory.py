@@ -38,6 +38,17 @@ class Inventory:
         """Return the policies that name this instance, admitted or not."""
         return frozenset(self._of_instance.get(instance, ()))
 
+    def has_policy(self, key: PolicyKey, uid: str, resource_version: str) -> bool:
+        """Return whether this version, or a newer one, of the object is known."""
+        known = self.policies.get(key)
+        return (
+            known is not None
+            and known.uid == uid
+            and known.resource_version.isdigit()
+            and resource_version.isdigit()
+            and int(known.resource_version) >= int(resource_version)
+        )
+
     def put_policy(self, policy: PolicyObject) -> set[PolicyKey]:
         """Take a record unless it is older than ours; return whom it concerns.
 

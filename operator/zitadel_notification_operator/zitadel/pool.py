@@ -11,7 +11,6 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 from aiolimiter import AsyncLimiter
@@ -150,6 +149,31 @@ class Pool:
         )
 
 
+class _NoCookies(httpx.Cookies):
+    """Keeps and sends none: ZITADEL's says "quota used up" for five minutes."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Ignore what the answer sets."""
+
+    def set_cookie_header(self, request: httpx.Request) -> None:
+        """Send nothing."""
+
+
+class _Client(httpx.AsyncClient):
+    """httpx's client, without the cookies that it would look for in each answer."""
+
+    _none = _NoCookies()
+
+    @property
+    def cookies(self) -> httpx.Cookies:
+        """The jar that stays empty."""
+        return self._none
+
+    @cookies.setter
+    def cookies(self, cookies: object) -> None:
+        raise AttributeError(f"this client takes no {type(cookies).__name__}")
+
+
 def _open(endpoint: Endpoint, hosts: Hosts, tls: ssl.SSLContext) -> httpx.AsyncClient:
     try:
         proxy = proxy_for(endpoint.url)
@@ -160,9 +184,7 @@ def _open(endpoint: Endpoint, hosts: Hosts, tls: ssl.SSLContext) -> httpx.AsyncC
             "environment cannot be used",
         ) from error
     with mapped(hosts.connected, 0):
-        return httpx.AsyncClient(
-            # A cookie of ZITADEL's says "quota used up" for five minutes.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        return _Client(
             follow_redirects=False,
             headers=hosts.headers(),
             transport=AiohttpTransport(tls, proxy),
