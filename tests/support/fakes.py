@@ -198,14 +198,18 @@ class FakeZitadel:
         self.default = True
         self.own: dict[str, bool] = {}
         self.trouble: OperatorError | None = None
+        self.home = "home"
+        self.removed: set[str] = set()
+        self.elsewhere: dict[str, FakeZitadel] = {}
         self.accepted = "token"
         self.token = ""
         self.sequence = 0
         self._sequences: dict[str, str] = {}
 
     def connect(self, instance: str, endpoint: Endpoint, token: str) -> "FakeZitadel":
-        self.token = token
-        return self
+        there = self.elsewhere.get(endpoint.url, self)
+        there.token = token
+        return there
 
     async def disconnect(self, instance: str) -> None:
         return None
@@ -218,8 +222,14 @@ class FakeZitadel:
         return self._call(lambda: self.id, "identify")
 
     async def organization(self, organization_id: str | None) -> Organization:
-        org = organization_id or "home"
-        return self._call(lambda: Organization(org, f"name of {org}"), "organization")
+        org = organization_id or self.home
+
+        def effect() -> Organization:
+            if org in self.removed:
+                raise TerminalError(Reason.ORGANIZATION_NOT_FOUND, f"{org} is removed")
+            return Organization(org, f"name of {org}")
+
+        return self._call(effect, "organization")
 
     async def observe(self, organization_id: str | None) -> ObservedPolicy | None:
         def effect() -> ObservedPolicy:

@@ -1,121 +1,32 @@
 """The engine on a virtual clock: crashes at every step, quiet hours, dead instances."""
 
 import asyncio
-import contextlib
-import random
 from dataclasses import replace
 
 import pytest
 
-from support.fakes import FakeCluster, FakeRecorder, FakeZitadel, Killed, Steps
-from support.virtual_time import VirtualLoop, run
+from support.engines import INSTANCE, REF, Bench, policy
+from support.fakes import FakeZitadel, Killed
+from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
-from zitadel_notification_operator.core.errors import TerminalError, TransientError
-from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    TerminalError,
+    TransientError,
+)
 from zitadel_notification_operator.core.objects import (
-    FINALIZER,
     Endpoint,
-    InstanceObject,
-    PolicyObject,
-    SecretRef,
+    RateLimit,
 )
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
     ObservedPolicy,
-    Scope,
 )
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.engine import LIST_INTERVAL, Engine
-from zitadel_notification_operator.engine.inventory import Inventory
-from zitadel_notification_operator.engine.room import Room
-from zitadel_notification_operator.engine.workqueue import WorkQueue
-
-REF = SecretRef("s", "token")
-INSTANCE = InstanceObject(
-    name="default",
-    uid="i",
-    generation=1,
-    created="2026-01-01T00:00:00Z",
-    endpoint=Endpoint("https://z"),
-    token_ref=REF,
-    finalizers=("zitadel-notification.dev/cleanup",),
-)
-
-
-def policy(name: str, org: str = "o", second: int = 0) -> PolicyObject:
-    """Return a policy of an organization, in the operator's own namespace."""
-    return PolicyObject(
-        key=PolicyKey("own", name),
-        uid=f"uid-{name}",
-        generation=1,
-        created=f"2026-01-01T00:00:{second:02}Z",
-        scope=Scope.ORGANIZATION,
-        instance="default",
-        password_change=False,
-        organization_id=org,
-    )
-
-
-class Bench:
-    """The stores that outlive a process, and processes over them."""
-
-    def __init__(self) -> None:
-        self.steps = Steps()
-        self.cluster = FakeCluster(self.steps)
-        self.zitadel = FakeZitadel(self.steps)
-        self.recorder = FakeRecorder()
-        self.cluster.secrets[REF] = b"token"
-        self.cluster.put_instance(INSTANCE)
-        self.engine: Engine | None = None
-
-    async def start(self) -> Engine:
-        """Start a new process."""
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualLoop)
-        room = Room(
-            inventory=Inventory("own"),
-            queue=WorkQueue(),
-            writer=self.cluster,
-            instance_writer=self.cluster,
-            secrets=self.cluster,
-            connector=self.zitadel,
-            recorder=self.recorder,
-            now=loop.now,
-            chance=random.Random(1),
-        )
-        self.engine = Engine(room, self.cluster, workers=4)
-        await self.engine.start()
-        return self.engine
-
-    async def live(self, seconds: float) -> None:
-        """Let the process run; a killed one is followed by another at once."""
-        assert self.engine is not None
-        end = asyncio.get_running_loop().time() + seconds
-        while (left := end - asyncio.get_running_loop().time()) > 0:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.engine.failed.wait(), left)
-                await self.engine.stop()
-                await self.start()
-
-    async def stop(self) -> None:
-        """End the process; every status it has stored is one that Flux can read."""
-        assert self.engine is not None
-        await self.engine.stop()
-        assert self.cluster.complaints == []
-
-    def seen(self, changed: PolicyObject) -> None:
-        """Store a user's change and let the watch tell it."""
-        stored = self.cluster.put(changed)
-        assert self.engine is not None
-        self.engine.policy_seen(stored)
-        if changed.key not in self.cluster.policies:
-            self.engine.policy_gone(changed.key)
-
-    def policy(self, name: str) -> PolicyObject:
-        """Return a policy as stored."""
-        return self.cluster.policies[PolicyKey("own", name)]
+from zitadel_notification_operator.engine.engine import LIST_INTERVAL
+from zitadel_notification_operator.engine.keys import policy_key
 
 
 async def life_of_a_policy(bench: Bench) -> None:
@@ -238,82 +149,6 @@ def test_dead_zitadel_costs_one_call_a_try_and_one_write_each() -> None:
     run(story())
 
 
-def test_older_policy_that_resolves_later_takes_over() -> None:
-    """The original goes with the target, and nothing is reset in between."""
-
-    async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("young", second=9))
-        await bench.start()
-        await bench.live(5)
-        bench.seen(policy("old", second=1))
-        await bench.live(5)
-        young, old = bench.policy("young"), bench.policy("old")
-        assert old.original is not None
-        assert old.original.value == OriginalValue(True, True)
-        assert young.original_text is None
-        assert young.finalizers == ()
-        assert find(young.status.conditions, "Ready").reason == Reason.CONFLICT
-        bench.seen(replace(old, deleting=True, generation=2))
-        await bench.live(5)
-        young = bench.policy("young")
-        assert young.original.value == OriginalValue(True, True)
-        assert [s[0] for s in bench.zitadel.writes()] == ["Create"]
-        await bench.stop()
-
-    run(story())
-
-
-def test_copied_object_does_not_inherit_the_original() -> None:
-    """An annotation with another uid counts as absent."""
-
-    async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        copied = replace(bench.policy("p"), uid="uid-other")
-        await bench.stop()
-        bench.cluster.put(replace(copied, status=policy("p").status))
-        await bench.start()
-        await bench.live(5)
-        original = bench.policy("p").original
-        assert original is not None
-        assert original.uid == "uid-other"
-        assert original.value == OriginalValue(False, False)
-        await bench.stop()
-
-    run(story())
-
-
-def test_another_zitadel_is_not_touched_until_accepted() -> None:
-    """The instance is Stalled, its policies wait, the annotation lets them go on."""
-
-    async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.id = "another"
-        bench.zitadel.own.clear()
-        await bench.live(1000)
-        instance = bench.cluster.instances["default"]
-        stalled = find(instance.status.conditions, "Stalled")
-        assert stalled.reason == Reason.INSTANCE_CHANGED
-        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
-        await bench.live(5)
-        assert bench.zitadel.own == {}
-        accepted = bench.cluster.put_instance(replace(instance, accepted_id="another"))
-        assert bench.engine is not None
-        bench.engine.instance_seen(accepted)
-        await bench.live(30)
-        assert bench.zitadel.own == {"o": True}
-        assert bench.policy("p").original.target.zitadel_id == "another"
-        await bench.stop()
-
-    run(story())
-
-
 def test_a_token_is_handled_by_a_pass_that_began_after_it() -> None:
     """One that arrives while a pass runs is not copied by that pass."""
 
@@ -340,64 +175,6 @@ def test_a_token_is_handled_by_a_pass_that_began_after_it() -> None:
         assert seen == [None, "t1"]
         assert bench.policy("p").status.last_handled_reconcile_at == "t2"
         assert bench.zitadel.own == {"o": False}
-        await bench.stop()
-
-    run(story())
-
-
-def test_restart_finds_what_was_revoked_or_lost_meanwhile() -> None:
-    """A policy that is Ready in the store but may no longer be so is looked at."""
-
-    async def story() -> None:
-        bench = Bench()
-        bench.cluster.put_instance(
-            replace(INSTANCE, grants=(Grant(("team",)),), generation=1)
-        )
-        tenant = replace(policy("t", "t"), key=PolicyKey("team", "t"))
-        bench.cluster.put(tenant)
-        bench.cluster.put(policy("young", second=9))
-        await bench.start()
-        await bench.live(5)
-        await bench.stop()
-        bench.cluster.put_instance(
-            replace(bench.cluster.instances["default"], grants=(), generation=2)
-        )
-        bench.cluster.put(policy("old", second=1))
-        # The older one is listed first, the younger one comes after it.
-        young = bench.cluster.policies.pop(PolicyKey("own", "young"))
-        bench.cluster.put(young)
-        await bench.start()
-        await bench.live(5)
-        revoked = bench.cluster.policies[tenant.key].status.conditions
-        assert find(revoked, "Ready").reason == Reason.INSTANCE_NOT_FOUND
-        lost = bench.policy("young").status.conditions
-        assert find(lost, "Ready").reason == Reason.CONFLICT
-        assert bench.policy("young").finalizers == ()
-        await bench.stop()
-
-    run(story())
-
-
-def test_deletion_undoes_although_the_annotation_was_removed() -> None:
-    """`status.original` stands in for it: the policy did own its target."""
-
-    async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.seen(
-            replace(
-                bench.policy("p"),
-                original=None,
-                original_text=None,
-                deleting=True,
-                generation=2,
-            )
-        )
-        await bench.live(5)
-        assert bench.cluster.policies == {}
-        assert bench.zitadel.own == {}
         await bench.stop()
 
     run(story())
@@ -438,111 +215,6 @@ def test_a_dead_task_ends_the_engine() -> None:
         engine = await bench.start()
         await asyncio.wait_for(engine.failed.wait(), 5)
         assert isinstance(engine.failure, Killed)
-        await bench.stop()
-
-    run(story())
-
-
-def test_a_grant_that_goes_between_two_passes_ends_all_calls() -> None:
-    """The condition says so at once, and a deletion then undoes nothing."""
-
-    async def story() -> None:
-        bench = Bench()
-        bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("team",)),)))
-        tenant = replace(policy("t"), key=PolicyKey("team", "t"))
-        bench.cluster.put(tenant)
-        await bench.start()
-        await bench.live(5)
-        assert bench.zitadel.own == {"o": False}
-        assert bench.engine is not None
-        closed = replace(bench.cluster.instances["default"], grants=(), generation=2)
-        bench.engine.instance_seen(bench.cluster.put_instance(closed))
-        before = len(bench.steps.log)
-        await bench.live(5)
-        stored = bench.cluster.policies[tenant.key]
-        ready = find(stored.status.conditions, "Ready")
-        assert ready.reason == Reason.INSTANCE_NOT_FOUND
-        bench.seen(replace(stored, deleting=True, generation=2))
-        await bench.live(5)
-        assert tenant.key not in bench.cluster.policies
-        assert bench.zitadel.own == {"o": False}
-        calls = {s[0] for s in bench.steps.log[before:]}
-        assert calls <= {"status", "strip", "identify"}
-        await bench.stop()
-
-    run(story())
-
-
-def test_a_grant_that_goes_within_a_pass_stops_its_write() -> None:
-    """Revoked between the look and the write: nothing is written."""
-
-    async def story() -> None:
-        bench = Bench()
-        bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("team",)),)))
-        bench.cluster.put(replace(policy("t"), key=PolicyKey("team", "t")))
-        observe = bench.zitadel.observe
-
-        async def revoking(organization_id: str | None) -> ObservedPolicy | None:
-            assert bench.engine is not None
-            closed = replace(bench.cluster.instances["default"], grants=())
-            bench.engine.instance_seen(bench.cluster.put_instance(closed))
-            return await observe(organization_id)
-
-        bench.zitadel.observe = revoking
-        await bench.start()
-        await bench.live(30)
-        assert bench.zitadel.writes() == []
-        await bench.stop()
-
-    run(story())
-
-
-def test_two_instances_that_reach_one_zitadel_share_its_targets() -> None:
-    """The younger claim conflicts, although it names another ZitadelInstance."""
-
-    async def story() -> None:
-        bench = Bench()
-        bench.cluster.put_instance(replace(INSTANCE, name="other", uid="i2"))
-        bench.cluster.put(policy("p", second=1))
-        bench.cluster.put(replace(policy("q", second=2), instance="other"))
-        await bench.start()
-        await bench.live(5)
-        ready = find(bench.policy("q").status.conditions, "Ready")
-        assert ready.reason == Reason.CONFLICT
-        bench.seen(replace(bench.policy("p"), deleting=True, generation=2))
-        await bench.live(5)
-        ready = find(bench.policy("q").status.conditions, "Ready")
-        assert ready.status == "True"
-        assert [s[0] for s in bench.zitadel.writes()] == ["Create"]
-        await bench.stop()
-
-    run(story())
-
-
-def test_cleanup_is_switched_on_and_off() -> None:
-    """Retain drops the finalizer alone, Reset puts it back; the original stays."""
-
-    async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(replace(policy("p"), deletion=DeletionPolicy.RETAIN))
-        await bench.start()
-        await bench.live(5)
-        original = bench.policy("p").original
-        assert original is not None
-        for generation, wanted, marks, step in (
-            (2, DeletionPolicy.RESET, (FINALIZER,), "original"),
-            (3, DeletionPolicy.RETAIN, (), "strip"),
-            (4, None, (FINALIZER,), "original"),
-        ):
-            before = len(bench.steps.log)
-            changed = replace(bench.policy("p"), deletion=wanted, generation=generation)
-            bench.seen(changed)
-            await bench.live(5)
-            assert bench.policy("p").finalizers == marks
-            assert bench.policy("p").original == original
-            writes = [s[0] for s in bench.steps.log[before:] if s[0] != "observe"]
-            assert writes == [step, "status"]
-        assert [s[0] for s in bench.zitadel.writes()] == ["Create"]
         await bench.stop()
 
     run(story())
@@ -650,6 +322,192 @@ def test_a_refused_token_sends_for_the_secret_at_once() -> None:
         assert bench.zitadel.own == {"o": True}
         written = [s for s in bench.steps.log[before:] if s[0] == "status"]
         assert written == [("status", "own/p")]
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_change_within_a_check_of_the_instance_is_not_forgotten() -> None:
+    """An edit and a deletion that meet no verdict are taken up by the next one."""
+
+    async def story() -> None:
+        bench = Bench()
+        for name in ("edited", "deleted"):
+            bench.cluster.put(policy(name, name))
+        await bench.start()
+        await bench.live(5)
+        identify = bench.zitadel.identify
+
+        async def slow() -> str:
+            await asyncio.sleep(2)
+            return await identify()
+
+        bench.zitadel.identify = slow
+        stored = bench.cluster.instances["default"]
+        limits = replace(stored.endpoint, rate_limit=RateLimit(burst=77))
+        bench.instance_seen(replace(stored, endpoint=limits, generation=2))
+        await bench.live(0.5)
+        edited = replace(bench.policy("edited"), password_change=True, generation=2)
+        bench.seen(edited)
+        bench.seen(replace(bench.policy("deleted"), deleting=True, generation=2))
+        await bench.live(5)
+        assert bench.zitadel.own == {"edited": True}
+        assert bench.policy("edited").status.observed_generation == 2
+        await bench.stop()
+
+    run(story())
+
+
+def test_whoever_was_forgotten_is_found_by_the_list() -> None:
+    """A policy without any plan is looked at again after the next LIST."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        assert bench.room is not None
+        bench.room.queue.forget(policy_key(PolicyKey("own", "p")))
+        bench.zitadel.own["o"] = True
+        await bench.live(3 * LIST_INTERVAL)
+        assert bench.zitadel.own == {"o": False}
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_instance_that_hangs_takes_nobody_elses_turn() -> None:
+    """Drift and a new policy of another instance are served at once."""
+
+    async def story() -> None:
+        bench = Bench()
+        hanging = FakeZitadel(bench.steps, "hanging")
+        bench.zitadel.elsewhere["https://hanging"] = hanging
+
+        async def hang(organization_id: str | None) -> None:
+            await asyncio.sleep(10)
+            raise TransientError(Reason.UNREACHABLE, organization_id or "")
+
+        hanging.observe = hang
+        bench.cluster.put_instance(replace(INSTANCE, poll_interval=10.0))
+        bench.cluster.put_instance(
+            replace(
+                INSTANCE, name="hanging", uid="h", endpoint=Endpoint("https://hanging")
+            )
+        )
+        bench.cluster.put(policy("good"))
+        for number in range(60):
+            bad = replace(policy(f"bad{number}", f"b{number}"), instance="hanging")
+            bench.cluster.put(bad)
+        await bench.start()
+        await bench.live(60)
+        bench.zitadel.own["o"] = True
+        await bench.live(12)
+        assert bench.zitadel.own == {"o": False}
+        bench.seen(policy("new", "n"))
+        await bench.live(1)
+        assert bench.ready("new").status == "True"
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_dying_instance_that_somebody_holds_up_still_serves() -> None:
+    """After a restart, too: its policies get their verdict."""
+
+    async def story() -> None:
+        bench = Bench()
+        retained = replace(policy("p"), deletion=DeletionPolicy.RETAIN)
+        bench.cluster.put(retained)
+        await bench.start()
+        await bench.live(5)
+        await bench.stop()
+        dying = replace(
+            bench.cluster.instances["default"],
+            finalizers=("example.com/x",),
+            deleting=True,
+            generation=2,
+        )
+        bench.cluster.put_instance(dying)
+        await bench.start()
+        await bench.live(5)
+        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+        await bench.live(5)
+        assert bench.zitadel.own == {"o": True}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_shorter_poll_interval_holds_at_once() -> None:
+    """Nobody waits for the timer that was set with the old one."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put_instance(replace(INSTANCE, poll_interval=86400.0))
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.own["o"] = True
+        shorter = replace(bench.cluster.instances["default"], poll_interval=10.0)
+        bench.instance_seen(replace(shorter, generation=2))
+        await bench.live(12)
+        assert bench.zitadel.own == {"o": False}
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "no role"),
+        TransientError(Reason.HOST_NOT_RECOGNIZED, "wrong host"),
+    ],
+)
+def test_only_a_zitadel_that_does_not_answer_leaves_policies_ready(
+    trouble: OperatorError,
+) -> None:
+    """Any other cause is told on the policies, and at once."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.trouble = trouble
+        bench.instance_seen(
+            replace(bench.cluster.instances["default"], requested_at="now")
+        )
+        await bench.live(2)
+        assert bench.ready("p").reason == Reason.INSTANCE_NOT_READY
+        assert trouble.reason in bench.ready("p").message
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_excerpt_that_changes_costs_no_write() -> None:
+    """A proxy's error page may hold the time; the cause is the same."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        bench.zitadel.trouble = TransientError(
+            Reason.UNEXPECTED_ANSWER, "not ZITADEL's answer: ", excerpt="request 1"
+        )
+        await bench.start()
+        await bench.live(5)
+        before = len(bench.steps.log)
+        for number in range(2, 10):
+            bench.zitadel.trouble = TransientError(
+                Reason.UNEXPECTED_ANSWER,
+                "not ZITADEL's answer: ",
+                excerpt=f"request {number}",
+            )
+            await bench.live(60)
+        assert "status" not in [s[0] for s in bench.steps.log[before:]]
+        assert bench.ready("p").message.endswith("request 1")
         await bench.stop()
 
     run(story())

@@ -15,7 +15,7 @@ from zitadel_notification_operator.cluster.resources import (
     parse_policy,
     policy_status_json,
 )
-from zitadel_notification_operator.core.conditions import Condition
+from zitadel_notification_operator.core.conditions import OWN_TYPES, Condition
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.objects import (
@@ -60,7 +60,12 @@ REMOVED = object()
 texts = st.text(max_size=20)
 counts = st.integers(0, 2**53 - 1)
 conditions = st.lists(
-    st.builds(Condition, texts, texts, texts, texts, counts, texts), max_size=4
+    st.builds(
+        Condition,
+        st.sampled_from(sorted(OWN_TYPES)),
+        *(texts, texts, texts, counts, texts),
+    ),
+    max_size=4,
 ).map(tuple)
 
 

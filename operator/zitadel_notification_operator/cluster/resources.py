@@ -23,7 +23,7 @@ from zitadel_notification_operator.cluster.names import (
     REQUESTED_AT,
 )
 from zitadel_notification_operator.core.claims import PolicyKey
-from zitadel_notification_operator.core.conditions import Condition
+from zitadel_notification_operator.core.conditions import OWN_TYPES, Condition
 from zitadel_notification_operator.core.durations import parse_duration
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.grants import Grant
@@ -195,6 +195,7 @@ def _policy_status(model: PolicyStatusModel) -> PolicyStatus:
 
 
 def _conditions(models: tuple[ConditionModel, ...]) -> tuple[Condition, ...]:
+    """Return the conditions that are ours; others' types are not our business."""
     return tuple(
         Condition(
             m.type,
@@ -205,6 +206,7 @@ def _conditions(models: tuple[ConditionModel, ...]) -> tuple[Condition, ...]:
             m.last_transition_time,
         )
         for m in models
+        if m.type in OWN_TYPES
     )
 
 

@@ -16,6 +16,9 @@ READY = "Ready"
 IN_SYNC = "InSync"
 _ORDER = {STALLED: 0, RECONCILING: 1, READY: 2, IN_SYNC: 3}
 
+OWN_TYPES = frozenset(_ORDER)
+"""Types that only we write; others may add theirs, which we neither read nor drop."""
+
 MESSAGE_LIMIT = 2048
 """Characters; longer messages are cut."""
 

@@ -6,6 +6,9 @@ from zitadel_notification_operator.core.reasons import Reason
 
 _VISIBLE_ASCII = range(0x21, 0x7F)
 
+LONGEST = 4096
+"""Bytes of a token; ZITADEL's have about a hundred, and servers refuse long headers."""
+
 
 def parse_token(value: bytes | None, ref: SecretRef, own_namespace: str) -> str:
     """Return the token that a Secret's key holds.
@@ -33,6 +36,12 @@ def parse_token(value: bytes | None, ref: SecretRef, own_namespace: str) -> str:
         raise TerminalError(
             Reason.CREDENTIALS_INVALID,
             f"{where}: empty; put the personal access token there",
+        )
+    if len(text) > LONGEST:
+        raise TerminalError(
+            Reason.CREDENTIALS_INVALID,
+            f"{where}: longer than {LONGEST} bytes, so it is not a personal access "
+            "token; store the token alone",
         )
     if not all(byte in _VISIBLE_ASCII for byte in text):
         raise TerminalError(

@@ -22,13 +22,16 @@ class OperatorError(Exception):
 
     Attributes:
         reason: The condition reason, from the one list in `core.reasons`.
-        message: A sentence for people, without full stop, stable over retries.
+        message: A sentence for people, without full stop.
+        stable: Its beginning that is the same at each try; the rest, if any, is an
+            excerpt of what somebody else wrote.
     """
 
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(f"{reason}: {message}")
+    def __init__(self, reason: Reason, message: str, *, excerpt: str = "") -> None:
+        super().__init__(f"{reason}: {message}{excerpt}")
         self.reason = reason
-        self.message = message
+        self.message = message + excerpt
+        self.stable = message
 
 
 class TransientError(OperatorError):
@@ -39,9 +42,14 @@ class TransientError(OperatorError):
     """
 
     def __init__(
-        self, reason: Reason, message: str, retry_after: float | None = None
+        self,
+        reason: Reason,
+        message: str,
+        retry_after: float | None = None,
+        *,
+        excerpt: str = "",
     ) -> None:
-        super().__init__(reason, message)
+        super().__init__(reason, message, excerpt=excerpt)
         self.retry_after = retry_after
 
 

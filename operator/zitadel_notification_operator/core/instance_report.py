@@ -7,7 +7,10 @@ from zitadel_notification_operator.core.conditions import READY, Condition, merg
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
 from zitadel_notification_operator.core.objects import InstanceObject, InstanceStatus
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.report import abnormal_condition
+from zitadel_notification_operator.core.report import (
+    abnormal_condition,
+    steady_message,
+)
 
 
 def instance_ready(
@@ -32,9 +35,8 @@ def instance_troubled(
     instance: InstanceObject, trouble: OperatorError, now: datetime
 ) -> InstanceStatus:
     """Compose the status of an instance that cannot be used now."""
-    ready = Condition(
-        READY, "False", trouble.reason, trouble.message, instance.generation
-    )
+    message = steady_message(instance.status.conditions, trouble)
+    ready = Condition(READY, "False", trouble.reason, message, instance.generation)
     abnormal = abnormal_condition(
         instance.status.conditions,
         ready,

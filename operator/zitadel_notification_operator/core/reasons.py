@@ -16,6 +16,9 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     """`spec.suspend` is true; ZITADEL is not called until it is false."""
 
+    DELETED = "Deleted"
+    """All that the deletion owes is done; another finalizer keeps the object."""
+
     IN_SYNC = "InSync"
     """ZITADEL holds what the spec asks for."""
 

@@ -88,7 +88,7 @@ def troubled(
         now: The time of the pass.
         hint: What to edit when nothing else helps; ends the message.
     """
-    message = f"{trouble.message}; {hint}" if hint else trouble.message
+    message = steady_message(policy.status.conditions, trouble, hint)
     passing = isinstance(trouble, TransientError)
     generation = policy.generation
     ready = Condition(READY, "False", trouble.reason, message, generation)
@@ -110,6 +110,27 @@ def troubled(
         original=None if trouble.reason is Reason.CONFLICT else status.original,
         last_handled_reconcile_at=_token(policy),
     )
+
+
+def steady_message(
+    previous: tuple[Condition, ...], trouble: OperatorError, hint: str = ""
+) -> str:
+    """Return the message, or the one that stands when only its excerpt differs.
+
+    An excerpt of what somebody else wrote may hold a time or a request id; a status
+    that followed it would be written at each try.
+    """
+    message = f"{trouble.message}; {hint}" if hint else trouble.message
+    ready = find(previous, READY)
+    if (
+        trouble.stable != trouble.message
+        and ready is not None
+        and ready.reason == trouble.reason
+        and ready.message.startswith(trouble.stable)
+        and ready.message.endswith(hint)
+    ):
+        return ready.message
+    return message
 
 
 def abnormal_condition(
@@ -167,6 +188,40 @@ def unobserved(policy: PolicyObject, now: datetime, cause: str) -> PolicyStatus:
     kept = [c for c in policy.status.conditions if c.type != IN_SYNC]
     return replace(
         policy.status, conditions=merge(policy.status.conditions, [*kept, sync], now)
+    )
+
+
+def unpinned(policy: PolicyObject, now: datetime) -> PolicyStatus:
+    """Compose the status when all that is known is of another ZITADEL."""
+    trouble = TransientError(
+        Reason.INSTANCE_NOT_READY,
+        "The ZitadelInstance leads to another ZITADEL than before; the policy begins "
+        "anew there",
+    )
+    status = without_values(troubled(policy, trouble, now))
+    return replace(
+        status,
+        organization_id=None,
+        original=None,
+        last_handled_reconcile_at=policy.status.last_handled_reconcile_at,
+    )
+
+
+def ended(policy: PolicyObject, told: str, now: datetime) -> PolicyStatus:
+    """Compose the status of a policy that has done all its deletion owes.
+
+    Args:
+        policy: It is still there, because somebody else's finalizer keeps it.
+        told: What was done.
+        now: The time of the pass.
+    """
+    message = f"Deleted: {told}; another finalizer keeps the object"
+    ready = Condition(READY, "False", Reason.DELETED, message, policy.generation)
+    return replace(
+        without_values(policy.status),
+        observed_generation=policy.generation,
+        conditions=merge(policy.status.conditions, (ready,), now),
+        original=None,
     )
 
 

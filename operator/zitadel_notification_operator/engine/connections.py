@@ -5,9 +5,10 @@ itself that an instance is down: it reports a suspicion and waits for the verdic
 so that a dead ZITADEL costs one call a try, not one per policy.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import (
     OperatorError,
     TerminalError,
@@ -46,6 +47,7 @@ class Line:
         suspected: A policy pass saw trouble; the next pass must call ZITADEL.
         reported_at: Loop time of the last status write; None before the first.
         told_in_use: An Event has said what a deletion waits for.
+        waiting: Policies whose passes found no verdict; the next one wakes them.
     """
 
     proven: Connection | None = None
@@ -58,6 +60,7 @@ class Line:
     suspected: bool = False
     reported_at: float | None = None
     told_in_use: bool = False
+    waiting: set[PolicyKey] = field(default_factory=set)
 
 
 class Connections:
@@ -73,6 +76,10 @@ class Connections:
     def drop(self, instance: str) -> None:
         """Forget an instance that is gone."""
         self._lines.pop(instance, None)
+
+    def wait_for_verdict(self, instance: str, key: PolicyKey) -> None:
+        """Note that a policy cannot go on before the instance has a verdict."""
+        self.line(instance).waiting.add(key)
 
     def usable(self, instance: str) -> Connection:
         """Return the connection that a policy may use.
@@ -114,5 +121,6 @@ def as_seen_by_policies(trouble: OperatorError) -> OperatorError:
         return TerminalError(trouble.reason, trouble.message)
     return TransientError(
         Reason.INSTANCE_NOT_READY,
-        f"The ZitadelInstance is not Ready: {trouble.reason}: {trouble.message}",
+        f"The ZitadelInstance is not Ready: {trouble.reason}: {trouble.stable}",
+        excerpt=trouble.message.removeprefix(trouble.stable),
     )

@@ -8,13 +8,14 @@ from zitadel_notification_operator.core.backoff import SLOW
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.errors import (
     OperatorError,
+    TerminalError,
     TransientError,
 )
 from zitadel_notification_operator.core.grants import Admission
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import Answer
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.report import troubled
+from zitadel_notification_operator.core.report import ended, is_stuck, troubled
 from zitadel_notification_operator.engine.connections import NotCheckedYet
 from zitadel_notification_operator.engine.notices import of_ending
 from zitadel_notification_operator.engine.outcome import (
@@ -25,6 +26,8 @@ from zitadel_notification_operator.engine.outcome import (
 )
 from zitadel_notification_operator.engine.room import Room
 
+RETAINED = "deletionPolicy Retain: ZITADEL stays as it is"
+GONE = "the organization no longer exists"
 WAY_OUT = "to delete it without touching ZITADEL, set spec.deletionPolicy to Retain"
 
 
@@ -45,32 +48,60 @@ class DeletionPass:
         try:
             told = await self._undo(policy)
         except NotCheckedYet:
+            self._room.connections.wait_for_verdict(policy.instance, policy.key)
             return WAIT
         except OperatorError as trouble:
             if trouble.reason is Reason.CLUSTER_UNAVAILABLE:
                 raise
             return await self._report(policy, trouble)
-        policy = self._room.inventory.policies.get(policy.key, policy)
-        await self._room.ownership.strip(policy, finalizer=True, original=False)
-        self._room.tell(policy, of_ending(told))
-        return WAIT
+        return await self._end(policy, told)
 
     async def _undo(self, policy: PolicyObject) -> str:
         """Do what the deletion owes; return a sentence that says what it was."""
         nothing = self._why_nothing(policy)
         if nothing:
             return nothing
-        target = self._room.ownership.target_owned_by(policy)
+        target = self._room.inventory.target_of(policy)
         if target is None:
+            return self._without_target(policy)
+        if not self._room.ownership.has_owned(policy, target):
             return "it never owned its target; nothing was undone"
         async with self._room.turn(target):
             return await self._undo_in_turn(policy, target)
+
+    async def _end(self, policy: PolicyObject, told: str) -> Outcome:
+        """Let the object go; where another finalizer keeps it, say what was done."""
+        inventory = self._room.inventory
+        inventory.disown(policy.key)
+        policy = inventory.policies.get(policy.key, policy)
+        await self._room.ownership.strip(policy)
+        self._room.tell(policy, of_ending(told))
+        kept = inventory.policies.get(policy.key)
+        if kept is not None and kept.uid == policy.uid:
+            status = ended(kept, told, self._room.now())
+            stored = await self._room.writer.apply_policy_status(kept, status)
+            self._room.news.stored(stored)
+        return WAIT
+
+    def _without_target(self, policy: PolicyObject) -> str:
+        """Say why nothing can be undone where ZITADEL or organization are unknown.
+
+        Raises:
+            NotCheckedYet: The instance's verdict is still to come.
+            OperatorError: The instance cannot be used now; the deletion waits.
+        """
+        if policy.original is None and policy.status.original is None:
+            return "it never owned its target; nothing was undone"
+        if not policy.resets:
+            return RETAINED
+        self._room.connections.for_cleanup(policy.instance)
+        return "its organization is not known any longer; nothing was undone"
 
     async def _undo_in_turn(self, policy: PolicyObject, target: Target) -> str:
         if await self._room.ownership.hand_over(policy, target):
             return "another NotificationPolicy has taken over; ZITADEL stays as it is"
         if not policy.resets:
-            return "deletionPolicy Retain: ZITADEL stays as it is"
+            return RETAINED
         connection = self._room.connections.for_cleanup(policy.instance)
         if target.zitadel_id != connection.zitadel_id:
             return "the instance leads to another ZITADEL now; nothing was undone"
@@ -80,6 +111,14 @@ class DeletionPass:
 
     async def _reset(self, policy: PolicyObject, organization_id: str) -> str:
         connection = self._room.connections.for_cleanup(policy.instance)
+        if is_stuck(policy, Reason.ORGANIZATION_NOT_FOUND):
+            # A removed one would take the call, and get an event after its end.
+            try:
+                await connection.client.organization(organization_id)
+            except TerminalError as error:
+                if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
+                    raise
+                return GONE
         result = await connection.client.reset(organization_id)
         match result.answer:
             case Answer.WRITTEN:
@@ -87,7 +126,7 @@ class DeletionPass:
             case Answer.NOT_FOUND:
                 return "the organization already inherited the instance's setting"
             case Answer.ORGANIZATION_GONE:
-                return "the organization no longer exists"
+                return GONE
             case Answer.NOT_CHANGED | Answer.ALREADY_EXISTS:
                 raise TransientError(
                     Reason.UNEXPECTED_ANSWER,

@@ -43,10 +43,11 @@ class Engine:
     def __init__(self, room: Room, reader: ObjectReader, workers: int) -> None:
         self._room = room
         self._reader = reader
-        self._workers = workers
         self._policies = PolicyPass(room)
         self._instances = InstancePass(room)
+        room.queue.divide(self._lane_of, workers)
         self._tasks: list[asyncio.Task[None]] = []
+        self._passes: set[asyncio.Task[None]] = set()
         self.filled = asyncio.Event()
         self.failed = asyncio.Event()
         self.failure: BaseException | None = None
@@ -60,15 +61,15 @@ class Engine:
         await self._heal()
         self.filled.set()
         self._spawn(self._list_for_ever(), "list")
-        for number in range(self._workers):
-            self._spawn(self._work(), f"worker-{number}")
+        self._spawn(self._work(), "work")
 
     async def stop(self) -> None:
         """Let no new pass begin, end the running ones, wait for all tasks."""
         self._room.queue.clear_timers()
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._passes]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
 
     def has_policy(self, key: PolicyKey, uid: str, resource_version: str) -> bool:
@@ -105,6 +106,8 @@ class Engine:
         self._add(instance_key(instance.name), urgent=instance.deleting)
         if known is None or known.grants != instance.grants:
             self._look_at_unsettled(instance.name)
+        if known is not None and instance.poll_interval < known.poll_interval:
+            self._look_sooner(instance)
 
     def instance_gone(self, name: str) -> None:
         """Take the end of an instance from the watch."""
@@ -115,13 +118,27 @@ class Engine:
         self._room.news.concerned(self._room.inventory.users_of(name))
 
     async def _work(self) -> None:
-        queue = self._room.queue
+        """Begin passes; the queue gives no more keys than may be worked on."""
+        loop = asyncio.get_running_loop()
         while True:
-            key = await queue.get()
-            try:
-                self._schedule(key, await self._look_at(key))
-            finally:
-                queue.done(key)
+            key = await self._room.queue.get()
+            task = loop.create_task(self._pass(key), name=f"znp-pass {key}")
+            self._passes.add(task)
+            task.add_done_callback(self._passed)
+
+    async def _pass(self, key: Key) -> None:
+        self._room.queue.begin(key)
+        try:
+            self._schedule(key, await self._look_at(key))
+        finally:
+            self._room.queue.done(key)
+
+    def _lane_of(self, key: Key) -> str:
+        """Keep instances apart: one that hangs takes nobody else's turns."""
+        if key.kind == INSTANCE:
+            return f"instance {key.name}"
+        policy = self._room.inventory.policies.get(key.policy)
+        return f"policies of {policy.instance}" if policy else ""
 
     async def _look_at(self, key: Key) -> Outcome:
         """Run one pass; Kubernetes' troubles and our own faults end in backoff."""
@@ -207,6 +224,10 @@ class Engine:
         for key in known_policies - {policy.key for policy in policies}:
             if await self._reader.read_policy(key.namespace, key.name) is None:
                 self.policy_gone(key)
+        for policy in list(self._room.inventory.policies.values()):
+            # Nobody should be forgotten; whoever was is found here.
+            if policy_key(policy.key) not in self._room.queue:
+                self._look_later(policy)
 
     def _add(self, key: Key, *, urgent: bool) -> None:
         self._room.queue.add(key, Priority.DELETE if urgent else Priority.CHANGE)
@@ -228,6 +249,12 @@ class Engine:
         delay = instance.poll_interval * self._room.chance.random()
         self._room.queue.add_after(policy_key(policy.key), delay, Priority.DRIFT)
 
+    def _look_sooner(self, instance: InstanceObject) -> None:
+        """Bring the drift look-ups forward: the poll interval was shortened."""
+        for key in self._room.inventory.users_of(instance.name):
+            delay = instance.poll_interval * self._room.chance.random()
+            self._room.queue.add_after(policy_key(key), delay, Priority.DRIFT)
+
     def _look_at_unsettled(self, instance: str) -> None:
         """Look at the policies that a change of grants may have admitted or refused."""
         for key in self._room.inventory.users_of(instance):
@@ -242,6 +269,11 @@ class Engine:
         task = asyncio.get_running_loop().create_task(work, name=f"znp-{name}")
         task.add_done_callback(self._ended)
         self._tasks.append(task)
+
+    def _passed(self, task: asyncio.Task[None]) -> None:
+        self._passes.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._ended(task)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():

@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from zitadel_notification_operator.core.credential import parse_token
 from zitadel_notification_operator.core.errors import (
+    ClusterError,
+    ObjectGone,
     OperatorError,
     TerminalError,
     TransientError,
@@ -21,7 +23,7 @@ from zitadel_notification_operator.core.instance_report import (
 )
 from zitadel_notification_operator.core.objects import InstanceObject, InstanceStatus
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.report import is_vouched_for
+from zitadel_notification_operator.core.report import is_vouched_for, unpinned
 from zitadel_notification_operator.engine.connections import Connection, Line
 from zitadel_notification_operator.engine.keys import policy_key
 from zitadel_notification_operator.engine.notices import (
@@ -61,10 +63,8 @@ class InstancePass:
             ClusterError: Kubernetes did not take a call; the verdict stands.
         """
         if instance.deleting:
-            released = await self._let_go(instance)
-            if released:
+            if await self._let_go(instance):
                 return WAIT
-            self._tell_in_use(instance)
         elif not instance.held:
             instance = self._store(
                 await self._room.instance_writer.hold_instance(instance)
@@ -73,6 +73,8 @@ class InstancePass:
         before = _verdict(line)
         try:
             await self._prove(instance, line)
+        except ClusterError:
+            raise
         except OperatorError as error:
             self._note(line, error)
         else:
@@ -98,6 +100,7 @@ class InstancePass:
         client = self._room.connector.connect(instance.name, instance.endpoint, token)
         zitadel_id = await client.identify()
         self._require_same_zitadel(instance, zitadel_id)
+        await self._unpin(instance, zitadel_id)
         line.proven = Connection(client, zitadel_id)
         line.checked_at = asyncio.get_running_loop().time()
         self._room.news.concerned(
@@ -116,15 +119,39 @@ class InstancePass:
         )
 
     def _require_same_zitadel(self, instance: InstanceObject, zitadel_id: str) -> None:
+        inventory = self._room.inventory
         known = instance.status.instance_id
-        if known in {None, zitadel_id} or instance.accepted_id == zitadel_id:
+        # A recreated object knows nothing; the policies' originals may.
+        ids = {known} if known else inventory.zitadel_ids_seen(instance.name)
+        if not ids or zitadel_id in ids or instance.accepted_id == zitadel_id:
             return
+        known = min(ids)
+        self._room.news.concerned(inventory.mistaken(instance.name))
         raise TerminalError(
             Reason.INSTANCE_CHANGED,
             f"The url leads to ZITADEL {zitadel_id}, before it was {known}; nothing is "
             "touched until the annotation zitadel-notification.dev/accept-instance-id "
             f"is {zitadel_id}",
         )
+
+    async def _unpin(self, instance: InstanceObject, zitadel_id: str) -> None:
+        """Void what policies hold of another ZITADEL, before this one is told.
+
+        References are resolved anew. The instance's status names the new id only
+        after this, so a crash in between repeats it.
+        """
+        if instance.status.instance_id == zitadel_id:
+            return
+        for key in self._room.inventory.users_of(instance.name):
+            policy = self._room.inventory.policies[key]
+            if not self._room.ownership.holds_of_another(policy, zitadel_id):
+                continue
+            status = unpinned(policy, self._room.now())
+            try:
+                stored = await self._room.writer.apply_policy_status(policy, status)
+            except ObjectGone:
+                continue
+            self._room.news.stored(stored)
 
     def _note(self, line: Line, trouble: OperatorError | None) -> None:
         line.suspected = False
@@ -136,10 +163,13 @@ class InstancePass:
         line.trouble = trouble
 
     def _wake(self, instance: InstanceObject, *, changed: bool) -> None:
-        """Ask for passes over the policies that a new verdict concerns."""
+        """Ask for passes over the policies that the verdict concerns."""
+        line = self._room.connections.line(instance.name)
+        waiting, line.waiting = line.waiting, set()
+        self._room.news.concerned(waiting)
         if not changed:
             return
-        usable = self._room.connections.line(instance.name).trouble is None
+        usable = line.trouble is None
         for key in self._room.inventory.users_of(instance.name):
             policy = self._room.inventory.policies[key]
             if usable and not policy.deleting and is_vouched_for(policy):
@@ -188,9 +218,13 @@ class InstancePass:
         self._store(await writer.apply_instance_status(instance, status))
 
     async def _let_go(self, instance: InstanceObject) -> bool:
-        """Drop the finalizer once no policy needs the instance any longer."""
+        """Drop the finalizer once no policy needs the instance any longer.
+
+        Returns:
+            Whether the object is gone. While another finalizer keeps it, it serves.
+        """
         if not instance.held:
-            return True
+            return False
         inventory = self._room.inventory
         needed = any(
             inventory.policies[key].held
@@ -198,11 +232,13 @@ class InstancePass:
             for key in inventory.users_of(instance.name)
         )
         if needed:
+            self._tell_in_use(instance)
             return False
         stored = await self._room.instance_writer.release_instance(instance)
-        if stored is not None:
-            self._store(stored)
-        return True
+        if stored is None:
+            return True
+        self._store(stored)
+        return False
 
     def _tell_in_use(self, instance: InstanceObject) -> None:
         line = self._room.connections.line(instance.name)

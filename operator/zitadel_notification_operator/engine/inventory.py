@@ -13,10 +13,12 @@ from zitadel_notification_operator.core.claims import (
     Target,
     owner_of,
 )
+from zitadel_notification_operator.core.conditions import STALLED, is_true
 from zitadel_notification_operator.core.grants import Admission, admit
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
-from zitadel_notification_operator.core.original import Original
+from zitadel_notification_operator.core.original import Original, OriginalValue
 from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.reasons import Reason
 
 
 class Inventory:
@@ -27,12 +29,15 @@ class Inventory:
         self.policies: dict[PolicyKey, PolicyObject] = {}
         self.instances: dict[str, InstanceObject] = {}
         self._of_instance: dict[str, set[PolicyKey]] = defaultdict(set)
-        self._zitadel_ids: dict[str, str] = {}
-        self._resolved: dict[PolicyKey, str] = {}
+        # None: it leads to another ZITADEL, and nobody has accepted that.
+        self._zitadel_ids: dict[str, str | None] = {}
+        self._resolved: dict[PolicyKey, Target] = {}
         self._targets: dict[PolicyKey, frozenset[Target]] = {}
         self._claims: dict[Target, dict[PolicyKey, Claim]] = defaultdict(dict)
         self._originals: dict[PolicyKey, Original] = {}
         self._carriers: dict[Target, set[PolicyKey]] = defaultdict(set)
+        # Of owners that went without handing over; for the next one.
+        self._bequests: dict[Target, OriginalValue] = {}
 
     def users_of(self, instance: str) -> frozenset[PolicyKey]:
         """Return the policies that name this instance, admitted or not."""
@@ -71,10 +76,12 @@ class Inventory:
 
     def drop_policy(self, key: PolicyKey) -> set[PolicyKey]:
         """Forget a policy that is gone; return whom that concerns."""
-        policy = self.policies.pop(key, None)
-        self._resolved.pop(key, None)
+        policy = self.policies.get(key)
         if policy is None:
             return set()
+        self._bequeath(policy)
+        del self.policies[key]
+        self._resolved.pop(key, None)
         self._of_instance[policy.instance].discard(key)
         self._carry(key, None, policy.uid)
         return self._claim_anew(key) - {key}
@@ -104,11 +111,20 @@ class Inventory:
         self._zitadel_ids[instance] = zitadel_id
         return self._claim_for(instance)
 
-    def resolved(self, key: PolicyKey, organization_id: str) -> set[PolicyKey]:
+    def mistaken(self, instance: str) -> set[PolicyKey]:
+        """Note that an instance leads to another ZITADEL: its policies claim nothing.
+
+        Returns:
+            Whose claims moved.
+        """
+        self._zitadel_ids[instance] = None
+        return self._claim_for(instance)
+
+    def resolved(self, key: PolicyKey, target: Target) -> set[PolicyKey]:
         """Note which organization a reference means; return whose claims moved."""
-        if self._resolved.get(key) == organization_id:
+        if self._resolved.get(key) == target:
             return set()
-        self._resolved[key] = organization_id
+        self._resolved[key] = target
         return self._claim_anew(key)
 
     def admission(self, policy: PolicyObject) -> Admission:
@@ -122,11 +138,12 @@ class Inventory:
 
     def organization_of(self, policy: PolicyObject) -> str | None:
         """Return the organization a policy means, as far as it is known now."""
-        return (
-            policy.organization_id
-            or self._resolved.get(policy.key)
-            or policy.status.organization_id
-        )
+        if policy.organization_id is not None:
+            return policy.organization_id
+        found = self._resolved.get(policy.key)
+        if found is not None and found.zitadel_id == self._zitadel_id(policy.instance):
+            return found.organization_id
+        return policy.status.organization_id
 
     def target_of(self, policy: PolicyObject) -> Target | None:
         """Return the policy's target, if ZITADEL and organization are known."""
@@ -142,10 +159,56 @@ class Inventory:
         """Return whose claim to the target wins."""
         return owner_of(self._claims.get(target, {}).values())
 
-    def original_at(self, target: Target) -> Original | None:
-        """Return the original that a present or former owner carries."""
-        carriers = sorted(self._carriers.get(target, ()))
-        return self._originals[carriers[0]] if carriers else None
+    def original_at(self, target: Target) -> OriginalValue | None:
+        """Return what a present or former owner of the target has recorded.
+
+        An annotation is anybody's to write, so it counts only on a policy that may
+        use its instance, manages, and is about this very target.
+        """
+        for key in sorted(self._carriers.get(target, ())):
+            if self._may_carry(self.policies[key], target):
+                return self._originals[key].value
+        return self._bequests.get(target)
+
+    def disown(self, key: PolicyKey) -> None:
+        """Forget a policy's original: what it owed is done, so nobody inherits it."""
+        self._carry(key, None, "")
+
+    def zitadel_ids_seen(self, instance: str) -> set[str]:
+        """Return the ids of the ZITADELs that the instance's policies have managed.
+
+        Only policies with an original in their status count, which nobody but us
+        writes.
+        """
+        users = [self.policies[key] for key in self.users_of(instance)]
+        return {
+            policy.original.target.zitadel_id
+            for policy in users
+            if policy.original is not None
+            and policy.original.uid == policy.uid
+            and policy.status.original is not None
+            and self.admission(policy) is Admission.GRANTED
+        }
+
+    def _may_carry(self, policy: PolicyObject, target: Target) -> bool:
+        return (
+            policy.manages
+            and self.admission(policy) is Admission.GRANTED
+            and self._organization_meant(policy) == target.organization_id
+        )
+
+    def _organization_meant(self, policy: PolicyObject) -> str | None:
+        if policy.scope is Scope.INSTANCE:
+            return None
+        return self.organization_of(policy)
+
+    def _bequeath(self, policy: PolicyObject) -> None:
+        """Keep the original of an owner that goes, where others claim its target."""
+        original = self._originals.get(policy.key)
+        if original is None or not self._may_carry(policy, original.target):
+            return
+        if self._claims.get(original.target, {}).keys() - {policy.key}:
+            self._bequests[original.target] = original.value
 
     def _carry(self, key: PolicyKey, original: Original | None, uid: str) -> None:
         before = self._originals.pop(key, None)
@@ -155,13 +218,18 @@ class Inventory:
             if not carriers:
                 del self._carriers[before.target]
         if original is not None and original.uid == uid:
+            self._bequests.pop(original.target, None)
             self._originals[key] = original
             self._carriers[original.target].add(key)
 
     def _zitadel_id(self, instance: str) -> str | None:
-        known = self._zitadel_ids.get(instance)
+        if instance in self._zitadel_ids:
+            return self._zitadel_ids[instance]
         record = self.instances.get(instance)
-        return known or (record.status.instance_id if record else None)
+        if record is None:
+            return None
+        lost = is_true(record.status.conditions, STALLED, Reason.INSTANCE_CHANGED)
+        return None if lost else record.status.instance_id
 
     def _claim_for(self, instance: str) -> set[PolicyKey]:
         concerned: set[PolicyKey] = set()
@@ -184,6 +252,7 @@ class Inventory:
                 claims.pop(key, None)
                 if not claims:
                     del self._claims[target]
+                    self._bequests.pop(target, None)
         if after:
             self._targets[key] = after
         else:

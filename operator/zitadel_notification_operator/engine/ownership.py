@@ -68,18 +68,22 @@ class Ownership:
             return policy
         return self._news.stored(stored)
 
-    def target_owned_by(self, policy: PolicyObject) -> Target | None:
-        """Return the target that a policy has owned; None when it never got so far.
+    def has_owned(self, policy: PolicyObject, target: Target) -> bool:
+        """Return whether a policy has ever got so far as to own this target."""
+        return _value_carried(policy, target) is not None
 
-        Its annotation tells; where somebody took it off, the status does, which only
-        we write.
+    def holds_of_another(self, policy: PolicyObject, zitadel_id: str) -> bool:
+        """Return whether a status holds what may be of another ZITADEL than this.
+
+        A pinned reference has no mark of its ZITADEL but that of the original beside
+        it, and an original in the status none but that of the annotation.
         """
-        original = policy.original
-        if original is not None and original.uid == policy.uid:
-            return original.target
-        if policy.original_text is None and policy.status.original is not None:
-            return self._inventory.target_of(policy)
-        return None
+        mark = policy.original
+        if mark is not None and mark.uid == policy.uid:
+            same = mark.target.zitadel_id == zitadel_id
+            return not same and policy.organization_id is None
+        pinned = policy.organization_id is None and policy.status.organization_id
+        return bool(pinned) or policy.status.original is not None
 
     async def hand_over(self, policy: PolicyObject, target: Target) -> bool:
         """Give the original to the owner of the target, if that is somebody else.
@@ -104,14 +108,14 @@ class Ownership:
     ) -> OriginalValue:
         """Return the value to record: never one that we ourselves have set.
 
-        A former owner's original goes first. An annotation that was lost is
-        rewritten from the status; one of a copied object or of another ZITADEL
-        counts as absent, and so does the status beside it.
+        An annotation that was lost or spoiled is rewritten from the status; else the
+        former owner's original counts, and what is observed only where none is known.
         """
-        inherited = self._inventory.original_at(target)
-        if inherited is not None:
-            return inherited.value
-        return _value_carried(policy, target) or seen(observed)
+        return (
+            _value_carried(policy, target)
+            or self._inventory.original_at(target)
+            or seen(observed)
+        )
 
     async def _mark(self, policy: PolicyObject, original: Original) -> PolicyObject:
         stored = await self._writer.apply_original(
@@ -121,8 +125,16 @@ class Ownership:
 
 
 def _value_carried(policy: PolicyObject, target: Target) -> OriginalValue | None:
-    """Return what the policy has recorded about the target, if it has."""
+    """Return what the policy has recorded about the target, if it has.
+
+    The annotation goes first, because it is written first; whatever else stands
+    there, the status counts, which nobody but us writes. One of another ZITADEL says
+    that the status is of that one, too.
+    """
     original = policy.original
-    if original is not None and original.belongs_to(policy.uid, target):
-        return original.value
-    return policy.status.original if policy.original_text is None else None
+    if original is not None and original.uid == policy.uid:
+        if original.target == target:
+            return original.value
+        if original.target.zitadel_id != target.zitadel_id:
+            return None
+    return policy.status.original

@@ -57,6 +57,16 @@ from zitadel_notification_operator.engine.room import Room
 _PATIENCE = 3
 """Failed tries in a row before a quiet policy's own trouble is reported."""
 
+_AWAY = frozenset(
+    {
+        Reason.UNREACHABLE,
+        Reason.SERVER_ERROR,
+        Reason.RATE_LIMITED,
+        Reason.UNEXPECTED_ANSWER,
+    }
+)
+"""What an instance may say while its quiet policies stay as they are (ADR 0006)."""
+
 _ROUNDS = 3
 """How often a pass observes again when somebody else was there first."""
 
@@ -105,6 +115,7 @@ class PolicyPass:
         try:
             return await self._work(policy)
         except NotCheckedYet:
+            self._room.connections.wait_for_verdict(policy.instance, policy.key)
             return WAIT
         except Superseded:
             return retry_in(0)
@@ -163,8 +174,9 @@ class PolicyPass:
         if known is not None:
             return Organization(known)
         organization = await connection.client.organization(None)
+        target = Target(connection.zitadel_id, organization.id)
         self._room.news.concerned(
-            self._room.inventory.resolved(policy.key, organization.id) - {policy.key}
+            self._room.inventory.resolved(policy.key, target) - {policy.key}
         )
         return organization
 
@@ -278,7 +290,7 @@ class PolicyPass:
         policy = replace(newest, requested_at=asked)
         now = self._room.now()
         passing = isinstance(trouble, TransientError)
-        if trouble.reason is Reason.INSTANCE_NOT_READY and is_quiet(policy):
+        if trouble.reason is Reason.INSTANCE_NOT_READY and self._is_away(policy):
             return await self._wait_quietly(policy, trouble, now)
         doubtful = passing or trouble.reason is Reason.CREDENTIALS_REJECTED
         if doubtful and self._is_own_finding(policy, trouble):
@@ -299,6 +311,11 @@ class PolicyPass:
         line = self._room.connections.line(policy.instance)
         told = {Reason.INSTANCE_NOT_FOUND, Reason.INSTANCE_NOT_READY}
         return line.trouble is None and trouble.reason not in told
+
+    def _is_away(self, policy: PolicyObject) -> bool:
+        """Return whether the policy is quiet and its ZITADEL only does not answer."""
+        trouble = self._room.connections.line(policy.instance).trouble
+        return trouble is not None and trouble.reason in _AWAY and is_quiet(policy)
 
     async def _wait_quietly(
         self, policy: PolicyObject, trouble: OperatorError, now: datetime

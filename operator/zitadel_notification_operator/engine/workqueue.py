@@ -3,20 +3,29 @@
 Level-triggered: a key says "look at it", never what happened. A key that is added
 while its pass runs is looked at again after it. Delayed keys come back when due;
 the earliest wish wins.
+
+Keys are in lanes, and each lane has only so many passes at one time: what hangs in one
+lane cannot take the others' turns. Within a lane deletions go before changes, and both
+before retries and drift look-ups; of those the one that has waited too long goes first,
+so that endless retries starve nobody.
 """
 
 import asyncio
 import heapq
-from collections.abc import Hashable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable
 from enum import IntEnum
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
+DRIFT_PATIENCE = 30.0
+"""Seconds for which retries may go before a drift look-up that is due."""
+
 
 class Priority(IntEnum):
-    """What goes first when there is more than the workers can take."""
+    """What goes first when there is more than a lane can take."""
 
     DELETE = 0
     CHANGE = 1
@@ -24,39 +33,65 @@ class Priority(IntEnum):
     DRIFT = 3
 
 
+class _Place(NamedTuple):
+    """Where a waiting key stands; compares in the order of turns."""
+
+    rank: int
+    due: float
+    order: int
+
+
 class WorkQueue(Generic[K]):
     """The queue; belongs to one event loop, whose clock it uses (seconds)."""
 
     def __init__(self) -> None:
-        self._ready: list[tuple[Priority, int, K]] = []
-        self._waiting: dict[K, Priority] = {}
+        self._ready: dict[str, list[tuple[_Place, K]]] = defaultdict(list)
+        self._waiting: dict[K, tuple[Priority, _Place]] = {}
         self._running: dict[K, Priority | None] = {}
         self._later: dict[K, tuple[float, Priority, asyncio.TimerHandle]] = {}
         self._failures: dict[K, int] = {}
+        self._lanes: dict[K, str] = {}
+        self._busy: Counter[str] = Counter()
         self._order = count()
         self._news = asyncio.Event()
+        self._lane_of: Callable[[K], str] = lambda _: ""
+        self._width: int | None = None
 
     def __len__(self) -> int:
-        """Return how many keys could run now but have no worker yet."""
+        """Return how many keys could run now but have no turn yet."""
         return len(self._waiting)
+
+    def __contains__(self, key: K) -> bool:
+        """Return whether a pass over the key runs, waits, or is planned."""
+        return key in self._running or key in self._waiting or key in self._later
 
     @property
     def active(self) -> int:
         """How many keys are being looked at now."""
         return len(self._running)
 
+    def divide(self, lane_of: Callable[[K], str], width: int) -> None:
+        """Put keys into lanes; without this there is one lane without a limit.
+
+        Args:
+            lane_of: Names a key's lane.
+            width: How many passes one lane may have at one time.
+        """
+        self._lane_of, self._width = lane_of, width
+
     def add(self, key: K, priority: Priority) -> None:
-        """Ask for a pass as soon as there is a worker."""
+        """Ask for a pass as soon as it can have a turn."""
         self._cancel_later(key)
         if key in self._running:
             again = self._running[key]
             self._running[key] = priority if again is None else min(again, priority)
             return
         standing = self._waiting.get(key)
-        if standing is not None and standing <= priority:
+        if standing is not None and standing[0] <= priority:
             return
-        self._waiting[key] = priority
-        heapq.heappush(self._ready, (priority, next(self._order), key))
+        place = self._place(priority)
+        self._waiting[key] = (priority, place)
+        heapq.heappush(self._ready[self._lane_of(key)], (place, key))
         self._news.set()
 
     def add_after(self, key: K, delay: float, priority: Priority) -> None:
@@ -75,20 +110,33 @@ class WorkQueue(Generic[K]):
     async def get(self) -> K:
         """Wait for a key; the caller must answer with `done`."""
         while True:
-            while self._ready:
-                priority, _, key = heapq.heappop(self._ready)
-                if self._waiting.get(key) is priority:
-                    del self._waiting[key]
-                    self._running[key] = None
-                    return key
+            lane = self._next_lane()
+            if lane is not None:
+                _, key = heapq.heappop(self._ready[lane])
+                if not self._ready[lane]:
+                    del self._ready[lane]
+                del self._waiting[key]
+                self._running[key] = None
+                self._lanes[key] = lane
+                self._busy[lane] += 1
+                return key
             self._news.clear()
             await self._news.wait()
+
+    def begin(self, key: K) -> None:
+        """Begin the pass of a key that `get` gave: it covers what was added since."""
+        self._running[key] = None
 
     def done(self, key: K) -> None:
         """End the pass of a key; it comes back if it was added meanwhile."""
         again = self._running.pop(key)
+        lane = self._lanes.pop(key)
+        self._busy[lane] -= 1
+        if not self._busy[lane]:
+            del self._busy[lane]
         if again is not None:
             self.add(key, again)
+        self._news.set()
 
     def failures(self, key: K) -> int:
         """Return how many passes over the key have failed in a row."""
@@ -113,6 +161,35 @@ class WorkQueue(Generic[K]):
         """Cancel all delayed keys, at the end."""
         for key in list(self._later):
             self._cancel_later(key)
+
+    def _place(self, priority: Priority) -> _Place:
+        due = asyncio.get_running_loop().time()
+        if priority is Priority.DRIFT:
+            due += DRIFT_PATIENCE
+        rank = min(priority, Priority.RETRY)
+        return _Place(rank, due, next(self._order))
+
+    def _next_lane(self) -> str | None:
+        """Return the lane whose turn it is; None when nothing may run now."""
+        first: tuple[_Place, str] | None = None
+        for lane in list(self._ready):
+            place = self._first_of(lane)
+            full = self._width is not None and self._busy[lane] >= self._width
+            if place is not None and not full and (first is None or place < first[0]):
+                first = (place, lane)
+        return first[1] if first else None
+
+    def _first_of(self, lane: str) -> _Place | None:
+        """Return the first place of a lane, without what no longer waits there."""
+        heap = self._ready[lane]
+        while heap:
+            place, key = heap[0]
+            standing = self._waiting.get(key)
+            if standing is not None and standing[1] is place:
+                return place
+            heapq.heappop(heap)
+        del self._ready[lane]
+        return None
 
     def _due(self, key: K, priority: Priority) -> None:
         self._later.pop(key, None)

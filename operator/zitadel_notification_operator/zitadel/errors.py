@@ -140,8 +140,8 @@ def unexpected(
         )
     return TransientError(
         Reason.UNEXPECTED_ANSWER,
-        f"{call} was answered with HTTP {status} and not as ZITADEL does: "
-        f"{excerpt_of(text, token)}",
+        f"{call} was answered with HTTP {status} and not as ZITADEL does: ",
+        excerpt=excerpt_of(text, token),
     )
 
 
@@ -221,8 +221,8 @@ def _refused(refusal: Refusal, call: Call, token: str) -> TerminalError:
     who = "An action in ZITADEL" if refusal.id.startswith(_ACTION) else "ZITADEL"
     return TerminalError(
         Reason.REQUEST_REFUSED,
-        f"{who} refused {call} with {_numbers(refusal)}: "
-        f"{excerpt_of(refusal.text, token)}",
+        f"{who} refused {call} with {_numbers(refusal)}: ",
+        excerpt=excerpt_of(refusal.text, token),
     )
 
 

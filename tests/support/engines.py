@@ -1,0 +1,120 @@
+"""An engine on a virtual clock, between a Kubernetes and a ZITADEL in memory."""
+
+import asyncio
+import contextlib
+import random
+
+from support.fakes import FakeCluster, FakeRecorder, FakeZitadel, Steps
+from support.virtual_time import VirtualLoop
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.conditions import Condition, find
+from zitadel_notification_operator.core.objects import (
+    Endpoint,
+    InstanceObject,
+    PolicyObject,
+    SecretRef,
+)
+from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.engine.engine import Engine
+from zitadel_notification_operator.engine.inventory import Inventory
+from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.workqueue import WorkQueue
+
+REF = SecretRef("s", "token")
+INSTANCE = InstanceObject(
+    name="default",
+    uid="i",
+    generation=1,
+    created="2026-01-01T00:00:00Z",
+    endpoint=Endpoint("https://z"),
+    token_ref=REF,
+    finalizers=("zitadel-notification.dev/cleanup",),
+)
+
+
+def policy(name: str, org: str = "o", second: int = 0) -> PolicyObject:
+    """Return a policy of an organization, in the operator's own namespace."""
+    return PolicyObject(
+        key=PolicyKey("own", name),
+        uid=f"uid-{name}",
+        generation=1,
+        created=f"2026-01-01T00:00:{second:02}Z",
+        scope=Scope.ORGANIZATION,
+        instance="default",
+        password_change=False,
+        organization_id=org,
+    )
+
+
+class Bench:
+    """The stores that outlive a process, and processes over them."""
+
+    def __init__(self) -> None:
+        self.steps = Steps()
+        self.cluster = FakeCluster(self.steps)
+        self.zitadel = FakeZitadel(self.steps)
+        self.recorder = FakeRecorder()
+        self.cluster.secrets[REF] = b"token"
+        self.cluster.put_instance(INSTANCE)
+        self.engine: Engine | None = None
+        self.room: Room | None = None
+
+    async def start(self) -> Engine:
+        """Start a new process."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        room = Room(
+            inventory=Inventory("own"),
+            queue=WorkQueue(),
+            writer=self.cluster,
+            instance_writer=self.cluster,
+            secrets=self.cluster,
+            connector=self.zitadel,
+            recorder=self.recorder,
+            now=loop.now,
+            chance=random.Random(1),
+        )
+        self.room = room
+        self.engine = Engine(room, self.cluster, workers=4)
+        await self.engine.start()
+        return self.engine
+
+    async def live(self, seconds: float) -> None:
+        """Let the process run; a killed one is followed by another at once."""
+        assert self.engine is not None
+        end = asyncio.get_running_loop().time() + seconds
+        while (left := end - asyncio.get_running_loop().time()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.engine.failed.wait(), left)
+                await self.engine.stop()
+                await self.start()
+
+    async def stop(self) -> None:
+        """End the process; every status it has stored is one that Flux can read."""
+        assert self.engine is not None
+        await self.engine.stop()
+        assert self.cluster.complaints == []
+
+    def seen(self, changed: PolicyObject) -> None:
+        """Store a user's change and let the watch tell it."""
+        stored = self.cluster.put(changed)
+        assert self.engine is not None
+        self.engine.policy_seen(stored)
+        if changed.key not in self.cluster.policies:
+            self.engine.policy_gone(changed.key)
+
+    def instance_seen(self, changed: InstanceObject) -> None:
+        """Store an administrator's change and let the watch tell it."""
+        stored = self.cluster.put_instance(changed)
+        assert self.engine is not None
+        self.engine.instance_seen(stored)
+
+    def policy(self, name: str) -> PolicyObject:
+        """Return a policy as stored."""
+        return self.cluster.policies[PolicyKey("own", name)]
+
+    def ready(self, name: str) -> Condition:
+        """Return a policy's Ready condition."""
+        found = find(self.policy(name).status.conditions, "Ready")
+        assert found is not None
+        return found
