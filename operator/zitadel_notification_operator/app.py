@@ -57,7 +57,7 @@ class Settings:
         bind_address: Of both endpoints.
         health_port: 0 picks a free one and logs it.
         metrics_port: Likewise.
-        workers: How many passes may run at one time.
+        workers: How many passes over the policies of one instance may run at once.
     """
 
     namespace: str

@@ -224,9 +224,41 @@ async def test_a_whole_status_replaces_what_was_ours(
     )
     few = PolicyStatus(observed_generation=1, conditions=(READY,))
     stored = await writer.apply_policy_status(policy, few)
-    assert {c.type for c in stored.status.conditions} == {"Ready", "Reviewed"}
+    assert stored.status.conditions == (READY,)
+    body = objects.get()
+    assert body is not None
+    types = {c["type"] for c in body["status"]["conditions"]}
+    assert types == {"Ready", "Reviewed"}
     assert stored.status.organization_id is None
     assert stored.status.original is None
+
+
+async def test_our_conditions_are_nobody_elses(
+    writer: ClusterWriter, objects: Objects, control_plane: ControlPlane
+) -> None:
+    """A Stalled that somebody has put beside our Ready goes with the next status."""
+    policy = await writer.apply_policy_status(
+        objects.policy(), PolicyStatus(observed_generation=1, conditions=(READY,))
+    )
+    body = objects.get()
+    assert body is not None
+    body["status"]["conditions"].append(
+        {
+            "type": "Stalled",
+            "status": "True",
+            "reason": "Foo",
+            "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+    )
+    control_plane.kubectl(
+        "replace", "--subresource=status", "-f", "-", stdin=json.dumps(body)
+    )
+    stored = await writer.apply_policy_status(policy, policy.status)
+    assert stored.status.conditions == (READY,)
+    body = objects.get()
+    assert body is not None
+    assert [c["type"] for c in body["status"]["conditions"]] == ["Ready"]
 
 
 async def test_the_same_status_again_changes_nothing(

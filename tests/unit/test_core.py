@@ -99,6 +99,7 @@ def test_foreign_annotations_count_as_absent(text: str) -> None:
         ("tökén-canary".encode(), Reason.CREDENTIALS_INVALID),
         (b"two words-canary", Reason.CREDENTIALS_INVALID),
         (b"\xff\xfe-canary", Reason.CREDENTIALS_INVALID),
+        (b"canary" * 1000, Reason.CREDENTIALS_INVALID),
     ],
 )
 def test_what_cannot_be_a_token_is_refused(value: bytes | None, reason: Reason) -> None:

@@ -83,7 +83,7 @@ def own_namespace() -> str:
     type=click.IntRange(1, 1000),
     default=16,
     show_default=True,
-    help="How many objects are worked on at one time.",
+    help="How many policies of one instance are worked on at one time.",
 )
 @click.option(
     "--allow-local-urls",

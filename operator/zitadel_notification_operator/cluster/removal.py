@@ -4,9 +4,10 @@ A `test` stands before each `remove`: an object that has changed since it was re
 or another one of its name, refuses the whole patch (design, section 3).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from zitadel_notification_operator.core.conditions import OWN_TYPES
 from zitadel_notification_operator.core.objects import FINALIZER
 
 
@@ -36,6 +37,25 @@ def removal(
     if patch:
         uid = metadata["uid"]
         patch.insert(0, {"op": "test", "path": "/metadata/uid", "value": uid})
+    return patch
+
+
+def intruders(
+    conditions: Sequence[Mapping[str, Any]], ours: Collection[str]
+) -> list[dict[str, Any]]:
+    """Return the patch that removes conditions of our types which we did not write.
+
+    Args:
+        conditions: Of the status as stored, in its order.
+        ours: The types that we wrote.
+    """
+    patch: list[dict[str, Any]] = []
+    for index in reversed(range(len(conditions))):
+        kind = conditions[index]["type"]
+        if kind in OWN_TYPES and kind not in ours:
+            path = f"/status/conditions/{index}"
+            patch.append({"op": "test", "path": f"{path}/type", "value": kind})
+            patch.append({"op": "remove", "path": path})
     return patch
 
 

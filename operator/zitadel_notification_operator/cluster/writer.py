@@ -24,7 +24,11 @@ from zitadel_notification_operator.cluster.names import (
     POLICIES,
     POLICY_KIND,
 )
-from zitadel_notification_operator.cluster.removal import has_ended, removal
+from zitadel_notification_operator.cluster.removal import (
+    has_ended,
+    intruders,
+    removal,
+)
 from zitadel_notification_operator.cluster.resources import (
     instance_status_json,
     parse_answer,
@@ -172,13 +176,34 @@ class ClusterWriter:
         for _ in range(_TRIES):
             body["metadata"]["resourceVersion"] = version
             try:
-                return await self._send(f"{path}/status", body)
+                stored = await self._send(f"{path}/status", body)
+                return await self._without_intruders(path, body, stored)
             except ObjectChanged:
                 newer = await self._version(path, uid)
                 if newer == version:
                     raise
                 version = newer
         raise ObjectChanged(f"{path} changes faster than its status can be applied")
+
+    async def _without_intruders(
+        self, path: str, body: dict[str, Any], stored: Any
+    ) -> Any:
+        """Remove conditions of our types that somebody else has put there.
+
+        An apply leaves them, because they are another manager's; beside ours they
+        would say what is not so.
+        """
+        ours = {c["type"] for c in body["status"].get("conditions", ())}
+        patch = intruders(stored["status"].get("conditions", ()), ours)
+        if not patch:
+            return stored
+        return await self._send_patch(f"{path}/status", patch)
+
+    async def _send_patch(self, path: str, patch: list[dict[str, Any]]) -> Any:
+        query = {"fieldManager": FIELD_MANAGER}
+        return await call(
+            self._api, "PATCH", path, query=query, body=patch, content_type=JSON_PATCH
+        )
 
     async def _send(self, path: str, body: dict[str, Any]) -> Any:
         return await call(
@@ -211,14 +236,7 @@ class ClusterWriter:
                 )
                 if not patch:
                     return stored
-                stored = await call(
-                    self._api,
-                    "PATCH",
-                    path,
-                    query={"fieldManager": FIELD_MANAGER},
-                    body=patch,
-                    content_type=JSON_PATCH,
-                )
+                stored = await self._send_patch(path, patch)
             except ObjectGone:
                 return None
             except ObjectChanged:
