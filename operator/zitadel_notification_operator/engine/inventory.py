@@ -16,9 +16,10 @@ from zitadel_notification_operator.core.claims import (
 from zitadel_notification_operator.core.conditions import STALLED, is_true
 from zitadel_notification_operator.core.grants import Admission, admit
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
-from zitadel_notification_operator.core.original import Original, OriginalValue
+from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.originals import Originals
 
 
 class Inventory:
@@ -34,10 +35,7 @@ class Inventory:
         self._resolved: dict[PolicyKey, Target] = {}
         self._targets: dict[PolicyKey, frozenset[Target]] = {}
         self._claims: dict[Target, dict[PolicyKey, Claim]] = defaultdict(dict)
-        self._originals: dict[PolicyKey, Original] = {}
-        self._carriers: dict[Target, set[PolicyKey]] = defaultdict(set)
-        # Of owners that went without handing over; for the next one.
-        self._bequests: dict[Target, OriginalValue] = {}
+        self._originals = Originals()
 
     def users_of(self, instance: str) -> frozenset[PolicyKey]:
         """Return the policies that name this instance, admitted or not."""
@@ -71,7 +69,7 @@ class Inventory:
         if known == policy:
             return set()
         self._of_instance[policy.instance].add(policy.key)
-        self._carry(policy.key, policy.original, policy.uid)
+        self._originals.put(policy)
         return {policy.key} | self._claim_anew(policy.key)
 
     def drop_policy(self, key: PolicyKey) -> set[PolicyKey]:
@@ -83,7 +81,7 @@ class Inventory:
         del self.policies[key]
         self._resolved.pop(key, None)
         self._of_instance[policy.instance].discard(key)
-        self._carry(key, None, policy.uid)
+        self._originals.drop(key)
         return self._claim_anew(key) - {key}
 
     def put_instance(self, instance: InstanceObject) -> set[PolicyKey] | None:
@@ -165,14 +163,14 @@ class Inventory:
         An annotation is anybody's to write, so it counts only on a policy that may
         use its instance, manages, and is about this very target.
         """
-        for key in sorted(self._carriers.get(target, ())):
+        for key, value in self._originals.at(target):
             if self._may_carry(self.policies[key], target):
-                return self._originals[key].value
-        return self._bequests.get(target)
+                return value
+        return self._originals.bequest(target)
 
     def disown(self, key: PolicyKey) -> None:
         """Forget a policy's original: what it owed is done, so nobody inherits it."""
-        self._carry(key, None, "")
+        self._originals.drop(key)
 
     def zitadel_ids_seen(self, instance: str) -> set[str]:
         """Return the ids of the ZITADELs that the instance's policies have managed.
@@ -204,23 +202,11 @@ class Inventory:
 
     def _bequeath(self, policy: PolicyObject) -> None:
         """Keep the original of an owner that goes, where others claim its target."""
-        original = self._originals.get(policy.key)
+        original = self._originals.of(policy.key)
         if original is None or not self._may_carry(policy, original.target):
             return
         if self._claims.get(original.target, {}).keys() - {policy.key}:
-            self._bequests[original.target] = original.value
-
-    def _carry(self, key: PolicyKey, original: Original | None, uid: str) -> None:
-        before = self._originals.pop(key, None)
-        if before is not None:
-            carriers = self._carriers[before.target]
-            carriers.discard(key)
-            if not carriers:
-                del self._carriers[before.target]
-        if original is not None and original.uid == uid:
-            self._bequests.pop(original.target, None)
-            self._originals[key] = original
-            self._carriers[original.target].add(key)
+            self._originals.bequeath(original)
 
     def _zitadel_id(self, instance: str) -> str | None:
         if instance in self._zitadel_ids:
@@ -252,7 +238,7 @@ class Inventory:
                 claims.pop(key, None)
                 if not claims:
                     del self._claims[target]
-                    self._bequests.pop(target, None)
+                    self._originals.forget_bequest(target)
         if after:
             self._targets[key] = after
         else:

@@ -6,9 +6,7 @@ newest spec asks for.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 
-from zitadel_notification_operator.core.backoff import SLOW
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.decision import Action, decide
 from zitadel_notification_operator.core.errors import (
@@ -17,7 +15,7 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.grants import Admission
-from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
+from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import (
     Answer,
     ObservedPolicy,
@@ -27,13 +25,8 @@ from zitadel_notification_operator.core.policy import (
 )
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import (
-    PROGRESS_DEADLINE,
     Findings,
-    is_quiet,
-    settled,
     suspended,
-    troubled,
-    unobserved,
 )
 from zitadel_notification_operator.engine.connections import (
     Connection,
@@ -42,30 +35,14 @@ from zitadel_notification_operator.engine.connections import (
 from zitadel_notification_operator.engine.deletion_pass import DeletionPass
 from zitadel_notification_operator.engine.notices import (
     of_acting,
-    of_settling,
-    of_trouble,
 )
 from zitadel_notification_operator.engine.outcome import (
     WAIT,
     Outcome,
-    back_off,
-    look_again,
     retry_in,
 )
+from zitadel_notification_operator.engine.policy_report import PolicyReport
 from zitadel_notification_operator.engine.room import Room
-
-_PATIENCE = 3
-"""Failed tries in a row before a quiet policy's own trouble is reported."""
-
-_AWAY = frozenset(
-    {
-        Reason.UNREACHABLE,
-        Reason.SERVER_ERROR,
-        Reason.RATE_LIMITED,
-        Reason.UNEXPECTED_ANSWER,
-    }
-)
-"""What an instance may say while its quiet policies stay as they are (ADR 0006)."""
 
 _ROUNDS = 3
 """How often a pass observes again when somebody else was there first."""
@@ -96,6 +73,7 @@ class PolicyPass:
     def __init__(self, room: Room) -> None:
         self._room = room
         self._deletion = DeletionPass(room)
+        self._reports = PolicyReport(room)
 
     async def run(self, policy: PolicyObject, failures: int) -> Outcome:
         """Bring one policy to where its spec wants it, or say why not.
@@ -110,7 +88,7 @@ class PolicyPass:
         if policy.deleting:
             return await self._deletion.run(policy)
         if policy.suspended:
-            await self._write(policy, suspended(policy, self._room.now()))
+            await self._reports.write(policy, suspended(policy, self._room.now()))
             return WAIT
         try:
             return await self._work(policy)
@@ -122,7 +100,7 @@ class PolicyPass:
         except OperatorError as trouble:
             if trouble.reason is Reason.CLUSTER_UNAVAILABLE:
                 raise
-            return await self._report_trouble(policy, trouble, failures)
+            return await self._reports.trouble(policy, trouble, failures)
 
     async def _work(self, policy: PolicyObject) -> Outcome:
         self._require_admission(policy)
@@ -230,7 +208,7 @@ class PolicyPass:
                 name or None,
                 original if policy.manages else None,
             )
-            return await self._report(
+            return await self._reports.settle(
                 replace(policy, requested_at=work.asked), findings
             )
         raise TransientError(
@@ -272,70 +250,3 @@ class PolicyPass:
         ):
             raise Superseded
         return newest
-
-    async def _report(self, policy: PolicyObject, findings: Findings) -> Outcome:
-        status = settled(policy, findings, self._room.now())
-        for notice in of_settling(policy, status):
-            self._room.tell(policy, notice)
-        await self._write(policy, status)
-        instance = self._room.inventory.instances.get(policy.instance)
-        interval = instance.poll_interval if instance else SLOW
-        return look_again(self._room.spread(interval))
-
-    async def _report_trouble(
-        self, policy: PolicyObject, trouble: OperatorError, failures: int
-    ) -> Outcome:
-        asked = policy.requested_at
-        newest = self._room.inventory.policies.get(policy.key, policy)
-        policy = replace(newest, requested_at=asked)
-        now = self._room.now()
-        passing = isinstance(trouble, TransientError)
-        if trouble.reason is Reason.INSTANCE_NOT_READY and self._is_away(policy):
-            return await self._wait_quietly(policy, trouble, now)
-        doubtful = passing or trouble.reason is Reason.CREDENTIALS_REJECTED
-        if doubtful and self._is_own_finding(policy, trouble):
-            self._room.suspect(policy.instance)
-            rejected = trouble.reason is Reason.CREDENTIALS_REJECTED
-            if (is_quiet(policy) or rejected) and failures + 1 < _PATIENCE:
-                return back_off(_asked(trouble))
-        status = troubled(policy, trouble, now)
-        for notice in of_trouble(policy, trouble):
-            self._room.tell(policy, notice)
-        await self._write(policy, status)
-        if passing:
-            return back_off(_asked(trouble))
-        return retry_in(self._room.spread(SLOW))
-
-    def _is_own_finding(self, policy: PolicyObject, trouble: OperatorError) -> bool:
-        """Return whether the trouble came from a call, not from the instance."""
-        line = self._room.connections.line(policy.instance)
-        told = {Reason.INSTANCE_NOT_FOUND, Reason.INSTANCE_NOT_READY}
-        return line.trouble is None and trouble.reason not in told
-
-    def _is_away(self, policy: PolicyObject) -> bool:
-        """Return whether the policy is quiet and its ZITADEL only does not answer."""
-        trouble = self._room.connections.line(policy.instance).trouble
-        return trouble is not None and trouble.reason in _AWAY and is_quiet(policy)
-
-    async def _wait_quietly(
-        self, policy: PolicyObject, trouble: OperatorError, now: datetime
-    ) -> Outcome:
-        """Leave a quiet policy alone while its instance is away, up to ten minutes."""
-        since = self._room.connections.line(policy.instance).troubled_since or now
-        left = PROGRESS_DEADLINE - (now - since).total_seconds()
-        if left > 0:
-            return retry_in(left)
-        await self._write(policy, unobserved(policy, now, trouble.message))
-        return WAIT
-
-    async def _write(self, policy: PolicyObject, status: PolicyStatus) -> None:
-        """Write the status if it differs from the newest one known."""
-        newest = self._room.inventory.policies.get(policy.key, policy)
-        if newest.status == status:
-            return
-        stored = await self._room.writer.apply_policy_status(newest, status)
-        self._room.news.stored(stored)
-
-
-def _asked(trouble: OperatorError) -> float | None:
-    return trouble.retry_after if isinstance(trouble, TransientError) else None
