@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bench.compare import compare
 from bench.plot import draw
-from bench.report import show
+from bench.report import markdown, show
 from bench.run import Plan, run
 
 HERE = Path(__file__).parent.parent.parent
@@ -29,12 +29,13 @@ def main() -> None:
 def run_once(
     policies: int, idle: float, memory: bool, profile: bool, output: Path
 ) -> None:
-    """Measure this checkout; print a table, write result.json and plots."""
+    """Measure this checkout; print a table, write result.json, table.md and plots."""
     console = Console(soft_wrap=True)
     plan = Plan(policies, HERE, idle, memory, profile)
     result = run(plan, lambda line: console.print(f"· {line}", style="dim"))
     output.mkdir(parents=True, exist_ok=True)
     (output / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    (output / "table.md").write_text(markdown(result))
     draw(result, output)
     show(result, console)
     console.print(f"Written to {output}")

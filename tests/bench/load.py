@@ -5,6 +5,7 @@ schemas would be most of what is measured.
 """
 
 import asyncio
+import contextlib
 import json
 import ssl
 import time
@@ -64,6 +65,7 @@ class Watch:
         self.reached: dict[str, float] = {}
         self._wanted: Callable[[Json | None], bool] = lambda _: False
         self._count = 0
+        self._ended = False
         self._news = asyncio.Event()
 
     def expect(self, count: int, wanted: Callable[[Json | None], bool]) -> None:
@@ -76,11 +78,19 @@ class Watch:
 
         Raises:
             TimeoutError: They did not get there.
+            RuntimeError: The watch has ended.
         """
         async with asyncio.timeout(PATIENCE):
             while len(self.reached) < self._count:
+                if self._ended:
+                    raise RuntimeError("The driver's watch has ended")
                 self._news.clear()
                 await self._news.wait()
+
+    def end(self, _: object) -> None:
+        """Note that nothing more will be told."""
+        self._ended = True
+        self._news.set()
 
     def take(self, event: Json) -> None:
         """Take an event of the watch."""
@@ -174,8 +184,10 @@ async def driving(world: World) -> AsyncIterator[Driver]:
     ) as session:
         driver = Driver(session)
         following = asyncio.create_task(driver.follow())
+        following.add_done_callback(driver.watch.end)
         try:
             yield driver
         finally:
             following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            with contextlib.suppress(asyncio.CancelledError):
+                await following

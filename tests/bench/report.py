@@ -44,6 +44,16 @@ ROWS: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
+def markdown(result: dict[str, Any]) -> str:
+    """Return the figures as a Markdown table, for `docs/performance.md`."""
+    lines = ["| figure | measured | aim | rival |", "|---|---|---|---|"]
+    for key, words, aim, rival in ROWS:
+        if key in result["figures"]:
+            value = f"{result['figures'][key]:.4g}"
+            lines.append(f"| {words} | {value} | {aim} | {rival} |")
+    return "\n".join(lines) + "\n"
+
+
 def show(result: dict[str, Any], console: Console) -> None:
     """Print machine, figures and profile of a run."""
     machine = result["machine"]

@@ -1,6 +1,8 @@
 """Who owns a target, what it remembers of it, and who inherits that."""
 
+import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,7 @@ from support.fakes import FakeZitadel
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey, Target
 from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
@@ -18,6 +21,7 @@ from zitadel_notification_operator.core.objects import (
 from zitadel_notification_operator.core.original import Original, OriginalValue
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
+    ManagementPolicy,
     ObservedPolicy,
 )
 from zitadel_notification_operator.core.reasons import Reason
@@ -477,6 +481,156 @@ def test_a_finished_deletion_that_somebody_holds_up_says_so() -> None:
         before = len(bench.steps.log)
         await bench.live(60)
         assert ("status", "own/a") not in bench.steps.log[before:]
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"management": ManagementPolicy.OBSERVE},
+        {"deleting": True, "finalizers": ("example.com/x",)},
+    ],
+    ids=["observes", "deleted but held"],
+)
+def test_an_owner_that_stays_but_gives_up_leaves_its_original(
+    change: dict[str, Any],
+) -> None:
+    """Whatever takes the claim away, the next owner gets the record."""
+
+    async def story() -> None:
+        bench = Bench()
+        retained = replace(policy("a", second=1), deletion=DeletionPolicy.RETAIN)
+        bench.cluster.put(replace(retained, finalizers=("example.com/x",)))
+        await bench.start()
+        await bench.live(5)
+        bench.seen(policy("b", second=2))
+        await bench.live(5)
+        bench.seen(replace(bench.policy("a"), generation=2, **change))
+        await bench.live(5)
+        assert bench.policy("b").status.original == OriginalValue(True, True)
+        assert bench.policy("a").original_text is None
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_owner_that_loses_its_grant_leaves_its_original() -> None:
+    """The heir in the namespace that keeps its grant gets it."""
+
+    async def story() -> None:
+        bench = Bench()
+        both = replace(INSTANCE, grants=(Grant(("a", "b")),))
+        bench.cluster.put_instance(both)
+        first = replace(policy("p", second=1), key=PolicyKey("a", "p"))
+        second = replace(policy("q", second=2), key=PolicyKey("b", "q"), uid="uid-q")
+        bench.cluster.put(first)
+        await bench.start()
+        await bench.live(5)
+        bench.seen(second)
+        await bench.live(5)
+        stored = bench.cluster.instances["default"]
+        bench.instance_seen(replace(stored, grants=(Grant(("b",)),), generation=2))
+        await bench.live(5)
+        heir = bench.cluster.policies[second.key]
+        assert heir.status.original == OriginalValue(True, True)
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        Original("uid-p", Target("999", "o"), OriginalValue(False, False)),
+        Original("uid-p", Target("z", "o"), OriginalValue(False, False)),
+    ],
+    ids=["another ZITADEL", "another value"],
+)
+def test_the_status_is_believed_before_the_annotation(forged: Original) -> None:
+    """Alive it stays; a deletion undoes what is owed."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        spoiled = {"original": forged, "original_text": forged.to_text()}
+        bench.seen(replace(bench.policy("p"), **spoiled))
+        await bench.live(5)
+        assert bench.policy("p").status.original == OriginalValue(True, True)
+        bench.seen(replace(bench.policy("p"), **spoiled, deleting=True, generation=2))
+        await bench.live(5)
+        assert bench.zitadel.own == {}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_check_that_is_overtaken_says_nothing_of_the_new_spec() -> None:
+    """Ready for a url that never answered would be a lie."""
+
+    async def story() -> None:
+        bench = Bench()
+        hanging = other_zitadel(bench)
+        await bench.start()
+        await bench.live(5)
+        identify = bench.zitadel.identify
+
+        async def slow() -> str:
+            await asyncio.sleep(2)
+            return await identify()
+
+        async def hang() -> str:
+            await asyncio.sleep(10)
+            raise TransientError(Reason.UNREACHABLE, "no answer")
+
+        bench.zitadel.identify, hanging.identify = slow, hang
+        stored = bench.cluster.instances["default"]
+        bench.instance_seen(replace(stored, requested_at="now"))
+        await bench.live(1)
+        stored = bench.cluster.instances["default"]
+        moved = replace(stored, endpoint=Endpoint("https://other"), generation=2)
+        bench.instance_seen(moved)
+        for _ in range(20):
+            await bench.live(1)
+            status = bench.cluster.instances["default"].status
+            ready = find(status.conditions, "Ready")
+            assert (ready.status, ready.observed_generation) != ("True", 2)
+        assert ready.reason == Reason.UNREACHABLE
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_check_of_an_object_that_is_gone_says_nothing_of_its_namesake() -> None:
+    """A recreated instance without policies is Ready with its own ZITADEL."""
+
+    async def story() -> None:
+        bench = Bench()
+        other_zitadel(bench)
+        await bench.start()
+        await bench.live(5)
+        identify = bench.zitadel.identify
+
+        async def slow() -> str:
+            await asyncio.sleep(5)
+            return await identify()
+
+        bench.zitadel.identify = slow
+        stored = bench.cluster.instances["default"]
+        bench.instance_seen(replace(stored, requested_at="now"))
+        await bench.live(1)
+        assert bench.engine is not None
+        del bench.cluster.instances["default"]
+        bench.engine.instance_gone("default")
+        again = replace(INSTANCE, uid="new", endpoint=Endpoint("https://other"))
+        bench.instance_seen(again)
+        await bench.live(10)
+        status = bench.cluster.instances["default"].status
+        assert status.instance_id == "other"
+        assert find(status.conditions, "Ready").status == "True"
         await bench.stop()
 
     run(story())

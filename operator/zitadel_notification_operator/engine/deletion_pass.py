@@ -6,6 +6,7 @@ else goes at once (design, section 3, "Deletion").
 
 from zitadel_notification_operator.core.backoff import SLOW
 from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.conditions import READY, find
 from zitadel_notification_operator.core.errors import (
     OperatorError,
     TerminalError,
@@ -44,7 +45,7 @@ class DeletionPass:
             ClusterError: Kubernetes did not take a write.
         """
         if not policy.held:
-            return WAIT
+            return await self._end_unheld(policy)
         try:
             told = await self._undo(policy)
         except NotCheckedYet:
@@ -68,6 +69,17 @@ class DeletionPass:
             return "it never owned its target; nothing was undone"
         async with self._room.turn(target):
             return await self._undo_in_turn(policy, target)
+
+    async def _end_unheld(self, policy: PolicyObject) -> Outcome:
+        """End one that owes nothing but is kept by somebody else's finalizer."""
+        ready = find(policy.status.conditions, READY)
+        told = ready is not None and ready.reason == Reason.DELETED
+        if told or not policy.finalizers:
+            return WAIT
+        why = self._why_nothing(policy)
+        if not why:
+            why = "nothing was owed" if policy.resets else RETAINED
+        return await self._end(policy, why)
 
     async def _end(self, policy: PolicyObject, told: str) -> Outcome:
         """Let the object go; where another finalizer keeps it, say what was done."""

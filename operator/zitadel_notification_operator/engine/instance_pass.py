@@ -71,14 +71,18 @@ class InstancePass:
             )
         line = self._room.connections.line(instance.name)
         before = _verdict(line)
+        trouble: OperatorError | None = None
         try:
             await self._prove(instance, line)
         except ClusterError:
             raise
         except OperatorError as error:
-            self._note(line, error)
-        else:
-            self._note(line, None)
+            trouble = error
+        if self._is_superseded(instance):
+            # What was found is not about the object that is there now; the news of
+            # that one has asked for another pass.
+            return WAIT
+        self._note(line, trouble)
         self._wake(instance, changed=_verdict(line) != before)
         await self._report(instance, line)
         if isinstance(line.trouble, TransientError):
@@ -99,12 +103,22 @@ class InstancePass:
         line.token = token
         client = self._room.connector.connect(instance.name, instance.endpoint, token)
         zitadel_id = await client.identify()
+        if self._is_superseded(instance):
+            return
         self._require_same_zitadel(instance, zitadel_id)
         await self._unpin(instance, zitadel_id)
         line.proven = Connection(client, zitadel_id)
         line.checked_at = asyncio.get_running_loop().time()
         self._room.news.concerned(
             self._room.inventory.identified(instance.name, zitadel_id)
+        )
+
+    def _is_superseded(self, instance: InstanceObject) -> bool:
+        """Return whether the object leads elsewhere by now, or is another one."""
+        newest = self._room.inventory.instances.get(instance.name)
+        return newest is None or (
+            (newest.uid, newest.endpoint, newest.token_ref)
+            != (instance.uid, instance.endpoint, instance.token_ref)
         )
 
     def _must_ask(self, instance: InstanceObject, line: Line, token: str) -> bool:
@@ -123,9 +137,10 @@ class InstancePass:
         known = instance.status.instance_id
         # A recreated object knows nothing; the policies' originals may.
         ids = {known} if known else inventory.zitadel_ids_seen(instance.name)
-        if not ids or zitadel_id in ids or instance.accepted_id == zitadel_id:
+        others = ids - {zitadel_id}
+        if not others or instance.accepted_id == zitadel_id:
             return
-        known = min(ids)
+        known = min(others)
         self._room.news.concerned(inventory.mistaken(instance.name))
         raise TerminalError(
             Reason.INSTANCE_CHANGED,
@@ -144,7 +159,7 @@ class InstancePass:
             return
         for key in self._room.inventory.users_of(instance.name):
             policy = self._room.inventory.policies[key]
-            if not self._room.ownership.holds_of_another(policy, zitadel_id):
+            if not self._room.ownership.depends_on_zitadel(policy):
                 continue
             status = unpinned(policy, self._room.now())
             try:
@@ -182,8 +197,12 @@ class InstancePass:
 
     async def _report(self, instance: InstanceObject, line: Line) -> None:
         newest = self._room.inventory.instances.get(instance.name, instance)
-        # A token that came while the pass ran is for the next one.
-        instance = replace(newest, requested_at=instance.requested_at)
+        # A token or a spec that came while the pass ran is for the next one.
+        instance = replace(
+            newest,
+            requested_at=instance.requested_at,
+            generation=instance.generation,
+        )
         now = self._room.now()
         trouble = line.trouble
         if trouble is not None:
@@ -256,6 +275,6 @@ def _verdict(line: Line) -> tuple[bool, str | None, str | None]:
     trouble = line.trouble
     return (
         line.checked,
-        str(trouble) if trouble else None,
+        f"{trouble.reason}: {trouble.stable}" if trouble else None,
         line.proven.zitadel_id if line.proven else None,
     )

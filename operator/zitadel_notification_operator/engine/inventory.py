@@ -32,6 +32,7 @@ class Inventory:
         self._of_instance: dict[str, set[PolicyKey]] = defaultdict(set)
         # None: it leads to another ZITADEL, and nobody has accepted that.
         self._zitadel_ids: dict[str, str | None] = {}
+        self._former_ids: dict[str, str] = {}
         self._resolved: dict[PolicyKey, Target] = {}
         self._targets: dict[PolicyKey, frozenset[Target]] = {}
         self._claims: dict[Target, dict[PolicyKey, Claim]] = defaultdict(dict)
@@ -70,19 +71,23 @@ class Inventory:
             return set()
         self._of_instance[policy.instance].add(policy.key)
         self._originals.put(policy)
-        return {policy.key} | self._claim_anew(policy.key)
+        concerned = {policy.key} | self._claim_anew(policy.key)
+        original = self._originals.of(policy.key)
+        if original is not None and self.owner(original.target) == policy.key:
+            self._originals.forget_bequest(original.target)
+        return concerned
 
     def drop_policy(self, key: PolicyKey) -> set[PolicyKey]:
         """Forget a policy that is gone; return whom that concerns."""
         policy = self.policies.get(key)
         if policy is None:
             return set()
-        self._bequeath(policy)
         del self.policies[key]
         self._resolved.pop(key, None)
         self._of_instance[policy.instance].discard(key)
+        concerned = self._claim_anew(key) - {key}
         self._originals.drop(key)
-        return self._claim_anew(key) - {key}
+        return concerned
 
     def put_instance(self, instance: InstanceObject) -> set[PolicyKey] | None:
         """Take a record; None: an echo or an old one; else whose claims moved."""
@@ -107,6 +112,7 @@ class Inventory:
         if self._zitadel_ids.get(instance) == zitadel_id:
             return set()
         self._zitadel_ids[instance] = zitadel_id
+        self._former_ids[instance] = zitadel_id
         return self._claim_for(instance)
 
     def mistaken(self, instance: str) -> set[PolicyKey]:
@@ -163,22 +169,30 @@ class Inventory:
         An annotation is anybody's to write, so it counts only on a policy that may
         use its instance, manages, and is about this very target.
         """
+        bequest = self._originals.bequest(target)
+        if bequest is not None:
+            return bequest
         for key, value in self._originals.at(target):
             if self._may_carry(self.policies[key], target):
                 return value
-        return self._originals.bequest(target)
+        return None
 
     def disown(self, key: PolicyKey) -> None:
         """Forget a policy's original: what it owed is done, so nobody inherits it."""
         self._originals.drop(key)
 
     def zitadel_ids_seen(self, instance: str) -> set[str]:
-        """Return the ids of the ZITADELs that the instance's policies have managed.
+        """Return the ids of ZITADELs that a recreated instance may have led to.
 
-        Only policies with an original in their status count, which nobody but us
-        writes.
+        What this process knew of its namesake counts alone. After a restart there are
+        only the annotations of policies that have managed; anybody who may edit such
+        a policy can hold an instance up with one, but not lead it astray.
         """
         users = [self.policies[key] for key in self.users_of(instance)]
+        former = self._former_ids.get(instance)
+        if former is not None:
+            pinned = any(policy.status.organization_id for policy in users)
+            return {former} if pinned else set()
         return {
             policy.original.target.zitadel_id
             for policy in users
@@ -200,13 +214,14 @@ class Inventory:
             return None
         return self.organization_of(policy)
 
-    def _bequeath(self, policy: PolicyObject) -> None:
-        """Keep the original of an owner that goes, where others claim its target."""
-        original = self._originals.of(policy.key)
-        if original is None or not self._may_carry(policy, original.target):
-            return
-        if self._claims.get(original.target, {}).keys() - {policy.key}:
-            self._originals.bequeath(original)
+    def _bequeath(self, key: PolicyKey, target: Target) -> None:
+        """Keep the original of an owner whose claim goes, where others claim, too."""
+        original = self._originals.of(key)
+        claims = self._claims[target]
+        if len(claims) > 1 and original is not None and original.target == target:
+            policy = self.policies.get(key)
+            told = policy.status.original if policy is not None else None
+            self._originals.bequeath(target, told or original.value)
 
     def _zitadel_id(self, instance: str) -> str | None:
         if instance in self._zitadel_ids:
@@ -235,6 +250,8 @@ class Inventory:
             if target in after:
                 claims[key] = Claim(self.policies[key].created, key)
             else:
+                if owner_of(claims.values()) == key:
+                    self._bequeath(key, target)
                 claims.pop(key, None)
                 if not claims:
                     del self._claims[target]

@@ -33,7 +33,6 @@ class Originals:
         self.drop(policy.key)
         original = policy.original
         if original is not None and original.uid == policy.uid:
-            self._bequests.pop(original.target, None)
             self._of[policy.key] = original
             self._carriers[original.target].add(policy.key)
 
@@ -47,14 +46,14 @@ class Originals:
         if not carriers:
             del self._carriers[before.target]
 
-    def bequeath(self, original: Original) -> None:
-        """Keep an original whose carrier goes, for the next owner of its target."""
-        self._bequests[original.target] = original.value
+    def bequeath(self, target: Target, value: OriginalValue) -> None:
+        """Keep what an owner had recorded, for the next owner of the target."""
+        self._bequests[target] = value
 
     def bequest(self, target: Target) -> OriginalValue | None:
         """Return what a former owner of the target has left."""
         return self._bequests.get(target)
 
     def forget_bequest(self, target: Target) -> None:
-        """Drop what was left: nobody claims the target any longer."""
+        """Drop what was left: the next owner has it, or there is none."""
         self._bequests.pop(target, None)

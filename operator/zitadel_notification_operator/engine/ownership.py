@@ -38,14 +38,14 @@ class Ownership:
         Raises:
             ClusterError: Kubernetes did not take the write.
         """
-        original = policy.original
-        if original is None or not original.belongs_to(policy.uid, target):
-            value = self._first_seen(policy, target, observed)
-            original = Original(policy.uid, target, value)
-        elif policy.held == policy.resets:
-            return policy
-        elif policy.held:
-            return await self.strip(policy, finalizer=True, original=False)
+        value = self._first_seen(policy, target, observed)
+        original = Original(policy.uid, target, value)
+        # Else it is missing, copied, of another ZITADEL, or spoiled.
+        if policy.original == original:
+            if policy.held == policy.resets:
+                return policy
+            if policy.held:
+                return await self.strip(policy, finalizer=True, original=False)
         return await self._mark(policy, original)
 
     async def strip(
@@ -72,16 +72,12 @@ class Ownership:
         """Return whether a policy has ever got so far as to own this target."""
         return _value_carried(policy, target) is not None
 
-    def holds_of_another(self, policy: PolicyObject, zitadel_id: str) -> bool:
-        """Return whether a status holds what may be of another ZITADEL than this.
+    def depends_on_zitadel(self, policy: PolicyObject) -> bool:
+        """Return whether a status holds what means nothing in another ZITADEL.
 
-        A pinned reference has no mark of its ZITADEL but that of the original beside
-        it, and an original in the status none but that of the annotation.
+        A pinned reference and an original have no mark of their ZITADEL but the
+        instance's status.
         """
-        mark = policy.original
-        if mark is not None and mark.uid == policy.uid:
-            same = mark.target.zitadel_id == zitadel_id
-            return not same and policy.organization_id is None
         pinned = policy.organization_id is None and policy.status.organization_id
         return bool(pinned) or policy.status.original is not None
 
@@ -127,14 +123,13 @@ class Ownership:
 def _value_carried(policy: PolicyObject, target: Target) -> OriginalValue | None:
     """Return what the policy has recorded about the target, if it has.
 
-    The annotation goes first, because it is written first; whatever else stands
-    there, the status counts, which nobody but us writes. One of another ZITADEL says
-    that the status is of that one, too.
+    The status counts first, because nobody but us writes it; it is voided when the
+    instance turns to another ZITADEL. The annotation is anybody's to write, but it is
+    there before the status: a crash in between must not lose it.
     """
+    if policy.status.original is not None:
+        return policy.status.original
     original = policy.original
-    if original is not None and original.uid == policy.uid:
-        if original.target == target:
-            return original.value
-        if original.target.zitadel_id != target.zitadel_id:
-            return None
-    return policy.status.original
+    if original is not None and original.belongs_to(policy.uid, target):
+        return original.value
+    return None
