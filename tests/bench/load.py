@@ -65,7 +65,7 @@ class Watch:
         self.reached: dict[str, float] = {}
         self._wanted: Callable[[Json | None], bool] = lambda _: False
         self._count = 0
-        self._ended = False
+        self._end: BaseException | None = None
         self._news = asyncio.Event()
 
     def expect(self, count: int, wanted: Callable[[Json | None], bool]) -> None:
@@ -82,14 +82,15 @@ class Watch:
         """
         async with asyncio.timeout(PATIENCE):
             while len(self.reached) < self._count:
-                if self._ended:
-                    raise RuntimeError("The driver's watch has ended")
+                if self._end is not None:
+                    raise RuntimeError("The driver's watch has ended") from self._end
                 self._news.clear()
                 await self._news.wait()
 
-    def end(self, _: object) -> None:
-        """Note that nothing more will be told."""
-        self._ended = True
+    def end(self, task: asyncio.Task[None]) -> None:
+        """Note that nothing more will be told, and why."""
+        if not task.cancelled():
+            self._end = task.exception()
         self._news.set()
 
     def take(self, event: Json) -> None:
@@ -141,16 +142,28 @@ class Driver:
         await asyncio.gather(*work)
 
     async def follow(self) -> None:
-        """Feed the watch until cancelled."""
+        """Feed the watch until cancelled; one that the server ends is taken up again.
+
+        It ends those of readers that are busy with something else for too long.
+        """
         async with self._session.get(POLICIES) as answer:
             listed = await answer.json()
         version = listed["metadata"]["resourceVersion"]
+        while True:
+            version = await self._follow_from(version)
+
+    async def _follow_from(self, version: str) -> str:
         query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": "3600"}
         timeout = aiohttp.ClientTimeout(total=None)
         async with self._session.get(POLICIES, params=query, timeout=timeout) as answer:
             answer.raise_for_status()
             async for line in answer.content:
-                self.watch.take(json.loads(line))
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise RuntimeError(f"The driver's watch: {event['object']}")
+                self.watch.take(event)
+                version = event["object"]["metadata"]["resourceVersion"]
+        return version
 
     async def _send(self, method: str, path: str, body: Json | None = None) -> None:
         headers = {"Content-Type": "application/json"}
