@@ -69,6 +69,10 @@ class Settings:
     workers: int = 16
 
 
+class PortTaken(OSError):
+    """One of the operator's ports cannot be listened on; the text says which."""
+
+
 class Operator:
     """One process of the operator."""
 
@@ -83,7 +87,8 @@ class Operator:
 
         Raises:
             RuntimeError: A task or a watch has died; the cause is chained.
-            OSError: A port is taken.
+            NoCluster: There is no usable kubeconfig and no pod.
+            PortTaken: A port cannot be listened on.
         """
         async with AsyncExitStack() as stack:
             access = await connect(self._settings.kubeconfig)
@@ -103,7 +108,14 @@ class Operator:
             ("metrics", metrics_app(metrics), self._settings.metrics_port),
         ):
             endpoint = Endpoint(app, self._settings.bind_address, port)
-            actual = await endpoint.start()
+            try:
+                actual = await endpoint.start()
+            except OSError as error:
+                raise PortTaken(
+                    f"Cannot listen on {self._settings.bind_address}:{port}: it is "
+                    f"taken or may not be used; choose another --{name}-port (0 picks "
+                    "a free one) or --bind-address"
+                ) from error
             stack.push_async_callback(endpoint.stop)
             _log.info("Listening for %s on port %d", name, actual)
 

@@ -13,11 +13,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import ConfigException, incluster_config
+from kubernetes.aio.config import incluster_config
 
 from zitadel_notification_operator.cluster import calls
 from zitadel_notification_operator.cluster.calls import Expired, Forbidden, call
-from zitadel_notification_operator.cluster.connection import ClusterAccess, connect
+from zitadel_notification_operator.cluster.connection import (
+    ClusterAccess,
+    NoCluster,
+    connect,
+)
 from zitadel_notification_operator.core.errors import (
     ClusterError,
     ObjectChanged,
@@ -135,7 +139,7 @@ async def test_an_empty_token_file_is_trouble(
 async def test_without_any_configuration() -> None:
     """There is nothing to connect to: the caller is told."""
     assert "KUBERNETES_SERVICE_HOST" not in os.environ
-    with pytest.raises(ConfigException):
+    with pytest.raises(NoCluster):
         await connect(None)
 
 

@@ -1,5 +1,7 @@
 """The process: CRDs that appear late, options, exit codes, several namespaces."""
 
+import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,3 +104,54 @@ def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "many" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "There is no Kubernetes to talk to"),
+        ("not: [yaml", "cannot be used"),
+        ("kind: Config", "cannot be used"),
+    ],
+)
+def test_without_a_usable_kubeconfig_it_says_what_to_do(
+    tmp_path: Path, content: str | None, words: str
+) -> None:
+    """One sentence and exit code 1, no traceback."""
+    kubeconfig = tmp_path / "kubeconfig"
+    if content is not None:
+        kubeconfig.write_text(content)
+    done = run_with_kubeconfig(kubeconfig, tmp_path)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert str(kubeconfig) in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_a_taken_port_is_named(bare_plane: ControlPlane, tmp_path: Path) -> None:
+    """With the option that chooses another one."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        options = ("--bind-address", "127.0.0.1", "--health-port", "0")
+        done = run_with_kubeconfig(
+            bare_plane.kubeconfig, tmp_path, *options, "--metrics-port", port
+        )
+    assert done.returncode == 1
+    assert "--metrics-port" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def run_with_kubeconfig(
+    kubeconfig: Path, home: Path, *options: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the operator with KUBECONFIG in its environment, until it ends."""
+    return subprocess.run(
+        [*ZNP, "run", *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "KUBECONFIG": str(kubeconfig), "HOME": str(home)},
+    )

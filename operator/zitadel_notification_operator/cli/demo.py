@@ -1,5 +1,6 @@
 """`znp demo`: the whole thing on this machine, step by step."""
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -45,6 +46,8 @@ def command(keep: bool, kubeconfig: Path | None) -> None:  # noqa: FBT001 - clic
     if not (checkout / "examples" / "quickstart").is_dir():
         raise click.ClickException("Run znp demo from a checkout of the project")
     console = Console(soft_wrap=True)
+    # As Ctrl-C: the folder with the control plane's keys must go.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if kubeconfig is None:
             console.print("Starting Kubernetes: etcd and kube-apiserver, on loopback")

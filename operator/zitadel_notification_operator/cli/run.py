@@ -103,7 +103,8 @@ def command(
     # Imported here so that `--help` and wrong options answer at once.
     import uvloop
 
-    from zitadel_notification_operator.app import Operator, Settings
+    from zitadel_notification_operator.app import Operator, PortTaken, Settings
+    from zitadel_notification_operator.cluster.connection import NoCluster
     from zitadel_notification_operator.telemetry.logs import LogFormat, configure_logs
 
     configure_logs(
@@ -118,5 +119,8 @@ def command(
         metrics_port=int(options["metrics_port"]),
         workers=int(options["workers"]),
     )
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(Operator(settings).run())
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(Operator(settings).run())
+    except (NoCluster, PortTaken) as error:
+        raise click.ClickException(str(error)) from error

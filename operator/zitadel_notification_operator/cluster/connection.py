@@ -1,5 +1,6 @@
 """The way into the cluster, for our own calls and for kopf's watches."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,12 +9,16 @@ from typing import Any
 
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
+from yaml import YAMLError
 
 from zitadel_notification_operator.cluster.names import FIELD_MANAGER
 from zitadel_notification_operator.version import VERSION
 
 TOKEN_LIFE = timedelta(minutes=10)
 """How long kopf may use a token before it asks again; mounted tokens rotate."""
+
+
+DEFAULT_KUBECONFIG = "~/.kube/config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,10 @@ class ClusterAccess:
         )
 
 
+class NoCluster(RuntimeError):
+    """No way into a cluster was found, or it cannot be read; the text says which."""
+
+
 async def connect(kubeconfig: Path | None) -> ClusterAccess:
     """Load the configuration: a file, else in-cluster, else KUBECONFIG.
 
@@ -73,16 +82,35 @@ async def connect(kubeconfig: Path | None) -> ClusterAccess:
         kubeconfig: A file that was asked for; None looks where kubectl looks.
 
     Raises:
-        ConfigException: There is none, or it cannot be used; the text says which.
+        NoCluster: There is none, or it cannot be used; the text says which.
     """
     configuration = Configuration()
-    if kubeconfig is not None:
-        await config.load_kube_config(
-            config_file=str(kubeconfig), client_configuration=configuration
+    if kubeconfig is None:
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+        except config.ConfigException:
+            pass  # not in a pod
+        else:
+            return ClusterAccess(configuration)
+    named = str(kubeconfig or os.environ.get("KUBECONFIG") or DEFAULT_KUBECONFIG)
+    if not _exists(named):
+        raise NoCluster(
+            f"There is no Kubernetes to talk to: this is no pod, and there is no "
+            f"{named}; give a kubeconfig with --kubeconfig or KUBECONFIG"
         )
-        return ClusterAccess(configuration)
     try:
-        config.load_incluster_config(client_configuration=configuration)
-    except config.ConfigException:
-        await config.load_kube_config(client_configuration=configuration)
+        await config.load_kube_config(
+            config_file=named, client_configuration=configuration
+        )
+    except (config.ConfigException, YAMLError, OSError, ValueError, TypeError) as error:
+        # Its text may quote the file, and so a token.
+        raise NoCluster(
+            f"The kubeconfig {named} cannot be used ({type(error).__name__}); "
+            "see what kubectl says about it"
+        ) from error
     return ClusterAccess(configuration)
+
+
+def _exists(files: str) -> bool:
+    """Return whether one of the files is there; KUBECONFIG may name several."""
+    return any(Path(part).expanduser().exists() for part in files.split(os.pathsep))

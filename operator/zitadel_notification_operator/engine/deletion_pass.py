@@ -148,7 +148,7 @@ class DeletionPass:
     def _why_nothing(self, policy: PolicyObject) -> str:
         """Return why this policy undoes nothing; empty when it may have to."""
         if not policy.manages:
-            return "managementPolicy Observe: ZITADEL was never written to"
+            return "managementPolicy Observe: ZITADEL stays as it is"
         if self._room.inventory.admission(policy) is not Admission.GRANTED:
             return "no ZitadelInstance grants it any longer; nothing was undone"
         return ""

@@ -79,7 +79,10 @@ def of_trouble(
 def of_ending(told: str) -> Notice:
     """Tell what a deletion did."""
     return Notice(
-        warning=False, reason="Deleted", action="Delete", note=f"Deleted: {told}"
+        warning=False,
+        reason="Deleted",
+        action="Delete",
+        note=f"{told[:1].upper()}{told[1:]}",
     )
 
 
