@@ -1,27 +1,21 @@
-"""The engine on a virtual clock: crashes at every step, quiet hours, dead instances."""
+"""The engine on a virtual clock: crashes at every step, quiet hours, retries."""
 
 import asyncio
 from dataclasses import replace
 
 import pytest
 
-from support.engines import INSTANCE, REF, Bench, policy
-from support.fakes import FakeZitadel, Killed
+from support.engines import Bench, policy
+from support.fakes import Killed
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.errors import (
-    OperatorError,
     TerminalError,
     TransientError,
 )
-from zitadel_notification_operator.core.objects import (
-    Endpoint,
-    RateLimit,
-)
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import (
-    DeletionPolicy,
     ObservedPolicy,
 )
 from zitadel_notification_operator.core.reasons import Reason
@@ -116,35 +110,6 @@ def test_quiet_hours_write_nothing() -> None:
         await bench.stop()
         verbs = {s[0] for s in bench.steps.log[before:]}
         assert verbs == {"observe", "identify"}
-
-    run(story())
-
-
-def test_dead_zitadel_costs_one_call_a_try_and_one_write_each() -> None:
-    """Quiet policies stay Ready; after ten minutes their InSync is Unknown."""
-
-    async def story() -> None:
-        bench = Bench()
-        for number in range(20):
-            bench.cluster.put(policy(f"p{number}", f"o{number}"))
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.trouble = TransientError(Reason.UNREACHABLE, "gone")
-        await bench.live(300)
-        assert find(bench.policy("p0").status.conditions, "Ready").status == "True"
-        before = len(bench.steps.log)
-        await bench.live(1200)
-        new = bench.steps.log[before:]
-        writes = [s for s in new if s[0] == "status" and s[1] != "default"]
-        assert len(writes) == 20
-        sync = find(bench.policy("p0").status.conditions, "InSync")
-        assert sync.status == "Unknown"
-        assert len([s for s in new if s[0] == "observe"]) == 0
-        bench.zitadel.trouble = None
-        await bench.live(120)
-        sync = find(bench.policy("p0").status.conditions, "InSync")
-        assert sync.status == "True"
-        await bench.stop()
 
     run(story())
 
@@ -282,82 +247,6 @@ def test_events_tell_transitions_once() -> None:
     run(story())
 
 
-def test_a_rotated_secret_is_used_within_a_minute() -> None:
-    """It is tried by itself; that ZITADEL refuses it yet is told, and passes."""
-
-    async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.cluster.secrets[REF] = b"new"
-        before = len(bench.steps.log)
-        await bench.live(60)
-        assert bench.zitadel.token == "new"
-        written = [s for s in bench.steps.log[before:] if s[0] == "status"]
-        # ZITADEL still takes the old one only, so the new one is told as refused.
-        assert written == [("status", "default"), ("status", "own/p")]
-        bench.zitadel.accepted = "new"
-        await bench.live(330)
-        ready = find(bench.policy("p").status.conditions, "Ready")
-        assert ready.status == "True"
-        await bench.stop()
-
-    run(story())
-
-
-def test_a_refused_token_sends_for_the_secret_at_once() -> None:
-    """The first 401 that a policy meets is not even told when a new one is there."""
-
-    async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.cluster.secrets[REF] = b"new"
-        bench.zitadel.accepted = "new"
-        before = len(bench.steps.log)
-        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
-        await bench.live(5)
-        assert bench.zitadel.own == {"o": True}
-        written = [s for s in bench.steps.log[before:] if s[0] == "status"]
-        assert written == [("status", "own/p")]
-        await bench.stop()
-
-    run(story())
-
-
-def test_a_change_within_a_check_of_the_instance_is_not_forgotten() -> None:
-    """An edit and a deletion that meet no verdict are taken up by the next one."""
-
-    async def story() -> None:
-        bench = Bench()
-        for name in ("edited", "deleted"):
-            bench.cluster.put(policy(name, name))
-        await bench.start()
-        await bench.live(5)
-        identify = bench.zitadel.identify
-
-        async def slow() -> str:
-            await asyncio.sleep(2)
-            return await identify()
-
-        bench.zitadel.identify = slow
-        stored = bench.cluster.instances["default"]
-        limits = replace(stored.endpoint, rate_limit=RateLimit(burst=77))
-        bench.instance_seen(replace(stored, endpoint=limits, generation=2))
-        await bench.live(0.5)
-        edited = replace(bench.policy("edited"), password_change=True, generation=2)
-        bench.seen(edited)
-        bench.seen(replace(bench.policy("deleted"), deleting=True, generation=2))
-        await bench.live(5)
-        assert bench.zitadel.own == {"edited": True}
-        assert bench.policy("edited").status.observed_generation == 2
-        await bench.stop()
-
-    run(story())
-
-
 def test_whoever_was_forgotten_is_found_by_the_list() -> None:
     """A policy without any plan is looked at again after the next LIST."""
 
@@ -371,117 +260,6 @@ def test_whoever_was_forgotten_is_found_by_the_list() -> None:
         bench.zitadel.own["o"] = True
         await bench.live(3 * LIST_INTERVAL)
         assert bench.zitadel.own == {"o": False}
-        await bench.stop()
-
-    run(story())
-
-
-def test_an_instance_that_hangs_takes_nobody_elses_turn() -> None:
-    """Drift and a new policy of another instance are served at once."""
-
-    async def story() -> None:
-        bench = Bench()
-        hanging = FakeZitadel(bench.steps, "hanging")
-        bench.zitadel.elsewhere["https://hanging"] = hanging
-
-        async def hang(organization_id: str | None) -> None:
-            await asyncio.sleep(10)
-            raise TransientError(Reason.UNREACHABLE, organization_id or "")
-
-        hanging.observe = hang
-        bench.cluster.put_instance(replace(INSTANCE, poll_interval=10.0))
-        bench.cluster.put_instance(
-            replace(
-                INSTANCE, name="hanging", uid="h", endpoint=Endpoint("https://hanging")
-            )
-        )
-        bench.cluster.put(policy("good"))
-        for number in range(60):
-            bad = replace(policy(f"bad{number}", f"b{number}"), instance="hanging")
-            bench.cluster.put(bad)
-        await bench.start()
-        await bench.live(60)
-        bench.zitadel.own["o"] = True
-        await bench.live(12)
-        assert bench.zitadel.own == {"o": False}
-        bench.seen(policy("new", "n"))
-        await bench.live(1)
-        assert bench.ready("new").status == "True"
-        await bench.stop()
-
-    run(story())
-
-
-def test_a_dying_instance_that_somebody_holds_up_still_serves() -> None:
-    """After a restart, too: its policies get their verdict."""
-
-    async def story() -> None:
-        bench = Bench()
-        retained = replace(policy("p"), deletion=DeletionPolicy.RETAIN)
-        bench.cluster.put(retained)
-        await bench.start()
-        await bench.live(5)
-        await bench.stop()
-        dying = replace(
-            bench.cluster.instances["default"],
-            finalizers=("example.com/x",),
-            deleting=True,
-            generation=2,
-        )
-        bench.cluster.put_instance(dying)
-        await bench.start()
-        await bench.live(5)
-        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
-        await bench.live(5)
-        assert bench.zitadel.own == {"o": True}
-        await bench.stop()
-
-    run(story())
-
-
-def test_a_shorter_poll_interval_holds_at_once() -> None:
-    """Nobody waits for the timer that was set with the old one."""
-
-    async def story() -> None:
-        bench = Bench()
-        bench.cluster.put_instance(replace(INSTANCE, poll_interval=86400.0))
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.own["o"] = True
-        shorter = replace(bench.cluster.instances["default"], poll_interval=10.0)
-        bench.instance_seen(replace(shorter, generation=2))
-        await bench.live(12)
-        assert bench.zitadel.own == {"o": False}
-        await bench.stop()
-
-    run(story())
-
-
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "no role"),
-        TransientError(Reason.HOST_NOT_RECOGNIZED, "wrong host"),
-    ],
-)
-def test_only_a_zitadel_that_does_not_answer_leaves_policies_ready(
-    trouble: OperatorError,
-) -> None:
-    """Any other cause is told on the policies, and at once."""
-
-    async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.trouble = trouble
-        bench.instance_seen(
-            replace(bench.cluster.instances["default"], requested_at="now")
-        )
-        await bench.live(2)
-        assert bench.ready("p").reason == Reason.INSTANCE_NOT_READY
-        assert trouble.reason in bench.ready("p").message
         await bench.stop()
 
     run(story())

@@ -1,0 +1,436 @@
+"""Instances: verdicts, other ZITADELs, credentials, and who waits for whom."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from support.engines import INSTANCE, REF, Bench, policy
+from support.fakes import FakeZitadel
+from support.virtual_time import run
+from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.objects import (
+    Endpoint,
+    PolicyObject,
+    RateLimit,
+)
+from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.policy import (
+    DeletionPolicy,
+)
+from zitadel_notification_operator.core.reasons import Reason
+
+
+def other_zitadel(bench: Bench) -> FakeZitadel:
+    """Return another ZITADEL, reached at https://other."""
+    other = FakeZitadel(bench.steps, "other")
+    other.home = "home-of-other"
+    bench.zitadel.elsewhere["https://other"] = other
+    return other
+
+
+def of_credential(name: str) -> PolicyObject:
+    """Return a policy of the credential's own organization."""
+    return replace(policy(name), organization_id=None, of_credential=True)
+
+
+def test_dead_zitadel_costs_one_call_a_try_and_one_write_each() -> None:
+    """Quiet policies stay Ready; after ten minutes their InSync is Unknown."""
+
+    async def story() -> None:
+        bench = Bench()
+        for number in range(20):
+            bench.cluster.put(policy(f"p{number}", f"o{number}"))
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.trouble = TransientError(Reason.UNREACHABLE, "gone")
+        await bench.live(300)
+        assert find(bench.policy("p0").status.conditions, "Ready").status == "True"
+        before = len(bench.steps.log)
+        await bench.live(1200)
+        new = bench.steps.log[before:]
+        writes = [s for s in new if s[0] == "status" and s[1] != "default"]
+        assert len(writes) == 20
+        sync = find(bench.policy("p0").status.conditions, "InSync")
+        assert sync.status == "Unknown"
+        assert len([s for s in new if s[0] == "observe"]) == 0
+        bench.zitadel.trouble = None
+        await bench.live(120)
+        sync = find(bench.policy("p0").status.conditions, "InSync")
+        assert sync.status == "True"
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_rotated_secret_is_used_within_a_minute() -> None:
+    """It is tried by itself; that ZITADEL refuses it yet is told, and passes."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.cluster.secrets[REF] = b"new"
+        before = len(bench.steps.log)
+        await bench.live(60)
+        assert bench.zitadel.token == "new"
+        written = [s for s in bench.steps.log[before:] if s[0] == "status"]
+        # ZITADEL still takes the old one only, so the new one is told as refused.
+        assert written == [("status", "default"), ("status", "own/p")]
+        bench.zitadel.accepted = "new"
+        await bench.live(330)
+        ready = find(bench.policy("p").status.conditions, "Ready")
+        assert ready.status == "True"
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_refused_token_sends_for_the_secret_at_once() -> None:
+    """The first 401 that a policy meets is not even told when a new one is there."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.cluster.secrets[REF] = b"new"
+        bench.zitadel.accepted = "new"
+        before = len(bench.steps.log)
+        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+        await bench.live(5)
+        assert bench.zitadel.own == {"o": True}
+        written = [s for s in bench.steps.log[before:] if s[0] == "status"]
+        assert written == [("status", "own/p")]
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_change_within_a_check_of_the_instance_is_not_forgotten() -> None:
+    """An edit and a deletion that meet no verdict are taken up by the next one."""
+
+    async def story() -> None:
+        bench = Bench()
+        for name in ("edited", "deleted"):
+            bench.cluster.put(policy(name, name))
+        await bench.start()
+        await bench.live(5)
+        identify = bench.zitadel.identify
+
+        async def slow() -> str:
+            await asyncio.sleep(2)
+            return await identify()
+
+        bench.zitadel.identify = slow
+        stored = bench.cluster.instances["default"]
+        limits = replace(stored.endpoint, rate_limit=RateLimit(burst=77))
+        bench.instance_seen(replace(stored, endpoint=limits, generation=2))
+        await bench.live(0.5)
+        edited = replace(bench.policy("edited"), password_change=True, generation=2)
+        bench.seen(edited)
+        bench.seen(replace(bench.policy("deleted"), deleting=True, generation=2))
+        await bench.live(5)
+        assert bench.zitadel.own == {"edited": True}
+        assert bench.policy("edited").status.observed_generation == 2
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_instance_that_hangs_takes_nobody_elses_turn() -> None:
+    """Drift and a new policy of another instance are served at once."""
+
+    async def story() -> None:
+        bench = Bench()
+        hanging = FakeZitadel(bench.steps, "hanging")
+        bench.zitadel.elsewhere["https://hanging"] = hanging
+
+        async def hang(organization_id: str | None) -> None:
+            await asyncio.sleep(10)
+            raise TransientError(Reason.UNREACHABLE, organization_id or "")
+
+        hanging.observe = hang
+        bench.cluster.put_instance(replace(INSTANCE, poll_interval=10.0))
+        bench.cluster.put_instance(
+            replace(
+                INSTANCE, name="hanging", uid="h", endpoint=Endpoint("https://hanging")
+            )
+        )
+        bench.cluster.put(policy("good"))
+        for number in range(60):
+            bad = replace(policy(f"bad{number}", f"b{number}"), instance="hanging")
+            bench.cluster.put(bad)
+        await bench.start()
+        await bench.live(60)
+        bench.zitadel.own["o"] = True
+        await bench.live(12)
+        assert bench.zitadel.own == {"o": False}
+        bench.seen(policy("new", "n"))
+        await bench.live(1)
+        assert bench.ready("new").status == "True"
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_dying_instance_that_somebody_holds_up_still_serves() -> None:
+    """After a restart, too: its policies get their verdict."""
+
+    async def story() -> None:
+        bench = Bench()
+        retained = replace(policy("p"), deletion=DeletionPolicy.RETAIN)
+        bench.cluster.put(retained)
+        await bench.start()
+        await bench.live(5)
+        await bench.stop()
+        dying = replace(
+            bench.cluster.instances["default"],
+            finalizers=("example.com/x",),
+            deleting=True,
+            generation=2,
+        )
+        bench.cluster.put_instance(dying)
+        await bench.start()
+        await bench.live(5)
+        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+        await bench.live(5)
+        assert bench.zitadel.own == {"o": True}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_shorter_poll_interval_holds_at_once() -> None:
+    """Nobody waits for the timer that was set with the old one."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put_instance(replace(INSTANCE, poll_interval=86400.0))
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.own["o"] = True
+        shorter = replace(bench.cluster.instances["default"], poll_interval=10.0)
+        bench.instance_seen(replace(shorter, generation=2))
+        await bench.live(12)
+        assert bench.zitadel.own == {"o": False}
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "no role"),
+        TransientError(Reason.HOST_NOT_RECOGNIZED, "wrong host"),
+    ],
+)
+def test_only_a_zitadel_that_does_not_answer_leaves_policies_ready(
+    trouble: OperatorError,
+) -> None:
+    """Any other cause is told on the policies, and at once."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.trouble = trouble
+        bench.instance_seen(
+            replace(bench.cluster.instances["default"], requested_at="now")
+        )
+        await bench.live(2)
+        assert bench.ready("p").reason == Reason.INSTANCE_NOT_READY
+        assert trouble.reason in bench.ready("p").message
+        await bench.stop()
+
+    run(story())
+
+
+def test_another_zitadel_is_not_touched_until_accepted() -> None:
+    """The instance is Stalled, its policies wait, the annotation lets them go on."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.id = "another"
+        bench.zitadel.own.clear()
+        await bench.live(1000)
+        instance = bench.cluster.instances["default"]
+        stalled = find(instance.status.conditions, "Stalled")
+        assert stalled.reason == Reason.INSTANCE_CHANGED
+        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+        await bench.live(5)
+        assert bench.zitadel.own == {}
+        accepted = bench.cluster.put_instance(replace(instance, accepted_id="another"))
+        assert bench.engine is not None
+        bench.engine.instance_seen(accepted)
+        await bench.live(30)
+        assert bench.zitadel.own == {"o": True}
+        assert bench.policy("p").original.target.zitadel_id == "another"
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_pin_of_another_zitadel_counts_as_absent() -> None:
+    """After acceptance the reference is resolved anew; the old id is not written to."""
+
+    async def story() -> None:
+        bench = Bench()
+        other = other_zitadel(bench)
+        bench.cluster.put(of_credential("p"))
+        await bench.start()
+        await bench.live(5)
+        assert bench.policy("p").status.organization_id == "home"
+        moved = replace(
+            bench.cluster.instances["default"],
+            endpoint=Endpoint("https://other"),
+            generation=2,
+        )
+        bench.instance_seen(moved)
+        await bench.live(5)
+        assert bench.ready("p").reason == Reason.INSTANCE_NOT_READY
+        assert other.own == {}
+        accepted = replace(bench.cluster.instances["default"], accepted_id="other")
+        bench.instance_seen(accepted)
+        await bench.live(5)
+        assert other.own == {"home-of-other": False}
+        status = bench.policy("p").status
+        assert status.organization_id == "home-of-other"
+        assert status.original == OriginalValue(True, True)
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_recreated_instance_may_not_lead_elsewhere_unaccepted() -> None:
+    """It knows nothing itself; what its policies have recorded tells."""
+
+    async def story() -> None:
+        bench = Bench()
+        other = other_zitadel(bench)
+        bench.cluster.put(of_credential("p"))
+        await bench.start()
+        await bench.live(5)
+        assert bench.engine is not None
+        del bench.cluster.instances["default"]
+        bench.engine.instance_gone("default")
+        again = replace(INSTANCE, uid="new", endpoint=Endpoint("https://other"))
+        bench.instance_seen(again)
+        await bench.live(5)
+        stored = bench.cluster.instances["default"]
+        stalled = find(stored.status.conditions, "Stalled")
+        assert stalled.reason == Reason.INSTANCE_CHANGED
+        bench.instance_seen(replace(stored, accepted_id="other"))
+        await bench.live(5)
+        assert other.own == {"home-of-other": False}
+        await bench.stop()
+
+    run(story())
+
+
+def test_no_heir_whose_instance_leads_elsewhere() -> None:
+    """Such a policy claims nothing, so the deletion makes its reset."""
+
+    async def story() -> None:
+        bench = Bench()
+        other_zitadel(bench)
+        bench.cluster.put_instance(replace(INSTANCE, name="second", uid="i2"))
+        bench.cluster.put(policy("p", second=1))
+        bench.cluster.put(replace(policy("q", second=2), instance="second"))
+        await bench.start()
+        await bench.live(5)
+        assert bench.ready("q").reason == Reason.CONFLICT
+        bench.instance_seen(
+            replace(
+                bench.cluster.instances["second"],
+                endpoint=Endpoint("https://other"),
+                generation=2,
+            )
+        )
+        await bench.live(5)
+        bench.seen(replace(bench.policy("p"), deleting=True, generation=2))
+        await bench.live(5)
+        assert bench.zitadel.own == {}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_check_that_is_overtaken_says_nothing_of_the_new_spec() -> None:
+    """Ready for a url that never answered would be a lie."""
+
+    async def story() -> None:
+        bench = Bench()
+        hanging = other_zitadel(bench)
+        await bench.start()
+        await bench.live(5)
+        identify = bench.zitadel.identify
+
+        async def slow() -> str:
+            await asyncio.sleep(2)
+            return await identify()
+
+        async def hang() -> str:
+            await asyncio.sleep(10)
+            raise TransientError(Reason.UNREACHABLE, "no answer")
+
+        bench.zitadel.identify, hanging.identify = slow, hang
+        stored = bench.cluster.instances["default"]
+        bench.instance_seen(replace(stored, requested_at="now"))
+        await bench.live(1)
+        stored = bench.cluster.instances["default"]
+        moved = replace(stored, endpoint=Endpoint("https://other"), generation=2)
+        bench.instance_seen(moved)
+        for _ in range(20):
+            await bench.live(1)
+            status = bench.cluster.instances["default"].status
+            ready = find(status.conditions, "Ready")
+            assert (ready.status, ready.observed_generation) != ("True", 2)
+        assert ready.reason == Reason.UNREACHABLE
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_check_of_an_object_that_is_gone_says_nothing_of_its_namesake() -> None:
+    """A recreated instance without policies is Ready with its own ZITADEL."""
+
+    async def story() -> None:
+        bench = Bench()
+        other_zitadel(bench)
+        await bench.start()
+        await bench.live(5)
+        identify = bench.zitadel.identify
+
+        async def slow() -> str:
+            await asyncio.sleep(5)
+            return await identify()
+
+        bench.zitadel.identify = slow
+        stored = bench.cluster.instances["default"]
+        bench.instance_seen(replace(stored, requested_at="now"))
+        await bench.live(1)
+        assert bench.engine is not None
+        del bench.cluster.instances["default"]
+        bench.engine.instance_gone("default")
+        again = replace(INSTANCE, uid="new", endpoint=Endpoint("https://other"))
+        bench.instance_seen(again)
+        await bench.live(10)
+        status = bench.cluster.instances["default"].status
+        assert status.instance_id == "other"
+        assert find(status.conditions, "Ready").status == "True"
+        await bench.stop()
+
+    run(story())

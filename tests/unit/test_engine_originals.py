@@ -1,0 +1,259 @@
+"""What an owner remembers of its target, who is believed, and who inherits it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support.engines import INSTANCE, Bench, policy
+from support.virtual_time import run
+from zitadel_notification_operator.core.claims import PolicyKey, Target
+from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.original import Original, OriginalValue
+from zitadel_notification_operator.core.policy import (
+    DeletionPolicy,
+    ManagementPolicy,
+)
+from zitadel_notification_operator.core.reasons import Reason
+
+
+def test_copied_object_does_not_inherit_the_original() -> None:
+    """An annotation with another uid counts as absent."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        copied = replace(bench.policy("p"), uid="uid-other")
+        await bench.stop()
+        bench.cluster.put(replace(copied, status=policy("p").status))
+        await bench.start()
+        await bench.live(5)
+        original = bench.policy("p").original
+        assert original is not None
+        assert original.uid == "uid-other"
+        assert original.value == OriginalValue(False, False)
+        await bench.stop()
+
+    run(story())
+
+
+def test_deletion_undoes_although_the_annotation_was_removed() -> None:
+    """`status.original` stands in for it: the policy did own its target."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.seen(
+            replace(
+                bench.policy("p"),
+                original=None,
+                original_text=None,
+                deleting=True,
+                generation=2,
+            )
+        )
+        await bench.live(5)
+        assert bench.cluster.policies == {}
+        assert bench.zitadel.own == {}
+        await bench.stop()
+
+    run(story())
+
+
+def test_deletion_resets_what_the_spec_names_not_what_the_annotation_says() -> None:
+    """Anybody who may edit the object may write the annotation."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p", "mine"))
+        bench.zitadel.own["theirs"] = True
+        await bench.start()
+        await bench.live(5)
+        stored = bench.policy("p")
+        forged = replace(stored.original, target=Target("z", "theirs"))
+        bench.seen(
+            replace(
+                stored,
+                original=forged,
+                original_text=forged.to_text(),
+                deleting=True,
+                generation=2,
+            )
+        )
+        await bench.live(5)
+        assert bench.cluster.policies == {}
+        assert bench.zitadel.own == {"theirs": True}
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_annotation_of_nobody_with_a_grant_is_not_believed() -> None:
+    """A forged original on a policy without a grant does not reach the owner's."""
+
+    async def story() -> None:
+        bench = Bench()
+        forged = Original("uid-evil", Target("z", "o"), OriginalValue(False, False))
+        evil = replace(
+            policy("evil"),
+            key=PolicyKey("evil", "evil"),
+            original=forged,
+            original_text=forged.to_text(),
+        )
+        bench.cluster.put(evil)
+        await bench.start()
+        await bench.live(5)
+        bench.seen(policy("p", second=9))
+        await bench.live(5)
+        assert bench.policy("p").status.original == OriginalValue(True, True)
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("text", ["garbage", "{}"])
+def test_a_spoiled_annotation_is_rewritten_from_the_status(text: str) -> None:
+    """Alive it is put right; a deletion still undoes."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        spoiled = replace(bench.policy("p"), original=None, original_text=text)
+        bench.seen(spoiled)
+        await bench.live(5)
+        assert bench.policy("p").original.value == OriginalValue(True, True)
+        spoiled = replace(bench.policy("p"), original=None, original_text=text)
+        bench.seen(replace(spoiled, deleting=True, generation=2))
+        await bench.live(5)
+        assert bench.zitadel.own == {}
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_owner_that_retains_leaves_its_original_to_the_next() -> None:
+    """It has no finalizer to hold it, so its record goes with it."""
+
+    async def story() -> None:
+        bench = Bench()
+        retained = replace(policy("a", second=1), deletion=DeletionPolicy.RETAIN)
+        bench.cluster.put(retained)
+        await bench.start()
+        await bench.live(5)
+        bench.seen(policy("b", second=2))
+        await bench.live(5)
+        bench.seen(replace(bench.policy("a"), deleting=True, generation=2))
+        await bench.live(5)
+        assert bench.policy("b").status.original == OriginalValue(True, True)
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"management": ManagementPolicy.OBSERVE},
+        {"deleting": True, "finalizers": ("example.com/x",)},
+    ],
+    ids=["observes", "deleted but held"],
+)
+def test_an_owner_that_stays_but_gives_up_leaves_its_original(
+    change: dict[str, Any],
+) -> None:
+    """Whatever takes the claim away, the next owner gets the record."""
+
+    async def story() -> None:
+        bench = Bench()
+        retained = replace(policy("a", second=1), deletion=DeletionPolicy.RETAIN)
+        bench.cluster.put(replace(retained, finalizers=("example.com/x",)))
+        await bench.start()
+        await bench.live(5)
+        bench.seen(policy("b", second=2))
+        await bench.live(5)
+        bench.seen(replace(bench.policy("a"), generation=2, **change))
+        await bench.live(5)
+        assert bench.policy("b").status.original == OriginalValue(True, True)
+        assert bench.policy("a").original_text is None
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_owner_that_loses_its_grant_leaves_its_original() -> None:
+    """The heir in the namespace that keeps its grant gets it."""
+
+    async def story() -> None:
+        bench = Bench()
+        both = replace(INSTANCE, grants=(Grant(("a", "b")),))
+        bench.cluster.put_instance(both)
+        first = replace(policy("p", second=1), key=PolicyKey("a", "p"))
+        second = replace(policy("q", second=2), key=PolicyKey("b", "q"), uid="uid-q")
+        bench.cluster.put(first)
+        await bench.start()
+        await bench.live(5)
+        bench.seen(second)
+        await bench.live(5)
+        stored = bench.cluster.instances["default"]
+        bench.instance_seen(replace(stored, grants=(Grant(("b",)),), generation=2))
+        await bench.live(5)
+        heir = bench.cluster.policies[second.key]
+        assert heir.status.original == OriginalValue(True, True)
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        Original("uid-p", Target("999", "o"), OriginalValue(False, False)),
+        Original("uid-p", Target("z", "o"), OriginalValue(False, False)),
+    ],
+    ids=["another ZITADEL", "another value"],
+)
+def test_the_status_is_believed_before_the_annotation(forged: Original) -> None:
+    """Alive it stays; a deletion undoes what is owed."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        spoiled = {"original": forged, "original_text": forged.to_text()}
+        bench.seen(replace(bench.policy("p"), **spoiled))
+        await bench.live(5)
+        assert bench.policy("p").status.original == OriginalValue(True, True)
+        bench.seen(replace(bench.policy("p"), **spoiled, deleting=True, generation=2))
+        await bench.live(5)
+        assert bench.zitadel.own == {}
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_organization_known_to_be_removed_gets_no_delete() -> None:
+    """ZITADEL would take it, and write an event after the organization's end."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.own.clear()
+        bench.zitadel.removed.add("o")
+        await bench.live(900)
+        assert bench.ready("p").reason == Reason.ORGANIZATION_NOT_FOUND
+        bench.seen(replace(bench.policy("p"), deleting=True, generation=2))
+        await bench.live(5)
+        assert bench.cluster.policies == {}
+        assert "Reset" not in [s[0] for s in bench.zitadel.writes()]
+        await bench.stop()
+
+    run(story())
