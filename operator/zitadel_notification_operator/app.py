@@ -120,16 +120,17 @@ class Operator:
             _log.info("Listening for %s on port %d", name, actual)
 
     async def _wait_for_crds(self, reader: ClusterReader) -> None:
-        told = False
+        told = ""
         while True:
             try:
                 if await reader.crds_served():
                     return
-                if not told:
-                    _log.warning("Waiting for the CRDs: apply deploy/crds first")
-                    told = True
+                missing = "Waiting for the CRDs: apply deploy/crds first"
             except ClusterError as error:
-                _log.warning("Waiting for Kubernetes: %s", error.message)
+                missing = f"Waiting: {error.message}"
+            if missing != told:
+                _log.warning("%s", missing)
+                told = missing
             await asyncio.sleep(CRD_INTERVAL)
 
     async def _serve(

@@ -28,6 +28,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"{__name__}.{cmd_name}").command
+        command.short_help = COMMANDS[cmd_name]
         return command
 
 

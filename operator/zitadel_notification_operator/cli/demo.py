@@ -17,12 +17,14 @@ import click
 @click.option(
     "--keep",
     envvar="ZNP_KEEP",
+    show_envvar=True,
     is_flag=True,
     help="Leave it running at the end and print the KUBECONFIG; ends with Ctrl-C.",
 )
 @click.option(
     "--kubeconfig",
     envvar="ZNP_KUBECONFIG",
+    show_envvar=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Use this existing cluster, which must not have the CRDs yet, and remove "
     "everything at the end. Default: a control plane of its own.",
@@ -60,7 +62,8 @@ def command(keep: bool, kubeconfig: Path | None) -> None:  # noqa: FBT001 - clic
                 demo.start()
                 demo.walk()
                 if keep:
-                    _keep(cluster.kubeconfig)
+                    demo.tell_what_runs()
+                    _keep()
             finally:
                 demo.stop()
         console.rule("Done: nothing of it is left")
@@ -70,8 +73,8 @@ def command(keep: bool, kubeconfig: Path | None) -> None:  # noqa: FBT001 - clic
         raise click.ClickException(str(error)) from error
 
 
-def _keep(kubeconfig: Path) -> None:
-    click.echo(f"It goes on until Ctrl-C: export KUBECONFIG={kubeconfig}")
+def _keep() -> None:
+    click.echo("It goes on until Ctrl-C")
     try:
         while True:
             time.sleep(3600)

@@ -27,6 +27,7 @@ def _sendable(_: click.Context, __: click.Parameter, token: str) -> str:
 @click.option(
     "--port",
     envvar="ZNP_PORT",
+    show_envvar=True,
     type=click.IntRange(0, 65535),
     default=8085,
     show_default=True,
@@ -35,6 +36,7 @@ def _sendable(_: click.Context, __: click.Parameter, token: str) -> str:
 @click.option(
     "--host",
     envvar="ZNP_HOST",
+    show_envvar=True,
     default="127.0.0.1",
     show_default=True,
     help="Where it listens; anybody who reaches it may do anything.",
@@ -42,6 +44,7 @@ def _sendable(_: click.Context, __: click.Parameter, token: str) -> str:
 @click.option(
     "--token",
     envvar="ZNP_TOKEN",
+    show_envvar=True,
     default=TRIAL_TOKEN,
     show_default=True,
     callback=_sendable,
@@ -50,6 +53,7 @@ def _sendable(_: click.Context, __: click.Parameter, token: str) -> str:
 @click.option(
     "--organizations",
     envvar="ZNP_ORGANIZATIONS",
+    show_envvar=True,
     type=click.IntRange(0, 100_000),
     default=2,
     show_default=True,

@@ -23,6 +23,7 @@ def own_namespace() -> str:
 @click.option(
     "--namespace",
     envvar="ZNP_NAMESPACE",
+    show_envvar=True,
     default=own_namespace,
     help="The operator's own namespace, where Secrets are read. "
     "Default: the service account's, else zitadel-notification-operator.",
@@ -31,18 +32,23 @@ def own_namespace() -> str:
     "--watch-namespace",
     "watch_namespaces",
     envvar="ZNP_WATCH_NAMESPACE",
+    show_envvar=True,
     multiple=True,
-    help="Watch policies here only; repeat for more. Default: everywhere.",
+    help="Watch policies here only; repeat for more, or separate by blanks in the "
+    "variable. Default: everywhere.",
 )
 @click.option(
     "--kubeconfig",
     envvar="ZNP_KUBECONFIG",
+    show_envvar=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A kubeconfig file. Default: in-cluster, then KUBECONFIG.",
+    help="A kubeconfig file. Default: in-cluster, then KUBECONFIG, then "
+    "~/.kube/config.",
 )
 @click.option(
     "--metrics-port",
     envvar="ZNP_METRICS_PORT",
+    show_envvar=True,
     type=click.IntRange(0, 65535),
     default=8080,
     show_default=True,
@@ -51,6 +57,7 @@ def own_namespace() -> str:
 @click.option(
     "--health-port",
     envvar="ZNP_HEALTH_PORT",
+    show_envvar=True,
     type=click.IntRange(0, 65535),
     default=8081,
     show_default=True,
@@ -59,6 +66,7 @@ def own_namespace() -> str:
 @click.option(
     "--bind-address",
     envvar="ZNP_BIND_ADDRESS",
+    show_envvar=True,
     default="0.0.0.0",  # noqa: S104 - the kubelet probes the pod's address
     show_default=True,
     help="Where both ports listen.",
@@ -66,20 +74,25 @@ def own_namespace() -> str:
 @click.option(
     "--log-format",
     envvar="ZNP_LOG_FORMAT",
+    show_envvar=True,
     type=click.Choice(["json", "text"]),
     default="json",
     show_default=True,
+    help="How log lines are written.",
 )
 @click.option(
     "--log-level",
     envvar="ZNP_LOG_LEVEL",
-    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
-    default="INFO",
+    show_envvar=True,
+    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+    default="info",
     show_default=True,
+    help="The least that is logged.",
 )
 @click.option(
     "--workers",
     envvar="ZNP_WORKERS",
+    show_envvar=True,
     type=click.IntRange(1, 1000),
     default=16,
     show_default=True,
@@ -88,6 +101,7 @@ def own_namespace() -> str:
 @click.option(
     "--allow-local-urls",
     envvar="ZNP_ALLOW_LOCAL_URLS",
+    show_envvar=True,
     is_flag=True,
     help="Accept instances on loopback and link-local addresses, for trials and "
     "tests. Accepted now, enforced from a later version on.",

@@ -5,6 +5,7 @@ JSON in and out, so the package's transport and authentication are used directly
 """
 
 import json
+import os
 from typing import Any
 from urllib.parse import quote
 
@@ -90,13 +91,23 @@ async def call(
     except TimeoutError as error:
         raise ClusterError(f"Kubernetes did not answer {what} in time") from error
     except (aiohttp.ClientError, OSError) as error:
-        kind = type(error).__name__
-        raise ClusterError(f"Kubernetes was not reached: {what}: {kind}") from error
+        raise ClusterError(
+            f"Kubernetes was not reached: {what}: {_kind(error)}"
+        ) from error
     except (ApiException, ConfigException) as error:
         # The package's own: a token file that is empty just now, a login program.
         kind = type(error).__name__
         raise ClusterError(f"The client failed at {what}: {kind}") from error
     return _answer(what, response.status, data)
+
+
+def _kind(error: Exception) -> str:
+    """Say what happened without what differs from try to try."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.os_error.errno
+        why = os.strerror(number) if number and number > 0 else "no connection"
+        return f"{error.host}:{error.port}: {why}"
+    return type(error).__name__
 
 
 def _answer(what: str, status: int, data: bytes) -> Any:

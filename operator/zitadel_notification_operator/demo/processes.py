@@ -31,15 +31,21 @@ def free_port() -> int:
         OSError: None of many ports was free.
     """
     for port in random.sample(_PORTS, _TRIES):
-        with socket.socket() as probe:
-            # As servers do: a port whose last connections linger is free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if is_free(port):
             return port
     raise OSError(f"No free port among {_TRIES} on 127.0.0.1")
+
+
+def is_free(port: int) -> bool:
+    """Return whether nobody uses a loopback port at this moment."""
+    with socket.socket() as probe:
+        # As servers do: a port whose last connections linger is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 class Program:

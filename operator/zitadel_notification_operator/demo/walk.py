@@ -12,12 +12,13 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from zitadel_notification_operator.demo.processes import Program, free_port
+from zitadel_notification_operator.demo.processes import Program, free_port, is_free
 
 OWN_NAMESPACE = "zitadel-notification-operator"
 TOKEN = "demo-owner-token"  # noqa: S105 - of an emulator that lives for this demo
 ACME = "280000000000000101"
-EXAMPLE_URL = "http://127.0.0.1:8085"
+USUAL_PORT = 8085
+EXAMPLE_URL = f"http://127.0.0.1:{USUAL_PORT}"
 PATIENCE = 30.0
 """Seconds to wait for what a step promises."""
 
@@ -58,7 +59,8 @@ class Demo:
 
     def start(self) -> None:
         """Start emulator and operator beside the control plane."""
-        port = free_port()
+        # The examples name the emulator's usual port.
+        port = USUAL_PORT if is_free(USUAL_PORT) else free_port()
         self._emulator_url = f"http://127.0.0.1:{port}"
         self._say("A ZITADEL (the emulator) and the operator start beside Kubernetes.")
         self._run("emulator", "--port", str(port), "--token", TOKEN)
@@ -75,6 +77,12 @@ class Demo:
         )
         url = f"http://127.0.0.1:{health}/readyz"
         self._wait("the operator is ready", lambda: _answers(url))
+
+    def tell_what_runs(self) -> None:
+        """Say how to go on with what the demo leaves running for now."""
+        self._say(f"export KUBECONFIG={self._cluster.kubeconfig}")
+        self._say(f"ZITADEL (emulator): {self._emulator_url}, token {TOKEN}")
+        self._say(f"Logs: {self._cluster.folder}")
 
     def stop(self) -> None:
         """Delete what was created, where the cluster stays, and stop the programs."""
