@@ -40,7 +40,7 @@ def test_every_step_is_shown_and_everything_is_taken_back(
     for number in range(1, 7):
         assert f"{number}. " in done.stdout
     assert "spec.passwordChange: Required value" in done.stdout
-    assert "the organization inherits the instance's setting again" in done.stdout
+    assert "The organization inherits the instance's setting again" in done.stdout
     somebodys.kubectl(
         *("wait", "--for=delete", "--timeout=30s", f"namespace/{OWN_NAMESPACE}")
     )
