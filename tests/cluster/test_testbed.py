@@ -147,6 +147,9 @@ def test_namespaces_go_when_the_controller_manager_runs(
     own_plane.start_controller_manager()
     own_plane.kubectl("wait", "--for=delete", "namespace/going", "--timeout=60s")
     own_plane.stop_controller_manager()
+    left = own_plane.kubectl("get", "namespaces", "--output=name").stdout.split()
+    assert "namespace/going" not in left
+    assert "namespace/default" in left
 
 
 def test_a_port_that_somebody_took_is_given_up(tmp_path: Path) -> None:

@@ -191,8 +191,8 @@ class Inventory:
         users = [self.policies[key] for key in self.users_of(instance)]
         former = self._former_ids.get(instance)
         if former is not None:
-            pinned = any(policy.status.organization_id for policy in users)
-            return {former} if pinned else set()
+            bound = any(p.status.organization_id or p.status.original for p in users)
+            return {former} if bound else set()
         return {
             policy.original.target.zitadel_id
             for policy in users
