@@ -5,6 +5,7 @@ with an error, and whoever supervises the process starts it anew.
 """
 
 import asyncio
+import gc
 import logging
 import time
 from contextlib import AsyncExitStack
@@ -42,6 +43,9 @@ CRD_INTERVAL = 2.0
 HEARTBEAT = 1.0
 LONGEST_PAUSE = 30.0
 """Seconds without a heartbeat after which the event loop counts as stuck."""
+
+GC_THRESHOLD = 10_000
+"""New objects between two looks of the garbage collector; Python's own is 700."""
 
 _log = logging.getLogger(__name__)
 
@@ -147,6 +151,7 @@ class Operator:
         async def start() -> None:
             await recorder.start()
             await engine.start()
+            _settle_memory()
             self._engine = engine
             _log.info("Inventory filled; watching")
 
@@ -214,3 +219,14 @@ class Operator:
 
     def _depth(self) -> int:
         return len(self._queue) if self._queue is not None else 0
+
+
+def _settle_memory() -> None:
+    """Have the garbage collector look less often, and not at what stays anyhow.
+
+    Modules, schemas and the inventory live as long as the process; figures are in
+    docs/performance.md.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
