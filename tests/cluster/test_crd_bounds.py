@@ -105,6 +105,30 @@ def test_limits(create: Create, kind: str, limit: Json) -> None:
         assert {field for field, _ in causes(response)} == {limit["field"]}
 
 
+WIDEST = {
+    "namespaces": [f"{i:063}" for i in range(64)],
+    "scopes": ["Organization", "Instance"],
+}
+NAME, DOMAIN = "株" * 199, "a" * 251
+
+
+@pytest.mark.parametrize(
+    "organizations",
+    [
+        pytest.param([{"name": f"{NAME}{i % 10}"} for i in range(64)], id="names"),
+        pytest.param([{"domain": f"{DOMAIN}{i:02}"} for i in range(64)], id="domains"),
+    ],
+)
+def test_rules_fit_the_budget_of_one_object(
+    create: Create, organizations: list[Json]
+) -> None:
+    """As many grants as are allowed, each as long as it may be, can be judged."""
+    grants = [{**WIDEST, "organizations": organizations}] * 64
+    spec = {**TABLES["ZitadelInstance"]["bases"]["minimal"], "grants": grants}
+    response = create("ZitadelInstance", spec)
+    assert response.status_code == 201, response.text
+
+
 def fields(schema: Json, path: str = "spec") -> Iterator[tuple[str, str]]:
     """Yield each field below spec and its type, with items as number 0."""
     for name, node in schema.get("properties", {}).items():

@@ -52,6 +52,14 @@ INSTANCE_STATUS = {
     "observedGeneration": 1,
     "conditions": CONDITIONS[:1],
     "instanceId": "280000000000000001",
+    "version": "v4.7.0",
+    "user": {"id": "281000000000000001", "name": "notification-operator"},
+    "capabilities": {
+        "readEvents": True,
+        "writeInstancePolicy": False,
+        "listOrganizations": True,
+    },
+    "credentialExpiresAt": "2027-01-01T00:00:00Z",
     "policies": 12000,
     "lastHandledReconcileAt": "now",
 }
@@ -68,7 +76,7 @@ def policy(name: str, **spec: Any) -> Json:
     }
 
 
-def zitadel(name: str) -> Json:
+def zitadel(name: str, credential: str = "personalAccessToken") -> Json:
     """Return an instance."""
     ref = {"secretRef": {"name": "absent"}}
     return {
@@ -77,7 +85,7 @@ def zitadel(name: str) -> Json:
         "metadata": {"name": name},
         "spec": {
             "url": "https://zitadel.example.com:8443",
-            "credentials": {"personalAccessToken": ref},
+            "credentials": {credential: ref},
         },
     }
 
@@ -139,6 +147,15 @@ def test_status_of_an_instance(plane: ControlPlane, namespace: str) -> None:
     assert written["status"] == INSTANCE_STATUS
 
 
+def test_status_of_an_instance_forgets(plane: ControlPlane, namespace: str) -> None:
+    """What is no longer known is left out of the next apply, and goes."""
+    stored = create(plane, namespace, zitadel("forgetful"))
+    apply_status(plane, stored, INSTANCE_STATUS)
+    known = ("observedGeneration", "conditions", "instanceId", "policies")
+    left = {name: INSTANCE_STATUS[name] for name in known}
+    assert apply_status(plane, stored, left)["status"] == left
+
+
 def test_conditions_are_a_map(plane: ControlPlane, namespace: str) -> None:
     """Somebody else's condition survives ours, and one that we drop goes."""
     stored = create(plane, namespace, policy("a"))
@@ -186,7 +203,20 @@ def test_columns_of_instances_fit_the_screen(
     shown = "production https://zitadel.example.com:8443 12000 True Succeeded"
     assert " ".join(line.split()[:-1]) == shown
     wide = table(plane, "zitadelinstances", "production", "--output=wide")
-    assert {"INSTANCE-ID", "MESSAGE"} < set(wide[0].split())
+    assert {"INSTANCE-ID", "VERSION", "USER", "MESSAGE"} < set(wide[0].split())
+    assert {"v4.7.0", "notification-operator"} < set(wide[1].split())
+
+
+@pytest.mark.parametrize("way", [(), ("--server-side",)], ids=["client", "server"])
+def test_another_kind_of_credential_can_be_applied(
+    plane: ControlPlane, way: tuple[str, ...]
+) -> None:
+    """The old one goes with its defaults, whichever way people apply."""
+    name = "-".join(("moved", *(w.strip("-") for w in way)))
+    for kind in ("personalAccessToken", "privateKeyJWT", "clientCredentials"):
+        text = json.dumps(zitadel(name, kind))
+        done = plane.kubectl("apply", *way, "-f-", "--output=json", stdin=text)
+        assert list(json.loads(done.stdout)["spec"]["credentials"]) == [kind]
 
 
 def test_unknown_fields_are_refused_or_pruned(

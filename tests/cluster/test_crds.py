@@ -18,6 +18,9 @@ ORG = {"scope": "Organization", "organization": {"id": "1"}, "passwordChange": T
 INSTANCE_SCOPE = {"scope": "Instance", "passwordChange": True}
 TOKEN = {"personalAccessToken": {"secretRef": {"name": "s"}}}
 ZNI = {"url": "https://z.example", "credentials": TOKEN}
+KEY = {"privateKeyJWT": {"secretRef": {"name": "s"}}}
+CLIENT = {"clientCredentials": {"secretRef": {"name": "s"}}}
+BUNDLE = {"configMapRef": {"name": "c"}}
 
 Change = dict[str, Any]
 
@@ -65,6 +68,8 @@ ACCEPTED_POLICIES = [
     INSTANCE_SCOPE,
     changed(ORG, {"organization": {"ofCredential": True}}),
     changed(ORG, {"organization": {"id": "org-c-custom-id"}}),
+    changed(ORG, {"organization": {"name": "ACME & Söhne"}}),
+    changed(ORG, {"organization": {"domain": "acme.example"}}),
     changed(ORG, {"deletionPolicy": "Reset", "managementPolicy": "Observe"}),
     changed(INSTANCE_SCOPE, {"deletionPolicy": "Retain", "suspend": True}),
 ]
@@ -92,6 +97,14 @@ REFUSED_POLICIES = [
     ({"organization": {"id": "é"}}, "spec.organization.id", "should match"),
     ({"organization": {"id": "a\n"}}, "spec.organization.id", "should match"),
     ({"organization": {"id": 1}}, "spec.organization.id", "string"),
+    (
+        {"organization": {"name": "ACME", "domain": "acme.example"}},
+        "spec.organization",
+        "exactly one of `id`, `name`, `domain` and `ofCredential`",
+    ),
+    ({"organization": {"name": "ACME "}}, "spec.organization.name", "no blanks before"),
+    ({"organization": {"name": "A\nB"}}, "spec.organization.name", "no control char"),
+    ({"organization": {"domain": "A.b"}}, "spec.organization.domain", "in lower case"),
     ({"instanceRef": {"name": "A_b"}}, "spec.instanceRef.name", "should match"),
     ({"instanceRef": {}}, "spec.instanceRef.name", "Required"),
     ({"managementPolicy": "Ignore"}, "spec.managementPolicy", "Unsupported value"),
@@ -110,6 +123,19 @@ ACCEPTED_INSTANCES = [
     changed(ZNI, {"url": "https://[::1]:443/", "externalDomain": "auth.example.com"}),
     changed(ZNI, {"rateLimit": {"burst": 1}, "grants": [GRANT]}),
     changed(ZNI, {"driftDetection": {"pollInterval": "1h30m"}}),
+    changed(ZNI, {"credentials": KEY, "caBundle": BUNDLE}),
+    changed(ZNI, {"credentials": CLIENT, "caBundle": {"secretRef": {"name": "c"}}}),
+    changed(
+        ZNI,
+        {
+            "grants": [
+                {
+                    "namespaces": ["a"],
+                    "organizations": [{"id": "1"}, {"name": "A"}, {"domain": "a.b"}],
+                }
+            ]
+        },
+    ),
 ]
 
 REFUSED_INSTANCES = [
@@ -124,7 +150,15 @@ REFUSED_INSTANCES = [
     ({"externalDomain": "https://z"}, "spec.externalDomain", "should match"),
     ({"externalDomain": "a:1"}, "spec.externalDomain", "should match"),
     ({"credentials": None}, "spec.credentials", "Required"),
-    ({"credentials": {}}, "personalAccessToken", "Required"),
+    ({"credentials": {}}, "spec.credentials", "exactly one of `personalAccessToken`"),
+    ({"credentials": {**TOKEN, **KEY}}, "spec.credentials", "exactly one of"),
+    ({"credentials": {**KEY, **CLIENT}}, "spec.credentials", "exactly one of"),
+    ({"caBundle": {}}, "spec.caBundle", "exactly one of `configMapRef` and"),
+    (
+        {"url": "http://z.example", "allowInsecureHTTP": True, "caBundle": BUNDLE},
+        "spec.caBundle",
+        "no certificate is checked there",
+    ),
     ({"rateLimit": {"requestsPerSecond": 0}}, "requestsPerSecond", "greater than"),
     ({"rateLimit": {"maxConcurrent": 1000}}, "maxConcurrent", "less than"),
     ({"driftDetection": {"pollInterval": "9s"}}, "pollInterval", "at least 10s"),
@@ -134,6 +168,21 @@ REFUSED_INSTANCES = [
     ({"grants": [{"namespaces": []}]}, "namespaces", "at least 1"),
     ({"grants": [{"namespaces": ["a*b"]}]}, "namespaces[0]", "should match"),
     ({"grants": [{"namespaces": ["a"], "scopes": []}]}, "scopes", "at least 1"),
+    (
+        {"grants": [{"namespaces": ["a"], "organizations": []}]},
+        "spec.grants[0].organizations",
+        "may not be empty: leave it out to grant every",
+    ),
+    (
+        {"grants": [{"namespaces": ["a"], "organizations": [{}]}]},
+        "spec.grants[0].organizations[0]",
+        "exactly one of `id`, `name` and `domain`",
+    ),
+    (
+        {"grants": [{"namespaces": ["a"], "organizations": [{"name": " A"}]}]},
+        "spec.grants[0].organizations[0].name",
+        "no blanks before",
+    ),
     ({"grants": [{"namespaces": ["a"], "scopes": ["X"]}]}, "scopes[0]", "Unsupported"),
 ]
 
@@ -142,6 +191,11 @@ UPDATES = [
     ({"organization": {"id": "2"}}, "spec.organization", "may not be changed"),
     (
         {"organization": {"ofCredential": True}},
+        "spec.organization",
+        "may not be changed",
+    ),
+    (
+        {"organization": {"id": None, "name": "ACME"}},
         "spec.organization",
         "may not be changed",
     ),

@@ -63,7 +63,8 @@ COLUMNS = {
         *("Ready", "Reason", "(Message)", "(Suspended)", "Age"),
     ],
     "ZitadelInstance": [
-        *("URL", "(Instance-Id)", "Policies", "Ready", "Reason", "(Message)", "Age"),
+        *("URL", "(Instance-Id)", "(Version)", "(User)", "Policies"),
+        *("Ready", "Reason", "(Message)", "Age"),
     ],
 }
 """In brackets: only with `--output=wide`."""
