@@ -61,6 +61,8 @@ class Settings:
         bind_address: Of both endpoints.
         health_port: 0 picks a free one and logs it.
         metrics_port: Likewise.
+        allow_local_urls: Whether instances may be on loopback and link-local
+            addresses.
         workers: How many passes over the policies of one instance may run at once.
     """
 
@@ -70,6 +72,7 @@ class Settings:
     bind_address: str = "0.0.0.0"  # noqa: S104 - the kubelet probes the pod's address
     health_port: int = 8081
     metrics_port: int = 8080
+    allow_local_urls: bool = False
     workers: int = 16
 
 
@@ -140,7 +143,7 @@ class Operator:
     async def _serve(
         self, stack: AsyncExitStack, access: ClusterAccess, reader: ClusterReader
     ) -> None:
-        connector = ZitadelConnector()
+        connector = ZitadelConnector(allow_local=self._settings.allow_local_urls)
         stack.push_async_callback(connector.aclose)
         recorder = EventRecorder(access.api)
         engine = self._build_engine(access, reader, connector, recorder)

@@ -131,7 +131,7 @@ async def test_one_object_by_name(
     assert await reader.read_policy(namespace, "absent") is None
     stored = await reader.read_instance("i")
     assert stored is not None
-    assert stored.token_ref.key == "token"
+    assert stored.credential.key == "token"
     assert await reader.read_instance("absent") is None
     assert "i" in {record.name for record in await reader.list_instances()}
 

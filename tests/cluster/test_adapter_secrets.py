@@ -9,7 +9,6 @@ from kubernetes.aio.client import ApiClient
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.secrets import ClusterSecrets
 from zitadel_notification_operator.core.errors import ClusterError, TransientError
-from zitadel_notification_operator.core.objects import SecretRef
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
@@ -41,22 +40,33 @@ async def test_values_come_as_bytes(
 ) -> None:
     """Exactly as stored: whoever reads decides about blanks and encodings."""
     create(control_plane, namespace)
-    secrets = ClusterSecrets(api, namespace)
-    assert await secrets.read(SecretRef("pat", "token")) == f"{CANARY}\n".encode()
-    assert await secrets.read(SecretRef("pat", "raw")) == b"\xff\x00\xfe"
-    assert await secrets.read(SecretRef("pat", "empty")) == b""
+    values = await ClusterSecrets(api, namespace).read_secret("pat")
+    assert values == {
+        "token": f"{CANARY}\n".encode(),
+        "raw": b"\xff\x00\xfe",
+        "empty": b"",
+    }
 
 
 async def test_absent_is_a_value(
     api: ApiClient, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """No Secret, no key, or a Secret without any: all None."""
-    create(control_plane, namespace)
+    """No Secret is None; one without any key has none."""
     control_plane.kubectl("create", "secret", "generic", "bare", "-n", namespace)
     secrets = ClusterSecrets(api, namespace)
-    assert await secrets.read(SecretRef("absent", "token")) is None
-    assert await secrets.read(SecretRef("pat", "absent")) is None
-    assert await secrets.read(SecretRef("bare", "token")) is None
+    assert await secrets.read_secret("absent") is None
+    assert await secrets.read_secret("bare") == {}
+    assert await secrets.read_config_map("absent") is None
+
+
+async def test_config_maps_come_as_bytes_too(
+    api: ApiClient, control_plane: ControlPlane, namespace: str
+) -> None:
+    """So that both kinds of roots are read alike."""
+    command = ("create", "configmap", "ca", "--from-literal=ca.crt=text", "-n")
+    control_plane.kubectl(*command, namespace)
+    values = await ClusterSecrets(api, namespace).read_config_map("ca")
+    assert values == {"ca.crt": b"text"}
 
 
 async def test_a_name_stays_within_the_namespace(
@@ -67,7 +77,7 @@ async def test_a_name_stays_within_the_namespace(
     secrets = ClusterSecrets(api, "zitadel-notification-operator")
     for name in (f"../../{namespace}/secrets/pat", f"..%2F..%2F{namespace}"):
         try:
-            assert await secrets.read(SecretRef(name, "token")) is None
+            assert await secrets.read_secret(name) is None
         except ClusterError:
             continue
 
@@ -82,7 +92,7 @@ async def test_a_missing_permission_says_what_to_give(
     create(control_plane, namespace)
     api.set_default_header("Impersonate-User", "somebody")
     with pytest.raises(TransientError, match=f"{namespace}/pat.*verb get") as caught:
-        await ClusterSecrets(api, namespace).read(SecretRef("pat", "token"))
+        await ClusterSecrets(api, namespace).read_secret("pat")
     assert caught.value.reason is Reason.CREDENTIALS_MISSING
     assert CANARY not in caught.value.message
     assert CANARY not in caplog.text
@@ -95,4 +105,4 @@ async def test_other_failures_are_the_cluster_s(
     del control_plane
     api.configuration.host = "https://127.0.0.1:9"
     with pytest.raises(ClusterError):
-        await ClusterSecrets(api, "default").read(SecretRef("pat", "token"))
+        await ClusterSecrets(api, "default").read_secret("pat")

@@ -17,6 +17,7 @@ from zitadel_notification_operator.cluster.resources import parse_policy
 from zitadel_notification_operator.cluster.writer import ClusterWriter
 from zitadel_notification_operator.core.conditions import Condition
 from zitadel_notification_operator.core.errors import ObjectChanged, ObjectGone
+from zitadel_notification_operator.core.identity import Capabilities, User
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
     InstanceObject,
@@ -519,7 +520,17 @@ async def test_an_instance_is_held_told_and_released(
     instance = await objects.instance(api)
     held = await writer.hold_instance(instance)
     assert held.finalizers == (FINALIZER,)
-    status = InstanceStatus(1, (READY,), "69", 12, "token")
+    status = InstanceStatus(
+        1,
+        (READY,),
+        "69",
+        "v4.7.0",
+        User("u", "gitops"),
+        Capabilities(),
+        "2027-01-01T00:00:00Z",
+        12,
+        "token",
+    )
     told = await writer.apply_instance_status(held, status)
     assert told.status == status
     assert told.held

@@ -8,26 +8,30 @@ from support.fakes import FakeCluster, FakeRecorder, FakeZitadel, Steps
 from support.virtual_time import VirtualLoop
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition, find
+from zitadel_notification_operator.core.credentials import (
+    CredentialKind,
+    CredentialRef,
+)
 from zitadel_notification_operator.core.objects import (
     Endpoint,
     InstanceObject,
     PolicyObject,
-    SecretRef,
 )
 from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.engine.engine import Engine
 from zitadel_notification_operator.engine.inventory import Inventory
 from zitadel_notification_operator.engine.room import Room
 from zitadel_notification_operator.engine.workqueue import WorkQueue
 
-REF = SecretRef("s", "token")
+REF = CredentialRef(CredentialKind.TOKEN, "s", "token")
 INSTANCE = InstanceObject(
     name="default",
     uid="i",
     generation=1,
     created="2026-01-01T00:00:00Z",
     endpoint=Endpoint("https://z"),
-    token_ref=REF,
+    credential=REF,
     finalizers=("zitadel-notification.dev/cleanup",),
 )
 
@@ -42,7 +46,7 @@ def policy(name: str, org: str = "o", second: int = 0) -> PolicyObject:
         scope=Scope.ORGANIZATION,
         instance="default",
         password_change=False,
-        organization_id=org,
+        organization=Reference(By.ID, org),
     )
 
 
@@ -54,7 +58,7 @@ class Bench:
         self.cluster = FakeCluster(self.steps)
         self.zitadel = FakeZitadel(self.steps)
         self.recorder = FakeRecorder()
-        self.cluster.secrets[REF] = b"token"
+        self.cluster.secrets["s"] = {"token": b"token"}
         self.cluster.put_instance(INSTANCE)
         self.engine: Engine | None = None
         self.room: Room | None = None

@@ -4,6 +4,7 @@ Every outside call is a step that can be counted, and at which the process can b
 killed, before its effect or after it.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,12 +15,14 @@ from zitadel_notification_operator.cluster.resources import (
     policy_status_json,
 )
 from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.credentials import AccessToken, Credential
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import (
     ObjectGone,
     OperatorError,
     TerminalError,
 )
+from zitadel_notification_operator.core.identity import Capabilities, Identity, User
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
     Endpoint,
@@ -27,16 +30,17 @@ from zitadel_notification_operator.core.objects import (
     InstanceStatus,
     PolicyObject,
     PolicyStatus,
-    SecretRef,
 )
 from zitadel_notification_operator.core.original import Original
 from zitadel_notification_operator.core.policy import (
     Answer,
     ObservedPolicy,
     Organization,
+    OrganizationPage,
     WriteResult,
 )
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import By, Reference
 
 
 class Killed(BaseException):
@@ -70,7 +74,8 @@ class FakeCluster:
         self.steps = steps
         self.policies: dict[PolicyKey, PolicyObject] = {}
         self.instances: dict[str, InstanceObject] = {}
-        self.secrets: dict[SecretRef, bytes] = {}
+        self.secrets: dict[str, dict[str, bytes]] = {}
+        self.config_maps: dict[str, dict[str, bytes]] = {}
         self.complaints: list[str] = []
         self._version = 0
 
@@ -185,8 +190,11 @@ class FakeCluster:
     async def read_instance(self, name: str) -> InstanceObject | None:
         return self.instances.get(name)
 
-    async def read(self, ref: SecretRef) -> bytes | None:
-        return self.secrets.get(ref)
+    async def read_secret(self, name: str) -> dict[str, bytes] | None:
+        return self.secrets.get(name)
+
+    async def read_config_map(self, name: str) -> dict[str, bytes] | None:
+        return self.config_maps.get(name)
 
 
 class FakeZitadel:
@@ -201,15 +209,31 @@ class FakeZitadel:
         self.home = "home"
         self.removed: set[str] = set()
         self.elsewhere: dict[str, FakeZitadel] = {}
+        self.names: dict[str, str] = {}
+        self.domains: dict[str, str] = {}
+        self.capabilities = Capabilities(True, True, True)
         self.accepted = "token"
         self.token = ""
+        self.roots: str | None = None
+        self.turn = asyncio.Event()
+        self.turn.set()
         self.sequence = 0
         self._sequences: dict[str, str] = {}
 
-    def connect(self, instance: str, endpoint: Endpoint, token: str) -> "FakeZitadel":
+    def connect(
+        self,
+        instance: str,
+        endpoint: Endpoint,
+        credential: Credential,
+        roots: str | None,
+    ) -> "FakeZitadel":
         there = self.elsewhere.get(endpoint.url, self)
-        there.token = token
+        assert isinstance(credential, AccessToken)
+        there.token, there.roots = credential.token, roots
         return there
+
+    def guarded(self, check: Callable[[], None]) -> "Guarded":
+        return Guarded(self, check)
 
     async def disconnect(self, instance: str) -> None:
         return None
@@ -218,8 +242,40 @@ class FakeZitadel:
         """Return the writes so far."""
         return [s for s in self.steps.log if s[0] in {"Create", "Update", "Reset"}]
 
-    async def identify(self) -> str:
-        return self._call(lambda: self.id, "identify")
+    async def identify(self) -> Identity:
+        def effect() -> Identity:
+            user = User("u-1", "gitops")
+            return Identity(self.id, "v4.7.0", user, self.capabilities)
+
+        return self._call(effect, "identify")
+
+    async def organizations(self, offset: int, limit: int) -> OrganizationPage:
+        def effect() -> OrganizationPage:
+            rows = sorted(self.names, key=self.names.__getitem__)
+            return OrganizationPage(
+                tuple(self._shown(org) for org in rows[offset : offset + limit]),
+                len(rows) if offset < len(rows) else 0,
+            )
+
+        return self._call(effect, "list", str(offset))
+
+    async def search(self, reference: Reference) -> Organization | None:
+        def effect() -> Organization | None:
+            if reference.by is By.DOMAIN:
+                org = self.domains.get(reference.value)
+                return self._shown(org) if org in self.names else None
+            found = [
+                org
+                for org, name in self.names.items()
+                if name.lower() == reference.value.lower()
+            ]
+            return self._shown(found[0]) if found else None
+
+        return self._call(effect, "search", reference.value)
+
+    def _shown(self, org: str) -> Organization:
+        domains = [domain for domain, owner in self.domains.items() if owner == org]
+        return Organization(org, self.names[org], domains[0] if domains else "")
 
     async def organization(self, organization_id: str | None) -> Organization:
         org = organization_id or self.home
@@ -227,7 +283,7 @@ class FakeZitadel:
         def effect() -> Organization:
             if org in self.removed:
                 raise TerminalError(Reason.ORGANIZATION_NOT_FOUND, f"{org} is removed")
-            return Organization(org, f"name of {org}")
+            return Organization(org, self.names.get(org, f"name of {org}"))
 
         return self._call(effect, "organization")
 
@@ -235,7 +291,9 @@ class FakeZitadel:
         def effect() -> ObservedPolicy:
             org = organization_id or ""
             if org in self.own:
-                return ObservedPolicy(False, self.own[org], self._sequences[org])
+                return ObservedPolicy(
+                    False, self.own[org], self._sequences.get(org, "1")
+                )
             return ObservedPolicy(True, self.default, "1")
 
         return self._call(effect, "observe", organization_id or "")
@@ -276,6 +334,22 @@ class FakeZitadel:
             return effect()
 
         return self.steps.step(guarded, *what)
+
+
+class Guarded:
+    """A ZITADEL whose calls wait for their turn, and are checked when it comes."""
+
+    def __init__(self, zitadel: FakeZitadel, check: Callable[[], None]) -> None:
+        self._zitadel = zitadel
+        self._check = check
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            await self._zitadel.turn.wait()
+            self._check()
+            return await getattr(self._zitadel, name)(*args, **kwargs)
+
+        return call
 
 
 class FakeRecorder:

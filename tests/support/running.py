@@ -52,11 +52,11 @@ class EmulatorProcess:
         return policy
 
     def writes(self) -> list[tuple[str, str, str]]:
-        """Return verb, path and organization of all requests that may write."""
+        """Return verb, path and organization of all that may write policies."""
         return [
             (r["method"], r["path"], r["organization"])
             for r in self.call("GET", "/emulator/v1/requests")
-            if r["method"] != "GET" and not r["path"].startswith("/emulator")
+            if r["method"] != "GET" and "/policies/" in r["path"]
         ]
 
     def _first_line(self) -> str:

@@ -11,14 +11,10 @@ from zitadel_notification_operator.core.claims import (
     Target,
     owner_of,
 )
-from zitadel_notification_operator.core.credential import parse_token
 from zitadel_notification_operator.core.durations import parse_duration
-from zitadel_notification_operator.core.errors import OperatorError
 from zitadel_notification_operator.core.grants import Admission, Grant, admit
-from zitadel_notification_operator.core.objects import SecretRef
 from zitadel_notification_operator.core.original import Original, OriginalValue
 from zitadel_notification_operator.core.policy import Scope
-from zitadel_notification_operator.core.reasons import Reason
 
 ORG, INSTANCE = Scope.ORGANIZATION, Scope.INSTANCE
 
@@ -88,28 +84,3 @@ def test_original_survives_its_annotation(
 def test_foreign_annotations_count_as_absent(text: str) -> None:
     """Whatever somebody writes there, nothing crashes."""
     assert Original.from_text(text) is None
-
-
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        (None, Reason.CREDENTIALS_MISSING),
-        (b"", Reason.CREDENTIALS_INVALID),
-        (b" \n", Reason.CREDENTIALS_INVALID),
-        ("tökén-canary".encode(), Reason.CREDENTIALS_INVALID),
-        (b"two words-canary", Reason.CREDENTIALS_INVALID),
-        (b"\xff\xfe-canary", Reason.CREDENTIALS_INVALID),
-        (b"canary" * 1000, Reason.CREDENTIALS_INVALID),
-    ],
-)
-def test_what_cannot_be_a_token_is_refused(value: bytes | None, reason: Reason) -> None:
-    """Each has its reason, and no message holds a part of the value."""
-    with pytest.raises(OperatorError) as caught:
-        parse_token(value, SecretRef("s", "token"), "own")
-    assert caught.value.reason is reason
-    assert "canary" not in str(caught.value)
-
-
-def test_newline_at_the_end_is_no_part_of_a_token() -> None:
-    """A file made with `echo` works."""
-    assert parse_token(b"abc\n", SecretRef("s", "token"), "own") == "abc"

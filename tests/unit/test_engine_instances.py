@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.engines import INSTANCE, REF, Bench, policy
+from support.engines import INSTANCE, Bench, policy
 from support.fakes import FakeZitadel
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
@@ -14,6 +14,7 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
+from zitadel_notification_operator.core.identity import Identity
 from zitadel_notification_operator.core.objects import (
     Endpoint,
     PolicyObject,
@@ -25,6 +26,7 @@ from zitadel_notification_operator.core.policy import (
     Scope,
 )
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import By, Reference
 
 
 def other_zitadel(bench: Bench) -> FakeZitadel:
@@ -37,7 +39,7 @@ def other_zitadel(bench: Bench) -> FakeZitadel:
 
 def of_credential(name: str) -> PolicyObject:
     """Return a policy of the credential's own organization."""
-    return replace(policy(name), organization_id=None, of_credential=True)
+    return replace(policy(name), organization=Reference(By.CREDENTIAL))
 
 
 def test_dead_zitadel_costs_one_call_a_try_and_one_write_each() -> None:
@@ -77,7 +79,7 @@ def test_a_rotated_secret_is_used_within_a_minute() -> None:
         bench.cluster.put(policy("p"))
         await bench.start()
         await bench.live(5)
-        bench.cluster.secrets[REF] = b"new"
+        bench.cluster.secrets["s"] = {"token": b"new"}
         before = len(bench.steps.log)
         await bench.live(60)
         assert bench.zitadel.token == "new"
@@ -101,7 +103,7 @@ def test_a_refused_token_sends_for_the_secret_at_once() -> None:
         bench.cluster.put(policy("p"))
         await bench.start()
         await bench.live(5)
-        bench.cluster.secrets[REF] = b"new"
+        bench.cluster.secrets["s"] = {"token": b"new"}
         bench.zitadel.accepted = "new"
         before = len(bench.steps.log)
         bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
@@ -125,7 +127,7 @@ def test_a_change_within_a_check_of_the_instance_is_not_forgotten() -> None:
         await bench.live(5)
         identify = bench.zitadel.identify
 
-        async def slow() -> str:
+        async def slow() -> Identity:
             await asyncio.sleep(2)
             return await identify()
 
@@ -324,7 +326,7 @@ def test_a_recreated_instance_may_not_lead_elsewhere_unaccepted(scope: Scope) ->
         other = other_zitadel(bench)
         managed = of_credential("p")
         if scope is Scope.INSTANCE:
-            managed = replace(managed, scope=scope, of_credential=False)
+            managed = replace(managed, scope=scope, organization=None)
         bench.cluster.put(managed)
         await bench.start()
         await bench.live(5)
@@ -384,11 +386,11 @@ def test_a_check_that_is_overtaken_says_nothing_of_the_new_spec() -> None:
         await bench.live(5)
         identify = bench.zitadel.identify
 
-        async def slow() -> str:
+        async def slow() -> Identity:
             await asyncio.sleep(2)
             return await identify()
 
-        async def hang() -> str:
+        async def hang() -> Identity:
             await asyncio.sleep(10)
             raise TransientError(Reason.UNREACHABLE, "no answer")
 
@@ -420,7 +422,7 @@ def test_a_check_of_an_object_that_is_gone_says_nothing_of_its_namesake() -> Non
         await bench.live(5)
         identify = bench.zitadel.identify
 
-        async def slow() -> str:
+        async def slow() -> Identity:
             await asyncio.sleep(5)
             return await identify()
 

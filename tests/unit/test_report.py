@@ -19,6 +19,7 @@ from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatu
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import ObservedPolicy, Scope
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.report import (
     PROGRESS_DEADLINE,
     Findings,
@@ -37,7 +38,7 @@ POLICY = PolicyObject(
     scope=Scope.ORGANIZATION,
     instance="default",
     password_change=True,
-    organization_id="o",
+    organization=Reference(By.ID, "o"),
 )
 OBSERVED = ObservedPolicy(False, True, "5", "c", "d", "o")
 

@@ -16,13 +16,18 @@ from zitadel_notification_operator.cluster.resources import (
     policy_status_json,
 )
 from zitadel_notification_operator.core.conditions import OWN_TYPES, Condition
+from zitadel_notification_operator.core.credentials import (
+    CaRef,
+    CredentialKind,
+    CredentialRef,
+)
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.identity import Capabilities, User
 from zitadel_notification_operator.core.objects import (
     InstanceStatus,
     PolicyStatus,
     RateLimit,
-    SecretRef,
 )
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import (
@@ -30,6 +35,7 @@ from zitadel_notification_operator.core.policy import (
     ManagementPolicy,
     Scope,
 )
+from zitadel_notification_operator.core.references import By, Reference
 
 POLICY = {
     "kind": "NotificationPolicy",
@@ -104,7 +110,7 @@ def test_defaults_of_a_policy_are_the_schema_s() -> None:
 def test_defaults_of_an_instance_are_the_schema_s() -> None:
     """The same for the other kind."""
     instance = parse_instance(INSTANCE)
-    assert instance.token_ref == SecretRef("pat", "token")
+    assert instance.credential == CredentialRef(CredentialKind.TOKEN, "pat", "token")
     assert instance.endpoint.rate_limit == RateLimit(50, 100, 8)
     assert instance.poll_interval == 600
     assert instance.grants == ()
@@ -125,7 +131,7 @@ def test_every_field_of_a_policy_is_read() -> None:
     policy = parse_policy(changed(body, "metadata.annotations", annotations))
     assert policy.management is ManagementPolicy.OBSERVE
     assert policy.deletion is DeletionPolicy.RETAIN
-    assert policy.of_credential
+    assert policy.organization == Reference(By.CREDENTIAL)
     assert policy.deleting
     assert policy.finalizers == ("a/b", "c/d")
     assert policy.original is None
@@ -135,21 +141,63 @@ def test_every_field_of_a_policy_is_read() -> None:
 
 def test_every_field_of_an_instance_is_read() -> None:
     """Grants, limits and intervals arrive in the record."""
-    grant = {"namespaces": ["a", "b-*"], "scopes": ["Instance"]}
+    grant: dict[str, Any] = {"namespaces": ["a", "b-*"], "scopes": ["Instance"]}
+    grant["organizations"] = [{"id": "1"}, {"name": "ACME"}, {"domain": "a.example"}]
     body = changed(INSTANCE, "spec.grants", [grant, {"namespaces": ["c"]}])
     body = changed(body, "spec.driftDetection", {"pollInterval": "1h30m"})
     body = changed(body, "spec.rateLimit", {"burst": 7})
     body = changed(body, "spec.externalDomain", "auth.example")
+    body = changed(body, "spec.caBundle", {"configMapRef": {"name": "ca"}})
     name = "zitadel-notification.dev/accept-instance-id"
     instance = parse_instance(changed(body, "metadata.annotations", {name: "9"}))
     assert instance.grants == (
-        Grant(("a", "b-*"), frozenset({Scope.INSTANCE})),
+        Grant(
+            ("a", "b-*"),
+            frozenset({Scope.INSTANCE}),
+            frozenset(
+                {
+                    Reference(By.ID, "1"),
+                    Reference(By.NAME, "ACME"),
+                    Reference(By.DOMAIN, "a.example"),
+                }
+            ),
+        ),
         Grant(("c",), frozenset({Scope.ORGANIZATION})),
     )
     assert instance.poll_interval == 5400
     assert instance.endpoint.rate_limit == RateLimit(50, 7, 8)
     assert instance.endpoint.external_domain == "auth.example"
     assert instance.accepted_id == "9"
+    assert instance.ca == CaRef("ConfigMap", "ca", "ca.crt")
+
+
+@pytest.mark.parametrize(
+    ("credentials", "ref"),
+    [
+        (
+            {"privateKeyJWT": {"secretRef": {"name": "s"}}},
+            CredentialRef(CredentialKind.KEY, "s", "key.json"),
+        ),
+        (
+            {"privateKeyJWT": {"secretRef": {"name": "s", "key": "sa.json"}}},
+            CredentialRef(CredentialKind.KEY, "s", "sa.json"),
+        ),
+        (
+            {"clientCredentials": {"secretRef": {"name": "s"}}},
+            CredentialRef(CredentialKind.CLIENT, "s"),
+        ),
+    ],
+)
+def test_each_kind_of_credential_is_read(credentials: Any, ref: CredentialRef) -> None:
+    """With the schema's default for the key."""
+    body = changed(INSTANCE, "spec.credentials", credentials)
+    assert parse_instance(body).credential == ref
+
+
+@pytest.mark.parametrize("by", [By.ID, By.NAME, By.DOMAIN])
+def test_each_reference_is_read(by: By) -> None:
+    policy = parse_policy(changed(POLICY, "spec.organization", {by.value: "x"}))
+    assert policy.organization == Reference(by, "x")
 
 
 def test_unknown_fields_are_ignored() -> None:
@@ -183,7 +231,8 @@ def test_a_resource_version_alone_makes_no_difference() -> None:
         ("spec.passwordChange", "true", "spec.passwordChange"),
         ("spec.deletionPolicy", "Explode", "spec.deletionPolicy"),
         ("spec.organization", REMOVED, "organization"),
-        ("spec.organization", {"domain": "newer.example"}, "organization"),
+        ("spec.organization", {"label": "newer"}, "organization"),
+        ("spec.organization", {"name": "a", "domain": "b"}, "organization"),
         ("spec.organization", {"id": "1", "ofCredential": True}, "organization"),
         ("spec.scope", "Instance", "organization"),
         ("status", {"conditions": [{"type": "Ready"}]}, "status.conditions.0.status"),
@@ -199,7 +248,15 @@ def test_an_unusable_policy_names_the_field(path: str, value: Any, named: str) -
     ("path", "value", "named"),
     [
         ("spec.url", REMOVED, "spec.url"),
-        ("spec.credentials", {"clientCredentials": {}}, "personalAccessToken"),
+        ("spec.credentials", {}, "exactly one of personalAccessToken"),
+        ("spec.credentials", {"newer": {}}, "exactly one of personalAccessToken"),
+        ("spec.credentials", {"clientCredentials": {}}, "clientCredentials.secretRef"),
+        ("spec.caBundle", {"url": "newer"}, "exactly one of configMapRef"),
+        (
+            "spec.grants",
+            [{"namespaces": ["a"], "organizations": [{"label": "newer"}]}],
+            "grants.0",
+        ),
         ("spec.driftDetection", {"pollInterval": "soon"}, "pollInterval"),
         ("spec.grants", [{"namespaces": ["a"], "scopes": ["World"]}], "scopes"),
     ],
@@ -266,6 +323,11 @@ def test_a_policy_s_status_survives_the_round_trip(status: PolicyStatus) -> None
         InstanceStatus,
         st.integers(-1, 2**53 - 1),
         conditions,
+        st.none() | texts,
+        st.none() | texts,
+        st.none() | st.builds(User, texts, texts),
+        st.none()
+        | st.builds(Capabilities, st.booleans(), st.booleans(), st.booleans()),
         st.none() | texts,
         st.none() | counts,
         st.none() | texts,

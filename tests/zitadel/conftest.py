@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from zitadel.servers import TOKEN, Server, serving
+from zitadel.servers import PAT, Server, serving
 from zitadel_notification_operator.core.objects import Endpoint
 from zitadel_notification_operator.zitadel.client import ZitadelClient
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
@@ -18,11 +18,11 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def connector() -> AsyncIterator[ZitadelConnector]:
-    connector = ZitadelConnector(call_timeout=1.0, grace=1.5)
+    connector = ZitadelConnector(call_timeout=1.0, grace=1.5, allow_local=True)
     yield connector
     await connector.aclose()
 
 
 @pytest.fixture
 def client(connector: ZitadelConnector, server: Server) -> ZitadelClient:
-    return connector.connect("default", Endpoint(server.url), TOKEN)
+    return connector.connect("default", Endpoint(server.url), PAT, None)

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from zitadel_notification_operator.core.credentials import AccessToken
+
 CREATED = "2026-01-01T00:00:00.123456Z"
 CHANGED = "2026-01-02T00:00:00.12Z"
 TOKEN = "canary-7Hq2-token"
+PAT = AccessToken(TOKEN)
 
 
 def details(owner: str = "org-a") -> dict[str, object]:

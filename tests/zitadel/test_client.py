@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
 from zitadel_notification_operator.core.objects import Endpoint, RateLimit
@@ -22,6 +23,7 @@ from zitadel_notification_operator.zitadel.client import ZitadelClient
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 
 TOKEN = "canary-token"
+PAT = AccessToken(TOKEN)
 ACME = "280000000000000101"
 
 
@@ -35,7 +37,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 @pytest.fixture
 async def connector() -> AsyncIterator[ZitadelConnector]:
     """A connector whose calls may take half a second."""
-    made = ZitadelConnector(call_timeout=0.5)
+    made = ZitadelConnector(call_timeout=0.5, allow_local=True)
     yield made
     await made.aclose()
 
@@ -43,7 +45,7 @@ async def connector() -> AsyncIterator[ZitadelConnector]:
 @pytest.fixture
 def client(emulator: Emulator, connector: ZitadelConnector) -> ZitadelClient:
     """A client with the owner's token."""
-    return connector.connect("default", Endpoint(emulator.url), TOKEN)
+    return connector.connect("default", Endpoint(emulator.url), PAT, None)
 
 
 async def test_states_of_an_organization(client: ZitadelClient) -> None:
@@ -51,7 +53,7 @@ async def test_states_of_an_organization(client: ZitadelClient) -> None:
     inherited = await client.observe(ACME)
     assert inherited is not None
     assert inherited.is_default
-    assert inherited.resource_owner == await client.identify()
+    assert inherited.resource_owner == (await client.identify()).zitadel_id
     put = await client.write(ACME, Action.UPDATE, password_change=False)
     assert put.answer is Answer.NOT_FOUND
     post = await client.write(ACME, Action.CREATE, password_change=False)
@@ -73,13 +75,13 @@ async def test_states_of_the_instance(
     client: ZitadelClient, emulator: Emulator
 ) -> None:
     """An instance may have no policy; its id is found all the same."""
-    zitadel_id = await client.identify()
+    zitadel_id = (await client.identify()).zitadel_id
     same = await client.write(None, Action.UPDATE, password_change=True)
     assert same.answer is Answer.NOT_CHANGED
     emulator.zitadel.drop_instance_policy()
     assert await client.observe(None) is None
     assert await client.observe(ACME) is None
-    assert await client.identify() == zitadel_id
+    assert (await client.identify()).zitadel_id == zitadel_id
     put = await client.write(None, Action.UPDATE, password_change=True)
     assert put.answer is Answer.NOT_FOUND
     post = await client.write(None, Action.CREATE, password_change=True)
@@ -117,11 +119,15 @@ async def test_refusals(
 ) -> None:
     """401, 403 and 404 are told apart by ZITADEL's error ids."""
     emulator.zitadel.add_token("other", roles)
-    client = connector.connect("default", Endpoint(emulator.url), "other")
+    client = connector.connect(
+        "default", Endpoint(emulator.url), AccessToken("other"), None
+    )
     with pytest.raises(OperatorError) as caught:
         await client.write(organization, Action.CREATE, password_change=True)
     assert caught.value.reason is reason
-    unknown = connector.connect("default", Endpoint(emulator.url), "revoked")
+    unknown = connector.connect(
+        "default", Endpoint(emulator.url), AccessToken("revoked"), None
+    )
     with pytest.raises(OperatorError) as caught:
         await unknown.observe(ACME)
     assert caught.value.reason is Reason.CREDENTIALS_REJECTED
@@ -181,7 +187,7 @@ async def test_database_and_host_troubles_are_not_absence(
         await client.observe(ACME)
     assert caught.value.reason is Reason.HOST_NOT_RECOGNIZED
     endpoint = Endpoint(emulator.url, "auth.example.com")
-    split = connector.connect("split", endpoint, TOKEN)
+    split = connector.connect("split", endpoint, PAT, None)
     assert await split.observe(ACME) is not None
 
 
@@ -207,7 +213,7 @@ async def test_rate_and_concurrency_are_kept(
 ) -> None:
     """Twenty calls at 20 a second with a burst of 5 take most of a second."""
     endpoint = Endpoint(emulator.url, None, RateLimit(20, 5, 2))
-    client = connector.connect("slow", endpoint, TOKEN)
+    client = connector.connect("slow", endpoint, PAT, None)
     loop = asyncio.get_running_loop()
     start = loop.time()
     await asyncio.gather(*(client.observe(ACME) for _ in range(20)))
@@ -216,6 +222,6 @@ async def test_rate_and_concurrency_are_kept(
 
 async def test_unreachable_names_what_is_wrong(connector: ZitadelConnector) -> None:
     """A refused connection and an unknown name read differently."""
-    client = connector.connect("gone", Endpoint("http://127.0.0.1:9"), TOKEN)
+    client = connector.connect("gone", Endpoint("http://127.0.0.1:9"), PAT, None)
     with pytest.raises(TransientError, match="connection refused"):
         await client.identify()

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from zitadel.servers import TOKEN, Server, policy, reply
+from zitadel.servers import PAT, Server, policy, reply
+from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.objects import Endpoint, RateLimit
 from zitadel_notification_operator.core.reasons import Reason
@@ -20,9 +21,11 @@ async def test_clients_of_one_instance_share_connections(
     server.always(policy())
     endpoint = Endpoint(server.url)
     for token in ("one", "two"):
-        await connector.connect("a", endpoint, token).observe("org-a")
+        await connector.connect("a", endpoint, AccessToken(token), None).observe(
+            "org-a"
+        )
     assert len(server.peers) == 1
-    await connector.connect("b", endpoint, "one").observe("org-a")
+    await connector.connect("b", endpoint, AccessToken("one"), None).observe("org-a")
     assert len(server.peers) == 2
     assert [seen.headers["authorization"] for seen in server.seen] == [
         "Bearer one",
@@ -35,12 +38,12 @@ async def test_a_changed_endpoint_lets_old_calls_end(
     connector: ZitadelConnector, server: Server
 ) -> None:
     """Old clients serve for the grace, then refuse; the new one is independent."""
-    old = connector.connect("a", Endpoint(server.url), TOKEN)
+    old = connector.connect("a", Endpoint(server.url), PAT, None)
     arrived, go = _held(server)
     under_way = asyncio.create_task(old.observe("org-a"))
     await arrived.wait()
     changed = Endpoint(server.url, rate_limit=RateLimit(1, 1, 1))
-    new = connector.connect("a", changed, TOKEN)
+    new = connector.connect("a", changed, PAT, None)
     go.set()
     assert await under_way is not None
     assert await new.observe("org-a") is not None
@@ -51,7 +54,7 @@ async def test_a_changed_endpoint_lets_old_calls_end(
 async def test_disconnect_refuses_new_calls_at_once(
     connector: ZitadelConnector, server: Server
 ) -> None:
-    client = connector.connect("a", Endpoint(server.url), TOKEN)
+    client = connector.connect("a", Endpoint(server.url), PAT, None)
     arrived, go = _held(server)
     under_way = asyncio.create_task(client.observe("org-a"))
     await arrived.wait()
@@ -62,17 +65,17 @@ async def test_disconnect_refuses_new_calls_at_once(
         await client.observe("org-a")
     go.set()
     assert await under_way is not None
-    again = connector.connect("a", Endpoint(server.url), TOKEN)
+    again = connector.connect("a", Endpoint(server.url), PAT, None)
     assert await again.observe("org-a") is not None
 
 
 async def test_closing_waits_no_longer_than_a_call(server: Server) -> None:
-    connector = ZitadelConnector(call_timeout=0.5, grace=60)
-    client = connector.connect("a", Endpoint(server.url), TOKEN)
+    connector = ZitadelConnector(call_timeout=0.5, grace=60, allow_local=True)
+    client = connector.connect("a", Endpoint(server.url), PAT, None)
     arrived, _go = _held(server)
     under_way = asyncio.create_task(client.observe("org-a"))
     await arrived.wait()
-    connector.connect("a", Endpoint(server.url, "auth.example.com"), TOKEN)
+    connector.connect("a", Endpoint(server.url, "auth.example.com"), PAT, None)
     async with asyncio.timeout(2):
         await connector.aclose()
     with pytest.raises(TransientError) as caught:

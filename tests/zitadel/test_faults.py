@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from zitadel.servers import TOKEN, Server, answering_raw, policy, serving
+from zitadel.servers import PAT, Server, answering_raw, policy, serving
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.objects import Endpoint
@@ -38,7 +38,7 @@ async def test_refused_connections(connector: ZitadelConnector) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://localhost:{taken.getsockname()[1]}"
-        client = connector.connect("default", Endpoint(url), TOKEN)
+        client = connector.connect("default", Endpoint(url), PAT, None)
         assert await kind(client) == "localhost cannot be reached: connection refused"
 
 
@@ -49,7 +49,7 @@ async def test_unknown_names(
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    client = connector.connect("default", Endpoint("http://nosuch.invalid"), TOKEN)
+    client = connector.connect("default", Endpoint("http://nosuch.invalid"), PAT, None)
     assert await kind(client) == "nosuch.invalid cannot be reached: name not found"
 
 
@@ -89,7 +89,7 @@ async def test_dripping_servers_end_with_the_call_timeout(
     dripping = await asyncio.start_server(drip, "127.0.0.1", 0)
     async with dripping:
         url = f"http://127.0.0.1:{dripping.sockets[0].getsockname()[1]}"
-        client = connector.connect("default", Endpoint(url), TOKEN)
+        client = connector.connect("default", Endpoint(url), PAT, None)
         assert (await kind(client)).endswith("no answer within 1 seconds")
 
 
@@ -107,7 +107,7 @@ async def test_dripping_servers_end_with_the_call_timeout(
 )
 async def test_broken_connections(connector: ZitadelConnector, answer: bytes) -> None:
     async with answering_raw(answer) as url:
-        client = connector.connect("default", Endpoint(url), TOKEN)
+        client = connector.connect("default", Endpoint(url), PAT, None)
         message = await kind(client)
         assert message == "127.0.0.1 cannot be reached: connection broken"
         with pytest.raises(TransientError):
@@ -119,7 +119,7 @@ async def test_an_answer_packed_wrongly_is_unexpected(
 ) -> None:
     head = HEAD + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n"
     async with answering_raw(head + b"{}{}") as url:
-        client = connector.connect("default", Endpoint(url), TOKEN)
+        client = connector.connect("default", Endpoint(url), PAT, None)
         with pytest.raises(TransientError) as caught:
             await client.observe("org-a")
     assert caught.value.reason is Reason.UNEXPECTED_ANSWER
@@ -152,7 +152,7 @@ async def test_a_url_that_is_none_does_not_crash(
     connector: ZitadelConnector, endpoint: Endpoint
 ) -> None:
     with pytest.raises(TransientError) as caught:
-        await connector.connect("default", endpoint, TOKEN).observe("org-a")
+        await connector.connect("default", endpoint, PAT, None).observe("org-a")
     assert caught.value.reason is Reason.UNREACHABLE
 
 
@@ -161,7 +161,7 @@ async def test_unusable_proxy_settings_do_not_crash(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "gopher://proxy.example")
     with pytest.raises(TransientError) as caught:
-        connector.connect("default", Endpoint("http://127.0.0.1:1"), TOKEN)
+        connector.connect("default", Endpoint("http://127.0.0.1:1"), PAT, None)
     assert caught.value.reason is Reason.UNREACHABLE
     assert "proxy" in caught.value.message
 
@@ -185,7 +185,11 @@ def test_every_error_of_the_libraries_is_mapped(error: type[Exception]) -> None:
     """Built without arguments, because each class wants its own."""
     with pytest.raises(TransientError) as caught, mapped("host.example", 10):
         raise error.__new__(error)
-    assert caught.value.reason in {Reason.UNREACHABLE, Reason.UNEXPECTED_ANSWER}
+    assert caught.value.reason in {
+        Reason.UNREACHABLE,
+        Reason.UNEXPECTED_ANSWER,
+        Reason.CERTIFICATE_NOT_TRUSTED,
+    }
     assert isinstance(caught.value.__cause__, error)
 
 
@@ -228,19 +232,27 @@ async def test_certificates_are_checked_against_the_external_domain(
     tls.load_cert_chain(path)
     asked: list[str | None] = []
     tls.sni_callback = lambda _socket, name, _context: asked.append(name)
-    trusting = ssl.create_default_context(cafile=str(path))
+    roots = path.read_text()
     async with serving(tls) as server:
         server.always(policy())
-        connector = ZitadelConnector(call_timeout=5, tls=trusting)
+        connector = ZitadelConnector(call_timeout=5, allow_local=True)
         named = Endpoint(server.url, external_domain="auth.example.com")
-        assert await connector.connect("a", named, TOKEN).observe("org-a")
+        assert await connector.connect("a", named, PAT, roots).observe("org-a")
         assert asked == ["auth.example.com"]
-        client = connector.connect("b", Endpoint(server.url), TOKEN)
-        assert (await kind(client)).endswith("certificate not trusted")
+        client = connector.connect("b", Endpoint(server.url), PAT, roots)
+        with pytest.raises(TransientError) as caught:
+            await client.observe("org-a")
+        error = caught.value
+        assert error.reason is Reason.CERTIFICATE_NOT_TRUSTED
+        assert "IP address mismatch" in error.message
         await connector.aclose()
-        connector = ZitadelConnector(call_timeout=5)
-        client = connector.connect("a", named, TOKEN)
-        assert (await kind(client)).endswith("certificate not trusted")
+        connector = ZitadelConnector(call_timeout=5, allow_local=True)
+        client = connector.connect("a", named, PAT, None)
+        with pytest.raises(TransientError) as caught:
+            await client.observe("org-a")
+        error = caught.value
+        assert error.reason is Reason.CERTIFICATE_NOT_TRUSTED
+        assert "self-signed certificate" in error.message
         await connector.aclose()
 
 
@@ -248,5 +260,5 @@ async def test_plain_http_behind_https_is_told(
     connector: ZitadelConnector, server: Server
 ) -> None:
     url = server.url.replace("http", "https")
-    client = connector.connect("default", Endpoint(url), TOKEN)
+    client = connector.connect("default", Endpoint(url), PAT, None)
     assert (await kind(client)).endswith("TLS failed")

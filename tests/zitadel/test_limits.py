@@ -7,7 +7,8 @@ from email.utils import format_datetime
 import pytest
 from aiohttp import web
 
-from zitadel.servers import TOKEN, Server, policy, refusal, reply
+from zitadel.servers import PAT, TOKEN, Server, policy, refusal, reply
+from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.objects import Endpoint, RateLimit
 from zitadel_notification_operator.core.reasons import Reason
@@ -24,7 +25,10 @@ async def test_the_rate_holds_for_all_clients_of_an_instance(
     """5 at once, then 20 a second: 15 calls take at least half a second."""
     server.always(policy())
     endpoint = Endpoint(server.url, rate_limit=RateLimit(20, 5, 8))
-    clients = [connector.connect("a", endpoint, f"{TOKEN}{n}") for n in range(3)]
+    clients = [
+        connector.connect("a", endpoint, AccessToken(f"{TOKEN}{n}"), None)
+        for n in range(3)
+    ]
     await asyncio.gather(*(clients[n % 3].observe("org-a") for n in range(15)))
     arrivals = [seen.at for seen in server.seen]
     assert 0.4 < arrivals[-1] - arrivals[0] < 1.5
@@ -40,7 +44,7 @@ async def test_no_more_calls_at_once_than_allowed(
 
     server.answer = slow
     endpoint = Endpoint(server.url, rate_limit=RateLimit(1000, 1000, 3))
-    client = connector.connect("a", endpoint, TOKEN)
+    client = connector.connect("a", endpoint, PAT, None)
     await asyncio.gather(*(client.observe("org-a") for _ in range(12)))
     assert server.most == 3
     assert len(server.peers) == 3
@@ -57,7 +61,7 @@ async def test_waiting_for_a_turn_is_no_timeout(
 
     server.answer = slow
     endpoint = Endpoint(server.url, rate_limit=RateLimit(1000, 1000, 1))
-    client = connector.connect("a", endpoint, TOKEN)
+    client = connector.connect("a", endpoint, PAT, None)
     seen = await asyncio.gather(*(client.observe("org-a") for _ in range(4)))
     assert None not in seen
 
@@ -79,8 +83,8 @@ async def test_retry_after_holds_for_the_whole_instance(
     """Other clients of the instance make no call; other instances do."""
     server.always(body, status, Retry_After="1")
     endpoint = Endpoint(server.url)
-    one = connector.connect("a", endpoint, TOKEN)
-    two = connector.connect("a", endpoint, "another-token")
+    one = connector.connect("a", endpoint, PAT, None)
+    two = connector.connect("a", endpoint, AccessToken("another-token"), None)
     first = await _trouble(one)
     second = await _trouble(two)
     assert (first.reason, first.retry_after) == (reason, 1.0)
@@ -88,7 +92,7 @@ async def test_retry_after_holds_for_the_whole_instance(
     assert second.retry_after is not None
     assert 0 < second.retry_after <= 1
     assert len(server.seen) == 1
-    await _trouble(connector.connect("b", endpoint, TOKEN))
+    await _trouble(connector.connect("b", endpoint, PAT, None))
     assert len(server.seen) == 2
     server.always(policy())
     await asyncio.sleep(1.05)
@@ -100,7 +104,7 @@ async def test_calls_that_wait_for_their_turn_see_the_pause(
 ) -> None:
     server.always(refusal(8), 429, Retry_After="60")
     endpoint = Endpoint(server.url, rate_limit=RateLimit(1000, 1000, 1))
-    client = connector.connect("a", endpoint, TOKEN)
+    client = connector.connect("a", endpoint, PAT, None)
     troubles = await asyncio.gather(*(_trouble(client) for _ in range(5)))
     assert {trouble.reason for trouble in troubles} == {Reason.RATE_LIMITED}
     assert len(server.seen) == 1
@@ -110,13 +114,13 @@ async def test_a_pause_outlives_new_limits_but_not_a_new_url(
     connector: ZitadelConnector, server: Server
 ) -> None:
     server.always(refusal(8), 429, Retry_After="60")
-    await _trouble(connector.connect("a", Endpoint(server.url), TOKEN))
+    await _trouble(connector.connect("a", Endpoint(server.url), PAT, None))
     slower = Endpoint(server.url, rate_limit=RateLimit(1, 1, 1))
-    await _trouble(connector.connect("a", slower, TOKEN))
+    await _trouble(connector.connect("a", slower, PAT, None))
     assert len(server.seen) == 1
     server.always(policy())
     moved = Endpoint(server.url.replace("127.0.0.1", "localhost"))
-    assert await connector.connect("a", moved, TOKEN).observe("org-a")
+    assert await connector.connect("a", moved, PAT, None).observe("org-a")
 
 
 @pytest.mark.parametrize("header", [None, "soon", "-1", "0", "1.5", "", "\u0662"])

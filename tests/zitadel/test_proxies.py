@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from zitadel.servers import TOKEN, Server, policy, serving
+from zitadel.servers import PAT, TOKEN, Server, policy, serving
 from zitadel.test_faults import certificate
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.objects import Endpoint
@@ -79,7 +79,7 @@ async def test_plain_requests_go_through_the_proxy(
     server.always(policy())
     async with proxy_before(server) as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://user:pass@127.0.0.1:{proxy.port}")
-        client = connector.connect("a", Endpoint("http://nosuch.invalid"), TOKEN)
+        client = connector.connect("a", Endpoint("http://nosuch.invalid"), PAT, None)
         assert await client.observe("org-a")
         (head,) = proxy.heads
         assert head.startswith("GET http://nosuch.invalid/management/v1/")
@@ -95,16 +95,16 @@ async def test_tunnels_check_the_external_domain(
     path = certificate(tmp_path, "auth.example.com")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(path)
-    trusting = ssl.create_default_context(cafile=str(path))
+    roots = path.read_text()
     async with serving(tls) as server, proxy_before(server) as proxy:
         server.always(policy())
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
-        connector = ZitadelConnector(call_timeout=5, tls=trusting)
+        connector = ZitadelConnector(call_timeout=5)
         named = Endpoint("https://zitadel.svc", external_domain="auth.example.com")
-        assert await connector.connect("a", named, TOKEN).observe("org-a")
-        with pytest.raises(TransientError, match="certificate not trusted"):
+        assert await connector.connect("a", named, PAT, roots).observe("org-a")
+        with pytest.raises(TransientError, match="CertificateNotTrusted"):
             await connector.connect(
-                "b", Endpoint("https://zitadel.svc"), TOKEN
+                "b", Endpoint("https://zitadel.svc"), PAT, roots
             ).observe("org-a")
         assert proxy.heads[0].startswith("CONNECT zitadel.svc:443")
         assert TOKEN not in "".join(proxy.heads)
@@ -118,7 +118,7 @@ async def test_a_proxy_that_refuses_is_named(
     async with proxy_before(server) as proxy:
         proxy.refuses = True
         monkeypatch.setenv("ALL_PROXY", f"127.0.0.1:{proxy.port}")
-        client = connector.connect("a", Endpoint("https://zitadel.svc"), TOKEN)
+        client = connector.connect("a", Endpoint("https://zitadel.svc"), PAT, None)
         with pytest.raises(TransientError, match="the proxy refused"):
             await client.observe("org-a")
 
@@ -127,7 +127,7 @@ async def test_a_proxy_that_is_away_is_named(
     connector: ZitadelConnector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    client = connector.connect("a", Endpoint("https://zitadel.svc"), TOKEN)
+    client = connector.connect("a", Endpoint("https://zitadel.svc"), PAT, None)
     with pytest.raises(TransientError, match="connection refused"):
         await client.observe("org-a")
 

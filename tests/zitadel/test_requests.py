@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from zitadel.servers import TOKEN, Server, details, organization, policy
+from zitadel.servers import PAT, TOKEN, Server, details, organization, policy
+from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import OperatorError
 from zitadel_notification_operator.core.objects import Endpoint
@@ -18,7 +19,9 @@ async def test_each_call_is_the_documented_one(
 ) -> None:
     """Organizations by the management interface, the instance by the admin one."""
     server.always(
-        policy() | organization(state="ORG_STATE_ACTIVE") | {"details": details()}
+        policy()
+        | organization(state="ORG_STATE_ACTIVE")
+        | {"details": details(), "user": {"id": "u-1"}}
     )
     await client.identify()
     await client.organization("org-a")
@@ -35,6 +38,8 @@ async def test_each_call_is_the_documented_one(
         (seen.method, seen.path, seen.headers.get(header), seen.body)
         for seen in server.seen
     ] == [
+        ("POST", "/auth/v1/permissions/zitadel/me/_search", None, "{}"),
+        ("GET", "/auth/v1/users/me", None, ""),
         ("GET", "/management/v1/policies/default/notification", None, ""),
         ("GET", "/management/v1/orgs/me", "org-a", ""),
         ("GET", "/management/v1/orgs/me", None, ""),
@@ -83,7 +88,7 @@ async def test_external_domain_is_what_zitadel_is_asked_for(
 ) -> None:
     server.always(policy())
     endpoint = Endpoint(server.url + "/", external_domain=external)
-    await connector.connect("default", endpoint, TOKEN).observe("org-a")
+    await connector.connect("default", endpoint, PAT, None).observe("org-a")
     headers = server.seen[0].headers
     assert headers["host"] == host
     assert headers["x-zitadel-instance-host"] == external.partition(":")[0]
@@ -96,7 +101,7 @@ async def test_the_path_and_the_user_of_a_url_do_not_disturb(
     """A user in the url must not replace the token."""
     server.always(policy())
     url = server.url.replace("//", "//user:word@") + "/behind/"
-    await connector.connect("default", Endpoint(url), TOKEN).observe("org-a")
+    await connector.connect("default", Endpoint(url), PAT, None).observe("org-a")
     assert server.seen[0].path == "/behind/management/v1/policies/notification"
     assert server.seen[0].headers["authorization"] == f"Bearer {TOKEN}"
 
@@ -116,7 +121,7 @@ async def test_a_token_that_no_header_carries_is_refused_before_any_call(
     connector: ZitadelConnector, server: Server, token: str
 ) -> None:
     with pytest.raises(OperatorError) as caught:
-        connector.connect("default", Endpoint(server.url), token)
+        connector.connect("default", Endpoint(server.url), AccessToken(token), None)
     assert caught.value.reason is Reason.CREDENTIALS_INVALID
     assert not token.strip() or token not in str(caught.value)
 

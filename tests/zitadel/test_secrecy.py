@@ -5,7 +5,8 @@ import traceback
 
 import pytest
 
-from zitadel.servers import TOKEN, Server, answering_raw, refusal
+from zitadel.servers import PAT, TOKEN, Server, answering_raw, refusal
+from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.errors import OperatorError
 from zitadel_notification_operator.core.objects import Endpoint
 from zitadel_notification_operator.zitadel.client import ZitadelClient
@@ -57,7 +58,7 @@ async def test_a_broken_server_gives_nothing_away(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     async with answering_raw(f"HTTP/1.1 {TOKEN}\r\n\r\n".encode()) as url:
-        client = connector.connect("default", Endpoint(url), TOKEN)
+        client = connector.connect("default", Endpoint(url), PAT, None)
         with pytest.raises(OperatorError) as caught:
             await client.observe("org-a")
     assert TOKEN not in str(caught.value)
@@ -69,7 +70,9 @@ async def test_an_unsendable_token_is_not_quoted(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with pytest.raises(OperatorError) as caught:
-        connector.connect("default", Endpoint("http://127.0.0.1:1"), token)
+        connector.connect(
+            "default", Endpoint("http://127.0.0.1:1"), AccessToken(token), None
+        )
     assert "secret" not in whole(caught.value).replace("test_secrecy", "")
     assert "secretword" not in caplog.text
 

@@ -103,8 +103,8 @@ def own_namespace() -> str:
     envvar="ZNP_ALLOW_LOCAL_URLS",
     show_envvar=True,
     is_flag=True,
-    help="Accept instances on loopback and link-local addresses, for trials and "
-    "tests. Accepted now, enforced from a later version on.",
+    help="Connect to instances on loopback and link-local addresses, too: for trials "
+    "and tests.",
 )
 def command(
     namespace: str,
@@ -131,6 +131,7 @@ def command(
         bind_address=bind_address,
         health_port=int(options["health_port"]),
         metrics_port=int(options["metrics_port"]),
+        allow_local_urls=bool(options["allow_local_urls"]),
         workers=int(options["workers"]),
     )
     try:

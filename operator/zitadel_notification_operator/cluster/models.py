@@ -10,11 +10,17 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic.alias_generators import to_camel
 
+from zitadel_notification_operator.core.credentials import (
+    CaRef,
+    CredentialKind,
+    CredentialRef,
+)
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
     ManagementPolicy,
     Scope,
 )
+from zitadel_notification_operator.core.references import By, Reference
 
 
 class Model(BaseModel):
@@ -64,10 +70,18 @@ class ReferenceModel(Model):
 
 
 class OrganizationModel(Model):
-    """`spec.organization`."""
+    """`spec.organization`, and one of a grant's `organizations`."""
 
     id: str | None = None
+    name: str | None = None
+    domain: str | None = None
     of_credential: StrictBool = False
+
+    def references(self) -> list[Reference]:
+        """Return all that it names the organization by; the CRD wants exactly one."""
+        named = ((By.ID, self.id), (By.NAME, self.name), (By.DOMAIN, self.domain))
+        found = [Reference(by, value) for by, value in named if value is not None]
+        return found + [Reference(By.CREDENTIAL)] * self.of_credential
 
 
 class PolicySpecModel(Model):
@@ -88,12 +102,12 @@ class PolicySpecModel(Model):
         Read without it, the object would speak about another target: no reference
         at all means the whole instance.
         """
-        given = (self.organization.id is not None) + self.organization.of_credential
         wanted = 1 if self.scope is Scope.ORGANIZATION else 0
-        if given != wanted:
+        if len(self.organization.references()) != wanted:
             raise ValueError(
-                "organization must hold exactly one of id and ofCredential for scope "
-                "Organization, and may not be set for scope Instance"
+                "organization must hold exactly one of id, name, domain and "
+                "ofCredential for scope Organization, and may not be set for scope "
+                "Instance"
             )
         return self
 
@@ -123,23 +137,77 @@ class PolicyModel(Model):
     status: PolicyStatusModel = PolicyStatusModel()
 
 
-class SecretRefModel(Model):
-    """A Secret's key; the key's default is the CRD's."""
+class KeyRefModel(Model):
+    """A key of a Secret or a ConfigMap; where it is left out the CRD has a default."""
 
     name: str
-    key: str = "token"
+    key: str | None = None
 
 
-class TokenModel(Model):
-    """`spec.credentials.personalAccessToken`."""
+class SecretModel(Model):
+    """What holds a `secretRef`."""
 
-    secret_ref: SecretRefModel
+    secret_ref: KeyRefModel
 
 
 class CredentialsModel(Model):
     """`spec.credentials`."""
 
-    personal_access_token: TokenModel
+    personal_access_token: SecretModel | None = None
+    private_key_jwt: SecretModel | None = Field(None, alias="privateKeyJWT")
+    client_credentials: SecretModel | None = None
+
+    @model_validator(mode="after")
+    def _holds_one(self) -> Self:
+        """Refuse a credential of a newer schema, or two."""
+        self.ref()
+        return self
+
+    def ref(self) -> CredentialRef:
+        """Return where the one credential is."""
+        named = (
+            (CredentialKind.TOKEN, self.personal_access_token, "token"),
+            (CredentialKind.KEY, self.private_key_jwt, "key.json"),
+            (CredentialKind.CLIENT, self.client_credentials, ""),
+        )
+        found = [
+            CredentialRef(kind, model.secret_ref.name, model.secret_ref.key or default)
+            for kind, model, default in named
+            if model is not None
+        ]
+        if len(found) != 1:
+            raise ValueError(
+                "credentials must hold exactly one of personalAccessToken, "
+                "privateKeyJWT and clientCredentials"
+            )
+        return found[0]
+
+
+class CaBundleModel(Model):
+    """`spec.caBundle`."""
+
+    config_map_ref: KeyRefModel | None = None
+    secret_ref: KeyRefModel | None = None
+
+    @model_validator(mode="after")
+    def _holds_one(self) -> Self:
+        """Refuse a source of a newer schema, or two."""
+        self.ref()
+        return self
+
+    def ref(self) -> CaRef:
+        """Return where the one bundle is."""
+        named = (("ConfigMap", self.config_map_ref), ("Secret", self.secret_ref))
+        found = [
+            CaRef(kind, model.name, model.key or "ca.crt")
+            for kind, model in named
+            if model is not None
+        ]
+        if len(found) != 1:
+            raise ValueError(
+                "caBundle must hold exactly one of configMapRef and secretRef"
+            )
+        return found[0]
 
 
 class RateLimitModel(Model):
@@ -161,6 +229,22 @@ class GrantModel(Model):
 
     namespaces: tuple[str, ...]
     scopes: frozenset[Scope] = frozenset({Scope.ORGANIZATION})
+    organizations: tuple[OrganizationModel, ...] | None = None
+
+    @model_validator(mode="after")
+    def _names_each(self) -> Self:
+        """Refuse a reference of a newer schema: read without it, it names nobody."""
+        if any(len(o.references()) != 1 for o in self.organizations or ()):
+            raise ValueError(
+                "each of organizations must hold exactly one of id, name and domain"
+            )
+        return self
+
+    def references(self) -> frozenset[Reference] | None:
+        """Return which organizations are granted; None: any."""
+        if self.organizations is None:
+            return None
+        return frozenset(o.references()[0] for o in self.organizations)
 
 
 class InstanceSpecModel(Model):
@@ -168,10 +252,26 @@ class InstanceSpecModel(Model):
 
     url: str
     external_domain: str | None = None
+    ca_bundle: CaBundleModel | None = None
     credentials: CredentialsModel
     rate_limit: RateLimitModel = RateLimitModel()
     drift_detection: DriftDetectionModel = DriftDetectionModel()
     grants: tuple[GrantModel, ...] = ()
+
+
+class UserModel(Model):
+    """`status.user` of a ZitadelInstance."""
+
+    id: str
+    name: str
+
+
+class CapabilitiesModel(Model):
+    """`status.capabilities` of a ZitadelInstance."""
+
+    read_events: StrictBool = False
+    write_instance_policy: StrictBool = False
+    list_organizations: StrictBool = False
 
 
 class InstanceStatusModel(Model):
@@ -180,6 +280,10 @@ class InstanceStatusModel(Model):
     observed_generation: int = -1
     conditions: tuple[ConditionModel, ...] = ()
     instance_id: str | None = None
+    version: str | None = None
+    user: UserModel | None = None
+    capabilities: CapabilitiesModel | None = None
+    credential_expires_at: str | None = None
     policies: int | None = None
     last_handled_reconcile_at: str | None = None
 

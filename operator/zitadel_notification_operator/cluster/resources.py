@@ -5,17 +5,20 @@ without its value: an object may hold anything.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from zitadel_notification_operator.cluster.models import (
+    CapabilitiesModel,
     ConditionModel,
     InstanceModel,
     InstanceStatusModel,
     OriginalModel,
     PolicyModel,
     PolicyStatusModel,
+    UserModel,
 )
 from zitadel_notification_operator.cluster.names import (
     ACCEPT_INSTANCE,
@@ -27,6 +30,7 @@ from zitadel_notification_operator.core.conditions import OWN_TYPES, Condition
 from zitadel_notification_operator.core.durations import parse_duration
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.identity import Capabilities, User
 from zitadel_notification_operator.core.objects import (
     Endpoint,
     InstanceObject,
@@ -34,7 +38,6 @@ from zitadel_notification_operator.core.objects import (
     PolicyObject,
     PolicyStatus,
     RateLimit,
-    SecretRef,
 )
 from zitadel_notification_operator.core.original import Original, OriginalValue
 
@@ -56,6 +59,7 @@ def parse_policy(body: Mapping[str, Any]) -> PolicyObject:
     except ValidationError as error:
         raise UnusableObject(_sentence(body, error)) from error
     metadata, spec = model.metadata, model.spec
+    references = spec.organization.references()
     text = metadata.annotations.get(ORIGINAL)
     return PolicyObject(
         key=PolicyKey(metadata.namespace, metadata.name),
@@ -65,8 +69,7 @@ def parse_policy(body: Mapping[str, Any]) -> PolicyObject:
         scope=spec.scope,
         instance=spec.instance_ref.name,
         password_change=spec.password_change,
-        organization_id=spec.organization.id,
-        of_credential=spec.organization.of_credential,
+        organization=references[0] if references else None,
         management=spec.management_policy,
         deletion=spec.deletion_policy,
         suspended=spec.suspend,
@@ -94,9 +97,7 @@ def parse_instance(body: Mapping[str, Any]) -> InstanceObject:
     except ValueError as error:
         raise UnusableObject(f"spec.driftDetection.pollInterval: {error}") from error
     metadata, spec = model.metadata, model.spec
-    ref = spec.credentials.personal_access_token.secret_ref
     limit = spec.rate_limit
-    status = model.status
     return InstanceObject(
         name=metadata.name,
         uid=metadata.uid,
@@ -107,20 +108,18 @@ def parse_instance(body: Mapping[str, Any]) -> InstanceObject:
             spec.external_domain,
             RateLimit(limit.requests_per_second, limit.burst, limit.max_concurrent),
         ),
-        token_ref=SecretRef(ref.name, ref.key),
+        credential=spec.credentials.ref(),
+        ca=spec.ca_bundle.ref() if spec.ca_bundle is not None else None,
         poll_interval=poll_interval,
-        grants=tuple(Grant(grant.namespaces, grant.scopes) for grant in spec.grants),
+        grants=tuple(
+            Grant(grant.namespaces, grant.scopes, grant.references())
+            for grant in spec.grants
+        ),
         deleting=metadata.deletion_timestamp is not None,
         finalizers=metadata.finalizers,
         requested_at=metadata.annotations.get(REQUESTED_AT) or None,
         accepted_id=metadata.annotations.get(ACCEPT_INSTANCE),
-        status=InstanceStatus(
-            status.observed_generation,
-            _conditions(status.conditions),
-            status.instance_id,
-            status.policies,
-            status.last_handled_reconcile_at,
-        ),
+        status=_instance_status(model.status),
         resource_version=metadata.resource_version,
     )
 
@@ -168,6 +167,12 @@ def instance_status_json(status: InstanceStatus) -> dict[str, Any]:
         observed_generation=status.observed_generation,
         conditions=tuple(_condition_model(c) for c in status.conditions),
         instance_id=status.instance_id,
+        version=status.version,
+        user=UserModel(**asdict(status.user)) if status.user else None,
+        capabilities=CapabilitiesModel(**asdict(status.capabilities))
+        if status.capabilities
+        else None,
+        credential_expires_at=status.credential_expires_at,
         policies=status.policies,
         last_handled_reconcile_at=status.last_handled_reconcile_at,
     )
@@ -190,6 +195,20 @@ def _policy_status(model: PolicyStatusModel) -> PolicyStatus:
         OriginalValue(original.is_default, original.password_change)
         if original is not None
         else None,
+        model.last_handled_reconcile_at,
+    )
+
+
+def _instance_status(model: InstanceStatusModel) -> InstanceStatus:
+    return InstanceStatus(
+        model.observed_generation,
+        _conditions(model.conditions),
+        model.instance_id,
+        model.version,
+        User(model.user.id, model.user.name) if model.user else None,
+        Capabilities(**model.capabilities.model_dump()) if model.capabilities else None,
+        model.credential_expires_at,
+        model.policies,
         model.last_handled_reconcile_at,
     )
 

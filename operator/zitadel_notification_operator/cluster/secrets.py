@@ -1,14 +1,15 @@
-"""Reads Secrets by name, in the operator's own namespace only; watches none."""
+"""Reads Secrets and ConfigMaps of the operator's own namespace by name; no watch."""
 
 import base64
 import binascii
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 from kubernetes.aio.client import ApiClient
 
 from zitadel_notification_operator.cluster.calls import Forbidden, call
 from zitadel_notification_operator.core.errors import ObjectGone, TransientError
-from zitadel_notification_operator.core.objects import SecretRef
 from zitadel_notification_operator.core.reasons import Reason
 
 
@@ -19,29 +20,43 @@ class ClusterSecrets:
         self._api = api
         self._namespace = namespace
 
-    async def read(self, ref: SecretRef) -> bytes | None:
-        """Return the decoded value; None: no such Secret or key.
+    async def read_secret(self, name: str) -> Mapping[str, bytes] | None:
+        """Return the decoded values by key; None: no such Secret.
 
         Raises:
             TransientError: The operator may not read it; says what to grant.
             ClusterError: Kubernetes did not answer.
         """
-        name = quote(ref.name, safe="")
-        path = f"/api/v1/namespaces/{self._namespace}/secrets/{name}"
+        found = await self._read("secrets", name)
+        if found is None:
+            return None
+        values = {}
+        for key, text in (found.get("data") or {}).items():
+            try:
+                values[key] = base64.b64decode(text, validate=True)
+            except binascii.Error:
+                continue  # the API server takes none; as good as absent
+        return values
+
+    async def read_config_map(self, name: str) -> Mapping[str, bytes] | None:
+        """Return the values by key; None: no such ConfigMap; errors as above."""
+        found = await self._read("configmaps", name)
+        if found is None:
+            return None
+        return {key: text.encode() for key, text in (found.get("data") or {}).items()}
+
+    async def _read(self, plural: str, name: str) -> Any:
+        path = f"/api/v1/namespaces/{self._namespace}/{plural}/{quote(name, safe='')}"
         try:
-            secret = await call(self._api, "GET", path)
+            return await call(self._api, "GET", path)
         except ObjectGone:
             return None
         except Forbidden as error:
+            kind, reason = "Secret", Reason.CREDENTIALS_MISSING
+            if plural == "configmaps":
+                kind, reason = "ConfigMap", Reason.CA_BUNDLE_MISSING
             raise TransientError(
-                Reason.CREDENTIALS_MISSING,
-                f"The operator may not read Secret {self._namespace}/{ref.name}; "
+                reason,
+                f"The operator may not read {kind} {self._namespace}/{name}; "
                 "give the operator's role the verb get on it",
             ) from error
-        value = (secret.get("data") or {}).get(ref.key)
-        if value is None:
-            return None
-        try:
-            return base64.b64decode(value, validate=True)
-        except binascii.Error:
-            return None

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from zitadel_notification_operator.core.conditions import READY, Condition, merge
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
+from zitadel_notification_operator.core.identity import Identity
 from zitadel_notification_operator.core.objects import InstanceObject, InstanceStatus
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import (
@@ -14,9 +15,19 @@ from zitadel_notification_operator.core.report import (
 
 
 def instance_ready(
-    instance: InstanceObject, zitadel_id: str, now: datetime
+    instance: InstanceObject,
+    identity: Identity,
+    expires: datetime | None,
+    now: datetime,
 ) -> InstanceStatus:
-    """Compose the status of an instance that answers and takes the credential."""
+    """Compose the status of an instance that answers and takes the credential.
+
+    Args:
+        instance: As the API server holds it.
+        identity: Who answers and who asks.
+        expires: The end of the credential, UTC, where it is known.
+        now: The time of the pass.
+    """
     ready = Condition(
         READY,
         "True",
@@ -27,7 +38,11 @@ def instance_ready(
     return replace(
         _carried(instance),
         conditions=merge(instance.status.conditions, (ready,), now),
-        instance_id=zitadel_id,
+        instance_id=identity.zitadel_id,
+        version=identity.version,
+        user=identity.user,
+        capabilities=identity.capabilities,
+        credential_expires_at=f"{expires:%Y-%m-%dT%H:%M:%SZ}" if expires else None,
     )
 
 

@@ -6,11 +6,12 @@ records of one object are equal exactly when nothing that concerns us differs, s
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition
+from zitadel_notification_operator.core.credentials import CaRef, CredentialRef
 from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.identity import Capabilities, User
 from zitadel_notification_operator.core.original import Original, OriginalValue
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
@@ -18,6 +19,7 @@ from zitadel_notification_operator.core.policy import (
     ManagementPolicy,
     Scope,
 )
+from zitadel_notification_operator.core.references import By, Reference
 
 FINALIZER = "zitadel-notification.dev/cleanup"
 
@@ -46,8 +48,7 @@ class PolicyObject:
 
     Attributes:
         created: `metadata.creationTimestamp`, RFC 3339 in UTC.
-        organization_id: `spec.organization.id`; None for the other references.
-        of_credential: `spec.organization.ofCredential`.
+        organization: `spec.organization`; None for scope Instance.
         original: The parsed annotation; None when absent or unreadable.
         original_text: The annotation as it stands; None when absent.
         requested_at: The reconcile-requested-at token; None when absent.
@@ -60,8 +61,7 @@ class PolicyObject:
     scope: Scope
     instance: str
     password_change: bool
-    organization_id: str | None = None
-    of_credential: bool = False
+    organization: Reference | None = None
     management: ManagementPolicy = ManagementPolicy.MANAGE
     deletion: DeletionPolicy | None = None
     suspended: bool = False
@@ -79,6 +79,13 @@ class PolicyObject:
         return DesiredPolicy(self.scope, self.password_change, self.manages)
 
     @property
+    def organization_id(self) -> str | None:
+        """The id that the spec itself names; None for all other references."""
+        if self.organization is None or self.organization.by is not By.ID:
+            return None
+        return self.organization.value
+
+    @property
     def manages(self) -> bool:
         """Whether the object may write to ZITADEL at all."""
         return self.management is ManagementPolicy.MANAGE
@@ -94,13 +101,6 @@ class PolicyObject:
     def held(self) -> bool:
         """Whether our finalizer keeps the object."""
         return FINALIZER in self.finalizers
-
-
-class SecretRef(NamedTuple):
-    """A key of a Secret in the operator's own namespace."""
-
-    name: str
-    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,10 @@ class InstanceStatus:
     observed_generation: int = -1
     conditions: tuple[Condition, ...] = ()
     instance_id: str | None = None
+    version: str | None = None
+    user: User | None = None
+    capabilities: Capabilities | None = None
+    credential_expires_at: str | None = None
     policies: int | None = None
     last_handled_reconcile_at: str | None = None
 
@@ -137,6 +141,8 @@ class InstanceObject:
     """A ZitadelInstance.
 
     Attributes:
+        credential: Where the credential is.
+        ca: Where more trusted roots are; None: the system's alone.
         poll_interval: `spec.driftDetection.pollInterval` in seconds.
         accepted_id: The accept-instance-id annotation; None when absent.
     """
@@ -146,7 +152,8 @@ class InstanceObject:
     generation: int
     created: str
     endpoint: Endpoint
-    token_ref: SecretRef
+    credential: CredentialRef
+    ca: CaRef | None = None
     poll_interval: float = 600.0
     grants: tuple[Grant, ...] = ()
     deleting: bool = False

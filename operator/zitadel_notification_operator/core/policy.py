@@ -67,10 +67,29 @@ class ObservedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """An organization of ZITADEL that exists and is not removed."""
+    """An organization of ZITADEL that exists and is not removed.
+
+    Attributes:
+        domain: Its primary domain, a verified one; empty where it was not told.
+    """
 
     id: str
     name: str = ""
+    domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationPage:
+    """A part of the list of organizations.
+
+    Attributes:
+        organizations: Those that the credential may see; fewer than the page's limit,
+            or none, although more pages follow.
+        total: How many there are, seen or not; 0 past the end.
+    """
+
+    organizations: tuple[Organization, ...]
+    total: int
 
 
 class Answer(StrEnum):

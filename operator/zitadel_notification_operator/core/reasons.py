@@ -38,7 +38,8 @@ class Reason(StrEnum):
     """The ZitadelInstance is not Ready; the message carries its reason."""
 
     NOT_GRANTED = "NotGranted"
-    """The ZitadelInstance does not grant this namespace the scope it asks for."""
+    """The ZitadelInstance does not grant this namespace the scope it asks for, or no
+    such organization; one that does not exist reads the same."""
 
     CONFLICT = "Conflict"
     """An older NotificationPolicy owns the same target."""
@@ -50,13 +51,25 @@ class Reason(StrEnum):
     """The Secret or its key is not there."""
 
     CREDENTIALS_INVALID = "CredentialsInvalid"
-    """The Secret's key holds nothing that can be a token."""
+    """The Secret holds nothing that can be the credential, or one that has ended."""
 
     CREDENTIALS_REJECTED = "CredentialsRejected"
     """ZITADEL refused the credential: unknown, expired, revoked or deactivated."""
 
     INSUFFICIENT_PERMISSIONS = "InsufficientPermissions"
     """The credential lacks a role for what the spec asks."""
+
+    CA_BUNDLE_MISSING = "CABundleMissing"
+    """The ConfigMap or Secret of `spec.caBundle`, or its key, is not there."""
+
+    CA_BUNDLE_INVALID = "CABundleInvalid"
+    """What `spec.caBundle` names holds no certificate that can be read."""
+
+    CERTIFICATE_NOT_TRUSTED = "CertificateNotTrusted"
+    """ZITADEL's certificate has ended, is for another name, or of unknown roots."""
+
+    ADDRESS_NOT_ALLOWED = "AddressNotAllowed"
+    """`spec.url` leads to a loopback, link-local or metadata address."""
 
     HOST_NOT_RECOGNIZED = "HostNotRecognized"
     """A ZITADEL answers at the url but serves no instance for this host."""

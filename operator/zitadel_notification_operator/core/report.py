@@ -191,13 +191,16 @@ def unobserved(policy: PolicyObject, now: datetime, cause: str) -> PolicyStatus:
     )
 
 
-def unpinned(policy: PolicyObject, now: datetime) -> PolicyStatus:
-    """Compose the status when all that is known is of another ZITADEL."""
-    trouble = TransientError(
-        Reason.INSTANCE_NOT_READY,
-        "The ZitadelInstance leads to another ZITADEL than before; the policy begins "
-        "anew there",
-    )
+def unpinned(
+    policy: PolicyObject, trouble: OperatorError, now: datetime
+) -> PolicyStatus:
+    """Compose the status when all that is known is of another target.
+
+    Args:
+        policy: It begins anew at its next pass.
+        trouble: Why; what it reports until then.
+        now: The time of the pass.
+    """
     status = without_values(troubled(policy, trouble, now))
     return replace(
         status,

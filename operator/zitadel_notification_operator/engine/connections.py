@@ -9,22 +9,52 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.credentials import Credential
 from zitadel_notification_operator.core.errors import (
     OperatorError,
     TerminalError,
     TransientError,
 )
+from zitadel_notification_operator.core.identity import Identity
 from zitadel_notification_operator.core.objects import Endpoint
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.directory import Directory
 from zitadel_notification_operator.engine.ports import PolicyClient
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A client whose credential and host were proven, and whose ZITADEL is known."""
+    """A client whose credential and host were proven, and whose ZITADEL is known.
+
+    Attributes:
+        client: Calls it.
+        identity: Who answers and who asks.
+        directory: Its organizations, as this credential sees them.
+    """
 
     client: PolicyClient
-    zitadel_id: str
+    identity: Identity
+    directory: Directory
+
+    @property
+    def zitadel_id(self) -> str:
+        """ZITADEL's own id."""
+        return self.identity.zitadel_id
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """All that a client is made of; another one may lead to another ZITADEL.
+
+    Attributes:
+        endpoint: Of the spec.
+        roots: PEM text of `spec.caBundle`; None: the system's roots alone.
+        credential: What the Secret holds.
+    """
+
+    endpoint: Endpoint
+    roots: str | None
+    credential: Credential
 
 
 class NotCheckedYet(Exception):
@@ -43,7 +73,7 @@ class Line:
         troubled_since: When the present trouble began, UTC.
         checked_at: Loop time of the last call to ZITADEL that settled the verdict.
         endpoint: What `proven` was made for.
-        token: The credential that was tried last; never logged.
+        tried: What was tried last.
         suspected: A policy pass saw trouble; the next pass must call ZITADEL.
         reported_at: Loop time of the last status write; None before the first.
         told_in_use: An Event has said what a deletion waits for.
@@ -56,7 +86,7 @@ class Line:
     troubled_since: datetime | None = None
     checked_at: float = float("-inf")
     endpoint: Endpoint | None = None
-    token: str | None = None
+    tried: Access | None = None
     suspected: bool = False
     reported_at: float | None = None
     told_in_use: bool = False

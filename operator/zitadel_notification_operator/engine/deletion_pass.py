@@ -12,7 +12,7 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
-from zitadel_notification_operator.core.grants import Admission
+from zitadel_notification_operator.core.grants import POSSIBLE, Admission
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import Answer
 from zitadel_notification_operator.core.reasons import Reason
@@ -20,8 +20,10 @@ from zitadel_notification_operator.core.report import ended, is_stuck, troubled
 from zitadel_notification_operator.engine.connections import NotCheckedYet
 from zitadel_notification_operator.engine.notices import of_ending
 from zitadel_notification_operator.engine.outcome import (
+    SOON,
     WAIT,
     Outcome,
+    Superseded,
     back_off,
     retry_in,
 )
@@ -51,6 +53,8 @@ class DeletionPass:
         except NotCheckedYet:
             self._room.connections.wait_for_verdict(policy.instance, policy.key)
             return WAIT
+        except Superseded:
+            return retry_in(SOON)
         except OperatorError as trouble:
             if trouble.reason is Reason.CLUSTER_UNAVAILABLE:
                 raise
@@ -62,6 +66,7 @@ class DeletionPass:
         nothing = self._why_nothing(policy)
         if nothing:
             return nothing
+        self._require_decision(policy)
         target = self._room.inventory.target_of(policy)
         if target is None:
             return self._without_target(policy)
@@ -123,15 +128,17 @@ class DeletionPass:
 
     async def _reset(self, policy: PolicyObject, organization_id: str) -> str:
         connection = self._room.connections.for_cleanup(policy.instance)
-        if is_stuck(policy, Reason.ORGANIZATION_NOT_FOUND):
+        client = connection.client.guarded(lambda: self._require_grant(policy))
+        missing = Reason.ORGANIZATION_NOT_FOUND, Reason.NOT_GRANTED
+        if any(is_stuck(policy, reason) for reason in missing):
             # A removed one would take the call, and get an event after its end.
             try:
-                await connection.client.organization(organization_id)
+                await client.organization(organization_id)
             except TerminalError as error:
                 if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
                     raise
                 return GONE
-        result = await connection.client.reset(organization_id)
+        result = await client.reset(organization_id)
         match result.answer:
             case Answer.WRITTEN:
                 return "the organization inherits the instance's setting again"
@@ -149,9 +156,35 @@ class DeletionPass:
         """Return why this policy undoes nothing; empty when it may have to."""
         if not policy.manages:
             return "managementPolicy Observe: ZITADEL stays as it is"
-        if self._room.inventory.admission(policy) is not Admission.GRANTED:
+        if self._room.inventory.admission(policy) not in POSSIBLE:
             return "no ZitadelInstance grants it any longer; nothing was undone"
         return ""
+
+    def _require_decision(self, policy: PolicyObject) -> None:
+        """Wait where what a grant names was not looked up yet.
+
+        Raises:
+            NotCheckedYet: The next verdict of the instance decides.
+            OperatorError: The instance cannot be used now; the deletion waits.
+        """
+        if self._room.inventory.admission(policy) is Admission.UNDECIDED:
+            self._room.connections.for_cleanup(policy.instance)
+            raise NotCheckedYet
+
+    def _require_grant(self, policy: PolicyObject) -> None:
+        """Do nothing while the policy may still undo; asked before each call.
+
+        Raises:
+            Superseded: It may no longer, or it is another one by now.
+        """
+        newest = self._room.inventory.policies.get(policy.key)
+        if (
+            newest is None
+            or newest.uid != policy.uid
+            or newest.generation != policy.generation
+            or self._room.inventory.admission(newest) is not Admission.GRANTED
+        ):
+            raise Superseded
 
     async def _report(self, policy: PolicyObject, trouble: OperatorError) -> Outcome:
         policy = self._room.inventory.policies.get(policy.key, policy)

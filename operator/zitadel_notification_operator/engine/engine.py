@@ -17,7 +17,6 @@ from zitadel_notification_operator.core.errors import (
     ObjectGone,
 )
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
-from zitadel_notification_operator.core.report import is_vouched_for
 from zitadel_notification_operator.engine.instance_pass import InstancePass
 from zitadel_notification_operator.engine.keys import (
     INSTANCE,
@@ -80,7 +79,7 @@ class Engine:
         """Take a policy from the watch; an echo of what is known costs nothing."""
         is_new = policy.key not in self._room.inventory.policies
         concerned = self._room.inventory.put_policy(policy)
-        if is_new and self._is_settled(policy):
+        if is_new and self._room.news.is_settled(policy):
             # Known from an earlier life: nothing to do but its drift look-up, which
             # is spread so that a restart with many policies is no burst.
             concerned.discard(policy.key)
@@ -105,7 +104,7 @@ class Engine:
         self._room.news.concerned(moved)
         self._add(instance_key(instance.name), urgent=instance.deleting)
         if known is None or known.grants != instance.grants:
-            self._look_at_unsettled(instance.name)
+            self._room.news.regranted(instance.name)
         if known is not None and instance.poll_interval < known.poll_interval:
             self._look_sooner(instance)
 
@@ -232,15 +231,6 @@ class Engine:
     def _add(self, key: Key, *, urgent: bool) -> None:
         self._room.queue.add(key, Priority.DELETE if urgent else Priority.CHANGE)
 
-    def _is_settled(self, policy: PolicyObject) -> bool:
-        """Return whether a stored status still holds, as far as Kubernetes knows."""
-        inventory = self._room.inventory
-        if policy.deleting or not is_vouched_for(policy) or not self._admits(policy):
-            return False
-        target = inventory.target_of(policy)
-        owner = inventory.owner(target) if target is not None else None
-        return not policy.manages or owner in {None, policy.key}
-
     def _look_later(self, policy: PolicyObject) -> None:
         instance = self._room.inventory.instances.get(policy.instance)
         if instance is None:
@@ -254,16 +244,6 @@ class Engine:
         for key in self._room.inventory.users_of(instance.name):
             delay = instance.poll_interval * self._room.chance.random()
             self._room.queue.add_after(policy_key(key), delay, Priority.DRIFT)
-
-    def _look_at_unsettled(self, instance: str) -> None:
-        """Look at the policies that a change of grants may have admitted or refused."""
-        for key in self._room.inventory.users_of(instance):
-            policy = self._room.inventory.policies[key]
-            if not is_vouched_for(policy) or not self._admits(policy):
-                self._room.queue.add(policy_key(key), Priority.CHANGE)
-
-    def _admits(self, policy: PolicyObject) -> bool:
-        return self._room.inventory.admission(policy) == "Granted"
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=f"znp-{name}")

@@ -1,30 +1,26 @@
-"""One pass over an instance: hold it, read the credential, prove it, report.
+"""One pass over an instance: hold it, prove it, report, wake who waited.
 
-Its verdict opens or closes the line for all policies that use the instance. The
-Secret is read at least every minute, so a rotation needs no restart; ZITADEL itself
-is asked again every few minutes, or at once when somebody saw trouble.
+Its verdict opens or closes the line for all policies that use the instance. How it is
+proven is in `engine.proof`.
 """
 
 import asyncio
 from dataclasses import replace
 
-from zitadel_notification_operator.core.credential import parse_token
+from zitadel_notification_operator.core.credentials import expiry_of
 from zitadel_notification_operator.core.errors import (
     ClusterError,
-    ObjectGone,
     OperatorError,
-    TerminalError,
     TransientError,
 )
-from zitadel_notification_operator.core.grants import Admission
+from zitadel_notification_operator.core.grants import POSSIBLE
 from zitadel_notification_operator.core.instance_report import (
     instance_ready,
     instance_troubled,
 )
 from zitadel_notification_operator.core.objects import InstanceObject, InstanceStatus
-from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.report import is_vouched_for, unpinned
-from zitadel_notification_operator.engine.connections import Connection, Line
+from zitadel_notification_operator.core.report import is_vouched_for
+from zitadel_notification_operator.engine.connections import Line
 from zitadel_notification_operator.engine.keys import policy_key
 from zitadel_notification_operator.engine.notices import (
     of_instance,
@@ -37,6 +33,7 @@ from zitadel_notification_operator.engine.outcome import (
     back_off,
     retry_in,
 )
+from zitadel_notification_operator.engine.proof import Proof, is_superseded
 from zitadel_notification_operator.engine.room import Room
 from zitadel_notification_operator.engine.workqueue import Priority
 
@@ -46,15 +43,13 @@ SECRET_INTERVAL = 50.0
 COUNT_INTERVAL = 60.0
 """Seconds between status writes that only tell a new number of policies."""
 
-CHECK_INTERVAL = 180.0
-"""Seconds after which a quiet ZITADEL is asked again who it is."""
-
 
 class InstancePass:
     """Runs passes over instances."""
 
     def __init__(self, room: Room) -> None:
         self._room = room
+        self._proof = Proof(room)
 
     async def run(self, instance: InstanceObject) -> Outcome:
         """Give a verdict on one instance and report it.
@@ -73,12 +68,12 @@ class InstancePass:
         before = _verdict(line)
         trouble: OperatorError | None = None
         try:
-            await self._prove(instance, line)
+            await self._proof.run(instance, line)
         except ClusterError:
             raise
         except OperatorError as error:
             trouble = error
-        if self._is_superseded(instance):
+        if is_superseded(self._room, instance):
             # What was found is not about the object that is there now; the news of
             # that one has asked for another pass.
             return WAIT
@@ -88,85 +83,6 @@ class InstancePass:
         if isinstance(line.trouble, TransientError):
             return back_off(line.trouble.retry_after)
         return retry_in(self._room.spread(SECRET_INTERVAL))
-
-    async def _prove(self, instance: InstanceObject, line: Line) -> None:
-        if line.endpoint != instance.endpoint:
-            # The spec names another place: what worked there says nothing here.
-            line.proven, line.token, line.endpoint = None, None, instance.endpoint
-        ref = instance.token_ref
-        token = parse_token(
-            await self._room.secrets.read(ref), ref, self._room.inventory.own_namespace
-        )
-        if not self._must_ask(instance, line, token):
-            return
-        line.suspected = False
-        line.token = token
-        client = self._room.connector.connect(instance.name, instance.endpoint, token)
-        zitadel_id = await client.identify()
-        if self._is_superseded(instance):
-            return
-        self._require_same_zitadel(instance, zitadel_id)
-        await self._unpin(instance, zitadel_id)
-        line.proven = Connection(client, zitadel_id)
-        line.checked_at = asyncio.get_running_loop().time()
-        self._room.news.concerned(
-            self._room.inventory.identified(instance.name, zitadel_id)
-        )
-
-    def _is_superseded(self, instance: InstanceObject) -> bool:
-        """Return whether the object leads elsewhere by now, or is another one."""
-        newest = self._room.inventory.instances.get(instance.name)
-        return newest is None or (
-            (newest.uid, newest.endpoint, newest.token_ref)
-            != (instance.uid, instance.endpoint, instance.token_ref)
-        )
-
-    def _must_ask(self, instance: InstanceObject, line: Line, token: str) -> bool:
-        age = asyncio.get_running_loop().time() - line.checked_at
-        return (
-            line.proven is None
-            or line.trouble is not None
-            or line.suspected
-            or line.token != token
-            or age >= CHECK_INTERVAL
-            or instance.requested_at != instance.status.last_handled_reconcile_at
-        )
-
-    def _require_same_zitadel(self, instance: InstanceObject, zitadel_id: str) -> None:
-        inventory = self._room.inventory
-        known = instance.status.instance_id
-        # A recreated object knows nothing; the policies' originals may.
-        ids = {known} if known else inventory.zitadel_ids_seen(instance.name)
-        others = ids - {zitadel_id}
-        if not others or instance.accepted_id == zitadel_id:
-            return
-        known = min(others)
-        self._room.news.concerned(inventory.mistaken(instance.name))
-        raise TerminalError(
-            Reason.INSTANCE_CHANGED,
-            f"The url leads to ZITADEL {zitadel_id}, before it was {known}; nothing is "
-            "touched until the annotation zitadel-notification.dev/accept-instance-id "
-            f"is {zitadel_id}",
-        )
-
-    async def _unpin(self, instance: InstanceObject, zitadel_id: str) -> None:
-        """Void what policies hold of another ZITADEL, before this one is told.
-
-        References are resolved anew. The instance's status names the new id only
-        after this, so a crash in between repeats it.
-        """
-        if instance.status.instance_id == zitadel_id:
-            return
-        for key in self._room.inventory.users_of(instance.name):
-            policy = self._room.inventory.policies[key]
-            if not self._room.ownership.depends_on_zitadel(policy):
-                continue
-            status = unpinned(policy, self._room.now())
-            try:
-                stored = await self._room.writer.apply_policy_status(policy, status)
-            except ObjectGone:
-                continue
-            self._room.news.stored(stored)
 
     def _note(self, line: Line, trouble: OperatorError | None) -> None:
         line.suspected = False
@@ -210,7 +126,8 @@ class InstancePass:
             for notice in of_trouble(instance, trouble):
                 self._room.tell(instance, notice)
         elif line.proven is not None:
-            status = instance_ready(instance, line.proven.zitadel_id, now)
+            expires = expiry_of(line.tried.credential) if line.tried else None
+            status = instance_ready(instance, line.proven.identity, expires, now)
             for notice in of_instance(instance, status):
                 self._room.tell(instance, notice)
         else:
@@ -247,7 +164,7 @@ class InstancePass:
         inventory = self._room.inventory
         needed = any(
             inventory.policies[key].held
-            and inventory.admission(inventory.policies[key]) is Admission.GRANTED
+            and inventory.admission(inventory.policies[key]) in POSSIBLE
             for key in inventory.users_of(instance.name)
         )
         if needed:

@@ -14,11 +14,20 @@ from zitadel_notification_operator.core.claims import (
     owner_of,
 )
 from zitadel_notification_operator.core.conditions import STALLED, is_true
-from zitadel_notification_operator.core.grants import Admission, admit
+from zitadel_notification_operator.core.grants import (
+    POSSIBLE,
+    Admission,
+    Lookup,
+    admit,
+    admit_organization,
+    granted_organizations,
+    references_in,
+)
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.engine.originals import Originals
 
 
@@ -33,6 +42,7 @@ class Inventory:
         # None: it leads to another ZITADEL, and nobody has accepted that.
         self._zitadel_ids: dict[str, str | None] = {}
         self._former_ids: dict[str, str] = {}
+        self._lookups: dict[str, Lookup] = {}
         self._resolved: dict[PolicyKey, Target] = {}
         self._targets: dict[PolicyKey, frozenset[Target]] = {}
         self._claims: dict[Target, dict[PolicyKey, Claim]] = defaultdict(dict)
@@ -94,6 +104,7 @@ class Inventory:
         known = self.instances.get(instance.name)
         if known is not None and known.uid != instance.uid:
             self._zitadel_ids.pop(instance.name, None)
+            self._lookups.pop(instance.name, None)
         elif known is not None and (known == instance or _is_older(instance, known)):
             if known == instance:
                 self.instances[instance.name] = instance
@@ -105,12 +116,14 @@ class Inventory:
         """Forget an instance that is gone; return whose claims moved."""
         self.instances.pop(name, None)
         self._zitadel_ids.pop(name, None)
+        self._lookups.pop(name, None)
         return self._claim_for(name)
 
     def identified(self, instance: str, zitadel_id: str) -> set[PolicyKey]:
         """Note which ZITADEL an instance reaches; return whose claims moved."""
         if self._zitadel_ids.get(instance) == zitadel_id:
             return set()
+        self._lookups.pop(instance, None)
         self._zitadel_ids[instance] = zitadel_id
         self._former_ids[instance] = zitadel_id
         return self._claim_for(instance)
@@ -131,13 +144,64 @@ class Inventory:
         self._resolved[key] = target
         return self._claim_anew(key)
 
+    def looked_up(self, instance: str, lookup: Lookup) -> set[PolicyKey] | None:
+        """Note what names and domains in grants mean.
+
+        Returns:
+            Whose claims moved; None when all mean what they meant before.
+        """
+        if self._lookups.get(instance, {}) == lookup:
+            return None
+        self._lookups[instance] = lookup
+        return self._claim_for(instance)
+
+    def to_look_up(self, instance: InstanceObject) -> frozenset[Reference]:
+        """Return what an instance's grants name that was not looked up yet."""
+        known = self._lookups.get(instance.name, {})
+        return references_in(instance.grants) - known.keys()
+
+    def unresolved(self, instance: str) -> int:
+        """Return how many policies name an organization that is not known yet."""
+        users = (self.policies[key] for key in self.users_of(instance))
+        return sum(
+            user.organization is not None
+            and user.organization.is_search
+            and self.organization_of(user) is None
+            for user in users
+        )
+
     def admission(self, policy: PolicyObject) -> Admission:
-        """Return whether the policy may use its instance; absent reads unknown."""
+        """Return whether the policy may use its instance; absent reads unknown.
+
+        An organization that is not known yet cannot be refused; look again then.
+        """
         instance = self.instances.get(policy.instance)
         if instance is None:
             return Admission.NAMESPACE_UNKNOWN
-        return admit(
-            instance.grants, self.own_namespace, policy.key.namespace, policy.scope
+        namespace = policy.key.namespace
+        admission = admit(instance.grants, self.own_namespace, namespace, policy.scope)
+        if admission is not Admission.GRANTED or policy.scope is Scope.INSTANCE:
+            return admission
+        organization_id = self.organization_of(policy)
+        if organization_id is None:
+            return admission
+        lookup = self._lookups.get(policy.instance, {})
+        return admit_organization(
+            instance.grants, self.own_namespace, namespace, organization_id, lookup
+        )
+
+    def is_restricted(self, policy: PolicyObject) -> bool:
+        """Return whether the policy's namespace may set certain organizations only."""
+        instance = self.instances.get(policy.instance)
+        return (
+            instance is not None
+            and policy.scope is Scope.ORGANIZATION
+            and (
+                granted_organizations(
+                    instance.grants, self.own_namespace, policy.key.namespace
+                )
+                is not None
+            )
         )
 
     def organization_of(self, policy: PolicyObject) -> str | None:
@@ -199,7 +263,7 @@ class Inventory:
             if policy.original is not None
             and policy.original.uid == policy.uid
             and policy.status.original is not None
-            and self.admission(policy) is Admission.GRANTED
+            and self.admission(policy) in POSSIBLE
         }
 
     def _may_carry(self, policy: PolicyObject, target: Target) -> bool:

@@ -6,7 +6,9 @@ So a pass reads its own writes, and the watch's echo of them is nothing new.
 from collections.abc import Iterable
 
 from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.grants import POSSIBLE
 from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.report import is_vouched_for
 from zitadel_notification_operator.engine.inventory import Inventory
 from zitadel_notification_operator.engine.keys import Key, instance_key, policy_key
 from zitadel_notification_operator.engine.workqueue import Priority, WorkQueue
@@ -38,6 +40,29 @@ class News:
         instance = self._inventory.instances.get(name)
         if instance is not None and instance.deleting:
             self._queue.add(instance_key(name), Priority.DELETE)
+
+    def regranted(self, instance: str, moved: Iterable[PolicyKey] = ()) -> None:
+        """Look at the policies that a change of grants may have admitted or refused.
+
+        Args:
+            instance: Whose grants they are.
+            moved: Policies of other instances, too, whose claims moved with it.
+        """
+        for key in self._inventory.users_of(instance) | frozenset(moved):
+            policy = self._inventory.policies.get(key)
+            if policy is not None and not self.is_settled(policy):
+                self._queue.add(policy_key(key), Priority.CHANGE)
+
+    def is_settled(self, policy: PolicyObject) -> bool:
+        """Return whether a stored status still holds, as far as Kubernetes knows."""
+        inventory = self._inventory
+        if policy.deleting or not is_vouched_for(policy):
+            return False
+        if inventory.admission(policy) not in POSSIBLE:
+            return False
+        target = inventory.target_of(policy)
+        owner = inventory.owner(target) if target is not None else None
+        return not policy.manages or owner in {None, policy.key}
 
     def concerned(self, keys: Iterable[PolicyKey]) -> None:
         """Ask for passes over these policies: their claims moved."""

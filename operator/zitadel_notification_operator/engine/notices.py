@@ -9,7 +9,8 @@ from zitadel_notification_operator.core.objects import (
     PolicyObject,
     PolicyStatus,
 )
-from zitadel_notification_operator.core.policy import ObservedPolicy
+from zitadel_notification_operator.core.policy import ObservedPolicy, Organization
+from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.core.report import is_quiet
 from zitadel_notification_operator.engine.ports import Notice
 
@@ -20,7 +21,7 @@ def of_acting(
     """Tell that ZITADEL was changed; as drift when the object asked for nothing."""
     was = "none" if before is None else str(before.password_change).lower()
     if before is not None and before.is_default:
-        was += " (inherited)" if policy.organization_id or policy.of_credential else ""
+        was += " (inherited)" if policy.organization is not None else ""
     note = f"passwordChange from {was} to {str(policy.password_change).lower()}"
     if is_quiet(policy):
         return Notice(
@@ -74,6 +75,19 @@ def of_trouble(
             note=trouble.message,
         )
     ]
+
+
+def of_following(
+    removed: str, reference: Reference, organization: Organization
+) -> Notice:
+    """Tell that a name or domain means another organization than the removed one."""
+    return Notice(
+        warning=True,
+        reason="OrganizationReplaced",
+        action="Resolve",
+        note=f"Organization {removed} has been removed; {reference} is "
+        f"{organization.id} now",
+    )
 
 
 def of_ending(told: str) -> Notice:

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from zitadel_notification_operator.engine.workqueue import Priority
 
 
+class Superseded(Exception):
+    """What the pass is about has changed while it ran; a new pass follows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of a pass.
@@ -21,6 +25,9 @@ class Outcome:
     failed: bool = False
     asked: float | None = None
 
+
+SOON = 0.2
+"""Seconds after which a superseded pass is made again, unless news comes before."""
 
 WAIT = Outcome()
 """Nothing to do until something changes."""

@@ -20,7 +20,6 @@ from zitadel_notification_operator.core.policy import (
     Answer,
     ObservedPolicy,
     Organization,
-    Scope,
     after_write,
 )
 from zitadel_notification_operator.core.reasons import Reason
@@ -37,19 +36,19 @@ from zitadel_notification_operator.engine.notices import (
     of_acting,
 )
 from zitadel_notification_operator.engine.outcome import (
+    SOON,
     WAIT,
     Outcome,
+    Superseded,
     retry_in,
 )
 from zitadel_notification_operator.engine.policy_report import PolicyReport
+from zitadel_notification_operator.engine.ports import PolicyClient
+from zitadel_notification_operator.engine.resolution import Resolution
 from zitadel_notification_operator.engine.room import Room
 
 _ROUNDS = 3
 """How often a pass observes again when somebody else was there first."""
-
-
-class Superseded(Exception):
-    """The object has changed while its pass ran; a new pass follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +56,13 @@ class _Work:
     """What a pass is about, once it is known.
 
     Attributes:
+        client: Makes no call once the policy may not go on.
         asked: The reconcile-requested-at token that the pass began with. One that
             comes meanwhile is for the next pass: this one may have looked before.
     """
 
     connection: Connection
+    client: PolicyClient
     target: Target
     organization: Organization | None
     asked: str | None
@@ -74,6 +75,7 @@ class PolicyPass:
         self._room = room
         self._deletion = DeletionPass(room)
         self._reports = PolicyReport(room)
+        self._resolution = Resolution(room)
 
     async def run(self, policy: PolicyObject, failures: int) -> Outcome:
         """Bring one policy to where its spec wants it, or say why not.
@@ -96,26 +98,46 @@ class PolicyPass:
             self._room.connections.wait_for_verdict(policy.instance, policy.key)
             return WAIT
         except Superseded:
-            return retry_in(0)
+            return retry_in(SOON)
         except OperatorError as trouble:
             if trouble.reason is Reason.CLUSTER_UNAVAILABLE:
                 raise
-            return await self._reports.trouble(policy, trouble, failures)
+            told = self._as_told_to_tenant(policy, trouble)
+            return await self._reports.trouble(policy, told, failures)
 
     async def _work(self, policy: PolicyObject) -> Outcome:
         self._require_admission(policy)
         connection = self._room.connections.usable(policy.instance)
-        organization = await self._resolve(policy, connection)
+        organization = await self._resolution.run(policy, connection)
+        self._require_admission(policy)
         organization_id = organization.id if organization else None
         target = Target(connection.zitadel_id, organization_id)
         async with self._room.turn(target):
             policy = self._newest(policy)
-            work = _Work(connection, target, organization, policy.requested_at)
+            client = connection.client.guarded(
+                lambda: self._require_claim(policy, target)
+            )
+            asked = policy.requested_at
+            work = _Work(connection, client, target, organization, asked)
             if policy.manages:
                 await self._require_ownership(policy, target)
             else:
                 policy = await self._room.ownership.strip(policy)
-            return await self._converge(policy, work)
+            try:
+                return await self._converge(policy, work)
+            except TerminalError as error:
+                if error.reason is Reason.ORGANIZATION_NOT_FOUND:
+                    await self._follow(policy, work)
+                raise
+
+    async def _follow(self, policy: PolicyObject, work: _Work) -> None:
+        """Turn to another organization, where the reference means one now.
+
+        Raises:
+            Superseded: The policy begins anew there.
+        """
+        if await self._resolution.follow(self._newest(policy), work.connection):
+            raise Superseded
 
     def _require_admission(self, policy: PolicyObject) -> None:
         match self._room.inventory.admission(policy):
@@ -135,6 +157,12 @@ class PolicyPass:
                     f"{policy.scope} to this namespace; ask a cluster administrator "
                     "to name the scope in spec.grants",
                 )
+            case Admission.ORGANIZATION_MISSING:
+                raise self._not_granted(policy)
+            case Admission.UNDECIDED:
+                # Trouble of the instance is told; else the next verdict decides.
+                self._room.connections.usable(policy.instance)
+                raise NotCheckedYet
         instance = self._room.inventory.instances[policy.instance]
         if instance.deleting and policy.original is None:
             raise TransientError(
@@ -142,21 +170,22 @@ class PolicyPass:
                 f"ZitadelInstance {policy.instance!r} is being deleted",
             )
 
-    async def _resolve(
-        self, policy: PolicyObject, connection: Connection
-    ) -> Organization | None:
-        """Find the organization; a reference is resolved once, then pinned."""
-        if policy.scope is Scope.INSTANCE:
-            return None
-        known = self._room.inventory.organization_of(policy)
-        if known is not None:
-            return Organization(known)
-        organization = await connection.client.organization(None)
-        target = Target(connection.zitadel_id, organization.id)
-        self._room.news.concerned(
-            self._room.inventory.resolved(policy.key, target) - {policy.key}
+    def _not_granted(self, policy: PolicyObject) -> TerminalError:
+        return TerminalError(
+            Reason.NOT_GRANTED,
+            f"ZitadelInstance {policy.instance!r} grants this namespace no "
+            f"{policy.organization}, or there is none; ask a cluster administrator to "
+            "name it in the organizations of spec.grants",
         )
-        return organization
+
+    def _as_told_to_tenant(
+        self, policy: PolicyObject, trouble: OperatorError
+    ) -> OperatorError:
+        """Return the trouble; absent and not granted organizations read the same."""
+        unknown = trouble.reason is Reason.ORGANIZATION_NOT_FOUND
+        if unknown and self._room.inventory.is_restricted(policy):
+            return self._not_granted(policy)
+        return trouble
 
     async def _require_ownership(self, policy: PolicyObject, target: Target) -> None:
         owner = self._room.inventory.owner(target)
@@ -175,7 +204,7 @@ class PolicyPass:
         )
 
     async def _converge(self, policy: PolicyObject, work: _Work) -> Outcome:
-        client = work.connection.client
+        client = work.client
         organization_id = work.target.organization_id
         for _ in range(_ROUNDS):
             observed = await client.observe(organization_id)
@@ -231,8 +260,21 @@ class PolicyPass:
             return work
         if not policy.manages and policy.status.organization_name:
             return work
-        found = await work.connection.client.organization(organization.id)
+        found = work.connection.directory.known(organization.id)
+        if found is None:
+            found = await work.client.organization(organization.id)
         return replace(work, organization=found)
+
+    def _require_claim(self, policy: PolicyObject, target: Target) -> None:
+        """Do nothing while the pass may go on; asked right before each call.
+
+        Raises:
+            Superseded: The object has changed, its grant is gone, or the target is
+                somebody else's by now.
+        """
+        newest = self._newest(policy)
+        if newest.manages and self._room.inventory.owner(target) != newest.key:
+            raise Superseded
 
     def _newest(self, policy: PolicyObject) -> PolicyObject:
         """Return the record as it is now, if the pass may go on with it.

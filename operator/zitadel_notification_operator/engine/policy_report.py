@@ -35,6 +35,7 @@ _PATIENCE = 3
 _AWAY = frozenset(
     {
         Reason.UNREACHABLE,
+        Reason.CERTIFICATE_NOT_TRUSTED,
         Reason.SERVER_ERROR,
         Reason.RATE_LIMITED,
         Reason.UNEXPECTED_ANSWER,

@@ -4,30 +4,50 @@ Adapters satisfy them by shape; `app` wires them. All methods raise only the err
 of `core.errors`.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from zitadel_notification_operator.core.credentials import Credential
 from zitadel_notification_operator.core.decision import Action
+from zitadel_notification_operator.core.identity import Identity
 from zitadel_notification_operator.core.objects import (
     Endpoint,
     InstanceObject,
     InstanceStatus,
     PolicyObject,
     PolicyStatus,
-    SecretRef,
 )
 from zitadel_notification_operator.core.policy import (
     ObservedPolicy,
     Organization,
+    OrganizationPage,
     WriteResult,
 )
+from zitadel_notification_operator.core.references import Reference
 
 
 class PolicyClient(Protocol):
     """A ZITADEL, reached with one credential. Facts only; it decides nothing."""
 
-    async def identify(self) -> str:
-        """Return ZITADEL's own id; proves host and credential, writes nothing."""
+    def guarded(self, check: Callable[[], None]) -> "PolicyClient":
+        """Return a client that asks `check` right before each call goes out.
+
+        Whatever it raises reaches the caller, and the call is not made: a call may
+        have waited long for its turn.
+        """
+        ...
+
+    async def identify(self) -> Identity:
+        """Return who answers and who asks; proves host and credential."""
+        ...
+
+    async def organizations(self, offset: int, limit: int) -> OrganizationPage:
+        """Return a page of the organizations that the credential may see."""
+        ...
+
+    async def search(self, reference: Reference) -> Organization | None:
+        """Return the organization with this name or verified domain, if any."""
         ...
 
     async def organization(self, organization_id: str | None) -> Organization:
@@ -52,8 +72,14 @@ class PolicyClient(Protocol):
 class Connector(Protocol):
     """Makes clients; those of one instance object share its pool and its limits."""
 
-    def connect(self, instance: str, endpoint: Endpoint, token: str) -> PolicyClient:
-        """Return a client; a changed endpoint replaces the instance's pool."""
+    def connect(
+        self,
+        instance: str,
+        endpoint: Endpoint,
+        credential: Credential,
+        roots: str | None,
+    ) -> PolicyClient:
+        """Return a client; what differs replaces the instance's pool or its token."""
         ...
 
     async def disconnect(self, instance: str) -> None:
@@ -122,10 +148,14 @@ class ObjectReader(Protocol):
 
 
 class SecretReader(Protocol):
-    """Reads Secrets of the operator's own namespace, by name."""
+    """Reads objects of the operator's own namespace, by name."""
 
-    async def read(self, ref: SecretRef) -> bytes | None:
-        """Return the value; None: no such Secret or key."""
+    async def read_secret(self, name: str) -> Mapping[str, bytes] | None:
+        """Return the decoded values by key; None: no such Secret."""
+        ...
+
+    async def read_config_map(self, name: str) -> Mapping[str, bytes] | None:
+        """Return the values by key; None: no such ConfigMap."""
         ...
 
 

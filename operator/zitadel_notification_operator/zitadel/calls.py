@@ -4,20 +4,29 @@ Paths, headers and hosts are known here and nowhere else; who may call when is t
 pool's business, what an answer means that of `models` and `errors`.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
 from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.version import VERSION
 
 ORGANIZATION_POLICY = "/management/v1/policies/notification"
 DEFAULT_POLICY = "/management/v1/policies/default/notification"
 INSTANCE_POLICY = "/admin/v1/policies/notification"
 ORGANIZATION = "/management/v1/orgs/me"
+ORGANIZATIONS = "/v2/organizations/_search"
 INSTANCE = "/admin/v1/instances/me"
+USER = "/auth/v1/users/me"
+PERMISSIONS = "/auth/v1/permissions/zitadel/me/_search"
+MEMBERSHIPS = "/auth/v1/memberships/me/_search"
+DISCOVERY = "/.well-known/openid-configuration"
+TOKEN = "/oauth/v2/token"  # noqa: S105 - a path
 
 _ORGANIZATION_HEADER = "x-zitadel-orgid"
 _INSTANCE_HOST_HEADER = "x-zitadel-instance-host"
+_EQUALS = "TEXT_QUERY_METHOD_EQUALS_IGNORE_CASE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +36,14 @@ class Call:
     Attributes:
         organization_id: Sent as `x-zitadel-orgid`; None sends no such header, and
             ZITADEL takes the organization that owns the credential's user.
-        password_change: The body of a POST or PUT; None sends no body.
+        body: JSON, or a form for `TOKEN`; None sends none. Not shown anywhere: a form
+            holds secrets.
     """
 
     method: str
     path: str
     organization_id: str | None = None
-    password_change: bool | None = None
+    body: bytes | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -47,22 +57,49 @@ class Call:
         """Return the headers that differ from call to call.
 
         ZITADEL takes an empty `x-zitadel-orgid` for the credential's own
-        organization, so none is ever sent.
+        organization, so none is ever sent. Where nobody is to be known the token is
+        empty.
         """
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         if self.organization_id:
             headers[_ORGANIZATION_HEADER] = self.organization_id
-        if self.password_change is not None:
+        if self.path == TOKEN:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        elif self.body is not None:
             headers["Content-Type"] = "application/json"
         return headers
 
-    def body(self) -> bytes | None:
-        """Return the JSON to send; `false` is spelled out, an empty body means it."""
-        if self.password_change is None:
-            return None
-        return b'{"passwordChange":%s}' % (
-            b"true" if self.password_change else b"false"
-        )
+
+def policy_body(*, password_change: bool) -> bytes:
+    """Return the JSON of a policy; `false` is spelled out, an empty body means it."""
+    return b'{"passwordChange":%s}' % (b"true" if password_change else b"false")
+
+
+def page_call(offset: int, limit: int) -> Call:
+    """Return the call for a page of organizations, in a lasting order."""
+    return _search_call(
+        {"query": {"offset": str(offset), "limit": limit, "asc": True}}
+        | {"sortingColumn": "ORGANIZATION_FIELD_NAME_NAME"}
+    )
+
+
+def search_call(reference: Reference) -> Call:
+    """Return the call that finds an organization by name or verified domain.
+
+    Names are unique without regard to case, and domains are host names, so the case is
+    left to ZITADEL. More than one row is asked for: one alone would hide a second.
+    """
+    field_name = reference.by.value
+    query = {field_name: reference.value, "method": _EQUALS}
+    return _search_call(
+        {"query": {"limit": 10}, "queries": [{f"{field_name}Query": query}]}
+    )
+
+
+def _search_call(body: dict[str, object]) -> Call:
+    return Call("POST", ORGANIZATIONS, body=json.dumps(body).encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,39 +4,49 @@ Satisfies the engine's `PolicyClient` by shape. Whatever cannot be read as ZITAD
 answer is an error and never a value: the engine would write a difference to it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar, overload
 
 from pydantic import ValidationError
 
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import TerminalError, TransientError
+from zitadel_notification_operator.core.identity import Capabilities, Identity, User
 from zitadel_notification_operator.core.policy import (
     Answer,
     ObservedPolicy,
     Organization,
+    OrganizationPage,
     WriteResult,
 )
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.zitadel import calls
-from zitadel_notification_operator.zitadel.calls import Call
+from zitadel_notification_operator.zitadel.calls import Call, Reply
 from zitadel_notification_operator.zitadel.errors import (
+    NO_ROLE_FACTS,
     OBSERVE_FACTS,
     RESET_FACTS,
     WRITE_FACTS,
+    is_rejection,
     organization_missing,
     refusal_of,
-    trouble_of,
     unexpected,
 )
 from zitadel_notification_operator.zitadel.models import (
+    FoundOrganization,
     InstanceReply,
+    MembershipsReply,
     Model,
     OrganizationReply,
+    PermissionsReply,
     PolicyReply,
+    SearchReply,
+    UserReply,
     WriteReply,
 )
 from zitadel_notification_operator.zitadel.pool import Pool
+from zitadel_notification_operator.zitadel.tokens import TokenSource
 
 _OK = 200
 _VISIBLE_ASCII = range(0x21, 0x7F)
@@ -47,7 +57,7 @@ M = TypeVar("M", bound=Model)
 
 
 class ZitadelClient:
-    """Calls a ZITADEL with one token; keeps nothing, so calls may run concurrently.
+    """Calls a ZITADEL with one credential; calls may run concurrently.
 
     All methods raise, beside what they name: `TransientError` with `Unreachable`,
     `RateLimited`, `ServerError`, `HostNotRecognized` or `UnexpectedAnswer`, and
@@ -56,51 +66,146 @@ class ZitadelClient:
 
     Args:
         pool: Connections and limits, shared by all clients of the instance object.
-        token: Of a service user; visible ASCII characters only.
-
-    Raises:
-        TerminalError: `CredentialsInvalid`: no header can carry the token.
+        tokens: Where the token of a call comes from.
+        check: Asked right before each call goes out; what it raises ends the call.
     """
 
-    def __init__(self, pool: Pool, token: str) -> None:
-        # Checked here, because below it would be quoted in errors and debug logs.
-        if not _is_sendable(token):
-            raise TerminalError(
-                Reason.CREDENTIALS_INVALID,
-                "The token is empty or holds characters other than plain ASCII",
-            )
+    def __init__(
+        self,
+        pool: Pool,
+        tokens: TokenSource,
+        check: Callable[[], None] | None = None,
+    ) -> None:
         self._pool = pool
-        self._token = token
+        self._tokens = tokens
+        self._check = check
 
-    async def identify(self) -> str:
-        """Return ZITADEL's own id.
+    def guarded(self, check: Callable[[], None]) -> "ZitadelClient":
+        """Return a client that asks `check` right before each call goes out."""
+        return ZitadelClient(self._pool, self._tokens, check)
 
-        GET `/management/v1/policies/default/notification`, which the smallest useful
-        role may read; its owner is the instance. Instances older than the feature
-        may lack that policy, then GET `/admin/v1/instances/me`.
+    async def identify(self) -> Identity:
+        """Return who answers and who asks; three calls, none of which writes.
+
+        POST `/auth/v1/permissions/zitadel/me/_search` and GET `/auth/v1/users/me`,
+        which any user may, then GET `/admin/v1/instances/me`; who may not read the
+        instance learns its id from the owner of the default policy, which the
+        smallest useful role may read.
 
         Raises:
-            TerminalError: `InsufficientPermissions`, also when the policy is missing
-                and the credential may not read the instance.
+            TerminalError: `InsufficientPermissions`: no role anywhere, or too small
+                a one for an instance that lacks the default policy.
         """
         found = await self._ask(
-            Call("GET", calls.DEFAULT_POLICY), PolicyReply, OBSERVE_FACTS
+            Call("POST", calls.PERMISSIONS, body=b"{}"), PermissionsReply, NO_ROLE_FACTS
         )
-        if isinstance(found, PolicyReply):
-            return found.policy.details.resource_owner
+        permissions = (
+            frozenset(found.result)
+            if isinstance(found, PermissionsReply)
+            else frozenset[str]()
+        )
+        user = (await self._ask(Call("GET", calls.USER), UserReply)).user
+        zitadel_id, version = await self._instance(permissions)
+        return Identity(
+            zitadel_id,
+            version or None,
+            User(user.id, user.user_name),
+            Capabilities(
+                read_events="events.read" in permissions,
+                write_instance_policy="iam.policy.write" in permissions,
+                # Roles in one organization have neither of the two.
+                list_organizations=not permissions.isdisjoint(
+                    {"iam.read", "org.create"}
+                ),
+            ),
+        )
+
+    async def _instance(self, permissions: frozenset[str]) -> tuple[str, str]:
+        if "iam.read" in permissions:
+            call = Call("GET", calls.INSTANCE)
+            instance = (await self._ask(call, InstanceReply)).instance
+            return instance.id, instance.version
         try:
-            reply = await self._ask(Call("GET", calls.INSTANCE), InstanceReply)
+            owner = await self._owner_of_default(None)
         except TerminalError as error:
             if error.reason is not Reason.INSUFFICIENT_PERMISSIONS:
                 raise
-            raise TerminalError(
-                Reason.INSUFFICIENT_PERMISSIONS,
-                "This ZITADEL has no notification policy for the instance, so the "
-                "credential must be allowed to read the instance; give its service "
-                "user the role IAM_OWNER_VIEWER in the instance, or create that policy "
-                "in ZITADEL's console",
-            ) from error
-        return reply.instance.id
+            owner = await self._owner_of_default(await self._organization_of_role())
+        if owner is not None:
+            return owner, ""
+        raise TerminalError(
+            Reason.INSUFFICIENT_PERMISSIONS,
+            "This ZITADEL has no notification policy for the instance, so the "
+            "credential must be allowed to read the instance; give its service "
+            "user the role IAM_OWNER_VIEWER in the instance, or create that policy "
+            "in ZITADEL's console",
+        )
+
+    async def _owner_of_default(self, organization_id: str | None) -> str | None:
+        """Return the owner of the default policy; None: there is no such policy."""
+        call = Call("GET", calls.DEFAULT_POLICY, organization_id)
+        found = await self._ask(call, PolicyReply, OBSERVE_FACTS)
+        if isinstance(found, PolicyReply):
+            return found.policy.details.resource_owner
+        return None
+
+    async def _organization_of_role(self) -> str:
+        """Return an organization in which the user has a role: its own has none.
+
+        POST `/auth/v1/memberships/me/_search`.
+        """
+        reply = await self._ask(
+            Call("POST", calls.MEMBERSHIPS, body=b"{}"), MembershipsReply
+        )
+        for membership in reply.result:
+            if membership.organization_id:
+                return membership.organization_id
+        raise TerminalError(
+            Reason.INSUFFICIENT_PERMISSIONS,
+            "The credential's service user has no role that lets it read notification "
+            "policies; give it the role IAM_ORG_MANAGER in the instance for all "
+            "organizations, or ORG_SETTINGS_MANAGER in the organization it is for",
+        )
+
+    async def organizations(self, offset: int, limit: int) -> OrganizationPage:
+        """Return a page of the organizations that the credential may see.
+
+        POST `/v2/organizations/_search`, ordered by name.
+
+        Args:
+            offset: Rows before the page, those that may not be seen included.
+            limit: Rows of the page, at most 1,000.
+        """
+        reply = await self._ask(calls.page_call(offset, limit), SearchReply)
+        return OrganizationPage(
+            tuple(_organization(found) for found in reply.result),
+            int(reply.details.total),
+        )
+
+    async def search(self, reference: Reference) -> Organization | None:
+        """Return the organization with this name or verified domain, if any.
+
+        POST `/v2/organizations/_search`; an exact name goes before one that differs in
+        case.
+
+        Raises:
+            TransientError: `UnexpectedAnswer`: it is not clear which one is meant.
+        """
+        call = calls.search_call(reference)
+        reply = await self._ask(call, SearchReply)
+        found = [_organization(organization) for organization in reply.result]
+        if reference.by is By.NAME:
+            wanted = reference.value
+            exact = [one for one in found if one.name == wanted]
+            found = exact or [
+                one for one in found if one.name.lower() == wanted.lower()
+            ]
+        if len(found) > 1:
+            raise TransientError(
+                Reason.UNEXPECTED_ANSWER,
+                f"ZITADEL knows more than one {reference}; name it by its id",
+            )
+        return found[0] if found else None
 
     async def organization(self, organization_id: str | None) -> Organization:
         """Return an organization that exists; deactivated ones do.
@@ -171,9 +276,8 @@ class ZitadelClient:
                 cannot be read: observe again.
             TerminalError: `OrganizationNotFound`: ZITADEL has never known it.
         """
-        call = _policy_call(
-            _VERBS[action], organization_id, password_change=password_change
-        )
+        body = calls.policy_body(password_change=password_change)
+        call = _policy_call(_VERBS[action], organization_id, body)
         return await self._change(call, WRITE_FACTS)
 
     async def reset(self, organization_id: str) -> WriteResult:
@@ -215,25 +319,21 @@ class ZitadelClient:
     async def _ask(
         self, call: Call, model: type[M], facts: Mapping[str, Answer] | None = None
     ) -> M | Answer:
-        reply = await self._pool.send(call, self._token)
+        token = await self._tokens.token()
+        reply = await self._pool.send(call, token, self._check)
         if reply.status == _OK:
-            try:
-                return model.model_validate_json(reply.body)
-            except ValidationError as error:
-                raise unexpected(call, reply.status, reply.body, self._token) from error
+            return _read(call, reply, model, token)
         refusal = refusal_of(reply)
+        if is_rejection(refusal) and self._tokens.discard(token):
+            # A fetched token may end before its time; nothing was done with it.
+            token = await self._tokens.token()
+            reply = await self._pool.send(call, token, self._check)
+            if reply.status == _OK:
+                return _read(call, reply, model, token)
+            refusal = refusal_of(reply)
         if facts and refusal.id in facts:
             return facts[refusal.id]
-        trouble = trouble_of(
-            refusal,
-            call,
-            self._pool.hosts.shown,
-            self._token,
-            self._pool.wait_asked(reply),
-        )
-        if isinstance(trouble, TransientError):
-            self._pool.pause.begin(trouble)
-        raise trouble
+        raise self._pool.trouble_of(call, reply, refusal, token)
 
     def _require_owner(self, call: Call, owner: str) -> None:
         """Make sure that the answer is about the organization that was asked for.
@@ -249,12 +349,23 @@ class ZitadelClient:
             )
 
 
+def _read(call: Call, reply: Reply, model: type[M], token: str) -> M:
+    try:
+        return model.model_validate_json(reply.body)
+    except ValidationError as error:
+        raise unexpected(call, reply.status, reply.body, token) from error
+
+
+def _organization(found: FoundOrganization) -> Organization:
+    return Organization(found.id, found.name, found.primary_domain)
+
+
 def _policy_call(
-    method: str, organization_id: str | None, *, password_change: bool | None = None
+    method: str, organization_id: str | None, body: bytes | None = None
 ) -> Call:
     known = _known(organization_id)
     path = calls.INSTANCE_POLICY if known is None else calls.ORGANIZATION_POLICY
-    return Call(method, path, known, password_change)
+    return Call(method, path, known, body)
 
 
 def _known(organization_id: str | None) -> str | None:

@@ -50,6 +50,9 @@ WRITE_FACTS: Mapping[str, Answer] = MappingProxyType(
         "INSTANCE-x891na": Answer.NOT_FOUND,
     }
 )
+NO_ROLE_FACTS: Mapping[str, Answer] = MappingProxyType(
+    {"AUTHZ-cdgFk": Answer.NOT_FOUND}
+)
 RESET_FACTS: Mapping[str, Answer] = MappingProxyType(
     {
         "ORG-x029n1s": Answer.NOT_FOUND,
@@ -101,6 +104,13 @@ def refusal_of(reply: Reply) -> Refusal:
     return Refusal(reply.status, ids[0] if ids else "", code, error.message)
 
 
+def is_rejection(refusal: Refusal) -> bool:
+    """Return whether the credential itself was refused: nothing was done."""
+    if refusal.code is None:
+        return refusal.status == _UNAUTHORIZED
+    return refusal.code == _UNAUTHENTICATED
+
+
 def trouble_of(
     refusal: Refusal, call: Call, host: str, token: str, retry_after: float | None
 ) -> OperatorError:
@@ -119,6 +129,24 @@ def trouble_of(
         or _by_code(refusal, call, token, retry_after)
         or unexpected(call, refusal.status, refusal.text, token)
     )
+
+
+def trouble_in_text(text: str, host: str) -> OperatorError | None:
+    """Map what fails before ZITADEL knows its instance: it sends no details then.
+
+    Args:
+        text: The message of the API, or the plain text of other endpoints.
+        host: The name that ZITADEL looked its instance up by.
+    """
+    if _DATABASE_DOWN in text:
+        return TransientError(Reason.SERVER_ERROR, "ZITADEL cannot reach its database")
+    if any(id_ in text for id_ in _WRONG_HOST):
+        return TransientError(
+            Reason.HOST_NOT_RECOGNIZED,
+            f"A ZITADEL answers, but it serves no instance for the host {host}; set "
+            "spec.externalDomain to the external domain of ZITADEL",
+        )
+    return None
 
 
 def unexpected(
@@ -171,18 +199,9 @@ def _by_id(refusal: Refusal, call: Call, token: str) -> OperatorError | None:
 
 
 def _by_id_in_text(refusal: Refusal, host: str) -> OperatorError | None:
-    """Map what fails before ZITADEL knows its instance: it sends no details then."""
     if refusal.id or refusal.code is None or not isinstance(refusal.text, str):
         return None
-    if _DATABASE_DOWN in refusal.text:
-        return TransientError(Reason.SERVER_ERROR, "ZITADEL cannot reach its database")
-    if any(id_ in refusal.text for id_ in _WRONG_HOST):
-        return TransientError(
-            Reason.HOST_NOT_RECOGNIZED,
-            f"A ZITADEL answers, but it serves no instance for the host {host}; set "
-            "spec.externalDomain to the external domain of ZITADEL",
-        )
-    return None
+    return trouble_in_text(refusal.text, host)
 
 
 def _by_code(
@@ -190,7 +209,7 @@ def _by_code(
 ) -> OperatorError | None:
     """Map what has no known id; an HTTP status speaks only where no code does."""
     code, status = refusal.code, refusal.status if refusal.code is None else None
-    if code == _UNAUTHENTICATED or status == _UNAUTHORIZED:
+    if is_rejection(refusal):
         return TerminalError(
             Reason.CREDENTIALS_REJECTED,
             "ZITADEL refused the credential: it is unknown, expired or revoked, or its "

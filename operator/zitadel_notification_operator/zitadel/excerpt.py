@@ -38,7 +38,9 @@ def excerpt_of(text: bytes | str, token: str) -> str:
     # Hidden before it is cut: half a token is a secret, too.
     if isinstance(text, bytes):
         text = text.decode("utf-8", errors="replace")
-    text = text.replace(token, _HIDDEN)[:_READ]
+    if token:
+        text = text.replace(token, _HIDDEN)
+    text = text[:_READ]
     text = _BEARER.sub(_HIDDEN, text)
     text = _PASSING.sub("...", text)
     printable = "".join(char if char.isprintable() else " " for char in text)

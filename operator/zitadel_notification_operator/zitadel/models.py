@@ -6,9 +6,9 @@ a proxy's or a broken server's JSON must never pass for a value. Unknown fields 
 ignored: newer versions add some.
 """
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 def _as_text(value: object) -> object:
@@ -19,6 +19,7 @@ def _as_text(value: object) -> object:
 
 
 Sequence = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[0-9]{1,20}$")]
+Count = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[0-9]{1,18}$")]
 Id = Annotated[str, Field(min_length=1)]
 
 
@@ -80,16 +81,106 @@ class OrganizationReply(Model):
     org: OrganizationBody
 
 
+class FoundOrganization(Model):
+    """`zitadel.org.v2.Organization`."""
+
+    id: Id
+    name: str = ""
+    primary_domain: str = Field(default="", alias="primaryDomain")
+
+
+class SearchDetails(Model):
+    """`details` of a search; the total counts rows that the caller may not see."""
+
+    total: Count = Field(default="0", alias="totalResult")
+    timestamp: str = ""
+    view_timestamp: str = Field(default="", alias="viewTimestamp")
+
+
+class ListReply(Model):
+    """Base of all searches; without a hit only `details` is there, with a time."""
+
+    details: SearchDetails
+    result: tuple[Model, ...] = ()
+
+    @model_validator(mode="after")
+    def _says_so(self) -> Self:
+        """Take no half of an answer for "nothing found"."""
+        told = self.details.timestamp or self.details.view_timestamp
+        if not self.result and not told:
+            raise ValueError("neither rows nor the time of the search")
+        return self
+
+
+class SearchReply(ListReply):
+    """POST `/v2/organizations/_search`."""
+
+    result: tuple[FoundOrganization, ...] = ()
+
+
 class InstanceBody(Model):
     """`zitadel.instance.v1.InstanceDetail`."""
 
     id: Id
+    version: str = ""
 
 
 class InstanceReply(Model):
     """GET `/admin/v1/instances/me`."""
 
     instance: InstanceBody
+
+
+class UserBody(Model):
+    """`zitadel.user.v1.User`."""
+
+    id: Id
+    user_name: str = Field(default="", alias="userName")
+
+
+class UserReply(Model):
+    """GET `/auth/v1/users/me`."""
+
+    user: UserBody
+
+
+class PermissionsReply(Model):
+    """POST `/auth/v1/permissions/zitadel/me/_search`; absent without any."""
+
+    result: tuple[str, ...] = ()
+
+
+class Membership(Model):
+    """`zitadel.user.v1.Membership`; of the instance, an organization or a project."""
+
+    organization_id: str = Field(default="", alias="orgId")
+    roles: tuple[str, ...] = ()
+
+
+class MembershipsReply(ListReply):
+    """POST `/auth/v1/memberships/me/_search`."""
+
+    result: tuple[Membership, ...] = ()
+
+
+class DiscoveryReply(Model):
+    """GET `/.well-known/openid-configuration` (OpenID Connect Discovery)."""
+
+    issuer: Id
+
+
+class TokenReply(Model):
+    """POST `/oauth/v2/token` (RFC 6749, section 5.1)."""
+
+    access_token: str = Field(min_length=1, repr=False)
+    expires_in: int = Field(default=0, ge=0)
+
+
+class TokenErrorReply(Model):
+    """What the token endpoint refuses with (RFC 6749, section 5.2)."""
+
+    error: str
+    error_description: str = ""
 
 
 class ErrorDetail(Model):

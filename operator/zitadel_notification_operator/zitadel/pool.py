@@ -8,23 +8,28 @@ the deadline begins after it.
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import httpx
 from aiolimiter import AsyncLimiter
 
-from zitadel_notification_operator.core.errors import TransientError
+from zitadel_notification_operator.core.errors import OperatorError, TransientError
 from zitadel_notification_operator.core.objects import Endpoint
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.zitadel.addresses import is_local
 from zitadel_notification_operator.zitadel.calls import Call, Hosts, Reply, hosts_of
+from zitadel_notification_operator.zitadel.errors import Refusal, trouble_of
 from zitadel_notification_operator.zitadel.pause import Pause, parse_retry_after
 from zitadel_notification_operator.zitadel.transport import (
     AiohttpTransport,
     proxy_for,
 )
-from zitadel_notification_operator.zitadel.unreachable import mapped
+from zitadel_notification_operator.zitadel.unreachable import (
+    address_not_allowed,
+    mapped,
+)
 
 LARGEST_BODY = 1 << 20
 """Bytes of an answer that are kept; ZITADEL's have a few hundred."""
@@ -40,10 +45,12 @@ class Pool:
         call_timeout: Seconds one call may take, all included.
         tls: With the roots to trust.
         pause: Outlives the pool when only limits change.
+        allow_local: Whether loopback and link-local addresses may be connected to.
 
     Raises:
         TransientError: `Unreachable`, when the environment names a proxy that
             cannot be used.
+        TerminalError: `AddressNotAllowed`, when the url holds such an address.
     """
 
     def __init__(
@@ -52,13 +59,17 @@ class Pool:
         call_timeout: float,
         tls: ssl.SSLContext,
         pause: Pause,
+        *,
+        allow_local: bool,
     ) -> None:
         limit = endpoint.rate_limit
         self.endpoint = endpoint
         self.pause = pause
         self.hosts: Hosts = hosts_of(endpoint)
         self._call_timeout = call_timeout
-        self._http = _open(endpoint, self.hosts, tls)
+        if not allow_local and is_local(self.hosts.connected):
+            raise address_not_allowed(self.hosts.connected)
+        self._http = _open(endpoint, self.hosts, tls, allow_local=allow_local)
         self._turns = asyncio.Semaphore(limit.max_concurrent)
         self._rate = AsyncLimiter(limit.burst, limit.burst / limit.requests_per_second)
         self._closed = False
@@ -66,12 +77,15 @@ class Pool:
         self._quiet = asyncio.Event()
         self._quiet.set()
 
-    async def send(self, call: Call, token: str) -> Reply:
+    async def send(
+        self, call: Call, token: str, check: Callable[[], None] | None = None
+    ) -> Reply:
         """Make one call, whatever it is answered.
 
         Args:
             call: What to ask.
-            token: Goes into `Authorization`, and nowhere else.
+            token: Goes into `Authorization`, and nowhere else; empty sends none.
+            check: Asked when it is the call's turn; what it raises ends the call.
 
         Raises:
             TransientError: `Unreachable`; `UnexpectedAnswer` for what cannot be
@@ -79,13 +93,28 @@ class Pool:
                 are left of it, without any traffic.
         """
         async with self._turn():
+            if check is not None:
+                check()
             with mapped(self.hosts.connected, self._call_timeout):
                 async with asyncio.timeout(self._call_timeout):
                     return await self._exchange(call, token)
 
-    def wait_asked(self, reply: Reply) -> float | None:
-        """Return the seconds that an answer asks us to stay away, if it does."""
-        return parse_retry_after(reply.retry_after, datetime.now(UTC))
+    def trouble_of(
+        self, call: Call, reply: Reply, refusal: Refusal, secret: str
+    ) -> OperatorError:
+        """Return the error that an answer is; begin the pause that it may ask for.
+
+        Args:
+            call: What was asked.
+            reply: What came back.
+            refusal: The same, read.
+            secret: Hidden wherever the answer repeats it.
+        """
+        wait = parse_retry_after(reply.retry_after, datetime.now(UTC))
+        trouble = trouble_of(refusal, call, self.hosts.shown, secret, wait)
+        if isinstance(trouble, TransientError):
+            self.pause.begin(trouble)
+        return trouble
 
     def shut(self) -> None:
         """Take no more calls; those under way go on."""
@@ -135,7 +164,7 @@ class Pool:
             call.method,
             self.hosts.base + call.path,
             headers=call.headers(token),
-            content=call.body(),
+            content=call.body,
             extensions=extensions,
         ) as response:
             body = bytearray()
@@ -174,7 +203,9 @@ class _Client(httpx.AsyncClient):
         raise AttributeError(f"this client takes no {type(cookies).__name__}")
 
 
-def _open(endpoint: Endpoint, hosts: Hosts, tls: ssl.SSLContext) -> httpx.AsyncClient:
+def _open(
+    endpoint: Endpoint, hosts: Hosts, tls: ssl.SSLContext, *, allow_local: bool
+) -> httpx.AsyncClient:
     try:
         proxy = proxy_for(endpoint.url)
     except ValueError as error:
@@ -187,5 +218,5 @@ def _open(endpoint: Endpoint, hosts: Hosts, tls: ssl.SSLContext) -> httpx.AsyncC
         return _Client(
             follow_redirects=False,
             headers=hosts.headers(),
-            transport=AiohttpTransport(tls, proxy),
+            transport=AiohttpTransport(tls, proxy, allow_local=allow_local),
         )

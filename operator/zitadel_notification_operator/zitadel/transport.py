@@ -15,6 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import httpx
 
+from zitadel_notification_operator.zitadel.addresses import GuardedResolver
 from zitadel_notification_operator.zitadel.unreachable import CONNECT_TIMEOUT
 
 KEEP_ALIVE = 30.0
@@ -73,12 +74,16 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     Args:
         tls: With the roots to trust.
-        proxy: Through which all requests go.
+        proxy: Through which all requests go; it resolves names by itself.
+        allow_local: Whether names may lead to loopback and link-local addresses.
     """
 
-    def __init__(self, tls: ssl.SSLContext, proxy: Proxy | None) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext, proxy: Proxy | None, *, allow_local: bool
+    ) -> None:
         self._tls = tls
         self._proxy = proxy
+        self._guarded = proxy is None and not allow_local
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -120,7 +125,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def _open(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                ssl=self._tls, limit=0, keepalive_timeout=KEEP_ALIVE
+                ssl=self._tls,
+                limit=0,
+                keepalive_timeout=KEEP_ALIVE,
+                resolver=GuardedResolver() if self._guarded else None,
             ),
             # Cookies are the client's business.
             cookie_jar=aiohttp.DummyCookieJar(),

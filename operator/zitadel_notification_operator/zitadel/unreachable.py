@@ -13,8 +13,13 @@ from contextlib import contextmanager
 import aiohttp
 import httpx
 
-from zitadel_notification_operator.core.errors import TransientError
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    TerminalError,
+    TransientError,
+)
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.zitadel.addresses import LocalAddress
 
 CONNECT_TIMEOUT = 5.0
 """Seconds that a connection, TLS included, may take to come about."""
@@ -22,7 +27,6 @@ CONNECT_TIMEOUT = 5.0
 _UNUSABLE = "no request can be made of spec.url and spec.externalDomain"
 _KINDS_OF_CAUSES: tuple[tuple[type[Exception], str], ...] = (
     (socket.gaierror, "name not found"),
-    (ssl.SSLCertVerificationError, "certificate not trusted"),
     (ssl.SSLError, "TLS failed"),
     (ConnectionRefusedError, "connection refused"),
 )
@@ -53,8 +57,9 @@ def mapped(host: str, seconds: float) -> Iterator[None]:
         seconds: What the whole call may take.
 
     Raises:
-        TransientError: `Unreachable` with the kind of failure, or `UnexpectedAnswer`
-            for an answer that cannot be decoded.
+        TransientError: `Unreachable` with the kind of failure, `CertificateNotTrusted`,
+            or `UnexpectedAnswer` for an answer that cannot be decoded.
+        TerminalError: `AddressNotAllowed`.
     """
     try:
         yield
@@ -71,7 +76,16 @@ def mapped(host: str, seconds: float) -> Iterator[None]:
         raise trouble_of_transport(error, host, seconds) from error
 
 
-def trouble_of_transport(error: Exception, host: str, seconds: float) -> TransientError:
+def address_not_allowed(host: str) -> TerminalError:
+    """Return the error for a host that leads to a local address."""
+    return TerminalError(
+        Reason.ADDRESS_NOT_ALLOWED,
+        f"{host} is, or leads to, a loopback, link-local or metadata address, which "
+        "this operator does not connect to; for trials run it with --allow-local-urls",
+    )
+
+
+def trouble_of_transport(error: Exception, host: str, seconds: float) -> OperatorError:
     """Return the error for a failure of the transport.
 
     Args:
@@ -83,6 +97,21 @@ def trouble_of_transport(error: Exception, host: str, seconds: float) -> Transie
         return TransientError(
             Reason.UNEXPECTED_ANSWER, f"The answer of {host} cannot be decoded"
         )
+    for cause in _causes(error):
+        if isinstance(cause, LocalAddress):
+            return address_not_allowed(host)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            # aiohttp's own error is of this type, too, but does not say why.
+            why = getattr(cause, "verify_message", "")
+            if not why and cause.__cause__ is not None:
+                continue
+            why = why.rstrip(".") or "it cannot be verified"
+            return TransientError(
+                Reason.CERTIFICATE_NOT_TRUSTED,
+                f"The certificate that {host} shows is not trusted: {why}; name the "
+                "authority's certificates in spec.caBundle, or ZITADEL's own domain "
+                "in spec.externalDomain",
+            )
     kind = _kind(error).format(seconds=seconds)
     return TransientError(Reason.UNREACHABLE, f"{host} cannot be reached: {kind}")
 

@@ -1,0 +1,89 @@
+"""Which organization a policy means: resolved once, then pinned to its id.
+
+A rename moves no policy. Only when the pinned organization is known to be removed, and
+name or domain mean another one, the policy follows (design, section 3).
+"""
+
+from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.errors import TerminalError, TransientError
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy import Organization
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.report import unpinned
+from zitadel_notification_operator.engine.connections import Connection
+from zitadel_notification_operator.engine.notices import of_following
+from zitadel_notification_operator.engine.room import Room
+
+
+class Resolution:
+    """Resolves references of policies, and remembers what they mean."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+
+    async def run(
+        self, policy: PolicyObject, connection: Connection
+    ) -> Organization | None:
+        """Return the organization, by its id alone where it was known; None: instance.
+
+        Raises:
+            TerminalError: `OrganizationNotFound`.
+            OperatorError: What ZITADEL answered else.
+        """
+        reference = policy.organization
+        if reference is None:
+            return None
+        inventory = self._room.inventory
+        known = inventory.organization_of(policy)
+        if known is not None:
+            return Organization(known)
+        if reference.is_search:
+            found = await connection.directory.find(
+                connection.client, reference, inventory.unresolved(policy.instance)
+            )
+        else:
+            found = await connection.client.organization(None)
+        self._pin(policy, connection, found)
+        return found
+
+    async def follow(self, policy: PolicyObject, connection: Connection) -> bool:
+        """Turn to the organization that name or domain mean now; the old one is gone.
+
+        Returns:
+            Whether there is another one. All that the policy holds of the old one is
+            void then, before anything is done about the new one.
+
+        Raises:
+            OperatorError: What ZITADEL or Kubernetes answered.
+        """
+        reference = policy.organization
+        known = self._room.inventory.organization_of(policy)
+        if reference is None or not reference.is_search or known is None:
+            return False
+        try:
+            found = await connection.directory.search(connection.client, reference)
+        except TerminalError as error:
+            if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
+                raise
+            return False
+        if found.id == known:
+            return False
+        trouble = TransientError(
+            Reason.ORGANIZATION_NOT_FOUND,
+            f"Organization {known} has been removed; the policy begins anew with the "
+            f"{reference} that there is now",
+        )
+        status = unpinned(policy, trouble, self._room.now())
+        self._room.tell(policy, of_following(known, reference, found))
+        stored = await self._room.writer.apply_policy_status(policy, status)
+        self._room.news.stored(stored)
+        self._pin(policy, connection, found)
+        return True
+
+    def _pin(
+        self, policy: PolicyObject, connection: Connection, found: Organization
+    ) -> None:
+        target = Target(connection.zitadel_id, found.id)
+        self._room.news.concerned(
+            self._room.inventory.resolved(policy.key, target) - {policy.key}
+        )

@@ -1,0 +1,341 @@
+"""Grants with organizations: every way to be refused, and revocation at any moment."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from support.engines import INSTANCE, Bench, policy
+from support.virtual_time import run
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.conditions import Condition, find
+from zitadel_notification_operator.core.errors import TransientError
+from zitadel_notification_operator.core.grants import (
+    Admission,
+    Grant,
+    admit_organization,
+)
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import By, Reference
+
+ACME = Reference(By.NAME, "ACME")
+ORG = frozenset({Scope.ORGANIZATION})
+
+
+def grant(*organizations: Reference, namespace: str = "team") -> Grant:
+    """Return a grant of these organizations alone."""
+    return Grant((namespace,), ORG, frozenset(organizations))
+
+
+def tenant(name: str, organization: Reference, namespace: str = "team") -> PolicyObject:
+    """Return a policy of a tenant."""
+    key = PolicyKey(namespace, name)
+    return replace(policy(name), key=key, organization=organization)
+
+
+def bench_with(*grants: Grant) -> Bench:
+    """Return a world in which ACME is `a` and Globex is `b`."""
+    bench = Bench()
+    bench.zitadel.names |= {"a": "ACME", "b": "Globex"}
+    bench.zitadel.domains |= {"acme.example": "a"}
+    bench.cluster.put_instance(replace(INSTANCE, grants=grants))
+    return bench
+
+
+def ready(bench: Bench, name: str) -> Condition:
+    """Return the Ready condition of a tenant's policy."""
+    stored = bench.cluster.policies[PolicyKey("team", name)]
+    found = find(stored.status.conditions, "Ready")
+    assert found is not None
+    return found
+
+
+def regrant(bench: Bench, *grants: Grant) -> None:
+    """Change the grants, as an administrator would."""
+    stored = bench.cluster.instances["default"]
+    generation = stored.generation + 1
+    bench.instance_seen(replace(stored, grants=grants, generation=generation))
+
+
+@pytest.mark.parametrize(
+    ("grants", "lookup", "admission"),
+    [
+        ([Grant(("team",))], {}, Admission.GRANTED),
+        ([grant(Reference(By.ID, "a"))], {}, Admission.GRANTED),
+        ([grant(Reference(By.ID, "b"))], {}, Admission.ORGANIZATION_MISSING),
+        ([grant(ACME)], {ACME: "a"}, Admission.GRANTED),
+        ([grant(ACME)], {ACME: "b"}, Admission.ORGANIZATION_MISSING),
+        ([grant(ACME)], {ACME: None}, Admission.ORGANIZATION_MISSING),
+        ([grant(ACME)], {}, Admission.UNDECIDED),
+        ([grant(ACME), Grant(("*",))], {}, Admission.GRANTED),
+        ([grant(ACME), grant(Reference(By.ID, "a"))], {}, Admission.GRANTED),
+        ([grant(ACME, namespace="other")], {ACME: "a"}, Admission.ORGANIZATION_MISSING),
+        (
+            [Grant(("team",), frozenset({Scope.INSTANCE}))],
+            {},
+            Admission.ORGANIZATION_MISSING,
+        ),
+    ],
+)
+def test_organizations_are_compared_by_id(
+    grants: list[Grant], lookup: dict[Reference, str | None], admission: Admission
+) -> None:
+    """Grants add up; what was not looked up yet decides nothing."""
+    assert admit_organization(grants, "own", "team", "a", lookup) is admission
+    own = admit_organization(grants, "own", "own", "a", lookup)
+    assert own is Admission.GRANTED
+
+
+@pytest.mark.parametrize(
+    "given",
+    [ACME, Reference(By.DOMAIN, "acme.example"), Reference(By.ID, "a")],
+    ids=lambda reference: reference.by,
+)
+@pytest.mark.parametrize(
+    "asked",
+    [ACME, Reference(By.DOMAIN, "acme.example"), Reference(By.ID, "a")],
+    ids=lambda reference: reference.by,
+)
+def test_a_granted_organization_may_be_named_in_any_way(
+    given: Reference, asked: Reference
+) -> None:
+    async def story() -> None:
+        bench = bench_with(grant(given))
+        bench.cluster.put(tenant("p", asked))
+        await bench.start()
+        await bench.live(5)
+        assert ready(bench, "p").status == "True"
+        assert bench.zitadel.own == {"a": False}
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (Reference(By.ID, "b"), Reference(By.ID, "nosuch")),
+        (Reference(By.NAME, "Globex"), Reference(By.NAME, "nosuch")),
+        (Reference(By.CREDENTIAL), Reference(By.DOMAIN, "nosuch.example")),
+    ],
+    ids=["id", "name", "other"],
+)
+def test_absent_and_not_granted_read_the_same(
+    pair: tuple[Reference, Reference],
+) -> None:
+    """Condition, status and Event of one say nothing that the other does not."""
+
+    async def story() -> None:
+        bench = bench_with(grant(ACME))
+        told, absent = pair
+        bench.cluster.put(tenant("p", told))
+        bench.cluster.put(tenant("q", absent))
+        await bench.start()
+        await bench.live(5)
+        one, two = (
+            bench.cluster.policies[PolicyKey("team", name)].status for name in "pq"
+        )
+        words = [str(reference) for reference in pair]
+        assert ready(bench, "p").reason == Reason.NOT_GRANTED
+        first = ready(bench, "p").message.replace(words[0], "X")
+        assert first == ready(bench, "q").message.replace(words[1], "X")
+        assert replace(one, conditions=()) == replace(two, conditions=())
+        assert bench.zitadel.writes() == []
+        assert bench.recorder.notices.count(("p", "NotGranted")) == 1
+        assert bench.recorder.notices.count(("q", "NotGranted")) == 1
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_organization_that_is_not_granted_is_never_called() -> None:
+    """An id is judged here, without asking ZITADEL about it."""
+
+    async def story() -> None:
+        bench = bench_with(grant(Reference(By.ID, "a")))
+        bench.cluster.put(tenant("p", Reference(By.ID, "b")))
+        await bench.start()
+        await bench.live(700)
+        asked = {step[0] for step in bench.steps.log}
+        assert not asked & {"observe", "organization", "Create", "search", "list"}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_refused_policy_lays_no_claim() -> None:
+    """The older one that may not does not keep the younger one from it."""
+
+    async def story() -> None:
+        bench = bench_with(grant(Reference(By.ID, "b")))
+        bench.cluster.put(tenant("old", Reference(By.ID, "a")))
+        bench.cluster.put(policy("young", "a", second=9))
+        await bench.start()
+        await bench.live(5)
+        assert bench.ready("young").status == "True"
+        regrant(bench, grant(ACME))
+        await bench.live(5)
+        assert ready(bench, "old").status == "True"
+        assert bench.ready("young").reason == Reason.CONFLICT
+        await bench.stop()
+
+    run(story())
+
+
+def test_revoking_stops_a_call_that_waits_for_its_turn() -> None:
+    """No further call; the condition says so; the deletion undoes nothing, and ends."""
+
+    async def story() -> None:
+        bench = bench_with(grant(ACME))
+        bench.cluster.put(tenant("p", ACME))
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.turn.clear()
+        stored = bench.cluster.policies[PolicyKey("team", "p")]
+        bench.seen(replace(stored, password_change=True, generation=2))
+        await bench.live(1)
+        before = len(bench.steps.log)
+        regrant(bench)
+        bench.zitadel.turn.set()
+        await bench.live(10)
+        new = [step[0] for step in bench.steps.log[before:]]
+        assert not {"observe", "Update", "Create", "organization"} & set(new)
+        assert ready(bench, "p").reason == Reason.INSTANCE_NOT_FOUND
+        stored = bench.cluster.policies[PolicyKey("team", "p")]
+        assert stored.status.password_change is None
+        bench.seen(replace(stored, deleting=True, generation=3))
+        await bench.live(5)
+        assert not bench.cluster.policies
+        assert bench.zitadel.own == {"a": False}
+        await bench.stop()
+
+    run(story())
+
+
+def test_revoking_stops_a_deletion_that_waits_for_its_turn() -> None:
+    async def story() -> None:
+        bench = bench_with(grant(ACME))
+        bench.cluster.put(tenant("p", ACME))
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.turn.clear()
+        stored = bench.cluster.policies[PolicyKey("team", "p")]
+        bench.seen(replace(stored, deleting=True, generation=2))
+        await bench.live(1)
+        regrant(bench, grant(Reference(By.ID, "b")))
+        bench.zitadel.turn.set()
+        await bench.live(10)
+        assert not bench.cluster.policies
+        assert bench.zitadel.own == {"a": False}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_grant_removed_between_two_passes_makes_no_further_call() -> None:
+    async def story() -> None:
+        bench = bench_with(grant(ACME))
+        bench.cluster.put(tenant("p", ACME))
+        await bench.start()
+        await bench.live(5)
+        regrant(bench, grant(Reference(By.NAME, "Globex")))
+        before = len(bench.steps.log)
+        await bench.live(1300)
+        new = {step[0] for step in bench.steps.log[before:]}
+        assert not {"observe", "Update", "Create", "organization"} & new
+        assert ready(bench, "p").reason == Reason.NOT_GRANTED
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_grant_by_name_follows_the_name() -> None:
+    """The next check of the instance finds out, and the tenant's right has moved."""
+
+    async def story() -> None:
+        bench = bench_with(grant(ACME))
+        bench.cluster.put(tenant("p", Reference(By.ID, "a")))
+        bench.cluster.put(tenant("q", Reference(By.ID, "b")))
+        await bench.start()
+        await bench.live(5)
+        assert ready(bench, "q").reason == Reason.NOT_GRANTED
+        bench.zitadel.names |= {"a": "ACME Old", "b": "ACME"}
+        await bench.live(250)
+        assert ready(bench, "p").reason == Reason.NOT_GRANTED
+        assert ready(bench, "q").status == "True"
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_restart_decides_nothing_before_the_grants_are_looked_up() -> None:
+    """A deletion waits for the look-up; a settled policy costs no call."""
+
+    async def story() -> None:
+        bench = bench_with(grant(ACME))
+        bench.cluster.put(tenant("p", Reference(By.ID, "a")))
+        bench.cluster.put(tenant("gone", Reference(By.ID, "b")))
+        await bench.start()
+        await bench.live(5)
+        await bench.stop()
+        bench.zitadel.trouble = TransientError(Reason.UNREACHABLE, "gone")
+        stored = bench.cluster.policies[PolicyKey("team", "p")]
+        bench.cluster.put(replace(stored, deleting=True, generation=2))
+        await bench.start()
+        await bench.live(60)
+        assert ready(bench, "p").reason == Reason.INSTANCE_NOT_READY
+        assert "deletionPolicy" in ready(bench, "p").message
+        bench.zitadel.trouble = None
+        await bench.live(400)
+        assert PolicyKey("team", "p") not in bench.cluster.policies
+        assert bench.zitadel.own == {}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_restart_with_granted_policies_writes_and_asks_nothing() -> None:
+    async def story() -> None:
+        bench = bench_with(grant(ACME, Reference(By.NAME, "Globex")))
+        bench.cluster.put(tenant("p", ACME))
+        bench.cluster.put(tenant("q", Reference(By.ID, "b")))
+        await bench.start()
+        await bench.live(5)
+        await bench.stop()
+        before = len(bench.steps.log)
+        await bench.start()
+        await bench.live(5)
+        new = [step[0] for step in bench.steps.log[before:]]
+        assert sorted(new) == ["identify", "list"]
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_grant_taken_back_during_the_look_up_of_another_is_gone() -> None:
+    """The slow check of an instance never brings an older spec's grants back."""
+
+    async def story() -> None:
+        bench = bench_with(grant(ACME))
+        bench.cluster.put(tenant("p", ACME))
+        await bench.start()
+        await bench.live(5)
+        organizations = bench.zitadel.organizations
+        search = bench.zitadel.search
+
+        async def slow(reference: Reference) -> object:
+            await asyncio.sleep(3)
+            return await search(reference)
+
+        bench.zitadel.search = slow
+        bench.zitadel.organizations = organizations
+        regrant(bench, grant(ACME, Reference(By.NAME, "Globex")))
+        await bench.live(1)
+        regrant(bench, grant(Reference(By.NAME, "Globex")))
+        await bench.live(30)
+        assert ready(bench, "p").reason == Reason.NOT_GRANTED
+        await bench.stop()
+
+    run(story())

@@ -1,0 +1,236 @@
+"""Organizations by name and domain: found, pinned, renamed, removed, replaced."""
+
+from dataclasses import replace
+
+from support.engines import INSTANCE, Bench, policy
+from support.virtual_time import run
+from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.identity import Capabilities
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import By, Reference
+
+
+def named(name: str, organization: str = "ACME", second: int = 0) -> PolicyObject:
+    """Return a policy of an organization by its name."""
+    reference = Reference(By.NAME, organization)
+    return replace(policy(name, second=second), organization=reference)
+
+
+def test_a_thousand_names_cost_a_list_and_two_calls_each() -> None:
+    """Cold: three calls for the instance, two pages, GET and POST for each."""
+
+    async def story() -> None:
+        bench = Bench()
+        for number in range(1000):
+            bench.zitadel.names[f"o{number}"] = f"Organization {number}"
+            bench.cluster.put(named(f"p{number}", f"organization {number}"))
+        bench.zitadel.names["one-more"] = "ZITADEL"
+        await bench.start()
+        await bench.live(120)
+        ready = [bench.ready(f"p{number}").status for number in range(1000)]
+        assert ready == ["True"] * 1000
+        calls = [step[0] for step in bench.steps.log]
+        assert calls.count("list") == 2
+        assert calls.count("search") == 0
+        assert calls.count("organization") == 0
+        assert calls.count("observe") == calls.count("Create") == 1000
+        assert bench.policy("p7").status.organization_id == "o7"
+        assert bench.policy("p7").status.organization_name == "Organization 7"
+        await bench.stop()
+
+    run(story())
+
+
+def test_who_may_not_list_asks_one_by_one() -> None:
+    async def story() -> None:
+        bench = Bench()
+        bench.zitadel.capabilities = Capabilities()
+        for number in range(3):
+            bench.zitadel.names[f"o{number}"] = f"Organization {number}"
+            bench.cluster.put(named(f"p{number}", f"Organization {number}"))
+        await bench.start()
+        await bench.live(5)
+        calls = [step[0] for step in bench.steps.log]
+        assert calls.count("list") == 0
+        assert calls.count("search") == 3
+        assert bench.ready("p2").status == "True"
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_domain_is_found_though_the_list_has_primary_ones_only() -> None:
+    async def story() -> None:
+        bench = Bench()
+        bench.zitadel.names |= {"a": "ACME", "b": "Globex"}
+        bench.zitadel.domains |= {"acme.example": "a", "mail.acme.example": "a"}
+        for name in ("acme.example", "mail.acme.example", "globex.example"):
+            reference = Reference(By.DOMAIN, name)
+            bench.cluster.put(replace(policy(name), organization=reference))
+        await bench.start()
+        await bench.live(5)
+        assert bench.policy("acme.example").status.organization_id == "a"
+        missing = bench.ready("globex.example")
+        assert missing.reason == Reason.ORGANIZATION_NOT_FOUND
+        assert "globex.example" in missing.message
+        # One organization by two domains is one target.
+        assert bench.ready("mail.acme.example").reason == Reason.CONFLICT
+        await bench.stop()
+
+    run(story())
+
+
+def test_one_organization_by_id_and_by_name_is_one_target() -> None:
+    """The younger loses, whichever way it names the organization."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.zitadel.names["a"] = "ACME"
+        bench.cluster.put(named("by-name", second=1))
+        bench.cluster.put(policy("by-id", "a", second=2))
+        await bench.start()
+        await bench.live(5)
+        assert bench.ready("by-name").status == "True"
+        assert bench.ready("by-id").reason == Reason.CONFLICT
+        assert [step[0] for step in bench.zitadel.writes()] == ["Create"]
+        await bench.stop()
+
+    run(story())
+
+
+def test_one_organization_through_two_instances_is_one_target() -> None:
+    """Both lead to one ZITADEL, by whatever name."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.zitadel.names["a"] = "ACME"
+        bench.cluster.put_instance(replace(INSTANCE, name="second", uid="i2"))
+        bench.cluster.put(named("first", second=1))
+        bench.cluster.put(replace(named("other", second=2), instance="second"))
+        await bench.start()
+        await bench.live(10)
+        assert bench.ready("first").status == "True"
+        assert bench.ready("other").reason == Reason.CONFLICT
+        assert [step[0] for step in bench.zitadel.writes()] == ["Create"]
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_rename_moves_no_policy_not_even_over_a_restart() -> None:
+    """Another organization that takes the name is not touched."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.zitadel.names["a"] = "ACME"
+        bench.cluster.put(named("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.names |= {"a": "ACME Old", "b": "ACME"}
+        await bench.stop()
+        await bench.start()
+        await bench.live(5)
+        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+        await bench.live(5)
+        assert bench.policy("p").status.organization_id == "a"
+        assert bench.zitadel.own == {"a": True}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_replaced_organization_is_followed_with_an_event() -> None:
+    """The old original is void: nothing of it is ever put into the new one."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.zitadel.names["a"] = "ACME"
+        bench.zitadel.own["a"] = True
+        bench.cluster.put(named("p"))
+        await bench.start()
+        await bench.live(5)
+        assert bench.policy("p").original.value == OriginalValue(False, True)
+        bench.zitadel.removed.add("a")
+        del bench.zitadel.names["a"], bench.zitadel.own["a"]
+        bench.zitadel.names["b"] = "ACME"
+        await bench.live(1300)
+        followed = bench.policy("p")
+        assert followed.status.organization_id == "b"
+        assert followed.status.organization_name == "ACME"
+        assert followed.original.target.organization_id == "b"
+        assert followed.status.original == OriginalValue(True, True)
+        assert bench.ready("p").status == "True"
+        assert bench.zitadel.own == {"b": False}
+        told = [reason for _, reason in bench.recorder.notices]
+        assert told.count("OrganizationReplaced") == 1
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_removed_organization_without_successor_is_told() -> None:
+    """By name as by id; and the deletion ends without a call that writes."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.zitadel.names["a"] = "ACME"
+        bench.cluster.put(named("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.removed.add("a")
+        del bench.zitadel.names["a"], bench.zitadel.own["a"]
+        await bench.live(1300)
+        assert bench.ready("p").reason == Reason.ORGANIZATION_NOT_FOUND
+        writes = len(bench.zitadel.writes())
+        bench.seen(replace(bench.policy("p"), deleting=True, generation=2))
+        await bench.live(5)
+        assert not bench.cluster.policies
+        assert len(bench.zitadel.writes()) == writes
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_unknown_name_is_looked_for_again() -> None:
+    """Every five minutes, each time with one call."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(named("p"))
+        await bench.start()
+        await bench.live(5)
+        assert bench.ready("p").reason == Reason.ORGANIZATION_NOT_FOUND
+        assert find(bench.policy("p").status.conditions, "Stalled") is not None
+        bench.zitadel.names["a"] = "ACME"
+        await bench.live(400)
+        assert bench.ready("p").status == "True"
+        searches = [step for step in bench.steps.log if step[0] == "search"]
+        assert 2 <= len(searches) <= 3
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_restart_resolves_nothing_again() -> None:
+    """Pinned ids are in the statuses."""
+
+    async def story() -> None:
+        bench = Bench()
+        for number in range(50):
+            bench.zitadel.names[f"o{number}"] = f"Organization {number}"
+            bench.cluster.put(named(f"p{number}", f"Organization {number}"))
+        await bench.start()
+        await bench.live(30)
+        await bench.stop()
+        before = len(bench.steps.log)
+        await bench.start()
+        await bench.live(5)
+        new = [step[0] for step in bench.steps.log[before:]]
+        assert "list" not in new
+        assert "search" not in new
+        assert "status" not in new
+        await bench.stop()
+
+    run(story())

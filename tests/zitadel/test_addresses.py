@@ -1,0 +1,111 @@
+"""Addresses that are not connected to, unless the operator is told that they may be."""
+
+import pytest
+
+from zitadel.servers import PAT, Server, policy
+from zitadel_notification_operator.core.errors import OperatorError, TerminalError
+from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.zitadel.addresses import is_local
+from zitadel_notification_operator.zitadel.connector import ZitadelConnector
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.8.9.10",
+        "0.0.0.0",  # noqa: S104 - looked at, not bound to
+        "0.1.2.3",
+        "169.254.169.254",
+        "100.100.100.200",
+        "192.0.0.192",
+        "224.0.0.1",
+        "::1",
+        "::",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fd00:ec2::254",
+        "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254",
+        "::ffff:7f00:1",
+        "::127.0.0.1",
+        "64:ff9b::127.0.0.1",
+        "64:ff9b::a9fe:a9fe",
+        "2002:7f00:1::",
+        "ff02::1",
+    ],
+)
+def test_local_addresses(host: str) -> None:
+    """In every form in which an address can be written."""
+    assert is_local(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("10.0.0.1", "192.168.1.1", "172.16.0.1", "8.8.8.8", "fd12::1", "2001:db8::1"),
+        *("::ffff:10.0.0.1", "64:ff9b::a00:1", "zitadel.example.com", "localhost"),
+    ],
+)
+def test_other_hosts(host: str) -> None:
+    """A cluster's own ranges are where ZITADEL usually is; names say nothing yet."""
+    assert not is_local(host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::ffff:7f00:1]"])
+async def test_literals_are_refused_without_a_call(host: str) -> None:
+    connector = ZitadelConnector()
+    with pytest.raises(TerminalError) as caught:
+        connector.connect("a", Endpoint(f"http://{host}:1"), PAT, None)
+    assert caught.value.reason is Reason.ADDRESS_NOT_ALLOWED
+    assert "--allow-local-urls" in caught.value.message
+    await connector.aclose()
+
+
+async def test_a_name_that_leads_there_is_refused_at_the_connection(
+    server: Server,
+) -> None:
+    """Not one request arrives; with the option it does."""
+    server.always(policy())
+    url = server.url.replace("127.0.0.1", "localhost")
+    for allowed in (False, True):
+        connector = ZitadelConnector(call_timeout=2, allow_local=allowed)
+        client = connector.connect("a", Endpoint(url), PAT, None)
+        if allowed:
+            assert await client.observe("org-a") is not None
+        else:
+            with pytest.raises(OperatorError) as caught:
+                await client.observe("org-a")
+            assert caught.value.reason is Reason.ADDRESS_NOT_ALLOWED
+            assert server.seen == []
+        await connector.aclose()
+
+
+@pytest.mark.parametrize("name", ["127.1", "0x7f000001", "2130706433", "017700000001"])
+async def test_old_ways_to_write_an_address_are_refused(
+    server: Server, name: str
+) -> None:
+    """The CRD takes none of them; an object that is older than its rules might."""
+    server.always(policy())
+    url = server.url.replace("127.0.0.1", name)
+    connector = ZitadelConnector(call_timeout=2)
+    with pytest.raises(OperatorError):
+        await connector.connect("a", Endpoint(url), PAT, None).observe("org-a")
+    assert server.seen == []
+    await connector.aclose()
+
+
+async def test_behind_a_proxy_only_literals_are_looked_at(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy resolves names, and has rules of its own."""
+    server.always(policy())
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    connector = ZitadelConnector(call_timeout=2)
+    url = "http://localhost.example:80"
+    client = connector.connect("a", Endpoint(url), PAT, None)
+    assert await client.observe("org-a") is not None
+    with pytest.raises(TerminalError):
+        connector.connect("b", Endpoint("http://169.254.169.254"), PAT, None)
+    await connector.aclose()

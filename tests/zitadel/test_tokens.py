@@ -1,0 +1,290 @@
+"""Tokens that are fetched: once for all, in time, never in a hot loop, never shown."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from urllib.parse import parse_qs
+
+import jwt
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from zitadel.servers import Server, policy, refusal, reply
+from zitadel_notification_operator.core.credentials import (
+    ClientSecret,
+    Credential,
+    KeyFile,
+)
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.zitadel import tokens
+from zitadel_notification_operator.zitadel.client import ZitadelClient
+from zitadel_notification_operator.zitadel.connector import ZitadelConnector
+
+SECRET = "canary-client-secret"
+CLIENT = ClientSecret("gitops", SECRET)
+ISSUER = "https://auth.example.com"
+SCOPE = "openid urn:zitadel:iam:org:project:id:zitadel:aud"
+
+
+def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+    """Return a key as ZITADEL's file has it: PKCS#1, not encrypted."""
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    ).decode()
+
+
+@pytest.fixture(scope="module")
+def key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 2048)
+
+
+class Zitadel:
+    """Gives tokens `t-1`, `t-2`, ... and takes those that it has not revoked."""
+
+    def __init__(self, server: Server) -> None:
+        self.forms: list[dict[str, str]] = []
+        self.revoked: set[str] = set()
+        self.life = 43199
+        self.refusal: tuple[object, int] | None = None
+        self.delay = 0.0
+        server.answer = self.answer
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/.well-known/openid-configuration":
+            return reply({"issuer": ISSUER})
+        if request.path == "/oauth/v2/token":
+            form = parse_qs(await request.text())
+            self.forms.append({name: values[0] for name, values in form.items()})
+            await asyncio.sleep(self.delay)
+            if self.refusal is not None:
+                return reply(*self.refusal)
+            token = f"t-{len(self.forms)}"
+            return reply({"access_token": token, "expires_in": self.life})
+        token = request.headers["Authorization"].removeprefix("Bearer ")
+        if token in self.revoked or not token.startswith("t-"):
+            return reply(refusal(16, "AUTH-7fs1e"), 401)
+        return reply(policy())
+
+
+@pytest.fixture
+def zitadel(server: Server) -> Zitadel:
+    return Zitadel(server)
+
+
+def client_of(
+    connector: ZitadelConnector, server: Server, credential: Credential = CLIENT
+) -> ZitadelClient:
+    return connector.connect("default", Endpoint(server.url), credential, None)
+
+
+async def trouble(client: ZitadelClient) -> OperatorError:
+    with pytest.raises(OperatorError) as caught:
+        await client.observe("org-a")
+    return caught.value
+
+
+async def test_one_token_serves_all(
+    connector: ZitadelConnector, server: Server, zitadel: Zitadel
+) -> None:
+    """Whoever comes while it is fetched waits; other clients share it."""
+    zitadel.delay = 0.2
+    clients = [client_of(connector, server) for _ in range(3)]
+    await asyncio.gather(*(clients[n % 3].observe("org-a") for n in range(30)))
+    await client_of(connector, server).observe("org-a")
+    assert zitadel.forms == [
+        {
+            "grant_type": "client_credentials",
+            "client_id": "gitops",
+            "client_secret": SECRET,
+            "scope": SCOPE,
+        }
+    ]
+
+
+async def test_an_assertion_is_the_documented_one(
+    connector: ZitadelConnector,
+    server: Server,
+    zitadel: Zitadel,
+    key: rsa.RSAPrivateKey,
+) -> None:
+    """Issuer by discovery; clocks may differ by half an hour in either direction."""
+    file = KeyFile("u-1", "k-1", pem(key))
+    await client_of(connector, server, file).observe("org-a")
+    (form,) = zitadel.forms
+    assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    assert form["scope"] == SCOPE
+    assertion = form["assertion"]
+    assert jwt.get_unverified_header(assertion)["kid"] == "k-1"
+    claims = jwt.decode(
+        assertion, key.public_key(), algorithms=["RS256"], audience=ISSUER
+    )
+    now = datetime.now(UTC).timestamp()
+    assert claims["iss"] == claims["sub"] == "u-1"
+    assert claims["iat"] == pytest.approx(now - 1800, abs=5)
+    assert claims["exp"] == pytest.approx(now + 1800, abs=5)
+
+
+async def test_a_token_is_replaced_shortly_before_its_end(
+    connector: ZitadelConnector, server: Server, zitadel: Zitadel
+) -> None:
+    """At nine tenths of a short life; while that fails the old one serves on."""
+    zitadel.life = 1
+    client = client_of(connector, server)
+    await client.observe("org-a")
+    await asyncio.sleep(0.92)
+    zitadel.refusal = ("<html>down</html>", 503)
+    await client.observe("org-a")
+    assert len(zitadel.forms) == 2
+    zitadel.refusal = None
+    await asyncio.sleep(1.1)
+    await client.observe("org-a")
+    assert len(zitadel.forms) == 3
+
+
+async def test_a_revoked_token_is_replaced_within_the_call(
+    connector: ZitadelConnector,
+    server: Server,
+    zitadel: Zitadel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once; a token that has just been fetched and is refused is the credential's."""
+    client = client_of(connector, server)
+    await client.observe("org-a")
+    zitadel.revoked.add("t-1")
+    error = await trouble(client)
+    assert error.reason is Reason.CREDENTIALS_REJECTED
+    assert len(zitadel.forms) == 1
+    monkeypatch.setattr(tokens, "SHORTEST", 0.0)
+    assert await client.observe("org-a") is not None
+    assert len(zitadel.forms) == 2
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        ({"error": "server_error", "error_description": "Errors.Internal"}, 500),
+        ({"error": "invalid_grant", "error_description": "invalid signature"}, 400),
+        ({"error": "invalid_client", "error_description": "client not found"}, 400),
+        (
+            {"error": "invalid_request", "error_description": "Errors.User.NotActive"},
+            400,
+        ),
+    ],
+    ids=["older", "grant", "client", "inactive"],
+)
+async def test_both_generations_of_refusals_are_one_and_slow(
+    connector: ZitadelConnector,
+    server: Server,
+    zitadel: Zitadel,
+    told: tuple[object, int],
+) -> None:
+    """A credential or a clock is wrong; a hundred calls ask once."""
+    zitadel.refusal = told
+    client = client_of(connector, server)
+    for _ in range(100):
+        error = await trouble(client)
+        assert isinstance(error, TerminalError)
+        assert error.reason is Reason.CREDENTIALS_REJECTED
+        assert "clocks differ" in error.message
+    assert len(zitadel.forms) == 1
+    zitadel.refusal = None
+    other = client_of(connector, server, ClientSecret("gitops", "rotated"))
+    assert await other.observe("org-a") is not None
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (("<html>down</html>", 503), Reason.SERVER_ERROR),
+        (("<html>down</html>", 500), Reason.SERVER_ERROR),
+        (("Your ZITADEL instance is blocked.", 429), Reason.RATE_LIMITED),
+        (("<html>who are you</html>", 200), Reason.UNEXPECTED_ANSWER),
+        (({}, 200), Reason.UNEXPECTED_ANSWER),
+        (({"access_token": ""}, 200), Reason.UNEXPECTED_ANSWER),
+        (({"access_token": "t", "expires_in": "x"}, 200), Reason.UNEXPECTED_ANSWER),
+        (({"error": "unsupported_grant_type"}, 400), Reason.UNEXPECTED_ANSWER),
+        (("not found", 404), Reason.UNEXPECTED_ANSWER),
+        (
+            ("unable to set instance using origin x: ID=QUERY-1kIjX", 404),
+            Reason.HOST_NOT_RECOGNIZED,
+        ),
+        (
+            ("unable to set instance using origin x: ID=QUERY-d3fas", 404),
+            Reason.SERVER_ERROR,
+        ),
+    ],
+)
+async def test_other_answers_pass_by_themselves(
+    connector: ZitadelConnector,
+    server: Server,
+    zitadel: Zitadel,
+    told: tuple[object, int],
+    reason: Reason,
+) -> None:
+    """They say nothing about the credential."""
+    zitadel.refusal = told
+    error = await trouble(client_of(connector, server))
+    assert isinstance(error, TransientError)
+    assert error.reason is reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "canary",
+        "-----BEGIN RSA PRIVATE KEY-----\ncanary\n-----END RSA PRIVATE KEY-----",
+    ],
+)
+async def test_a_key_that_cannot_sign_is_told_before_any_call(
+    connector: ZitadelConnector, server: Server, zitadel: Zitadel, text: str
+) -> None:
+    with pytest.raises(TerminalError) as caught:
+        client_of(connector, server, KeyFile("u", "k", text))
+    assert caught.value.reason is Reason.CREDENTIALS_INVALID
+    assert "PEM" in caught.value.message
+    assert "canary" not in str(caught.value)
+    assert server.seen == []
+    assert zitadel.forms == []
+
+
+async def test_a_key_of_another_kind_is_told(
+    connector: ZitadelConnector, server: Server
+) -> None:
+    text = pem(ec.generate_private_key(ec.SECP256R1()))
+    with pytest.raises(TerminalError, match="not an RSA key"):
+        client_of(connector, server, KeyFile("u", "k", text))
+
+
+async def test_nothing_secret_is_ever_told(
+    connector: ZitadelConnector,
+    server: Server,
+    zitadel: Zitadel,
+    key: rsa.RSAPrivateKey,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Not in logs, not in errors, though a server repeats all it was sent."""
+    caplog.set_level(logging.DEBUG)
+    seen = [SECRET, pem(key)]
+    file = KeyFile("u-1", "k-1", pem(key))
+    for credential in (CLIENT, file):
+        for status in (200, 400, 404, 500):
+            for body in ("{}", '{"error":"invalid_grant","error_description":"{}"}'):
+                zitadel.refusal = (body.replace("{}", SECRET), status)
+                name = f"{type(credential).__name__}{status}{len(body)}"
+                made = connector.connect(name, Endpoint(server.url), credential, None)
+                error = await trouble(made)
+                seen += [form.get("assertion", SECRET) for form in zitadel.forms]
+                for secret in seen:
+                    assert secret not in repr(error)
+                    assert secret not in str(error.__cause__)
+    assert not [secret for secret in seen if secret in caplog.text]
