@@ -15,10 +15,11 @@ from typing import Any
 
 import aiohttp
 
-from bench.world import NAMESPACE, World
+from bench.world import INSTANCE, NAMESPACE, World
 
-_API = f"/apis/zitadel-notification.dev/v1alpha1/namespaces/{NAMESPACE}"
-POLICIES = f"{_API}/notificationpolicies"
+_API = "/apis/zitadel-notification.dev/v1alpha1"
+POLICIES = f"{_API}/namespaces/{NAMESPACE}/notificationpolicies"
+INSTANCE_PATH = f"{_API}/zitadelinstances/{INSTANCE}"
 AT_ONCE = 16
 """Requests of the driver that are under way at one time."""
 PATIENCE = 600.0
@@ -136,6 +137,13 @@ class Driver:
         await self._send(
             "POST", path, {"metadata": metadata, "stringData": {"x": "x" * size}}
         )
+
+    async def policies_told(self) -> int | None:
+        """Return how many policies the instance's status tells of."""
+        async with self._session.get(INSTANCE_PATH) as answer:
+            body: Json = await answer.json()
+        told: int | None = body.get("status", {}).get("policies")
+        return told
 
     async def all(self, work: Iterable[Any]) -> None:
         """Do all of it, as many at one time as `AT_ONCE` says."""

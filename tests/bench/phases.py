@@ -118,6 +118,18 @@ async def one_patch(world: World, driver: Driver) -> list[float]:
     return found
 
 
+async def counted(driver: Driver, count: int) -> None:
+    """Wait until the instance tells of so many; counts are told once a minute at most.
+
+    What is idle afterwards has nothing left to tell.
+    """
+    end = time.monotonic() + _LONGEST
+    while await driver.policies_told() != count:
+        if time.monotonic() > end:
+            raise TimeoutError(f"The instance does not tell of {count} policies")
+        await asyncio.sleep(1)
+
+
 async def restart(world: World) -> dict[str, float]:
     """Stop and start the operator with what there is, until it is idle again."""
     world.stop_operator()

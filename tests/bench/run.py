@@ -104,7 +104,8 @@ async def _times(course: _Course) -> None:
         say("edit")
         _note(course, "edit", await phases.edit_all(world, driver, count))
         figures["rss_peak_mib"] = usage_of(world.operator_pid).peak
-        say("restart")
+        say("restart, after the number of policies is told")
+        await phases.counted(driver, count + phases.SAMPLES)
         for key, value in (await phases.restart(world)).items():
             figures[f"restart.{key}"] = value
         if idle:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from aiolimiter import AsyncLimiter
 from kubernetes.aio.client import ApiClient
 
 from zitadel_notification_operator.cluster.calls import MERGE_PATCH, call
@@ -28,8 +29,12 @@ from zitadel_notification_operator.cluster.names import (
 from zitadel_notification_operator.core.errors import ClusterError, ObjectGone
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 
-QUEUE_LIMIT = 1000
+QUEUE_LIMIT = 10_000
 """Events that may wait; more are dropped."""
+
+BURST = 100
+PER_SECOND = 50
+"""Events posted at once, and on the long run: what they tell of comes before them."""
 
 SERIES_IDLE = 360.0
 """Seconds without a repeat after which a series is over."""
@@ -98,6 +103,8 @@ class EventRecorder:
         self._task: asyncio.Task[None] | None = None
         self._instance = socket.gethostname()[:_NAME_LIMIT]
         self._failing = False
+        self._pace = AsyncLimiter(BURST, BURST / PER_SECOND)
+        self._hurried = False
 
     async def start(self) -> None:
         """Start to post."""
@@ -107,6 +114,7 @@ class EventRecorder:
         """Post what waits, for at most `grace` seconds, then end."""
         if self._task is None:
             return
+        self._hurried = True
         try:
             await asyncio.wait_for(self._queue.join(), grace)
         except TimeoutError:
@@ -132,6 +140,8 @@ class EventRecorder:
     async def _post_for_ever(self) -> None:
         while True:
             wanted = await self._queue.get()
+            if not self._hurried:
+                await self._pace.acquire()
             try:
                 await self._post(wanted)
                 self._failing = False
