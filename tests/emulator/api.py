@@ -1,8 +1,11 @@
 """What the emulator's tests share: calls as a client of ZITADEL makes them."""
 
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
+import jwt
 
 from zitadel_notification_operator.emulator.server import Emulator
 
@@ -10,6 +13,10 @@ INSTANCE = "280000000000000001"
 OWN = "280000000000000002"
 ACME = "280000000000000101"
 GLOBEX = "280000000000000102"
+
+TOKEN = "/oauth/v2/token"
+BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+API_SCOPE = "urn:zitadel:iam:org:project:id:zitadel:aud"
 
 ADMIN = "/admin/v1/policies/notification"
 POLICY = "/management/v1/policies/notification"
@@ -50,6 +57,40 @@ class Api:
         extra = {} if body is None else {"json": body}
         return await self.client.request(method, f"/emulator/v1/{path}", **extra)
 
+    async def user(self, credential: str = "token", **fields: Any) -> dict[str, Any]:
+        """Make a service user with a credential over the control path."""
+        content = {"credential": credential, "roles": ["IAM_OWNER"], **fields}
+        answer = await self.control("POST", "users", content)
+        answer.raise_for_status()
+        made: dict[str, Any] = answer.json()
+        return made
+
+    async def token(
+        self,
+        signed: str | None = None,
+        scope: str | None = API_SCOPE,
+        headers: dict[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        **fields: str,
+    ) -> httpx.Response:
+        """Ask the token endpoint, with an assertion or for client credentials."""
+        form = {"grant_type": BEARER, "assertion": signed} if signed else {}
+        form |= fields | ({} if scope is None else {"scope": scope})
+        return await self.client.post(TOKEN, data=form, headers=headers, auth=auth)
+
+    def sign(self, key: Mapping[str, str], **what: Any) -> str:
+        """Return a good assertion for this emulator, changed as told.
+
+        Args:
+            key: The key file.
+            what: Claims, `kid`, `alg` or, in seconds from now, `iat` and `exp`.
+        """
+        now = self.emulator.zitadel.log.clock()
+        begin = now + timedelta(seconds=what.pop("iat", -5))
+        length = now + timedelta(seconds=what.pop("exp", 3600)) - begin
+        audience = what.pop("aud", self.emulator.url)
+        return assertion(key, audience, begin, length, **what)
+
     async def write(self, method: str, org: str | None, value: bool) -> httpx.Response:
         """Write the policy of an organization, or the instance's without one."""
         body = {"passwordChange": value}
@@ -61,6 +102,35 @@ class Api:
         answer.raise_for_status()
         policy: dict[str, Any] = answer.json()["policy"]
         return policy
+
+
+def assertion(
+    key: Mapping[str, str],
+    audience: str | list[str],
+    begin: datetime,
+    length: timedelta,
+    **what: Any,
+) -> str:
+    """Return what a key file's owner sends to the token endpoint.
+
+    Args:
+        key: The key file.
+        audience: `aud`.
+        begin: `iat`.
+        length: From `iat` to `exp`.
+        what: Other claims, `kid` and `alg`; None leaves a claim out.
+    """
+    kid, alg = what.pop("kid", key["keyId"]), what.pop("alg", "RS256")
+    claims = {
+        "iss": key["userId"],
+        "sub": key["userId"],
+        "aud": audience,
+        "iat": int(begin.timestamp()),
+        "exp": int((begin + length).timestamp()),
+        **what,
+    }
+    claims = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(claims, key["key"], alg, headers={"kid": kid})
 
 
 def outcome(response: httpx.Response) -> tuple[int, int, str]:

@@ -2,14 +2,23 @@
 
 import asyncio
 import signal
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
-from zitadel_notification_operator.emulator.server import new_emulator, serve
+from zitadel_notification_operator.emulator.server import (
+    Emulator,
+    Tls,
+    new_emulator,
+    serve,
+)
 
 TRIAL_TOKEN = "emulator-owner-token"  # noqa: S105 - of an emulator, for trials
 
 _MOST_SHOWN = 10
+_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
 def _sendable(_: click.Context, __: click.Parameter, token: str) -> str:
@@ -59,10 +68,49 @@ def _sendable(_: click.Context, __: click.Parameter, token: str) -> str:
     show_default=True,
     help="How many there are besides the credential's own.",
 )
-def command(port: int, host: str, token: str, organizations: int) -> None:
+@click.option(
+    "--domain",
+    "domains",
+    envvar="ZNP_DOMAIN",
+    show_envvar=True,
+    multiple=True,
+    help="One more host that it answers to, without a port; may be repeated.",
+)
+@click.option(
+    "--tls-cert",
+    envvar="ZNP_TLS_CERT",
+    show_envvar=True,
+    type=_FILE,
+    help="Serve https with this certificate (PEM); needs --tls-key.",
+)
+@click.option(
+    "--tls-key",
+    envvar="ZNP_TLS_KEY",
+    show_envvar=True,
+    type=_FILE,
+    help="The certificate's key (PEM, not encrypted).",
+)
+def command(
+    port: int,
+    host: str,
+    token: str,
+    organizations: int,
+    domains: Sequence[str],
+    tls_cert: Path | None,
+    tls_key: Path | None,
+) -> None:
     """Serve until SIGTERM or SIGINT."""
+    if (tls_cert is None) is not (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key go together")
+    tls = Tls(tls_cert, tls_key) if tls_cert and tls_key else None
+    emulator = new_emulator(token, organizations, domains=domains)
     try:
-        asyncio.run(_serve(port, host, token, organizations))
+        asyncio.run(_serve(emulator, host, port, tls))
+    except ssl.SSLError as error:
+        raise click.ClickException(
+            f"Cannot use {tls_cert} with {tls_key}: {error.reason or error}; "
+            "both must be PEM, and the key not encrypted"
+        ) from error
     except OSError as error:
         raise click.ClickException(
             f"Cannot listen on {host}:{port}: {error.strerror or error}; "
@@ -70,13 +118,12 @@ def command(port: int, host: str, token: str, organizations: int) -> None:
         ) from error
 
 
-async def _serve(port: int, host: str, token: str, organizations: int) -> None:
+async def _serve(emulator: Emulator, host: str, port: int, tls: Tls | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    emulator = new_emulator(token, organizations)
-    async with serve(emulator, host, port):
+    async with serve(emulator, host, port, tls):
         click.echo(emulator.url)
         orgs = emulator.zitadel.organizations()
         # A reader that wants the URL only must not block us with a full pipe.

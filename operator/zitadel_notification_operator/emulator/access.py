@@ -1,9 +1,13 @@
-"""Users, their tokens and memberships; all but the tokens' texts is in the log."""
+"""Service users and their tokens; all but the tokens' texts is in the log.
+
+Access tokens of the token endpoint are in no log: ZITADEL keeps them as sessions of
+their own, which nothing here shows.
+"""
 
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from zitadel_notification_operator.emulator.answers import (
@@ -15,7 +19,7 @@ from zitadel_notification_operator.emulator.answers import (
     timestamp,
 )
 from zitadel_notification_operator.emulator.events import Event, EventLog
-from zitadel_notification_operator.emulator.permissions import PERMISSIONS
+from zitadel_notification_operator.emulator.members import Members
 
 INSTANCE = ""
 """Key of instance-wide memberships, where memberships are given by organization."""
@@ -23,8 +27,18 @@ INSTANCE = ""
 FIRST_USER = 281000000000000001
 FIRST_TOKEN = 282000000000000001
 
+NO_EXPIRY = "9999-12-31T23:59:59Z"
+"""The end of what is made without one (ZITADEL: `internal/domain/expiration.go`)."""
+
 _TOKEN_EVENTS = "user.pat."  # noqa: S105 - the type of an event
-_NO_EXPIRY = "9999-12-31T23:59:59Z"
+_NO_CHANGE = (_TOKEN_EVENTS, "user.machine.key.")
+"""Events about a user that ZITADEL's list of users does not look at."""
+
+_TOKEN_BYTES = 78
+"""They make the 104 characters that a recorded access token had."""
+
+_MOST_ISSUED = 10_000
+"""So many access tokens are remembered before those that have ended are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +46,12 @@ class User:
     """A service user, as its events tell.
 
     Attributes:
+        user_name: Unique in the instance; ZITADEL's login name, and the client id
+            of client credentials.
         organization: That owns it; the context of calls without a header.
         active: A deactivated user's tokens are refused.
         created: Its first event.
-        changed: Its last event that is not about a token.
+        changed: Its last event that is not about a token or a key.
     """
 
     id: str
@@ -56,11 +72,20 @@ class Token:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    """An access token of the token endpoint; `opens_api` is False without its scope."""
+
+    user: str
+    end: datetime
+    opens_api: bool
+
+
 def user(events: Sequence[Event]) -> User | None:
-    """Return a user by its events; None when there are none."""
-    if not events:
+    """Return a user by its events; None when there are none, or of something else."""
+    if not events or events[0].type != "user.machine.added":
         return None
-    own = [e for e in events if not e.type.startswith(_TOKEN_EVENTS)]
+    own = [e for e in events if not e.type.startswith(_NO_CHANGE)]
     active = True
     for event in own:
         match event.type:
@@ -88,7 +113,11 @@ def is_live(events: Sequence[Event], token_id: str, now: datetime) -> bool:
 
 
 class Access:
-    """Who calls, and which roles count where."""
+    """Who calls.
+
+    Attributes:
+        members: Which roles count where.
+    """
 
     def __init__(self, log: EventLog, instance: str) -> None:
         """Start without users.
@@ -97,50 +126,69 @@ class Access:
             log: Where everything is written.
             instance: The id of the instance, for instance-wide memberships.
         """
+        self.members = Members(log, instance)
         self._log = log
-        self._instance = instance
         self._tokens: dict[str, Token] = {}
-        self._users = 0
+        self._issued: dict[str, _Issued] = {}
+        self._ids: dict[str, str] = {}
 
     def user(self, text: str) -> User | None:
-        """Return whose live token it is; None when unknown, expired or inactive."""
+        """Return whose live token it is; None when unknown, expired or inactive.
+
+        An access token without ZITADEL's own audience is as good as unknown.
+        """
         token = self._tokens.get(text)
         if token is None:
-            return None
+            return self._holder(self._issued.get(text))
         events = self._log.of(token.user)
         found = user(events)
         live = is_live(events, token.id, self._log.clock())
         return found if found and found.active and live else None
 
-    def roles(self, user_id: str, organization: str) -> set[str]:
-        """Return the roles that count in an organization's context.
+    def _holder(self, issued: _Issued | None) -> User | None:
+        if not issued or not issued.opens_api or issued.end <= self._log.clock():
+            return None
+        found = self.find(issued.user)
+        return found if found and found.active else None
 
-        ZITADEL: a removed organization's memberships are gone, instance-wide ones stay.
+    def find(self, user_id: str) -> User | None:
+        """Return a user by its id, active or not; None when it never was."""
+        return user(self._log.of(user_id))
+
+    def known(self, user_id: str) -> User:
+        """Return a user by its id.
+
+        Raises:
+            Refusal: It never was.
         """
-        return self._roles(user_id, organization) | self.instance_roles(user_id)
+        found = self.find(user_id)
+        if found is None:
+            raise Refusal(PRECONDITION, "Errors.User.NotFound", "COMMAND-uXHNj")
+        return found
 
-    def instance_roles(self, user_id: str) -> set[str]:
-        """Return the instance-wide roles of a user."""
-        return self._roles(user_id, self._instance)
+    def named(self, user_name: str) -> User | None:
+        """Return a user by its user name; None when there is none."""
+        return self.find(self._ids.get(user_name, ""))
 
-    def _roles(self, user_id: str, aggregate: str) -> set[str]:
-        roles: set[str] = set()
-        for event in self._log.of(aggregate):
-            if event.type == "org.removed":
-                roles = set()
-            elif (
-                event.type.endswith(".member.added")
-                and event.payload["userId"] == user_id
-            ):
-                roles = set(event.payload["roles"])
-        return roles
+    def all(self) -> list[User]:
+        """Return all users, oldest first."""
+        return [self.known(user_id) for user_id in self._ids.values()]
 
     def add_user(
         self, organization: str, user_name: str, name: str, editor: str
     ) -> Event:
-        """POST /management/v1/users/machine: make a service user."""
-        user_id = str(FIRST_USER + self._users)
-        self._users += 1
+        """POST /management/v1/users/machine: make a service user.
+
+        Raises:
+            Refusal: The user name is empty or taken.
+        """
+        if not user_name:
+            text = "invalid AddMachineUserRequest.UserName: value length must be "
+            raise Refusal(BAD_INPUT, text + "between 1 and 200 runes, inclusive")
+        if user_name in self._ids:
+            raise Refusal(EXISTS, "User already exists", "V3-DKcYh")
+        user_id = str(FIRST_USER + len(self._ids))
+        self._ids[user_name] = user_id
         payload = {"userName": user_name, "name": name or user_name}
         command = ("user.machine.added", payload)
         return self._log.push(user_id, editor, command, owner=organization)
@@ -150,20 +198,27 @@ class Access:
     ) -> Event:
         """Give roles in an organization, or with the instance's id everywhere.
 
-        ZITADEL: POST /management/v1/orgs/me/members, POST /admin/v1/members. The error
-        ids here are not confirmed by a recording.
-
         Raises:
             Refusal: Unknown user or role; already a member.
         """
-        self._known(user_id)
-        if not roles or not set(roles) <= PERMISSIONS.keys():
-            raise Refusal(BAD_INPUT, "Errors.Org.MemberInvalid", "Org-W8m4l")
-        if self._roles(user_id, aggregate):
-            raise Refusal(EXISTS, "Errors.Org.Member.AlreadyExists", "Org-PtXi1")
-        kind = "instance" if aggregate == self._instance else "org"
-        payload = {"userId": user_id, "roles": sorted(roles)}
-        return self._log.push(aggregate, editor, (f"{kind}.member.added", payload))
+        self.known(user_id)
+        return self.members.add(aggregate, user_id, roles, editor)
+
+    def issue(self, user_id: str, lifetime: int, *, opens_api: bool) -> str:
+        """Return a new access token of the token endpoint.
+
+        Args:
+            user_id: Whose.
+            lifetime: Seconds until it is refused.
+            opens_api: Whether the request named the scope of ZITADEL's own project.
+        """
+        now = self._log.clock()
+        if len(self._issued) >= _MOST_ISSUED:
+            self._issued = {t: i for t, i in self._issued.items() if i.end > now}
+        text = secrets.token_urlsafe(_TOKEN_BYTES)
+        end = now + timedelta(seconds=lifetime)
+        self._issued[text] = _Issued(user_id, end, opens_api)
+        return text
 
     def add_token(
         self, user_id: str, editor: str = "", expiration: str = "", text: str = ""
@@ -180,10 +235,8 @@ class Access:
             Refusal: Unknown user, or an end that has passed (`DOMAIN-dv3t5`).
             ValueError: The text is in use.
         """
-        found = self._known(user_id)
-        end = datetime.fromisoformat(expiration or _NO_EXPIRY)
-        if end <= self._log.clock():
-            raise Refusal(BAD_INPUT, "Errors.AuthNKey.ExpireBeforeNow", "DOMAIN-dv3t5")
+        found = self.known(user_id)
+        end = self.end(expiration)
         if text in self._tokens and self.user(text):
             raise ValueError("token: is in use")
         text = text or secrets.token_urlsafe(36)
@@ -195,13 +248,24 @@ class Access:
         owner = found.organization
         return token, self._log.push(user_id, editor, command, owner=owner)
 
+    def end(self, expiration: str) -> datetime:
+        """Return the end of a new token or key, RFC 3339; empty is the year 9999.
+
+        Raises:
+            Refusal: It has passed (`DOMAIN-dv3t5`).
+        """
+        end = datetime.fromisoformat(expiration or NO_EXPIRY)
+        if end <= self._log.clock():
+            raise Refusal(BAD_INPUT, "Errors.AuthNKey.ExpireBeforeNow", "DOMAIN-dv3t5")
+        return end
+
     def remove_token(self, user_id: str, token_id: str, editor: str) -> Event:
         """DELETE /management/v1/users/{id}/pats/{token}.
 
         Raises:
             Refusal: There is no such live token.
         """
-        found = self._known(user_id)
+        found = self.known(user_id)
         if not is_live(self._log.of(user_id), token_id, self._log.clock()):
             raise Refusal(NOT_FOUND, "Errors.User.PAT.NotFound", "COMMAND-4m77G")
         command = (_TOKEN_EVENTS + "removed", {"tokenId": token_id})
@@ -221,7 +285,7 @@ class Access:
         Raises:
             Refusal: Unknown user, or it is so already.
         """
-        found = self._known(user_id)
+        found = self.known(user_id)
         if found.active is active:
             text = (
                 "Errors.User.NotInactive" if active else "Errors.User.AlreadyInactive"
@@ -235,9 +299,3 @@ class Access:
         """Return all live tokens without their texts, for the control path."""
         live = [token for token in self._tokens.values() if self.user(token.text)]
         return [{"tokenId": token.id, "userId": token.user} for token in live]
-
-    def _known(self, user_id: str) -> User:
-        found = user(self._log.of(user_id))
-        if found is None:
-            raise Refusal(PRECONDITION, "Errors.User.NotFound", "COMMAND-uXHNj")
-        return found

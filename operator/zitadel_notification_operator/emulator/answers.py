@@ -14,10 +14,20 @@ from typing import Any
 
 from zitadel_notification_operator.emulator.events import Event
 
-BAD_INPUT, NOT_FOUND, EXISTS, FORBIDDEN = 3, 5, 6, 7
+BAD_INPUT, NOT_FOUND, EXISTS, FORBIDDEN, EXHAUSTED = 3, 5, 6, 7, 8
 PRECONDITION, UNKNOWN, UNIMPLEMENTED, UNAUTHENTICATED = 9, 2, 12, 16
 
-HTTP_OF_CODE = {2: 500, 3: 400, 5: 404, 6: 409, 7: 403, 9: 400, 12: 501, 16: 401}
+HTTP_OF_CODE = {
+    2: 500,
+    3: 400,
+    5: 404,
+    6: 409,
+    7: 403,
+    8: 429,
+    9: 400,
+    12: 501,
+    16: 401,
+}
 """gRPC code to HTTP status (grpc-gateway: `runtime/errors.go`); 9 is 400, not 412."""
 
 GERMAN = {
@@ -110,9 +120,9 @@ def ok(content: Any, status: int = 200) -> Reply:
     return Reply(status, encode(content), headers)
 
 
-def bare_json(content: Any) -> Reply:
-    """Return JSON from outside the API: health, discovery."""
-    return Reply(200, json.dumps(content), {"Content-Type": _JSON})
+def bare_json(content: Any, status: int = 200) -> Reply:
+    """Return JSON from outside the API: health, discovery, tokens."""
+    return Reply(status, json.dumps(content), {"Content-Type": _JSON})
 
 
 def plain(text: str, status: int = 200) -> Reply:

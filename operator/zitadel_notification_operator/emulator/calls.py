@@ -3,13 +3,13 @@
 import re
 from dataclasses import dataclass
 
-from zitadel_notification_operator.emulator import effects
+from zitadel_notification_operator.emulator import effects, searches
 from zitadel_notification_operator.emulator.answers import (
     NOT_FOUND,
     UNIMPLEMENTED,
     Refusal,
 )
-from zitadel_notification_operator.emulator.messages import Fields, Kind
+from zitadel_notification_operator.emulator.messages import Fields, Kind, Shape
 
 PUBLIC = "public"
 """Asks for no token, but for a known host."""
@@ -59,7 +59,7 @@ def find(method: str, path: str) -> tuple[Call, dict[str, str]]:
 
 
 def _call(
-    method: str, path: str, permission: str, act: effects.Act, **fields: Kind
+    method: str, path: str, permission: str, act: effects.Act, **fields: Shape
 ) -> Call:
     pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
     return Call(method, re.compile(pattern), permission, act, fields)
@@ -88,6 +88,7 @@ CALLS = (
     _call("POST", _ORG, "policy.write", effects.add, **_POLICY),
     _call("DELETE", _ORG, "policy.delete", effects.reset),
     _call("GET", _ME, "org.read", effects.show_org),
+    _call("PUT", _ME, "org.write", effects.rename, name=Kind.TEXT),
     _call("DELETE", _ME, "org.delete", effects.remove),
     _call("POST", _ME + "/_deactivate", "org.write", effects.deactivate),
     _call("POST", _ME + "/_reactivate", "org.write", effects.reactivate),
@@ -127,6 +128,16 @@ CALLS = (
     ),
     _call(
         "POST",
+        _USERS + "/{user}/keys",
+        "user.write",
+        effects.add_key,
+        expirationDate=Kind.MOMENT,
+    ),
+    _call("DELETE", _USERS + "/{user}/keys/{key}", "user.write", effects.remove_key),
+    _call("PUT", _USERS + "/{user}/secret", "user.write", effects.set_secret),
+    _call("DELETE", _USERS + "/{user}/secret", "user.write", effects.remove_secret),
+    _call(
+        "POST",
         _USERS + "/{user}/_deactivate",
         "user.write",
         effects.set_user(active=False),
@@ -138,11 +149,40 @@ CALLS = (
         effects.set_user(active=True),
     ),
     _call("GET", "/auth/v1/users/me", AUTHENTICATED, effects.me),
-    # Known, so that what stands before them in the order of checks is right already.
-    _call("POST", "/admin/v1/events/_search", "events.read", effects.not_emulated),
-    _call("POST", "/admin/v1/orgs/_search", "iam.read", effects.not_emulated),
-    _call("POST", "/v2/organizations/_search", AUTHENTICATED, effects.not_emulated),
     _call(
-        "POST", "/auth/v1/memberships/me/_search", AUTHENTICATED, effects.not_emulated
+        "POST",
+        "/admin/v1/orgs/_search",
+        "iam.read",
+        searches.organizations_v1,
+        **searches.V1_FIELDS,
     ),
+    _call(
+        "POST",
+        "/v2/organizations/_search",
+        AUTHENTICATED,
+        searches.organizations_v2,
+        **searches.V2_FIELDS,
+    ),
+    _call(
+        "GET",
+        "/management/v1/global/orgs/_by_domain",
+        "org.global.read",
+        searches.by_domain,
+        domain=Kind.TEXT,
+    ),
+    _call(
+        "POST",
+        "/auth/v1/memberships/me/_search",
+        AUTHENTICATED,
+        searches.memberships,
+        **searches.MEMBERSHIP_FIELDS,
+    ),
+    _call(
+        "POST",
+        "/auth/v1/permissions/zitadel/me/_search",
+        AUTHENTICATED,
+        searches.permissions,
+    ),
+    # Known, so that what stands before it in the order of checks is right already.
+    _call("POST", "/admin/v1/events/_search", "events.read", effects.not_emulated),
 )

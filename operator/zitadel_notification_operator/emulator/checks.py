@@ -1,14 +1,15 @@
 """The order of ZITADEL's checks: the first that fails answers.
 
-Source: ZITADEL's interceptors: route 404 and 405, JSON 400, host 404, token 401,
-organization 403, membership 404, permission 403, then the call itself.
+Source: ZITADEL's interceptors: route 404 and 405, JSON 400, host 404, blocked 429,
+token 401, organization 403, membership 404, permission 403, then the call itself.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zitadel_notification_operator.emulator.access import User
 from zitadel_notification_operator.emulator.answers import (
+    EXHAUSTED,
     FORBIDDEN,
     NOT_FOUND,
     UNAUTHENTICATED,
@@ -18,7 +19,7 @@ from zitadel_notification_operator.emulator.answers import (
 from zitadel_notification_operator.emulator.calls import AUTHENTICATED, PUBLIC, find
 from zitadel_notification_operator.emulator.effects import Context
 from zitadel_notification_operator.emulator.hosts import check_host
-from zitadel_notification_operator.emulator.messages import decode
+from zitadel_notification_operator.emulator.messages import decode, from_query
 from zitadel_notification_operator.emulator.permissions import may
 from zitadel_notification_operator.emulator.zitadel import Zitadel
 
@@ -33,12 +34,14 @@ class Incoming:
     Attributes:
         path: Without the query, decoded.
         headers: Names in any case; the first value counts.
+        query: What followed the path's question mark, decoded.
     """
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes
+    query: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def organization(self) -> str:
@@ -59,13 +62,19 @@ def answer(zitadel: Zitadel, request: Incoming) -> Reply:
 
 def _checked(zitadel: Zitadel, request: Incoming) -> Reply:
     call, parts = find(request.method, request.path)
-    message = decode(request.body, call.fields) if call.reads_body else {}
+    message = (
+        decode(request.body, call.fields)
+        if call.reads_body
+        else from_query(request.query, call.fields)
+    )
     check_host(
         request.headers,
         zitadel.domains,
         gateway=True,
         database_down=zitadel.database_down,
     )
+    if zitadel.behavior.instance_blocked:
+        raise Refusal(EXHAUSTED, "Errors.Limits.Instance.Blocked", "LIMITS-molsj")
     if call.permission == PUBLIC:
         return call.act(Context(zitadel, None, "", message, parts))
     user = _caller(zitadel, request.headers.get("Authorization"))
@@ -100,11 +109,11 @@ def _organization(zitadel: Zitadel, request: Incoming, user: User) -> str:
 def _authorize(
     zitadel: Zitadel, user: User, org: str, permission: str, *, instance_wide: bool
 ) -> None:
-    roles = zitadel.access.roles(user.id, org)
+    roles = zitadel.access.members.roles(user.id, org)
     if not roles:
         raise Refusal(NOT_FOUND, "membership not found", "AUTHZ-cdgFk")
     if instance_wide:
         # A membership in the organization is one, but no such role holds `iam.*`.
-        roles = zitadel.access.instance_roles(user.id)
+        roles = zitadel.access.members.instance_roles(user.id)
     if not may(roles, permission):
         raise Refusal(FORBIDDEN, "No matching permissions found", "AUTH-5mWD2")

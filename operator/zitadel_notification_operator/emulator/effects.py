@@ -1,5 +1,7 @@
 """What each call does, once all checks have passed."""
 
+import base64
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -125,6 +127,12 @@ def create_v2(c: Context) -> Reply:
     return ok(content, 201)
 
 
+def rename(c: Context) -> Reply:
+    """PUT /management/v1/orgs/me."""
+    event = c.zitadel.orgs.rename(c.organization, c.text("name"), c.editor)
+    return ok({"details": done(event)})
+
+
 def remove(c: Context) -> Reply:
     """DELETE /admin/v1/orgs/{id} and /management/v1/orgs/me."""
     org = c.parts.get("id", c.organization)
@@ -186,6 +194,34 @@ def remove_token(c: Context) -> Reply:
     """DELETE /management/v1/users/{id}/pats/{token}."""
     ids = (c.parts["user"], c.parts["token"])
     return ok({"details": done(c.zitadel.access.remove_token(*ids, c.editor))})
+
+
+def add_key(c: Context) -> Reply:
+    """POST /management/v1/users/{id}/keys: `keyDetails` is the key file in base64."""
+    end = c.text("expirationDate")
+    key, event = c.zitadel.keys.add_key(c.parts["user"], c.editor, end)
+    file = base64.b64encode(json.dumps(key.content).encode()).decode()
+    return ok({"keyId": key.id, "keyDetails": file, "details": made(event)})
+
+
+def remove_key(c: Context) -> Reply:
+    """DELETE /management/v1/users/{id}/keys/{key}."""
+    ids = (c.parts["user"], c.parts["key"])
+    return ok({"details": done(c.zitadel.keys.remove_key(*ids, c.editor))})
+
+
+def set_secret(c: Context) -> Reply:
+    """PUT /management/v1/users/{id}/secret: the client id is the user's name."""
+    user = c.zitadel.access.known(c.parts["user"])
+    secret, event = c.zitadel.keys.set_secret(user.id, c.editor)
+    content = {"clientId": user.user_name, "clientSecret": secret}
+    return ok({**content, "details": made(event)})
+
+
+def remove_secret(c: Context) -> Reply:
+    """DELETE /management/v1/users/{id}/secret."""
+    event = c.zitadel.keys.remove_secret(c.parts["user"], c.editor)
+    return ok({"details": done(event)})
 
 
 def set_user(*, active: bool) -> Act:

@@ -48,6 +48,11 @@ class EventLog:
         self.all: list[Event] = []
         self.clock = clock
         self._of: dict[str, list[Event]] = defaultdict(list)
+        self._listeners: list[Callable[[Event], None]] = []
+
+    def subscribe(self, listener: Callable[[Event], None]) -> None:
+        """Have a function called with every event from now on, once it is written."""
+        self._listeners.append(listener)
 
     def append(
         self, aggregate: str, kind: str, editor: str = "", **payload: Any
@@ -78,6 +83,8 @@ class EventLog:
             )
             own.append(event)
             self.all.append(event)
+            for listener in self._listeners:
+                listener(event)
         return own[-1]
 
     def of(self, aggregate: str) -> Sequence[Event]:

@@ -90,6 +90,26 @@ def check_host(
     )
 
 
+def issuer(headers: Mapping[str, str], *, secure: bool) -> str:
+    """Return the address that discovery names, and that assertions must be made for.
+
+    ZITADEL: `https` when the server is told that it is behind TLS, else what a proxy
+    says, else `http`; then the public host, port included, without a slash at the end.
+
+    Args:
+        headers: Of the request.
+        secure: Whether the server itself speaks TLS.
+    """
+    public = headers.get("x-zitadel-public-host", "")
+    host = public or instance_host(headers, gateway=False)
+    proxied = (
+        _forwarded(headers.get("Forwarded"), "proto")
+        or _forwarded(headers.get("x-zitadel-forwarded"), "proto")
+        or headers.get("x-forwarded-proto")
+    )
+    return f"{'https' if secure else proxied or 'http'}://{host}"
+
+
 def without_port(host: str) -> str:
     """Return a host without its port, and an IPv6 address without its brackets."""
     if host.startswith("["):
@@ -97,6 +117,7 @@ def without_port(host: str) -> str:
     return host.partition(":")[0]
 
 
-def _forwarded(value: str | None) -> str:
-    found = re.search(r'(?:^|[;,\s])host="?([^";,\s]+)', value or "", re.IGNORECASE)
+def _forwarded(value: str | None, name: str = "host") -> str:
+    pattern = rf'(?:^|[;,\s]){name}="?([^";,\s]+)'
+    found = re.search(pattern, value or "", re.IGNORECASE)
     return found[1] if found else ""

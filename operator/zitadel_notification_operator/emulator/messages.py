@@ -7,7 +7,8 @@ snake_case. What is wrong with a body is told before anybody asks for a token.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -22,9 +23,38 @@ class Kind(StrEnum):
     TEXT = "string"
     TEXTS = "repeated string"
     MOMENT = "timestamp"
+    UINT32 = "uint32"
+    UINT64 = "uint64"
 
 
-Fields = Mapping[str, Kind]
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An enum field; its decoded value is the number.
+
+    Attributes:
+        names: In the order of their numbers, from 0.
+    """
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A field that is a message of its own.
+
+    Attributes:
+        fields: Of that message.
+        repeated: Whether it is a list of such messages.
+        one_of: The oneof that holds all of its fields; empty when there is none.
+    """
+
+    fields: "Fields"
+    repeated: bool = False
+    one_of: str = ""
+
+
+Shape = Kind | Choice | Part
+Fields = Mapping[str, Shape]
 """The fields that a call reads, by lowerCamel name."""
 
 # protobuf-go puts a space or a no-break space after its prefix, by build; the recorded
@@ -52,17 +82,37 @@ def decode(raw: bytes, fields: Fields) -> dict[str, Any]:
     if not isinstance(found, _Object):
         token = "[" if isinstance(found, list) else json.dumps(found)
         raise _refused(f"syntax error (line 1:1): unexpected token {token}")
+    return _message(text, found, Part(fields))
+
+
+def from_query(query: Mapping[str, str], fields: Fields) -> dict[str, Any]:
+    """Return the text fields that a GET names in its query."""
+    return {
+        name: query[name]
+        for name, shape in fields.items()
+        if shape is Kind.TEXT and query.get(name)
+    }
+
+
+def _message(text: str, pairs: "_Object", part: Part) -> dict[str, Any]:
     message: dict[str, Any] = {}
-    for name, value in found:
-        field = name if name in fields else _camel(name)
-        if field not in fields:
+    for name, value in pairs:
+        field = name if name in part.fields else _camel(name)
+        if field not in part.fields:
             continue
         if field in message:
             where = _position(text, name)
             raise _refused(f"(line {where}): duplicate field {json.dumps(name)}")
-        _check(text, name, value, fields[field])
-        message[field] = value
+        message[field] = _value(text, name, value, part.fields[field])
+        if message[field] is not None and part.one_of:
+            _check_one_of(text, name, message, part.one_of)
     return {name: value for name, value in message.items() if value is not None}
+
+
+def _check_one_of(text: str, name: str, message: Mapping[str, Any], group: str) -> None:
+    if sum(value is not None for value in message.values()) > 1:
+        why = f"error parsing {json.dumps(name)}, oneof {group} is already set"
+        raise _refused(f"(line {_position(text, name)}): {why}")
 
 
 def _first_value(text: str) -> Any:
@@ -93,18 +143,66 @@ def _refuse_constant(name: str) -> Any:
     raise Refusal(BAD_INPUT, f"invalid character {name[:1]!r} looking for a value")
 
 
-def _check(text: str, name: str, value: Any, kind: Kind) -> None:
+def _value(text: str, name: str, value: Any, shape: Shape) -> Any:
+    """Return a field's value: null as None, a number of text as a number."""
     if value is None:
-        return
+        return None
+    match shape:
+        case Part(repeated=True):
+            _expect(text, name, value, type(value) is list, "list")
+            return [_inner(text, name, item, shape) for item in value]
+        case Part():
+            return _inner(text, name, value, shape)
+        case Choice(names):
+            return _number_of(text, name, value, names)
+        case Kind.UINT32 | Kind.UINT64:
+            return _whole(text, name, value, shape)
+        case _:
+            _expect(text, name, value, _is_of(value, shape), shape)
+            return value
+
+
+def _inner(text: str, name: str, value: Any, part: Part) -> dict[str, Any]:
+    _expect(text, name, value, isinstance(value, _Object), "message")
+    return _message(text, value, part)
+
+
+def _is_of(value: Any, kind: Kind) -> bool:
     match kind:
         case Kind.BOOL:
-            right = isinstance(value, bool)
+            return isinstance(value, bool)
         case Kind.TEXT:
-            right = isinstance(value, str)
+            return isinstance(value, str)
         case Kind.TEXTS:
-            right = isinstance(value, list) and all(isinstance(v, str) for v in value)
+            return type(value) is list and all(isinstance(v, str) for v in value)
         case Kind.MOMENT:
-            right = isinstance(value, str) and is_moment(value)
+            return isinstance(value, str) and is_moment(value)
+        case Kind.UINT32 | Kind.UINT64:
+            return False
+
+
+def _number_of(text: str, name: str, value: Any, names: Sequence[str]) -> int | None:
+    if isinstance(value, str):
+        # The gateway ignores what it does not know: fields, and names of enums.
+        return names.index(value) if value in names else None
+    right = isinstance(value, int) and not isinstance(value, bool)
+    _expect(text, name, value, right, "enum")
+    return int(value)
+
+
+def _whole(text: str, name: str, value: Any, kind: Kind) -> int:
+    """Return a number that may be written 10, "10" or 1e1."""
+    number = -1
+    if isinstance(value, str) and re.fullmatch(r"[0-9]+", value):
+        number = int(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        number = int(value) if value == int(value) else -1
+    bits = 32 if kind is Kind.UINT32 else 64
+    _expect(text, name, value, 0 <= number < 2**bits, kind)
+    return number
+
+
+def _expect(text: str, name: str, value: Any, right: bool, kind: str) -> None:  # noqa: FBT001 - a check's outcome
     if not right:
         shown = json.dumps(value, default=str)
         where = _position(text, name)

@@ -1,6 +1,7 @@
-"""Organizations by state: making, deactivating and removing them.
+"""Organizations by state: making, renaming, deactivating and removing them.
 
-Source: ZITADEL: `internal/command/org.go`, `internal/query/org.go`.
+Source: ZITADEL: `internal/command/org.go`, `internal/command/org_domain.go`,
+`internal/query/org.go`.
 """
 
 from typing import Any
@@ -41,6 +42,8 @@ class Organizations:
         self._made = 0
         # ZITADEL: a unique constraint on lower-cased names; removal gives them back.
         self._names: set[str] = set()
+        # Likewise one on verified domains.
+        self._domains: set[str] = set()
 
     def get(self, org: str) -> Organization | None:
         """Return an organization, removed ones too; None when it never was."""
@@ -88,14 +91,10 @@ class Organizations:
         Raises:
             Refusal: The name is empty or too long; name or id is taken.
         """
-        if not 1 <= len(name) <= _LONGEST_NAME:
-            text = "invalid AddOrgRequest.Name: value length must be between 1 and 200"
-            raise Refusal(BAD_INPUT, f"{text} runes, inclusive")
-        if name.lower() in self._names or self._log.of(wanted_id):
-            text = "Organisation's name or id already taken"
-            raise Refusal(EXISTS, text, "V3-DKcYh")
-        self._names.add(name.lower())
-        domain = f"{'-'.join(name.lower().split())}.{EXTERNAL_DOMAIN}"
+        _check_name(name, "AddOrgRequest")
+        if self._log.of(wanted_id):
+            raise _taken()
+        domain = self._claim(name)
         commands: list[Command] = [
             ("org.added", {"name": name}),
             ("org.domain.added", {"domain": domain}),
@@ -106,6 +105,77 @@ class Organizations:
             payload = {"userId": owner, "roles": ["ORG_OWNER"]}
             commands.append(("org.member.added", payload))
         return self._log.push(wanted_id or self._next_id(), editor, *commands)
+
+    def rename(self, org: str, name: str, editor: str = "") -> Event:
+        """PUT /management/v1/orgs/me: the domain made from the name changes with it.
+
+        ZITADEL: `changeDefaultDomain` replaces the generated domain, which is primary
+        unless another one was made so; the old one is removed.
+
+        Raises:
+            Refusal: Removed or unknown; the name is bad, the same or taken.
+        """
+        _check_name(name, "UpdateOrgRequest")
+        found = self._living(org, "ORG-1MRds")
+        if found.name == name:
+            raise Refusal(PRECONDITION, "Organisation not changed", "ORG-4VSdf")
+        old, new = _domain_of(found.name), _domain_of(name)
+        self._release(found)
+        try:
+            self._claim(name)
+        except Refusal:
+            self._hold(found)
+            raise
+        commands: list[Command] = [("org.changed", {"name": name})]
+        if old in found.domains and old != new:
+            commands += [
+                ("org.domain.added", {"domain": new}),
+                ("org.domain.verified", {"domain": new}),
+            ]
+            if old == found.primary_domain:
+                commands.append(("org.domain.primary.set", {"domain": new}))
+            commands.append(("org.domain.removed", {"domain": old}))
+        return self._log.push(org, editor, *commands)
+
+    def add_domain(
+        self, org: str, domain: str, *, verified: bool = True, primary: bool = False
+    ) -> Event:
+        """Give an organization a domain, over the control path.
+
+        Args:
+            org: Its id.
+            domain: Such as `acme.example`.
+            verified: Searches find by verified domains only.
+            primary: Whether it becomes the one that answers show.
+
+        Raises:
+            Refusal: Removed or unknown; the domain is taken.
+        """
+        found = self._living(org, "COMMAND-4M0fs")
+        if domain in self._domains or domain in found.domains:
+            raise Refusal(EXISTS, "Errors.Org.Domain.AlreadyExists", "COMMA-Bd2jj")
+        commands: list[Command] = [("org.domain.added", {"domain": domain})]
+        if verified:
+            self._domains.add(domain)
+            commands.append(("org.domain.verified", {"domain": domain}))
+        if verified and primary:
+            commands.append(("org.domain.primary.set", {"domain": domain}))
+        return self._log.push(org, "", *commands)
+
+    def remove_domain(self, org: str, domain: str) -> Event:
+        """Take a domain from an organization, over the control path.
+
+        Raises:
+            Refusal: Removed or unknown; it has no such domain, or it is the primary.
+        """
+        found = self._living(org, "COMMAND-4M0fs")
+        if domain not in found.domains:
+            raise Refusal(NOT_FOUND, "Errors.Org.Domain.NotFound", "ORG-GDfA3")
+        if domain == found.primary_domain:
+            text = "Errors.Org.Domain.PrimaryNotDeletable"
+            raise Refusal(PRECONDITION, text, "ORG-Sjdi3")
+        self._domains.discard(domain)
+        return self._log.push(org, "", ("org.domain.removed", {"domain": domain}))
 
     def deactivate(self, org: str, editor: str = "") -> Event:
         """POST /management/v1/orgs/me/_deactivate.
@@ -140,6 +210,7 @@ class Organizations:
             raise Refusal(PRECONDITION, text, "COMMA-wG9p1")
         found = self._living(org, "COMMA-aps2n")
         self._names.discard(found.name.lower())
+        self._domains -= found.domains
         return self._log.push(org, editor, ("org.removed", {}))
 
     def _living(self, org: str, error_id: str) -> Organization:
@@ -148,6 +219,37 @@ class Organizations:
             raise Refusal(NOT_FOUND, "Organisation not found", error_id)
         return found
 
+    def _claim(self, name: str) -> str:
+        """Take a name and the domain made from it; return the domain."""
+        domain = _domain_of(name)
+        if name.lower() in self._names or domain in self._domains:
+            raise _taken()
+        self._names.add(name.lower())
+        self._domains.add(domain)
+        return domain
+
+    def _release(self, org: Organization) -> None:
+        self._names.discard(org.name.lower())
+        self._domains -= org.domains & {_domain_of(org.name)}
+
+    def _hold(self, org: Organization) -> None:
+        self._names.add(org.name.lower())
+        self._domains |= org.domains
+
     def _next_id(self) -> str:
         self._made += 1
         return str(FIRST_ORGANIZATION + self._made - 1)
+
+
+def _check_name(name: str, request: str) -> None:
+    if not 1 <= len(name) <= _LONGEST_NAME:
+        text = f"invalid {request}.Name: value length must be between 1 and 200"
+        raise Refusal(BAD_INPUT, f"{text} runes, inclusive")
+
+
+def _taken() -> Refusal:
+    return Refusal(EXISTS, "Organisation's name or id already taken", "V3-DKcYh")
+
+
+def _domain_of(name: str) -> str:
+    return f"{'-'.join(name.lower().split())}.{EXTERNAL_DOMAIN}"

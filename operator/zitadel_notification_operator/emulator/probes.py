@@ -1,4 +1,4 @@
-"""Health and discovery: what lies outside the API and asks for no token.
+"""Health, discovery and public keys: outside the API, and without a token.
 
 Source: ZITADEL: `internal/api/http/probes.go`, `internal/api/oidc/server.go`.
 """
@@ -11,7 +11,8 @@ from zitadel_notification_operator.emulator.answers import (
     bare_json,
     plain,
 )
-from zitadel_notification_operator.emulator.hosts import check_host, instance_host
+from zitadel_notification_operator.emulator.hosts import check_host, issuer
+from zitadel_notification_operator.emulator.signing import public_keys
 from zitadel_notification_operator.emulator.zitadel import Zitadel
 
 _ENDPOINTS = {
@@ -97,10 +98,13 @@ def _discovery(zitadel: Zitadel, headers: Mapping[str, str]) -> Reply:
         check_host(headers, zitadel.domains, gateway=False, database_down=down)
     except Refusal as refusal:
         return plain(refusal.text, 404)
-    public = headers.get("x-zitadel-public-host", "")
-    issuer = f"http://{public or instance_host(headers, gateway=False)}"
-    urls = {name: issuer + path for name, path in _ENDPOINTS.items()}
-    return bare_json({"issuer": issuer, **urls, **_SUPPORTED})
+    address = issuer(headers, secure=zitadel.secure)
+    urls = {name: address + path for name, path in _ENDPOINTS.items()}
+    return bare_json({"issuer": address, **urls, **_SUPPORTED})
+
+
+def _keys(_: Zitadel, __: Mapping[str, str]) -> Reply:
+    return bare_json({"keys": public_keys()})
 
 
 _PROBES: dict[str, Callable[[Zitadel, Mapping[str, str]], Reply]] = {
@@ -108,4 +112,5 @@ _PROBES: dict[str, Callable[[Zitadel, Mapping[str, str]], Reply]] = {
     "/debug/ready": _ready,
     "/healthz": _serving,
     "/.well-known/openid-configuration": _discovery,
+    "/oauth/v2/keys": _keys,
 }

@@ -32,7 +32,8 @@ class Organization:
     """An organization; removed ones are still found by id.
 
     Attributes:
-        primary_domain: Made from the name when the organization was made.
+        primary_domain: Made from the name unless another one was made primary.
+        domains: All verified domains.
         created: Its first event.
         changed: Its last event of any kind.
     """
@@ -40,6 +41,7 @@ class Organization:
     id: str
     name: str
     primary_domain: str
+    domains: frozenset[str]
     state: State
     created: Event
     changed: Event
@@ -87,9 +89,16 @@ def organization(events: Sequence[Event]) -> Organization | None:
     if not events or events[0].type != "org.added":
         return None
     state = State.ACTIVE
-    domain = ""
+    name = domain = ""
+    domains: set[str] = set()
     for event in events:
         match event.type:
+            case "org.added" | "org.changed":
+                name = event.payload["name"]
+            case "org.domain.verified":
+                domains.add(event.payload["domain"])
+            case "org.domain.removed":
+                domains.discard(event.payload["domain"])
             case "org.domain.primary.set":
                 domain = event.payload["domain"]
             case "org.deactivated":
@@ -100,9 +109,10 @@ def organization(events: Sequence[Event]) -> Organization | None:
                 state = State.REMOVED
             case _:
                 pass
-    first = events[0]
-    name = first.payload["name"]
-    return Organization(first.aggregate, name, domain, state, first, events[-1])
+    first, last = events[0], events[-1]
+    return Organization(
+        first.aggregate, name, domain, frozenset(domains), state, first, last
+    )
 
 
 def _value(event: Event) -> bool:

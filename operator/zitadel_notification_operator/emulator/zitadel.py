@@ -8,6 +8,7 @@ from typing import Any
 from zitadel_notification_operator.emulator import policies
 from zitadel_notification_operator.emulator.access import INSTANCE, Access, Token, User
 from zitadel_notification_operator.emulator.answers import UNKNOWN, Refusal, shown
+from zitadel_notification_operator.emulator.directory import Directory, Page
 from zitadel_notification_operator.emulator.events import (
     Clock,
     Event,
@@ -15,6 +16,7 @@ from zitadel_notification_operator.emulator.events import (
     utc_now,
 )
 from zitadel_notification_operator.emulator.hosts import EXTERNAL_DOMAIN
+from zitadel_notification_operator.emulator.keys import Keys
 from zitadel_notification_operator.emulator.organizations import Organizations
 from zitadel_notification_operator.emulator.projections import (
     INSTANCE_POLICY,
@@ -28,6 +30,12 @@ CREDENTIAL_ORGANIZATION = "280000000000000002"
 CREDENTIAL_NAME = "Emulator Machine"
 NAMES = ("ACME", "Globex")
 VERSION = "v4.7.0"
+TOKEN_ERRORS = ("server_error", "invalid_grant", "invalid_client")
+"""How builds of ZITADEL refuse a bad assertion, oldest first."""
+
+TOKEN_LIFETIME = 43_199
+"""Seconds; ZITADEL: `OIDC.DefaultAccessTokenLifetime` is 12 h, floored in answers."""
+
 _GENERATED_DOMAIN = f"zitadel-emulator.{EXTERNAL_DOMAIN}"
 
 
@@ -41,6 +49,12 @@ class Behavior:
         projection_broken: GETs of policies fail: 500, code 2.
         extra_fields: Answers to GETs of policies hold fields that no one knows.
         deprecation: API answers carry a `Deprecation` header.
+        search_lag_milliseconds: Searches for organizations do not know what is
+            younger than that.
+        token_errors: How bad assertions are refused: `server_error` (500, v4 up to
+            spring 2026), `invalid_grant` or `invalid_client` (400, newer).
+        token_lifetime: Seconds until an access token is refused.
+        instance_blocked: All calls are refused with 429, the token endpoint's as text.
     """
 
     stale_reads: int = 0
@@ -48,6 +62,10 @@ class Behavior:
     projection_broken: bool = False
     extra_fields: bool = False
     deprecation: bool = False
+    search_lag_milliseconds: int = 0
+    token_errors: str = TOKEN_ERRORS[0]
+    token_lifetime: int = TOKEN_LIFETIME
+    instance_blocked: bool = False
 
 
 class Zitadel:
@@ -56,8 +74,11 @@ class Zitadel:
     Attributes:
         log: All events.
         access: Users, tokens, memberships.
+        keys: Keys and client secrets of the users.
         orgs: The organizations.
+        directory: The organizations as searches see them.
         domains: Hosts it answers to, without ports and brackets.
+        secure: Whether its addresses begin with https (ZITADEL: `ExternalSecure`).
         database_down: Whether it acts as it does without its database.
         behavior: Other switches.
     """
@@ -74,8 +95,11 @@ class Zitadel:
         """
         self.log = EventLog(clock)
         self.access = Access(self.log, INSTANCE_ID)
+        self.keys = Keys(self.log, self.access)
+        self.directory = Directory(self.log)
         self.orgs = Organizations(self.log, CREDENTIAL_ORGANIZATION)
         self.domains = {EXTERNAL_DOMAIN, _GENERATED_DOMAIN, "127.0.0.1", "::1"}
+        self.secure = False
         self.database_down = False
         self.behavior = Behavior()
         self.log.push(
@@ -92,7 +116,11 @@ class Zitadel:
         for number in range(organizations):
             known = number < len(NAMES)
             self.orgs.create(NAMES[number] if known else f"Organization {number + 1}")
-        self.add_token(token, {INSTANCE: {"IAM_OWNER"}}, name=CREDENTIAL_NAME)
+        # ZITADEL: who sets an instance up owns it, and its first organization.
+        roles = {INSTANCE: {"IAM_OWNER"}, CREDENTIAL_ORGANIZATION: {"ORG_OWNER"}}
+        self.add_token(token, roles, name=CREDENTIAL_NAME)
+        # No lag that is set later makes searches forget what was there at the start.
+        self.directory.search((), Page())
 
     def add_token(
         self,
@@ -116,13 +144,52 @@ class Zitadel:
             Refusal: A role is unknown, or the end has passed.
             ValueError: The token is in use.
         """
-        made = self.access.add_user(
-            home, (name or "machine").lower().replace(" ", "-"), name, ""
-        )
-        user_id = made.aggregate
+        user = self.add_user(roles, home, name=name)
+        return self.access.add_token(user.id, "", expiration, token)[0]
+
+    def add_user(
+        self,
+        roles: Mapping[str, Collection[str]],
+        home: str = CREDENTIAL_ORGANIZATION,
+        *,
+        name: str = "",
+        user_name: str = "",
+    ) -> User:
+        """Make a service user with roles.
+
+        Args:
+            roles: Role names by organization id; `access.INSTANCE` for the instance.
+            home: The organization that owns the user.
+            name: Shown to people.
+            user_name: Its login name; made from the name, and unique, when empty.
+
+        Raises:
+            Refusal: A role is unknown, or the user name is taken.
+        """
+        wanted = user_name or (name or "machine").lower().replace(" ", "-")
+        if not user_name and self.access.named(wanted):
+            wanted = f"{wanted}-{len(self.access.all()) + 1}"
+        user_id = self.access.add_user(home, wanted, name, "").aggregate
         for where, names in roles.items():
             self.access.add_member(where or INSTANCE_ID, user_id, names, "")
-        return self.access.add_token(user_id, "", expiration, token)[0]
+        return self.access.known(user_id)
+
+    def add_domain(self, domain: str) -> None:
+        """Let the instance answer to one more host, named without a port."""
+        if domain not in self.domains:
+            self.domains.add(domain)
+            command = ("instance.domain.added", {"domain": domain})
+            self.log.push(INSTANCE_ID, "", command)
+
+    @property
+    def search_lag(self) -> int:
+        """How far searches are behind, in milliseconds."""
+        return self.behavior.search_lag_milliseconds
+
+    @property
+    def instance_name(self) -> str:
+        """The name of the instance."""
+        return str(self.log.of(INSTANCE_ID)[0].payload["name"])
 
     def organizations(self) -> list[Organization]:
         """Return all organizations that are not removed, oldest first."""
@@ -165,21 +232,23 @@ class Zitadel:
         """GET /admin/v1/instances/me."""
         events = self.log.of(INSTANCE_ID)
         details = shown(events[0], events[0])
+        domains = [
+            {"details": details, **e.payload}
+            for e in events
+            if e.type == "instance.domain.added"
+        ]
+        primary = next(e for e in events if e.type == "instance.domain.primary.set")
+        for domain in domains:
+            if domain["domain"] == primary.payload["domain"]:
+                domain["primary"] = True
         return {
             "instance": {
                 "id": INSTANCE_ID,
                 "details": details,
                 "state": "STATE_RUNNING",
-                "name": events[0].payload["name"],
+                "name": self.instance_name,
                 "version": VERSION,
-                "domains": [
-                    {
-                        "details": details,
-                        "domain": _GENERATED_DOMAIN,
-                        "generated": True,
-                    },
-                    {"details": details, "domain": EXTERNAL_DOMAIN, "primary": True},
-                ],
+                "domains": domains,
             }
         }
 

@@ -1,0 +1,268 @@
+"""The list of organizations as searches see it: a projection that may lag behind.
+
+Source: ZITADEL: `internal/query/projection/org.go`, `internal/query/org.go`. Removed
+organizations are gone from it. Texts and domains are kept by value, so that a search
+for one name costs the same with ten organizations and with ten thousand.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+from zitadel_notification_operator.emulator.events import Event, EventLog
+from zitadel_notification_operator.emulator.projections import State
+
+
+class Method(IntEnum):
+    """How texts are compared; the numbers of ZITADEL's `TextQueryMethod`."""
+
+    EQUALS = 0
+    EQUALS_IGNORE_CASE = 1
+    STARTS_WITH = 2
+    STARTS_WITH_IGNORE_CASE = 3
+    CONTAINS = 4
+    CONTAINS_IGNORE_CASE = 5
+    ENDS_WITH = 6
+    ENDS_WITH_IGNORE_CASE = 7
+
+    def matches(self, text: str, wanted: str) -> bool:
+        """Return whether a text is what is wanted."""
+        if self % 2:
+            text, wanted = text.lower(), wanted.lower()
+        match self:
+            case Method.EQUALS | Method.EQUALS_IGNORE_CASE:
+                return text == wanted
+            case Method.STARTS_WITH | Method.STARTS_WITH_IGNORE_CASE:
+                return text.startswith(wanted)
+            case Method.CONTAINS | Method.CONTAINS_IGNORE_CASE:
+                return wanted in text
+            case Method.ENDS_WITH | Method.ENDS_WITH_IGNORE_CASE:
+                return text.endswith(wanted)
+
+
+class Order(IntEnum):
+    """What rows are sorted by; the numbers of ZITADEL's `OrganizationFieldName`."""
+
+    NONE = 0
+    NAME = 1
+    CREATION_DATE = 2
+
+
+@dataclass(slots=True)
+class Row:
+    """One organization.
+
+    Attributes:
+        primary_domain: The domain that answers show.
+        domains: All verified ones.
+        created: Its first event.
+        changed: The last event that this projection looks at: not of policies, members
+            or domains that are not primary.
+    """
+
+    id: str
+    name: str
+    state: State
+    created: Event
+    changed: Event
+    primary_domain: str = ""
+    domains: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class ByName:
+    """Organizations with a name."""
+
+    name: str
+    method: Method
+
+
+@dataclass(frozen=True, slots=True)
+class ByDomain:
+    """Organizations with a verified domain, primary or not."""
+
+    domain: str
+    method: Method
+
+
+@dataclass(frozen=True, slots=True)
+class ByState:
+    """Organizations in a state; None is a state that no row has."""
+
+    state: State | None
+
+
+@dataclass(frozen=True, slots=True)
+class ById:
+    """The organization with an id."""
+
+    id: str
+
+
+Query = ByName | ByDomain | ByState | ById
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of the rows is wanted.
+
+    Attributes:
+        limit: 0 is all, as in ZITADEL.
+        ascending: Counts with an order only.
+    """
+
+    offset: int = 0
+    limit: int = 0
+    order: Order = Order.NONE
+    ascending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        total: How many rows there are in all; 0 when the page is empty: ZITADEL's
+            database counts in the rows that it returns.
+        seen: The time of the last event that the list knows.
+    """
+
+    rows: Sequence[Row]
+    total: int
+    seen: datetime
+
+
+class Directory:
+    """The list, kept up to date from the log."""
+
+    def __init__(self, log: EventLog) -> None:
+        """Follow a log from its start."""
+        self._log = log
+        self._acts = {
+            "org.added": self._add,
+            "org.changed": self._rename,
+            "org.domain.verified": self._verify,
+            "org.domain.removed": self._remove_domain,
+            "org.domain.primary.set": self._set_primary,
+            "org.deactivated": self._deactivate,
+            "org.reactivated": self._reactivate,
+            "org.removed": self._remove,
+        }
+        self._pending: deque[Event] = deque()
+        self._rows: dict[str, Row] = {}
+        self._by_name: dict[str, Row] = {}
+        self._by_domain: dict[str, Row] = {}
+        self._sorted: list[Row] | None = None
+        self._seen = log.clock()
+        log.subscribe(self._follow)
+
+    def search(self, queries: Iterable[Query], page: Page, lag: int = 0) -> Found:
+        """Return the rows that all of the queries match.
+
+        Args:
+            queries: None match all rows.
+            page: Which part of them.
+            lag: Events younger than so many milliseconds are not known yet.
+        """
+        self._catch_up(lag)
+        wanted = list(queries)
+        rows = [
+            row
+            for row in self._candidates(wanted, page.order)
+            if all(_matches(row, query) for query in wanted)
+        ]
+        if page.order is Order.CREATION_DATE:
+            rows.sort(key=lambda row: row.created.time)
+        if page.order is not Order.NONE and not page.ascending:
+            rows.reverse()
+        end = page.offset + page.limit if page.limit else len(rows)
+        part = rows[page.offset : end]
+        return Found(part, len(rows) if part else 0, self._seen)
+
+    def _candidates(self, queries: Sequence[Query], order: Order) -> Iterable[Row]:
+        for query in queries:
+            match query:
+                case ById(wanted):
+                    return _one(self._rows.get(wanted))
+                case ByName(name, Method.EQUALS | Method.EQUALS_IGNORE_CASE):
+                    return _one(self._by_name.get(name.lower()))
+                case ByDomain(domain, Method.EQUALS):
+                    return _one(self._by_domain.get(domain))
+                case _:
+                    pass
+        if order is not Order.NAME:
+            return self._rows.values()
+        if self._sorted is None:
+            self._sorted = sorted(self._rows.values(), key=lambda row: row.name.lower())
+        return self._sorted
+
+    def _follow(self, event: Event) -> None:
+        if event.type in self._acts:
+            self._pending.append(event)
+
+    def _catch_up(self, lag: int) -> None:
+        horizon = self._log.clock() - timedelta(milliseconds=lag)
+        while self._pending and (not lag or self._pending[0].time <= horizon):
+            event = self._pending.popleft()
+            self._acts[event.type](event)
+            self._seen = event.time
+
+    def _add(self, event: Event) -> None:
+        name = event.payload["name"]
+        row = Row(event.aggregate, name, State.ACTIVE, event, event)
+        self._rows[row.id] = self._by_name[name.lower()] = row
+        self._sorted = None
+
+    def _rename(self, event: Event) -> None:
+        if row := self._rows.get(event.aggregate):
+            self._by_name.pop(row.name.lower(), None)
+            row.name, row.changed = event.payload["name"], event
+            self._by_name[row.name.lower()] = row
+            self._sorted = None
+
+    def _verify(self, event: Event) -> None:
+        if row := self._rows.get(event.aggregate):
+            row.domains.add(event.payload["domain"])
+            self._by_domain[event.payload["domain"]] = row
+
+    def _remove_domain(self, event: Event) -> None:
+        if row := self._rows.get(event.aggregate):
+            row.domains.discard(event.payload["domain"])
+            self._by_domain.pop(event.payload["domain"], None)
+
+    def _set_primary(self, event: Event) -> None:
+        if row := self._rows.get(event.aggregate):
+            row.primary_domain, row.changed = event.payload["domain"], event
+
+    def _deactivate(self, event: Event) -> None:
+        if row := self._rows.get(event.aggregate):
+            row.state, row.changed = State.INACTIVE, event
+
+    def _reactivate(self, event: Event) -> None:
+        if row := self._rows.get(event.aggregate):
+            row.state, row.changed = State.ACTIVE, event
+
+    def _remove(self, event: Event) -> None:
+        if row := self._rows.pop(event.aggregate, None):
+            self._by_name.pop(row.name.lower(), None)
+            for domain in row.domains:
+                self._by_domain.pop(domain, None)
+            self._sorted = None
+
+
+def _one(row: Row | None) -> Iterable[Row]:
+    return (row,) if row else ()
+
+
+def _matches(row: Row, query: Query) -> bool:
+    match query:
+        case ByName(name, method):
+            return method.matches(row.name, name)
+        case ByDomain(domain, method):
+            return any(method.matches(known, domain) for known in row.domains)
+        case ByState(state):
+            return row.state is state
+        case ById(wanted):
+            return row.id == wanted

@@ -1,0 +1,164 @@
+"""Keys and client secrets of service users: what the token endpoint checks.
+
+Source: ZITADEL: `internal/command/user_machine_{key,secret}.go`,
+`internal/domain/machine_key.go`. The log holds public keys only; the emulator gives a
+private key away once, as ZITADEL does, and forgets it.
+"""
+
+import secrets
+import string
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from zitadel_notification_operator.emulator.access import Access
+from zitadel_notification_operator.emulator.answers import (
+    NOT_FOUND,
+    PRECONDITION,
+    Refusal,
+    timestamp,
+)
+from zitadel_notification_operator.emulator.events import Event, EventLog
+
+FIRST_KEY = 283000000000000001
+KEY_BITS = 2048
+"""ZITADEL: `SystemDefaults.KeyConfig.PrivateKeySize` is 2048 by default."""
+
+SECRET_LENGTH = 64
+"""ZITADEL: `SecretGenerators.ClientSecret.Length`; letters and digits."""
+
+_KEY = "user.machine.key."
+_SECRET = "user.machine.secret."  # noqa: S105 - the type of an event
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """A new key: what `content` holds is known to nobody else.
+
+    Attributes:
+        id: The key's id, the `kid` of its assertions.
+        content: The key file's JSON, as ZITADEL gives it to be kept.
+    """
+
+    id: str
+    content: dict[str, str]
+
+
+class Keys:
+    """All keys and client secrets."""
+
+    def __init__(self, log: EventLog, access: Access) -> None:
+        """Start without any.
+
+        Args:
+            log: Where everything but private keys and secrets is written.
+            access: The users.
+        """
+        self._log = log
+        self._access = access
+        self._made = 0
+        self._secrets: dict[str, str] = {}
+
+    def add_key(
+        self, user_id: str, editor: str = "", expiration: str = ""
+    ) -> tuple[KeyFile, Event]:
+        """POST /management/v1/users/{id}/keys: make an RSA key.
+
+        Args:
+            user_id: Whose.
+            editor: Who makes it.
+            expiration: RFC 3339; empty is the year 9999, as in ZITADEL.
+
+        Raises:
+            Refusal: Unknown user, or an end that has passed (`DOMAIN-dv3t5`).
+        """
+        user = self._access.known(user_id)
+        end = timestamp(self._access.end(expiration))
+        key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
+        key_id = str(FIRST_KEY + self._made)
+        self._made += 1
+        public = key.public_key().public_bytes(
+            Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+        )
+        payload = {"keyId": key_id, "expiration": end, "publicKey": public.decode()}
+        event = self._log.push(
+            user_id, editor, (_KEY + "added", payload), owner=user.organization
+        )
+        # PKCS#1, "BEGIN RSA PRIVATE KEY": clients must read that form.
+        private = key.private_bytes(
+            Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
+        )
+        content = {
+            "type": "serviceaccount",
+            "keyId": key_id,
+            "key": private.decode(),
+            "expirationDate": end,
+            "userId": user_id,
+        }
+        return KeyFile(key_id, content), event
+
+    def remove_key(self, user_id: str, key_id: str, editor: str = "") -> Event:
+        """DELETE /management/v1/users/{id}/keys/{key}.
+
+        Raises:
+            Refusal: There is no such key.
+        """
+        user = self._access.known(user_id)
+        if self._added(user_id, key_id) is None:
+            text = "Errors.User.Machine.Key.NotFound"
+            raise Refusal(NOT_FOUND, text, "COMMAND-4m77G")
+        command = (_KEY + "removed", {"keyId": key_id})
+        return self._log.push(user_id, editor, command, owner=user.organization)
+
+    def public_key(self, user_id: str, key_id: str) -> str | None:
+        """Return a key that can be used now, as PEM; None when there is none."""
+        added = self._added(user_id, key_id)
+        if added is None:
+            return None
+        end = datetime.fromisoformat(added["expiration"])
+        return str(added["publicKey"]) if self._log.clock() < end else None
+
+    def set_secret(self, user_id: str, editor: str = "") -> tuple[str, Event]:
+        """PUT /management/v1/users/{id}/secret: make a client secret, end the old one.
+
+        Raises:
+            Refusal: Unknown user.
+        """
+        user = self._access.known(user_id)
+        letters = string.ascii_letters + string.digits
+        text = "".join(secrets.choice(letters) for _ in range(SECRET_LENGTH))
+        self._secrets[user_id] = text
+        owner = user.organization
+        return text, self._log.push(user_id, editor, (_SECRET + "set", {}), owner=owner)
+
+    def remove_secret(self, user_id: str, editor: str = "") -> Event:
+        """DELETE /management/v1/users/{id}/secret.
+
+        Raises:
+            Refusal: Unknown user, or there is none (`COMMAND-coi82n`).
+        """
+        user = self._access.known(user_id)
+        if self._secrets.pop(user_id, None) is None:
+            text = "Errors.User.Machine.Secret.NotExisting"
+            raise Refusal(PRECONDITION, text, "COMMAND-coi82n")
+        owner = user.organization
+        return self._log.push(user_id, editor, (_SECRET + "removed", {}), owner=owner)
+
+    def secret(self, user_id: str) -> str | None:
+        """Return a user's client secret; None when it has none."""
+        return self._secrets.get(user_id)
+
+    def _added(self, user_id: str, key_id: str) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = None
+        for event in self._log.of(user_id):
+            if event.type.startswith(_KEY) and event.payload["keyId"] == key_id:
+                found = dict(event.payload) if event.type == _KEY + "added" else None
+        return found

@@ -1,0 +1,125 @@
+"""Memberships: who has which roles, in an organization or in the whole instance.
+
+ZITADEL keeps them as events of the organization or the instance; this follows the log,
+so that no call has to read it again.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from zitadel_notification_operator.emulator.answers import BAD_INPUT, EXISTS, Refusal
+from zitadel_notification_operator.emulator.events import Event, EventLog
+from zitadel_notification_operator.emulator.permissions import PERMISSIONS
+
+_ADDED = (".member.added", ".member.changed")
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """One user's roles in one place.
+
+    Attributes:
+        user: The user's id.
+        aggregate: The organization's or the instance's id.
+        roles: Names of roles, in the order given.
+        created: The event that made it.
+        changed: Its last event.
+    """
+
+    user: str
+    aggregate: str
+    roles: tuple[str, ...]
+    created: Event
+    changed: Event
+
+
+class Members:
+    """All memberships as they are now.
+
+    Attributes:
+        changed: The time of the last event about any; None before the first.
+    """
+
+    def __init__(self, log: EventLog, instance: str) -> None:
+        """Follow a log.
+
+        Args:
+            log: Where everything is written.
+            instance: The id of the instance, for instance-wide memberships.
+        """
+        self._log = log
+        self._instance = instance
+        self._of: dict[str, dict[str, Membership]] = {}
+        self.changed: datetime | None = None
+        log.subscribe(self._follow)
+
+    def roles(self, user: str, organization: str) -> tuple[str, ...]:
+        """Return the roles that count in an organization's context.
+
+        ZITADEL: a removed organization's memberships are gone, instance-wide ones stay.
+        """
+        return self._roles(user, organization) + self.instance_roles(user)
+
+    def instance_roles(self, user: str) -> tuple[str, ...]:
+        """Return the instance-wide roles of a user."""
+        return self._roles(user, self._instance)
+
+    def of_user(self, user: str) -> list[Membership]:
+        """Return a user's memberships: organizations first, then the instance."""
+        found = [by_user[user] for by_user in self._of.values() if user in by_user]
+        return sorted(found, key=lambda m: m.aggregate == self._instance)
+
+    def add(
+        self, aggregate: str, user: str, roles: Collection[str], editor: str
+    ) -> Event:
+        """Give a user that exists roles in an organization or the instance.
+
+        ZITADEL: POST /management/v1/orgs/me/members, POST /admin/v1/members. The error
+        ids here are not confirmed by a recording.
+
+        Raises:
+            Refusal: Unknown role; already a member.
+        """
+        if not roles or not set(roles) <= PERMISSIONS.keys():
+            raise Refusal(BAD_INPUT, "Errors.Org.MemberInvalid", "Org-W8m4l")
+        if self._roles(user, aggregate):
+            raise Refusal(EXISTS, "Errors.Org.Member.AlreadyExists", "Org-PtXi1")
+        kind = "instance" if aggregate == self._instance else "org"
+        payload = {"userId": user, "roles": sorted(roles)}
+        return self._log.push(aggregate, editor, (f"{kind}.member.added", payload))
+
+    def replace(self, aggregate: str, user: str, roles: Collection[str]) -> Event:
+        """Let a user have these roles there and no others; none end the membership.
+
+        Raises:
+            Refusal: Unknown role.
+        """
+        if not set(roles) <= PERMISSIONS.keys():
+            raise Refusal(BAD_INPUT, "Errors.Org.MemberInvalid", "Org-LiaZi")
+        kind = "instance" if aggregate == self._instance else "org"
+        payload: dict[str, object] = {"userId": user}
+        act = "removed"
+        if roles:
+            act = "changed" if self._roles(user, aggregate) else "added"
+            payload["roles"] = sorted(roles)
+        return self._log.push(aggregate, "", (f"{kind}.member.{act}", payload))
+
+    def _roles(self, user: str, aggregate: str) -> tuple[str, ...]:
+        found = self._of.get(aggregate, {}).get(user)
+        return found.roles if found else ()
+
+    def _follow(self, event: Event) -> None:
+        if event.type == "org.removed":
+            self._of.pop(event.aggregate, None)
+        elif event.type.endswith(_ADDED):
+            user = event.payload["userId"]
+            members = self._of.setdefault(event.aggregate, {})
+            created = members[user].created if user in members else event
+            roles = tuple(event.payload["roles"])
+            members[user] = Membership(user, event.aggregate, roles, created, event)
+        elif event.type.endswith(".member.removed"):
+            self._of.get(event.aggregate, {}).pop(event.payload["userId"], None)
+        else:
+            return
+        self.changed = event.time

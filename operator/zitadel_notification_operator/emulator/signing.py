@@ -1,0 +1,134 @@
+"""JSON web tokens: signing ID tokens, checking the assertions of service users.
+
+Source: ZITADEL: `internal/api/oidc/token_jwt_profile.go`, and zitadel/oidc:
+`pkg/op/verifier_jwt_profile.go`, `pkg/oidc/verifier.go`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
+from jwt.types import Options
+
+from zitadel_notification_operator.emulator.keys import KEY_BITS, Keys
+
+LONGEST_AGE = 3600
+"""Seconds that an assertion may be old, by its `iat`."""
+
+OFFSET = 1
+"""Seconds by which the clocks of client and server may differ."""
+
+_ALGORITHMS = ["RS256", "PS256", "ES256"]
+_KEY_ID = "284000000000000001"
+_UNCHECKED: Options = {
+    "verify_signature": True,
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+    "verify_aud": False,
+    "verify_iss": False,
+    "verify_sub": False,
+    "verify_jti": False,
+}
+"""PyJWT checks the signature; the claims are checked as ZITADEL checks them."""
+
+
+class BadAssertion(Exception):
+    """An assertion that ZITADEL refuses; the text is for the emulator's own tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdToken:
+    """What an ID token says.
+
+    Attributes:
+        issuer: The address that discovery names.
+        user: The subject.
+        audience: For whom it is.
+        now: When it is made.
+        lifetime: Seconds until its end.
+    """
+
+    issuer: str
+    user: str
+    audience: tuple[str, ...]
+    now: datetime
+    lifetime: int
+
+    def signed(self) -> str:
+        """Return it as a JSON web token."""
+        begin = int(self.now.timestamp())
+        claims = {
+            "iss": self.issuer,
+            "sub": self.user,
+            "aud": list(self.audience),
+            "exp": begin + self.lifetime,
+            "iat": begin,
+            "auth_time": begin,
+            "amr": ["pwd"],
+            "azp": self.user,
+            "client_id": self.user,
+        }
+        return jwt.encode(claims, _signing_key(), "RS256", headers={"kid": _KEY_ID})
+
+
+def subject(assertion: str, keys: Keys, issuer: str, now: datetime) -> str:
+    """Return the id of the user whose key signed an assertion.
+
+    Args:
+        assertion: As the client sent it.
+        keys: All keys of service users.
+        issuer: The server's address as it sees this request; `aud` must hold it.
+        now: The time of day.
+
+    Raises:
+        BadAssertion: It is no token, or not for us, or not from now, or not signed by
+            a key of its issuer.
+    """
+    try:
+        head = jwt.get_unverified_header(assertion)
+        claims = jwt.decode(assertion, options={"verify_signature": False})
+        _check_claims(claims, issuer, now)
+        user = str(claims["sub"])
+        key = keys.public_key(user, str(head.get("kid", "")))
+        if key is None:
+            raise BadAssertion("kid: no such key of this user, or it has ended")
+        jwt.decode(assertion, key, algorithms=_ALGORITHMS, options=_UNCHECKED)
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        raise BadAssertion(str(error)) from error
+    return user
+
+
+def public_keys() -> list[dict[str, Any]]:
+    """GET /oauth/v2/keys: what ID tokens can be checked with."""
+    key = json.loads(RSAAlgorithm.to_jwk(_signing_key().public_key()))
+    return [{**key, "kid": _KEY_ID, "use": "sig", "alg": "RS256"}]
+
+
+def _check_claims(claims: Mapping[str, Any], issuer: str, now: datetime) -> None:
+    audience = claims.get("aud", [])
+    if issuer not in ([audience] if isinstance(audience, str) else audience):
+        raise BadAssertion(f"aud: must hold {issuer}")
+    # zitadel/oidc compares with the time of day rounded to whole seconds.
+    ahead = round(now.timestamp() + OFFSET)
+    if float(claims.get("exp", 0)) < ahead:
+        raise BadAssertion("exp: has passed")
+    begin = float(claims.get("iat", 0))
+    if begin > ahead:
+        raise BadAssertion("iat: is in the future")
+    if begin < round(now.timestamp() - LONGEST_AGE):
+        raise BadAssertion("iat: is missing or too old")
+    if not claims.get("sub") or claims.get("iss") != claims.get("sub"):
+        raise BadAssertion("iss: must be the subject")
+
+
+@cache
+def _signing_key() -> rsa.RSAPrivateKey:
+    """Return this process's key; making one takes a tenth of a second or more."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
