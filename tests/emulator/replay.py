@@ -68,8 +68,12 @@ class Replay:
             "method": recorded["method"],
             "url": self.plain(recorded["path"]),
             "headers": {k: self.plain(v) for k, v in recorded["headers"].items()},
-            "content": None if body is None else self.plain(body),
+            "content": None if body is None else self._with_times(self.plain(body)),
         }
+
+    def _with_times(self, text: str) -> str:
+        """Replace the times that the recorded server told by those that ours told."""
+        return _TIME.sub(lambda found: self.times.get(found[0], found[0]), text)
 
     def learn(self, recorded: Any, actual: Any) -> None:
         """Note the ids that the emulator gave to new organizations and users."""
@@ -140,9 +144,11 @@ class Replay:
         if not (isinstance(actual["sequence"], str) and actual["sequence"].isdigit()):
             return f"{where}.sequence: {actual['sequence']!r} is no number in a text"
         was, now = int(recorded["sequence"]), int(actual["sequence"])
-        if recorded["resourceOwner"] == "{credentialOrg}":
+        # An event tells its owner with its aggregate, everything else beside it.
+        owner = recorded.get("aggregate", recorded)["resourceOwner"]
+        if owner == "{credentialOrg}":
             return ""  # the recorded server had a human administrator, too
-        if recorded["resourceOwner"] == "{instance}":
+        if owner == "{instance}":
             if was < _INSTANCE_SEQUENCES_FROM:
                 return ""
             self.shift = was - now if self.shift is None else self.shift

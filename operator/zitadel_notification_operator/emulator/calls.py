@@ -3,7 +3,11 @@
 import re
 from dataclasses import dataclass
 
-from zitadel_notification_operator.emulator import effects, searches
+from zitadel_notification_operator.emulator import (
+    effects,
+    event_search,
+    searches,
+)
 from zitadel_notification_operator.emulator.answers import (
     NOT_FOUND,
     UNIMPLEMENTED,
@@ -183,6 +187,11 @@ CALLS = (
         AUTHENTICATED,
         searches.permissions,
     ),
-    # Known, so that what stands before it in the order of checks is right already.
-    _call("POST", "/admin/v1/events/_search", "events.read", effects.not_emulated),
+    _call(
+        "POST",
+        "/admin/v1/events/_search",
+        "events.read",
+        event_search.events,
+        **event_search.FIELDS,
+    ),
 )

@@ -82,7 +82,8 @@ def _checked(zitadel: Zitadel, request: Incoming) -> Reply:
     if call.permission != AUTHENTICATED:
         instance_wide = request.path.startswith("/admin/")
         _authorize(zitadel, user, org, call.permission, instance_wide=instance_wide)
-    return call.act(Context(zitadel, user, org, message, parts))
+    language = request.headers.get("Accept-Language", "")
+    return call.act(Context(zitadel, user, org, message, parts, language))
 
 
 def _caller(zitadel: Zitadel, header: str | None) -> User:

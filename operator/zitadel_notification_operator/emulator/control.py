@@ -34,7 +34,18 @@ from zitadel_notification_operator.emulator.zitadel import (
 PREFIX = "/emulator/v1"
 
 _ERRORS = "token_errors"
-_KINDS = {bool: "true or false", int: "a number, not below 0", str: "a text"}
+_FARTHEST = 10**10
+"""The greatest number in a switch: 317 years in seconds."""
+
+_KNOWN = {name: type(value) for name, value in asdict(Behavior()).items()}
+_KINDS = {
+    bool: "true or false",
+    int: f"a number from 0 to {_FARTHEST}",
+    str: "a text",
+}
+_SKEW = "clock_skew_milliseconds"
+"""The one number that may be below 0."""
+
 _CHANGES = {"removed", "deactivated", "reactivated"}
 
 
@@ -121,12 +132,10 @@ class Control:
         return web.json_response(asdict(self._zitadel.behavior))
 
     async def _set_behavior(self, request: web.Request) -> web.Response:
-        known = {name: type(value) for name, value in asdict(Behavior()).items()}
-        content = await read_object(request, set(known))
+        content = await read_object(request, set(_KNOWN))
         for name, value in content.items():
-            if type(value) is not known[name] or (name != _ERRORS and value < 0):
-                kind = _KINDS[known[name]]
-                raise BadControl(f"{name}: must be {kind}")
+            if type(value) is not _KNOWN[name] or not _is_near(name, value):
+                raise BadControl(f"{name}: must be {_KINDS[_KNOWN[name]]}")
         if content.get(_ERRORS, TOKEN_ERRORS[0]) not in TOKEN_ERRORS:
             raise BadControl(f"{_ERRORS}: must be one of {', '.join(TOKEN_ERRORS)}")
         self._zitadel.behavior = Behavior(**content)
@@ -181,6 +190,13 @@ class Control:
             needed(await read_object(request, {"domain"}), "domain").lower()
         )
         return web.json_response({}, status=201)
+
+
+def _is_near(name: str, value: object) -> bool:
+    """Return whether a number is one that a switch may have; others always are."""
+    if type(value) is not int:
+        return True
+    return (-_FARTHEST if name == _SKEW else 0) <= value <= _FARTHEST
 
 
 def _polite(handler: Handler) -> Handler:

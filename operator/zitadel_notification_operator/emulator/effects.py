@@ -9,8 +9,6 @@ from typing import Any
 from zitadel_notification_operator.emulator import policies
 from zitadel_notification_operator.emulator.access import User
 from zitadel_notification_operator.emulator.answers import (
-    UNIMPLEMENTED,
-    Refusal,
     Reply,
     done,
     made,
@@ -28,6 +26,7 @@ class Context:
         organization: Of the header, else of the token's user.
         message: The decoded request; unset and null fields are absent.
         parts: What the path's placeholders matched.
+        language: The request's Accept-Language.
     """
 
     zitadel: Zitadel
@@ -35,6 +34,7 @@ class Context:
     organization: str
     message: Mapping[str, Any]
     parts: Mapping[str, str]
+    language: str = ""
 
     @property
     def editor(self) -> str:
@@ -238,8 +238,3 @@ def set_user(*, active: bool) -> Act:
 def me(c: Context) -> Reply:
     """GET /auth/v1/users/me."""
     return ok(c.zitadel.show_user(c.user) if c.user else {})
-
-
-def not_emulated(_: Context) -> Reply:
-    """Refuse a call that a later version will answer (501, code 12)."""
-    raise Refusal(UNIMPLEMENTED, "the emulator does not answer this call yet")

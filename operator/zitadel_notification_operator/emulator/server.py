@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -123,6 +124,9 @@ class Emulator:
         if fault.replaces:
             reply = plain(fault.body or "", fault.status or 200)
         entry["status"] = reply.status
+        if self.zitadel.behavior.clock_skew_milliseconds:
+            date = format_datetime(self.zitadel.now(), usegmt=True)
+            reply.headers.setdefault("Date", date)
         response = _response(reply, fault)
         if fault.truncate is None:
             return response

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from zitadel_notification_operator.emulator import policies
@@ -15,6 +15,7 @@ from zitadel_notification_operator.emulator.events import (
     EventLog,
     utc_now,
 )
+from zitadel_notification_operator.emulator.history import History
 from zitadel_notification_operator.emulator.hosts import EXTERNAL_DOMAIN
 from zitadel_notification_operator.emulator.keys import Keys
 from zitadel_notification_operator.emulator.organizations import Organizations
@@ -47,7 +48,8 @@ class Behavior:
         stale_reads: So many GETs of policies are one write behind; counted down.
         stale_milliseconds: GETs of policies do not see writes younger than that.
         projection_broken: GETs of policies fail: 500, code 2.
-        extra_fields: Answers to GETs of policies hold fields that no one knows.
+        extra_fields: Answers to GETs of policies and to searches for events hold
+            fields that no one knows.
         deprecation: API answers carry a `Deprecation` header.
         search_lag_milliseconds: Searches for organizations do not know what is
             younger than that.
@@ -55,6 +57,11 @@ class Behavior:
             spring 2026), `invalid_grant` or `invalid_client` (400, newer).
         token_lifetime: Seconds until an access token is refused.
         instance_blocked: All calls are refused with 429, the token endpoint's as text.
+        event_retention_seconds: Searches for events do not know what is as old as
+            that; 0 is no end (ZITADEL: `AuditLogRetention`).
+        event_lag_milliseconds: What is written now becomes visible to searches for
+            events so much later, with the time of its writing.
+        clock_skew_milliseconds: The server's clock is so far ahead; below 0 behind.
     """
 
     stale_reads: int = 0
@@ -66,6 +73,9 @@ class Behavior:
     token_errors: str = TOKEN_ERRORS[0]
     token_lifetime: int = TOKEN_LIFETIME
     instance_blocked: bool = False
+    event_retention_seconds: int = 0
+    event_lag_milliseconds: int = 0
+    clock_skew_milliseconds: int = 0
 
 
 class Zitadel:
@@ -77,6 +87,7 @@ class Zitadel:
         keys: Keys and client secrets of the users.
         orgs: The organizations.
         directory: The organizations as searches see them.
+        history: The log as the search for events sees it.
         domains: Hosts it answers to, without ports and brackets.
         secure: Whether its addresses begin with https (ZITADEL: `ExternalSecure`).
         database_down: Whether it acts as it does without its database.
@@ -93,7 +104,10 @@ class Zitadel:
             organizations: How many besides the credential's own.
             clock: The time of day, for events and the end of tokens.
         """
-        self.log = EventLog(clock)
+        self.behavior = Behavior()
+        self._clock = clock
+        self.log = EventLog(self.now)
+        self.history = History(self.log, self._event_lag)
         self.access = Access(self.log, INSTANCE_ID)
         self.keys = Keys(self.log, self.access)
         self.directory = Directory(self.log)
@@ -101,7 +115,6 @@ class Zitadel:
         self.domains = {EXTERNAL_DOMAIN, _GENERATED_DOMAIN, "127.0.0.1", "::1"}
         self.secure = False
         self.database_down = False
-        self.behavior = Behavior()
         self.log.push(
             INSTANCE_ID,
             "",
@@ -180,6 +193,11 @@ class Zitadel:
             self.domains.add(domain)
             command = ("instance.domain.added", {"domain": domain})
             self.log.push(INSTANCE_ID, "", command)
+
+    def now(self) -> datetime:
+        """Return the time of day as this server has it."""
+        skew = timedelta(milliseconds=self.behavior.clock_skew_milliseconds)
+        return self._clock() + skew
 
     @property
     def search_lag(self) -> int:
@@ -265,6 +283,9 @@ class Zitadel:
                 "machine": {"name": user.name},
             }
         }
+
+    def _event_lag(self) -> timedelta:
+        return timedelta(milliseconds=self.behavior.event_lag_milliseconds)
 
     def _read(self, owner: str) -> dict[str, Any]:
         if self.behavior.projection_broken:

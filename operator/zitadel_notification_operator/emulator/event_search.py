@@ -1,0 +1,155 @@
+"""POST /admin/v1/events/_search: what happened, with who did it.
+
+Source: ZITADEL: `proto/zitadel/admin.proto`, `internal/api/grpc/admin/event.go`; the
+shape of the answer is a recorded one.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from zitadel_notification_operator.emulator.answers import (
+    BAD_INPUT,
+    Refusal,
+    Reply,
+    lean,
+    ok,
+    timestamp,
+)
+from zitadel_notification_operator.emulator.effects import Context
+from zitadel_notification_operator.emulator.events import Event
+from zitadel_notification_operator.emulator.history import (
+    MOST,
+    Wanted,
+    aggregate_type,
+)
+from zitadel_notification_operator.emulator.messages import Fields, Kind, Part
+
+FIELDS: Fields = {
+    "sequence": Kind.UINT64,
+    "limit": Kind.UINT32,
+    "asc": Kind.BOOL,
+    "editorUserId": Kind.TEXT,
+    "eventTypes": Kind.TEXTS,
+    "aggregateId": Kind.TEXT,
+    "aggregateTypes": Kind.TEXTS,
+    "resourceOwner": Kind.TEXT,
+    "creationDate": Kind.MOMENT,
+    "range": Part({"since": Kind.MOMENT, "until": Kind.MOMENT}),
+    "from": Kind.MOMENT,
+}
+"""Of the request; `creationDate` is the old name of `from`."""
+
+_ENGLISH = {
+    "AggregateTypes.instance": "Instance",
+    "AggregateTypes.org": "Organization",
+    "AggregateTypes.user": "User",
+    "EventTypes.instance.added": "Instance added",
+    "EventTypes.org.policy.notification.added": "Notification policy added",
+    "EventTypes.org.policy.notification.changed": "Notification policy changed",
+    "EventTypes.org.policy.notification.removed": "Notification policy removed",
+}
+"""The recorded texts; a key without a translation is shown itself, as in ZITADEL."""
+
+_GERMAN = {
+    "AggregateTypes.instance": "Instanz",
+    "AggregateTypes.org": "Organisation",
+    "AggregateTypes.user": "Benutzer",
+}
+_MOST_ITEMS = {"eventTypes": 30, "aggregateTypes": 10}
+_TWO_FILTERS = (
+    'proto:\u00a0error parsing "from", oneof '
+    "zitadel.admin.v1.ListEventsRequest.creation_date_filter is already set"
+)
+_SERVICE = "zitadel"
+_ADDED_POLICY = "policy.notification.added"
+
+
+def events(c: Context) -> Reply:
+    """Return the events that the request asks for; `{}` when there are none.
+
+    Raises:
+        Refusal: Too many types, or two filters for the time.
+    """
+    wanted = _wanted(c.message)
+    retention = timedelta(seconds=c.zitadel.behavior.event_retention_seconds)
+    found = c.zitadel.history.search(wanted, retention)
+    names = {editor: _display_name(c, editor) for editor in {e.editor for e in found}}
+    return ok(lean({"events": [_item(c, e, names[e.editor]) for e in found]}))
+
+
+def _wanted(message: Mapping[str, Any]) -> Wanted:
+    for name, most in _MOST_ITEMS.items():
+        if len(message.get(name, ())) > most:
+            field = f"invalid ListEventsRequest.{name[0].upper()}{name[1:]}"
+            why = f"value must contain no more than {most} item(s)"
+            raise Refusal(BAD_INPUT, f"{field}: {why}")
+    ascending = bool(message.get("asc"))
+    since, until = _times(message, ascending=ascending)
+    limit = message.get("limit", 0)
+    return Wanted(
+        ascending=ascending,
+        limit=limit if 0 < limit <= MOST else MOST,
+        sequence=message.get("sequence", 0),
+        editor=message.get("editorUserId", ""),
+        aggregate=message.get("aggregateId", ""),
+        owner=message.get("resourceOwner", ""),
+        types=frozenset(message.get("eventTypes", ())),
+        aggregate_types=frozenset(message.get("aggregateTypes", ())),
+        since=since,
+        until=until,
+    )
+
+
+def _times(
+    message: Mapping[str, Any], *, ascending: bool
+) -> tuple[datetime | None, datetime | None]:
+    """Return the bounds, both exclusive; a range ends what `creationDate` says."""
+    if "range" in message:
+        if "from" in message:
+            raise Refusal(BAD_INPUT, _TWO_FILTERS)
+        bounds = message["range"]
+        return _moment(bounds.get("since")), _moment(bounds.get("until"))
+    bound = _moment(message.get("from", message.get("creationDate")))
+    return (bound, None) if ascending else (None, bound)
+
+
+def _moment(text: str | None) -> datetime | None:
+    # Digits behind the microseconds are cut off, as on the way to PostgreSQL.
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _display_name(c: Context, editor: str) -> str:
+    user = c.zitadel.access.find(editor)
+    return user.name if user else ""
+
+
+def _item(c: Context, event: Event, editor: str) -> dict[str, Any]:
+    kind = aggregate_type(event)
+    item: dict[str, Any] = {
+        "editor": lean(
+            {"userId": event.editor, "displayName": editor, "service": _SERVICE}
+        ),
+        "aggregate": {
+            "id": event.aggregate,
+            "type": _typed("AggregateTypes", kind, c.language),
+            "resourceOwner": event.owner,
+        },
+        "sequence": str(event.sequence),
+        "creationDate": timestamp(event.time),
+    }
+    # Most events that say nothing have no payload; a policy for false has an empty one.
+    if event.payload or event.type.endswith(_ADDED_POLICY):
+        item["payload"] = dict(event.payload)
+    item["type"] = _typed("EventTypes", event.type, c.language)
+    if c.zitadel.behavior.extra_fields:
+        item["future"] = {"field": "1"}
+    return item
+
+
+def _typed(group: str, name: str, language: str) -> dict[str, Any]:
+    key = f"{group}.{name}"
+    text = _ENGLISH.get(key, key)
+    if language.startswith("de"):
+        text = _GERMAN.get(key, key)
+    return {"type": name, "localized": {"key": key, "localizedMessage": text}}
