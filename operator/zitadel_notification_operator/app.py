@@ -7,6 +7,8 @@ with an error, and whoever supervises the process starts it anew.
 import asyncio
 import gc
 import logging
+import signal
+import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
@@ -16,15 +18,24 @@ from pathlib import Path
 import kopf
 
 from zitadel_notification_operator.cluster.connection import ClusterAccess, connect
+from zitadel_notification_operator.cluster.lease import ClusterLease, own_identity
 from zitadel_notification_operator.cluster.reader import ClusterReader
 from zitadel_notification_operator.cluster.recorder import EventRecorder
 from zitadel_notification_operator.cluster.secrets import ClusterSecrets
 from zitadel_notification_operator.cluster.writer import ClusterWriter
 from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.lease import Timing
 from zitadel_notification_operator.engine.engine import Engine
 from zitadel_notification_operator.engine.inventory import Inventory
 from zitadel_notification_operator.engine.keys import Key
+from zitadel_notification_operator.engine.leadership import (
+    Clocks,
+    Leadership,
+    LeaseLost,
+)
+from zitadel_notification_operator.engine.replica import Replica
 from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.term import Term
 from zitadel_notification_operator.engine.workqueue import WorkQueue
 from zitadel_notification_operator.handlers import build_registry, build_settings
 from zitadel_notification_operator.telemetry.endpoints import (
@@ -43,6 +54,9 @@ CRD_INTERVAL = 2.0
 HEARTBEAT = 1.0
 LONGEST_PAUSE = 30.0
 """Seconds without a heartbeat after which the event loop counts as stuck."""
+
+EVENTS_GRACE = 2.0
+"""Seconds for which the end waits for Events; none where Kubernetes is out of reach."""
 
 GC_THRESHOLD = 10_000
 """New objects between two looks of the garbage collector; Python's own is 700."""
@@ -64,6 +78,8 @@ class Settings:
         allow_local_urls: Whether instances may be on loopback and link-local
             addresses.
         workers: How many passes over the policies of one instance may run at once.
+        lease_duration: Seconds for which the lease of the leading replica holds; None
+            for the only replica, which needs none.
     """
 
     namespace: str
@@ -74,6 +90,7 @@ class Settings:
     metrics_port: int = 8080
     allow_local_urls: bool = False
     workers: int = 16
+    lease_duration: float | None = 15.0
 
 
 class PortTaken(OSError):
@@ -86,6 +103,8 @@ class Operator:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._engine: Engine | None = None
+        self._leadership: Leadership | None = None
+        self._leaving: asyncio.Task[None] | None = None
         self._beat = time.monotonic()
         self._queue: WorkQueue[Key] | None = None
 
@@ -94,6 +113,7 @@ class Operator:
 
         Raises:
             RuntimeError: A task or a watch has died; the cause is chained.
+            LeaseLost: Another replica has to go on.
             NoCluster: There is no usable kubeconfig and no pod.
             PortTaken: A port cannot be listened on.
         """
@@ -109,7 +129,7 @@ class Operator:
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         health = Health(alive=self._what_is_dead, ready=self._what_is_missing)
-        metrics = build_metrics(VERSION, self._depth)
+        metrics = build_metrics(VERSION, self._depth, self._leads)
         for name, app, port in (
             ("health", health_app(health), self._settings.health_port),
             ("metrics", metrics_app(metrics), self._settings.metrics_port),
@@ -143,24 +163,32 @@ class Operator:
     async def _serve(
         self, stack: AsyncExitStack, access: ClusterAccess, reader: ClusterReader
     ) -> None:
-        connector = ZitadelConnector(allow_local=self._settings.allow_local_urls)
+        self._leadership = leadership = self._build_leadership(stack, access)
+        term = Term() if leadership is None else Term(leadership.time_left)
+        connector = ZitadelConnector(
+            allow_local=self._settings.allow_local_urls, time_left=term.time_left
+        )
         stack.push_async_callback(connector.aclose)
         recorder = EventRecorder(access.api)
-        engine = self._build_engine(access, reader, connector, recorder)
+        engine = self._build_engine(access, reader, connector, recorder, term)
+        replica = Replica(engine, leadership)
         stop = asyncio.Event()
         watch = asyncio.create_task(self._watch_engine(engine, stop))
         stack.callback(watch.cancel)
 
         async def start() -> None:
             await recorder.start()
-            await engine.start()
+            await replica.start()
             _settle_memory()
             self._engine = engine
+            # In place of kopf's, which would end the watches first, and only then us.
+            self._on_signals(replica, stop)
             _log.info("Inventory filled; watching")
 
         async def end() -> None:
-            await engine.stop()
-            await recorder.stop()
+            await replica.stop()
+            lost = isinstance(engine.failure, LeaseLost)
+            await recorder.stop(0.0 if lost else EVENTS_GRACE)
             # kopf would wait five seconds for its own waiter of this flag.
             stop.set()
 
@@ -175,6 +203,8 @@ class Operator:
             standalone=True,
             stop_flag=stop,
         )
+        if isinstance(engine.failure, LeaseLost):
+            raise engine.failure
         if engine.failure is not None:
             raise RuntimeError("A task of the operator has died") from engine.failure
 
@@ -184,8 +214,9 @@ class Operator:
         reader: ClusterReader,
         connector: ZitadelConnector,
         recorder: EventRecorder,
+        term: Term,
     ) -> Engine:
-        writer = ClusterWriter(access.api)
+        writer = ClusterWriter(access.api, term.require_lease)
         room = Room(
             inventory=Inventory(self._settings.namespace),
             queue=WorkQueue(),
@@ -194,10 +225,38 @@ class Operator:
             secrets=ClusterSecrets(access.api, self._settings.namespace),
             connector=connector,
             recorder=recorder,
-            now=lambda: datetime.now(UTC),
+            now=_now,
+            term=term,
         )
         self._queue = room.queue
         return Engine(room, reader, self._settings.workers)
+
+    def _build_leadership(
+        self, stack: AsyncExitStack, access: ClusterAccess
+    ) -> Leadership | None:
+        if self._settings.lease_duration is None:
+            return None
+        api = access.client()
+        stack.push_async_callback(api.close)
+        return Leadership(
+            ClusterLease(api, self._settings.namespace),
+            own_identity(),
+            Timing(self._settings.lease_duration),
+            Clocks(_seconds, _now),
+        )
+
+    def _on_signals(self, replica: Replica, stop: asyncio.Event) -> None:
+        """At SIGTERM or SIGINT let passes end at once, hand over, then stop kopf."""
+        loop = asyncio.get_running_loop()
+
+        def leave(name: str) -> None:
+            if self._leaving is None:
+                _log.info("%s: ending", name)
+                self._leaving = loop.create_task(replica.stop())
+                self._leaving.add_done_callback(lambda _: stop.set())
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, leave, number.name)
 
     async def _watch_engine(self, engine: Engine, stop: asyncio.Event) -> None:
         await engine.failed.wait()
@@ -220,8 +279,24 @@ class Operator:
             return "the inventory is not filled yet"
         return ""
 
+    def _leads(self) -> bool:
+        if self._settings.lease_duration is None:
+            return True
+        return self._leadership is not None and self._leadership.is_leader
+
     def _depth(self) -> int:
         return len(self._queue) if self._queue is not None else 0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _seconds() -> float:
+    """Return a clock that, where there is one, goes on while the machine sleeps."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 def _settle_memory() -> None:

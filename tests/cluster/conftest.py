@@ -45,13 +45,19 @@ class World:
         self.plane.kubectl("apply", "-f", "-", stdin=json.dumps(document))
 
     def policy(
-        self, namespace: str, name: str, organization: str = "", **spec: Any
+        self,
+        namespace: str,
+        name: str,
+        organization: str | dict[str, Any] = "",
+        **spec: Any,
     ) -> None:
         """Apply a policy through the shared instance.
 
         Without an id, it is about the credential's own organization.
         """
-        ref = {"id": organization} if organization else {"ofCredential": True}
+        ref: Any = {"id": organization} if organization else {"ofCredential": True}
+        if isinstance(organization, dict):
+            ref = organization
         whole = {
             "scope": "Organization",
             "instanceRef": {"name": "shared"},
@@ -69,7 +75,7 @@ class World:
             "credentials": {
                 "personalAccessToken": {"secretRef": {"name": "zitadel-credentials"}}
             },
-            "driftDetection": {"pollInterval": "10s"},
+            "driftDetection": {"eventsInterval": "5s", "pollInterval": "10s"},
             "grants": [{"namespaces": ["*"], "scopes": ["Organization", "Instance"]}],
             **spec,
         }

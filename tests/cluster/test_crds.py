@@ -108,7 +108,7 @@ REFUSED_POLICIES = [
     ({"instanceRef": {"name": "A_b"}}, "spec.instanceRef.name", "should match"),
     ({"instanceRef": {}}, "spec.instanceRef.name", "Required"),
     ({"managementPolicy": "Ignore"}, "spec.managementPolicy", "Unsupported value"),
-    ({"deletionPolicy": "Restore"}, "spec.deletionPolicy", "Unsupported value"),
+    ({"deletionPolicy": "Undo"}, "spec.deletionPolicy", "Unsupported value"),
     (
         {"scope": "Instance", "organization": None, "deletionPolicy": "Reset"},
         "spec.deletionPolicy",
@@ -161,6 +161,7 @@ REFUSED_INSTANCES = [
     ),
     ({"rateLimit": {"requestsPerSecond": 0}}, "requestsPerSecond", "greater than"),
     ({"rateLimit": {"maxConcurrent": 1000}}, "maxConcurrent", "less than"),
+    ({"driftDetection": {"eventsInterval": "4s"}}, "eventsInterval", "at least 5s"),
     ({"driftDetection": {"pollInterval": "9s"}}, "pollInterval", "at least 10s"),
     ({"driftDetection": {"pollInterval": "25h"}}, "pollInterval", "at most 24h"),
     ({"driftDetection": {"pollInterval": "soon"}}, "pollInterval", "should match"),

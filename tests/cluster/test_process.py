@@ -79,6 +79,8 @@ def test_watched_namespaces_alone_are_served(tmp_path: Path) -> None:
     [
         (("run", "--kubeconfig", "/no/such/file"), "does not exist"),
         (("run", "--workers", "0"), "not in the range"),
+        (("run", "--lease-duration", "4999ms"), "not from 5s to 1h"),
+        (("run", "--lease-duration", "15"), "not a duration such as"),
         (("emulator", "--port", "70000"), "not in the range"),
         (("nosuch",), "No such command"),
     ],

@@ -13,6 +13,7 @@ from zitadel_notification_operator.core.credentials import (
     CredentialRef,
 )
 from zitadel_notification_operator.core.objects import (
+    DriftMethod,
     Endpoint,
     InstanceObject,
     PolicyObject,
@@ -32,6 +33,7 @@ INSTANCE = InstanceObject(
     created="2026-01-01T00:00:00Z",
     endpoint=Endpoint("https://z"),
     credential=REF,
+    method=DriftMethod.POLL,
     finalizers=("zitadel-notification.dev/cleanup",),
 )
 
@@ -81,6 +83,7 @@ class Bench:
         self.room = room
         self.engine = Engine(room, self.cluster, workers=4)
         await self.engine.start()
+        await self.engine.lead(fresh=True)
         return self.engine
 
     async def live(self, seconds: float) -> None:
@@ -90,6 +93,8 @@ class Bench:
         while (left := end - asyncio.get_running_loop().time()) > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.engine.failed.wait(), left)
+                assert self.engine.failure is not None
+                self.engine.abort(self.engine.failure)
                 await self.engine.stop()
                 await self.start()
 

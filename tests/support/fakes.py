@@ -7,6 +7,7 @@ killed, before its effect or after it.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from support.oracle import complaints
@@ -21,6 +22,12 @@ from zitadel_notification_operator.core.errors import (
     ObjectGone,
     OperatorError,
     TerminalError,
+)
+from zitadel_notification_operator.core.events import (
+    EventId,
+    EventKind,
+    ZitadelEvent,
+    parse_moment,
 )
 from zitadel_notification_operator.core.identity import Capabilities, Identity, User
 from zitadel_notification_operator.core.objects import (
@@ -41,6 +48,9 @@ from zitadel_notification_operator.core.policy import (
 )
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
+
+OURSELVES = User("u-1", "gitops")
+OTHERS = User("u-2", "Somebody")
 
 
 class Killed(BaseException):
@@ -217,8 +227,10 @@ class FakeZitadel:
         self.roots: str | None = None
         self.turn = asyncio.Event()
         self.turn.set()
-        self.sequence = 0
-        self._sequences: dict[str, str] = {}
+        self.sequence = 1
+        self.events_log: list[ZitadelEvent] = []
+        self.began = datetime(2026, 1, 1, tzinfo=UTC)
+        self._sequences: dict[str, int] = {}
 
     def connect(
         self,
@@ -244,8 +256,7 @@ class FakeZitadel:
 
     async def identify(self) -> Identity:
         def effect() -> Identity:
-            user = User("u-1", "gitops")
-            return Identity(self.id, "v4.7.0", user, self.capabilities)
+            return Identity(self.id, "v4.7.0", OURSELVES, self.capabilities)
 
         return self._call(effect, "identify")
 
@@ -273,6 +284,57 @@ class FakeZitadel:
 
         return self._call(effect, "search", reference.value)
 
+    async def events(self, since: str | None, limit: int) -> list[ZitadelEvent]:
+        def effect() -> list[ZitadelEvent]:
+            found = [
+                event
+                for event in self.visible()
+                if since is None or parse_moment(event.time) > parse_moment(since)
+            ]
+            return found[:limit]
+
+        return self._call(effect, "events")
+
+    async def newest_event(self) -> ZitadelEvent | None:
+        return self._call(lambda: (self.visible() or [None])[-1], "newest event")
+
+    def visible(self) -> list[ZitadelEvent]:
+        """Return the events that a search finds now, oldest first."""
+        return self.events_log
+
+    def change(self, org: str, value: bool | None, editor: User = OTHERS) -> int:
+        """Change a policy as somebody; None removes it; return the sequence."""
+        self.sequence += 1
+        aggregate = org or self.id
+        if not org:
+            assert value is not None
+            self.default = value
+        elif value is None:
+            del self.own[org]
+        else:
+            self.own[org] = value
+        self._sequences[aggregate] = self.sequence
+        kind = EventKind.ORGANIZATION_POLICY if org else EventKind.INSTANCE_POLICY
+        self.happen(aggregate, kind, editor)
+        return self.sequence
+
+    def remove(self, org: str, editor: User = OTHERS) -> None:
+        """Remove an organization as somebody."""
+        self.sequence += 1
+        self.removed.add(org)
+        self.names.pop(org, None)
+        self.own.pop(org, None)
+        self._sequences[org] = self.sequence
+        self.happen(org, EventKind.ORGANIZATION_REMOVED, editor)
+
+    def happen(self, aggregate: str, kind: EventKind, editor: User) -> None:
+        """Write an event; ZITADEL's clock is an hour ahead of ours."""
+        seconds = asyncio.get_running_loop().time() + 3600
+        moment = self.began + timedelta(seconds=seconds, microseconds=self.sequence)
+        time = f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}"
+        id_ = EventId(aggregate, self._sequences[aggregate])
+        self.events_log.append(ZitadelEvent(id_, kind, time, editor))
+
     def _shown(self, org: str) -> Organization:
         domains = [domain for domain, owner in self.domains.items() if owner == org]
         return Organization(org, self.names[org], domains[0] if domains else "")
@@ -291,10 +353,12 @@ class FakeZitadel:
         def effect() -> ObservedPolicy:
             org = organization_id or ""
             if org in self.own:
+                sequence = str(self._sequences.get(org, 1))
                 return ObservedPolicy(
-                    False, self.own[org], self._sequences.get(org, "1")
+                    False, self.own[org], sequence, resource_owner=org
                 )
-            return ObservedPolicy(True, self.default, "1")
+            sequence = str(self._sequences.get(self.id, 1))
+            return ObservedPolicy(True, self.default, sequence, resource_owner=self.id)
 
         return self._call(effect, "observe", organization_id or "")
 
@@ -307,20 +371,18 @@ class FakeZitadel:
                 return WriteResult(Answer.ALREADY_EXISTS)
             if action is Action.UPDATE and org and org not in self.own:
                 return WriteResult(Answer.NOT_FOUND)
-            self.sequence += 1
-            if org:
-                self.own[org] = password_change
-            else:
-                self.default = password_change
-            self._sequences[org] = str(self.sequence)
-            return WriteResult(Answer.WRITTEN, str(self.sequence))
+            sequence = self.change(org, password_change, OURSELVES)
+            return WriteResult(
+                Answer.WRITTEN, str(sequence), resource_owner=org or self.id
+            )
 
         return self._call(effect, str(action), organization_id or "")
 
     async def reset(self, organization_id: str) -> WriteResult:
         def effect() -> WriteResult:
-            if self.own.pop(organization_id, None) is None:
+            if organization_id not in self.own:
                 return WriteResult(Answer.NOT_FOUND)
+            self.change(organization_id, None, OURSELVES)
             return WriteResult(Answer.WRITTEN)
 
         return self._call(effect, "Reset", organization_id)
@@ -337,16 +399,22 @@ class FakeZitadel:
 
 
 class Guarded:
-    """A ZITADEL whose calls wait for their turn, and are checked when it comes."""
+    """A ZITADEL whose calls are checked; a pass's own wait for their turn before."""
 
-    def __init__(self, zitadel: FakeZitadel, check: Callable[[], None]) -> None:
+    def __init__(self, zitadel: FakeZitadel, *checks: Callable[[], None]) -> None:
         self._zitadel = zitadel
-        self._check = check
+        self._checks = checks
+
+    def guarded(self, check: Callable[[], None]) -> "Guarded":
+        return Guarded(self._zitadel, *self._checks, check)
 
     def __getattr__(self, name: str) -> Any:
         async def call(*args: Any, **kwargs: Any) -> Any:
-            await self._zitadel.turn.wait()
-            self._check()
+            # The first check is the term's, which is there for each call.
+            if len(self._checks) > 1:
+                await self._zitadel.turn.wait()
+            for check in self._checks:
+                check()
             return await getattr(self._zitadel, name)(*args, **kwargs)
 
         return call

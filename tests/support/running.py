@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import ssl
 import sys
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ ZNP = (sys.executable, "-m", "zitadel_notification_operator.cli")
 class EmulatorProcess:
     """`znp emulator` on a free port, spoken to over HTTP only."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
-        command = [*ZNP, "emulator", "--port", str(port), "--token", TOKEN]
+    def __init__(self, folder: Path, port: int = 0, *options: str) -> None:
+        command = [*ZNP, "emulator", "--port", str(port), "--token", TOKEN, *options]
+        folder.mkdir(exist_ok=True)
+        self.roots: Path | None = None
         self.program = Program("emulator", command, folder / "emulator.log")
         self.url = eventually(self._first_line, what="the emulator's URL")
 
@@ -31,18 +35,42 @@ class EmulatorProcess:
         return answer
 
     def call(
-        self, method: str, path: str, body: Any = None, organization: str = ""
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        organization: str = "",
+        token: str = "",
     ) -> Any:
-        """Make a call as the IAM_OWNER, or to the control path."""
-        headers = {"Authorization": f"Bearer {TOKEN}"}
+        """Make a call as the IAM_OWNER or with a token, or to the control path."""
+        headers = {"Authorization": f"Bearer {token or TOKEN}"}
         if organization:
             headers["x-zitadel-orgid"] = organization
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310 - our own emulator
             self.url + path, data, headers, method=method
         )
-        with urllib.request.urlopen(request) as answer:  # noqa: S310 - likewise
+        tls = None
+        if self.roots is not None:
+            tls = ssl.create_default_context(cafile=str(self.roots))
+        with urllib.request.urlopen(request, context=tls) as answer:  # noqa: S310 - likewise
             return json.load(answer)
+
+    def user(self, *roles: str, credential: str, organization: str = "") -> Any:
+        """Make a service user with roles and a credential; return what came back."""
+        body = {"roles": list(roles), "credential": credential}
+        if organization:
+            body["organization"] = organization
+        return self.call("POST", "/emulator/v1/users", body)
+
+    def requests(self, *paths: str) -> list[dict[str, Any]]:
+        """Return the requests so far, of these paths or of all but the control path."""
+        return [
+            request
+            for request in self.call("GET", "/emulator/v1/requests")
+            if (request["path"] in paths)
+            or (not paths and not request["path"].startswith("/emulator"))
+        ]
 
     def policy(self, organization: str = "") -> dict[str, Any]:
         """Return the policy in force, of an organization or the instance."""
@@ -67,16 +95,30 @@ class EmulatorProcess:
 class OperatorProcess:
     """`znp run` against a control plane."""
 
-    def __init__(self, plane: ControlPlane, folder: Path, *options: str) -> None:
+    def __init__(
+        self,
+        plane: ControlPlane,
+        folder: Path,
+        *options: str,
+        local: bool = True,
+        elect: bool = False,
+        environment: Mapping[str, str] | None = None,
+        kubeconfig: Path | None = None,
+    ) -> None:
         self.log = folder / "operator.log"
+        if local:
+            options = ("--allow-local-urls", *options)
+        if not elect:
+            # A killed one's lease would have to end before the next one acts.
+            options = ("--no-leader-elect", *options)
         command = [
-            *(*ZNP, "run", "--kubeconfig", str(plane.kubeconfig)),
+            *(*ZNP, "run", "--kubeconfig", str(kubeconfig or plane.kubeconfig)),
             *("--health-port", "0", "--metrics-port", "0", "--log-level", "DEBUG"),
-            *("--bind-address", "127.0.0.1", "--allow-local-urls", *options),
+            *("--bind-address", "127.0.0.1", *options),
         ]
-        environment = {**os.environ, "NO_PROXY": "*"}
+        whole = {**os.environ, **(environment or {"NO_PROXY": "*"})}
         offset = self.log.stat().st_size if self.log.exists() else 0
-        self.program = Program("operator", command, self.log, environment)
+        self.program = Program("operator", command, self.log, whole)
         self._offset = offset
 
     def wait_ready(self) -> None:
@@ -101,6 +143,12 @@ class OperatorProcess:
         except OSError:
             return 0
 
+    def metrics(self) -> str:
+        """Return what /metrics says."""
+        url = f"http://127.0.0.1:{self.port('metrics')}/metrics"
+        with urllib.request.urlopen(url) as answer:
+            return str(answer.read().decode())
+
     def port(self, listener: str) -> int:
         """Return the port that the log names."""
         with self.log.open() as log:
@@ -109,12 +157,14 @@ class OperatorProcess:
         return int(found[1]) if found else 0
 
 
-def create_secret(plane: ControlPlane, name: str, token: str = TOKEN) -> None:
-    """Put a token into a Secret of the operator's namespace."""
+def create_secret(
+    plane: ControlPlane, name: str, token: str = TOKEN, **values: str
+) -> None:
+    """Put a token, or other values, into a Secret of the operator's namespace."""
     manifest = {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name, "namespace": OWN_NAMESPACE},
-        "stringData": {"token": token},
+        "stringData": values or {"token": token},
     }
     plane.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))

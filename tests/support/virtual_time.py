@@ -31,6 +31,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Return the virtual seconds since the start."""
         return self._jumping.skipped
 
+    def freeze(self, seconds: float) -> None:
+        """Let time pass in which nothing runs, as in a stopped process."""
+        self._jumping.skipped += seconds
+
     def now(self) -> datetime:
         """Return the virtual wall clock."""
         return START + timedelta(seconds=self.time())

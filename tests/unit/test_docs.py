@@ -1,5 +1,7 @@
 """Documents that must not fall behind the code."""
 
+import ast
+import itertools
 import re
 from pathlib import Path
 
@@ -8,17 +10,53 @@ from zitadel_notification_operator.core.reasons import Reason
 ROOT = Path(__file__).parent.parent.parent
 
 
+REASONS = ROOT / "operator" / "zitadel_notification_operator" / "core" / "reasons.py"
+TROUBLESHOOTING = ROOT / "docs" / "operations" / "troubleshooting.md"
+
+
+def sections() -> dict[str, str]:
+    """Return the text below each heading of the troubleshooting document."""
+    _, *parts = re.split(r"^## (\w+)$", TROUBLESHOOTING.read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def meanings() -> dict[str, str]:
+    """Return what the code says of each reason: the text below its name."""
+    (kind,) = [
+        node
+        for node in ast.parse(REASONS.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    found = {}
+    for name, text in itertools.pairwise(kind.body):
+        if isinstance(name, ast.Assign) and isinstance(text, ast.Expr):
+            found[ast.literal_eval(name.value)] = str(ast.literal_eval(text.value))
+    return found
+
+
 def test_each_reason_is_documented_and_no_other() -> None:
-    """One heading a reason, in `docs/reference/conditions.md`."""
-    text = (ROOT / "docs" / "reference" / "conditions.md").read_text()
-    assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == [str(r) for r in Reason]
+    """One heading a reason, in the order of the code, with what the code says."""
+    assert list(sections()) == [str(reason) for reason in Reason]
+    for reason, meaning in meanings().items():
+        first = sections()[reason].strip().split("\n\n")[0]
+        assert " ".join(first.split()) == " ".join(meaning.split()), reason
+
+
+def test_each_reason_says_who_mends_it_and_what_comes_next() -> None:
+    """And with which command, where somebody has to."""
+    for reason, text in sections().items():
+        assert "\n- Who: " in text, reason
+        assert "\n- Next: " in text, reason
+        nobody = "nobody has to" in text or "see the reason" in text
+        role = reason in {"InsufficientPermissions", "RequestRefused"}
+        assert nobody or role or "\n- Command: " in text, reason
 
 
 def test_each_dependency_is_explained() -> None:
     """Every name of `pyproject.toml` stands in `docs/dependencies.md`."""
     project = (ROOT / "pyproject.toml").read_text()
     explained = (ROOT / "docs" / "dependencies.md").read_text()
-    names = re.findall(r'^    "([a-z][a-z0-9-]+)[><=]', project, re.MULTILINE)
+    names = re.findall(r'^    "([A-Za-z][A-Za-z0-9-]+)[\[><=]', project, re.MULTILINE)
     assert len(names) > 10
     assert [name for name in names if name not in explained] == []
 

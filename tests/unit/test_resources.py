@@ -25,6 +25,7 @@ from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.identity import Capabilities, User
 from zitadel_notification_operator.core.objects import (
+    Drift,
     InstanceStatus,
     PolicyStatus,
     RateLimit,
@@ -64,6 +65,7 @@ INSTANCE = {
 REMOVED = object()
 
 texts = st.text(max_size=20)
+originals = st.builds(OriginalValue, st.booleans(), st.none() | st.booleans())
 counts = st.integers(0, 2**53 - 1)
 conditions = st.lists(
     st.builds(
@@ -257,7 +259,7 @@ def test_an_unusable_policy_names_the_field(path: str, value: Any, named: str) -
             [{"namespaces": ["a"], "organizations": [{"label": "newer"}]}],
             "grants.0",
         ),
-        ("spec.driftDetection", {"pollInterval": "soon"}, "pollInterval"),
+        ("spec.driftDetection", {"pollInterval": "soon"}, "driftDetection"),
         ("spec.grants", [{"namespaces": ["a"], "scopes": ["World"]}], "scopes"),
     ],
 )
@@ -308,7 +310,15 @@ def test_absent_fields_are_left_out() -> None:
         st.none() | texts,
         st.none() | texts,
         st.none() | texts,
-        st.none() | st.builds(OriginalValue, st.booleans(), st.none() | st.booleans()),
+        st.none() | originals,
+        st.none()
+        | st.builds(
+            Drift,
+            texts,
+            st.none() | st.builds(User, texts, texts),
+            originals,
+            originals,
+        ),
         st.none() | texts,
     )
 )
@@ -330,6 +340,7 @@ def test_a_policy_s_status_survives_the_round_trip(status: PolicyStatus) -> None
         | st.builds(Capabilities, st.booleans(), st.booleans(), st.booleans()),
         st.none() | texts,
         st.none() | counts,
+        st.none() | texts,
         st.none() | texts,
     )
 )

@@ -38,7 +38,7 @@ async def test_earliest_wish_wins() -> None:
     queue.add("a", Priority.CHANGE)
     assert await asyncio.wait_for(queue.get(), 1) == "a"
     queue.done("a")
-    queue.clear_timers()
+    queue.close()
     assert queue.active == 0
 
 

@@ -2,8 +2,12 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import click
+
+from zitadel_notification_operator.core.durations import parse_duration
+from zitadel_notification_operator.core.lease import LONGEST, SHORTEST
 
 _SERVICE_ACCOUNT_NAMESPACE = Path(
     "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
@@ -17,6 +21,24 @@ def own_namespace() -> str:
         return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
     except OSError:
         return _FALLBACK_NAMESPACE
+
+
+class LeaseDuration(click.ParamType[float]):
+    """Seconds, written as Kubernetes people write durations."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds; say what is wrong with others."""
+        try:
+            seconds = parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if not SHORTEST <= seconds <= LONGEST:
+            self.fail(f"{value!r} is not from 5s to 1h", param, ctx)
+        return seconds
 
 
 @click.command(name="run", help="Run the operator until SIGTERM; exit code 0 then.")
@@ -99,6 +121,24 @@ def own_namespace() -> str:
     help="How many policies of one instance are worked on at one time.",
 )
 @click.option(
+    "--leader-elect/--no-leader-elect",
+    envvar="ZNP_LEADER_ELECT",
+    show_envvar=True,
+    default=True,
+    show_default=True,
+    help="Of several replicas let only the holder of a Lease act. Without it there "
+    "must never be a second one.",
+)
+@click.option(
+    "--lease-duration",
+    envvar="ZNP_LEASE_DURATION",
+    show_envvar=True,
+    type=LeaseDuration(),
+    default="15s",
+    show_default=True,
+    help="How long the others wait when the acting replica vanishes; from 5s to 1h.",
+)
+@click.option(
     "--allow-local-urls",
     envvar="ZNP_ALLOW_LOCAL_URLS",
     show_envvar=True,
@@ -111,7 +151,7 @@ def command(
     watch_namespaces: tuple[str, ...],
     kubeconfig: Path | None,
     bind_address: str,
-    **options: str | int | bool,
+    **options: str | float | bool,
 ) -> None:
     """Read the options, configure logs and run until the end."""
     # Imported here so that `--help` and wrong options answer at once.
@@ -119,6 +159,7 @@ def command(
 
     from zitadel_notification_operator.app import Operator, PortTaken, Settings
     from zitadel_notification_operator.cluster.connection import NoCluster
+    from zitadel_notification_operator.engine.leadership import LeaseLost
     from zitadel_notification_operator.telemetry.logs import LogFormat, configure_logs
 
     configure_logs(
@@ -133,9 +174,12 @@ def command(
         metrics_port=int(options["metrics_port"]),
         allow_local_urls=bool(options["allow_local_urls"]),
         workers=int(options["workers"]),
+        lease_duration=(
+            float(options["lease_duration"]) if options["leader_elect"] else None
+        ),
     )
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(Operator(settings).run())
-    except (NoCluster, PortTaken) as error:
+    except (NoCluster, PortTaken, LeaseLost) as error:
         raise click.ClickException(str(error)) from error

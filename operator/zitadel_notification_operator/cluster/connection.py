@@ -50,8 +50,13 @@ class ClusterAccess:
         configuration.proxy = None
         configuration.client_session_kwargs = {"trust_env": False}
         self.configuration = configuration
-        self.api = ApiClient(configuration)
-        self.api.user_agent = f"{FIELD_MANAGER}/{VERSION}"
+        self.api = self.client()
+
+    def client(self) -> ApiClient:
+        """Return a client with connections of its own, that wait for no other's."""
+        api = ApiClient(self.configuration)
+        api.user_agent = f"{FIELD_MANAGER}/{VERSION}"
+        return api
 
     async def login(self) -> Login:
         """Return the present credentials, with a mounted token read anew."""

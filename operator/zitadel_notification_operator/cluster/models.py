@@ -15,6 +15,7 @@ from zitadel_notification_operator.core.credentials import (
     CredentialKind,
     CredentialRef,
 )
+from zitadel_notification_operator.core.objects import DriftMethod
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
     ManagementPolicy,
@@ -61,6 +62,22 @@ class OriginalModel(Model):
 
     is_default: StrictBool
     password_change: StrictBool | None = None
+
+
+class EditorModel(Model):
+    """`status.lastDrift.editor`."""
+
+    id: str
+    name: str = ""
+
+
+class DriftModel(Model):
+    """`status.lastDrift`; `from` is a word of Python's."""
+
+    observed_at: str
+    editor: EditorModel | None = None
+    found: OriginalModel = Field(alias="from")
+    restored: OriginalModel = Field(alias="to")
 
 
 class ReferenceModel(Model):
@@ -126,6 +143,7 @@ class PolicyStatusModel(Model):
     change_date: str | None = None
     resource_owner: str | None = None
     original: OriginalModel | None = None
+    last_drift: DriftModel | None = None
     last_handled_reconcile_at: str | None = None
 
 
@@ -219,8 +237,10 @@ class RateLimitModel(Model):
 
 
 class DriftDetectionModel(Model):
-    """`spec.driftDetection`; a Go-style duration."""
+    """`spec.driftDetection`; Go-style durations."""
 
+    method: DriftMethod = DriftMethod.AUTO
+    events_interval: str = "1m"
     poll_interval: str = "10m"
 
 
@@ -285,6 +305,7 @@ class InstanceStatusModel(Model):
     capabilities: CapabilitiesModel | None = None
     credential_expires_at: str | None = None
     policies: int | None = None
+    drift_cursor: str | None = None
     last_handled_reconcile_at: str | None = None
 
 

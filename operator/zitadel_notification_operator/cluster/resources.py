@@ -13,6 +13,8 @@ from pydantic import ValidationError
 from zitadel_notification_operator.cluster.models import (
     CapabilitiesModel,
     ConditionModel,
+    DriftModel,
+    EditorModel,
     InstanceModel,
     InstanceStatusModel,
     OriginalModel,
@@ -32,6 +34,7 @@ from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.identity import Capabilities, User
 from zitadel_notification_operator.core.objects import (
+    Drift,
     Endpoint,
     InstanceObject,
     InstanceStatus,
@@ -91,11 +94,13 @@ def parse_instance(body: Mapping[str, Any]) -> InstanceObject:
     """
     try:
         model = InstanceModel.model_validate(body)
-        poll_interval = parse_duration(model.spec.drift_detection.poll_interval)
+        drift = model.spec.drift_detection
+        events_interval = parse_duration(drift.events_interval)
+        poll_interval = parse_duration(drift.poll_interval)
     except ValidationError as error:
         raise UnusableObject(_sentence(body, error)) from error
     except ValueError as error:
-        raise UnusableObject(f"spec.driftDetection.pollInterval: {error}") from error
+        raise UnusableObject(f"spec.driftDetection: {error}") from error
     metadata, spec = model.metadata, model.spec
     limit = spec.rate_limit
     return InstanceObject(
@@ -110,6 +115,8 @@ def parse_instance(body: Mapping[str, Any]) -> InstanceObject:
         ),
         credential=spec.credentials.ref(),
         ca=spec.ca_bundle.ref() if spec.ca_bundle is not None else None,
+        method=drift.method,
+        events_interval=events_interval,
         poll_interval=poll_interval,
         grants=tuple(
             Grant(grant.namespaces, grant.scopes, grant.references())
@@ -139,7 +146,6 @@ def parse_answer(parse: Callable[[Mapping[str, Any]], T], body: Any) -> T:
 def policy_status_json(status: PolicyStatus) -> dict[str, Any]:
     """Return `status` as the CRD writes it; absent fields are left out."""
     conditions = tuple(_condition_model(c) for c in status.conditions)
-    original = status.original
     model = PolicyStatusModel(
         observed_generation=status.observed_generation,
         conditions=conditions,
@@ -151,11 +157,8 @@ def policy_status_json(status: PolicyStatus) -> dict[str, Any]:
         creation_date=status.creation_date,
         change_date=status.change_date,
         resource_owner=status.resource_owner,
-        original=OriginalModel(
-            is_default=original.is_default, password_change=original.password_change
-        )
-        if original is not None
-        else None,
+        original=_original_model(status.original) if status.original else None,
+        last_drift=_drift_model(status.last_drift) if status.last_drift else None,
         last_handled_reconcile_at=status.last_handled_reconcile_at,
     )
     return model.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -174,13 +177,13 @@ def instance_status_json(status: InstanceStatus) -> dict[str, Any]:
         else None,
         credential_expires_at=status.credential_expires_at,
         policies=status.policies,
+        drift_cursor=status.drift_cursor,
         last_handled_reconcile_at=status.last_handled_reconcile_at,
     )
     return model.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def _policy_status(model: PolicyStatusModel) -> PolicyStatus:
-    original = model.original
     return PolicyStatus(
         model.observed_generation,
         _conditions(model.conditions),
@@ -192,10 +195,39 @@ def _policy_status(model: PolicyStatusModel) -> PolicyStatus:
         model.creation_date,
         model.change_date,
         model.resource_owner,
-        OriginalValue(original.is_default, original.password_change)
-        if original is not None
-        else None,
+        _original(model.original) if model.original else None,
+        _drift(model.last_drift) if model.last_drift else None,
         model.last_handled_reconcile_at,
+    )
+
+
+def _original(model: OriginalModel) -> OriginalValue:
+    return OriginalValue(model.is_default, model.password_change)
+
+
+def _original_model(value: OriginalValue) -> OriginalModel:
+    return OriginalModel(
+        is_default=value.is_default, password_change=value.password_change
+    )
+
+
+def _drift(model: DriftModel) -> Drift:
+    editor = model.editor
+    return Drift(
+        model.observed_at,
+        User(editor.id, editor.name) if editor else None,
+        _original(model.found),
+        _original(model.restored),
+    )
+
+
+def _drift_model(drift: Drift) -> DriftModel:
+    editor = drift.editor
+    return DriftModel(
+        observed_at=drift.observed_at,
+        editor=EditorModel(id=editor.id, name=editor.name) if editor else None,
+        found=_original_model(drift.found),
+        restored=_original_model(drift.restored),
     )
 
 
@@ -209,6 +241,7 @@ def _instance_status(model: InstanceStatusModel) -> InstanceStatus:
         Capabilities(**model.capabilities.model_dump()) if model.capabilities else None,
         model.credential_expires_at,
         model.policies,
+        model.drift_cursor,
         model.last_handled_reconcile_at,
     )
 

@@ -5,6 +5,7 @@ Added by server-side apply with the object's uid, removed by JSON patch with a
 would leave it there (design, section 3).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from kubernetes.aio.client import ApiClient
@@ -50,10 +51,18 @@ _TRIES = 3
 
 
 class ClusterWriter:
-    """The engine's `ObjectWriter` and `InstanceWriter`."""
+    """The engine's `ObjectWriter` and `InstanceWriter`.
 
-    def __init__(self, api: ApiClient) -> None:
+    Args:
+        api: Makes the calls.
+        check: Asked right before each write; what it raises ends the call.
+    """
+
+    def __init__(
+        self, api: ApiClient, check: Callable[[], None] = lambda: None
+    ) -> None:
         self._api = api
+        self._check = check
 
     async def apply_policy_status(
         self, policy: PolicyObject, status: PolicyStatus
@@ -201,11 +210,13 @@ class ClusterWriter:
 
     async def _send_patch(self, path: str, patch: list[dict[str, Any]]) -> Any:
         query = {"fieldManager": FIELD_MANAGER}
+        self._check()
         return await call(
             self._api, "PATCH", path, query=query, body=patch, content_type=JSON_PATCH
         )
 
     async def _send(self, path: str, body: dict[str, Any]) -> Any:
+        self._check()
         return await call(
             self._api,
             "PATCH",

@@ -35,8 +35,12 @@ def instance_ready(
         "ZITADEL answers and accepts the credential",
         instance.generation,
     )
+    carried = _carried(instance)
+    if carried.instance_id != identity.zitadel_id:
+        # Another ZITADEL's events have other times and numbers.
+        carried = replace(carried, drift_cursor=None)
     return replace(
-        _carried(instance),
+        carried,
         conditions=merge(instance.status.conditions, (ready,), now),
         instance_id=identity.zitadel_id,
         version=identity.version,

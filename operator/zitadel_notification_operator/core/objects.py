@@ -6,6 +6,7 @@ records of one object are equal exactly when nothing that concerns us differs, s
 """
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition
@@ -25,6 +26,23 @@ FINALIZER = "zitadel-notification.dev/cleanup"
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """A change of others in ZITADEL that was put right.
+
+    Attributes:
+        observed_at: RFC 3339 in UTC.
+        editor: Who made it; None where that is not known.
+        found: What was in force.
+        restored: What was put in its place.
+    """
+
+    observed_at: str
+    editor: User | None
+    found: OriginalValue
+    restored: OriginalValue
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyStatus:
     """`status` of a NotificationPolicy; None means the field is absent."""
 
@@ -39,6 +57,7 @@ class PolicyStatus:
     change_date: str | None = None
     resource_owner: str | None = None
     original: OriginalValue | None = None
+    last_drift: Drift | None = None
     last_handled_reconcile_at: str | None = None
 
 
@@ -91,16 +110,32 @@ class PolicyObject:
         return self.management is ManagementPolicy.MANAGE
 
     @property
-    def resets(self) -> bool:
-        """Whether deletion owes a reset; unset means Reset for an organization."""
-        if self.deletion is None:
-            return self.scope is Scope.ORGANIZATION
-        return self.deletion is DeletionPolicy.RESET
+    def ending(self) -> DeletionPolicy:
+        """What deletion owes; unset means Reset for an organization, else Retain."""
+        if self.deletion is not None:
+            return self.deletion
+        if self.scope is Scope.ORGANIZATION:
+            return DeletionPolicy.RESET
+        return DeletionPolicy.RETAIN
+
+    @property
+    def undoes(self) -> bool:
+        """Whether deletion owes a change in ZITADEL, so that it must be held."""
+        return self.ending is not DeletionPolicy.RETAIN
 
     @property
     def held(self) -> bool:
         """Whether our finalizer keeps the object."""
         return FINALIZER in self.finalizers
+
+
+class DriftMethod(StrEnum):
+    """How changes in ZITADEL are found (`spec.driftDetection.method`)."""
+
+    AUTO = "Auto"
+    EVENTS = "Events"
+    POLL = "Poll"
+    DISABLED = "Disabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +168,7 @@ class InstanceStatus:
     capabilities: Capabilities | None = None
     credential_expires_at: str | None = None
     policies: int | None = None
+    drift_cursor: str | None = None
     last_handled_reconcile_at: str | None = None
 
 
@@ -143,6 +179,8 @@ class InstanceObject:
     Attributes:
         credential: Where the credential is.
         ca: Where more trusted roots are; None: the system's alone.
+        method: `spec.driftDetection.method`.
+        events_interval: `spec.driftDetection.eventsInterval` in seconds.
         poll_interval: `spec.driftDetection.pollInterval` in seconds.
         accepted_id: The accept-instance-id annotation; None when absent.
     """
@@ -154,6 +192,8 @@ class InstanceObject:
     endpoint: Endpoint
     credential: CredentialRef
     ca: CaRef | None = None
+    method: DriftMethod = DriftMethod.AUTO
+    events_interval: float = 60.0
     poll_interval: float = 600.0
     grants: tuple[Grant, ...] = ()
     deleting: bool = False

@@ -26,6 +26,7 @@ class DeletionPolicy(StrEnum):
     """What the deletion of the object does in ZITADEL (`spec.deletionPolicy`)."""
 
     RESET = "Reset"
+    RESTORE = "Restore"
     RETAIN = "Retain"
 
 

@@ -1,7 +1,7 @@
 """The one list of condition reasons. Reasons are API: none is removed or renamed.
 
 Each has its meaning beside it. People and tools match on the names, messages may
-change. `docs/reference/conditions.md` has one heading a reason; a test compares.
+change. `docs/operations/troubleshooting.md` has one heading a reason; a test compares.
 """
 
 from enum import StrEnum
@@ -24,6 +24,9 @@ class Reason(StrEnum):
 
     DRIFTED = "Drifted"
     """ZITADEL holds something else, and `managementPolicy: Observe` forbids to act."""
+
+    CONTESTED = "Contested"
+    """Somebody keeps changing it back; it is put right at a growing distance."""
 
     NOT_OBSERVED = "NotObserved"
     """What ZITADEL holds at this time is not known."""

@@ -22,13 +22,23 @@ from zitadel_notification_operator.core.conditions import (
 )
 from zitadel_notification_operator.core.decision import Action, Decision
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
-from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
+from zitadel_notification_operator.core.objects import (
+    Drift,
+    PolicyObject,
+    PolicyStatus,
+)
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import ObservedPolicy, Scope
 from zitadel_notification_operator.core.reasons import Reason
 
 PROGRESS_DEADLINE = 600.0
 """Seconds after which passing trouble is Stalled (design, section 3)."""
+
+CONTESTED = (
+    "Somebody keeps changing the policy back in ZITADEL; it is put right at a growing "
+    "distance, up to six hours, until they stop: status.lastDrift may tell who it is"
+)
+"""The message of `Contested`; without times, which would be written each time."""
 
 REFUSALS = frozenset({Reason.INSTANCE_NOT_FOUND, Reason.NOT_GRANTED, Reason.CONFLICT})
 """Causes with which observed values go from the status."""
@@ -44,6 +54,8 @@ class Findings:
         organization_id: The target's; None for the instance scope.
         organization_name: As last seen; None when this pass did not see it.
         original: As recorded; None in Observe.
+        drift: What was put right in this pass; None when nothing was.
+        contested: Somebody keeps changing it back, so that corrections wait.
     """
 
     decision: Decision
@@ -51,6 +63,8 @@ class Findings:
     organization_id: str | None
     organization_name: str | None
     original: OriginalValue | None
+    drift: Drift | None = None
+    contested: bool = False
 
 
 def settled(policy: PolicyObject, findings: Findings, now: datetime) -> PolicyStatus:
@@ -73,6 +87,7 @@ def settled(policy: PolicyObject, findings: Findings, now: datetime) -> PolicySt
         change_date=observed.change_date if observed else None,
         resource_owner=observed.resource_owner if observed else None,
         original=findings.original,
+        last_drift=findings.drift or previous.last_drift,
         last_handled_reconcile_at=_token(policy),
     )
 
@@ -263,6 +278,7 @@ def without_values(status: PolicyStatus) -> PolicyStatus:
         creation_date=None,
         change_date=None,
         resource_owner=None,
+        last_drift=None,
     )
 
 
@@ -278,6 +294,9 @@ def _settled_conditions(
     if not policy.manages:
         told = "The policy is observed; managementPolicy Observe writes nothing"
     ready = Condition(READY, "True", Reason.SUCCEEDED, told, generation)
+    if findings.contested:
+        state = "True" if findings.decision.in_sync else "False"
+        return ready, Condition(IN_SYNC, state, Reason.CONTESTED, CONTESTED, generation)
     if findings.decision.in_sync:
         message = f"ZITADEL holds passwordChange {_word(policy.password_change)}"
         return ready, Condition(IN_SYNC, "True", Reason.IN_SYNC, message, generation)

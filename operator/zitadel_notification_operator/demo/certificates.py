@@ -12,11 +12,11 @@ from cryptography.x509.oid import NameOID
 _LIFE = timedelta(days=1)
 
 
-def write_certificates(folder: Path) -> None:
+def write_certificates(folder: Path, *hosts: str) -> None:
     """Write ca.crt, serving.crt, serving.key and accounts.key (PEM) into a folder.
 
-    The serving certificate is for 127.0.0.1, localhost and the names by which pods
-    know the API server.
+    The serving certificate is for 127.0.0.1, localhost, the names by which pods know
+    the API server, and those that are given.
     """
     ca_key, key = _new_key(), _new_key()
     ca = _sign(_name("znp demo ca"), _name("znp demo ca"), ca_key, ca_key, ca=True)
@@ -25,6 +25,7 @@ def write_certificates(folder: Path) -> None:
             x509.IPAddress(ip_address("127.0.0.1")),
             x509.DNSName("localhost"),
             x509.DNSName("kubernetes.default.svc"),
+            *(x509.DNSName(host) for host in hosts),
         ]
     )
     serving = _sign(

@@ -77,6 +77,8 @@ class Line:
         suspected: A policy pass saw trouble; the next pass must call ZITADEL.
         reported_at: Loop time of the last status write; None before the first.
         told_in_use: An Event has said what a deletion waits for.
+        cursor: How far ZITADEL's events were dealt with; None where that stands in the
+            instance's status.
         waiting: Policies whose passes found no verdict; the next one wakes them.
     """
 
@@ -90,6 +92,7 @@ class Line:
     suspected: bool = False
     reported_at: float | None = None
     told_in_use: bool = False
+    cursor: str | None = None
     waiting: set[PolicyKey] = field(default_factory=set)
 
 

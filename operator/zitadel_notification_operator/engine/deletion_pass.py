@@ -7,16 +7,12 @@ else goes at once (design, section 3, "Deletion").
 from zitadel_notification_operator.core.backoff import SLOW
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.conditions import READY, find
-from zitadel_notification_operator.core.errors import (
-    OperatorError,
-    TerminalError,
-    TransientError,
-)
+from zitadel_notification_operator.core.errors import OperatorError, TransientError
 from zitadel_notification_operator.core.grants import POSSIBLE, Admission
 from zitadel_notification_operator.core.objects import PolicyObject
-from zitadel_notification_operator.core.policy import Answer
+from zitadel_notification_operator.core.policy import DeletionPolicy
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.report import ended, is_stuck, troubled
+from zitadel_notification_operator.core.report import ended, troubled
 from zitadel_notification_operator.engine.connections import NotCheckedYet
 from zitadel_notification_operator.engine.notices import of_ending
 from zitadel_notification_operator.engine.outcome import (
@@ -28,9 +24,9 @@ from zitadel_notification_operator.engine.outcome import (
     retry_in,
 )
 from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.undoing import Undoing
 
 RETAINED = "deletionPolicy Retain: ZITADEL stays as it is"
-GONE = "the organization no longer exists"
 WAY_OUT = "to delete it without touching ZITADEL, set spec.deletionPolicy to Retain"
 
 
@@ -83,7 +79,7 @@ class DeletionPass:
             return WAIT
         why = self._why_nothing(policy)
         if not why:
-            why = "nothing was owed" if policy.resets else RETAINED
+            why = "nothing was owed" if policy.undoes else RETAINED
         return await self._end(policy, why)
 
     async def _end(self, policy: PolicyObject, told: str) -> Outcome:
@@ -109,7 +105,7 @@ class DeletionPass:
         """
         if policy.original is None and policy.status.original is None:
             return "it never owned its target; nothing was undone"
-        if not policy.resets:
+        if not policy.undoes:
             return RETAINED
         self._room.connections.for_cleanup(policy.instance)
         return "its organization is not known any longer; nothing was undone"
@@ -117,40 +113,16 @@ class DeletionPass:
     async def _undo_in_turn(self, policy: PolicyObject, target: Target) -> str:
         if await self._room.ownership.hand_over(policy, target):
             return "another NotificationPolicy has taken over; ZITADEL stays as it is"
-        if not policy.resets:
+        if not policy.undoes:
             return RETAINED
         connection = self._room.connections.for_cleanup(policy.instance)
         if target.zitadel_id != connection.zitadel_id:
             return "the instance leads to another ZITADEL now; nothing was undone"
-        if target.organization_id is None:
-            return "the instance's policy cannot be reset; ZITADEL stays as it is"
-        return await self._reset(policy, target.organization_id)
-
-    async def _reset(self, policy: PolicyObject, organization_id: str) -> str:
-        connection = self._room.connections.for_cleanup(policy.instance)
         client = connection.client.guarded(lambda: self._require_grant(policy))
-        missing = Reason.ORGANIZATION_NOT_FOUND, Reason.NOT_GRANTED
-        if any(is_stuck(policy, reason) for reason in missing):
-            # A removed one would take the call, and get an event after its end.
-            try:
-                await client.organization(organization_id)
-            except TerminalError as error:
-                if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
-                    raise
-                return GONE
-        result = await client.reset(organization_id)
-        match result.answer:
-            case Answer.WRITTEN:
-                return "the organization inherits the instance's setting again"
-            case Answer.NOT_FOUND:
-                return "the organization already inherited the instance's setting"
-            case Answer.ORGANIZATION_GONE:
-                return GONE
-            case Answer.NOT_CHANGED | Answer.ALREADY_EXISTS:
-                raise TransientError(
-                    Reason.UNEXPECTED_ANSWER,
-                    f"ZITADEL answered {result.answer} to a reset",
-                )
+        undoing = Undoing(client, policy, target.organization_id)
+        if policy.ending is DeletionPolicy.RESTORE:
+            return await undoing.restore(self._room.ownership.recorded(policy, target))
+        return await undoing.reset()
 
     def _why_nothing(self, policy: PolicyObject) -> str:
         """Return why this policy undoes nothing; empty when it may have to."""

@@ -17,18 +17,34 @@ from zitadel_notification_operator.core.errors import (
     ObjectGone,
 )
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.engine.events_pass import EventsPass
 from zitadel_notification_operator.engine.instance_pass import InstancePass
 from zitadel_notification_operator.engine.keys import (
+    EVENTS,
     INSTANCE,
+    POLICY,
     Key,
+    events_key,
     instance_key,
     policy_key,
 )
-from zitadel_notification_operator.engine.outcome import WAIT, Outcome
+from zitadel_notification_operator.engine.outcome import (
+    SOON,
+    WAIT,
+    Outcome,
+    Superseded,
+    retry_in,
+)
 from zitadel_notification_operator.engine.policy_pass import PolicyPass
 from zitadel_notification_operator.engine.ports import ObjectReader
 from zitadel_notification_operator.engine.room import Room
 from zitadel_notification_operator.engine.workqueue import Priority
+
+STOP_PATIENCE = 12.0
+"""Seconds for passes to end: the longest call to ZITADEL and a status after it."""
+
+LEAD_RETRY = 1.0
+"""Seconds between tries of the LIST that a take-over needs."""
 
 LIST_INTERVAL = 600.0
 """Seconds between the periodic LISTs that heal what a watch may have lost."""
@@ -44,7 +60,9 @@ class Engine:
         self._reader = reader
         self._policies = PolicyPass(room)
         self._instances = InstancePass(room)
+        self._events = EventsPass(room)
         room.queue.divide(self._lane_of, workers)
+        room.queue.close()
         self._tasks: list[asyncio.Task[None]] = []
         self._passes: set[asyncio.Task[None]] = set()
         self.filled = asyncio.Event()
@@ -52,7 +70,7 @@ class Engine:
         self.failure: BaseException | None = None
 
     async def start(self) -> None:
-        """Fill the inventory with one LIST of each kind, then start to work.
+        """Fill the inventory with one LIST of each kind, and keep it; run no passes.
 
         Raises:
             ClusterError: The first LIST failed.
@@ -60,16 +78,53 @@ class Engine:
         await self._heal()
         self.filled.set()
         self._spawn(self._list_for_ever(), "list")
+
+    async def lead(self, *, fresh: bool = False) -> None:
+        """Ask for the passes that are due, and begin to run them.
+
+        What is settled is left alone: an instance's first verdict plans its look-ups.
+
+        Args:
+            fresh: Nobody else has written since `start`. Otherwise all is read once
+                more: the watch may not have told yet what the last leader wrote.
+        """
+        while not fresh:
+            fresh = await self._try_to_heal("A take-over waits for a LIST")
+            await asyncio.sleep(0 if fresh else LEAD_RETRY)
+        room = self._room
+        room.queue.open()
+        for instance in room.inventory.instances.values():
+            self._add(instance_key(instance.name), urgent=instance.deleting)
+        for policy in room.inventory.policies.values():
+            if not room.news.is_settled(policy):
+                self._add(policy_key(policy.key), urgent=policy.deleting)
         self._spawn(self._work(), "work")
 
     async def stop(self) -> None:
-        """Let no new pass begin, end the running ones, wait for all tasks."""
-        self._room.queue.clear_timers()
+        """Let no new pass begin, let running ones end with the call they are making.
+
+        A write to ZITADEL is waited for: cut off, it might land after one of the next
+        leader's.
+        """
+        self._room.term.end()
+        self._room.queue.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._passes:
+            await asyncio.wait(self._passes, timeout=STOP_PATIENCE)
         tasks = [*self._tasks, *self._passes]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
+
+    def abort(self, failure: BaseException) -> None:
+        """End all passes in the middle of what they do, and fail."""
+        self._room.term.end()
+        self._room.queue.close()
+        for task in [*self._tasks, *self._passes]:
+            task.cancel()
+        self._fail(failure)
 
     def has_policy(self, key: PolicyKey, uid: str, resource_version: str) -> bool:
         """Return whether an event would be an echo, so that nobody need read it."""
@@ -77,13 +132,17 @@ class Engine:
 
     def policy_seen(self, policy: PolicyObject) -> None:
         """Take a policy from the watch; an echo of what is known costs nothing."""
-        is_new = policy.key not in self._room.inventory.policies
+        known = self._room.inventory.policies.get(policy.key)
+        is_echo = self._room.own_writes.explains(known, policy)
         concerned = self._room.inventory.put_policy(policy)
-        if is_new and self._room.news.is_settled(policy):
-            # Known from an earlier life: nothing to do but its drift look-up, which
-            # is spread so that a restart with many policies is no burst.
+        if is_echo:
             concerned.discard(policy.key)
-            self._look_later(policy)
+        if known is None and self._room.news.is_settled(policy):
+            # Known from an earlier life: nothing to do but its drift look-up, which
+            # the instance's first verdict asks for.
+            concerned.discard(policy.key)
+            if self._room.connections.line(policy.instance).checked:
+                self._look_later(policy)
         for key in concerned:
             urgent = key == policy.key and policy.deleting
             self._add(policy_key(key), urgent=urgent)
@@ -93,6 +152,8 @@ class Engine:
         policy = self._room.inventory.policies.get(key)
         if policy is not None:
             self._room.news.gone(policy)
+        self._room.drift.forget(key)
+        self._room.contests.forget(key)
         self._room.queue.forget(policy_key(key))
 
     def instance_seen(self, instance: InstanceObject) -> None:
@@ -105,13 +166,14 @@ class Engine:
         self._add(instance_key(instance.name), urgent=instance.deleting)
         if known is None or known.grants != instance.grants:
             self._room.news.regranted(instance.name)
-        if known is not None and instance.poll_interval < known.poll_interval:
+        if known is not None and _drift_settings(known) != _drift_settings(instance):
             self._look_sooner(instance)
 
     def instance_gone(self, name: str) -> None:
         """Take the end of an instance from the watch."""
         self._room.news.concerned(self._room.inventory.drop_instance(name))
         self._room.connections.drop(name)
+        self._events.forget(name)
         # The pass over an instance that is gone closes its connections.
         self._room.queue.add(instance_key(name), Priority.DRIFT)
         self._room.news.concerned(self._room.inventory.users_of(name))
@@ -134,8 +196,8 @@ class Engine:
 
     def _lane_of(self, key: Key) -> str:
         """Keep instances apart: one that hangs takes nobody else's turns."""
-        if key.kind == INSTANCE:
-            return f"instance {key.name}"
+        if key.kind in {INSTANCE, EVENTS}:
+            return f"{key.kind} {key.name}"
         policy = self._room.inventory.policies.get(key.policy)
         return f"policies of {policy.instance}" if policy else ""
 
@@ -146,6 +208,8 @@ class Engine:
         except (ObjectGone, ObjectChanged):
             await self._reread(key)
             return Outcome(priority=Priority.RETRY, failed=True)
+        except Superseded:
+            return retry_in(SOON)
         except ClusterError as error:
             _log.warning("%s", error.message, extra={"key": key})
             return Outcome(priority=Priority.RETRY, failed=True)
@@ -163,6 +227,9 @@ class Engine:
                 await self._room.connector.disconnect(key.name)
                 return WAIT
             return await self._instances.run(instance)
+        if key.kind == EVENTS:
+            instance = inventory.instances.get(key.name)
+            return await self._events.run(instance) if instance else WAIT
         policy = inventory.policies.get(key.policy)
         if policy is None:
             return WAIT
@@ -172,7 +239,7 @@ class Engine:
     async def _reread(self, key: Key) -> None:
         """Take an object as it is now: a write found it other than we knew it."""
         try:
-            if key.kind == INSTANCE:
+            if key.kind != POLICY:
                 instance = await self._reader.read_instance(key.name)
                 if instance is None:
                     self.instance_gone(key.name)
@@ -202,10 +269,15 @@ class Engine:
     async def _list_for_ever(self) -> None:
         while True:
             await asyncio.sleep(self._room.spread(LIST_INTERVAL))
-            try:
-                await self._heal()
-            except ClusterError as error:
-                _log.warning("Periodic LIST failed: %s", error.message)
+            await self._try_to_heal("Periodic LIST failed")
+
+    async def _try_to_heal(self, complaint: str) -> bool:
+        try:
+            await self._heal()
+        except ClusterError as error:
+            _log.warning("%s: %s", complaint, error.message)
+            return False
+        return True
 
     async def _heal(self) -> None:
         """Compare a LIST of each kind with the inventory and take the difference."""
@@ -236,11 +308,17 @@ class Engine:
         if instance is None:
             self._add(policy_key(policy.key), urgent=False)
             return
-        delay = instance.poll_interval * self._room.chance.random()
-        self._room.queue.add_after(policy_key(policy.key), delay, Priority.DRIFT)
+        interval = self._room.drift.interval(instance)
+        if interval is not None:
+            delay = interval * self._room.chance.random()
+            self._room.queue.add_after(policy_key(policy.key), delay, Priority.DRIFT)
 
     def _look_sooner(self, instance: InstanceObject) -> None:
-        """Bring the drift look-ups forward: the poll interval was shortened."""
+        """Plan the drift look-ups anew: how they are made has changed."""
+        if self._room.drift.reads_events(instance):
+            self._room.queue.add(events_key(instance.name), Priority.RETRY)
+        if self._room.drift.interval(instance) is None:
+            return
         for key in self._room.inventory.users_of(instance.name):
             delay = instance.poll_interval * self._room.chance.random()
             self._room.queue.add_after(policy_key(key), delay, Priority.DRIFT)
@@ -258,5 +336,13 @@ class Engine:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
             return
-        self.failure = task.exception() or RuntimeError(f"{task.get_name()} ended")
+        self._fail(task.exception() or RuntimeError(f"{task.get_name()} ended"))
+
+    def _fail(self, failure: BaseException) -> None:
+        if self.failure is None:
+            self.failure = failure
         self.failed.set()
+
+
+def _drift_settings(instance: InstanceObject) -> tuple[str, float, float]:
+    return instance.method, instance.events_interval, instance.poll_interval

@@ -21,7 +21,7 @@ from zitadel_notification_operator.core.instance_report import (
 from zitadel_notification_operator.core.objects import InstanceObject, InstanceStatus
 from zitadel_notification_operator.core.report import is_vouched_for
 from zitadel_notification_operator.engine.connections import Line
-from zitadel_notification_operator.engine.keys import policy_key
+from zitadel_notification_operator.engine.keys import events_key, policy_key
 from zitadel_notification_operator.engine.notices import (
     of_instance,
     of_trouble,
@@ -65,7 +65,7 @@ class InstancePass:
                 await self._room.instance_writer.hold_instance(instance)
             )
         line = self._room.connections.line(instance.name)
-        before = _verdict(line)
+        before = self._verdict(instance, line)
         trouble: OperatorError | None = None
         try:
             await self._proof.run(instance, line)
@@ -78,7 +78,7 @@ class InstancePass:
             # that one has asked for another pass.
             return WAIT
         self._note(line, trouble)
-        self._wake(instance, changed=_verdict(line) != before)
+        self._wake(instance, changed=self._verdict(instance, line) != before)
         await self._report(instance, line)
         if isinstance(line.trouble, TransientError):
             return back_off(line.trouble.retry_after)
@@ -101,15 +101,31 @@ class InstancePass:
         if not changed:
             return
         usable = line.trouble is None
+        interval = self._room.drift.interval(instance)
+        if usable and self._room.drift.reads_events(instance):
+            self._plan_search(instance)
         for key in self._room.inventory.users_of(instance.name):
             policy = self._room.inventory.policies[key]
             if usable and not policy.deleting and is_vouched_for(policy):
                 # It only waits for its drift look-up; spread, so that a restart
                 # with many policies is no burst.
-                delay = instance.poll_interval * self._room.chance.random()
-                self._room.queue.add_after(policy_key(key), delay, Priority.DRIFT)
+                if interval is not None:
+                    delay = interval * self._room.chance.random()
+                    self._room.queue.add_after(policy_key(key), delay, Priority.DRIFT)
             else:
                 self._room.queue.add(policy_key(key), Priority.RETRY)
+
+    def _plan_search(self, instance: InstanceObject) -> None:
+        """Search at once where an earlier process stopped; else after an interval.
+
+        Who begins without a past has nothing to find yet.
+        """
+        self._room.drift.note_usable(instance.name, asyncio.get_running_loop().time())
+        key = events_key(instance.name)
+        if instance.status.drift_cursor is not None:
+            self._room.queue.add(key, Priority.RETRY)
+        else:
+            self._room.queue.add_after(key, instance.events_interval, Priority.RETRY)
 
     async def _report(self, instance: InstanceObject, line: Line) -> None:
         newest = self._room.inventory.instances.get(instance.name, instance)
@@ -132,8 +148,10 @@ class InstancePass:
                 self._room.tell(instance, notice)
         else:
             return
+        cursor = line.cursor or status.drift_cursor
         users = len(self._room.inventory.users_of(instance.name))
-        await self._write(instance, replace(status, policies=users))
+        status = replace(status, policies=users, drift_cursor=cursor)
+        await self._write(instance, status)
 
     async def _write(self, instance: InstanceObject, status: InstanceStatus) -> None:
         if status == instance.status:
@@ -187,11 +205,12 @@ class InstancePass:
         self._room.news.concerned(moved or ())
         return instance
 
-
-def _verdict(line: Line) -> tuple[bool, str | None, str | None]:
-    trouble = line.trouble
-    return (
-        line.checked,
-        f"{trouble.reason}: {trouble.stable}" if trouble else None,
-        line.proven.zitadel_id if line.proven else None,
-    )
+    def _verdict(self, instance: InstanceObject, line: Line) -> tuple[object, ...]:
+        """Return what policies go by: another one concerns them all."""
+        trouble, proven = line.trouble, line.proven
+        return (
+            line.checked,
+            f"{trouble.reason}: {trouble.stable}" if trouble else None,
+            proven.zitadel_id if proven else None,
+            self._room.drift.reads_events(instance),
+        )

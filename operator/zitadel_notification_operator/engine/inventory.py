@@ -74,7 +74,7 @@ class Inventory:
         if known is not None and known.uid != policy.uid:
             concerned = self.drop_policy(policy.key)
             return concerned | self.put_policy(policy)
-        if known is not None and _is_older(policy, known):
+        if known is not None and is_older(policy, known):
             return set()
         self.policies[policy.key] = policy
         if known == policy:
@@ -105,7 +105,7 @@ class Inventory:
         if known is not None and known.uid != instance.uid:
             self._zitadel_ids.pop(instance.name, None)
             self._lookups.pop(instance.name, None)
-        elif known is not None and (known == instance or _is_older(instance, known)):
+        elif known is not None and (known == instance or is_older(instance, known)):
             if known == instance:
                 self.instances[instance.name] = instance
             return None
@@ -336,9 +336,10 @@ class Inventory:
         return frozenset({target} if target else ())
 
 
-def _is_older(
+def is_older(
     new: PolicyObject | InstanceObject, known: PolicyObject | InstanceObject
 ) -> bool:
+    """Return whether a record is of an older version than the one that is known."""
     if not (new.resource_version.isdigit() and known.resource_version.isdigit()):
         return False
     return int(new.resource_version) < int(known.resource_version)

@@ -20,11 +20,18 @@ class Key(NamedTuple):
 
 POLICY = "NotificationPolicy"
 INSTANCE = "ZitadelInstance"
+EVENTS = "events"
+"""The events of an instance's ZITADEL; no kind of ours."""
 
 
 def policy_key(key: PolicyKey) -> Key:
     """Return the queue's key of a policy."""
     return Key(POLICY, key.namespace, key.name)
+
+
+def events_key(instance: str) -> Key:
+    """Return the queue's key of an instance's events."""
+    return Key(EVENTS, "", instance)
 
 
 def instance_key(name: str) -> Key:

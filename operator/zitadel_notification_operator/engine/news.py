@@ -9,7 +9,7 @@ from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.grants import POSSIBLE
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.report import is_vouched_for
-from zitadel_notification_operator.engine.inventory import Inventory
+from zitadel_notification_operator.engine.inventory import Inventory, is_older
 from zitadel_notification_operator.engine.keys import Key, instance_key, policy_key
 from zitadel_notification_operator.engine.workqueue import Priority, WorkQueue
 
@@ -24,8 +24,12 @@ class News:
     def stored(self, policy: PolicyObject) -> PolicyObject:
         """Take a policy as Kubernetes stored it by our write; return it.
 
-        Its own pass is running and knows; others whose claims moved are woken.
+        Its own pass is running and knows; others whose claims moved are woken. Where
+        the watch has told of a newer version, somebody else has changed it, too.
         """
+        known = self._inventory.policies.get(policy.key)
+        if known is not None and known.uid == policy.uid and is_older(policy, known):
+            self._queue.add(policy_key(policy.key), Priority.CHANGE)
         self.concerned(self._inventory.put_policy(policy) - {policy.key})
         self.wake_dying(policy.instance)
         return policy

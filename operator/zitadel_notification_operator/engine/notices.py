@@ -4,34 +4,60 @@ from zitadel_notification_operator.core.conditions import READY, find
 from zitadel_notification_operator.core.decision import Action, Decision
 from zitadel_notification_operator.core.errors import OperatorError
 from zitadel_notification_operator.core.objects import (
+    Drift,
     InstanceObject,
     InstanceStatus,
     PolicyObject,
     PolicyStatus,
 )
+from zitadel_notification_operator.core.original import OriginalValue, seen
 from zitadel_notification_operator.core.policy import ObservedPolicy, Organization
 from zitadel_notification_operator.core.references import Reference
-from zitadel_notification_operator.core.report import is_quiet
+from zitadel_notification_operator.core.report import CONTESTED
 from zitadel_notification_operator.engine.ports import Notice
 
 
 def of_acting(
     policy: PolicyObject, decision: Decision, before: ObservedPolicy | None
 ) -> Notice:
-    """Tell that ZITADEL was changed; as drift when the object asked for nothing."""
-    was = "none" if before is None else str(before.password_change).lower()
-    if before is not None and before.is_default:
-        was += " (inherited)" if policy.organization is not None else ""
-    note = f"passwordChange from {was} to {str(policy.password_change).lower()}"
-    if is_quiet(policy):
-        return Notice(
-            warning=False,
-            reason="DriftCorrected",
-            action="Apply",
-            note=f"Put right what was changed in ZITADEL: {note}",
-        )
+    """Tell that ZITADEL was changed because the object asks for it."""
+    inheritable = policy.organization is not None
+    was = _value(seen(before), inheritable=inheritable)
     reason = "Created" if decision.needed is Action.CREATE else "Updated"
-    return Notice(warning=False, reason=reason, action="Apply", note=f"Set {note}")
+    return Notice(
+        warning=False,
+        reason=reason,
+        action="Apply",
+        note=f"Set passwordChange from {was} to {str(policy.password_change).lower()}",
+    )
+
+
+def of_correcting(drift: Drift) -> Notice:
+    """Tell that a change of others was put right, and whose it was."""
+    inheritable = not drift.restored.is_default
+    was = _value(drift.found, inheritable=inheritable)
+    now = _value(drift.restored, inheritable=False)
+    whose = "in ZITADEL"
+    if drift.editor is not None:
+        whose += f" by {drift.editor.name or 'user'} ({drift.editor.id})"
+    return Notice(
+        warning=False,
+        reason="DriftCorrected",
+        action="Apply",
+        note=f"Put right what was changed {whose}: passwordChange from {was} to {now}",
+    )
+
+
+def of_contest() -> Notice:
+    """Tell that somebody keeps changing it back."""
+    return Notice(warning=True, reason="Contested", action="Apply", note=CONTESTED)
+
+
+def _value(value: OriginalValue, *, inheritable: bool) -> str:
+    if value.password_change is None:
+        return "none"
+    word = str(value.password_change).lower()
+    return f"{word} (inherited)" if value.is_default and inheritable else word
 
 
 def of_settling(policy: PolicyObject, status: PolicyStatus) -> list[Notice]:

@@ -42,7 +42,7 @@ class Ownership:
         original = Original(policy.uid, target, value)
         # Else it is missing, copied, of another ZITADEL, or spoiled.
         if policy.original == original:
-            if policy.held == policy.resets:
+            if policy.held == policy.undoes:
                 return policy
             if policy.held:
                 return await self.strip(policy, finalizer=True, original=False)
@@ -71,6 +71,10 @@ class Ownership:
     def has_owned(self, policy: PolicyObject, target: Target) -> bool:
         """Return whether a policy has ever got so far as to own this target."""
         return _value_carried(policy, target) is not None
+
+    def recorded(self, policy: PolicyObject, target: Target) -> OriginalValue | None:
+        """Return what the policy has recorded about the target, if it has."""
+        return _value_carried(policy, target)
 
     def depends_on_zitadel(self, policy: PolicyObject) -> bool:
         """Return whether a status holds what means nothing in another ZITADEL.
@@ -115,7 +119,7 @@ class Ownership:
 
     async def _mark(self, policy: PolicyObject, original: Original) -> PolicyObject:
         stored = await self._writer.apply_original(
-            policy, original.to_text(), finalizer=policy.resets
+            policy, original.to_text(), finalizer=policy.undoes
         )
         return self._news.stored(stored)
 

@@ -8,23 +8,26 @@ newest spec asks for.
 from dataclasses import dataclass, replace
 
 from zitadel_notification_operator.core.claims import Target
-from zitadel_notification_operator.core.decision import Action, decide
+from zitadel_notification_operator.core.decision import Action, Decision, decide
 from zitadel_notification_operator.core.errors import (
     OperatorError,
     TerminalError,
     TransientError,
 )
 from zitadel_notification_operator.core.grants import Admission
-from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.objects import Drift, PolicyObject
+from zitadel_notification_operator.core.original import OriginalValue, seen
 from zitadel_notification_operator.core.policy import (
     Answer,
     ObservedPolicy,
     Organization,
+    Scope,
     after_write,
 )
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import (
     Findings,
+    is_quiet,
     suspended,
 )
 from zitadel_notification_operator.engine.connections import (
@@ -34,6 +37,8 @@ from zitadel_notification_operator.engine.connections import (
 from zitadel_notification_operator.engine.deletion_pass import DeletionPass
 from zitadel_notification_operator.engine.notices import (
     of_acting,
+    of_contest,
+    of_correcting,
 )
 from zitadel_notification_operator.engine.outcome import (
     SOON,
@@ -215,34 +220,67 @@ class PolicyPass:
                 policy = await self._room.ownership.secure(
                     policy, work.target, observed
                 )
-            if decision.action is not Action.NONE:
-                policy = self._newest(policy)
-                wanted = policy.password_change
-                result = await client.write(
-                    organization_id, decision.action, password_change=wanted
-                )
-                if result.answer is not Answer.WRITTEN:
-                    continue
-                before = observed
+            held = self._room.contests.wait(policy) > 0
+            if decision.action is Action.NONE or held:
+                return await self._settle(policy, work, decision, observed)
+            policy = self._newest(policy)
+            wanted = policy.password_change
+            result = await client.write(
+                organization_id, decision.action, password_change=wanted
+            )
+            if result.answer is Answer.WRITTEN:
+                drift = self._tell(policy, decision, observed)
                 observed = after_write(observed, policy.scope, result, wanted=wanted)
-                self._room.tell(policy, of_acting(policy, decision, before))
-            original = policy.original.value if policy.original else None
-            name = work.organization.name if work.organization else ""
-            findings = Findings(
-                decision
-                if decision.action is Action.NONE
-                else decide(policy.desired, observed),
-                observed,
-                organization_id,
-                name or None,
-                original if policy.manages else None,
-            )
-            return await self._reports.settle(
-                replace(policy, requested_at=work.asked), findings
-            )
+                decision = decide(policy.desired, observed)
+                return await self._settle(policy, work, decision, observed, drift)
         raise TransientError(
             Reason.UNEXPECTED_ANSWER,
             "Somebody else changes the policy at the same time; it is tried again",
+        )
+
+    def _tell(
+        self,
+        policy: PolicyObject,
+        decision: Decision,
+        before: ObservedPolicy | None,
+    ) -> Drift | None:
+        """Tell what was written; return it as drift where nobody here asked for it."""
+        if not is_quiet(policy):
+            self._room.tell(policy, of_acting(policy, decision, before))
+            return None
+        drift = Drift(
+            f"{self._room.now():%Y-%m-%dT%H:%M:%SZ}",
+            self._room.drift.editor(policy.key),
+            seen(before),
+            OriginalValue(policy.scope is Scope.INSTANCE, policy.password_change),
+        )
+        self._room.tell(policy, of_correcting(drift))
+        if self._room.contests.corrected(policy):
+            self._room.tell(policy, of_contest())
+        return drift
+
+    async def _settle(
+        self,
+        policy: PolicyObject,
+        work: _Work,
+        decision: Decision,
+        observed: ObservedPolicy | None,
+        drift: Drift | None = None,
+    ) -> Outcome:
+        self._room.drift.forget(policy.key)
+        left = self._room.contests.left(policy)
+        original = policy.original.value if policy.original else None
+        findings = Findings(
+            decision,
+            observed,
+            work.target.organization_id,
+            (work.organization.name if work.organization else None) or None,
+            original if policy.manages else None,
+            drift,
+            contested=left > 0,
+        )
+        return await self._reports.settle(
+            replace(policy, requested_at=work.asked), findings, left
         )
 
     async def _check_existence(
@@ -258,9 +296,12 @@ class PolicyPass:
         inherits = observed is None or observed.is_default
         if organization is None or organization.name or not inherits:
             return work
-        if not policy.manages and policy.status.organization_name:
+        doubted = self._room.drift.doubts(policy.key)
+        if not (policy.manages or doubted) and policy.status.organization_name:
             return work
-        found = work.connection.directory.known(organization.id)
+        found = None
+        if not doubted:
+            found = work.connection.directory.known(organization.id)
         if found is None:
             found = await work.client.organization(organization.id)
         return replace(work, organization=found)

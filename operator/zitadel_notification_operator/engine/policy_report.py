@@ -50,12 +50,15 @@ class PolicyReport:
     def __init__(self, room: Room) -> None:
         self._room = room
 
-    async def settle(self, policy: PolicyObject, findings: Findings) -> Outcome:
+    async def settle(
+        self, policy: PolicyObject, findings: Findings, again_in: float = 0.0
+    ) -> Outcome:
         """Report a pass that reached its end; say when the next look is due.
 
         Args:
             policy: With the reconcile-requested-at token that the pass began with.
             findings: What the pass found and did.
+            again_in: Seconds until a look that is due in any case; 0: none is.
 
         Raises:
             ClusterError: Kubernetes did not take the status.
@@ -65,8 +68,11 @@ class PolicyReport:
             self._room.tell(policy, notice)
         await self.write(policy, status)
         instance = self._room.inventory.instances.get(policy.instance)
-        interval = instance.poll_interval if instance else SLOW
-        return look_again(self._room.spread(interval))
+        interval = self._room.drift.interval(instance) if instance else SLOW
+        if interval is not None:
+            interval = self._room.spread(interval)
+        due = [seconds for seconds in (interval, again_in) if seconds]
+        return look_again(min(due)) if due else WAIT
 
     async def trouble(
         self, policy: PolicyObject, trouble: OperatorError, failures: int

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from zitadel_notification_operator.core.credentials import Credential
 from zitadel_notification_operator.core.decision import Action
+from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.identity import Identity
 from zitadel_notification_operator.core.objects import (
     Endpoint,
@@ -48,6 +49,14 @@ class PolicyClient(Protocol):
 
     async def search(self, reference: Reference) -> Organization | None:
         """Return the organization with this name or verified domain, if any."""
+        ...
+
+    async def events(self, since: str | None, limit: int) -> list[ZitadelEvent]:
+        """Return the events after a moment, oldest first; None: from the beginning."""
+        ...
+
+    async def newest_event(self) -> ZitadelEvent | None:
+        """Return the last event there is; None when there is none."""
         ...
 
     async def organization(self, organization_id: str | None) -> Organization:

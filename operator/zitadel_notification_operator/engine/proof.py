@@ -67,6 +67,11 @@ class Proof:
         lookup = await _look_up(instance, client, directory)
         if is_superseded(self._room, instance):
             return
+        if line.proven is None or line.proven.identity != identity:
+            # Another role may read what the former one could not.
+            self._room.drift.refuse(instance.name, refused=False)
+        if line.proven is not None and line.proven.zitadel_id != identity.zitadel_id:
+            line.cursor = None
         # From here on without a pause: nobody sees a part of it.
         line.proven = Connection(client, identity, directory)
         line.checked_at = asyncio.get_running_loop().time()

@@ -12,9 +12,12 @@ from zitadel_notification_operator.core.backoff import spread
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.engine.connections import Connections
+from zitadel_notification_operator.engine.contests import Contests
+from zitadel_notification_operator.engine.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.inventory import Inventory
 from zitadel_notification_operator.engine.keys import Key, instance_key
 from zitadel_notification_operator.engine.news import News
+from zitadel_notification_operator.engine.own_writes import OwnWrites
 from zitadel_notification_operator.engine.ownership import Ownership
 from zitadel_notification_operator.engine.ports import (
     Connector,
@@ -24,6 +27,7 @@ from zitadel_notification_operator.engine.ports import (
     Recorder,
     SecretReader,
 )
+from zitadel_notification_operator.engine.term import Term, TermConnector
 from zitadel_notification_operator.engine.workqueue import Priority, WorkQueue
 
 _log = logging.getLogger(__name__)
@@ -35,7 +39,9 @@ class Room:
 
     Attributes:
         now: The wall clock, with a time zone; passed in so that tests can turn it.
+        contests: What others keep changing back.
         chance: The source of jitter; seeded in tests.
+        term: What passes may still do; each call to ZITADEL asks it.
     """
 
     inventory: Inventory
@@ -48,13 +54,20 @@ class Room:
     now: Callable[[], datetime]
     chance: random.Random = field(default_factory=random.Random)
     connections: Connections = field(default_factory=Connections)
+    term: Term = field(default_factory=Term)
     news: News = field(init=False)
     ownership: Ownership = field(init=False)
+    drift: DriftWatch = field(init=False)
+    own_writes: OwnWrites = field(init=False)
+    contests: Contests = field(default_factory=Contests)
     _turns: dict[Target, tuple[asyncio.Lock, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Build what is made of the parts."""
+        self.connector = TermConnector(self.connector, self.term)
+        self.writer = self.own_writes = OwnWrites(self.writer)
         self.news = News(self.inventory, self.queue)
+        self.drift = DriftWatch(self.connections)
         self.ownership = Ownership(self.inventory, self.writer, self.news)
 
     @asynccontextmanager

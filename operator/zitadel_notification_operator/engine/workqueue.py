@@ -56,6 +56,7 @@ class WorkQueue(Generic[K]):
         self._news = asyncio.Event()
         self._lane_of: Callable[[K], str] = lambda _: ""
         self._width: int | None = None
+        self._open = True
 
     def __len__(self) -> int:
         """Return how many keys could run now but have no turn yet."""
@@ -81,6 +82,8 @@ class WorkQueue(Generic[K]):
 
     def add(self, key: K, priority: Priority) -> None:
         """Ask for a pass as soon as it can have a turn."""
+        if not self._open:
+            return
         self._cancel_later(key)
         if key in self._running:
             again = self._running[key]
@@ -96,6 +99,8 @@ class WorkQueue(Generic[K]):
 
     def add_after(self, key: K, delay: float, priority: Priority) -> None:
         """Ask for a pass in `delay` seconds, unless an earlier one is wished."""
+        if not self._open:
+            return
         loop = asyncio.get_running_loop()
         due = loop.time() + delay
         standing = self._later.get(key)
@@ -157,10 +162,17 @@ class WorkQueue(Generic[K]):
         self._waiting.pop(key, None)
         self._failures.pop(key, None)
 
-    def clear_timers(self) -> None:
-        """Cancel all delayed keys, at the end."""
+    def close(self) -> None:
+        """Drop all keys that wait, and take none until `open`."""
+        self._open = False
         for key in list(self._later):
             self._cancel_later(key)
+        self._waiting.clear()
+        self._ready.clear()
+
+    def open(self) -> None:
+        """Take keys again."""
+        self._open = True
 
     def _place(self, priority: Priority) -> _Place:
         due = asyncio.get_running_loop().time()

@@ -16,12 +16,15 @@ from prometheus_client import (
 )
 
 
-def build_metrics(version: str, depth: Callable[[], int]) -> CollectorRegistry:
+def build_metrics(
+    version: str, depth: Callable[[], int], leading: Callable[[], bool]
+) -> CollectorRegistry:
     """Return a registry with build, process and work queue figures.
 
     Args:
         version: Of the operator.
         depth: Asked at each scrape: how many keys wait for a worker.
+        leading: Likewise: whether this replica may act.
     """
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
@@ -38,4 +41,11 @@ def build_metrics(version: str, depth: Callable[[], int]) -> CollectorRegistry:
         registry=registry,
     )
     waiting.labels(name="operator").set_function(depth)
+    leads = Gauge(
+        "leader_election_master_status",
+        "1 while this replica leads, 0 while it stands by.",
+        ["name"],
+        registry=registry,
+    )
+    leads.labels(name="zitadel-notification-operator").set_function(leading)
     return registry

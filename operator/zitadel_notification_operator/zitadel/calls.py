@@ -53,6 +53,12 @@ class Call:
         """Whether it needs a role in the instance rather than in an organization."""
         return self.path.startswith("/admin/")
 
+    @property
+    def writes(self) -> bool:
+        """Whether it may change what ZITADEL holds; searches are POSTs, too."""
+        reads = self.method == "GET" or self.path == TOKEN
+        return not reads and not self.path.endswith("/_search")
+
     def headers(self, token: str) -> dict[str, str]:
         """Return the headers that differ from call to call.
 

@@ -5,13 +5,11 @@ answer is an error and never a value: the engine would write a difference to it.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar, overload
-
-from pydantic import ValidationError
 
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import TerminalError, TransientError
-from zitadel_notification_operator.core.identity import Capabilities, Identity, User
+from zitadel_notification_operator.core.events import ZitadelEvent
+from zitadel_notification_operator.core.identity import Identity
 from zitadel_notification_operator.core.policy import (
     Answer,
     ObservedPolicy,
@@ -22,38 +20,34 @@ from zitadel_notification_operator.core.policy import (
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.zitadel import calls
-from zitadel_notification_operator.zitadel.calls import Call, Reply
+from zitadel_notification_operator.zitadel.asking import Asker
+from zitadel_notification_operator.zitadel.calls import Call
 from zitadel_notification_operator.zitadel.errors import (
-    NO_ROLE_FACTS,
     OBSERVE_FACTS,
     RESET_FACTS,
     WRITE_FACTS,
-    is_rejection,
     organization_missing,
-    refusal_of,
-    unexpected,
 )
+from zitadel_notification_operator.zitadel.event_search import (
+    EventsReply,
+    events_after,
+    events_in,
+    last_event,
+)
+from zitadel_notification_operator.zitadel.identity import identify
 from zitadel_notification_operator.zitadel.models import (
     FoundOrganization,
-    InstanceReply,
-    MembershipsReply,
-    Model,
     OrganizationReply,
-    PermissionsReply,
     PolicyReply,
     SearchReply,
-    UserReply,
     WriteReply,
 )
 from zitadel_notification_operator.zitadel.pool import Pool
 from zitadel_notification_operator.zitadel.tokens import TokenSource
 
-_OK = 200
 _VISIBLE_ASCII = range(0x21, 0x7F)
 _VERBS = {Action.CREATE: "POST", Action.UPDATE: "PUT"}
 _REMOVED_STATES = {"", "ORG_STATE_UNSPECIFIED", "ORG_STATE_REMOVED"}
-
-M = TypeVar("M", bound=Model)
 
 
 class ZitadelClient:
@@ -76,96 +70,17 @@ class ZitadelClient:
         tokens: TokenSource,
         check: Callable[[], None] | None = None,
     ) -> None:
-        self._pool = pool
-        self._tokens = tokens
-        self._check = check
+        self._asker = Asker(pool, tokens, check)
 
     def guarded(self, check: Callable[[], None]) -> "ZitadelClient":
-        """Return a client that asks `check` right before each call goes out."""
-        return ZitadelClient(self._pool, self._tokens, check)
+        """Return a client that asks `check`, too, right before each call goes out."""
+        client = ZitadelClient(self._asker.pool, self._asker.tokens)
+        client._asker = self._asker.guarded(check)
+        return client
 
     async def identify(self) -> Identity:
-        """Return who answers and who asks; three calls, none of which writes.
-
-        POST `/auth/v1/permissions/zitadel/me/_search` and GET `/auth/v1/users/me`,
-        which any user may, then GET `/admin/v1/instances/me`; who may not read the
-        instance learns its id from the owner of the default policy, which the
-        smallest useful role may read.
-
-        Raises:
-            TerminalError: `InsufficientPermissions`: no role anywhere, or too small
-                a one for an instance that lacks the default policy.
-        """
-        found = await self._ask(
-            Call("POST", calls.PERMISSIONS, body=b"{}"), PermissionsReply, NO_ROLE_FACTS
-        )
-        permissions = (
-            frozenset(found.result)
-            if isinstance(found, PermissionsReply)
-            else frozenset[str]()
-        )
-        user = (await self._ask(Call("GET", calls.USER), UserReply)).user
-        zitadel_id, version = await self._instance(permissions)
-        return Identity(
-            zitadel_id,
-            version or None,
-            User(user.id, user.user_name),
-            Capabilities(
-                read_events="events.read" in permissions,
-                write_instance_policy="iam.policy.write" in permissions,
-                # Roles in one organization have neither of the two.
-                list_organizations=not permissions.isdisjoint(
-                    {"iam.read", "org.create"}
-                ),
-            ),
-        )
-
-    async def _instance(self, permissions: frozenset[str]) -> tuple[str, str]:
-        if "iam.read" in permissions:
-            call = Call("GET", calls.INSTANCE)
-            instance = (await self._ask(call, InstanceReply)).instance
-            return instance.id, instance.version
-        try:
-            owner = await self._owner_of_default(None)
-        except TerminalError as error:
-            if error.reason is not Reason.INSUFFICIENT_PERMISSIONS:
-                raise
-            owner = await self._owner_of_default(await self._organization_of_role())
-        if owner is not None:
-            return owner, ""
-        raise TerminalError(
-            Reason.INSUFFICIENT_PERMISSIONS,
-            "This ZITADEL has no notification policy for the instance, so the "
-            "credential must be allowed to read the instance; give its service "
-            "user the role IAM_OWNER_VIEWER in the instance, or create that policy "
-            "in ZITADEL's console",
-        )
-
-    async def _owner_of_default(self, organization_id: str | None) -> str | None:
-        """Return the owner of the default policy; None: there is no such policy."""
-        call = Call("GET", calls.DEFAULT_POLICY, organization_id)
-        found = await self._ask(call, PolicyReply, OBSERVE_FACTS)
-        if isinstance(found, PolicyReply):
-            return found.policy.details.resource_owner
-        return None
-
-    async def _organization_of_role(self) -> str:
-        """Return an organization in which the user has a role: its own has none.
-
-        POST `/auth/v1/memberships/me/_search`.
-        """
-        reply = await self._ask(
-            Call("POST", calls.MEMBERSHIPS, body=b"{}"), MembershipsReply
-        )
-        for membership in reply.result:
-            if membership.organization_id:
-                return membership.organization_id
-        raise TerminalError(
-            Reason.INSUFFICIENT_PERMISSIONS,
-            "The credential's service user has no role that lets it read notification "
-            "policies; give it the role IAM_ORG_MANAGER in the instance for all "
-            "organizations, or ORG_SETTINGS_MANAGER in the organization it is for",
-        )
+        """Return who answers and who asks; see `zitadel.identity` for the calls."""
+        return await identify(self._asker)
 
     async def organizations(self, offset: int, limit: int) -> OrganizationPage:
         """Return a page of the organizations that the credential may see.
@@ -176,7 +91,7 @@ class ZitadelClient:
             offset: Rows before the page, those that may not be seen included.
             limit: Rows of the page, at most 1,000.
         """
-        reply = await self._ask(calls.page_call(offset, limit), SearchReply)
+        reply = await self._asker.ask(calls.page_call(offset, limit), SearchReply)
         return OrganizationPage(
             tuple(_organization(found) for found in reply.result),
             int(reply.details.total),
@@ -192,7 +107,7 @@ class ZitadelClient:
             TransientError: `UnexpectedAnswer`: it is not clear which one is meant.
         """
         call = calls.search_call(reference)
-        reply = await self._ask(call, SearchReply)
+        reply = await self._asker.ask(call, SearchReply)
         found = [_organization(organization) for organization in reply.result]
         if reference.by is By.NAME:
             wanted = reference.value
@@ -207,6 +122,15 @@ class ZitadelClient:
             )
         return found[0] if found else None
 
+    async def events(self, since: str | None, limit: int) -> list[ZitadelEvent]:
+        """Return the events after a moment, oldest first; None: from the beginning."""
+        return events_in(await self._asker.ask(events_after(since, limit), EventsReply))
+
+    async def newest_event(self) -> ZitadelEvent | None:
+        """Return the last event there is; None when there is none."""
+        found = events_in(await self._asker.ask(last_event(), EventsReply))
+        return found[0] if found else None
+
     async def organization(self, organization_id: str | None) -> Organization:
         """Return an organization that exists; deactivated ones do.
 
@@ -219,7 +143,7 @@ class ZitadelClient:
             TerminalError: `OrganizationNotFound`: unknown, or removed.
         """
         call = Call("GET", calls.ORGANIZATION, _known(organization_id))
-        reply = await self._ask(call, OrganizationReply)
+        reply = await self._asker.ask(call, OrganizationReply)
         found = reply.org
         self._require_owner(call, found.id)
         if found.state in _REMOVED_STATES:
@@ -243,7 +167,7 @@ class ZitadelClient:
             TerminalError: `OrganizationNotFound`: ZITADEL has never known it.
         """
         call = _policy_call("GET", organization_id)
-        reply = await self._ask(call, PolicyReply, OBSERVE_FACTS)
+        reply = await self._asker.ask(call, PolicyReply, OBSERVE_FACTS)
         if isinstance(reply, Answer):
             return None
         policy = reply.policy
@@ -295,7 +219,7 @@ class ZitadelClient:
         return await self._change(_policy_call("DELETE", organization_id), RESET_FACTS)
 
     async def _change(self, call: Call, facts: Mapping[str, Answer]) -> WriteResult:
-        reply = await self._ask(call, WriteReply, facts)
+        reply = await self._asker.ask(call, WriteReply, facts)
         if isinstance(reply, Answer):
             return WriteResult(reply)
         details = reply.details
@@ -307,33 +231,6 @@ class ZitadelClient:
             change_date=details.change_date,
             resource_owner=details.resource_owner,
         )
-
-    @overload
-    async def _ask(self, call: Call, model: type[M]) -> M: ...
-
-    @overload
-    async def _ask(
-        self, call: Call, model: type[M], facts: Mapping[str, Answer]
-    ) -> M | Answer: ...
-
-    async def _ask(
-        self, call: Call, model: type[M], facts: Mapping[str, Answer] | None = None
-    ) -> M | Answer:
-        token = await self._tokens.token()
-        reply = await self._pool.send(call, token, self._check)
-        if reply.status == _OK:
-            return _read(call, reply, model, token)
-        refusal = refusal_of(reply)
-        if is_rejection(refusal) and self._tokens.discard(token):
-            # A fetched token may end before its time; nothing was done with it.
-            token = await self._tokens.token()
-            reply = await self._pool.send(call, token, self._check)
-            if reply.status == _OK:
-                return _read(call, reply, model, token)
-            refusal = refusal_of(reply)
-        if facts and refusal.id in facts:
-            return facts[refusal.id]
-        raise self._pool.trouble_of(call, reply, refusal, token)
 
     def _require_owner(self, call: Call, owner: str) -> None:
         """Make sure that the answer is about the organization that was asked for.
@@ -347,13 +244,6 @@ class ZitadelClient:
                 f"{call} for organization {call.organization_id} was answered for "
                 f"{owner}; does a proxy drop the header x-zitadel-orgid?",
             )
-
-
-def _read(call: Call, reply: Reply, model: type[M], token: str) -> M:
-    try:
-        return model.model_validate_json(reply.body)
-    except ValidationError as error:
-        raise unexpected(call, reply.status, reply.body, token) from error
 
 
 def _organization(found: FoundOrganization) -> Organization:

@@ -1,7 +1,9 @@
 """Who shares connections and limits with whom: one pool per instance object."""
 
 import asyncio
+import math
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from zitadel_notification_operator.core.credentials import Credential
@@ -44,6 +46,7 @@ class ZitadelConnector:
         call_timeout: Seconds that one call may take.
         grace: Seconds that a replaced pool still serves the passes that use it.
         allow_local: Whether loopback and link-local addresses may be connected to.
+        time_left: Seconds for which this process may write.
     """
 
     def __init__(
@@ -52,10 +55,12 @@ class ZitadelConnector:
         call_timeout: float = CALL_TIMEOUT,
         grace: float = GRACE,
         allow_local: bool = False,
+        time_left: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._call_timeout = call_timeout
         self._grace = grace
         self._allow_local = allow_local
+        self._time_left = time_left
         # Once: reading the system's roots takes tens of milliseconds.
         self._tls = ssl.create_default_context()
         self._ways: dict[str, _Way] = {}
@@ -102,6 +107,7 @@ class ZitadelConnector:
             self._trusting(roots),
             old.pool.pause if old is not None and stays else Pause(),
             allow_local=self._allow_local,
+            time_left=self._time_left,
         )
         tokens = token_source(credential, pool)
         self._ways[instance] = _Way(pool, roots, credential, tokens)

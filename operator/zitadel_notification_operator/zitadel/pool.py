@@ -2,11 +2,12 @@
 
 The order of a call: a place among the concurrent ones, the rate limit, the pause,
 then the network with a deadline. Waiting for one's turn is not ZITADEL's fault, so
-the deadline begins after it.
+the deadline begins after it. A write must end before this process may write no more.
 """
 
 import asyncio
 import logging
+import math
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -46,6 +47,7 @@ class Pool:
         tls: With the roots to trust.
         pause: Outlives the pool when only limits change.
         allow_local: Whether loopback and link-local addresses may be connected to.
+        time_left: Seconds for which this process may write.
 
     Raises:
         TransientError: `Unreachable`, when the environment names a proxy that
@@ -61,12 +63,14 @@ class Pool:
         pause: Pause,
         *,
         allow_local: bool,
+        time_left: Callable[[], float] = lambda: math.inf,
     ) -> None:
         limit = endpoint.rate_limit
         self.endpoint = endpoint
         self.pause = pause
         self.hosts: Hosts = hosts_of(endpoint)
         self._call_timeout = call_timeout
+        self._time_left = time_left
         if not allow_local and is_local(self.hosts.connected):
             raise address_not_allowed(self.hosts.connected)
         self._http = _open(endpoint, self.hosts, tls, allow_local=allow_local)
@@ -96,8 +100,29 @@ class Pool:
             if check is not None:
                 check()
             with mapped(self.hosts.connected, self._call_timeout):
-                async with asyncio.timeout(self._call_timeout):
+                if not call.writes:
+                    async with asyncio.timeout(self._call_timeout):
+                        return await self._exchange(call, token)
+                return await self._write(call, token)
+
+    async def _write(self, call: Call, token: str) -> Reply:
+        """Make a call that has ended, or is given up, while this process may write."""
+        left = self._time_left()
+        if left >= self._call_timeout:
+            async with asyncio.timeout(self._call_timeout):
+                return await self._exchange(call, token)
+        if left > 0:
+            try:
+                async with asyncio.timeout(left) as limit:
                     return await self._exchange(call, token)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+        raise TransientError(
+            Reason.UNREACHABLE,
+            f"{self.hosts.connected} cannot be reached: no answer to a write in the "
+            "time that the operator's lease leaves",
+        )
 
     def trouble_of(
         self, call: Call, reply: Reply, refusal: Refusal, secret: str

@@ -1,0 +1,143 @@
+"""The Lease in the operator's own namespace, by which replicas elect a writer.
+
+Satisfies the engine's `LeaseStore` by shape. An update names the version that it
+replaces, so that of two replicas only one can be right.
+"""
+
+import os
+import socket
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from kubernetes.aio.client import ApiClient
+
+from zitadel_notification_operator.cluster.calls import Forbidden, call
+from zitadel_notification_operator.cluster.names import FIELD_MANAGER
+from zitadel_notification_operator.core.errors import (
+    ClusterError,
+    ObjectChanged,
+    ObjectGone,
+)
+from zitadel_notification_operator.core.lease import Lease
+
+LEASE = FIELD_MANAGER
+"""Its name; fixed by the design, section 2."""
+
+_API_VERSION = "coordination.k8s.io/v1"
+_UNTOLD_DURATION = 15
+
+
+def own_identity() -> str:
+    """Return who we are in the record: the pod's name, and what no other one has."""
+    name = os.environ.get("POD_NAME") or socket.gethostname()
+    return f"{name}_{uuid.uuid4()}"
+
+
+class ClusterLease:
+    """Reads and writes the record.
+
+    Args:
+        api: Best one of its own: calls about the lease must not wait for others.
+        namespace: The operator's own.
+    """
+
+    def __init__(self, api: ApiClient, namespace: str) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._path = f"/apis/{_API_VERSION}/namespaces/{namespace}/leases"
+        self._stored: dict[str, Any] = {}
+
+    async def read(self) -> Lease | None:
+        """Return the record; None: there is none.
+
+        Raises:
+            ClusterError: Kubernetes did not answer, or refused; says what to grant.
+        """
+        try:
+            return await self._call("GET", f"{self._path}/{LEASE}")
+        except ObjectGone:
+            return None
+
+    async def create(self, lease: Lease) -> Lease | None:
+        """Store the first record; None: somebody else was faster; errors as above."""
+        body = {
+            "apiVersion": _API_VERSION,
+            "kind": "Lease",
+            "metadata": {"name": LEASE, "namespace": self._namespace},
+            "spec": _spec(lease),
+        }
+        try:
+            return await self._call("POST", self._path, body)
+        except ObjectChanged:
+            return None
+        except ObjectGone as error:
+            raise ClusterError(
+                f"There is no namespace {self._namespace!r} for the Lease; create it, "
+                "or name another one with --namespace"
+            ) from error
+
+    async def update(self, lease: Lease) -> Lease | None:
+        """Store it in place of its version; None: it has changed, or is gone.
+
+        What others have put on it, such as labels, stays.
+        """
+        metadata = dict(self._stored["metadata"])
+        metadata["resourceVersion"] = lease.version
+        spec = {**self._stored.get("spec", {}), **_spec(lease)}
+        body = {**self._stored, "metadata": metadata, "spec": spec}
+        try:
+            return await self._call("PUT", f"{self._path}/{LEASE}", body)
+        except (ObjectChanged, ObjectGone):
+            return None
+
+    async def _call(self, method: str, path: str, body: Any = None) -> Lease:
+        try:
+            stored = await call(self._api, method, path, body=body)
+        except Forbidden as error:
+            raise ClusterError(
+                f"The operator may not {_VERBS[method]} the Lease "
+                f"{self._namespace}/{LEASE}; give its role in this namespace the verbs "
+                "get, create and update on leases of coordination.k8s.io, or run a "
+                "single replica with --no-leader-elect"
+            ) from error
+        try:
+            lease = _parse(stored)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ClusterError("Kubernetes answered no Lease") from error
+        self._stored = stored
+        return lease
+
+
+_VERBS = {"GET": "get", "POST": "create", "PUT": "update"}
+
+
+def _parse(body: dict[str, Any]) -> Lease:
+    spec = body.get("spec") or {}
+    return Lease(
+        holder=spec.get("holderIdentity") or "",
+        duration=int(spec.get("leaseDurationSeconds") or _UNTOLD_DURATION),
+        acquired=_moment(spec.get("acquireTime")),
+        renewed=_moment(spec.get("renewTime")),
+        transitions=int(spec.get("leaseTransitions") or 0),
+        version=str(body["metadata"]["resourceVersion"]),
+    )
+
+
+def _spec(lease: Lease) -> dict[str, Any]:
+    times = {"acquireTime": lease.acquired, "renewTime": lease.renewed}
+    return {
+        "holderIdentity": lease.holder,
+        "leaseDurationSeconds": lease.duration,
+        "leaseTransitions": lease.transitions,
+        **{name: _micro_time(time) for name, time in times.items() if time},
+    }
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _micro_time(moment: datetime) -> str:
+    """Return RFC 3339 with microseconds, also zero ones: Kubernetes wants them."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

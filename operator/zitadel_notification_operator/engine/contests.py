@@ -1,0 +1,58 @@
+"""The contests of all policies: which corrections wait because others undo them."""
+
+import asyncio
+
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.contest import Contest
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.report import is_quiet
+
+
+class Contests:
+    """Contests by policy, of this process only: a restart begins without any."""
+
+    def __init__(self) -> None:
+        self._contests: dict[PolicyKey, Contest] = {}
+
+    def wait(self, policy: PolicyObject) -> float:
+        """Return the seconds that a correction has to wait; 0: it may be made now.
+
+        Only what was changed behind a quiet policy is a correction: a new spec, or a
+        person's request, is acted on at once.
+        """
+        contest = self._of(policy)
+        return contest.wait(_time()) if contest and is_quiet(policy) else 0.0
+
+    def corrected(self, policy: PolicyObject) -> bool:
+        """Note a correction; return whether it makes the policy a contested one."""
+        before = self._of(policy) or Contest(policy.generation)
+        after = before.corrected(_time())
+        self._contests[policy.key] = after
+        return after.is_contested and not before.is_contested
+
+    def left(self, policy: PolicyObject) -> float:
+        """Return the seconds until a contest is over, or its next correction is due.
+
+        0: the policy is not contested.
+        """
+        contest = self._of(policy)
+        if contest is None or not contest.is_contested:
+            return 0.0
+        return contest.wait(_time()) or contest.left(_time())
+
+    def forget(self, key: PolicyKey) -> None:
+        """Drop what is known about a policy that is gone."""
+        self._contests.pop(key, None)
+
+    def _of(self, policy: PolicyObject) -> Contest | None:
+        contest = self._contests.get(policy.key)
+        if contest is None:
+            return None
+        if contest.generation != policy.generation or not contest.left(_time()):
+            del self._contests[policy.key]
+            return None
+        return contest
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()

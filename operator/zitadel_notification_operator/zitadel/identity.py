@@ -1,0 +1,101 @@
+"""Who answers and who asks: three calls, or up to five for the smallest of roles."""
+
+from zitadel_notification_operator.core.errors import TerminalError
+from zitadel_notification_operator.core.identity import Capabilities, Identity, User
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.zitadel import calls
+from zitadel_notification_operator.zitadel.asking import Asker
+from zitadel_notification_operator.zitadel.calls import Call
+from zitadel_notification_operator.zitadel.errors import NO_ROLE_FACTS, OBSERVE_FACTS
+from zitadel_notification_operator.zitadel.models import (
+    InstanceReply,
+    MembershipsReply,
+    PermissionsReply,
+    PolicyReply,
+    UserReply,
+)
+
+
+async def identify(asker: Asker) -> Identity:
+    """Return who answers and who asks; three calls, none of which writes.
+
+    POST `/auth/v1/permissions/zitadel/me/_search` and GET `/auth/v1/users/me`,
+    which any user may, then GET `/admin/v1/instances/me`; who may not read the
+    instance learns its id from the owner of the default policy, which the
+    smallest useful role may read.
+
+    Raises:
+        TerminalError: `InsufficientPermissions`: no role anywhere, or too small
+            a one for an instance that lacks the default policy.
+    """
+    found = await asker.ask(
+        Call("POST", calls.PERMISSIONS, body=b"{}"), PermissionsReply, NO_ROLE_FACTS
+    )
+    permissions = (
+        frozenset(found.result)
+        if isinstance(found, PermissionsReply)
+        else frozenset[str]()
+    )
+    user = (await asker.ask(Call("GET", calls.USER), UserReply)).user
+    zitadel_id, version = await _instance(asker, permissions)
+    return Identity(
+        zitadel_id,
+        version or None,
+        User(user.id, user.user_name),
+        Capabilities(
+            read_events="events.read" in permissions,
+            write_instance_policy="iam.policy.write" in permissions,
+            # Roles in one organization have neither of the two.
+            list_organizations=not permissions.isdisjoint({"iam.read", "org.create"}),
+        ),
+    )
+
+
+async def _instance(asker: Asker, permissions: frozenset[str]) -> tuple[str, str]:
+    if "iam.read" in permissions:
+        call = Call("GET", calls.INSTANCE)
+        instance = (await asker.ask(call, InstanceReply)).instance
+        return instance.id, instance.version
+    try:
+        owner = await _owner_of_default(asker, None)
+    except TerminalError as error:
+        if error.reason is not Reason.INSUFFICIENT_PERMISSIONS:
+            raise
+        owner = await _owner_of_default(asker, await _organization_of_role(asker))
+    if owner is not None:
+        return owner, ""
+    raise TerminalError(
+        Reason.INSUFFICIENT_PERMISSIONS,
+        "This ZITADEL has no notification policy for the instance, so the "
+        "credential must be allowed to read the instance; give its service "
+        "user the role IAM_OWNER_VIEWER in the instance, or create that policy "
+        "in ZITADEL's console",
+    )
+
+
+async def _owner_of_default(asker: Asker, organization_id: str | None) -> str | None:
+    """Return the owner of the default policy; None: there is no such policy."""
+    call = Call("GET", calls.DEFAULT_POLICY, organization_id)
+    found = await asker.ask(call, PolicyReply, OBSERVE_FACTS)
+    if isinstance(found, PolicyReply):
+        return found.policy.details.resource_owner
+    return None
+
+
+async def _organization_of_role(asker: Asker) -> str:
+    """Return an organization in which the user has a role: its own has none.
+
+    POST `/auth/v1/memberships/me/_search`.
+    """
+    reply = await asker.ask(
+        Call("POST", calls.MEMBERSHIPS, body=b"{}"), MembershipsReply
+    )
+    for membership in reply.result:
+        if membership.organization_id:
+            return membership.organization_id
+    raise TerminalError(
+        Reason.INSUFFICIENT_PERMISSIONS,
+        "The credential's service user has no role that lets it read notification "
+        "policies; give it the role IAM_ORG_MANAGER in the instance for all "
+        "organizations, or ORG_SETTINGS_MANAGER in the organization it is for",
+    )

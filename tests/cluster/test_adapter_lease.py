@@ -1,0 +1,128 @@
+"""The Lease on a real API server: versions, times, and what others put on it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from kubernetes.aio.client import ApiClient
+
+from zitadel_notification_operator.cluster.connection import connect
+from zitadel_notification_operator.cluster.lease import (
+    LEASE,
+    ClusterLease,
+    own_identity,
+)
+from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.lease import Lease, Timing, first_lease
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, 0, tzinfo=UTC)
+TIMING = Timing(15.0)
+
+
+@pytest.fixture
+async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
+    """The administrator's client."""
+    access = await connect(control_plane.kubeconfig)
+    yield access.api
+    await access.api.close()
+
+
+async def test_create_update_release(api: ApiClient, namespace: str) -> None:
+    """Each returns what is stored; times without microseconds are taken, too."""
+    store = ClusterLease(api, namespace)
+    assert await store.read() is None
+    first = await store.create(first_lease("a", TIMING, NOW))
+    assert first == Lease("a", 15, NOW, NOW, 0, first.version if first else "")
+    later = NOW + timedelta(seconds=2, microseconds=7)
+    renewed = await store.update(first.taken("a", TIMING, later))
+    assert renewed is not None
+    assert (renewed.acquired, renewed.renewed) == (NOW, later)
+    assert renewed.version != first.version
+    released = await store.update(renewed.released(later))
+    assert released is not None
+    assert (released.holder, released.duration) == ("", 1)
+    taken = await store.update(released.taken("b", TIMING, later))
+    assert taken is not None
+    assert (taken.holder, taken.transitions, taken.acquired) == ("b", 1, later)
+    assert await store.read() == taken
+
+
+async def test_the_slower_one_is_told_so(api: ApiClient, namespace: str) -> None:
+    """A second create, an update of an old version, one of a deleted record."""
+    one, two = ClusterLease(api, namespace), ClusterLease(api, namespace)
+    first = await one.create(first_lease("a", TIMING, NOW))
+    assert first is not None
+    assert await two.create(first_lease("b", TIMING, NOW)) is None
+    assert await two.read() == first
+    assert await one.update(first.taken("a", TIMING, NOW + timedelta(1)))
+    assert await two.update(first.taken("b", TIMING, NOW)) is None
+    found = await two.read()
+    assert found is not None
+    assert found.holder == "a"
+
+
+async def test_a_deleted_record_cannot_be_updated(
+    api: ApiClient, control_plane: ControlPlane, namespace: str
+) -> None:
+    store = ClusterLease(api, namespace)
+    first = await store.create(first_lease("a", TIMING, NOW))
+    assert first is not None
+    control_plane.kubectl("delete", "lease", LEASE, "--namespace", namespace)
+    assert await store.update(first.taken("a", TIMING, NOW)) is None
+    assert await store.create(first_lease("a", TIMING, NOW))
+    assert await store.update(replace(first, holder="a")) is None
+
+
+async def test_what_others_put_on_it_stays(
+    api: ApiClient, control_plane: ControlPlane, namespace: str
+) -> None:
+    """A label, and a record made by hand that says next to nothing."""
+    manifest = (
+        "apiVersion: coordination.k8s.io/v1\nkind: Lease\n"
+        f"metadata: {{name: {LEASE}, namespace: {namespace}, labels: {{team: x}}}}\n"
+    )
+    control_plane.kubectl("create", "-f", "-", stdin=manifest)
+    store = ClusterLease(api, namespace)
+    bare = await store.read()
+    assert bare is not None
+    assert (bare.holder, bare.acquired, bare.transitions) == ("", None, 0)
+    assert await store.update(bare.taken("a", TIMING, NOW))
+    label = "jsonpath={.metadata.labels.team} {.spec.holderIdentity}"
+    where = ("--namespace", namespace, "--output", label)
+    assert control_plane.kubectl("get", "lease", LEASE, *where).stdout == "x a"
+
+
+async def test_a_missing_namespace_is_named(api: ApiClient) -> None:
+    """Reading finds nothing; creating says what to do."""
+    store = ClusterLease(api, "nowhere")
+    assert await store.read() is None
+    with pytest.raises(ClusterError, match="no namespace 'nowhere'"):
+        await store.create(first_lease("a", TIMING, NOW))
+
+
+async def test_a_refusal_says_what_to_grant(
+    control_plane: ControlPlane, namespace: str, tmp_path: Path
+) -> None:
+    """All three verbs at once, whichever was missing."""
+    inside = ("--namespace", namespace)
+    control_plane.kubectl("create", "serviceaccount", "nobody", *inside)
+    token = control_plane.kubectl("create", "token", "nobody", *inside).stdout.strip()
+    kubeconfig = tmp_path / "kubeconfig"
+    text = control_plane.kubeconfig.read_text()
+    kubeconfig.write_text(text.replace(control_plane.token, token))
+    access = await connect(kubeconfig)
+    with pytest.raises(ClusterError, match="get, create and update on leases"):
+        await ClusterLease(access.api, namespace).read()
+    await access.api.close()
+
+
+def test_who_we_are_is_the_pod_and_unique(monkeypatch: pytest.MonkeyPatch) -> None:
+    """POD_NAME, else the host's; no two processes are the same."""
+    monkeypatch.setenv("POD_NAME", "znp-0")
+    assert own_identity().startswith("znp-0_")
+    assert own_identity() != own_identity()
+    monkeypatch.delenv("POD_NAME")
+    assert "_" in own_identity()

@@ -1,0 +1,299 @@
+"""Instances as platform teams connect them: credentials, TLS, what they tell."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.conftest import World
+from support.running import (
+    OWN_NAMESPACE,
+    TOKEN,
+    EmulatorProcess,
+    create_secret,
+)
+from support.waiting import eventually
+from zitadel_notification_operator.demo.certificates import write_certificates
+
+DOMAIN = "auth.example.test"
+LOOK = "zitadel-notification.dev/reconcile-requested-at"
+
+
+def credentials_of(world: World, secret: str, made: dict[str, Any]) -> dict[str, Any]:
+    """Store what the emulator has made; return `spec.credentials` for it."""
+    ref: dict[str, Any] = {"secretRef": {"name": secret}}
+    if "keyFile" in made:
+        create_secret(world.plane, secret, **{"key.json": json.dumps(made["keyFile"])})
+        return {"privateKeyJWT": ref}
+    if "clientSecret" in made:
+        values = {"clientId": made["clientId"], "clientSecret": made["clientSecret"]}
+        create_secret(world.plane, secret, **values)
+        return {"clientCredentials": ref}
+    create_secret(world.plane, secret, made["token"])
+    return {"personalAccessToken": ref}
+
+
+def look(world: World, name: str, token: str) -> None:
+    """Ask for a pass over an instance."""
+    world.plane.kubectl("annotate", "--overwrite", "zni", name, f"{LOOK}={token}")
+
+
+@pytest.mark.parametrize("kind", ["token", "key", "secret"])
+def test_each_credential_reaches_zitadel(
+    world: World, namespace: str, kind: str
+) -> None:
+    """And the instance tells whose it is, what it may do, and when it ends."""
+    made = world.emulator.user("IAM_OWNER", credential=kind)
+    credentials = credentials_of(world, f"s-{namespace}", made)
+    world.instance(namespace, world.emulator.url, credentials=credentials)
+    status = world.wait_for("", namespace, kind="zni")["status"]
+    assert status["user"] == {"id": made["userId"], "name": made["userName"]}
+    assert status["capabilities"] == {
+        "readEvents": True,
+        "writeInstancePolicy": True,
+        "listOrganizations": True,
+    }
+    assert status["version"] == "v4.7.0"
+    assert status["instanceId"] == world.emulator.policy()["details"]["resourceOwner"]
+    org = world.organization()
+    world.policy(namespace, "p", org, instanceRef={"name": namespace})
+    world.wait_for(namespace, "p")
+    assert world.emulator.policy(org)["passwordChange"] is True
+
+
+def test_the_end_of_a_key_is_told(world: World, namespace: str) -> None:
+    """As the key file has it; one that has ended is refused without a call."""
+    body = {
+        "roles": ["IAM_ORG_MANAGER"],
+        "credential": "key",
+        "expiration": "2099-01-02T03:04:05Z",
+    }
+    made = world.emulator.call("POST", "/emulator/v1/users", body)
+    credentials = credentials_of(world, f"s-{namespace}", made)
+    world.instance(namespace, world.emulator.url, credentials=credentials)
+    status = world.wait_for("", namespace, kind="zni")["status"]
+    assert status["credentialExpiresAt"] == "2099-01-02T03:04:05Z"
+    assert status["capabilities"]["writeInstancePolicy"] is False
+    assert "version" not in status
+    ended = made["keyFile"] | {"expirationDate": "2026-01-01T00:00:00Z"}
+    create_secret(world.plane, f"s-{namespace}", **{"key.json": json.dumps(ended)})
+    look(world, namespace, "1")
+    body = world.wait_for("", namespace, ("False", "CredentialsInvalid"), kind="zni")
+    (message,) = {c["message"] for c in body["status"]["conditions"]}
+    assert "expired at 2026-01-01T00:00:00Z" in message
+
+
+@pytest.mark.parametrize("errors", ["server_error", "invalid_grant", "invalid_client"])
+def test_a_removed_key_is_told_and_another_one_heals_it(
+    world: World, namespace: str, errors: str, tmp_path: Path
+) -> None:
+    """Both generations of servers; the instance and its policies, and back again."""
+    emulator = EmulatorProcess(tmp_path)
+    with emulator.program:
+        made = emulator.user("IAM_OWNER", credential="key")
+        path = f"/emulator/v1/users/{made['userId']}"
+        emulator.call("DELETE", f"{path}/keys/{made['keyId']}")
+        emulator.call("PUT", "/emulator/v1/behavior", {"token_errors": errors})
+        credentials = credentials_of(world, f"s-{namespace}", made)
+        world.instance(namespace, emulator.url, credentials=credentials)
+        rejected = ("False", "CredentialsRejected")
+        world.wait_for("", namespace, rejected, kind="zni")
+        org = "280000000000000101"
+        world.policy(namespace, "p", org, instanceRef={"name": namespace})
+        world.wait_for(namespace, "p", rejected)
+        assert len(emulator.requests("/oauth/v2/token")) <= 2
+        body = {"credential": "key"}
+        another = emulator.call("POST", f"{path}/credentials", body)
+        credentials_of(world, f"s-{namespace}", another)
+        if errors != "invalid_grant":
+            look(world, namespace, "1")
+        # Where nobody asks, the Secret is read again within a minute.
+        eventually(
+            lambda: (
+                world.condition("znp", "p", namespace, "Ready") == ("True", "Succeeded")
+            ),
+            70,
+        )
+        world.delete("p", namespace)
+        world.gone("znp", "p", namespace)
+
+
+def test_rotation_on_the_first_refusal(world: World, namespace: str) -> None:
+    """The new one is in the Secret, the old one is taken back: a few seconds."""
+    old = world.emulator.user("IAM_OWNER", credential="token")
+    credentials = credentials_of(world, f"s-{namespace}", old)
+    world.instance(namespace, world.emulator.url, credentials=credentials)
+    world.wait_for("", namespace, kind="zni")
+    path = f"/emulator/v1/users/{old['userId']}/credentials"
+    new = world.emulator.call("POST", path, {"credential": "token"})
+    credentials_of(world, f"s-{namespace}", new)
+    world.emulator.call("DELETE", f"/emulator/v1/tokens/{old['tokenId']}")
+    org = world.organization()
+    world.policy(namespace, "p", org, instanceRef={"name": namespace})
+    world.wait_for(namespace, "p")
+    assert world.condition("zni", namespace, "", "Ready") == ("True", "Succeeded")
+
+
+def test_a_deactivated_user_turns_all_false_and_back(
+    world: World, namespace: str
+) -> None:
+    """Both at the next look at the instance."""
+    made = world.emulator.user("IAM_OWNER", credential="token")
+    credentials = credentials_of(world, f"s-{namespace}", made)
+    world.instance(namespace, world.emulator.url, credentials=credentials)
+    org = world.organization()
+    world.policy(namespace, "p", org, instanceRef={"name": namespace})
+    world.wait_for(namespace, "p")
+    path = f"/emulator/v1/users/{made['userId']}"
+    world.emulator.call("PUT", path, {"state": "deactivated"})
+    look(world, namespace, "1")
+    rejected = ("False", "CredentialsRejected")
+    world.wait_for("", namespace, rejected, kind="zni")
+    world.wait_for(namespace, "p", rejected)
+    world.emulator.call("PUT", path, {"state": "reactivated"})
+    look(world, namespace, "2")
+    world.wait_for("", namespace, kind="zni")
+    world.wait_for(namespace, "p")
+
+
+def test_a_role_in_one_organization_is_enough_for_it(
+    world: World, namespace: str
+) -> None:
+    """Elsewhere the policy says which role to give, and where."""
+    org, other = world.organization(), world.organization()
+    made = world.emulator.user(
+        "ORG_SETTINGS_MANAGER", credential="token", organization=org
+    )
+    credentials = credentials_of(world, f"s-{namespace}", made)
+    world.instance(namespace, world.emulator.url, credentials=credentials)
+    status = world.wait_for("", namespace, kind="zni")["status"]
+    assert not any(status["capabilities"].values())
+    for name, target in (("mine", org), ("other", other)):
+        world.policy(namespace, name, target, instanceRef={"name": namespace})
+    world.wait_for(namespace, "mine")
+    refused = ("False", "InsufficientPermissions")
+    body = world.wait_for(namespace, "other", refused)
+    assert "ORG_SETTINGS_MANAGER" in json.dumps(body["status"]["conditions"])
+    assert "IAM_ORG_MANAGER" in json.dumps(body["status"]["conditions"])
+
+
+def test_a_user_without_a_role_is_told_on_the_instance(
+    world: World, namespace: str
+) -> None:
+    made = world.emulator.user(credential="token")
+    credentials = credentials_of(world, f"s-{namespace}", made)
+    world.instance(namespace, world.emulator.url, credentials=credentials)
+    refused = ("False", "InsufficientPermissions")
+    body = world.wait_for("", namespace, refused, kind="zni")
+    assert "IAM_ORG_MANAGER" in json.dumps(body["status"]["conditions"])
+
+
+def create_roots(world: World, name: str, certificate: Path) -> None:
+    """Put roots into a ConfigMap of the operator's namespace."""
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": OWN_NAMESPACE},
+        "data": {"ca.crt": certificate.read_text()},
+    }
+    world.plane.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+
+
+def serving(folder: Path) -> tuple[str, ...]:
+    """Return options for an emulator with a certificate of a CA made here."""
+    folder.mkdir(exist_ok=True)
+    write_certificates(folder, DOMAIN)
+    cert, key = folder / "serving.crt", folder / "serving.key"
+    return "--tls-cert", str(cert), "--tls-key", str(key), "--domain", DOMAIN
+
+
+def test_a_private_authority_and_another_name(
+    world: World, namespace: str, tmp_path: Path
+) -> None:
+    """Refused without the roots, ready with them, and when both are replaced."""
+    emulator = EmulatorProcess(tmp_path, 0, *serving(tmp_path / "one"))
+    emulator.roots = tmp_path / "one" / "ca.crt"
+    port = int(emulator.url.rpartition(":")[2])
+    made = emulator.user("IAM_OWNER", credential="key")
+    spec: dict[str, Any] = {
+        "credentials": credentials_of(world, f"s-{namespace}", made),
+        "externalDomain": DOMAIN,
+        "allowInsecureHTTP": False,
+    }
+    world.instance(namespace, emulator.url, **spec)
+    untrusted = ("False", "CertificateNotTrusted")
+    world.wait_for("", namespace, untrusted, kind="zni")
+    spec["caBundle"] = {"configMapRef": {"name": f"ca-{namespace}"}}
+    world.instance(namespace, emulator.url, **spec)
+    world.wait_for("", namespace, ("False", "CABundleMissing"), kind="zni")
+    create_roots(world, f"ca-{namespace}", emulator.roots)
+    look(world, namespace, "1")
+    world.wait_for("", namespace, kind="zni")
+    org = "280000000000000101"
+    world.policy(namespace, "p", org, instanceRef={"name": namespace})
+    world.wait_for(namespace, "p")
+    for request in emulator.requests("/oauth/v2/token", "/auth/v1/users/me"):
+        assert request["server_name"] == DOMAIN
+        assert request["host"] == DOMAIN
+    emulator.program.stop()
+
+    emulator = EmulatorProcess(tmp_path, port, *serving(tmp_path / "two"))
+    with emulator.program:
+        look(world, namespace, "2")
+        world.wait_for("", namespace, untrusted, kind="zni")
+        # The former ZITADEL's policy is quiet: it stays as it was observed.
+        assert world.condition("znp", "p", namespace, "Ready") == ("True", "Succeeded")
+        create_roots(world, f"ca-{namespace}", tmp_path / "two" / "ca.crt")
+        look(world, namespace, "3")
+        # The key is the former ZITADEL's: its roots are trusted now, it is not.
+        world.wait_for("", namespace, ("False", "CredentialsRejected"), kind="zni")
+        world.plane.kubectl("delete", "zni", namespace, "--wait=false")
+        world.plane.kubectl("delete", "znp", "p", "-n", namespace, "--wait=false")
+        patch = '{"spec":{"deletionPolicy":"Retain"}}'
+        command = ("patch", "znp", "p", "-n", namespace, "--type=merge", "-p", patch)
+        world.plane.kubectl(*command)
+        world.gone("zni", namespace)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("not a certificate", "CABundleInvalid"), ("", "CABundleInvalid")],
+)
+def test_roots_that_are_none_are_told(
+    world: World, namespace: str, tmp_path: Path, text: str, reason: str
+) -> None:
+    (tmp_path / "roots").write_text(text)
+    create_roots(world, namespace, tmp_path / "roots")
+    world.instance(
+        namespace,
+        "https://127.0.0.1:1",
+        caBundle={"configMapRef": {"name": namespace}},
+    )
+    body = world.wait_for("", namespace, ("False", reason), kind="zni")
+    assert f"ConfigMap {OWN_NAMESPACE}/{namespace}" in json.dumps(body["status"])
+
+
+def test_no_secret_appears_anywhere(world: World, namespace: str) -> None:
+    """Not in the log at DEBUG, an object, an Event or a metric; after all the above."""
+    secrets = [TOKEN]
+    for kind in ("key", "secret", "token"):
+        made = world.emulator.user("IAM_OWNER", credential=kind)
+        credentials = credentials_of(world, f"{kind}-{namespace}", made)
+        name = f"{kind}-{namespace}"
+        world.instance(name, world.emulator.url, credentials=credentials)
+        world.wait_for("", name, kind="zni")
+        secrets += [made[name] for name in ("token", "clientSecret") if name in made]
+        if kind == "key":
+            lines = made["keyFile"]["key"].splitlines()
+            secrets += [line for line in lines if len(line) == 64]
+    found = [world.operator.log.read_text(), world.operator.metrics()]
+    for kind in ("znp", "zni", "events"):
+        done = world.plane.kubectl("get", kind, "--all-namespaces", "--output=yaml")
+        found.append(done.stdout)
+    # Assertions begin so: `{"alg":"RS256",`.
+    secrets += ["eyJhbGciOiJSUzI1NiIs", "Bearer "]
+    assert len(secrets) > 10
+    for text in found:
+        assert text
+        assert not [secret for secret in secrets if secret in text]

@@ -1,0 +1,164 @@
+"""Numbers: what many policies and many instances cost, on a cluster of their own."""
+
+import json
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.running import (
+    OWN_NAMESPACE,
+    EmulatorProcess,
+    OperatorProcess,
+    create_secret,
+)
+from support.waiting import eventually
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
+COUNT = 1000
+INSTANCES = 10
+FIRST = 3
+"""The emulator's organizations are ACME, Globex, `Organization 3`, and so on."""
+
+
+@pytest.fixture
+def plane() -> Iterator[ControlPlane]:
+    """A control plane of the test's own: nobody else's policies are on it."""
+    with ControlPlane() as plane:
+        plane.kubectl("create", "namespace", OWN_NAMESPACE)
+        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+        yield plane
+
+
+def instance(name: str, url: str, credentials: dict[str, Any]) -> dict[str, Any]:
+    """Return an instance whose rate limit is out of the way."""
+    return {
+        "apiVersion": "zitadel-notification.dev/v1alpha1",
+        "kind": "ZitadelInstance",
+        "metadata": {"name": name},
+        "spec": {
+            "url": url,
+            "allowInsecureHTTP": True,
+            "credentials": credentials,
+            "rateLimit": {"requestsPerSecond": 1000, "burst": 1000},
+        },
+    }
+
+
+def policy(number: int, instance: str) -> dict[str, Any]:
+    """Return a policy by the name of its organization, in another case."""
+    return {
+        "apiVersion": "zitadel-notification.dev/v1alpha1",
+        "kind": "NotificationPolicy",
+        "metadata": {"name": f"p{number}", "namespace": OWN_NAMESPACE},
+        "spec": {
+            "scope": "Organization",
+            "instanceRef": {"name": instance},
+            "organization": {"name": f"organization {number + FIRST}"},
+            "passwordChange": False,
+        },
+    }
+
+
+def create(plane: ControlPlane, objects: list[dict[str, Any]]) -> None:
+    """Create them all with one command."""
+    documents = "\n---\n".join(map(json.dumps, objects))
+    plane.kubectl("create", "-f", "-", stdin=documents)
+
+
+def ready(plane: ControlPlane) -> Counter[str]:
+    """Return how many policies of each instance are Ready."""
+    path = (
+        "jsonpath={range .items[*]}{.spec.instanceRef.name} "
+        '{.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}'
+    )
+    done = plane.kubectl("get", "znp", "-n", OWN_NAMESPACE, "-o", path)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    return Counter(line[0] for line in lines if line[1:] == ["True"])
+
+
+def test_a_thousand_names_cost_five_calls_and_two_each(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    """Cold, with a key: one token for all of it, and no existence check by itself."""
+    emulator = EmulatorProcess(tmp_path, 0, "--organizations", str(COUNT + FIRST))
+    operator = OperatorProcess(plane, tmp_path)
+    with emulator.program, operator.program:
+        operator.wait_ready()
+        made = emulator.user("IAM_OWNER", credential="key")
+        create_secret(plane, "key", **{"key.json": json.dumps(made["keyFile"])})
+        create(plane, [policy(number, "default") for number in range(COUNT)])
+        credentials = {"privateKeyJWT": {"secretRef": {"name": "key"}}}
+        create(plane, [instance("default", emulator.url, credentials)])
+        eventually(lambda: ready(plane)["default"] == COUNT, 120)
+        calls = Counter(r["path"] for r in emulator.requests())
+        tokens = (
+            calls.pop("/oauth/v2/token"),
+            calls.pop("/.well-known/openid-configuration"),
+        )
+        assert tokens == (1, 1)
+        assert calls["/management/v1/policies/notification"] == 2 * COUNT
+        assert calls.total() <= 5 + 2 * COUNT
+        assert operator.program.stop() == 0
+
+
+def test_instances_run_side_by_side_and_a_dead_one_slows_none(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    """Ten with a hundred policies each; one takes connections and never answers."""
+    emulator = EmulatorProcess(tmp_path, 0, "--organizations", str(COUNT + FIRST))
+    operator = OperatorProcess(plane, tmp_path)
+    with emulator.program, operator.program, socket.create_server(("", 0)) as dead:
+        operator.wait_ready()
+        create_secret(plane, "token")
+        credentials = {"personalAccessToken": {"secretRef": {"name": "token"}}}
+        urls = [f"http://127.0.0.1:{dead.getsockname()[1]}"]
+        urls += [emulator.url] * (INSTANCES - 1)
+        names = [f"i{number}" for number in range(INSTANCES)]
+        create(
+            plane,
+            [policy(number, names[number % INSTANCES]) for number in range(COUNT)],
+        )
+        start = time.monotonic()
+        create(
+            plane,
+            [
+                instance(name, url, credentials)
+                for name, url in zip(names, urls, strict=True)
+            ],
+        )
+        wanted = dict.fromkeys(names[1:], COUNT // INSTANCES)
+        eventually(lambda: ready(plane) == wanted, 60)
+        # One call to the dead one takes ten seconds; the other nine need no more.
+        assert time.monotonic() - start < 30
+        path = 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].reason}'
+        done = plane.kubectl("get", "zni", "-o", path)
+        assert Counter(done.stdout.split())["Succeeded"] == INSTANCES - 1
+        assert operator.program.stop() == 0
+
+
+def test_local_addresses_need_the_option(plane: ControlPlane, tmp_path: Path) -> None:
+    """Not one request arrives, by literal or by name."""
+    emulator = EmulatorProcess(tmp_path)
+    operator = OperatorProcess(plane, tmp_path, local=False)
+    with emulator.program, operator.program:
+        operator.wait_ready()
+        create_secret(plane, "token")
+        credentials = {"personalAccessToken": {"secretRef": {"name": "token"}}}
+        by_name = emulator.url.replace("127.0.0.1", "localhost")
+        urls = {"literal": emulator.url, "by-name": by_name}
+        create(plane, [instance(name, url, credentials) for name, url in urls.items()])
+        path = 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].reason}'
+
+        def reasons() -> list[str]:
+            return plane.kubectl("get", "zni", "-o", path).stdout.split()
+
+        eventually(lambda: reasons() == ["AddressNotAllowed"] * 2, 20)
+        assert emulator.requests() == []
+        assert operator.program.stop() == 0

@@ -1,0 +1,31 @@
+"""A world whose instance finds drift by events, and what tests of it look at."""
+
+from dataclasses import replace
+
+from support.engines import INSTANCE, Bench
+from zitadel_notification_operator.core.conditions import Condition, find
+from zitadel_notification_operator.core.objects import DriftMethod, PolicyObject
+
+
+def bench_with(
+    *policies: PolicyObject, method: DriftMethod = DriftMethod.AUTO
+) -> Bench:
+    """Return a world whose instance finds drift by events."""
+    bench = Bench()
+    bench.cluster.put_instance(replace(INSTANCE, method=method))
+    for one in policies:
+        bench.cluster.put(one)
+    return bench
+
+
+def in_sync(bench: Bench, name: str) -> Condition:
+    """Return the InSync condition of a policy."""
+    found = find(bench.policy(name).status.conditions, "InSync")
+    assert found is not None
+    return found
+
+
+def calls(bench: Bench, before: int) -> list[str]:
+    """Return the calls of ZITADEL since then."""
+    kubernetes = {"status", "original", "strip", "hold", "release"}
+    return [step[0] for step in bench.steps.log[before:] if step[0] not in kubernetes]

@@ -1,0 +1,321 @@
+"""Drift by events: who is woken, who did it, what a restart costs, who fights."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from support.drift import bench_with, calls, in_sync
+from support.engines import policy
+from support.fakes import OTHERS, OURSELVES
+from support.virtual_time import run
+from zitadel_notification_operator.core.errors import TransientError
+from zitadel_notification_operator.core.events import EventKind, ZitadelEvent
+from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.policy import ManagementPolicy, Scope
+from zitadel_notification_operator.core.reasons import Reason
+
+DAY = 24 * 3600.0
+
+
+@pytest.mark.parametrize("count", [1, 100, 1000])
+def test_an_idle_hour_costs_the_same_whatever_the_number(count: int) -> None:
+    """One search a minute, the instance's own checks, and no write."""
+
+    async def story() -> None:
+        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(count)))
+        await bench.start()
+        await bench.live(300)
+        before = len(bench.steps.log)
+        await bench.live(3600)
+        new = calls(bench, before)
+        assert set(new) == {"events", "identify"}
+        assert 60 <= new.count("events") <= 67
+        assert len(bench.steps.log) - before == len(new)
+        await bench.stop()
+
+    run(story())
+
+
+def test_what_others_change_is_put_right_within_the_interval() -> None:
+    """Only the policy that is concerned is looked at; the status tells who it was."""
+
+    async def story() -> None:
+        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(50)))
+        await bench.start()
+        await bench.live(120)
+        before = len(bench.steps.log)
+        bench.zitadel.change("o7", True, OTHERS)
+        await bench.live(61)
+        assert bench.zitadel.own["o7"] is False
+        assert calls(bench, before).count("observe") == 1
+        drift = bench.policy("p7").status.last_drift
+        assert drift is not None
+        assert drift.editor == OTHERS
+        assert drift.found == OriginalValue(False, True)
+        assert drift.restored == OriginalValue(False, False)
+        assert bench.recorder.notices.count(("p7", "DriftCorrected")) == 1
+        assert in_sync(bench, "p7").status == "True"
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_reset_by_others_is_put_right_too() -> None:
+    """The organization inherits then; an inherited value is not the one asked for."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        await bench.start()
+        await bench.live(120)
+        bench.zitadel.change("o", None, OTHERS)
+        await bench.live(61)
+        assert bench.zitadel.own == {"o": False}
+        drift = bench.policy("p").status.last_drift
+        assert drift is not None
+        assert drift.found == OriginalValue(True, True)
+        await bench.stop()
+
+    run(story())
+
+
+def test_our_own_writes_wake_nobody() -> None:
+    """Their sequences are in the statuses."""
+
+    async def story() -> None:
+        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(30)))
+        await bench.start()
+        await bench.live(300)
+        assert calls(bench, 0).count("observe") == 30
+        for number in range(30):
+            stored = bench.policy(f"p{number}")
+            bench.seen(replace(stored, password_change=True, generation=2))
+        await bench.live(300)
+        assert calls(bench, 0).count("observe") == 60
+        assert {event.editor for event in bench.zitadel.events_log} == {OURSELVES}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_removed_organization_is_found_out_also_in_observe() -> None:
+    """It reads as one that inherits, so only its event tells."""
+
+    async def story() -> None:
+        observer = replace(policy("o", "o2"), management=ManagementPolicy.OBSERVE)
+        bench = bench_with(policy("m", "o1"), observer)
+        await bench.start()
+        await bench.live(120)
+        bench.zitadel.remove("o1")
+        bench.zitadel.remove("o2")
+        await bench.live(61)
+        for name in ("m", "o"):
+            assert bench.ready(name).reason == Reason.ORGANIZATION_NOT_FOUND
+        assert [step[0] for step in bench.zitadel.writes()] == ["Create"]
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_new_default_wakes_what_inherits_it_one_after_the_other() -> None:
+    """The instance's policy at once, a hundred that inherit over a minute."""
+
+    async def story() -> None:
+        default = replace(
+            policy("default"),
+            scope=Scope.INSTANCE,
+            organization=None,
+            password_change=True,
+        )
+        observers = [
+            replace(policy(f"p{n}", f"o{n}"), management=ManagementPolicy.OBSERVE)
+            for n in range(100)
+        ]
+        bench = bench_with(default, *observers)
+        await bench.start()
+        await bench.live(120)
+        bench.zitadel.change("", False, OTHERS)
+        before = len(bench.steps.log)
+        while calls(bench, before).count("observe") == 0:
+            await bench.live(1)
+        await bench.live(2)
+        assert calls(bench, before).count("observe") < 20
+        assert bench.zitadel.default is True
+        await bench.live(200)
+        # Once for the change, once for its correction at most.
+        assert calls(bench, before).count("observe") <= 1 + 2 * 100
+        shown = {bench.policy(f"p{n}").status.password_change for n in range(100)}
+        assert shown == {True}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_restart_goes_on_where_the_last_process_stopped() -> None:
+    """What was changed meanwhile is found; nobody else is asked about."""
+
+    async def story() -> None:
+        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(1000)))
+        await bench.start()
+        await bench.live(300)
+        await bench.stop()
+        bench.zitadel.change("o3", True, OTHERS)
+        before = len(bench.steps.log)
+        await bench.start()
+        await bench.live(65)
+        new = calls(bench, before)
+        assert new.count("observe") == 1
+        assert len(new) <= 10
+        assert bench.zitadel.own["o3"] is False
+        await bench.stop()
+        before = len(bench.steps.log)
+        await bench.start()
+        await bench.live(30)
+        assert len(calls(bench, before)) <= 10
+        assert len(bench.steps.log) - before == len(calls(bench, before))
+        await bench.stop()
+
+    run(story())
+
+
+def test_more_events_than_a_page_holds_are_all_read() -> None:
+    """Also when all of them are younger than the overlap."""
+
+    async def story() -> None:
+        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(2500)))
+        await bench.start()
+        await bench.live(400)
+        for number in range(2500):
+            bench.zitadel.change(f"o{number}", True, OTHERS)
+        await bench.live(120)
+        assert set(bench.zitadel.own.values()) == {False}
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_event_that_becomes_visible_late_is_not_missed() -> None:
+    """The searches overlap by half a minute."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p", "o"), policy("q", "u"))
+        await bench.start()
+        await bench.live(120)
+        log = bench.zitadel.events_log
+        bench.zitadel.change("o", True, OTHERS)
+        late = log.pop()
+        await asyncio.sleep(5)
+        bench.zitadel.change("u", True, OTHERS)
+        await bench.live(61)
+        assert bench.zitadel.own == {"o": True, "u": False}
+        log.insert(-2, late)
+        log.sort(key=lambda event: event.time)
+        await bench.live(61)
+        assert bench.zitadel.own == {"o": False, "u": False}
+        await bench.stop()
+
+    run(story())
+
+
+def test_events_that_are_no_longer_kept_lead_to_a_look_at_all() -> None:
+    """Once; from then on events tell again."""
+
+    async def story() -> None:
+        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(20)))
+        await bench.start()
+        await bench.live(120)
+        await bench.stop()
+        bench.zitadel.change("o5", True, OTHERS)
+        bench.zitadel.events_log.clear()
+        before = len(bench.steps.log)
+        await bench.start()
+        await bench.live(700)
+        assert bench.zitadel.own["o5"] is False
+        assert calls(bench, before).count("observe") == 20
+        before = len(bench.steps.log)
+        await bench.live(1300)
+        assert calls(bench, before).count("observe") == 0
+        await bench.stop()
+
+    run(story())
+
+
+def test_half_an_answer_is_not_taken_for_a_quiet_zitadel() -> None:
+    """`{}` once: tried again, and nothing is swept."""
+
+    async def story() -> None:
+        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(20)))
+        await bench.start()
+        await bench.live(120)
+        before = len(bench.steps.log)
+        events, answers = bench.zitadel.events, [True]
+
+        async def half(since: str | None, limit: int) -> list[ZitadelEvent]:
+            found = await events(since, limit)
+            return [] if answers and answers.pop() else found
+
+        bench.zitadel.events = half
+        bench.zitadel.change("o5", True, OTHERS)
+        await bench.live(200)
+        assert bench.zitadel.own["o5"] is False
+        assert calls(bench, before).count("observe") == 1
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_sweep_a_day_finds_what_no_event_told() -> None:
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        await bench.start()
+        await bench.live(120)
+        bench.zitadel.own["o"] = True
+        await bench.live(3000)
+        assert bench.zitadel.own["o"] is True
+        await bench.live(DAY + 3700)
+        assert bench.zitadel.own["o"] is False
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_outage_loses_no_event() -> None:
+    """The cursor stands; what was changed meanwhile is put right afterwards."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        await bench.start()
+        await bench.live(120)
+        bench.zitadel.trouble = TransientError(Reason.UNREACHABLE, "gone")
+        await bench.live(300)
+        bench.zitadel.change("o", True, OTHERS)
+        await bench.live(300)
+        bench.zitadel.trouble = None
+        await bench.live(400)
+        assert bench.zitadel.own["o"] is False
+        drift = bench.policy("p").status.last_drift
+        assert drift is not None
+        assert drift.editor == OTHERS
+        await bench.stop()
+
+    run(story())
+
+
+def test_events_of_other_kinds_of_aggregates_are_ignored() -> None:
+    """An organization that nobody has a policy for moves no cursor in Kubernetes."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        await bench.start()
+        await bench.live(300)
+        before = len(bench.steps.log)
+        for _ in range(20):
+            bench.zitadel.change("foreign", True, OTHERS)
+            await bench.live(60)
+        assert set(calls(bench, before)) <= {"events", "identify"}
+        assert len(bench.steps.log) - before == len(calls(bench, before))
+        kinds = {event.kind for event in bench.zitadel.events_log}
+        assert kinds == {EventKind.ORGANIZATION_POLICY}
+        await bench.stop()
+
+    run(story())

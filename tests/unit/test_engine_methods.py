@@ -1,0 +1,103 @@
+"""How drift is found: what the spec says, what the credential may, and changes."""
+
+from dataclasses import replace
+
+import pytest
+
+from support.drift import bench_with, calls
+from support.engines import policy
+from support.fakes import OTHERS
+from support.virtual_time import run
+from zitadel_notification_operator.core.errors import TerminalError
+from zitadel_notification_operator.core.events import ZitadelEvent
+from zitadel_notification_operator.core.identity import Capabilities
+from zitadel_notification_operator.core.objects import DriftMethod
+from zitadel_notification_operator.core.reasons import Reason
+
+DAY = 24 * 3600.0
+
+
+@pytest.mark.parametrize("method", [DriftMethod.AUTO, DriftMethod.EVENTS])
+def test_without_the_permission_it_is_polled(method: DriftMethod) -> None:
+    """And events tell as soon as the role is there."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"), method=method)
+        bench.zitadel.capabilities = Capabilities(list_organizations=True)
+        await bench.start()
+        await bench.live(60)
+        bench.zitadel.change("o", True, OTHERS)
+        await bench.live(700)
+        assert bench.zitadel.own["o"] is False
+        assert "events" not in calls(bench, 0)
+        drift = bench.policy("p").status.last_drift
+        assert drift is not None
+        assert drift.editor is None
+        bench.zitadel.capabilities = Capabilities(True, True, True)
+        await bench.live(900)
+        before = len(bench.steps.log)
+        await bench.live(3600)
+        assert calls(bench, before).count("observe") == 0
+        bench.zitadel.change("o", True, OTHERS)
+        await bench.live(61)
+        assert bench.zitadel.own["o"] is False
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_search_that_is_refused_falls_back_to_polling() -> None:
+    """Whatever the list of permissions says."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+
+        async def refused(*_: object) -> list[ZitadelEvent]:
+            raise TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "no")
+
+        bench.zitadel.events = refused
+        bench.zitadel.newest_event = refused
+        await bench.start()
+        await bench.live(120)
+        bench.zitadel.change("o", True, OTHERS)
+        await bench.live(1300)
+        assert bench.zitadel.own["o"] is False
+        assert bench.ready("p").status == "True"
+        await bench.stop()
+
+    run(story())
+
+
+def test_disabled_looks_only_when_kubernetes_gives_a_reason() -> None:
+    async def story() -> None:
+        bench = bench_with(policy("p"), method=DriftMethod.DISABLED)
+        await bench.start()
+        await bench.live(120)
+        before = len(bench.steps.log)
+        bench.zitadel.change("o", True, OTHERS)
+        await bench.live(2 * DAY)
+        assert set(calls(bench, before)) == {"identify"}
+        bench.seen(replace(bench.policy("p"), requested_at="now"))
+        await bench.live(5)
+        assert bench.zitadel.own["o"] is False
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_change_of_method_holds_at_once() -> None:
+    async def story() -> None:
+        bench = bench_with(policy("p"), method=DriftMethod.DISABLED)
+        await bench.start()
+        await bench.live(120)
+        bench.zitadel.change("o", True, OTHERS)
+        stored = bench.cluster.instances["default"]
+        polled = replace(
+            stored, method=DriftMethod.POLL, poll_interval=20, generation=2
+        )
+        bench.instance_seen(polled)
+        await bench.live(25)
+        assert bench.zitadel.own["o"] is False
+        await bench.stop()
+
+    run(story())

@@ -1,0 +1,341 @@
+"""Engines side by side on a virtual clock: who acts, what a stop waits for."""
+
+import asyncio
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support.engines import INSTANCE, Bench, policy
+from support.fakes import FakeCluster, FakeZitadel, Steps
+from support.leases import Record, Way
+from support.virtual_time import VirtualLoop, run
+from zitadel_notification_operator.core.decision import Action
+from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.lease import Timing
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.policy import WriteResult
+from zitadel_notification_operator.engine.engine import Engine
+from zitadel_notification_operator.engine.inventory import Inventory
+from zitadel_notification_operator.engine.leadership import (
+    Clocks,
+    Leadership,
+    LeaseLost,
+)
+from zitadel_notification_operator.engine.replica import Replica
+from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.term import Term
+from zitadel_notification_operator.engine.workqueue import WorkQueue
+
+TIMING = Timing(15.0)
+
+
+class SlowZitadel(FakeZitadel):
+    """Writes take time, and are done at its end, whoever still waits for them."""
+
+    def __init__(self, steps: Steps) -> None:
+        super().__init__(steps)
+        self.takes = 0.0
+        self.begun: list[float] = []
+        self.landed: list[float] = []
+
+    async def write(
+        self, organization_id: str | None, action: Action, *, password_change: bool
+    ) -> WriteResult:
+        loop = asyncio.get_running_loop()
+        self.begun.append(loop.time())
+
+        async def land() -> WriteResult:
+            await asyncio.sleep(self.takes)
+            self.landed.append(loop.time())
+            return await super(SlowZitadel, self).write(
+                organization_id, action, password_change=password_change
+            )
+
+        return await asyncio.shield(asyncio.create_task(land()))
+
+
+class UnwillingCluster(FakeCluster):
+    """A cluster that may refuse to list."""
+
+    lists = True
+
+    async def list_instances(self) -> list[InstanceObject]:
+        if not self.lists:
+            raise ClusterError("not now")
+        return await super().list_instances()
+
+
+class Stage(Bench):
+    """A bench on which several processes run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow = SlowZitadel(self.steps)
+        self.zitadel = self.slow
+        self.cluster = UnwillingCluster(self.steps)
+        self.cluster.secrets["s"] = {"token": b"token"}
+        self.cluster.put_instance(INSTANCE)
+        self.record = Record()
+        self.processes: list[Process] = []
+
+    def tell(self, changed: PolicyObject | InstanceObject) -> None:
+        """Store a change and let everybody's watch tell it."""
+        for process in self.processes:
+            if isinstance(changed, InstanceObject):
+                process.engine.instance_seen(self.cluster.put_instance(changed))
+            else:
+                process.engine.policy_seen(self.cluster.put(changed))
+
+    async def end(self) -> None:
+        """End all of them."""
+        for process in self.processes:
+            await process.replica.stop()
+
+
+class Process:
+    """One replica, wired as `app` does."""
+
+    def __init__(self, stage: Stage, name: str, *, elect: bool = True) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        self.way = Way(stage.record)
+        clocks = Clocks(loop.time, loop.now, random.Random(name))
+        self.leadership = Leadership(self.way, name, TIMING, clocks)
+        term = Term(self.leadership.time_left) if elect else Term()
+        self.room = Room(
+            inventory=Inventory("own"),
+            queue=WorkQueue(),
+            writer=stage.cluster,
+            instance_writer=stage.cluster,
+            secrets=stage.cluster,
+            connector=stage.zitadel,
+            recorder=stage.recorder,
+            now=loop.now,
+            chance=random.Random(1),
+            term=term,
+        )
+        self.engine = Engine(self.room, stage.cluster, workers=4)
+        self.replica = Replica(self.engine, self.leadership if elect else None)
+        stage.processes.append(self)
+
+    async def start(self) -> "Process":
+        await self.replica.start()
+        return self
+
+    async def kill(self) -> None:
+        """End it as kill -9 does."""
+        self.engine.abort(RuntimeError("killed"))
+        for task in (self.replica.lease_task, self.replica.take_over_task):
+            if task is not None:
+                task.cancel()
+        await asyncio.sleep(0)
+
+
+def on_stage(test: Any) -> Any:
+    """Run a test on a virtual clock, with a stage that is cleared at its end."""
+
+    async def whole() -> None:
+        stage = Stage()
+        await test(stage)
+        await stage.end()
+        assert stage.cluster.complaints == []
+
+    def runner() -> None:
+        run(whole())
+
+    runner.__doc__ = test.__doc__
+    return runner
+
+
+@on_stage
+async def test_a_standby_knows_all_and_does_nothing(stage: Stage) -> None:
+    """Its queue stays empty whatever it is told; its inventory is warm."""
+    first = await Process(stage, "a").start()
+    await asyncio.sleep(1)
+    second = await Process(stage, "b").start()
+    assert second.engine.filled.is_set()
+    for number in range(20):
+        stage.tell(policy(f"p{number}", f"o{number}"))
+    stage.tell(replace(INSTANCE, generation=2))
+    await asyncio.sleep(700)
+    assert len(second.room.inventory.policies) == 20
+    assert len(second.room.queue) == 0
+    assert second.room.queue.active == 0
+    assert second.room.connections.line("default").proven is None
+    assert first.leadership.is_leader
+    assert len(stage.slow.begun) == 20
+
+
+@on_stage
+async def test_a_take_over_of_settled_policies_asks_who_is_there(stage: Stage) -> None:
+    """One identification; no observation at once, and no write."""
+    first = await Process(stage, "a").start()
+    for number in range(1000):
+        stage.tell(policy(f"p{number}", f"o{number}"))
+    await asyncio.sleep(300)
+    second = await Process(stage, "b").start()
+    await first.kill()
+    before = len(stage.steps.log)
+    await asyncio.wait_for(second.leadership.elected.wait(), 30)
+    await asyncio.sleep(5)
+    calls = [step[0] for step in stage.steps.log[before:]]
+    assert calls.count("identify") == 1
+    assert calls.count("observe") <= 1000 * 5 / 600 * 2
+    assert set(calls) <= {"identify", "observe"}
+
+
+@on_stage
+async def test_what_was_missed_is_taken_up(stage: Stage) -> None:
+    """A change that no watch has told the standby is in the LIST of its take-over."""
+    first = await Process(stage, "a").start()
+    stage.tell(policy("p"))
+    await asyncio.sleep(60)
+    second = await Process(stage, "b").start()
+    await first.kill()
+    changed = replace(stage.policy("p"), generation=2, password_change=True)
+    stage.cluster.put(changed)
+    await asyncio.wait_for(second.leadership.elected.wait(), 30)
+    await asyncio.sleep(1)
+    assert stage.slow.own == {"o": True}
+
+
+@on_stage
+async def test_a_take_over_waits_for_a_list(stage: Stage) -> None:
+    """It repeats it, and acts as soon as there is one."""
+    process = Process(stage, "a")
+    await process.start()
+    stage.cluster.lists = False
+    stage.cluster.put(policy("p"))
+    await asyncio.sleep(10)
+    assert process.leadership.is_leader
+    assert stage.slow.begun == []
+    stage.cluster.lists = True
+    await asyncio.sleep(2)
+    assert stage.slow.own == {"o": False}
+
+
+@on_stage
+async def test_a_stop_waits_for_the_write_under_way(stage: Stage) -> None:
+    """It lands, its status is stored, and only then the lease is free."""
+    first = await Process(stage, "a").start()
+    second = await Process(stage, "b").start()
+    await asyncio.sleep(20)
+    stage.slow.takes = 6.0
+    stage.tell(policy("p", "o1"))
+    stage.tell(policy("q", "o2"))
+    await asyncio.sleep(1)
+    assert len(stage.slow.begun) == 2
+    stage.tell(policy("r", "o3", second=1))
+    began = asyncio.get_running_loop().time()
+    await first.replica.stop()
+    took = asyncio.get_running_loop().time() - began
+    assert 4.9 < took < 5.1
+    landed = list(stage.slow.landed)
+    assert len(landed) == 2
+    assert len(stage.slow.begun) == 2
+    assert stage.ready("p").status == "True"
+    released = [at for at, holder in stage.record.writes if not holder]
+    assert released
+    assert max(landed) <= released[0]
+    await asyncio.wait_for(second.leadership.elected.wait(), 2.1)
+    stage.slow.takes = 0.0
+    await asyncio.sleep(2)
+    assert stage.slow.own == {"o1": False, "o2": False, "o3": False}
+
+
+@on_stage
+async def test_a_stop_lets_a_pass_make_no_further_call(stage: Stage) -> None:
+    """A pass that waits for its turn does not observe or write any more."""
+    process = await Process(stage, "a").start()
+    await asyncio.sleep(5)
+    stage.slow.turn.clear()
+    stage.tell(policy("p"))
+    await asyncio.sleep(1)
+    assert process.room.queue.active == 1
+    before = len(stage.steps.log)
+    stop = asyncio.create_task(process.replica.stop())
+    await asyncio.sleep(1)
+    stage.slow.turn.set()
+    await stop
+    assert stage.steps.log[before:] == []
+
+
+@on_stage
+async def test_a_stop_ends_although_a_pass_hangs(stage: Stage) -> None:
+    """After the longest time of a call it is given up."""
+    process = await Process(stage, "a").start()
+    await asyncio.sleep(5)
+    stage.slow.takes = 1000.0
+    stage.tell(policy("p"))
+    await asyncio.sleep(1)
+    began = asyncio.get_running_loop().time()
+    await process.replica.stop()
+    assert 11 < asyncio.get_running_loop().time() - began < 13
+    assert stage.record.lease is not None
+    assert stage.record.lease.holder == ""
+
+
+@on_stage
+async def test_a_lost_lease_ends_passes_at_once(stage: Stage) -> None:
+    """The engine fails with it, nothing is released, nothing more is written."""
+    process = await Process(stage, "a").start()
+    await asyncio.sleep(20)
+    stage.slow.takes = 30.0
+    stage.tell(policy("p", "o1"))
+    await asyncio.sleep(1)
+    process.way.fault = "hang"
+    await asyncio.wait_for(process.engine.failed.wait(), 10.1)
+    assert isinstance(process.engine.failure, LeaseLost)
+    stage.tell(policy("q", "o2"))
+    await asyncio.sleep(1)
+    assert len(stage.slow.begun) == 1
+    assert process.room.queue.active == 0
+    assert stage.record.lease is not None
+    assert stage.record.lease.holder == "a"
+
+
+@on_stage
+async def test_a_frozen_leader_writes_nothing_when_it_thaws(stage: Stage) -> None:
+    """A pass that was about to write finds that its time is over."""
+    process = await Process(stage, "a").start()
+    await asyncio.sleep(20)
+    stage.slow.turn.clear()
+    stage.tell(policy("p"))
+    await asyncio.sleep(1)
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop.freeze(60)
+    stage.slow.turn.set()
+    await asyncio.sleep(1)
+    assert stage.slow.begun == []
+    assert process.engine.failed.is_set()
+
+
+@on_stage
+async def test_without_an_election_it_leads_at_once(stage: Stage) -> None:
+    """One LIST, no lease, no end of its term."""
+    process = await Process(stage, "a", elect=False).start()
+    stage.tell(policy("p"))
+    await asyncio.sleep(3600)
+    assert stage.slow.own == {"o": False}
+    assert stage.record.lease is None
+    assert process.room.term.time_left() == float("inf")
+
+
+@pytest.mark.parametrize("when", [0.0, 0.012, 0.02, 1.0])
+def test_a_stop_at_any_time_of_the_start_is_clean(when: float) -> None:
+    """Before, in and after the election: no pass begins after it, no lease stays."""
+
+    async def test(stage: Stage) -> None:
+        process = await Process(stage, "a").start()
+        stage.tell(policy("p"))
+        await asyncio.sleep(when)
+        await process.replica.stop()
+        before = len(stage.steps.log)
+        await asyncio.sleep(100)
+        assert len(stage.steps.log) == before
+        assert stage.record.lease is None or stage.record.lease.holder == ""
+
+    on_stage(test)()

@@ -1,0 +1,248 @@
+"""`deletionPolicy: Restore`: back to what was first seen, whatever happened since."""
+
+from dataclasses import replace
+
+import pytest
+
+from support.engines import Bench, policy
+from support.fakes import OTHERS
+from support.virtual_time import run
+from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.errors import TransientError
+from zitadel_notification_operator.core.objects import FINALIZER, PolicyObject
+from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.policy import DeletionPolicy, Scope
+from zitadel_notification_operator.core.reasons import Reason
+
+
+def restoring(name: str = "p", **changes: object) -> PolicyObject:
+    """Return a policy that goes back when it is deleted."""
+    return replace(policy(name), deletion=DeletionPolicy.RESTORE, **changes)
+
+
+def of_instance() -> PolicyObject:
+    """Return one of the instance."""
+    return restoring(scope=Scope.INSTANCE, organization=None)
+
+
+async def live_and_delete(bench: Bench, seconds: float = 5) -> None:
+    """Let it manage, then delete it."""
+    await bench.start()
+    await bench.live(seconds)
+    await delete(bench)
+
+
+async def delete(bench: Bench) -> None:
+    """Delete the policy `p`, and wait."""
+    stored = bench.policy("p")
+    bench.seen(replace(stored, deleting=True, generation=stored.generation + 1))
+    await bench.live(5)
+
+
+@pytest.mark.parametrize("before", [None, True, False])
+def test_an_organization_goes_back(before: bool | None) -> None:
+    """To inheriting, or to its own value, equal to the wanted one or not."""
+
+    async def story() -> None:
+        bench = Bench()
+        if before is not None:
+            bench.zitadel.own["o"] = before
+        bench.cluster.put(restoring())
+        await live_and_delete(bench)
+        assert bench.zitadel.own == ({} if before is None else {"o": before})
+        assert not bench.cluster.policies
+        assert bench.recorder.notices.count(("p", "Deleted")) == 1
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_instance_goes_back(before: bool) -> None:
+    """It is held as long as that is owed."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.zitadel.default = before
+        bench.cluster.put(of_instance())
+        await bench.start()
+        await bench.live(5)
+        assert bench.policy("p").finalizers == (FINALIZER,)
+        assert bench.zitadel.default is False
+        await delete(bench)
+        assert bench.zitadel.default is before
+        assert not bench.cluster.policies
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_drifted_value_is_never_what_is_restored() -> None:
+    """Neither while the operator was away, nor when annotation and status are lost."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.zitadel.own["o"] = True
+        bench.cluster.put(restoring())
+        await bench.start()
+        await bench.live(5)
+        await bench.stop()
+        bench.zitadel.change("o", None, OTHERS)
+        stored = bench.policy("p")
+        bench.cluster.put(replace(stored, original=None, original_text=None))
+        await bench.start()
+        await bench.live(700)
+        assert bench.policy("p").original.value == OriginalValue(False, True)
+        assert bench.policy("p").status.original == OriginalValue(False, True)
+        await delete(bench)
+        assert bench.zitadel.own == {"o": True}
+        await bench.stop()
+
+    run(story())
+
+
+def test_what_was_restored_by_hand_is_left() -> None:
+    """No write is made where none is needed."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.zitadel.own["o"] = True
+        bench.cluster.put(restoring())
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.change("o", True, OTHERS)
+        writes = len(bench.zitadel.writes())
+        await delete(bench)
+        assert len(bench.zitadel.writes()) == writes
+        assert bench.zitadel.own == {"o": True}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_removed_organization_gets_nothing() -> None:
+    """Its existence is asked for first: it would take the call."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(restoring())
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.removed.add("o")
+        writes = len(bench.zitadel.writes())
+        await delete(bench)
+        assert not bench.cluster.policies
+        assert len(bench.zitadel.writes()) == writes
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_copied_object_restores_nothing() -> None:
+    """Annotation and finalizer of a backup are another object's."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(restoring())
+        await bench.start()
+        await bench.live(5)
+        await bench.stop()
+        stored = bench.policy("p")
+        copied = replace(stored, uid="another", status=type(stored.status)())
+        del bench.cluster.policies[stored.key]
+        bench.cluster.put(replace(copied, deleting=True))
+        writes = len(bench.zitadel.writes())
+        await bench.start()
+        await bench.live(5)
+        assert not bench.cluster.policies
+        assert len(bench.zitadel.writes()) == writes
+        await bench.stop()
+
+    run(story())
+
+
+def test_the_original_is_handed_on_at_a_take_over() -> None:
+    """The heir restores what the first owner found."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.zitadel.own["o"] = True
+        bench.cluster.put(restoring("q", created="2026-01-01T00:00:09Z"))
+        bench.cluster.put(restoring("p", created="2026-01-01T00:00:01Z"))
+        await live_and_delete(bench)
+        assert bench.zitadel.own == {"o": False}
+        heir = bench.policy("q")
+        assert heir.original.value == OriginalValue(False, True)
+        bench.seen(replace(heir, deleting=True, generation=2))
+        await bench.live(5)
+        assert bench.zitadel.own == {"o": True}
+        assert not bench.cluster.policies
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("way_out", [DeletionPolicy.RETAIN, DeletionPolicy.RESET])
+def test_a_deletion_that_waits_can_be_let_go(way_out: DeletionPolicy) -> None:
+    """The condition says what to edit, and the edit works while it is deleted."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(restoring())
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.trouble = TransientError(Reason.UNREACHABLE, "gone")
+        await delete(bench)
+        stored = bench.policy("p")
+        ready = find(stored.status.conditions, "Ready")
+        assert ready is not None
+        assert "spec.deletionPolicy" in ready.message
+        if way_out is DeletionPolicy.RESET:
+            bench.zitadel.trouble = None
+        bench.seen(replace(stored, deletion=way_out, generation=9))
+        await bench.live(400)
+        assert not bench.cluster.policies
+        await bench.stop()
+
+    run(story())
+
+
+def test_suspended_ones_do_their_cleanup() -> None:
+    async def story() -> None:
+        bench = Bench()
+        bench.zitadel.own["o"] = True
+        bench.cluster.put(restoring())
+        await bench.start()
+        await bench.live(5)
+        bench.seen(replace(bench.policy("p"), suspended=True, generation=2))
+        await bench.live(5)
+        await delete(bench)
+        assert bench.zitadel.own == {"o": True}
+        assert not bench.cluster.policies
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_crash_at_any_step_restores_the_same() -> None:
+    """Killed before and after each outside call of the whole life."""
+
+    async def story(kill_at: int, *, after: bool) -> int:
+        bench = Bench()
+        bench.steps.kill_at, bench.steps.after = kill_at, after
+        bench.zitadel.own["o"] = True
+        bench.cluster.put(restoring())
+        await bench.start()
+        await bench.live(400)
+        stored = bench.policy("p")
+        assert bench.zitadel.own == {"o": False}
+        bench.seen(replace(stored, deleting=True, generation=2))
+        await bench.live(400)
+        assert bench.zitadel.own == {"o": True}
+        assert not bench.cluster.policies
+        await bench.stop()
+        return len(bench.steps.log)
+
+    for kill_at in range(run(story(-1, after=False))):
+        for after in (False, True):
+            run(story(kill_at, after=after))
