@@ -301,6 +301,31 @@ def test_an_outage_loses_no_event() -> None:
     run(story())
 
 
+def test_a_look_that_was_cut_short_comes_with_the_next_verdict() -> None:
+    """Woken by an event, its GET fails, and the instance with it: nobody tells again."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        await bench.start()
+        await bench.live(120)
+        observe = bench.zitadel.observe
+
+        async def limited(organization_id: str | None) -> object:
+            bench.zitadel.observe = observe
+            bench.zitadel.trouble = TransientError(Reason.RATE_LIMITED, "slower", 1.0)
+            return await observe(organization_id)
+
+        bench.zitadel.observe = limited
+        bench.zitadel.change("o", True, OTHERS)
+        await bench.live(65)
+        bench.zitadel.trouble = None
+        await bench.live(65)
+        assert bench.zitadel.own["o"] is False
+        await bench.stop()
+
+    run(story())
+
+
 def test_events_of_other_kinds_of_aggregates_are_ignored() -> None:
     """An organization that nobody has a policy for moves no cursor in Kubernetes."""
 

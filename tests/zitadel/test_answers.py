@@ -38,7 +38,7 @@ INSTANCE = "/admin/v1/instances/me"
 PERMISSIONS = "/auth/v1/permissions/zitadel/me/_search"
 MEMBERSHIPS = "/auth/v1/memberships/me/_search"
 WHO: dict[str, tuple[object, int]] = {
-    PERMISSIONS: ({}, 200),
+    PERMISSIONS: ({"result": ["policy.read"]}, 200),
     "/auth/v1/users/me": ({"user": {"id": "u-1", "userName": "gitops"}}, 200),
 }
 ORIGIN = "unable to set instance using origin &{x.example  http}: ID="
@@ -145,6 +145,17 @@ async def test_who_may_read_the_instance_asks_it(
     identity = await client.identify()
     assert (identity.zitadel_id, identity.version) == ("i-1", "v4.7.0")
     assert identity.capabilities == Capabilities(True, True, True)
+
+
+async def test_half_a_list_of_permissions_is_not_believed(
+    client: ZitadelClient, server: Server
+) -> None:
+    """Who reads the default policy has a permission; `{}` says that there is none."""
+    default = (policy("instance", isDefault=True), 200)
+    server.by_path({**WHO, PERMISSIONS: ({}, 200), DEFAULT: default})
+    error = await trouble(client.identify())
+    assert isinstance(error, TransientError)
+    assert error.reason is Reason.UNEXPECTED_ANSWER
 
 
 async def test_without_default_policy_the_instance_must_be_readable(

@@ -21,7 +21,7 @@ async def test_each_call_is_the_documented_one(
     server.always(
         policy()
         | organization(state="ORG_STATE_ACTIVE")
-        | {"details": details(), "user": {"id": "u-1"}}
+        | {"details": details(), "user": {"id": "u-1"}, "result": ["policy.read"]}
     )
     await client.identify()
     await client.organization("org-a")

@@ -161,7 +161,8 @@ class DeletionPass:
     async def _report(self, policy: PolicyObject, trouble: OperatorError) -> Outcome:
         policy = self._room.inventory.policies.get(policy.key, policy)
         line = self._room.connections.line(policy.instance)
-        if line.trouble is None:
+        own_finding = line.trouble is None
+        if own_finding:
             self._room.suspect(policy.instance)
         status = troubled(policy, trouble, self._room.now(), WAY_OUT)
         if status != policy.status:
@@ -169,4 +170,7 @@ class DeletionPass:
             self._room.news.stored(stored)
         if isinstance(trouble, TransientError):
             return back_off(trouble.retry_after)
+        if own_finding and trouble.reason is Reason.CREDENTIALS_REJECTED:
+            # The instance's check may find it good: it was one call's misfortune.
+            return back_off()
         return retry_in(self._room.spread(SLOW))

@@ -61,6 +61,10 @@ class DriftWatch:
         """Return who has changed it, if an event has told."""
         return self._editors.get(key)
 
+    def is_told_of(self, key: PolicyKey) -> bool:
+        """Return whether an event has told of a policy that was not looked at since."""
+        return key in self._editors or key in self._doubted
+
     def doubt(self, key: PolicyKey) -> None:
         """Note that a policy's organization may be gone."""
         self._doubted.add(key)

@@ -40,6 +40,9 @@ from zitadel_notification_operator.engine.workqueue import Priority
 SECRET_INTERVAL = 50.0
 """Seconds between readings of the Secret; with jitter it stays under a minute."""
 
+SECOND_LOOK = 5.0
+"""Seconds after which trouble that somebody must mend is looked at once more."""
+
 COUNT_INTERVAL = 60.0
 """Seconds between status writes that only tell a new number of policies."""
 
@@ -82,6 +85,9 @@ class InstancePass:
         await self._report(instance, line)
         if isinstance(line.trouble, TransientError):
             return back_off(line.trouble.retry_after)
+        if line.trouble is not None and before != self._verdict(instance, line):
+            # Once more soon: a refusal may have been one call's misfortune.
+            return retry_in(SECOND_LOOK)
         return retry_in(self._room.spread(SECRET_INTERVAL))
 
     def _note(self, line: Line, trouble: OperatorError | None) -> None:

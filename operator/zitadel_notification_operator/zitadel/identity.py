@@ -1,6 +1,6 @@
 """Who answers and who asks: three calls, or up to five for the smallest of roles."""
 
-from zitadel_notification_operator.core.errors import TerminalError
+from zitadel_notification_operator.core.errors import TerminalError, TransientError
 from zitadel_notification_operator.core.identity import Capabilities, Identity, User
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.zitadel import calls
@@ -62,6 +62,12 @@ async def _instance(asker: Asker, permissions: frozenset[str]) -> tuple[str, str
         if error.reason is not Reason.INSUFFICIENT_PERMISSIONS:
             raise
         owner = await _owner_of_default(asker, await _organization_of_role(asker))
+    else:
+        if "policy.read" not in permissions:
+            raise TransientError(
+                Reason.UNEXPECTED_ANSWER,
+                "ZITADEL's list of the credential's permissions lacks one that it has",
+            )
     if owner is not None:
         return owner, ""
     raise TerminalError(
