@@ -13,6 +13,7 @@ COMMANDS = {
     "run": "run the operator",
     "emulator": "run a ZITADEL for trials and tests",
     "demo": "see the whole thing work on this machine",
+    "release": "let objects go after an uninstall in the wrong order",
 }
 
 

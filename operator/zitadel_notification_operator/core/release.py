@@ -1,0 +1,253 @@
+"""What `znp release` says: of each object, and of what it leaves behind in ZITADEL.
+
+Pure text. All of it is told from the object alone, because nobody is asked any more:
+values are those that were observed last, and the words say so.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.conditions import READY, find
+from zitadel_notification_operator.core.lease import Lease
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.policy import DeletionPolicy, Scope
+from zitadel_notification_operator.core.reasons import Reason
+
+NOTHING_LEFT = "nothing is left in ZITADEL"
+OF_INSTANCE = (
+    f"{NOTHING_LEFT}: the object only told where it is; what its policies have set, "
+    "they tell"
+)
+NEVER_MANAGED = f"{NOTHING_LEFT}: it never managed its target"
+COPIED = (
+    f"{NOTHING_LEFT} by this object: the original that it carries is another one's, "
+    "as on a copy or a restored backup"
+)
+UNREADABLE = (
+    "what is left in ZITADEL cannot be told: the object's own record of it cannot be "
+    "read"
+)
+WARNING = (
+    "it is not being deleted: an operator that runs, now or later, would take it up "
+    "again"
+)
+
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_NAMESPACE = re.compile(_LABEL)
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_LONGEST_LABEL = 63
+_LONGEST_NAME = 253
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """An object of either kind as it was read, with our marks on it, if any.
+
+    Attributes:
+        title: Kind and name, as people write it.
+        path: Where Kubernetes has it.
+        uid: Of the object that was read.
+        finalizer: Ours is there.
+        original: Our annotation is there.
+        left: Sentences about what stays in ZITADEL.
+        deleting: Somebody has deleted it.
+        others: Finalizers that are not ours.
+    """
+
+    title: str
+    path: str
+    uid: str
+    finalizer: bool
+    original: bool
+    left: tuple[str, ...]
+    deleting: bool = False
+    others: tuple[str, ...] = ()
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether there is anything to release."""
+        return self.finalizer or self.original
+
+    def describe_release(self, *, dry_run: bool) -> str:
+        """Say what was done, or would be, and what becomes of the object."""
+        if not self.is_marked:
+            return f"{self.title}: nothing of ours is on it"
+        marks = [
+            name
+            for name, there in (
+                ("finalizer", self.finalizer),
+                ("original", self.original),
+            )
+            if there
+        ]
+        done = "would be released" if dry_run else "released"
+        fate = "it would go with that" if dry_run else "it is gone with that"
+        if not self.deleting:
+            fate = "it stays"
+        elif self.others:
+            fate = f"another finalizer keeps it: {', '.join(self.others)}"
+        return f"{self.title}: {done} ({', '.join(marks)}); {fate}"
+
+
+def parse_policy_name(text: str) -> PolicyKey:
+    """Read `NAMESPACE/NAME`.
+
+    Raises:
+        ValueError: It is none; the text says what is expected.
+    """
+    namespace, _, name = text.partition("/")
+    if not _is_namespace(namespace) or not is_name(name):
+        raise ValueError(
+            f"{text!r} is not NAMESPACE/NAME, such as team-a/acme; a ZitadelInstance "
+            "is named with --instance"
+        )
+    return PolicyKey(namespace, name)
+
+
+def is_name(text: str) -> bool:
+    """Return whether Kubernetes may have an object of this name."""
+    return len(text) <= _LONGEST_NAME and bool(_NAME.fullmatch(text))
+
+
+def _is_namespace(text: str) -> bool:
+    return len(text) <= _LONGEST_LABEL and bool(_NAMESPACE.fullmatch(text))
+
+
+def tell_left(policy: PolicyObject) -> tuple[str, ...]:
+    """Say what a policy leaves in ZITADEL, and what its deletion would have done."""
+    original = _original_of(policy)
+    if original is None:
+        if policy.original is not None:
+            return (COPIED,)
+        return (UNREADABLE if policy.original_text else NEVER_MANAGED,)
+    return (
+        f"left in ZITADEL{_which(policy)}: {_setting(policy)}",
+        f"{_ending(policy, original)}",
+        f"before it was managed, {_value(policy, original)}",
+    )
+
+
+def _original_of(policy: PolicyObject) -> OriginalValue | None:
+    """Return what was recorded; as the operator does, the status counts first."""
+    if policy.status.original is not None:
+        return policy.status.original
+    if policy.original is not None and policy.original.uid == policy.uid:
+        return policy.original.value
+    return None
+
+
+def _which(policy: PolicyObject) -> str:
+    """Name the ZITADEL by its own id, where the object knows it, and by ours."""
+    own = ""
+    if policy.original is not None and policy.original.uid == policy.uid:
+        own = f" {policy.original.target.zitadel_id}"
+    return f"{own} (ZitadelInstance {policy.instance})"
+
+
+def _target(policy: PolicyObject) -> str:
+    if policy.scope is Scope.INSTANCE:
+        return "the instance"
+    recorded = policy.original.target.organization_id if policy.original else None
+    known = policy.status.organization_id or recorded or policy.organization_id
+    if known is None:
+        return f"{policy.organization}"
+    name = policy.status.organization_name
+    return f"organization {known}" + (f" ({name})" if name else "")
+
+
+def _setting(policy: PolicyObject) -> str:
+    """Say what is in force, as the status has it."""
+    status = policy.status
+    if status.password_change is None:
+        return f"{_target(policy)} with a setting that the status does not tell"
+    value = OriginalValue(bool(status.is_default), status.password_change)
+    return f"{_value(policy, value, _target(policy))}, as observed last"
+
+
+def _value(policy: PolicyObject, value: OriginalValue, whose: str = "") -> str:
+    """Say what is, or was, in force for a target."""
+    instance = policy.scope is Scope.INSTANCE
+    had = "has" if whose else "had"
+    whose = whose or ("the instance" if instance else "the organization")
+    if value.password_change is None:
+        return f"{whose} {had} no setting"
+    word = f"passwordChange {_word(value=value.password_change)}"
+    if instance:
+        return f"{whose} {had} {word}"
+    if value.is_default:
+        inherits = "inherits" if had == "has" else "inherited"
+        return f"{whose} {inherits} {word} from the instance"
+    return f"{whose} {had} a setting of its own, {word}"
+
+
+def _ending(policy: PolicyObject, original: OriginalValue) -> str:
+    """Say what the deletion would have done, by spec and by what was told last."""
+    ready = find(policy.status.conditions, READY)
+    refused = {Reason.INSTANCE_NOT_FOUND, Reason.NOT_GRANTED}
+    if not policy.manages:
+        return "managementPolicy Observe: its deletion would have undone nothing"
+    would = f"deletionPolicy {policy.ending} would have {_deed(policy, original)}"
+    if ready is not None and ready.reason in refused:
+        would += f"; not while the policy is {ready.reason}, as it was told last"
+    return would
+
+
+def _deed(policy: PolicyObject, original: OriginalValue) -> str:
+    reset = "removed it, so that the organization inherits from the instance"
+    if policy.status.is_default:
+        reset = "changed nothing, as the organization inherits already"
+    match policy.ending:
+        case DeletionPolicy.RETAIN:
+            return "left it so, too"
+        case DeletionPolicy.RESET:
+            return reset
+        case DeletionPolicy.RESTORE:
+            if policy.scope is Scope.ORGANIZATION and original.is_default:
+                return reset
+            if original.password_change is None:
+                return "left it so: there was none before, and none can be removed"
+            word = _word(value=original.password_change)
+            return f"set it to what was before, passwordChange {word}"
+
+
+def is_fresh(lease: Lease, now: datetime) -> bool:
+    """Return whether somebody has renewed the lease within its duration."""
+    if not lease.holder or lease.renewed is None:
+        return False
+    return (now - lease.renewed).total_seconds() < lease.duration
+
+
+def describe_running(lease: Lease, where: str) -> str:
+    """Say who holds the lease, and what to do.
+
+    Args:
+        lease: As read.
+        where: Its namespace and name.
+    """
+    return (
+        f"An operator runs: {lease.holder} holds the Lease {where}. While it does, "
+        "delete the objects, and it ends them properly; where that waits for ZITADEL, "
+        "set spec.deletionPolicy to Retain. To release them, stop it first, or say "
+        "--force"
+    )
+
+
+def summarize(released: int, nothing: int, failed: int, *, dry_run: bool) -> str:
+    """Count the objects: released, with nothing of ours, and those that failed."""
+    parts = [f"{_objects(released)} {'to be released' if dry_run else 'released'}"]
+    if nothing:
+        parts.append(f"{nothing} had nothing of ours")
+    if failed:
+        parts.append(f"{failed} not released")
+    return ", ".join(parts)
+
+
+def _objects(count: int) -> str:
+    return "1 object" if count == 1 else f"{count} objects"
+
+
+def _word(*, value: bool) -> str:
+    return str(value).lower()
