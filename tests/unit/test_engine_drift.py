@@ -302,7 +302,7 @@ def test_an_outage_loses_no_event() -> None:
 
 
 def test_a_look_that_was_cut_short_comes_with_the_next_verdict() -> None:
-    """Woken by an event, its GET fails, and the instance with it: nobody tells again."""
+    """Woken by an event, its GET fails with the instance: nobody tells again."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
