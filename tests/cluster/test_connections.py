@@ -274,6 +274,34 @@ def test_roots_that_are_none_are_told(
     assert f"ConfigMap {OWN_NAMESPACE}/{namespace}" in json.dumps(body["status"])
 
 
+def test_another_zitadel_behind_the_url_is_not_touched(
+    world: World, namespace: str
+) -> None:
+    """Until an administrator accepts its id."""
+    world.instance(namespace, world.emulator.url)
+    world.wait_for("", namespace, kind="zni")
+    org = world.organization()
+    world.policy(namespace, "p", org, instanceRef={"name": namespace})
+    world.wait_for(namespace, "p")
+    path = "/admin/v1/instances/me"
+    body = json.dumps({"instance": {"id": "another", "version": "v4.7.0"}})
+    fault = {"path": path, "body": body}
+    made = world.emulator.call("POST", "/emulator/v1/faults", fault)
+    try:
+        look(world, namespace, "1")
+        body = world.wait_for("", namespace, ("False", "InstanceChanged"), kind="zni")
+        assert "another" in json.dumps(body["status"]["conditions"])
+        world.wait_for(namespace, "p", ("False", "InstanceNotReady"))
+        accept = "zitadel-notification.dev/accept-instance-id=another"
+        world.plane.kubectl("annotate", "zni", namespace, accept)
+        body = world.wait_for("", namespace, kind="zni")
+        assert body["status"]["instanceId"] == "another"
+        world.wait_for(namespace, "p")
+    finally:
+        world.emulator.call("DELETE", "/emulator/v1/faults")
+    assert made
+
+
 def test_no_secret_appears_anywhere(world: World, namespace: str) -> None:
     """Not in the log at DEBUG, an object, an Event or a metric; after all the above."""
     secrets = [TOKEN]

@@ -339,3 +339,26 @@ def test_a_grant_taken_back_during_the_look_up_of_another_is_gone() -> None:
         await bench.stop()
 
     run(story())
+
+
+def test_a_grant_is_looked_up_anew_when_it_is_edited_or_asked_for() -> None:
+    """A name that meant nobody, and one that means somebody else by now."""
+
+    async def story() -> None:
+        bench = bench_with(grant(Reference(By.NAME, "New")))
+        bench.cluster.put(tenant("p", Reference(By.NAME, "New")))
+        await bench.start()
+        await bench.live(5)
+        assert ready(bench, "p").reason == Reason.NOT_GRANTED
+        bench.zitadel.names["n"] = "New"
+        regrant(bench, grant(Reference(By.NAME, "New"), ACME))
+        await bench.live(5)
+        assert ready(bench, "p").status == "True"
+        bench.zitadel.names |= {"n": "Old", "other": "New"}
+        stored = bench.cluster.instances["default"]
+        bench.instance_seen(replace(stored, requested_at="now"))
+        await bench.live(5)
+        assert ready(bench, "p").reason == Reason.NOT_GRANTED
+        await bench.stop()
+
+    run(story())

@@ -14,7 +14,7 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
-from zitadel_notification_operator.core.identity import Identity
+from zitadel_notification_operator.core.identity import Capabilities, Identity
 from zitadel_notification_operator.core.objects import (
     Endpoint,
     PolicyObject,
@@ -439,6 +439,45 @@ def test_a_check_of_an_object_that_is_gone_says_nothing_of_its_namesake() -> Non
         status = bench.cluster.instances["default"].status
         assert status.instance_id == "other"
         assert find(status.conditions, "Ready").status == "True"
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_weaker_credential_is_found_out_within_a_minute() -> None:
+    """Policies that are Ready with rights that are gone would be a lie."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        before = len([s for s in bench.steps.log if s[0] == "observe"])
+        bench.zitadel.capabilities = Capabilities()
+        bench.zitadel.accepted = "new"
+        bench.cluster.secrets["s"] = {"token": b"new"}
+        await bench.live(130)
+        assert len([s for s in bench.steps.log if s[0] == "observe"]) > before
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_tenant_is_not_told_of_the_operator_s_secret() -> None:
+    """The instance's own conditions name it; a policy's do not."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        del bench.cluster.secrets["s"]
+        await bench.start()
+        await bench.live(5)
+        told = bench.ready("p")
+        assert told.reason == Reason.INSTANCE_NOT_READY
+        assert "CredentialsMissing" in told.message
+        assert "own/s" not in told.message
+        status = bench.cluster.instances["default"].status
+        assert "own/s" in find(status.conditions, "Ready").message
         await bench.stop()
 
     run(story())

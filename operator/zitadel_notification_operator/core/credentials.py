@@ -139,6 +139,11 @@ def expiry_of(credential: Credential) -> datetime | None:
     return credential.expires if isinstance(credential, KeyFile) else None
 
 
+def bundle_name(ref: CaRef, namespace: str) -> str:
+    """Return what messages call a bundle of roots."""
+    return f"{ref.kind} {namespace}/{ref.name}, key {ref.key!r}"
+
+
 def parse_roots(ref: CaRef, data: Mapping[str, bytes] | None, namespace: str) -> str:
     """Return the PEM text with more trusted roots.
 
@@ -146,7 +151,7 @@ def parse_roots(ref: CaRef, data: Mapping[str, bytes] | None, namespace: str) ->
         TransientError: `CABundleMissing`: it may come a moment later.
         TerminalError: `CABundleInvalid`: no certificate is in it.
     """
-    where = f"{ref.kind} {namespace}/{ref.name}, key {ref.key!r}"
+    where = bundle_name(ref, namespace)
     value = (data or {}).get(ref.key)
     if value is None:
         raise TransientError(

@@ -57,6 +57,17 @@ class Access:
     credential: Credential
 
 
+_ADMINISTRATORS_OWN = frozenset(
+    {
+        Reason.CREDENTIALS_MISSING,
+        Reason.CREDENTIALS_INVALID,
+        Reason.CA_BUNDLE_MISSING,
+        Reason.CA_BUNDLE_INVALID,
+    }
+)
+"""Trouble whose message names objects that are no tenant's business."""
+
+
 class NotCheckedYet(Exception):
     """The instance has had no pass yet in this process; wait for its verdict."""
 
@@ -74,6 +85,7 @@ class Line:
         checked_at: Loop time of the last call to ZITADEL that settled the verdict.
         endpoint: What `proven` was made for.
         tried: What was tried last.
+        generation: Of the spec that was proven last.
         suspected: A policy pass saw trouble; the next pass must call ZITADEL.
         reported_at: Loop time of the last status write; None before the first.
         told_in_use: An Event has said what a deletion waits for.
@@ -89,6 +101,7 @@ class Line:
     checked_at: float = float("-inf")
     endpoint: Endpoint | None = None
     tried: Access | None = None
+    generation: int = -1
     suspected: bool = False
     reported_at: float | None = None
     told_in_use: bool = False
@@ -152,6 +165,12 @@ def as_seen_by_policies(trouble: OperatorError) -> OperatorError:
     """Return what an instance's trouble is called on its policies."""
     if trouble.reason is Reason.CREDENTIALS_REJECTED:
         return TerminalError(trouble.reason, trouble.message)
+    if trouble.reason in _ADMINISTRATORS_OWN:
+        return TransientError(
+            Reason.INSTANCE_NOT_READY,
+            f"The ZitadelInstance is not Ready: {trouble.reason}; its own conditions "
+            "tell a cluster administrator more",
+        )
     return TransientError(
         Reason.INSTANCE_NOT_READY,
         f"The ZitadelInstance is not Ready: {trouble.reason}: {trouble.stable}",

@@ -67,6 +67,9 @@ class DeletionPass:
         if target is None:
             return self._without_target(policy)
         if not self._room.ownership.has_owned(policy, target):
+            original = policy.original
+            if original is not None and original.target.zitadel_id != target.zitadel_id:
+                return "what it owned is in another ZITADEL; nothing was undone"
             return "it never owned its target; nothing was undone"
         async with self._room.turn(target):
             return await self._undo_in_turn(policy, target)

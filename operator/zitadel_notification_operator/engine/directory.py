@@ -46,8 +46,13 @@ class Directory:
     def expire(self) -> None:
         """Drop a list that is no longer believed."""
         if self._by_id and not self._is_fresh():
-            self._by_id.clear()
-            self._by_word.clear()
+            self.drop()
+
+    def drop(self) -> None:
+        """Believe the list no longer: the next question is asked anew."""
+        self._loaded_at = _NEVER
+        self._by_id.clear()
+        self._by_word.clear()
 
     async def find(
         self, client: PolicyClient, reference: Reference, questions: int
@@ -102,8 +107,7 @@ class Directory:
     async def _list(self, client: PolicyClient, questions: int) -> None:
         # Before the first call: what comes after it may be missing.
         begun = asyncio.get_running_loop().time()
-        self._by_id.clear()
-        self._by_word.clear()
+        self.drop()
         offset, total = 0, 1
         while offset < total:
             page = await client.organizations(offset, PAGE)

@@ -14,6 +14,7 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.grants import POSSIBLE
+from zitadel_notification_operator.core.identity import Capabilities, User
 from zitadel_notification_operator.core.instance_report import (
     instance_ready,
     instance_troubled,
@@ -43,6 +44,9 @@ SECRET_INTERVAL = 50.0
 SECOND_LOOK = 5.0
 """Seconds after which trouble that somebody must mend is looked at once more."""
 
+OTHER_RIGHTS_SPREAD = 60.0
+"""Seconds within which all policies are looked at after a change of credential."""
+
 COUNT_INTERVAL = 60.0
 """Seconds between status writes that only tell a new number of policies."""
 
@@ -68,7 +72,7 @@ class InstancePass:
                 await self._room.instance_writer.hold_instance(instance)
             )
         line = self._room.connections.line(instance.name)
-        before = self._verdict(instance, line)
+        before, rights = self._verdict(instance, line), _rights(line)
         trouble: OperatorError | None = None
         try:
             await self._proof.run(instance, line)
@@ -81,11 +85,14 @@ class InstancePass:
             # that one has asked for another pass.
             return WAIT
         self._note(line, trouble)
-        self._wake(instance, changed=self._verdict(instance, line) != before)
+        after = self._verdict(instance, line)
+        self._wake(instance, changed=after != before)
+        if None not in {rights, _rights(line)} and rights != _rights(line):
+            self._look_at_all(instance)
         await self._report(instance, line)
         if isinstance(line.trouble, TransientError):
             return back_off(line.trouble.retry_after)
-        if line.trouble is not None and before != self._verdict(instance, line):
+        if line.trouble is not None and before != after:
             # Once more soon: a refusal may have been one call's misfortune.
             return retry_in(SECOND_LOOK)
         return retry_in(self._room.spread(SECRET_INTERVAL))
@@ -120,6 +127,12 @@ class InstancePass:
                     self._room.queue.add_after(policy_key(key), delay, Priority.DRIFT)
             else:
                 self._room.queue.add(policy_key(key), Priority.RETRY)
+
+    def _look_at_all(self, instance: InstanceObject) -> None:
+        """Look at all policies within a minute: another credential may do less."""
+        for key in self._room.inventory.users_of(instance.name):
+            delay = OTHER_RIGHTS_SPREAD * self._room.chance.random()
+            self._room.queue.add_after(policy_key(key), delay, Priority.DRIFT)
 
     def _plan_search(self, instance: InstanceObject) -> None:
         """Search at once where an earlier process stopped; else after an interval.
@@ -218,5 +231,13 @@ class InstancePass:
             line.checked,
             f"{trouble.reason}: {trouble.stable}" if trouble else None,
             proven.zitadel_id if proven else None,
+            _rights(line),
             self._room.drift.reads_events(instance),
         )
+
+
+def _rights(line: Line) -> tuple[User, Capabilities] | None:
+    """Return whom a usable line's credential belongs to, and what it may do."""
+    if line.trouble is not None or line.proven is None:
+        return None
+    return line.proven.identity.user, line.proven.identity.capabilities

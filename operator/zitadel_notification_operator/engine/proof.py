@@ -8,6 +8,7 @@ Nothing is written to ZITADEL.
 import asyncio
 
 from zitadel_notification_operator.core.credentials import (
+    bundle_name,
     parse_credential,
     parse_roots,
 )
@@ -55,15 +56,15 @@ class Proof:
             return
         line.suspected = False
         same, line.tried = line.tried == access, access
-        client = self._room.connector.connect(
-            instance.name, access.endpoint, access.credential, access.roots
-        )
+        client = self._connect(instance, access)
         identity = await client.identify()
         if is_superseded(self._room, instance):
             return
         self._require_same_zitadel(instance, identity.zitadel_id)
         await self._unpin(instance, identity.zitadel_id)
         directory = _directory(line, identity, same=same)
+        # What grants mean is looked up anew at each check: a rename may revoke one.
+        directory.drop()
         lookup = await _look_up(instance, client, directory)
         if is_superseded(self._room, instance):
             return
@@ -74,6 +75,7 @@ class Proof:
             line.cursor = None
         # From here on without a pause: nobody sees a part of it.
         line.proven = Connection(client, identity, directory)
+        line.generation = instance.generation
         line.checked_at = asyncio.get_running_loop().time()
         inventory, news = self._room.inventory, self._room.news
         news.concerned(inventory.identified(instance.name, identity.zitadel_id))
@@ -93,6 +95,17 @@ class Proof:
         credential = parse_credential(instance.credential, data, own, self._room.now())
         return Access(instance.endpoint, roots, credential)
 
+    def _connect(self, instance: InstanceObject, access: Access) -> PolicyClient:
+        try:
+            return self._room.connector.connect(
+                instance.name, access.endpoint, access.credential, access.roots
+            )
+        except TerminalError as error:
+            if error.reason is not Reason.CA_BUNDLE_INVALID or instance.ca is None:
+                raise
+            where = bundle_name(instance.ca, self._room.inventory.own_namespace)
+            raise TerminalError(error.reason, f"{where}: {error.message}") from error
+
     def _must_ask(self, instance: InstanceObject, line: Line, access: Access) -> bool:
         age = asyncio.get_running_loop().time() - line.checked_at
         return (
@@ -100,6 +113,7 @@ class Proof:
             or line.trouble is not None
             or line.suspected
             or line.tried != access
+            or line.generation != instance.generation
             or age >= CHECK_INTERVAL
             or instance.requested_at != instance.status.last_handled_reconcile_at
             or bool(self._room.inventory.to_look_up(instance))

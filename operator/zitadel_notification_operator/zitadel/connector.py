@@ -124,7 +124,7 @@ class ZitadelConnector:
         except (ssl.SSLError, ValueError) as error:
             raise TerminalError(
                 Reason.CA_BUNDLE_INVALID,
-                "What spec.caBundle names cannot be read as certificates in PEM",
+                "what is there cannot be read as certificates in PEM",
             ) from error
         return context
 

@@ -38,7 +38,6 @@ _KINDS: tuple[tuple[type[Exception], str], ...] = (
     ),
     (httpx.TimeoutException, "no answer within {seconds:g} seconds"),
     (TimeoutError, "no answer within {seconds:g} seconds"),
-    (aiohttp.ClientProxyConnectionError, "no connection to the proxy"),
     (aiohttp.ClientHttpProxyError, "the proxy refused"),
     (aiohttp.ClientConnectorError, "no connection"),
     (aiohttp.InvalidURL, _UNUSABLE),
@@ -118,6 +117,8 @@ def trouble_of_transport(error: Exception, host: str, seconds: float) -> Operato
 
 def _kind(error: Exception) -> str:
     causes = list(_causes(error))
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return "no connection to the proxy"
     for wanted, kind in _KINDS_OF_CAUSES:
         if any(isinstance(cause, wanted) for cause in causes):
             return kind

@@ -1,0 +1,193 @@
+"""Random sequences through the real servers; the longer ones are on the virtual clock.
+
+Whatever order policies are created, edited, deleted and fought over in, with the
+operator killed in between: in the end each organization holds what the oldest managing
+policy wants, and nothing was ever written that no policy had asked for.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cluster.conftest import World
+from support.running import OperatorProcess
+from support.waiting import eventually
+
+ORGANIZATIONS = 3
+NAMES = 6
+STEPS = 40
+SETTLING = 60.0
+
+
+class Story:
+    """One random sequence, and what it must lead to.
+
+    Args:
+        world: The real servers.
+        namespace: Where all policies are.
+        seed: Of the sequence.
+    """
+
+    def __init__(self, world: World, namespace: str, seed: int) -> None:
+        self.world = world
+        self.namespace = namespace
+        self.chance = random.Random(seed)
+        self.organizations = [world.organization() for _ in range(ORGANIZATIONS)]
+        # What any policy has ever asked for, by organization.
+        self.asked: dict[str, set[bool]] = defaultdict(set)
+        self.names: set[str] = set()
+
+    def run(self) -> None:
+        """Take all steps, then judge the end."""
+        steps: list[Callable[[], None]] = [
+            *([self.create] * 4),
+            *([self.edit] * 4),
+            *([self.delete] * 3),
+            *([self.somebody_writes] * 3),
+            self.kill,
+        ]
+        for _ in range(STEPS):
+            self.chance.choice(steps)()
+        eventually(self.is_settled, SETTLING, f"settled: {self.differences()}")
+        self.nothing_unasked()
+
+    def create(self) -> None:
+        """Create a policy of a random organization; a name may be taken again."""
+        name = f"p{self.chance.randrange(NAMES)}"
+        if name in self.names:
+            return
+        self.names.add(name)
+        org = self.chance.choice(self.organizations)
+        value = self.chance.random() < 0.5
+        management = "Observe" if self.chance.random() < 0.2 else "Manage"
+        if management == "Manage":
+            self.asked[org].add(value)
+        self.world.policy(
+            self.namespace,
+            name,
+            org,
+            instanceRef={"name": self.namespace},
+            passwordChange=value,
+            managementPolicy=management,
+        )
+
+    def edit(self) -> None:
+        """Want another value, or turn to Observe or back."""
+        body = self.any_policy()
+        if body is None:
+            return
+        spec = body["spec"]
+        value = not spec["passwordChange"]
+        management = "Observe" if self.chance.random() < 0.2 else "Manage"
+        org = spec["organization"]["id"]
+        if management == "Manage":
+            self.asked[org].add(value)
+        self.world.policy(
+            self.namespace,
+            body["metadata"]["name"],
+            org,
+            instanceRef={"name": self.namespace},
+            passwordChange=value,
+            managementPolicy=management,
+        )
+
+    def delete(self) -> None:
+        """Delete one, and wait until its name is free again."""
+        body = self.any_policy()
+        if body is not None:
+            name = body["metadata"]["name"]
+            self.world.delete(name, self.namespace)
+            self.world.gone("znp", name, self.namespace)
+            self.names.discard(name)
+
+    def somebody_writes(self) -> None:
+        """Change or reset an organization's policy, where it has one."""
+        org = self.chance.choice(self.organizations)
+        if self.world.emulator.policy(org).get("isDefault"):
+            return
+        path = "/management/v1/policies/notification"
+        self.world.emulator.call("DELETE", path, organization=org)
+
+    def kill(self) -> None:
+        """kill -9, and a new process at once."""
+        self.world.operator.program.kill()
+        self.world.operator = OperatorProcess(self.world.plane, self.world.folder)
+        self.world.operator.wait_ready()
+
+    def any_policy(self) -> dict[str, Any] | None:
+        """Return one that is there."""
+        if not self.names:
+            return None
+        name = self.chance.choice(sorted(self.names))
+        return self.world.get("znp", name, self.namespace)
+
+    def owners(self) -> dict[str, dict[str, Any]]:
+        """Return the oldest managing policy of each organization."""
+        bodies = [self.world.get("znp", n, self.namespace) for n in sorted(self.names)]
+        found: dict[str, dict[str, Any]] = {}
+        for body in filter(None, bodies):
+            org = body["spec"]["organization"]["id"]
+            if body["spec"]["managementPolicy"] == "Manage":
+                rank = (body["metadata"]["creationTimestamp"], body["metadata"]["name"])
+                other = found.get(org)
+                if other is None or rank < (
+                    other["metadata"]["creationTimestamp"],
+                    other["metadata"]["name"],
+                ):
+                    found[org] = body
+        return found
+
+    def differences(self) -> list[str]:
+        """Return in what the end is not as it has to be."""
+        owners = self.owners()
+        found = []
+        for name in sorted(self.names):
+            body = self.world.get("znp", name, self.namespace) or {}
+            org = body["spec"]["organization"]["id"]
+            owner = owners.get(org)
+            loses = (
+                body["spec"]["managementPolicy"] == "Manage"
+                and owner is not None
+                and owner["metadata"]["name"] != name
+            )
+            wanted = ("False", "Conflict") if loses else ("True", "Succeeded")
+            if self.world.condition("znp", name, self.namespace, "Ready") != wanted:
+                found.append(f"{name} is not {wanted}")
+            current = body.get("status", {}).get("observedGeneration")
+            if current != body["metadata"]["generation"]:
+                found.append(f"{name} is not current")
+        for org, owner in owners.items():
+            policy = self.world.emulator.policy(org)
+            if policy.get("isDefault"):
+                found.append(f"{org} inherits")
+            elif policy.get("passwordChange", False) != owner["spec"]["passwordChange"]:
+                found.append(f"{org} holds another value")
+        return found
+
+    def is_settled(self) -> bool:
+        """Return whether nothing differs."""
+        return not self.differences()
+
+    def nothing_unasked(self) -> None:
+        """Look through ZITADEL's log: every value that was set had been asked for."""
+        for event in self.world.emulator.call("GET", "/emulator/v1/events"):
+            org = event["aggregate"]
+            if org in self.organizations and event["type"].endswith(
+                ("notification.added", "notification.changed")
+            ):
+                value = event["payload"].get("passwordChange", False)
+                assert value in self.asked[org], event
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_lives_end_as_the_oldest_wants(
+    world: World, namespace: str, seed: int
+) -> None:
+    """The world's watch judges every status on the way by Flux's rules."""
+    drift = {"eventsInterval": "5s"}
+    world.instance(namespace, world.emulator.url, driftDetection=drift)
+    world.wait_for("", namespace, kind="zni")
+    Story(world, namespace, seed).run()
