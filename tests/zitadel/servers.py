@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import pytest
 from aiohttp import web
 
 from zitadel_notification_operator.core.credentials import AccessToken
+from zitadel_notification_operator.core.errors import OperatorError
 
 CREATED = "2026-01-01T00:00:00.123456Z"
 CHANGED = "2026-01-02T00:00:00.12Z"
@@ -147,3 +149,13 @@ async def answering_raw(answer: bytes) -> AsyncIterator[str]:
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def trouble(asked: Awaitable[object]) -> OperatorError:
+    """Return what a call raises: one sentence without a full stop."""
+    with pytest.raises(OperatorError) as caught:
+        await asked
+    error = caught.value
+    assert not error.message.endswith(".")
+    assert "\n" not in error.message
+    return error

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
-from aiohttp import web
 
 from zitadel.servers import (
     CHANGED,
@@ -13,20 +12,17 @@ from zitadel.servers import (
     organization,
     policy,
     refusal,
-    reply,
+    trouble,
 )
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import (
-    OperatorError,
     TerminalError,
     TransientError,
 )
-from zitadel_notification_operator.core.identity import Capabilities, User
 from zitadel_notification_operator.core.policy import (
     Answer,
     ObservedPolicy,
     Organization,
-    OrganizationPage,
     WriteResult,
 )
 from zitadel_notification_operator.core.reasons import Reason
@@ -56,15 +52,6 @@ ASKS: dict[str, Ask] = {
     "search": lambda client: client.search(Reference(By.NAME, "ACME")),
 }
 every_ask = pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
-
-
-async def trouble(asked: Awaitable[object]) -> OperatorError:
-    with pytest.raises(OperatorError) as caught:
-        await asked
-    error = caught.value
-    assert not error.message.endswith(".")
-    assert "\n" not in error.message
-    return error
 
 
 async def test_absent_booleans_are_false(client: ZitadelClient, server: Server) -> None:
@@ -115,144 +102,6 @@ async def test_organizations_exist_unless_removed(
     error = await trouble(client.organization("org-a"))
     assert isinstance(error, TerminalError)
     assert error.reason is Reason.ORGANIZATION_NOT_FOUND
-
-
-async def test_the_id_is_the_owner_of_the_default_policy(
-    client: ZitadelClient, server: Server
-) -> None:
-    answers: dict[str, tuple[object, int]] = {
-        **WHO,
-        DEFAULT: (policy("instance", isDefault=True), 200),
-    }
-    server.by_path(answers)
-    identity = await client.identify()
-    assert identity.zitadel_id == "instance"
-    assert identity.version is None
-    assert identity.user == User("u-1", "gitops")
-    assert identity.capabilities == Capabilities()
-    assert len(server.seen) == 3
-
-
-async def test_who_may_read_the_instance_asks_it(
-    client: ZitadelClient, server: Server
-) -> None:
-    """Its version is told only there."""
-    may: list[object] = ["iam.read", "iam.policy.write", "events.read"]
-    instance = {"instance": {"id": "i-1", "version": "v4.7.0"}}
-    server.by_path(
-        {**WHO, PERMISSIONS: ({"result": may}, 200), INSTANCE: (instance, 200)}
-    )
-    identity = await client.identify()
-    assert (identity.zitadel_id, identity.version) == ("i-1", "v4.7.0")
-    assert identity.capabilities == Capabilities(True, True, True)
-
-
-async def test_half_a_list_of_permissions_is_not_believed(
-    client: ZitadelClient, server: Server
-) -> None:
-    """Who reads the default policy has a permission; `{}` says that there is none."""
-    default = (policy("instance", isDefault=True), 200)
-    server.by_path({**WHO, PERMISSIONS: ({}, 200), DEFAULT: default})
-    error = await trouble(client.identify())
-    assert isinstance(error, TransientError)
-    assert error.reason is Reason.UNEXPECTED_ANSWER
-
-
-async def test_without_default_policy_the_instance_must_be_readable(
-    client: ZitadelClient, server: Server
-) -> None:
-    server.by_path({**WHO, DEFAULT: (refusal(5, "QUERY-x0so2p"), 404)})
-    error = await trouble(client.identify())
-    assert isinstance(error, TerminalError)
-    assert error.reason is Reason.INSUFFICIENT_PERMISSIONS
-    assert "IAM_OWNER_VIEWER" in error.message
-    server.by_path({**WHO, DEFAULT: (refusal(16), 401)})
-    error = await trouble(client.identify())
-    assert error.reason is Reason.CREDENTIALS_REJECTED
-
-
-async def test_a_role_in_another_organization_is_enough(
-    client: ZitadelClient, server: Server
-) -> None:
-    """The user's own organization refuses it; one where it has a role does not."""
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        if request.path == MEMBERSHIPS:
-            found = [{"iam": True}, {"orgId": "org-b", "roles": ["ORG_OWNER"]}]
-            return reply({"details": {"totalResult": "2"}, "result": found})
-        if request.path != DEFAULT:
-            return reply(*WHO[request.path])
-        if request.headers.get("x-zitadel-orgid") == "org-b":
-            return reply(policy("i-1", isDefault=True))
-        return reply(refusal(5, "AUTHZ-cdgFk"), 404)
-
-    server.answer = answer
-    assert (await client.identify()).zitadel_id == "i-1"
-
-
-async def test_a_user_without_any_role_is_told_which_to_get(
-    client: ZitadelClient, server: Server
-) -> None:
-    server.by_path(
-        {
-            **WHO,
-            PERMISSIONS: (refusal(5, "AUTHZ-cdgFk"), 404),
-            DEFAULT: (refusal(5, "AUTHZ-cdgFk"), 404),
-            MEMBERSHIPS: ({"details": {"viewTimestamp": CREATED}}, 200),
-        }
-    )
-    error = await trouble(client.identify())
-    assert isinstance(error, TerminalError)
-    assert error.reason is Reason.INSUFFICIENT_PERMISSIONS
-    assert "ORG_SETTINGS_MANAGER" in error.message
-    assert "IAM_ORG_MANAGER" in error.message
-
-
-async def test_a_page_of_organizations_says_how_many_there_are(
-    client: ZitadelClient, server: Server
-) -> None:
-    """Rows that may not be seen count; past the end there is no total at all."""
-    row = {"id": "o", "name": "ACME", "primaryDomain": "acme.example"}
-    server.always({"details": {"totalResult": "7"}, "result": [row]})
-    page = await client.organizations(0, 1000)
-    assert page == OrganizationPage((Organization("o", "ACME", "acme.example"),), 7)
-    server.always({"details": {"timestamp": CREATED}})
-    assert await client.organizations(7, 1000) == OrganizationPage((), 0)
-    server.always({})
-    error = await trouble(client.organizations(7, 1000))
-    assert error.reason is Reason.UNEXPECTED_ANSWER
-
-
-@pytest.mark.parametrize(
-    ("names", "found"),
-    [
-        ([], None),
-        (["ACME"], "ACME"),
-        (["acme"], "acme"),
-        (["acme", "ACME"], "ACME"),
-        (["Globex"], None),
-    ],
-)
-async def test_a_name_is_exact_then_without_case(
-    client: ZitadelClient, server: Server, names: list[str], found: str | None
-) -> None:
-    """A server that ignores the filter gives no organization of another name."""
-    rows = [{"id": f"id of {name}", "name": name} for name in names]
-    total = {"totalResult": str(len(rows)), "timestamp": CREATED}
-    server.always({"details": total, "result": rows})
-    organization = await client.search(Reference(By.NAME, "ACME"))
-    assert (organization.name if organization else None) == found
-
-
-async def test_two_organizations_of_one_name_are_not_guessed(
-    client: ZitadelClient, server: Server
-) -> None:
-    rows = [{"id": name, "name": name} for name in ("acme", "Acme")]
-    server.always({"details": {"totalResult": "2"}, "result": rows})
-    for reference in (Reference(By.NAME, "ACME"), Reference(By.DOMAIN, "acme.example")):
-        error = await trouble(client.search(reference))
-        assert error.reason is Reason.UNEXPECTED_ANSWER
-        assert "more than one" in error.message
 
 
 async def test_writes_return_what_zitadel_says(
