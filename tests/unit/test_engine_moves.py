@@ -1,0 +1,224 @@
+"""Instances that lead to another ZITADEL: nothing is touched or carried over."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from support.engines import INSTANCE, Bench, policy
+from support.fakes import FakeZitadel
+from support.virtual_time import run
+from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.errors import (
+    TransientError,
+)
+from zitadel_notification_operator.core.identity import Identity
+from zitadel_notification_operator.core.objects import (
+    Endpoint,
+    PolicyObject,
+)
+from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.policy import (
+    Scope,
+)
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import By, Reference
+
+
+def other_zitadel(bench: Bench) -> FakeZitadel:
+    """Return another ZITADEL, reached at https://other."""
+    other = FakeZitadel(bench.steps, "other")
+    other.home = "home-of-other"
+    bench.zitadel.elsewhere["https://other"] = other
+    return other
+
+
+def of_credential(name: str) -> PolicyObject:
+    """Return a policy of the credential's own organization."""
+    return replace(policy(name), organization=Reference(By.CREDENTIAL))
+
+
+def test_another_zitadel_is_not_touched_until_accepted() -> None:
+    """The instance is Stalled, its policies wait, the annotation lets them go on."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.id = "another"
+        bench.zitadel.own.clear()
+        await bench.live(1000)
+        instance = bench.cluster.instances["default"]
+        stalled = find(instance.status.conditions, "Stalled")
+        assert stalled.reason == Reason.INSTANCE_CHANGED
+        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+        await bench.live(5)
+        assert bench.zitadel.own == {}
+        accepted = bench.cluster.put_instance(replace(instance, accepted_id="another"))
+        assert bench.engine is not None
+        bench.engine.instance_seen(accepted)
+        await bench.live(30)
+        assert bench.zitadel.own == {"o": True}
+        assert bench.policy("p").original.target.zitadel_id == "another"
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_pin_of_another_zitadel_counts_as_absent() -> None:
+    """After acceptance the reference is resolved anew; the old id is not written to."""
+
+    async def story() -> None:
+        bench = Bench()
+        other = other_zitadel(bench)
+        bench.cluster.put(of_credential("p"))
+        await bench.start()
+        await bench.live(5)
+        assert bench.policy("p").status.organization_id == "home"
+        moved = replace(
+            bench.cluster.instances["default"],
+            endpoint=Endpoint("https://other"),
+            generation=2,
+        )
+        bench.instance_seen(moved)
+        await bench.live(5)
+        assert bench.ready("p").reason == Reason.INSTANCE_NOT_READY
+        assert other.own == {}
+        accepted = replace(bench.cluster.instances["default"], accepted_id="other")
+        bench.instance_seen(accepted)
+        await bench.live(5)
+        assert other.own == {"home-of-other": False}
+        status = bench.policy("p").status
+        assert status.organization_id == "home-of-other"
+        assert status.original == OriginalValue(True, True)
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+def test_a_recreated_instance_may_not_lead_elsewhere_unaccepted(scope: Scope) -> None:
+    """It knows nothing itself; what its policies have recorded tells."""
+
+    async def story() -> None:
+        bench = Bench()
+        other = other_zitadel(bench)
+        managed = of_credential("p")
+        if scope is Scope.INSTANCE:
+            managed = replace(managed, scope=scope, organization=None)
+        bench.cluster.put(managed)
+        await bench.start()
+        await bench.live(5)
+        assert bench.engine is not None
+        del bench.cluster.instances["default"]
+        bench.engine.instance_gone("default")
+        again = replace(INSTANCE, uid="new", endpoint=Endpoint("https://other"))
+        bench.instance_seen(again)
+        await bench.live(5)
+        stored = bench.cluster.instances["default"]
+        stalled = find(stored.status.conditions, "Stalled")
+        assert stalled.reason == Reason.INSTANCE_CHANGED
+        assert (other.own, other.default) == ({}, True)
+        bench.instance_seen(replace(stored, accepted_id="other"))
+        await bench.live(5)
+        assert "home-of-other" in other.own or other.default is False
+        await bench.stop()
+
+    run(story())
+
+
+def test_no_heir_whose_instance_leads_elsewhere() -> None:
+    """Such a policy claims nothing, so the deletion makes its reset."""
+
+    async def story() -> None:
+        bench = Bench()
+        other_zitadel(bench)
+        bench.cluster.put_instance(replace(INSTANCE, name="second", uid="i2"))
+        bench.cluster.put(policy("p", second=1))
+        bench.cluster.put(replace(policy("q", second=2), instance="second"))
+        await bench.start()
+        await bench.live(5)
+        assert bench.ready("q").reason == Reason.CONFLICT
+        bench.instance_seen(
+            replace(
+                bench.cluster.instances["second"],
+                endpoint=Endpoint("https://other"),
+                generation=2,
+            )
+        )
+        await bench.live(5)
+        bench.seen(replace(bench.policy("p"), deleting=True, generation=2))
+        await bench.live(5)
+        assert bench.zitadel.own == {}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_check_that_is_overtaken_says_nothing_of_the_new_spec() -> None:
+    """Ready for a url that never answered would be a lie."""
+
+    async def story() -> None:
+        bench = Bench()
+        hanging = other_zitadel(bench)
+        await bench.start()
+        await bench.live(5)
+        identify = bench.zitadel.identify
+
+        async def slow() -> Identity:
+            await asyncio.sleep(2)
+            return await identify()
+
+        async def hang() -> Identity:
+            await asyncio.sleep(10)
+            raise TransientError(Reason.UNREACHABLE, "no answer")
+
+        bench.zitadel.identify, hanging.identify = slow, hang
+        stored = bench.cluster.instances["default"]
+        bench.instance_seen(replace(stored, requested_at="now"))
+        await bench.live(1)
+        stored = bench.cluster.instances["default"]
+        moved = replace(stored, endpoint=Endpoint("https://other"), generation=2)
+        bench.instance_seen(moved)
+        for _ in range(20):
+            await bench.live(1)
+            status = bench.cluster.instances["default"].status
+            ready = find(status.conditions, "Ready")
+            assert (ready.status, ready.observed_generation) != ("True", 2)
+        assert ready.reason == Reason.UNREACHABLE
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_check_of_an_object_that_is_gone_says_nothing_of_its_namesake() -> None:
+    """A recreated instance without policies is Ready with its own ZITADEL."""
+
+    async def story() -> None:
+        bench = Bench()
+        other_zitadel(bench)
+        await bench.start()
+        await bench.live(5)
+        identify = bench.zitadel.identify
+
+        async def slow() -> Identity:
+            await asyncio.sleep(5)
+            return await identify()
+
+        bench.zitadel.identify = slow
+        stored = bench.cluster.instances["default"]
+        bench.instance_seen(replace(stored, requested_at="now"))
+        await bench.live(1)
+        assert bench.engine is not None
+        del bench.cluster.instances["default"]
+        bench.engine.instance_gone("default")
+        again = replace(INSTANCE, uid="new", endpoint=Endpoint("https://other"))
+        bench.instance_seen(again)
+        await bench.live(10)
+        status = bench.cluster.instances["default"].status
+        assert status.instance_id == "other"
+        assert find(status.conditions, "Ready").status == "True"
+        await bench.stop()
+
+    run(story())
