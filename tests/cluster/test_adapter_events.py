@@ -201,9 +201,13 @@ async def test_failures_are_told_once_and_never_raised(
 
 
 async def test_a_full_queue_drops(
-    api: ApiClient, control_plane: ControlPlane, namespace: str
+    api: ApiClient,
+    control_plane: ControlPlane,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Recording never blocks: what is too much is not told."""
+    monkeypatch.setattr(recorder_module, "QUEUE_LIMIT", 300)
     recorder = EventRecorder(api)
     for number in range(recorder_module.QUEUE_LIMIT):
         recorder.record(policy(namespace), Told(note=str(number)))

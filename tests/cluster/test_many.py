@@ -134,13 +134,14 @@ def test_instances_run_side_by_side_and_a_dead_one_slows_none(
             ],
         )
         wanted = dict.fromkeys(names[1:], COUNT // INSTANCES)
-        eventually(lambda: ready(plane) == wanted, 60)
-        # One call to the dead one takes ten seconds; the other nine need no more.
-        assert time.monotonic() - start < 30
+        eventually(lambda: ready(plane) == wanted, 90)
+        # Twelve on a quiet machine; one call to the dead one alone takes ten.
+        assert time.monotonic() - start < 60
         path = 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].reason}'
         done = plane.kubectl("get", "zni", "-o", path)
         assert Counter(done.stdout.split())["Succeeded"] == INSTANCES - 1
-        assert operator.program.stop() == 0
+        # A call to the dead one may be under way, and is waited for.
+        assert operator.program.stop(timeout=20) == 0
 
 
 def test_local_addresses_need_the_option(plane: ControlPlane, tmp_path: Path) -> None:
