@@ -159,7 +159,7 @@ def parse_roots(ref: CaRef, data: Mapping[str, bytes] | None, namespace: str) ->
             f"{where}: not found; create it with the certificates of the authority "
             "that has signed ZITADEL's, in PEM",
         )
-    text = value.decode("ascii", errors="replace")
+    text = value.decode("ascii", errors="ignore")
     if "-----BEGIN CERTIFICATE-----" not in text:
         raise TerminalError(
             Reason.CA_BUNDLE_INVALID,
@@ -213,7 +213,7 @@ def _text(where: str, value: bytes) -> str:
 def _key_file(where: str, value: bytes, now: datetime) -> KeyFile:
     try:
         content: Any = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise _invalid(
@@ -257,7 +257,10 @@ def _expiry(value: object) -> datetime | None:
         return None
     if moment is None or moment.year >= _NEVER:
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        return None
 
 
 def _invalid(where: str, what: str) -> TerminalError:

@@ -15,6 +15,9 @@ OVERLAP = timedelta(seconds=30)
 """How far before the last event each search begins: some become visible late."""
 
 
+_LONGEST_LOOKBACK = timedelta(days=1)
+
+
 class EventKind(StrEnum):
     """What an event is about."""
 
@@ -65,9 +68,9 @@ class Cursor:
         time, _, rest = text.partition(" ")
         sequence, _, aggregate = rest.partition(" ")
         try:
-            parse_moment(time)
+            _before(time, 2 * _LONGEST_LOOKBACK)
             return cls(time, EventId(aggregate, int(sequence))) if aggregate else None
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
 
     def to_text(self) -> str:

@@ -61,7 +61,7 @@ class Original:
             uid, zitadel = data["uid"], data["instanceId"]
             organization = data["organizationId"]
             is_default, value = data["isDefault"], data["passwordChange"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
         fits = (
             isinstance(uid, str)

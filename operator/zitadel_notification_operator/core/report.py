@@ -194,6 +194,7 @@ def suspended(policy: PolicyObject, now: datetime) -> PolicyStatus:
         policy.status,
         observed_generation=policy.generation,
         conditions=merge(policy.status.conditions, kept, now),
+        original=policy.status.original if policy.manages else None,
     )
 
 

@@ -1,7 +1,7 @@
 """How drift is found at each instance, and what events have told about policies."""
 
 from zitadel_notification_operator.core.claims import PolicyKey
-from zitadel_notification_operator.core.identity import User
+from zitadel_notification_operator.core.events import EventKind, ZitadelEvent
 from zitadel_notification_operator.core.objects import DriftMethod, InstanceObject
 from zitadel_notification_operator.engine.connections import Connections
 
@@ -17,8 +17,7 @@ class DriftWatch:
         self._connections = connections
         self._refused: set[str] = set()
         self._usable_since: dict[str, float] = {}
-        self._editors: dict[PolicyKey, User | None] = {}
-        self._doubted: set[PolicyKey] = set()
+        self._told: dict[PolicyKey, ZitadelEvent] = {}
 
     def reads_events(self, instance: InstanceObject) -> bool:
         """Return whether the instance's events are searched."""
@@ -53,27 +52,22 @@ class DriftWatch:
             self._refused.discard(instance)
         return was is not refused
 
-    def note_editor(self, key: PolicyKey, editor: User | None) -> None:
-        """Note who has changed what a policy is about."""
-        self._editors[key] = editor
+    def note(self, key: PolicyKey, event: ZitadelEvent) -> None:
+        """Note what an event has told about a policy; a removal outlasts the rest."""
+        known = self._told.get(key)
+        if known is None or known.kind is not EventKind.ORGANIZATION_REMOVED:
+            self._told[key] = event
 
-    def editor(self, key: PolicyKey) -> User | None:
-        """Return who has changed it, if an event has told."""
-        return self._editors.get(key)
+    def told(self, key: PolicyKey) -> ZitadelEvent | None:
+        """Return what an event has told about a policy that was not looked at since."""
+        return self._told.get(key)
 
-    def is_told_of(self, key: PolicyKey) -> bool:
-        """Return whether an event has told of a policy that was not looked at since."""
-        return key in self._editors or key in self._doubted
+    def forget(self, key: PolicyKey, event: ZitadelEvent | None = None) -> None:
+        """Drop what was told about a policy: it is gone, or was looked at.
 
-    def doubt(self, key: PolicyKey) -> None:
-        """Note that a policy's organization may be gone."""
-        self._doubted.add(key)
-
-    def doubts(self, key: PolicyKey) -> bool:
-        """Return whether its organization may be gone."""
-        return key in self._doubted
-
-    def forget(self, key: PolicyKey) -> None:
-        """Drop what was told about a policy: it is gone, or was just looked at."""
-        self._editors.pop(key, None)
-        self._doubted.discard(key)
+        Args:
+            key: Of the policy.
+            event: What was known when the look began; anything later stays.
+        """
+        if event is None or self._told.get(key) is event:
+            self._told.pop(key, None)

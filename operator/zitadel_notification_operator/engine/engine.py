@@ -133,6 +133,9 @@ class Engine:
     def policy_seen(self, policy: PolicyObject) -> None:
         """Take a policy from the watch; an echo of what is known costs nothing."""
         known = self._room.inventory.policies.get(policy.key)
+        if known is not None and known.uid != policy.uid:
+            self._room.drift.forget(policy.key)
+            self._room.contests.forget(policy.key)
         is_echo = self._room.own_writes.explains(known, policy)
         concerned = self._room.inventory.put_policy(policy)
         if is_echo:
@@ -147,9 +150,11 @@ class Engine:
             urgent = key == policy.key and policy.deleting
             self._add(policy_key(key), urgent=urgent)
 
-    def policy_gone(self, key: PolicyKey) -> None:
-        """Take the end of a policy from the watch."""
+    def policy_gone(self, key: PolicyKey, uid: str = "") -> None:
+        """Take the end of a policy from the watch; another of its name stays."""
         policy = self._room.inventory.policies.get(key)
+        if policy is not None and uid and policy.uid != uid:
+            return
         if policy is not None:
             self._room.news.gone(policy)
         self._room.drift.forget(key)

@@ -62,6 +62,8 @@ class _Reading:
         begun: Whether a search has shown where to go on.
         missed: How many answers in a row lacked what they should have had.
         unsaved: Events read since the cursor was saved.
+        relevant: Whether one of them concerned a policy.
+        woken: Policies that are to be looked at before it may be saved.
     """
 
     owner: tuple[str, str]
@@ -70,6 +72,8 @@ class _Reading:
     begun: bool = False
     missed: int = 0
     unsaved: int = 0
+    relevant: bool = False
+    woken: set[PolicyKey] = field(default_factory=set)
 
 
 class EventsPass:
@@ -91,7 +95,7 @@ class EventsPass:
             new = await self._search(line.proven.client, instance, reading)
         except OperatorError as trouble:
             return self._failed(instance, trouble)
-        relevant = self._tell(instance, line.proven, new)
+        relevant = self._tell(instance, line.proven, reading, new)
         reading.unsaved += len(new)
         self._save(instance, reading, relevant=relevant)
         self._sweep_if_due(instance, reading)
@@ -124,7 +128,7 @@ class EventsPass:
             looked = _time() - self._room.drift.usable_since(instance.name)
             feed.begin_at(await client.newest_event(), looked)
             reading.begun = True
-        found = await _all_events(client, feed.since(_time()))
+        found = await self._all(client, instance, feed.since(_time()))
         if feed.is_broken(found):
             reading.missed += 1
             if reading.missed == 1:
@@ -134,9 +138,24 @@ class EventsPass:
             # Nobody knows what happened in between: look at all, and go on from here.
             self._sweep(instance, instance.poll_interval)
             feed.begin_at(await client.newest_event(), 0)
-            found = await _all_events(client, feed.since(_time()))
+            found = await self._all(client, instance, feed.since(_time()))
         reading.missed = 0
         return feed.take(found)
+
+    async def _all(
+        self, client: PolicyClient, instance: InstanceObject, since: str | None
+    ) -> list[ZitadelEvent]:
+        """Return all events after a moment, whatever the number of pages."""
+        found = page = await client.events(since, PAGE)
+        while len(page) >= PAGE:
+            last = page[-1]
+            page = await client.events(Cursor.at(last).just_before(), PAGE)
+            if len(page) >= PAGE and page[-1].id == last.id:
+                # More at one moment than a page holds: look at all, and go past it.
+                self._sweep(instance, instance.poll_interval)
+                page = await client.events(last.time, PAGE)
+            found = [*found, *page]
+        return found
 
     def _failed(self, instance: InstanceObject, trouble: OperatorError) -> Outcome:
         if trouble.reason is Reason.CLUSTER_UNAVAILABLE:
@@ -152,7 +171,11 @@ class EventsPass:
         return back_off(asked)
 
     def _tell(
-        self, instance: InstanceObject, connection: Connection, new: list[ZitadelEvent]
+        self,
+        instance: InstanceObject,
+        connection: Connection,
+        reading: _Reading,
+        new: list[ZitadelEvent],
     ) -> bool:
         """Wake whom the events concern; return whether they concern anybody."""
         if not new:
@@ -161,34 +184,43 @@ class EventsPass:
         relevant = False
         for event in new:
             organization_id: str | None = event.id.aggregate
+            inheriting: list[PolicyObject] = []
             if event.kind is EventKind.INSTANCE_POLICY:
-                organization_id = None
+                organization_id, inheriting = None, self._inheriting(instance)
             target = Target(connection.zitadel_id, organization_id)
             for policy in by_target.get(target, ()):
                 relevant = True
-                self._wake(policy, event)
-            if event.kind is EventKind.INSTANCE_POLICY:
-                relevant |= self._wake_inheriting(instance, event)
+                if self._wake(policy, event, 0):
+                    reading.woken.add(policy.key)
+            for policy in inheriting:
+                # One after the other: the default concerns many at once.
+                if self._wake(policy, event, INHERITING_SPREAD):
+                    relevant = True
+                    reading.woken.add(policy.key)
         return relevant
 
-    def _wake(self, policy: PolicyObject, event: ZitadelEvent) -> None:
-        if is_known(policy.status, event) or not is_vouched_for(policy):
-            return
-        if event.kind is EventKind.ORGANIZATION_REMOVED:
-            self._room.drift.doubt(policy.key)
-        self._room.drift.note_editor(policy.key, event.editor)
-        self._room.queue.add(policy_key(policy.key), Priority.RETRY)
+    def _wake(self, policy: PolicyObject, event: ZitadelEvent, delay: float) -> bool:
+        """Have a policy looked at, unless it knows, or will look later anyhow."""
+        key = policy_key(policy.key)
+        looks = is_vouched_for(policy) or self._room.queue.is_running(key)
+        if is_known(policy.status, event) or not looks:
+            return False
+        self._room.drift.note(policy.key, event)
+        if delay:
+            self._later(policy.key, delay)
+        else:
+            self._room.queue.add(key, Priority.RETRY)
+        return True
 
-    def _wake_inheriting(self, instance: InstanceObject, event: ZitadelEvent) -> bool:
-        """Look at those that inherit, one after the other: the default has changed."""
-        found = False
-        for key in self._room.inventory.users_of(instance.name):
-            policy = self._room.inventory.policies[key]
-            inherits = policy.scope is Scope.ORGANIZATION and policy.status.is_default
-            if inherits and not is_known(policy.status, event):
-                found = True
-                self._later(key, INHERITING_SPREAD)
-        return found
+    def _inheriting(self, instance: InstanceObject) -> list[PolicyObject]:
+        """Return the policies of organizations that show the instance's setting."""
+        users = self._room.inventory.users_of(instance.name)
+        policies = [self._room.inventory.policies[key] for key in users]
+        return [
+            policy
+            for policy in policies
+            if policy.scope is Scope.ORGANIZATION and policy.status.is_default
+        ]
 
     def _policies_by_target(
         self, instance: InstanceObject
@@ -206,13 +238,29 @@ class EventsPass:
     ) -> None:
         """Have the instance's pass write the cursor: one writer to a status."""
         cursor = reading.feed.cursor
-        if cursor is None:
+        reading.relevant |= relevant
+        if cursor is None or self._owes_a_look(reading):
             return
         saved = instance.status.drift_cursor is not None
-        if relevant or not saved or reading.unsaved >= _MOST_UNSAVED:
-            reading.unsaved = 0
+        if reading.relevant or not saved or reading.unsaved >= _MOST_UNSAVED:
+            reading.unsaved, reading.relevant = 0, False
             self._room.connections.line(instance.name).cursor = cursor.to_text()
             self._room.queue.add(instance_key(instance.name), Priority.RETRY)
+
+    def _owes_a_look(self, reading: _Reading) -> bool:
+        """Return whether somebody who was woken was not looked at yet.
+
+        A new process would not know of it: whoever is not quiet it looks at anyhow.
+        """
+        policies = self._room.inventory.policies
+        reading.woken = {
+            key
+            for key in reading.woken
+            if key in policies
+            and self._room.drift.told(key) is not None
+            and is_vouched_for(policies[key])
+        }
+        return bool(reading.woken)
 
     def _sweep_if_due(self, instance: InstanceObject, reading: _Reading) -> None:
         if _time() >= reading.sweep_at:
@@ -229,18 +277,6 @@ class EventsPass:
 
     def _chance(self, least: float) -> float:
         return least + (1 - least) * self._room.chance.random()
-
-
-async def _all_events(client: PolicyClient, since: str | None) -> list[ZitadelEvent]:
-    """Return all events after a moment, whatever the number of pages."""
-    found = page = await client.events(since, PAGE)
-    while len(page) >= PAGE:
-        before = page[-1].id
-        page = await client.events(Cursor.at(page[-1]).just_before(), PAGE)
-        if page and page[-1].id == before:
-            break  # more at one moment than a page holds: the next search may have them
-        found = [*found, *page]
-    return found
 
 
 def _time() -> float:

@@ -185,9 +185,24 @@ class Inventory:
         organization_id = self.organization_of(policy)
         if organization_id is None:
             return admission
-        lookup = self._lookups.get(policy.instance, {})
+        return self._admit_organization(policy, organization_id)
+
+    def may_set(self, policy: PolicyObject, organization_id: str) -> bool:
+        """Return whether the policy's namespace may set this organization."""
+        if policy.instance not in self.instances:
+            return False
+        admission = self._admit_organization(policy, organization_id)
+        return admission is Admission.GRANTED
+
+    def _admit_organization(
+        self, policy: PolicyObject, organization_id: str
+    ) -> Admission:
         return admit_organization(
-            instance.grants, self.own_namespace, namespace, organization_id, lookup
+            self.instances[policy.instance].grants,
+            self.own_namespace,
+            policy.key.namespace,
+            organization_id,
+            self._lookups.get(policy.instance, {}),
         )
 
     def is_restricted(self, policy: PolicyObject) -> bool:

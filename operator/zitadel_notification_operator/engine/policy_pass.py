@@ -14,6 +14,7 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
+from zitadel_notification_operator.core.events import EventKind, ZitadelEvent
 from zitadel_notification_operator.core.grants import Admission
 from zitadel_notification_operator.core.objects import Drift, PolicyObject
 from zitadel_notification_operator.core.original import OriginalValue, seen
@@ -71,6 +72,7 @@ class _Work:
     target: Target
     organization: Organization | None
     asked: str | None
+    told: ZitadelEvent | None = None
 
 
 class PolicyPass:
@@ -95,6 +97,9 @@ class PolicyPass:
         if policy.deleting:
             return await self._deletion.run(policy)
         if policy.suspended:
+            if not policy.manages:
+                # In Observe nothing is owed; what was seen before would be stale.
+                policy = await self._room.ownership.strip(policy)
             await self._reports.write(policy, suspended(policy, self._room.now()))
             return WAIT
         try:
@@ -178,7 +183,7 @@ class PolicyPass:
     def _not_granted(self, policy: PolicyObject) -> TerminalError:
         return TerminalError(
             Reason.NOT_GRANTED,
-            f"ZitadelInstance {policy.instance!r} grants this namespace no "
+            f"ZitadelInstance {policy.instance!r} does not grant this namespace "
             f"{policy.organization}, or there is none; ask a cluster administrator to "
             "name it in the organizations of spec.grants",
         )
@@ -211,8 +216,11 @@ class PolicyPass:
     async def _converge(self, policy: PolicyObject, work: _Work) -> Outcome:
         client = work.client
         organization_id = work.target.organization_id
+        told = self._room.drift.told(policy.key)
+        work = replace(work, told=told)
         for _ in range(_ROUNDS):
             observed = await client.observe(organization_id)
+            _require_news(observed, told)
             decision = decide(policy.desired, observed)
             work = await self._check_existence(policy, work, observed)
             if policy.manages:
@@ -248,9 +256,10 @@ class PolicyPass:
         if not is_quiet(policy):
             self._room.tell(policy, of_acting(policy, decision, before))
             return None
+        told = self._room.drift.told(policy.key)
         drift = Drift(
             f"{self._room.now():%Y-%m-%dT%H:%M:%SZ}",
-            self._room.drift.editor(policy.key),
+            told.editor if told else None,
             seen(before),
             OriginalValue(policy.scope is Scope.INSTANCE, policy.password_change),
         )
@@ -267,7 +276,8 @@ class PolicyPass:
         observed: ObservedPolicy | None,
         drift: Drift | None = None,
     ) -> Outcome:
-        self._room.drift.forget(policy.key)
+        if work.told is not None:
+            self._room.drift.forget(policy.key, work.told)
         left = self._room.contests.left(policy)
         original = policy.original.value if policy.original else None
         findings = Findings(
@@ -296,7 +306,8 @@ class PolicyPass:
         inherits = observed is None or observed.is_default
         if organization is None or organization.name or not inherits:
             return work
-        doubted = self._room.drift.doubts(policy.key)
+        told = work.told
+        doubted = told is not None and told.kind is EventKind.ORGANIZATION_REMOVED
         if not (policy.manages or doubted) and policy.status.organization_name:
             return work
         found = None
@@ -333,3 +344,22 @@ class PolicyPass:
         ):
             raise Superseded
         return newest
+
+
+def _require_news(observed: ObservedPolicy | None, told: ZitadelEvent | None) -> None:
+    """Do nothing unless an answer is older than the event that made us ask.
+
+    With several pods ZITADEL may answer from a projection that lags behind its log
+    (notes on ZITADEL, "Consistency").
+
+    Raises:
+        TransientError: `UnexpectedAnswer`; it is asked again.
+    """
+    if observed is None or told is None or not observed.sequence.isdigit():
+        return
+    same = observed.resource_owner == told.id.aggregate
+    if same and int(observed.sequence) < told.id.sequence:
+        raise TransientError(
+            Reason.UNEXPECTED_ANSWER,
+            "ZITADEL's answer is older than its own events; it is asked again",
+        )

@@ -124,7 +124,7 @@ class PolicyReport:
     ) -> Outcome:
         """Leave a quiet policy alone while its instance is away, up to ten minutes."""
         since = self._room.connections.line(policy.instance).troubled_since or now
-        if self._room.drift.is_told_of(policy.key):
+        if self._room.drift.told(policy.key) is not None:
             # Nobody tells again: the look that is owed comes with the next verdict.
             self._room.connections.wait_for_verdict(policy.instance, policy.key)
         left = PROGRESS_DEADLINE - (now - since).total_seconds()

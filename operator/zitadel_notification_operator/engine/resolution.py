@@ -66,7 +66,8 @@ class Resolution:
             if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
                 raise
             return False
-        if found.id == known:
+        if found.id == known or not self._room.inventory.may_set(policy, found.id):
+            # One that is not granted reads like none.
             return False
         trouble = TransientError(
             Reason.ORGANIZATION_NOT_FOUND,

@@ -66,6 +66,10 @@ class WorkQueue(Generic[K]):
         """Return whether a pass over the key runs, waits, or is planned."""
         return key in self._running or key in self._waiting or key in self._later
 
+    def is_running(self, key: K) -> bool:
+        """Return whether a pass over the key is under way."""
+        return key in self._running
+
     @property
     def active(self) -> int:
         """How many keys are being looked at now."""

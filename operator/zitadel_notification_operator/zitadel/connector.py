@@ -121,7 +121,7 @@ class ZitadelConnector:
         context = ssl.create_default_context()
         try:
             context.load_verify_locations(cadata=roots)
-        except (ssl.SSLError, ValueError) as error:
+        except (ssl.SSLError, ValueError, TypeError) as error:
             raise TerminalError(
                 Reason.CA_BUNDLE_INVALID,
                 "what is there cannot be read as certificates in PEM",

@@ -1,0 +1,214 @@
+"""Traps that an attack found: late answers, early cursors, stale records."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from support.drift import bench_with, calls
+from support.engines import Bench, policy
+from support.fakes import OTHERS
+from support.virtual_time import run
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.credentials import (
+    CaRef,
+    CredentialKind,
+    CredentialRef,
+    parse_credential,
+    parse_roots,
+)
+from zitadel_notification_operator.core.errors import TerminalError
+from zitadel_notification_operator.core.events import Cursor
+from zitadel_notification_operator.core.original import Original
+from zitadel_notification_operator.core.policy import (
+    DeletionPolicy,
+    ManagementPolicy,
+    ObservedPolicy,
+)
+
+
+def test_an_annotation_of_brackets_is_no_original() -> None:
+    """Anybody may write one; it ended the LIST of everybody's policies."""
+    assert Original.from_text("[" * 100_000) is None
+
+
+def test_a_key_file_of_brackets_or_of_the_year_one_has_its_message() -> None:
+    ref = CredentialRef(CredentialKind.KEY, "s", "key.json")
+    now = bench_time()
+    with pytest.raises(TerminalError, match="is not JSON"):
+        parse_credential(ref, {"key.json": b"[" * 3000}, "own", now)
+    text = (
+        b'{"userId":"u","keyId":"k","key":"p",'
+        b'"expirationDate":"0001-01-01T00:00:00+10:00"}'
+    )
+    assert parse_credential(ref, {"key.json": text}, "own", now)
+
+
+def bench_time() -> object:
+    """Return a moment of the fakes' time."""
+    return Bench().zitadel.began
+
+
+def test_roots_with_comments_in_any_script_are_read() -> None:
+    """Bundles have such comments; OpenSSL's binding takes ASCII alone."""
+    pem = "\ufeff# Főtanúsítvány\n-----BEGIN CERTIFICATE-----\n".encode()
+    text = parse_roots(CaRef("ConfigMap", "ca", "ca.crt"), {"ca.crt": pem}, "own")
+    assert text.isascii()
+
+
+@pytest.mark.parametrize("zone", ["Z", "+10:00"])
+def test_a_cursor_from_the_year_one_counts_as_absent(zone: str) -> None:
+    assert Cursor.from_text(f"0001-01-01T00:00:00{zone} 1 z") is None
+
+
+def test_an_answer_that_is_older_than_its_event_is_not_believed() -> None:
+    """With several pods a GET may lag behind the log."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        await bench.start()
+        await bench.live(120)
+        observe = bench.zitadel.observe
+        old = await observe("o")
+
+        async def stale(organization_id: str | None) -> ObservedPolicy | None:
+            del organization_id
+            return old
+
+        bench.zitadel.observe = stale
+        bench.zitadel.change("o", True, OTHERS)
+        await bench.live(64)
+        bench.zitadel.observe = observe
+        await bench.live(120)
+        assert bench.zitadel.own["o"] is False
+        await bench.stop()
+
+    run(story())
+
+
+def test_the_cursor_waits_for_those_who_were_woken() -> None:
+    """A process that ends in between leaves them to the next one."""
+
+    async def story() -> None:
+        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(100)))
+        await bench.start()
+        await bench.live(120)
+        await bench.stop()
+        for number in range(100):
+            await asyncio.sleep(5)
+            bench.zitadel.change(f"o{number}", True, OTHERS)
+        observe = bench.zitadel.observe
+
+        async def slow(organization_id: str | None) -> ObservedPolicy | None:
+            await asyncio.sleep(0.2)
+            return await observe(organization_id)
+
+        bench.zitadel.observe = slow
+        await bench.start()
+        await bench.live(2)
+        await bench.stop()
+        bench.zitadel.observe = observe
+        await bench.start()
+        await bench.live(120)
+        assert set(bench.zitadel.own.values()) == {False}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_removal_that_is_told_during_a_pass_is_not_forgotten() -> None:
+    """What came after the pass's answer stays for the next one."""
+
+    async def story() -> None:
+        observer = replace(policy("p"), management=ManagementPolicy.OBSERVE)
+        bench = bench_with(observer)
+        await bench.start()
+        await bench.live(120)
+        apply = bench.cluster.apply_policy_status
+        bench.zitadel.change("o", True, OTHERS)
+
+        async def slow(changed: object, status: object) -> object:
+            bench.cluster.apply_policy_status = apply
+            bench.zitadel.remove("o")
+            await asyncio.sleep(70)
+            return await apply(changed, status)
+
+        bench.cluster.apply_policy_status = slow
+        await bench.live(300)
+        assert bench.ready("p").status == "False"
+        await bench.stop()
+
+    run(story())
+
+
+def test_suspend_and_observe_in_one_edit_let_the_original_go() -> None:
+    """Restore would else put back what was there before somebody else's time."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(replace(policy("p"), deletion=DeletionPolicy.RESTORE))
+        await bench.start()
+        await bench.live(5)
+        observing = replace(
+            bench.policy("p"),
+            management=ManagementPolicy.OBSERVE,
+            suspended=True,
+            generation=2,
+        )
+        bench.seen(observing)
+        await bench.live(5)
+        assert bench.policy("p").original is None
+        bench.zitadel.change("o", True, OTHERS)
+        managing = replace(
+            bench.policy("p"),
+            management=ManagementPolicy.MANAGE,
+            suspended=False,
+            generation=3,
+        )
+        bench.seen(managing)
+        await bench.live(5)
+        bench.seen(replace(bench.policy("p"), deleting=True, generation=4))
+        await bench.live(5)
+        assert bench.zitadel.own == {"o": True}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_late_end_of_a_namesake_is_not_ours() -> None:
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        engine = await bench.start()
+        await bench.live(5)
+        engine.policy_gone(PolicyKey("own", "p"), "another-uid")
+        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+        await bench.live(5)
+        assert bench.zitadel.own["o"] is True
+        await bench.stop()
+
+    run(story())
+
+
+def test_more_events_at_one_moment_than_a_page_holds_stop_nothing() -> None:
+    """All are looked at once, and later events are found."""
+
+    async def story() -> None:
+        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(1200)))
+        await bench.start()
+        await bench.live(400)
+        for number in range(1200):
+            bench.zitadel.change(f"o{number}", True, OTHERS)
+        log = bench.zitadel.events_log
+        for index in range(len(log) - 1200, len(log)):
+            log[index] = replace(log[index], time=log[-1].time)
+        await bench.live(1300)
+        assert set(bench.zitadel.own.values()) == {False}
+        before = len(bench.steps.log)
+        bench.zitadel.change("o1", True, OTHERS)
+        await bench.live(61)
+        assert bench.zitadel.own["o1"] is False
+        assert calls(bench, before).count("observe") < 20
+        await bench.stop()
+
+    run(story())
