@@ -6,7 +6,7 @@ CODE := operator tests tools
 KUBERNETES := etcd kube-apiserver kubectl
 
 .DEFAULT_GOAL := help
-.PHONY: help init tools demo test cover bench bench-compare lint type fmt lock check clean control-plane test-tools
+.PHONY: help init tools demo test cover bench bench-steady bench-compare lint type fmt lock check clean control-plane test-tools
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ BENCH := PYTHONPATH=tests $(BIN)/python -m bench
 N ?= 1000
 bench: control-plane $(VENV)/.bench ## measure with N=1000 policies: a table, and .bench/
 	@$(BENCH) run --policies $(N)
+
+bench-steady: control-plane $(VENV)/.bench ## measure idle, restart, drift and failover with N=1000 policies
+	@$(BENCH) steady --policies $(N)
 
 BEFORE ?= HEAD
 AFTER ?= .

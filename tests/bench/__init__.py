@@ -10,6 +10,9 @@ what the operator says about itself.
 - `ledger`: calls and writes since a mark, by audit log and emulator.
 - `machine`: CPU time and memory of a process, and what this machine is.
 - `phases`: what is measured, one function a figure.
+- `steady`: another run: idle, restart, drift, failover (`make bench-steady`).
+- `drifting`: somebody else changes policies in ZITADEL.
+- `failover`: replicas that are ended while others stand by.
 - `sampling`: where the CPU time goes, by sampling.
 - `report`: the table, the JSON, the plots.
 - `compare`: two commits, one table of ratios.

@@ -1,4 +1,4 @@
-"""`python -m bench`: one run, or two commits against each other."""
+"""`python -m bench`: a run under load or at rest, or two commits against each other."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from bench import steady
 from bench.compare import compare
 from bench.plot import draw
-from bench.report import markdown, show
+from bench.report import STEADY_ROWS, markdown, show
 from bench.run import Plan, run
 
 HERE = Path(__file__).parent.parent.parent
@@ -38,6 +39,28 @@ def run_once(
     (output / "table.md").write_text(markdown(result))
     draw(result, output)
     show(result, console)
+    console.print(f"Written to {output}")
+
+
+@main.command("steady")
+@click.option("--policies", type=click.IntRange(20, 20_000), default=1000)
+@click.option("--idle", type=click.FloatRange(1), default=300.0, help="Seconds.")
+@click.option("--runs", type=click.IntRange(1), default=10, help="Failovers.")
+@click.option("--long-runs", type=click.IntRange(1), default=3, help="kill -9, 15 s.")
+@click.option("--output", type=_FOLDER, default=HERE / ".bench", show_default=True)
+def run_steady(
+    policies: int, idle: float, runs: int, long_runs: int, output: Path
+) -> None:
+    """Measure idle, restart, drift and failover; print a table, write steady.json."""
+    console = Console(soft_wrap=True)
+    plan = steady.Plan(policies, HERE, idle, runs, long_runs)
+    result = steady.run_steady(
+        plan, lambda line: console.print(f"· {line}", style="dim")
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "steady.json").write_text(json.dumps(result, indent=1) + "\n")
+    (output / "steady.md").write_text(markdown(result, STEADY_ROWS))
+    show(result, console, STEADY_ROWS)
     console.print(f"Written to {output}")
 
 

@@ -20,12 +20,14 @@ class Entries:
             Events and Leases apart.
         refused: Those of `writes` that were answered with 400 or more.
         events: Writes of Events.
+        leases: Writes of Leases.
     """
 
     zitadel: Counter[str]
     writes: Counter[str]
     refused: int
     events: int
+    leases: int
 
     @property
     def calls(self) -> int:
@@ -59,5 +61,5 @@ class Ledger:
             for w in counted
         )
         refused = sum(w.code >= 400 for w in counted)
-        events = sum(w.resource == "events" for w in found)
-        return Entries(zitadel, writes, refused, events)
+        apart = Counter(w.resource for w in found)
+        return Entries(zitadel, writes, refused, apart["events"], apart["leases"])

@@ -156,6 +156,8 @@ class Driver:
         """
         async with self._session.get(POLICIES) as answer:
             listed = await answer.json()
+        for body in listed["items"]:
+            self.watch.objects.setdefault(body["metadata"]["name"], body)
         version = listed["metadata"]["resourceVersion"]
         while True:
             version = await self._follow_from(version)

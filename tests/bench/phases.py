@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 
+from bench.drifting import POLICY
 from bench.ledger import Entries, Ledger
 from bench.load import Driver, Json, is_ready, policy_of
 from bench.machine import Usage, usage_of
@@ -21,7 +22,6 @@ SAMPLES = 30
 """Single objects whose latency is measured."""
 QUIET = 0.05
 """Share of one core below which the operator counts as idle, over one second."""
-_POLICY = "/management/v1/policies/notification"
 _SPELL = 1.0
 _LONGEST = 120.0
 
@@ -136,7 +136,7 @@ async def restart(world: World) -> dict[str, float]:
     ledger = Ledger(world)
     start = time.monotonic()
     ready = world.start_operator()
-    idle = await _until_quiet(world) - start
+    idle = await until_quiet(world) - start
     entries = ledger.close()
     return {
         "ready": ready,
@@ -199,11 +199,11 @@ async def _accounted(world: World) -> AsyncIterator[Callable[[float], Phase]]:
 
     yield close
     # What is still on its way (Events, look-ups) belongs to this block.
-    await _until_quiet(world)
+    await until_quiet(world)
     after = usage_of(world.operator_pid)
 
 
-async def _until_quiet(world: World) -> float:
+async def until_quiet(world: World) -> float:
     """Wait for the first quiet spell; return the monotonic time of its beginning."""
     end = time.monotonic() + _LONGEST
     while time.monotonic() < end:
@@ -215,9 +215,7 @@ async def _until_quiet(world: World) -> float:
 
 
 async def _holds(zitadel: aiohttp.ClientSession, organization: str) -> bool:
-    async with zitadel.get(
-        _POLICY, headers={"x-zitadel-orgid": organization}
-    ) as answer:
+    async with zitadel.get(POLICY, headers={"x-zitadel-orgid": organization}) as answer:
         policy: dict[str, Any] = (await answer.json())["policy"]
     return bool(policy.get("passwordChange"))
 

@@ -8,8 +8,10 @@ from rich.table import Table
 AIMED_AT = 1000
 """The number of policies that aims and rival's figures speak about."""
 
-# Figure, what it says, aim, the rival's (measured on the same kind of machine).
-ROWS: tuple[tuple[str, str, str, str], ...] = (
+Rows = tuple[tuple[str, str, str, str], ...]
+"""Figure, what it says, aim, the rival's (measured on the same kind of machine)."""
+
+ROWS: Rows = (
     ("create.seconds", "all Ready, s", "12", "42-59"),
     ("edit.seconds", "all edits in ZITADEL, s", "6", "10-11"),
     ("delete.seconds", "all deleted and reset, s", "10", "16-21"),
@@ -44,17 +46,61 @@ ROWS: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
-def markdown(result: dict[str, Any]) -> str:
+STEADY_ROWS: Rows = (
+    ("idle_one.calls", "idle, 1 policy: ZITADEL calls", "", ""),
+    ("idle_tenth.calls", "idle, N / 10: ZITADEL calls", "as with 1", ""),
+    ("idle_all.calls", "idle, N: ZITADEL calls", "as with 1", ""),
+    ("idle_one.searches", "of these, searches of events, 1 policy", "all", ""),
+    ("idle_tenth.searches", "of these, searches of events, N / 10", "all", ""),
+    ("idle_all.searches", "of these, searches of events, N", "all", ""),
+    ("idle_one.checks", "apart: checks of the instance, 1 policy", "", ""),
+    ("idle_tenth.checks", "apart: checks of the instance, N / 10", "as with 1", ""),
+    ("idle_all.checks", "apart: checks of the instance, N", "as with 1", ""),
+    ("idle_one.writes", "idle, 1 policy: API writes", "0", ""),
+    ("idle_tenth.writes", "idle, N / 10: API writes", "0", ""),
+    ("idle_all.writes", "idle, N: API writes", "0", ""),
+    ("idle_all.events", "idle, N: Events", "0", ""),
+    ("idle_all.leases", "idle, N: writes of the Lease", "", ""),
+    ("idle_one.cpu_percent", "idle, 1 policy: CPU, % of a core", "", ""),
+    ("idle_all.cpu_percent", "idle, N: CPU, % of a core", "", ""),
+    ("restart.calls", "restart, N known: ZITADEL calls", "10", ""),
+    ("restart.writes", "restart: API writes", "0", ""),
+    ("restart.idle", "restart: start to idle, s", "5", ""),
+    ("restart.afterwards", "30 s after: looks, checks, API writes", "0", ""),
+    ("drift_one.p50", "drift of one put right, p50, s", "", ""),
+    ("drift_one.max", "drift of one put right, max, s", "6", ""),
+    ("drift_many.p50", "drift of N / 2 put right, p50, s", "", ""),
+    ("drift_many.max", "drift of N / 2 put right, max, s", "15", ""),
+    ("drift_many.writing", "the foreign writes of that, s", "", ""),
+    ("drift_many.calls", "ZITADEL calls, correction", "", ""),
+    ("drift_many.writes", "API writes, correction", "", ""),
+    ("failover_sigkill_5s.p50", "kill -9, lease of 5 s, p50, s", "", ""),
+    ("failover_sigkill_5s.max", "kill -9, lease of 5 s, max, s", "6.33", ""),
+    ("failover_sigterm_5s.p50", "SIGTERM, lease of 5 s, p50, s", "", ""),
+    ("failover_sigterm_5s.max", "SIGTERM, lease of 5 s, max, s", "3", ""),
+    ("failover_sigkill_15s.p50", "kill -9, lease of 15 s, p50, s", "", ""),
+    ("failover_sigkill_15s.max", "kill -9, lease of 15 s, max, s", "19", ""),
+    ("failover_sigterm_15s.p50", "SIGTERM, lease of 15 s, p50, s", "", ""),
+    ("failover_sigterm_15s.max", "SIGTERM, lease of 15 s, max, s", "3", ""),
+    ("failover.late", "writes of a former one after the next one's", "0", ""),
+)
+
+
+def markdown(result: dict[str, Any], rows: Rows = ROWS) -> str:
     """Return the figures as a Markdown table, for `docs/performance.md`."""
-    lines = ["| figure | measured | aim | rival |", "|---|---|---|---|"]
-    for key, words, aim, rival in ROWS:
+    width = _width(rows)
+    lines = [
+        _line(("figure", "measured", "aim", "rival")[:width]),
+        "|---" * width + "|",
+    ]
+    for key, *texts in rows:
         if key in result["figures"]:
             value = f"{result['figures'][key]:.4g}"
-            lines.append(f"| {words} | {value} | {aim} | {rival} |")
+            lines.append(_line((texts[0], value, *texts[1:])[:width]))
     return "\n".join(lines) + "\n"
 
 
-def show(result: dict[str, Any], console: Console) -> None:
+def show(result: dict[str, Any], console: Console, rows: Rows = ROWS) -> None:
     """Print machine, figures and profile of a run."""
     machine = result["machine"]
     console.print(
@@ -65,15 +111,24 @@ def show(result: dict[str, Any], console: Console) -> None:
         f"{machine['load_after']} after",
         highlight=False,
     )
-    compared = result["policies"] == AIMED_AT
-    table = Table("figure", "measured", *(("aim", "rival") if compared else ()))
-    for key, words, aim, rival in ROWS:
+    width = _width(rows) if result["policies"] == AIMED_AT else 2
+    table = Table(*("figure", "measured", "aim", "rival")[:width])
+    for key, words, aim, rival in rows:
         if key in result["figures"]:
             value = f"{result['figures'][key]:.4g}"
-            table.add_row(words, value, *((aim, rival) if compared else ()))
+            table.add_row(*(words, value, aim, rival)[:width])
     console.print(table)
     if "profile" in result:
         console.print(_profile_table(result["profile"]["packages"]))
+
+
+def _width(rows: Rows) -> int:
+    """Return the number of columns: without the rival's where nothing is known."""
+    return 4 if any(rival for *_, rival in rows) else 3
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _profile_table(packages: dict[str, float]) -> Table:

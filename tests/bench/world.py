@@ -4,20 +4,21 @@ import json
 import os
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.running import OWN_NAMESPACE, TOKEN, ZNP, create_secret
+from support.running import OWN_NAMESPACE, ZNP, EmulatorProcess, create_secret
 from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 from zitadel_notification_operator.demo.processes import Program, free_port
 
 NAMESPACE = "bench"
 INSTANCE = "default"
-POLL_INTERVAL = "10m"
+DRIFT_DETECTION = {"pollInterval": "10m"}
+"""`spec.driftDetection` of the instance, unless a run asks for another."""
 _START = 60.0
 """Seconds that a program may take to come up."""
 
@@ -35,7 +36,7 @@ class World:
     plane: ControlPlane
     folder: Path
     checkout: Path
-    zitadel_url: str
+    emulator: EmulatorProcess
     organizations: list[str]
     operator: Program | None = None
     _ready_url: str = ""
@@ -63,6 +64,11 @@ class World:
         if self.operator is not None:
             self.operator.stop()
             self.operator = None
+
+    @property
+    def zitadel_url(self) -> str:
+        """Where the emulator listens."""
+        return self.emulator.url
 
     @property
     def operator_pid(self) -> int:
@@ -95,23 +101,29 @@ class World:
 
 
 @contextmanager
-def running_world(folder: Path, checkout: Path, organizations: int) -> Iterator[World]:
+def running_world(
+    folder: Path,
+    checkout: Path,
+    organizations: int,
+    drift_detection: Mapping[str, str] = DRIFT_DETECTION,
+) -> Iterator[World]:
     """Start everything; the instance is Ready when the block begins.
 
     Args:
         folder: For logs; exists.
         checkout: Whose operator and CRDs are used.
         organizations: How many ZITADEL has.
+        drift_detection: Of the instance.
     """
     with (
         ControlPlane(folder / "plane") as plane,
-        _emulator(folder, organizations) as url,
+        _emulator(folder, organizations) as emulator,
     ):
-        world = World(plane, folder, checkout, url, [])
+        world = World(plane, folder, checkout, emulator, [])
         known = [org["id"] for org in world.zitadel("organizations")]
         # The first is the credential's own.
         world.organizations = known[-organizations:]
-        _install(world)
+        _install(world, drift_detection)
         try:
             world.start_operator()
             ready = ("wait", "--for=condition=Ready", "--timeout=30s")
@@ -122,16 +134,13 @@ def running_world(folder: Path, checkout: Path, organizations: int) -> Iterator[
 
 
 @contextmanager
-def _emulator(folder: Path, organizations: int) -> Iterator[str]:
-    command = [*ZNP, "emulator", "--port", "0", "--token", TOKEN]
-    command += ["--organizations", str(organizations)]
-    log = folder / "emulator.log"
-    with Program("emulator", command, log):
-        eventually(lambda: "\n" in log.read_text(), _START, "the emulator's URL")
-        yield log.read_text().splitlines()[0]
+def _emulator(folder: Path, organizations: int) -> Iterator[EmulatorProcess]:
+    emulator = EmulatorProcess(folder, 0, "--organizations", str(organizations))
+    with emulator.program:
+        yield emulator
 
 
-def _install(world: World) -> None:
+def _install(world: World, drift_detection: Mapping[str, str]) -> None:
     kubectl = world.plane.kubectl
     crds = str(world.checkout / "deploy" / "crds")
     kubectl("apply", "--server-side", "-f", crds)
@@ -146,7 +155,7 @@ def _install(world: World) -> None:
         "credentials": {"personalAccessToken": reference},
         # High, so that the operator is measured and not its politeness.
         "rateLimit": {"requestsPerSecond": 1000, "burst": 1000, "maxConcurrent": 32},
-        "driftDetection": {"pollInterval": POLL_INTERVAL},
+        "driftDetection": dict(drift_detection),
         "grants": [{"namespaces": [NAMESPACE]}],
     }
     instance = {

@@ -1,0 +1,120 @@
+"""Somebody else changes policies in ZITADEL; how long until they are put right.
+
+Both times are of ZITADEL's event log: of the last foreign event and of the last event
+that takes one back.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+
+from bench.load import AT_ONCE
+from bench.world import World
+
+POLICY = "/management/v1/policies/notification"
+_LONGEST = 180.0
+_BETWEEN = 1.0
+"""Seconds between two looks at the whole event log, which cost the emulator time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """Another user of ZITADEL, who may change policies.
+
+    Attributes:
+        id: As events name an editor.
+        token: What it asks with.
+    """
+
+    id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """How one round of foreign changes ended.
+
+    Attributes:
+        writing: Seconds from the first foreign event to the last.
+        seconds: From the last foreign event to the last that takes one back.
+        curve: Seconds since the last foreign event at which each was taken back,
+            sorted; below 0 where others were still being changed.
+    """
+
+    writing: float
+    seconds: float
+    curve: list[float]
+
+
+def stranger(world: World) -> Stranger:
+    """Make such a user."""
+    made = world.emulator.user("IAM_OWNER", credential="token")
+    return Stranger(made["userId"], made["token"])
+
+
+async def put_right(
+    world: World, somebody: Stranger, organizations: Sequence[str], *, value: bool
+) -> Correction:
+    """Change the policies of organizations, all at once, and wait for the last.
+
+    Raises:
+        TimeoutError: Not all of them were put right.
+    """
+    seen = len(_events(world))
+    await _change(world, somebody, organizations, value=value)
+    end = time.monotonic() + _LONGEST
+    while True:
+        foreign, corrected = _changes(_events(world)[seen:], somebody.id)
+        if len(foreign) != len(organizations):
+            raise RuntimeError(f"{len(foreign)} changes of {len(organizations)}")
+        if len(corrected) == len(foreign):
+            last = max(foreign.values())
+            curve = sorted(at - last for at in corrected.values())
+            return Correction(last - min(foreign.values()), curve[-1], curve)
+        if time.monotonic() > end:
+            missing = len(foreign) - len(corrected)
+            raise TimeoutError(f"{missing} are not right after {_LONGEST:.0f} s")
+        await asyncio.sleep(_BETWEEN)
+
+
+async def _change(
+    world: World, somebody: Stranger, organizations: Sequence[str], *, value: bool
+) -> None:
+    headers = {"Authorization": f"Bearer {somebody.token}"}
+    turns = asyncio.Semaphore(AT_ONCE)
+    async with aiohttp.ClientSession(world.zitadel_url, headers=headers) as zitadel:
+
+        async def change(organization: str) -> None:
+            body, of = {"passwordChange": value}, {"x-zitadel-orgid": organization}
+            async with turns, zitadel.put(POLICY, json=body, headers=of) as answer:
+                answer.raise_for_status()
+
+        await asyncio.gather(*map(change, organizations))
+
+
+def _changes(
+    events: list[dict[str, Any]], somebody: str
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return when each was changed, and when that was taken back, by organization."""
+    foreign: dict[str, float] = {}
+    corrected: dict[str, float] = {}
+    for event in events:
+        if event["type"].startswith("org.policy.notification."):
+            at = datetime.fromisoformat(event["time"]).timestamp()
+            organization = event["aggregate"]
+            if event["editor"] == somebody:
+                foreign[organization] = at
+                corrected.pop(organization, None)
+            elif organization in foreign:
+                corrected.setdefault(organization, at)
+    return foreign, corrected
+
+
+def _events(world: World) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = world.zitadel("events")
+    return found

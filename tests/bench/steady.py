@@ -1,0 +1,234 @@
+"""A run of what costs while nothing is asked for: idle, restart, drift, failover.
+
+`python -m bench steady` makes it. An hour is compressed: the instance searches events
+each 5 seconds instead of each minute.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench import phases
+from bench.drifting import Correction, put_right, stranger
+from bench.failover import fail_over
+from bench.ledger import Entries, Ledger
+from bench.load import Driver, driving
+from bench.machine import describe, usage_of
+from bench.world import World, running_world
+
+INTERVAL = 5.0
+"""`eventsInterval`, seconds: the shortest that there is."""
+DRIFT_DETECTION = {"eventsInterval": f"{INTERVAL:.0f}s", "pollInterval": "10m"}
+SETTLE = 45.0
+"""Seconds after a load. For 30 the events of that load are searched again."""
+AFTERWARDS = 30.0
+"""Seconds after a restart in which nobody may be looked at either."""
+SINGLES = 10
+"""Rounds in which one policy is changed by somebody else."""
+ROUNDS = 3
+"""Rounds in which half of them are."""
+SEARCH = "POST /admin/v1/events/_search"
+CHECKS = {
+    "POST /auth/v1/permissions/zitadel/me/_search",
+    "GET /auth/v1/users/me",
+    "GET /admin/v1/instances/me",
+}
+"""Calls that tell whether the instance can still be used; three, each three minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be measured.
+
+    Attributes:
+        policies: N.
+        checkout: Whose operator; the replicas' is always this one.
+        idle: Seconds in which nothing happens.
+        runs: Failovers for each lease and signal, but for the one that takes long.
+        long_runs: Those by kill -9 with a lease of 15 s.
+    """
+
+    policies: int
+    checkout: Path
+    idle: float = 300.0
+    runs: int = 10
+    long_runs: int = 3
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """How many policies the idle worlds have."""
+        return 1, self.policies // 10, self.policies
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What all parts of a run share."""
+
+    plan: Plan
+    result: dict[str, Any]
+    say: Callable[[str], None]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Where figures go."""
+        found: dict[str, float] = self.result["figures"]
+        return found
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Say that a part begins, and note the machine's load around it."""
+        self.say(name)
+        before = round(os.getloadavg()[0], 2)
+        yield
+        after = round(os.getloadavg()[0], 2)
+        self.result["loads"][name] = [before, after]
+
+
+def run_steady(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
+    """Make a run and return its result, ready for JSON.
+
+    Args:
+        plan: What to measure.
+        say: Takes a line of progress.
+    """
+    result: dict[str, Any] = {"policies": plan.policies, "figures": {}, "loads": {}}
+    course = _Course(plan, result, say)
+    say(f"starting three clusters with a ZITADEL each, for {plan.sizes} policies")
+    with tempfile.TemporaryDirectory("-znp-bench") as parent, ExitStack() as big:
+        with ExitStack() as small:
+            worlds = []
+            for size, stack in zip(plan.sizes, (small, small, big), strict=True):
+                folder = Path(parent) / str(size)
+                folder.mkdir()
+                new = running_world(folder, plan.checkout, size, DRIFT_DETECTION)
+                worlds.append(stack.enter_context(new))
+            result["machine"] = describe(plan.checkout, worlds[0].version())
+            asyncio.run(_idle(course, worlds))
+        asyncio.run(_rest(course, worlds[-1]))
+    result["machine"]["load_after"] = round(os.getloadavg()[0], 2)
+    return result
+
+
+async def _idle(course: _Course, worlds: list[World]) -> None:
+    """Let worlds of different sizes be idle side by side."""
+    plan = course.plan
+    sized = list(zip(("one", "tenth", "all"), plan.sizes, worlds, strict=True))
+    for _, size, world in sized:
+        course.say(f"{size} policies: create")
+        async with driving(world) as driver:
+            await phases.create_all(world, driver, size)
+            await phases.counted(driver, size)
+    await asyncio.sleep(SETTLE)
+    with course.part(f"idle for {plan.idle:.0f} seconds"):
+        ledgers = [Ledger(world) for world in worlds]
+        before = [usage_of(world.operator_pid).cpu for world in worlds]
+        await asyncio.sleep(plan.idle)
+        after = [usage_of(world.operator_pid).cpu for world in worlds]
+        found = [ledger.close() for ledger in ledgers]
+    for (name, _, _), entries, start, end in zip(
+        sized, found, before, after, strict=True
+    ):
+        _note_idle(course, name, entries)
+        course.figures[f"idle_{name}.cpu_percent"] = 100 * (end - start) / plan.idle
+
+
+def _note_idle(course: _Course, name: str, entries: Entries) -> None:
+    checks = sum(n for call, n in entries.zitadel.items() if call in CHECKS)
+    for key, value in (
+        ("calls", entries.calls - checks),
+        ("searches", entries.zitadel[SEARCH]),
+        ("checks", checks),
+        ("writes", entries.all_writes),
+        ("events", entries.events),
+        ("leases", entries.leases),
+    ):
+        course.figures[f"idle_{name}.{key}"] = value
+    _keep(course, f"idle_{name}", entries)
+
+
+def _keep(course: _Course, name: str, entries: Entries) -> None:
+    course.result.setdefault("entries", {})[name] = {
+        "zitadel": dict(entries.zitadel),
+        "kubernetes": dict(entries.writes),
+    }
+
+
+async def _rest(course: _Course, world: World) -> None:
+    """Measure what needs the world with all policies."""
+    with course.part("restart"):
+        await _restart(course, world)
+    async with driving(world) as driver:
+        with course.part("drift"):
+            await _drift(course, world)
+        world.stop_operator()
+        with course.part("failover"):
+            await _failover(course, world, driver)
+
+
+async def _restart(course: _Course, world: World) -> None:
+    for key, value in (await phases.restart(world)).items():
+        course.figures[f"restart.{key}"] = value
+    ledger = Ledger(world)
+    await asyncio.sleep(AFTERWARDS)
+    entries = ledger.close()
+    after = entries.calls - entries.zitadel[SEARCH]
+    course.figures["restart.afterwards"] = after + entries.all_writes
+    _keep(course, "after_restart", entries)
+
+
+async def _drift(course: _Course, world: World) -> None:
+    somebody, figures, say = stranger(world), course.figures, course.say
+    half = len(world.organizations) // 2
+    alone, many = world.organizations[:SINGLES], world.organizations[-half:]
+    singles: list[float] = []
+    for organization in alone:
+        # So that it meets every moment between two searches alike.
+        await asyncio.sleep(INTERVAL * random.random())
+        found = await put_right(world, somebody, [organization], value=True)
+        singles.append(found.seconds)
+    say(f"one put right within {max(singles):.2f} s")
+    figures["drift_one.p50"], figures["drift_one.max"] = median(singles), max(singles)
+    await phases.until_quiet(world)
+    ledger, rounds = Ledger(world), list[Correction]()
+    for _ in range(ROUNDS):
+        await asyncio.sleep(INTERVAL * random.random())
+        rounds.append(await put_right(world, somebody, many, value=True))
+        say(f"{half}: {rounds[-1].writing:.2f} s to change, {rounds[-1].seconds:.2f}")
+    await phases.until_quiet(world)
+    entries, count = ledger.close(), ROUNDS * half
+    figures["drift_many.p50"] = median(found.seconds for found in rounds)
+    figures["drift_many.max"] = max(found.seconds for found in rounds)
+    figures["drift_many.writing"] = median(found.writing for found in rounds)
+    # The stranger's own calls are none of the operator's.
+    figures["drift_many.calls"] = (entries.calls - count) / count
+    figures["drift_many.writes"] = entries.all_writes / count
+    _keep(course, "drift", entries)
+    course.result["drift"] = {
+        "one": singles,
+        "many": [found.seconds for found in rounds],
+        "curves": [found.curve for found in rounds],
+    }
+
+
+async def _failover(course: _Course, world: World, driver: Driver) -> None:
+    plan = course.plan
+    names = [f"p-{organization}" for organization in world.organizations]
+    late = 0
+    for lease, kills in ((5, plan.runs), (15, plan.long_runs)):
+        runs = {signal.SIGKILL: kills, signal.SIGTERM: plan.runs}
+        found = await fail_over(world, driver, names, lease, runs, course.say)
+        for how, series in found.items():
+            name = f"failover_{how.name.lower()}_{lease}s"
+            course.figures[f"{name}.p50"] = median(series.seconds)
+            course.figures[f"{name}.max"] = max(series.seconds)
+            course.result.setdefault("failover", {})[name] = series.seconds
+            late += series.late
+    course.figures["failover.late"] = late
