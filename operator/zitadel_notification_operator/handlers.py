@@ -22,7 +22,9 @@ from zitadel_notification_operator.cluster.resources import (
     parse_instance,
     parse_policy,
 )
+from zitadel_notification_operator.core.backoff import retry_delay
 from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.engine.engine import Engine
 
 _UNUSED_FINALIZER = "zitadel-notification.dev/never-set-by-kopf"
@@ -95,7 +97,8 @@ def build_registry(
     Args:
         engine: Takes what the watches tell.
         login: Gives the way into the cluster, again when it has expired.
-        start: Starts the engine; awaited before the first watch.
+        start: Starts the engine; awaited before the first watch, and again when
+            Kubernetes did not answer.
         stop: Stops it; awaited at the end.
     """
     registry = kopf.OperatorRegistry()
@@ -105,8 +108,13 @@ def build_registry(
         return await login()
 
     @kopf.on.startup(registry=registry, id="start")
-    async def _start(**_: Any) -> None:
-        await start()
+    async def _start(retry: int, **_: Any) -> None:
+        try:
+            await start()
+        except ClusterError as error:
+            # kopf would wait for a minute, and log where the error came from.
+            delay = retry_delay(retry + 1, chance=0.5)
+            raise kopf.TemporaryError(error.message, delay=delay) from error
 
     @kopf.on.cleanup(registry=registry, id="stop")
     async def _stop(**_: Any) -> None:
@@ -128,7 +136,7 @@ def _hand_over_policy(engine: Engine, event: Any) -> None:
     metadata = body["metadata"]
     key = PolicyKey(metadata["namespace"], metadata["name"])
     if event["type"] == "DELETED":
-        engine.policy_gone(key)
+        engine.policy_gone(key, metadata["uid"])
         return
     # Two of three events are echoes of our own writes, whose answers we have read.
     if engine.has_policy(key, metadata["uid"], metadata["resourceVersion"]):

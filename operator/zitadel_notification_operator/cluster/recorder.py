@@ -11,14 +11,19 @@ import secrets
 import socket
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from aiolimiter import AsyncLimiter
 from kubernetes.aio.client import ApiClient
 
-from zitadel_notification_operator.cluster.calls import MERGE_PATCH, call
+from zitadel_notification_operator.cluster.calls import (
+    MERGE_PATCH,
+    Expired,
+    Forbidden,
+    call,
+)
 from zitadel_notification_operator.cluster.names import (
     API_VERSION,
     FIELD_MANAGER,
@@ -26,7 +31,12 @@ from zitadel_notification_operator.cluster.names import (
     INSTANCE_KIND,
     POLICY_KIND,
 )
-from zitadel_notification_operator.core.errors import ClusterError, ObjectGone
+from zitadel_notification_operator.core.backoff import retry_delay
+from zitadel_notification_operator.core.errors import (
+    ClusterError,
+    ObjectChanged,
+    ObjectGone,
+)
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 
 QUEUE_LIMIT = 10_000
@@ -35,6 +45,9 @@ QUEUE_LIMIT = 10_000
 BURST = 100
 PER_SECOND = 50
 """Events posted at once, and on the long run: what they tell of comes before them."""
+
+TRIES = 6
+"""How often, within half a minute, what was neither taken nor refused is posted."""
 
 SERIES_IDLE = 360.0
 """Seconds without a repeat after which a series is over."""
@@ -79,6 +92,8 @@ class _Wanted:
     action: str
     note: str
     time: datetime
+    name: str
+    tries: int = 0
 
     @property
     def kind(self) -> tuple[str, str, str, bool]:
@@ -102,36 +117,50 @@ class EventRecorder:
         self._series: OrderedDict[tuple[str, str, str, bool], _Series] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
         self._instance = socket.gethostname()[:_NAME_LIMIT]
+        self._later: dict[str, _Wanted] = {}
         self._failing = False
         self._pace = AsyncLimiter(BURST, BURST / PER_SECOND)
         self._hurried = False
 
     async def start(self) -> None:
-        """Start to post."""
-        self._task = asyncio.create_task(self._post_for_ever(), name="znp-recorder")
+        """Start to post; once started, further calls do nothing until `stop`."""
+        if self._task is None:
+            self._hurried = False
+            work = self._post_for_ever()
+            self._task = asyncio.create_task(work, name="znp-recorder")
 
     async def stop(self, grace: float = 2.0) -> None:
         """Post what waits, for at most `grace` seconds, then end."""
         if self._task is None:
             return
         self._hurried = True
+        for wanted in list(self._later.values()):
+            self._put(wanted)
         try:
             await asyncio.wait_for(self._queue.join(), grace)
         except TimeoutError:
             _log.info("Some Events were not posted before the end")
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        task, self._task = self._task, None
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
     def record(self, about: PolicyObject | InstanceObject, notice: Notice) -> None:
         """Queue a notice; dropped when too many wait."""
+        regarding = _regarding(about)
+        prefix = regarding["name"][:_PREFIX_LIMIT].rstrip("-.")
         wanted = _Wanted(
-            _regarding(about),
+            regarding,
             notice.warning,
             notice.reason[:_NAME_LIMIT],
             notice.action[:_NAME_LIMIT],
             _cut(notice.note, _NOTE_LIMIT),
             datetime.now(UTC),
+            f"{prefix}.{secrets.token_hex(8)}",
         )
+        self._put(wanted)
+
+    def _put(self, wanted: _Wanted) -> None:
+        self._later.pop(wanted.name, None)
         try:
             self._queue.put_nowait(wanted)
         except asyncio.QueueFull:
@@ -150,8 +179,24 @@ class EventRecorder:
                 level = logging.DEBUG if self._failing else logging.WARNING
                 _log.log(level, "An Event was not posted: %s", error.message)
                 self._failing = True
+                self._try_again(wanted, error)
             finally:
                 self._queue.task_done()
+
+    def _try_again(self, wanted: _Wanted, error: ClusterError) -> None:
+        """Post it later, unless it was refused; the others need not wait for it."""
+        refused = isinstance(error, ObjectGone | ObjectChanged | Forbidden | Expired)
+        tries = wanted.tries + 1
+        full = len(self._later) >= QUEUE_LIMIT
+        if refused or full or self._hurried or tries == TRIES:
+            return
+        again = self._later[wanted.name] = replace(wanted, tries=tries)
+        delay = retry_delay(tries, chance=0.5)
+        asyncio.get_running_loop().call_later(delay, self._due, again)
+
+    def _due(self, wanted: _Wanted) -> None:
+        if wanted.name in self._later:  # else `stop` was faster
+            self._put(wanted)
 
     async def _post(self, wanted: _Wanted) -> None:
         now = time.monotonic()
@@ -162,11 +207,10 @@ class EventRecorder:
 
     async def _repeat(self, wanted: _Wanted, series: _Series, now: float) -> bool:
         """Patch the series; False when its Event is no longer there."""
-        series.count += 1
         series.seen = now
         self._series.move_to_end(wanted.kind)
         seen = {
-            "count": series.count,
+            "count": series.count + 1,
             "lastObservedTime": _micro_time(wanted.time),
         }
         try:
@@ -180,18 +224,17 @@ class EventRecorder:
         except ObjectGone:
             del self._series[wanted.kind]
             return False
+        series.count += 1
         return True
 
     async def _create(self, wanted: _Wanted, now: float) -> None:
         # Events about cluster-scoped objects live in the namespace `default`.
         namespace = wanted.regarding.get("namespace") or "default"
-        prefix = wanted.regarding["name"][:_PREFIX_LIMIT].rstrip("-.")
-        name = f"{prefix}.{secrets.token_hex(8)}"
         path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {"name": wanted.name, "namespace": namespace},
             "eventTime": _micro_time(wanted.time),
             "type": "Warning" if wanted.warning else "Normal",
             "reason": wanted.reason,
@@ -201,8 +244,13 @@ class EventRecorder:
             "reportingController": f"{GROUP}/{FIELD_MANAGER}",
             "reportingInstance": self._instance,
         }
-        await call(self._api, "POST", path, body=body)
-        self._series[wanted.kind] = _Series(f"{path}/{name}", 1, now)
+        try:
+            await call(self._api, "POST", path, body=body)
+        except ObjectChanged:
+            # It is there: the answer to an earlier try was lost.
+            if not wanted.tries:
+                raise
+        self._series[wanted.kind] = _Series(f"{path}/{wanted.name}", 1, now)
 
     def _forget(self, now: float) -> None:
         # Ordered by the last repeat: only what is over is looked at.

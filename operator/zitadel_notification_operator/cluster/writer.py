@@ -37,7 +37,11 @@ from zitadel_notification_operator.cluster.resources import (
     parse_policy,
     policy_status_json,
 )
-from zitadel_notification_operator.core.errors import ObjectChanged, ObjectGone
+from zitadel_notification_operator.core.errors import (
+    ClusterError,
+    ObjectChanged,
+    ObjectGone,
+)
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
     InstanceObject,
@@ -247,13 +251,24 @@ class ClusterWriter:
                 )
                 if not patch:
                     return stored
-                stored = await self._send_patch(path, patch)
+                stored = await self._remove(path, uid, patch)
             except ObjectGone:
                 return None
             except ObjectChanged:
                 continue
             return None if has_ended(stored["metadata"]) else stored
         raise ObjectChanged(f"{path} changes faster than it can be patched")
+
+    async def _remove(self, path: str, uid: str, patch: list[dict[str, Any]]) -> Any:
+        """Send a removal; ObjectGone: it was the object's end, or came after it."""
+        try:
+            return await self._send_patch(path, patch)
+        except (ObjectGone, ObjectChanged):
+            raise
+        except ClusterError:
+            # It may have been made all the same; what it ended is told as ended.
+            await self._version(path, uid)
+            raise
 
 
 def _document(

@@ -5,7 +5,7 @@ records of one object are equal exactly when nothing that concerns us differs, s
 `resource_version` does not take part in the comparison.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -91,6 +91,20 @@ class PolicyObject:
     requested_at: str | None = None
     status: PolicyStatus = field(default_factory=PolicyStatus)
     resource_version: str = field(default="", compare=False)
+
+    def asks_as(self, other: "PolicyObject") -> bool:
+        """Return whether two records differ, if at all, in what we write alone.
+
+        That is the status, the finalizer and the annotation `original`.
+        """
+        ours = replace(
+            self,
+            status=other.status,
+            finalizers=other.finalizers,
+            original=other.original,
+            original_text=other.original_text,
+        )
+        return ours == other
 
     @property
     def desired(self) -> DesiredPolicy:

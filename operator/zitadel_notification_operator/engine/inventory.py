@@ -139,7 +139,7 @@ class Inventory:
 
     def resolved(self, key: PolicyKey, target: Target) -> set[PolicyKey]:
         """Note which organization a reference means; return whose claims moved."""
-        if self._resolved.get(key) == target:
+        if self._resolved.get(key) == target or key not in self.policies:
             return set()
         self._resolved[key] = target
         return self._claim_anew(key)

@@ -25,11 +25,14 @@ class News:
         """Take a policy as Kubernetes stored it by our write; return it.
 
         Its own pass is running and knows; others whose claims moved are woken. Where
-        the watch has told of a newer version, somebody else has changed it, too.
+        the watch has told of a newer version, or our answer is the first to show
+        another's change, the policy is looked at once more.
         """
         known = self._inventory.policies.get(policy.key)
-        if known is not None and known.uid == policy.uid and is_older(policy, known):
-            self._queue.add(policy_key(policy.key), Priority.CHANGE)
+        if known is not None and known.uid == policy.uid:
+            changed = is_older(policy, known) or not known.asks_as(policy)
+            if changed:
+                self._queue.add(policy_key(policy.key), Priority.CHANGE)
         self.concerned(self._inventory.put_policy(policy) - {policy.key})
         self.wake_dying(policy.instance)
         return policy

@@ -7,7 +7,6 @@ would cost one more pass over the policy, and one more call of ZITADEL.
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
@@ -33,14 +32,7 @@ class OwnWrites:
         """
         if known is None or not self._under_way[seen.key]:
             return False
-        ours = replace(
-            known,
-            status=seen.status,
-            finalizers=seen.finalizers,
-            original=seen.original,
-            original_text=seen.original_text,
-        )
-        return ours == seen
+        return known.asks_as(seen)
 
     async def apply_policy_status(
         self, policy: PolicyObject, status: PolicyStatus

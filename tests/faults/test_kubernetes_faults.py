@@ -1,0 +1,400 @@
+"""Each fault of Kubernetes at each call: the end is that of a run without faults.
+
+Every case is a life of one policy: created, edited, reset by somebody else, deleted.
+Faults of calls about one object are told apart by its name; these lives share one
+operator and are led at one time. What befalls lists and watches befalls all that an
+operator knows: more operators, each with instances of its own, lead such lives in turn.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from support.apiproxy import ApiProxy, Trouble, lists, watches
+from support.audit import AuditLog
+from support.lives import HISTORY, TOLD, Life, Servers
+from support.running import EmulatorProcess, OperatorProcess
+from support.waiting import soon
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
+LOOKS = ("/admin/v1/events/", "/admin/v1/instances/", "/auth/v1/")
+"""What is asked of a ZITADEL where nothing happens: events, and who it is."""
+
+WRITES = ["", "status", "status", "status", ""]
+"""What a life is to Kubernetes, by subresource; at most one more where the instance
+comes after its policy, and where an answer is lost of a write that was made."""
+
+QUIET = 20.0
+POLICIES, INSTANCES = "/notificationpolicies/{}", "/zitadelinstances/{}"
+APPLY, JSON_PATCH = "apply-patch", "json-patch"
+CALLS: dict[str, tuple[str, ...]] = {
+    # Method, path, content type, body; the name of the case is put into each.
+    "status": ("PATCH", POLICIES + "/status"),
+    "original": ("PATCH", POLICIES + r"\?", APPLY),
+    "strip": ("PATCH", POLICIES + r"\?", JSON_PATCH),
+    "read": ("GET", POLICIES + "$"),
+    "event": ("POST", "/events$", "", '"{}"'),
+    "secret": ("GET", "/secrets/{}$"),
+    "instance-status": ("PATCH", INSTANCES + "/status"),
+    "instance-hold": ("PATCH", INSTANCES + r"\?", APPLY),
+    "instance-release": ("PATCH", INSTANCES + r"\?", JSON_PATCH),
+}
+FAULTS: dict[str, dict[str, Any]] = {
+    "409": {"status": 409},
+    "410": {"status": 410},
+    "429-retry-after": {"status": 429, "headers": {"Retry-After": "1"}},
+    "429": {"status": 429},
+    "500": {"status": 500},
+    "503": {"status": 503},
+    "reset": {"reset": True},
+    "hang": {"hang": True},
+    "slow": {"delay": 1.5},
+    "truncated": {"cut": 60},
+    "done-then-reset": {"reset": True, "after": True},
+    "done-then-504": {"status": 504, "after": True},
+}
+DONE = ("truncated", "done-then-reset", "done-then-504")
+LEFT_ALONE = {"status": 3, "instance-status": 1}
+"""A phase in which a call has no trouble. Without its first status an instance voids
+what its policies have pinned; without the status after it, a correction is not told as
+lastDrift."""
+
+REFUSED = {"event-409", "event-410"}
+"""Here Kubernetes says that it will not have the Event, so it is not sent again."""
+
+Arm = Callable[[ApiProxy, int], None]
+
+
+def answered(**what: Any) -> Arm:
+    """Have all be listed anew in each phase, and each list and watch fail first."""
+
+    def arm(proxy: ApiProxy, _: int) -> None:
+        proxy.add(*lists(**what), *watches(**what))
+        proxy.expire()
+
+    return arm
+
+
+def cut(proxy: ApiProxy, _: int) -> None:
+    """Cut watches, and the next ones in the middle of their first event."""
+    proxy.add(*watches(cut=200, times=2))
+    proxy.cut()
+
+
+def expired(proxy: ApiProxy, _: int) -> None:
+    """Let watches say 410, the open ones and the next ones."""
+    proxy.add(*watches(expired=True, times=2))
+    proxy.expire()
+
+
+def refused(proxy: ApiProxy, phase: int) -> None:
+    """Refuse a LIST and later a WATCH with 410."""
+    if phase == 2:
+        proxy.add(*lists(status=410))
+        proxy.expire()
+    if phase == 3:
+        proxy.add(*watches(status=410))
+        proxy.cut()
+
+
+def hanging_list(proxy: ApiProxy, phase: int) -> None:
+    """Let the LIST after a 410 hang, once."""
+    if phase == 2:
+        proxy.add(*lists(hang=True))
+        proxy.expire()
+
+
+def hanging_watch(proxy: ApiProxy, phase: int) -> None:
+    """Let the WATCH after a cut hang, once."""
+    if phase == 1:
+        proxy.add(*watches(hang=True))
+        proxy.cut()
+
+
+def silent_watch(proxy: ApiProxy, phase: int) -> None:
+    """Let open watches say nothing more."""
+    if phase == 1:
+        proxy.silence()
+
+
+def slow(proxy: ApiProxy, phase: int) -> None:
+    """Delay each call whatsoever."""
+    if phase == 0:
+        proxy.add(Trouble(delay=1.5, times=1_000_000))
+
+
+LISTS_AND_WATCHES: dict[str, dict[str, Arm]] = {
+    "hanging-watches": {"hang": hanging_watch},
+    "silent-watches": {"silence": silent_watch},
+    "slowness": {"slow": slow, "list-hang": hanging_list},
+    "streams": {
+        "cut": cut,
+        "410": expired,
+        "410-as-status": refused,
+        "reset": answered(reset=True),
+    },
+    "answers": {
+        "500": answered(status=500),
+        "503": answered(status=503),
+        "429": answered(status=429),
+        "429-retry-after": answered(status=429, headers={"Retry-After": "2"}),
+    },
+}
+"""By operator: what befalls all that it lists and watches, one after the other."""
+
+EXITS = {"streams": 2}
+"""How often kopf's watch dies of it: the process ends, and is started again."""
+
+
+@dataclass
+class Operator:
+    """An operator behind a proxy, with what stays in its namespace."""
+
+    servers: Servers
+    name: str
+    folder: Path
+    proxy: ApiProxy
+    exits: int = 0
+    process: OperatorProcess = field(init=False)
+    _supervision: asyncio.Task[None] = field(init=False)
+
+    @property
+    def stay(self) -> str:
+        """The instance that is there to the end."""
+        return f"stay-{self.name}"
+
+    async def start(self) -> None:
+        """Start it, with a policy that stays to the end."""
+        body = {"metadata": {"name": self.name}}
+        await self.servers.kubernetes("POST", "/api/v1/namespaces", body)
+        await self.servers.add_instance(self.stay, self.name)
+        await self.servers.add_policy(self.name, "stay", self.stay)
+        self.folder.mkdir()
+        await asyncio.to_thread(self._start)
+        await soon(lambda: self.proxy.watches == 2, 60, f"watches of {self.name}")
+        self._supervision = asyncio.create_task(self._supervise())
+
+    async def settle(self) -> None:
+        """Let it write what it has put off, and supervise it no more."""
+        self.proxy.troubles = []
+        await self.servers.look(self.stay, "end")
+        self._supervision.cancel()
+
+    def _start(self) -> None:
+        self.process = OperatorProcess(
+            self.servers.plane,
+            self.folder,
+            *("--watch-namespace", self.name),
+            kubeconfig=self.proxy.kubeconfig(self.folder / "kubeconfig"),
+        )
+        self.process.wait_ready()
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.program.stop()
+
+    async def _supervise(self) -> None:
+        while True:
+            if not self.process.program.running and self.process.program.wait(1):
+                self.exits += 1
+                await asyncio.to_thread(self._start)
+            await asyncio.sleep(0.2)
+
+
+@dataclass
+class Stage:
+    """A control plane with operators and all lives that are led on it."""
+
+    servers: Servers
+    folder: Path
+    stack: ExitStack
+    operators: list[Operator] = field(default_factory=list)
+    ends: dict[Life, Any] = field(default_factory=dict)
+
+    async def objects(self) -> None:
+        """Lead a life for each fault at each call about an object, and one without."""
+        operator = self._operator("objects")
+        await operator.start()
+
+        async def leave(_: int) -> None:
+            """Make no trouble."""
+
+        lives = [Life(self.servers, "objects", "without", operator.stay, leave)]
+        for call in CALLS:
+            lives += [self._object(operator, call, fault) for fault in FAULTS]
+        await asyncio.gather(*(self._lead(life) for life in lives))
+        await operator.settle()
+
+    def _object(self, operator: Operator, call: str, fault: str) -> Life:
+        name = f"{call}-{fault}"
+        where = [text.replace("{}", name) for text in CALLS[call]]
+        times = 1 if "hang" in FAULTS[fault] else 2
+        trouble = Trouble(*where, times=0, **FAULTS[fault])
+        operator.proxy.add(trouble)
+
+        async def arm(phase: int) -> None:
+            if phase == LEFT_ALONE.get(call):
+                trouble.times = 0
+                # Ready may be stored, and its pass be made once more all the same:
+                # what somebody resets meanwhile is no drift to the operator.
+                await asyncio.sleep(4 if phase > 1 else 0)
+            elif times == 2 or not trouble.hits:
+                trouble.times, trouble.hits = times, 0
+
+        of_instance = call == "secret" or call.startswith("instance")
+        instance = name if of_instance else operator.stay
+        patience = 5 if name in REFUSED else 60
+        return Life(self.servers, "objects", name, instance, arm, patience)
+
+    async def lists_and_watches(self, name: str) -> None:
+        """Lead one life after the other, each under another trouble."""
+        operator = self._operator(name)
+        first = next(iter(LISTS_AND_WATCHES[name].values()))
+        first(operator.proxy, 0)
+        await operator.start()
+        for trouble, make in LISTS_AND_WATCHES[name].items():
+
+            async def arm(phase: int, make: Arm = make) -> None:
+                make(operator.proxy, phase)
+
+            own = f"{name}-{trouble}"
+            await self._lead(Life(self.servers, name, own, own, arm))
+            operator.proxy.troubles = []
+        await operator.settle()
+
+    async def restarts(self) -> None:
+        """Lead a life whose API server restarts before each change, or right after."""
+        plane = self.servers.plane
+        under_way: list[asyncio.Task[None]] = []
+
+        def restart() -> None:
+            plane.stop_api_server()
+            plane.start_api_server()
+
+        async def soon() -> None:
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(restart)
+
+        async def arm(phase: int) -> None:
+            await asyncio.gather(*under_way)
+            if phase > 0:
+                under_way.append(asyncio.create_task(soon()))
+            if phase % 2:
+                await asyncio.gather(*under_way)
+
+        operator = self._operator("restarts")
+        await operator.start()
+        await self._lead(Life(self.servers, "restarts", "restart", "restart", arm))
+        await asyncio.gather(*under_way)
+        await operator.settle()
+
+    def _operator(self, name: str) -> Operator:
+        proxy = ApiProxy(self.servers.plane, f"faults={name}")
+        self.stack.enter_context(proxy)
+        operator = Operator(self.servers, name, self.folder / name, proxy)
+        self.operators.append(operator)
+        self.stack.callback(operator.stop)
+        return operator
+
+    async def _lead(self, life: Life) -> None:
+        try:
+            self.ends[life] = await life.run()
+        except (AssertionError, TimeoutError) as error:
+            self.ends[life] = repr(error)
+
+
+@pytest.fixture
+def second_plane() -> Iterator[ControlPlane]:
+    """A control plane whose API server may be restarted while others work."""
+    with ControlPlane() as plane:
+        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+        plane.kubectl("create", "namespace", "zitadel-notification-operator")
+        yield plane
+
+
+async def all_lives(
+    planes: list[ControlPlane],
+    emulator: EmulatorProcess,
+    folder: Path,
+    stack: ExitStack,
+) -> list[Stage]:
+    """Lead them; return the stages, with all operators running."""
+    somebody = emulator.user("IAM_ORG_MANAGER", credential="token")["token"]
+    stages = []
+    async with AsyncExitStack() as sessions:
+        for plane in planes:
+            roots = ssl.create_default_context(cafile=plane.folder / "ca.crt")
+            connector = aiohttp.TCPConnector(ssl=roots, limit=0)
+            session = aiohttp.ClientSession(connector=connector)
+            await sessions.enter_async_context(session)
+            servers = Servers(plane, emulator, session, somebody)
+            stages.append(Stage(servers, folder, stack))
+        await asyncio.gather(
+            *(stages[0].lists_and_watches(name) for name in LISTS_AND_WATCHES),
+            stages[0].objects(),
+            stages[1].restarts(),
+        )
+    return stages
+
+
+def differences(stage: Stage, without: Any, audit: AuditLog) -> Iterator[str]:
+    """Yield what lives left that one without faults did not."""
+    for life, end in stage.ends.items():
+        if not isinstance(end, dict):
+            yield f"{life.name}: {end}"
+            continue
+        for what, expected in without.items():
+            lost = life.name in REFUSED and what == "told"
+            if end[what] != expected and not lost:
+                yield f"{life.name}: {what} {end[what]}"
+        writes = audit.by_operator("notificationpolicies", life.namespace, life.name)
+        made = [write.subresource for write in writes if write.code < 300]
+        if len(made) > len(WRITES) + (4 if life.name.endswith(DONE) else 1):
+            yield f"{life.name}: writes {made}"
+
+
+@pytest.mark.timeout(300)
+def test_every_fault_at_every_call_ends_as_without(
+    control_plane: ControlPlane, second_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """Nothing is lost, nothing is written that nobody asked for; then all is quiet."""
+    planes = [control_plane, second_plane]
+    audits = [AuditLog(plane) for plane in planes]
+    emulator = EmulatorProcess(tmp_path)
+    with emulator.program, ExitStack() as stack:
+        stages = asyncio.run(all_lives(planes, emulator, tmp_path, stack))
+        operators = [operator for stage in stages for operator in stage.operators]
+        time.sleep(6)  # the last events are read, and cursors written
+        quiet = [AuditLog(plane) for plane in planes]
+        asked = len(emulator.requests())
+        called = {operator.name: len(operator.proxy.calls) for operator in operators}
+        time.sleep(QUIET)
+        assert [write for audit in quiet for write in audit.by_operator()] == []
+        assert [
+            request
+            for request in emulator.requests()[asked:]
+            if not request["path"].startswith(LOOKS)
+        ] == []
+        for operator in operators:
+            assert operator.process.program.running
+            assert operator.exits == EXITS.get(operator.name, 0)
+            calls = operator.proxy.calls[called[operator.name] :]
+            assert {call.method for call in calls} <= {"GET"}
+            log = operator.process.log.read_text()
+            assert "Pass failed by a fault of the operator" not in log
+            assert "Traceback" not in log or operator.exits
+    (without,) = (end for life, end in stages[0].ends.items() if life.name == "without")
+    assert (without["history"], without["told"]) == (HISTORY, TOLD)
+    pairs = zip(stages, audits, strict=True)
+    found = [text for s, a in pairs for text in differences(s, without, a)]
+    assert found == []

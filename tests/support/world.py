@@ -1,0 +1,208 @@
+"""The world of random stories: stores that outlive processes, one process at a time."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from dataclasses import replace
+from typing import Any
+
+from support.engines import INSTANCE, Bench
+from support.virtual_time import VirtualLoop
+from support.world_cluster import Lags, MortalSteps, WorldCluster
+from support.world_judge import Judge
+from support.world_model import Model
+from support.world_zitadel import WorldConnector, WorldZitadel
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.conditions import format_time
+from zitadel_notification_operator.core.credentials import (
+    CredentialKind,
+    CredentialRef,
+)
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.engine.engine import Engine
+from zitadel_notification_operator.engine.inventory import Inventory
+from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.workqueue import WorkQueue
+
+URLS = {"https://z": "z", "https://y": "y"}
+"""Urls, and the ids of the ZITADELs behind them."""
+
+ORGANIZATIONS = {"o1": "Alpha", "o2": "Beta", "o3": "Gamma"}
+DOMAINS = {"alpha.example": "o1", "beta.example": "o2"}
+
+MOMENT = 1e-6
+"""Seconds that are none: the clock's own rounding."""
+
+
+class World(Bench):
+    """A bench for stories; whatever its judge complains about is wrong.
+
+    Args:
+        lags: Seconds that a call takes each way, at most, and that the watch takes.
+        strict: Neither hold off nor overlook what is known to be wrong.
+        workers: How many passes one instance's policies may have at one time.
+    """
+
+    def __init__(
+        self, lags: Lags = (0.0, 0.05), *, strict: bool = False, workers: int = 4
+    ) -> None:
+        super().__init__()
+        self._workers, self.strict = workers, strict
+        self.checked: dict[str, list[float]] = {}
+        self.steps: MortalSteps = MortalSteps()
+        chance = random.Random(1)
+        self.model = Model(self)
+        self.judge = Judge(self, self.model)
+        self.began = 0.0
+        self.looked_up: dict[str, float] = {}
+        self.number = 0
+        self.tokens = {"s": "token"}
+        self.cluster: WorldCluster = WorldCluster(self.steps, chance, lags)
+        self.cluster.judge_mark = self.judge.mark
+        self.cluster.judge_strip = self.judge.strip
+        self.cluster.noted = self._noted
+        self.cluster.secrets["s"] = {"token": b"token"}
+        self.zitadels = {url: WorldZitadel(self.steps, i) for url, i in URLS.items()}
+        for zitadel in self.zitadels.values():
+            zitadel.home = "o1"
+            zitadel.names = dict(ORGANIZATIONS)
+            zitadel.domains = dict(DOMAINS)
+            zitadel.name_anew()
+        self.zitadel = self.zitadels["https://z"]
+        self._faults = _Faults(self.judge)
+
+    async def start(self) -> Engine:
+        """Start a new process; its first LIST always works."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        logging.getLogger(Engine.__module__).addHandler(self._faults)
+        self.began = loop.time()
+        self.judge.restarted()
+        trouble, self.cluster.trouble = self.cluster.trouble, None
+        self.room = Room(
+            inventory=Inventory("own"),
+            queue=WorkQueue(),
+            writer=self.cluster,
+            instance_writer=self.cluster,
+            secrets=self.cluster,
+            connector=WorldConnector(self),
+            recorder=self.recorder,
+            now=loop.now,
+            chance=random.Random(1),
+        )
+        self.engine = Engine(self.room, self.cluster, workers=self._workers)
+        await self.engine.start()
+        self.cluster.trouble = trouble
+        self.cluster.beliefs.took_all()
+        self.cluster.restart_watch(self.engine)
+        await self.engine.lead(fresh=True)
+        return self.engine
+
+    async def live(self, seconds: float) -> None:
+        """Let the process run; a killed one is followed by another at once."""
+        assert self.engine is not None
+        end = asyncio.get_running_loop().time() + seconds
+        while (left := end - asyncio.get_running_loop().time()) > MOMENT:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.engine.failed.wait(), left)
+                await self.crash()
+
+    async def crash(self) -> None:
+        """End the process in the middle of what it does; start another."""
+        assert self.engine is not None
+        failure = self.engine.failure or RuntimeError("killed")
+        if type(failure).__name__ not in {"Killed", "RuntimeError"}:
+            self.judge.complain(f"the engine failed: {failure!r}")
+        self.steps.kill_at, self.steps.dead = -1, False
+        self.cluster.restart_watch(None)
+        self.engine.abort(failure)
+        await self.engine.stop()
+        await self.start()
+
+    async def restart(self) -> None:
+        """End the process in good order; start another."""
+        assert self.engine is not None
+        await self.engine.stop()
+        self.cluster.restart_watch(None)
+        await self.start()
+
+    async def end(self) -> None:
+        """End the process for good."""
+        assert self.engine is not None
+        self.cluster.restart_watch(None)
+        await self.engine.stop()
+        logging.getLogger(Engine.__module__).removeHandler(self._faults)
+
+    def now(self) -> str:
+        """Return the time as Kubernetes writes it."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        return format_time(loop.now())
+
+    def uid(self) -> str:
+        """Return a new uid."""
+        self.number += 1
+        return f"uid-{self.number}"
+
+    def by_uid(self, uid: str) -> PolicyObject | None:
+        """Return a policy as stored."""
+        found = (p for p in self.cluster.policies.values() if p.uid == uid)
+        return next(found, None)
+
+    def put_instance(self, name: str, **changes: Any) -> InstanceObject:
+        """Store an instance as an administrator does."""
+        known = self.cluster.instances.get(name)
+        if known is None:
+            known = replace(
+                INSTANCE, name=name, uid=self.uid(), created=self.now(), finalizers=()
+            )
+        else:
+            known = replace(known, generation=known.generation + 1)
+        ref = CredentialRef(CredentialKind.TOKEN, "s", "token")
+        changed = replace(known, credential=ref, **changes)
+        self.model.changed(changed)
+        return self.cluster.put_instance(changed)
+
+    def judge_call(self, zitadel: WorldZitadel, *what: Any) -> None:
+        """Have a write judged."""
+        self.judge.meet()
+        self.judge.call(zitadel, *what)
+
+    def note_call(
+        self, zitadel: WorldZitadel, instance: str, name: str, args: Any, result: Any
+    ) -> None:
+        """Note what a call has told."""
+        if name in {"search", "organizations"}:
+            self.looked_up[instance] = asyncio.get_running_loop().time()
+        if name == "identify":
+            times = self.checked.setdefault(instance, [])
+            times.append(asyncio.get_running_loop().time())
+        if name == "observe":
+            self.judge.saw((zitadel.id, args[0]), zitadel.value(args[0]))
+
+    def _noted(self, key: PolicyKey, stored: PolicyObject | None) -> None:
+        self.judge.noted(key, stored)
+        self.judge.meet()
+        if stored is None or stored.organization is None:
+            return
+        org = stored.status.organization_id
+        instance = self.cluster.instances.get(stored.instance)
+        if org is None or instance is None:
+            return
+        zitadel = self.zitadels[instance.endpoint.url]
+        pins = self.model.pins.setdefault(stored.uid, [])
+        if (zitadel.id, org) not in pins:
+            pins.append((zitadel.id, org))
+
+
+class _Faults(logging.Handler):
+    """Hears of passes that fail by a fault of the operator."""
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__(logging.ERROR)
+        self._judge = judge
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self._judge.complain(f"{record.getMessage()}: {error!r}")

@@ -1,0 +1,235 @@
+"""What the design says of a world, worked out without the code under test.
+
+`possible`: some state that the process may still believe in allows it. `definite`:
+all of them demand it. Between the two lies what is on its way.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+from support.world_zitadel import WorldZitadel
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.objects import (
+    FINALIZER,
+    InstanceObject,
+    PolicyObject,
+)
+from zitadel_notification_operator.core.original import OriginalValue
+
+OWN_NAMESPACE = "own"
+ORGANIZATION = "Organization"
+
+LOOK_UP = 400.0
+"""Seconds for which a look-up of names may stand: a check and a list's life."""
+
+LEAVE = 12.0
+"""Seconds for which an instance's old place may count after a check of the new one."""
+
+Target = tuple[str, str | None]
+
+
+class Model:
+    """Answers for one world."""
+
+    def __init__(self, world: Any) -> None:
+        self._world = world
+        self._led: dict[str, list[tuple[float, str]]] = {}
+        self._changed: dict[str, float] = {}
+        self.pins: dict[str, list[Target]] = {}
+
+    # What is stored, as far as the process may know.
+
+    def versions(self, key: PolicyKey) -> list[PolicyObject | None]:
+        """Return what may be believed of a policy."""
+        found: list[PolicyObject | None] = self._world.cluster.beliefs.of(key)
+        return found
+
+    def instances(self, name: str) -> list[InstanceObject | None]:
+        """Return what may be believed of an instance."""
+        found: list[InstanceObject | None] = self._world.cluster.beliefs.of(name)
+        return found
+
+    def changed(self, instance: InstanceObject) -> None:
+        """Note a change of an administrator."""
+        self._changed[instance.name] = _time()
+        zitadel = self._world.zitadels[instance.endpoint.url]
+        self._led.setdefault(instance.name, []).append((_time(), zitadel.id))
+
+    def zitadel(self, zitadel_id: str) -> WorldZitadel:
+        """Return the ZITADEL with this id."""
+        found: WorldZitadel = next(
+            z for z in self._world.zitadels.values() if z.id == zitadel_id
+        )
+        return found
+
+    # Where it leads.
+
+    def may_lead(self, instance: InstanceObject, zitadel_id: str) -> bool:
+        """Return whether a call through the instance may reach this ZITADEL."""
+        if self._world.zitadels[instance.endpoint.url].id == zitadel_id:
+            return True
+        history = self._led[instance.name]
+        ends = [since for since, _ in history[1:]]
+        return any(
+            led == zitadel_id and self._may_still_count(instance.name, end)
+            for (_, led), end in zip(history, ends, strict=False)
+        )
+
+    def _may_still_count(self, instance: str, end: float) -> bool:
+        """Return whether a place that was left then may not be known as left."""
+        checks = [at for at in self._world.checked.get(instance, ()) if at >= end]
+        return not checks or _time() - checks[0] < LEAVE
+
+    def leads(self, instance: InstanceObject, zitadel_id: str) -> bool:
+        """Return whether the process must know that it leads there."""
+        lost = any(c.reason == "InstanceChanged" for c in instance.status.conditions)
+        truly = self._world.zitadels[instance.endpoint.url].id
+        return instance.status.instance_id == truly == zitadel_id and not lost
+
+    def may_mean(self, policy: PolicyObject, target: Target) -> bool:
+        """Return whether the policy may be about this organization."""
+        zitadel_id, org = target
+        if policy.organization is None or org is None:
+            return policy.organization is None and org is None
+        if policy.status.organization_id == org or target in self.pins_of(policy):
+            return True
+        meant = self.zitadel(zitadel_id).meant(policy.organization, LOOK_UP)
+        return org in meant
+
+    def pins_of(self, policy: PolicyObject) -> list[Target]:
+        """Return what a policy was ever resolved to, the newest last."""
+        return self.pins.get(policy.uid, [])
+
+    def means(self, policy: PolicyObject, target: Target) -> bool:
+        """Return whether the process must know that it is about this organization."""
+        reference = policy.organization
+        if reference is None or target[1] is None:
+            return reference is None and target[1] is None
+        if reference.by == "id":
+            return reference.value == target[1]
+        return policy.status.organization_id == target[1]
+
+    # Grants.
+
+    def verdicts(
+        self, policy: PolicyObject, instance: InstanceObject, target: Target
+    ) -> set[str]:
+        """Return all answers that grants may give: Granted, or the refusal's reason."""
+        namespace = policy.key.namespace
+        if namespace == OWN_NAMESPACE:
+            return {"Granted"}
+        covering = [g for g in instance.grants if _covers(g, namespace)]
+        if not covering:
+            return {"InstanceNotFound"}
+        scoped = [g for g in covering if policy.scope in g.scopes]
+        if not scoped:
+            return {"NotGranted"}
+        if target[1] is None or any(g.organizations is None for g in scoped):
+            return {"Granted"}
+        named = [ref for g in scoped for ref in g.organizations or ()]
+        meanings = [self.zitadel(target[0]).meant(ref, LOOK_UP) for ref in named]
+        answers = set()
+        for choice in product(*meanings):
+            answers.add("Granted" if target[1] in choice else "NotGranted")
+        return answers
+
+    def _looks_up(self, instance: InstanceObject) -> bool:
+        orgs = [ref for g in instance.grants for ref in g.organizations or ()]
+        return any(ref.by != "id" for ref in orgs)
+
+    def _has_looked_up(self, instance: InstanceObject) -> bool:
+        """Return whether the process must know what the names in grants mean."""
+        since = max(self._changed[instance.name], self._world.began)
+        looked = self._world.looked_up.get(instance.name, -1.0)
+        return not self._looks_up(instance) or (
+            looked > since and self._world.began < looked < _time() - 1
+        )
+
+    # Claims.
+
+    def may_hold(self, policy: PolicyObject, target: Target) -> bool:
+        """Return whether a policy, alive or dying, may manage the target."""
+        if not policy.manages or not self.may_mean(policy, target):
+            return False
+        return any(
+            instance is not None
+            and self.may_lead(instance, target[0])
+            and "Granted" in self.verdicts(policy, instance, target)
+            for instance in self.instances(policy.instance)
+        )
+
+    def holds(self, policy: PolicyObject, target: Target) -> bool:
+        """Return whether a policy, alive or dying, does manage it, as all must know."""
+        if not policy.manages or not self.means(policy, target):
+            return False
+        return all(
+            instance is not None
+            and self.leads(instance, target[0])
+            and self._has_looked_up(instance)
+            and self.verdicts(policy, instance, target) == {"Granted"}
+            for instance in self.instances(policy.instance)
+        )
+
+    def claims(self, key: PolicyKey, target: Target) -> PolicyObject | None:
+        """Return the policy if the process must know its claim."""
+        versions = self.versions(key)
+        for version in versions:
+            if version is None or version.deleting or not self.holds(version, target):
+                return None
+        if len({v.uid for v in versions if v}) != 1:
+            return None
+        return versions[-1]
+
+    def rivals(self, policy: PolicyObject, target: Target) -> Iterator[PolicyObject]:
+        """Yield the others that surely claim the target."""
+        for key in list(self._world.cluster.policies):
+            if key != policy.key:
+                other = self.claims(key, target)
+                if other is not None:
+                    yield other
+
+    def older(self, policy: PolicyObject, target: Target) -> list[PolicyKey]:
+        """Return who surely owns the target instead of this policy."""
+        mine = (policy.created, policy.key)
+        return [o.key for o in self.rivals(policy, target) if (o.created, o.key) < mine]
+
+    def may_claim(self, key: PolicyKey, target: Target) -> bool:
+        """Return whether somebody's claim is possible."""
+        return any(
+            version is not None
+            and not version.deleting
+            and self.may_hold(version, target)
+            for version in self.versions(key)
+        )
+
+
+def mark_of(policy: PolicyObject) -> tuple[Target, OriginalValue] | None:
+    """Read the annotation, if it is the object's own."""
+    try:
+        data = json.loads(policy.original_text or "")
+        if data["uid"] != policy.uid:
+            return None
+        target = (data["instanceId"], data["organizationId"])
+        return target, OriginalValue(data["isDefault"], data["passwordChange"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def holds_finalizer(policy: PolicyObject) -> bool:
+    """Return whether we keep the object."""
+    return FINALIZER in policy.finalizers
+
+
+def _covers(grant: Grant, namespace: str) -> bool:
+    for name in grant.namespaces:
+        if name == namespace or (name[-1:] == "*" and namespace.startswith(name[:-1])):
+            return True
+    return False
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()

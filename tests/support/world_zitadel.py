@@ -1,0 +1,162 @@
+"""ZITADELs for random stories: calls take time, some kinds fail, each is judged."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from support.fakes import FakeZitadel, Steps
+from zitadel_notification_operator.core.credentials import AccessToken, Credential
+from zitadel_notification_operator.core.errors import OperatorError
+from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.references import By, Reference
+
+HANG = 10.0
+"""Seconds until a call that hangs is given up."""
+
+WRITES = frozenset({"write", "reset"})
+
+
+@dataclass(frozen=True)
+class Outage:
+    """What goes wrong with some kinds of calls.
+
+    Attributes:
+        error: What the adapter raises.
+        kinds: Names of the client's methods; empty means all.
+        after: The call has its effect, and only its answer is lost.
+        hangs: It is told only when the call is given up.
+    """
+
+    error: OperatorError
+    kinds: frozenset[str] = frozenset()
+    after: bool = False
+    hangs: bool = False
+
+    def hits(self, kind: str) -> bool:
+        """Return whether calls of this kind fail."""
+        return not self.kinds or kind in self.kinds
+
+
+class WorldZitadel(FakeZitadel):
+    """One ZITADEL, with a history of what names meant, and of who has changed what."""
+
+    def __init__(self, steps: Steps, zitadel_id: str) -> None:
+        super().__init__(steps, zitadel_id)
+        self.outage: Outage | None = None
+        self.under_way: Counter[str] = Counter()
+        self.removed_at: dict[str, float] = {}
+        self.foreign: dict[str, float] = {}
+        self._history: list[tuple[float, dict[Reference, str]]] = [(0.0, {})]
+
+    def name_anew(self) -> None:
+        """Note what names and domains mean from now on."""
+        meanings = {Reference(By.NAME, n): org for org, n in self.names.items()}
+        for domain, org in self.domains.items():
+            if org in self.names:
+                meanings[Reference(By.DOMAIN, domain)] = org
+        meanings[Reference(By.CREDENTIAL)] = self.home
+        self._history.append((_time(), meanings))
+
+    def meant(self, reference: Reference, seconds: float) -> set[str | None]:
+        """Return what a reference has meant within the last seconds."""
+        if reference.by is By.ID:
+            return {reference.value}
+        found: set[str | None] = set()
+        for since, meanings in reversed(self._history):
+            found.add(meanings.get(reference))
+            if since <= _time() - seconds:
+                break
+        return found
+
+    def value(self, org: str | None) -> OriginalValue:
+        """Return what is in force."""
+        if org in self.own:
+            return OriginalValue(False, self.own[org])
+        return OriginalValue(True, self.default)
+
+
+class Wire:
+    """A client of one instance object; each call is checked, judged, and takes time.
+
+    Args:
+        world: Has `way`, `judge_call` and `note_call`.
+        zitadel: Who answers.
+        instance: The object's name.
+        token: What it was made with.
+        checks: Asked before each call.
+    """
+
+    def __init__(
+        self,
+        world: Any,
+        zitadel: WorldZitadel,
+        instance: str,
+        token: str,
+        checks: tuple[Callable[[], None], ...] = (),
+    ) -> None:
+        self._world, self._zitadel = world, zitadel
+        self._instance, self._token = instance, token
+        self._checks = checks
+
+    def guarded(self, check: Callable[[], None]) -> "Wire":
+        checks = (*self._checks, check)
+        return Wire(self._world, self._zitadel, self._instance, self._token, checks)
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            for check in self._checks:
+                check()
+            if name not in WRITES:
+                return await self._call(name, args, kwargs)
+            org = args[0] or ""
+            self._world.judge_call(self._zitadel, name, args, kwargs)
+            self._zitadel.under_way[org] += 1
+            try:
+                return await self._call(name, args, kwargs)
+            finally:
+                self._zitadel.under_way[org] -= 1
+
+        return call
+
+    async def _call(self, name: str, args: Any, kwargs: Any) -> Any:
+        zitadel, outage = self._zitadel, self._zitadel.outage
+        hit = outage is not None and outage.hits(name)
+        if hit and outage.hangs:
+            await asyncio.sleep(HANG)
+        await self._world.cluster.way()
+        zitadel.token = self._token
+        zitadel.trouble = outage.error if hit and not outage.after else None
+        result = await getattr(zitadel, name)(*args, **kwargs)
+        self._world.note_call(zitadel, self._instance, name, args, result)
+        await self._world.cluster.way()
+        if hit:
+            raise outage.error
+        return result
+
+
+class WorldConnector:
+    """Leads each url to its ZITADEL."""
+
+    def __init__(self, world: Any) -> None:
+        self._world = world
+
+    def connect(
+        self,
+        instance: str,
+        endpoint: Endpoint,
+        credential: Credential,
+        roots: str | None,
+    ) -> Wire:
+        assert isinstance(credential, AccessToken)
+        zitadel = self._world.zitadels[endpoint.url]
+        return Wire(self._world, zitadel, instance, credential.token)
+
+    async def disconnect(self, instance: str) -> None:
+        return None
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,232 @@
+"""Random stories of users, administrators and faults: ownership under fire.
+
+After each step the judge (`support.world_judge`) has seen every write; at the end all
+is mended and everything must be as the design says. To search for longer:
+
+    ZNP_STORIES=5000 .venv/bin/python -m pytest tests/unit/test_engine_machine.py
+
+A failing story is printed by hypothesis, with what happened; paste its `Story(...)`
+into a test that calls `run(tell(story))`.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from support import world_commands as c
+from support.virtual_time import run
+from support.world import World
+from support.world_end import (
+    LONG,
+    check_end,
+    check_quiet,
+    check_sizes,
+    is_contested,
+    mend,
+)
+
+STORIES = int(os.environ.get("ZNP_STORIES", "100"))
+LENGTH = int(os.environ.get("ZNP_STORY_LENGTH", "25"))
+LAGS = ((0.0, 0.05), (0.05, 0.05), (0.05, 0.5), (2.0, 0.05))
+WAITS = (5.0, 0.0, 0.02, 0.07, 1.0, 30.0, 70.0, 700.0)
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """Nothing happens for an hour; the second half of it must be silent."""
+
+
+Step = tuple[Any, float]
+
+
+@dataclass(frozen=True)
+class Story:
+    """A story: how slow calls and watch are, and what happens, each with a pause."""
+
+    lags: tuple[float, float]
+    steps: tuple[Step, ...]
+
+
+def any_of(count: int) -> st.SearchStrategy[int]:
+    """Return an index."""
+    return st.integers(0, count - 1)
+
+
+KEY = any_of(len(c.KEYS))
+NAME = any_of(len(c.INSTANCES))
+PLACE = any_of(len(c.PLACES))
+FLAG = st.booleans()
+RARELY = st.sampled_from([False, False, False, True])
+MOSTLY = st.sampled_from([True, True, True, False])
+ORG = st.sampled_from(["o1", "o2"])
+
+CREATE = st.builds(
+    c.Create,
+    KEY,
+    any_of(len(c.REFERENCES)),
+    FLAG,
+    NAME,
+    MOSTLY,
+    any_of(len(c.DELETIONS)),
+    RARELY,
+    RARELY,
+)
+EDIT = st.builds(
+    c.Edit,
+    KEY,
+    st.sampled_from(
+        ["value", "deletion", "manages", "suspended", "token", "foreign", "value"]
+    ),
+    any_of(len(c.DELETIONS)),
+)
+DELETE = st.builds(c.Delete, KEY)
+COPY = st.builds(c.Copy, KEY, KEY)
+STRIP = st.builds(
+    c.Strip, KEY, st.sampled_from(["annotation", "status", "both", "finalizer"])
+)
+INSTANCE = st.builds(
+    c.Instance, NAME, PLACE, any_of(len(c.GRANTS)), any_of(len(c.METHODS))
+)
+REGRANT = st.builds(c.Regrant, NAME, any_of(len(c.GRANTS)))
+DROP = st.builds(c.DeleteInstance, NAME)
+ACCEPT = st.builds(c.Accept, NAME)
+SECRET = st.builds(c.Secret, st.sampled_from(["good", "gone", "bad", "revoke"]))
+BREAK = st.builds(
+    c.Break, PLACE, any_of(len(c.ERRORS)), any_of(len(c.KINDS)), RARELY, RARELY
+)
+MENDED = st.builds(c.Break, PLACE)
+CHANGE = st.builds(
+    c.Change,
+    PLACE,
+    st.sampled_from(["o1", "o1", "o2", ""]),
+    st.sampled_from([None, True, False]),
+)
+ORGANIZATION = st.builds(
+    c.Organization, PLACE, st.sampled_from(["rename", "remove", "create"]), ORG
+)
+CLUSTER = st.builds(
+    c.Kubernetes, st.sampled_from([None, "before", "after"]), st.booleans()
+)
+CALM = st.just(c.Kubernetes())
+KILL = st.builds(c.Kill, st.integers(0, 6), FLAG)
+RESTART = st.builds(c.Restart, FLAG)
+QUIET = st.just(Quiet())
+
+PEOPLE = [CREATE, CREATE, CREATE, EDIT, EDIT, DELETE, DELETE]
+UNUSUAL = [COPY, STRIP, INSTANCE, REGRANT, DROP, ACCEPT, SECRET, BREAK, MENDED]
+UNUSUAL += [CHANGE, ORGANIZATION, CLUSTER, CALM, KILL, RESTART]
+THEMES: list[list[st.SearchStrategy[Any]]] = [
+    [*PEOPLE],
+    [*PEOPLE, RESTART, KILL, KILL],
+    [*PEOPLE, COPY, STRIP, RESTART],
+    [*PEOPLE, INSTANCE, REGRANT, DROP, ACCEPT],
+    [*PEOPLE, BREAK, MENDED, SECRET, CHANGE],
+    [*PEOPLE, ORGANIZATION, CHANGE, REGRANT],
+    [*PEOPLE, CLUSTER, CALM, KILL],
+    [*PEOPLE, *UNUSUAL, QUIET],
+]
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> Story:
+    """Draw a story of one theme, or of all; a step that is not needed is nothing."""
+    theme = draw(st.sampled_from(THEMES))
+    step = st.tuples(st.one_of(st.just(c.Nothing()), *theme), st.sampled_from(WAITS))
+    first = draw(st.lists(st.tuples(CREATE, st.sampled_from(WAITS)), max_size=3))
+    steps = draw(st.lists(step, min_size=LENGTH, max_size=LENGTH))
+    return Story(draw(st.sampled_from(LAGS)), (*first, *steps))
+
+
+async def tell(story: Story) -> None:
+    """Live a story through, and judge it."""
+    world = World(story.lags)
+    try:
+        c.Instance(0).run(world)
+        c.Instance(1, 0, 1, 1).run(world)
+        await world.start()
+        for command, pause in story.steps:
+            if command == c.Nothing():
+                continue
+            await happen(world, command)
+            await world.live(pause)
+            judged(world)
+        await finish(world)
+    except BaseException as error:
+        error.add_note(account(world, story))
+        raise
+    finally:
+        await world.end()
+
+
+async def happen(world: World, command: Any) -> None:
+    """Have one thing happen."""
+    if isinstance(command, Quiet):
+        await world.live(2400)
+        calm = world.cluster.trouble is None and world.steps.kill_at < 0
+        if calm and not is_contested(world):
+            await check_quiet(world, 1200)
+    elif isinstance(command, c.Restart):
+        await (world.crash() if command.crash else world.restart())
+    else:
+        command.run(world)
+
+
+async def finish(world: World) -> None:
+    """Mend all, wait, and look whether all is as it must be."""
+    mend(world)
+    for number in range(len(c.INSTANCES)):
+        c.Accept(number).run(world)
+    await world.live(LONG)
+    if is_contested(world):
+        await world.live(10 * 3600)
+    check_end(world)
+    await check_quiet(world, 1800)
+    await come_to_rest(world)
+    check_sizes(world)
+    judged(world)
+
+
+async def come_to_rest(world: World) -> None:
+    """Wait for a moment in which no pass runs."""
+    assert world.room is not None
+    for _ in range(1000):
+        if not (world.room.queue.active or len(world.room.queue)):
+            return
+        await world.live(0.1)
+
+
+def judged(world: World) -> None:
+    """Fail if the judge has anything to say."""
+    complaints = [*world.judge.complaints, *world.cluster.complaints]
+    assert not complaints, "\n".join(complaints)
+
+
+def account(world: World, story: Story) -> str:
+    """Return what happened, to be read by people."""
+    steps = [step for step in story.steps if step[0] != c.Nothing()]
+    lines = [
+        f"lags {story.lags}",
+        *(f"{command}; {pause} s" for command, pause in steps),
+    ]
+    calls = (" ".join(step) for step in world.steps.log[-40:])
+    return "\n".join([*lines, "the last calls:", *calls])
+
+
+@pytest.mark.timeout(600 + STORIES)
+@settings(
+    max_examples=STORIES,
+    deadline=None,
+    derandomize="ZNP_STORIES" not in os.environ,
+    database=None,
+    print_blob=False,
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+)
+@given(stories())
+def test_no_story_makes_it_wrong_or_stuck(story: Story) -> None:
+    """At most one writer, nothing unasked, honest statuses, silence, and an end."""
+    run(tell(story))
