@@ -65,7 +65,7 @@ class Bench:
         self.engine: Engine | None = None
         self.room: Room | None = None
 
-    async def start(self) -> Engine:
+    async def start(self, workers: int = 4) -> Engine:
         """Start a new process."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
@@ -81,7 +81,7 @@ class Bench:
             chance=random.Random(1),
         )
         self.room = room
-        self.engine = Engine(room, self.cluster, workers=4)
+        self.engine = Engine(room, self.cluster, workers)
         await self.engine.start()
         await self.engine.lead(fresh=True)
         return self.engine

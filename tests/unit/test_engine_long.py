@@ -1,0 +1,90 @@
+"""A day of random faults, and five hundred policies that fail for ever."""
+
+import asyncio
+import random
+from dataclasses import replace
+
+import pytest
+
+from support.drift import bench_with
+from support.engines import policy
+from support.fakes import OTHERS
+from support.virtual_time import run
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.policy import ObservedPolicy
+from zitadel_notification_operator.core.reasons import Reason
+
+COUNT = 60
+FAULTS = [
+    TransientError(Reason.UNREACHABLE, "gone"),
+    TransientError(Reason.SERVER_ERROR, "broken"),
+    TransientError(Reason.RATE_LIMITED, "slower", 30.0),
+    TransientError(Reason.UNEXPECTED_ANSWER, "odd"),
+    TerminalError(Reason.CREDENTIALS_REJECTED, "refused"),
+    TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "no"),
+]
+
+
+def test_a_day_of_faults_leaves_nothing_behind() -> None:
+    """Each hour has some minutes of trouble and of others' changes, and then peace."""
+
+    async def story() -> None:
+        chance = random.Random(7)
+        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(COUNT)))
+        await bench.start()
+        await bench.live(120)
+        tasks = len(asyncio.all_tasks())
+        for _ in range(24):
+            bench.zitadel.trouble = chance.choice(FAULTS)
+            await bench.live(chance.uniform(1, 900))
+            for number in chance.sample(range(COUNT), 3):
+                bench.zitadel.change(f"o{number}", True, OTHERS)
+            await bench.live(chance.uniform(1, 60))
+            bench.zitadel.trouble = None
+            await bench.live(1800)
+            assert set(bench.zitadel.own.values()) == {False}
+            before = len(bench.steps.log)
+            await bench.live(900)
+            new = {step[0] for step in bench.steps.log[before:]}
+            assert new <= {"events", "identify", "observe"}
+        assert len(asyncio.all_tasks()) == tasks
+        assert bench.room is not None
+        assert len(bench.room.inventory.policies) == COUNT
+        assert len(bench.room.queue) == 0
+        ready = {bench.ready(f"p{n}").status for n in range(COUNT)}
+        assert ready == {"True"}
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "trouble", [FAULTS[0], FAULTS[4]], ids=lambda trouble: trouble.reason
+)
+def test_endless_failures_delay_nobody(trouble: OperatorError) -> None:
+    """Five hundred that never succeed; an edit of another one is made in a second."""
+
+    async def story() -> None:
+        failing = [policy(f"f{n}", f"bad{n}") for n in range(500)]
+        bench = bench_with(policy("healthy", "o"), *failing)
+        observe = bench.zitadel.observe
+
+        async def fail(organization_id: str | None) -> ObservedPolicy | None:
+            if organization_id and organization_id.startswith("bad"):
+                raise trouble
+            return await observe(organization_id)
+
+        bench.zitadel.observe = fail
+        await bench.start(workers=16)
+        await bench.live(1200)
+        stored = bench.policy("healthy")
+        bench.seen(replace(stored, password_change=True, generation=2))
+        await bench.live(1.0)
+        assert bench.zitadel.own["o"] is True
+        await bench.stop()
+
+    run(story())
