@@ -2,7 +2,11 @@
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.events import EventKind, ZitadelEvent
-from zitadel_notification_operator.core.objects import DriftMethod, InstanceObject
+from zitadel_notification_operator.core.objects import (
+    Drift,
+    DriftMethod,
+    InstanceObject,
+)
 from zitadel_notification_operator.engine.connections import Connections
 
 
@@ -17,6 +21,7 @@ class DriftWatch:
         self._connections = connections
         self._refused: set[str] = set()
         self._usable_since: dict[str, float] = {}
+        self._untold: dict[PolicyKey, Drift] = {}
         self._told: dict[PolicyKey, ZitadelEvent] = {}
 
     def reads_events(self, instance: InstanceObject) -> bool:
@@ -61,6 +66,16 @@ class DriftWatch:
     def told(self, key: PolicyKey) -> ZitadelEvent | None:
         """Return what an event has told about a policy that was not looked at since."""
         return self._told.get(key)
+
+    def corrected(self, key: PolicyKey, drift: Drift | None) -> Drift | None:
+        """Keep what was put right; return what no status tells yet."""
+        if drift is not None:
+            self._untold[key] = drift
+        return self._untold.get(key)
+
+    def reported(self, key: PolicyKey) -> None:
+        """Drop what was put right: a status tells it, or its policy is gone."""
+        self._untold.pop(key, None)
 
     def forget(self, key: PolicyKey, event: ZitadelEvent | None = None) -> None:
         """Drop what was told about a policy: it is gone, or was looked at.

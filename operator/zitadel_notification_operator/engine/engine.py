@@ -158,6 +158,7 @@ class Engine:
         if policy is not None:
             self._room.news.gone(policy)
         self._room.drift.forget(key)
+        self._room.drift.reported(key)
         self._room.contests.forget(key)
         self._room.queue.forget(policy_key(key))
 

@@ -286,12 +286,14 @@ class PolicyPass:
             work.target.organization_id,
             (work.organization.name if work.organization else None) or None,
             original if policy.manages else None,
-            drift,
+            self._room.drift.corrected(policy.key, drift),
             contested=left > 0,
         )
-        return await self._reports.settle(
+        outcome = await self._reports.settle(
             replace(policy, requested_at=work.asked), findings, left
         )
+        self._room.drift.reported(policy.key)
+        return outcome
 
     async def _check_existence(
         self, policy: PolicyObject, work: _Work, observed: ObservedPolicy | None

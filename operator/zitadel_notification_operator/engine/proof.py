@@ -61,7 +61,7 @@ class Proof:
         if is_superseded(self._room, instance):
             return
         self._require_same_zitadel(instance, identity.zitadel_id)
-        await self._unpin(instance, identity.zitadel_id)
+        await self._unpin(instance, line, identity.zitadel_id)
         directory = _directory(line, identity, same=same)
         # What grants mean is looked up anew at each check: a rename may revoke one.
         directory.drop()
@@ -136,7 +136,9 @@ class Proof:
             f"is {zitadel_id}",
         )
 
-    async def _unpin(self, instance: InstanceObject, zitadel_id: str) -> None:
+    async def _unpin(
+        self, instance: InstanceObject, line: Line, zitadel_id: str
+    ) -> None:
         """Void what policies hold of another ZITADEL, before this one is told.
 
         References are resolved anew. The instance's status names the new id only
@@ -144,6 +146,8 @@ class Proof:
         """
         if instance.status.instance_id == zitadel_id:
             return
+        if line.proven is not None and line.proven.zitadel_id == zitadel_id:
+            return  # done before; only the status that names it is not stored yet
         trouble = TransientError(
             Reason.INSTANCE_NOT_READY,
             "The ZitadelInstance leads to another ZITADEL than before; the policy "
