@@ -62,25 +62,37 @@ def test_a_day_of_faults_leaves_nothing_behind() -> None:
     run(story())
 
 
+@pytest.mark.parametrize("hanging", [0, 10], ids=["at once", "after hanging"])
 @pytest.mark.parametrize(
     "trouble", [FAULTS[0], FAULTS[4]], ids=lambda trouble: trouble.reason
 )
-def test_endless_failures_delay_nobody(trouble: OperatorError) -> None:
+def test_endless_failures_delay_nobody(trouble: OperatorError, hanging: int) -> None:
     """Five hundred that never succeed; an edit of another one is made in a second."""
 
     async def story() -> None:
         failing = [policy(f"f{n}", f"bad{n}") for n in range(500)]
         bench = bench_with(policy("healthy", "o"), *failing)
         observe = bench.zitadel.observe
+        under_way: list[str] = []
+        peaks: list[int] = []
 
         async def fail(organization_id: str | None) -> ObservedPolicy | None:
             if organization_id and organization_id.startswith("bad"):
+                under_way.append(organization_id)
+                peaks.append(len(under_way))
+                await asyncio.sleep(hanging)
+                under_way.remove(organization_id)
                 raise trouble
             return await observe(organization_id)
 
         bench.zitadel.observe = fail
         await bench.start(workers=16)
         await bench.live(1200)
+        # Of sixteen turns four are for them: more would be taken all at one time when
+        # an outage has put them in step.
+        peaks.clear()
+        await bench.live(300)
+        assert max(peaks) <= 4
         stored = bench.policy("healthy")
         bench.seen(replace(stored, password_change=True, generation=2))
         await bench.live(1.0)

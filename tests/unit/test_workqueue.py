@@ -48,3 +48,22 @@ async def test_failures_are_counted_and_forgotten() -> None:
     assert [queue.failed("a"), queue.failed("a")] == [1, 2]
     queue.succeeded("a")
     assert queue.failures("a") == 0
+
+
+async def test_retries_take_only_their_part_of_a_lane() -> None:
+    """What failed before leaves turns to what did not, and takes turns of its own."""
+    queue: WorkQueue[str] = WorkQueue()
+    queue.divide(lambda _: "lane", 3, lambda _: 2)
+    for name in ("a", "b", "c"):
+        queue.add(name, Priority.RETRY)
+    first = [await queue.get(), await queue.get()]
+    assert first == ["a", "b"]
+    queue.add("edit", Priority.CHANGE)
+    queue.add("another", Priority.CHANGE)
+    assert await queue.get() == "edit"
+    waiting = asyncio.create_task(queue.get())
+    queue.done("a")
+    assert await waiting == "another"
+    waiting = asyncio.create_task(queue.get())
+    queue.done("edit")
+    assert await waiting == "c"

@@ -46,6 +46,12 @@ STOP_PATIENCE = 12.0
 LEAD_RETRY = 1.0
 """Seconds between tries of the LIST that a take-over needs."""
 
+RETRY_SHARE = 4
+"""One turn in so many of an instance is for policies that have failed before."""
+
+POLICIES_OF = "policies of "
+"""Begins the name of the lane of an instance's policies."""
+
 LIST_INTERVAL = 600.0
 """Seconds between the periodic LISTs that heal what a watch may have lost."""
 
@@ -61,7 +67,8 @@ class Engine:
         self._policies = PolicyPass(room)
         self._instances = InstancePass(room)
         self._events = EventsPass(room)
-        room.queue.divide(self._lane_of, workers)
+        room.queue.divide(self._lane_of, workers, self._retries_of)
+        self._workers = workers
         room.queue.close()
         self._tasks: list[asyncio.Task[None]] = []
         self._passes: set[asyncio.Task[None]] = set()
@@ -205,7 +212,15 @@ class Engine:
         if key.kind in {INSTANCE, EVENTS}:
             return f"{key.kind} {key.name}"
         policy = self._room.inventory.policies.get(key.policy)
-        return f"policies of {policy.instance}" if policy else ""
+        return f"{POLICIES_OF}{policy.instance}" if policy else ""
+
+    def _retries_of(self, lane: str) -> int:
+        """Return how many of a lane's turns retries may take, and calls with them."""
+        share = self._workers // RETRY_SHARE
+        instance = self._room.inventory.instances.get(lane.removeprefix(POLICIES_OF))
+        if instance is not None:
+            share = min(share, instance.endpoint.rate_limit.max_concurrent - 1)
+        return max(1, share)
 
     async def _look_at(self, key: Key) -> Outcome:
         """Run one pass; Kubernetes' troubles and our own faults end in backoff."""

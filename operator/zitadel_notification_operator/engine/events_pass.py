@@ -209,7 +209,7 @@ class EventsPass:
         if delay:
             self._later(policy.key, delay)
         else:
-            self._room.queue.add(key, Priority.RETRY)
+            self._room.queue.add(key, Priority.DRIFT)
         return True
 
     def _inheriting(self, instance: InstanceObject) -> list[PolicyObject]:

@@ -126,7 +126,8 @@ class InstancePass:
                     delay = interval * self._room.chance.random()
                     self._room.queue.add_after(policy_key(key), delay, Priority.DRIFT)
             else:
-                self._room.queue.add(policy_key(key), Priority.RETRY)
+                # No retry: those may take only a part of the instance's turns.
+                self._room.queue.add(policy_key(key), Priority.DRIFT)
 
     def _look_at_all(self, instance: InstanceObject) -> None:
         """Look at all policies within a minute: another credential may do less."""

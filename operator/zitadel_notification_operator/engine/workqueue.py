@@ -7,7 +7,8 @@ the earliest wish wins.
 Keys are in lanes, and each lane has only so many passes at one time: what hangs in one
 lane cannot take the others' turns. Within a lane deletions go before changes, and both
 before retries and drift look-ups; of those the one that has waited too long goes first,
-so that endless retries starve nobody.
+so that endless retries starve nobody. Retries may take only a part of a lane's turns:
+five hundred that hang would else keep all of them from an edit.
 """
 
 import asyncio
@@ -41,20 +42,28 @@ class _Place(NamedTuple):
     order: int
 
 
+class _Heap(NamedTuple):
+    """Names a heap of keys that wait: a lane has one for retries, one for all else."""
+
+    lane: str
+    retries: bool
+
+
 class WorkQueue(Generic[K]):
     """The queue; belongs to one event loop, whose clock it uses (seconds)."""
 
     def __init__(self) -> None:
-        self._ready: dict[str, list[tuple[_Place, K]]] = defaultdict(list)
+        self._ready: dict[_Heap, list[tuple[_Place, K]]] = defaultdict(list)
         self._waiting: dict[K, tuple[Priority, _Place]] = {}
         self._running: dict[K, Priority | None] = {}
         self._later: dict[K, tuple[float, Priority, asyncio.TimerHandle]] = {}
         self._failures: dict[K, int] = {}
-        self._lanes: dict[K, str] = {}
-        self._busy: Counter[str] = Counter()
+        self._turns: dict[K, _Heap] = {}
+        self._busy: Counter[_Heap] = Counter()
         self._order = count()
         self._news = asyncio.Event()
         self._lane_of: Callable[[K], str] = lambda _: ""
+        self._retries_of: Callable[[str], int] = lambda _: 1
         self._width: int | None = None
         self._open = True
 
@@ -75,14 +84,20 @@ class WorkQueue(Generic[K]):
         """How many keys are being looked at now."""
         return len(self._running)
 
-    def divide(self, lane_of: Callable[[K], str], width: int) -> None:
+    def divide(
+        self,
+        lane_of: Callable[[K], str],
+        width: int,
+        retries_of: Callable[[str], int],
+    ) -> None:
         """Put keys into lanes; without this there is one lane without a limit.
 
         Args:
             lane_of: Names a key's lane.
             width: How many passes one lane may have at one time.
+            retries_of: How many of them may be retries, by lane; at least 1.
         """
-        self._lane_of, self._width = lane_of, width
+        self._lane_of, self._width, self._retries_of = lane_of, width, retries_of
 
     def add(self, key: K, priority: Priority) -> None:
         """Ask for a pass as soon as it can have a turn."""
@@ -98,7 +113,8 @@ class WorkQueue(Generic[K]):
             return
         place = self._place(priority)
         self._waiting[key] = (priority, place)
-        heapq.heappush(self._ready[self._lane_of(key)], (place, key))
+        heap = _Heap(self._lane_of(key), priority is Priority.RETRY)
+        heapq.heappush(self._ready[heap], (place, key))
         self._news.set()
 
     def add_after(self, key: K, delay: float, priority: Priority) -> None:
@@ -119,15 +135,15 @@ class WorkQueue(Generic[K]):
     async def get(self) -> K:
         """Wait for a key; the caller must answer with `done`."""
         while True:
-            lane = self._next_lane()
-            if lane is not None:
-                _, key = heapq.heappop(self._ready[lane])
-                if not self._ready[lane]:
-                    del self._ready[lane]
+            heap = self._next_heap()
+            if heap is not None:
+                _, key = heapq.heappop(self._ready[heap])
+                if not self._ready[heap]:
+                    del self._ready[heap]
                 del self._waiting[key]
                 self._running[key] = None
-                self._lanes[key] = lane
-                self._busy[lane] += 1
+                self._turns[key] = heap
+                self._busy[heap] += 1
                 return key
             self._news.clear()
             await self._news.wait()
@@ -139,10 +155,10 @@ class WorkQueue(Generic[K]):
     def done(self, key: K) -> None:
         """End the pass of a key; it comes back if it was added meanwhile."""
         again = self._running.pop(key)
-        lane = self._lanes.pop(key)
-        self._busy[lane] -= 1
-        if not self._busy[lane]:
-            del self._busy[lane]
+        heap = self._turns.pop(key)
+        self._busy[heap] -= 1
+        if not self._busy[heap]:
+            del self._busy[heap]
         if again is not None:
             self.add(key, again)
         self._news.set()
@@ -185,26 +201,36 @@ class WorkQueue(Generic[K]):
         rank = min(priority, Priority.RETRY)
         return _Place(rank, due, next(self._order))
 
-    def _next_lane(self) -> str | None:
-        """Return the lane whose turn it is; None when nothing may run now."""
-        first: tuple[_Place, str] | None = None
-        for lane in list(self._ready):
-            place = self._first_of(lane)
-            full = self._width is not None and self._busy[lane] >= self._width
-            if place is not None and not full and (first is None or place < first[0]):
-                first = (place, lane)
+    def _next_heap(self) -> _Heap | None:
+        """Return the heap whose turn it is; None when nothing may run now."""
+        first: tuple[_Place, _Heap] | None = None
+        for heap in list(self._ready):
+            place = self._first_of(heap)
+            if place is None or self._is_full(heap):
+                continue
+            if first is None or place < first[0]:
+                first = (place, heap)
         return first[1] if first else None
 
-    def _first_of(self, lane: str) -> _Place | None:
-        """Return the first place of a lane, without what no longer waits there."""
-        heap = self._ready[lane]
-        while heap:
-            place, key = heap[0]
+    def _is_full(self, heap: _Heap) -> bool:
+        """Return whether a lane, or its part for retries, has all turns taken."""
+        if self._width is None:
+            return False
+        retries = self._busy[_Heap(heap.lane, retries=True)]
+        if heap.retries and retries >= self._retries_of(heap.lane):
+            return True
+        return retries + self._busy[_Heap(heap.lane, retries=False)] >= self._width
+
+    def _first_of(self, heap: _Heap) -> _Place | None:
+        """Return the first place of a heap, without what no longer waits there."""
+        places = self._ready[heap]
+        while places:
+            place, key = places[0]
             standing = self._waiting.get(key)
             if standing is not None and standing[1] is place:
                 return place
-            heapq.heappop(heap)
-        del self._ready[lane]
+            heapq.heappop(places)
+        del self._ready[heap]
         return None
 
     def _due(self, key: K, priority: Priority) -> None:
