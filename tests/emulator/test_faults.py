@@ -70,6 +70,15 @@ async def test_latency(api: Api) -> None:
     assert monotonic() - start >= 0.3
 
 
+async def test_drip(api: Api) -> None:
+    """The answer is right, and comes byte by byte."""
+    await api.control("POST", "faults", {"drip": 0.01, "times": 1})
+    start = monotonic()
+    answer = await api.call("GET", ADMIN)
+    assert monotonic() - start >= 0.01 * (len(answer.content) - 1)
+    assert answer.json()["policy"]["isDefault"] is True
+
+
 async def test_hang_ends_with_the_client(api: Api) -> None:
     """Nothing is left running once the client has gone."""
     before = len(asyncio.all_tasks())

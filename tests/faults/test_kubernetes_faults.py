@@ -63,11 +63,6 @@ FAULTS: dict[str, dict[str, Any]] = {
     "done-then-504": {"status": 504, "after": True},
 }
 DONE = ("truncated", "done-then-reset", "done-then-504")
-LEFT_ALONE = {"status": 3, "instance-status": 1}
-"""A phase in which a call has no trouble. Without its first status an instance voids
-what its policies have pinned; without the status after it, a correction is not told as
-lastDrift."""
-
 REFUSED = {"event-409", "event-410"}
 """Here Kubernetes says that it will not have the Event, so it is not sent again."""
 
@@ -242,12 +237,11 @@ class Stage:
         operator.proxy.add(trouble)
 
         async def arm(phase: int) -> None:
-            if phase == LEFT_ALONE.get(call):
-                trouble.times = 0
+            if call == "status" and phase == 3:
                 # Ready may be stored, and its pass be made once more all the same:
                 # what somebody resets meanwhile is no drift to the operator.
-                await asyncio.sleep(4 if phase > 1 else 0)
-            elif times == 2 or not trouble.hits:
+                await asyncio.sleep(4)
+            if times == 2 or not trouble.hits:
                 trouble.times, trouble.hits = times, 0
 
         of_instance = call == "secret" or call.startswith("instance")

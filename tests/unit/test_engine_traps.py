@@ -25,6 +25,7 @@ from zitadel_notification_operator.core.policy import (
     ManagementPolicy,
     ObservedPolicy,
 )
+from zitadel_notification_operator.core.reasons import Reason
 
 
 def test_an_annotation_of_brackets_is_no_original() -> None:
@@ -209,6 +210,28 @@ def test_more_events_at_one_moment_than_a_page_holds_stop_nothing() -> None:
         await bench.live(61)
         assert bench.zitadel.own["o1"] is False
         assert calls(bench, before).count("observe") < 20
+        await bench.stop()
+
+    run(story())
+
+
+def test_refusals_that_the_instance_does_not_share_end_soon() -> None:
+    """Three calls were refused, not the credential: nobody waits five minutes."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        observe = bench.zitadel.observe
+        refused = [TerminalError(Reason.CREDENTIALS_REJECTED, "no")] * 3
+
+        async def fail(organization_id: str | None) -> ObservedPolicy | None:
+            if refused:
+                raise refused.pop()
+            return await observe(organization_id)
+
+        bench.zitadel.observe = fail
+        await bench.start()
+        await bench.live(60)
+        assert bench.ready("p").status == "True"
         await bench.stop()
 
     run(story())

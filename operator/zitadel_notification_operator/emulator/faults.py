@@ -26,6 +26,7 @@ class Fault:
         reset: Cut the connection without an answer.
         hang: Never answer; ends when the client goes away, and with the emulator.
         latency: Wait so many seconds first.
+        drip: Send the body byte by byte, with so many seconds between two.
         truncate: Send only so many bytes of the body, then cut the connection.
         times: For how many requests; None until cleared.
         after: Let ZITADEL do its work first, then misbehave.
@@ -40,6 +41,7 @@ class Fault:
     reset: bool = False
     hang: bool = False
     latency: float = 0.0
+    drip: float = 0.0
     truncate: int | None = None
     times: int | None = None
     after: bool = False
@@ -114,6 +116,8 @@ def parse_fault(content: Any) -> Fault:
             raise BadControl(f"{name}: must be {what}")
     if given.get("reset") and given.get("hang"):
         raise BadControl("hang: cannot be combined with reset")
+    if given.get("drip") and "truncate" in given:
+        raise BadControl("drip: cannot be combined with truncate")
     return Fault(**given)
 
 
@@ -167,6 +171,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "reset": (_is_flag, "true or false"),
     "hang": (_is_flag, "true or false"),
     "latency": (_is_seconds, "a number of seconds, not below 0"),
+    "drip": (_is_seconds, "a number of seconds, not below 0"),
     "truncate": (_is_count, "a number of bytes, not below 0"),
     "times": (_is_positive, "a number of requests, at least 1"),
     "after": (_is_flag, "true or false"),

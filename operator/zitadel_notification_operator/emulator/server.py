@@ -128,6 +128,8 @@ class Emulator:
             date = format_datetime(self.zitadel.now(), usegmt=True)
             reply.headers.setdefault("Date", date)
         response = _response(reply, fault)
+        if fault.drip:
+            return await _dripping(request, response, fault.drip)
         if fault.truncate is None:
             return response
         return await _truncated(request, response, fault.truncate)
@@ -230,6 +232,20 @@ def _response(reply: Reply, fault: Fault) -> web.Response:
     response = web.Response(status=reply.status, body=reply.body.encode())
     response.headers.update({**reply.headers, **fault.headers})
     return response
+
+
+async def _dripping(
+    request: web.Request, response: web.Response, pause: float
+) -> web.StreamResponse:
+    """Send the headers at once, and the body byte by byte."""
+    body = response.body if isinstance(response.body, bytes) else b""
+    slow = web.StreamResponse(status=response.status, headers=response.headers)
+    slow.content_length = len(body)
+    await slow.prepare(request)
+    for byte in body:
+        await slow.write(bytes([byte]))
+        await asyncio.sleep(pause)
+    return slow
 
 
 async def _truncated(

@@ -94,17 +94,18 @@ class PolicyReport:
         passing = isinstance(trouble, TransientError)
         if trouble.reason is Reason.INSTANCE_NOT_READY and self._is_away(policy):
             return await self._wait_quietly(policy, trouble, now)
-        doubtful = passing or trouble.reason is Reason.CREDENTIALS_REJECTED
-        if doubtful and self._is_own_finding(policy, trouble):
+        rejected = trouble.reason is Reason.CREDENTIALS_REJECTED
+        own = self._is_own_finding(policy, trouble)
+        if own and (passing or rejected):
             self._room.suspect(policy.instance)
-            rejected = trouble.reason is Reason.CREDENTIALS_REJECTED
             if (is_quiet(policy) or rejected) and failures + 1 < _PATIENCE:
                 return back_off(_asked(trouble))
         status = troubled(policy, trouble, now)
         for notice in of_trouble(policy, trouble):
             self._room.tell(policy, notice)
         await self.write(policy, status)
-        if passing:
+        if passing or (own and rejected):
+            # A refusal that the instance does not share may be one call's misfortune.
             return back_off(_asked(trouble))
         return retry_in(self._room.spread(SLOW))
 

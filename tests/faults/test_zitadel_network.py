@@ -1,0 +1,163 @@
+"""Names that are not found and handshakes that fail, before each call.
+
+The connection is cut at the call; what is tried next finds no name, or nobody whom it
+trusts, and the end is that of a life without faults (`support.zitadel_lives`).
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from support.zitadel_lives import CALLS, HISTORY, one_life
+from zitadel_notification_operator.demo.certificates import write_certificates
+from zitadel_notification_operator.emulator.faults import Fault
+from zitadel_notification_operator.emulator.server import (
+    Emulator,
+    Tls,
+    new_emulator,
+    serve,
+)
+from zitadel_notification_operator.engine import instance_pass
+
+TIMES = 2
+"""How many connections fail after a call was cut."""
+
+
+class Trouble:
+    """A fault at a call, and what becomes of the connections after it."""
+
+    def __init__(self, call: str) -> None:
+        self._call = call
+        self._fault: Fault | None = None
+        self._left = 0
+        self._emulator: Emulator | None = None
+        self.met = 0
+
+    def attach(self, emulator: Emulator) -> None:
+        """Say whose faults they are."""
+        self._emulator = emulator
+
+    def fault(self) -> Fault:
+        """Make the fault of a phase."""
+        self._left = TIMES
+        self._fault = Fault(**CALLS[self._call], reset=True, times=1)
+        return self._fault
+
+    def befalls(self) -> bool:
+        """Return whether the connection that is being made fails; count it."""
+        if self._emulator is None or self._fault in (
+            None,
+            *self._emulator.faults.active,
+        ):
+            return False
+        if not self._left:
+            return False
+        self._left -= 1
+        self.met += 1
+        return True
+
+
+class Unsure(Emulator):
+    """An emulator whose handshakes may fail.
+
+    Attributes:
+        trouble: When they do.
+        other: What it shows then: a certificate that nobody trusts. None: an alert.
+    """
+
+    trouble: Trouble
+    other: ssl.SSLContext | None
+
+    def note_server_name(
+        self, connection: Any, name: str | None, context: ssl.SSLContext
+    ) -> int | None:
+        """Fail, or go on."""
+        if self.trouble.befalls():
+            if self.other is None:
+                return int(ssl.ALERT_DESCRIPTION_INTERNAL_ERROR)
+            connection.context = self.other
+        super().note_server_name(connection, name, context)
+        return None
+
+
+@contextmanager
+def names(troubles: dict[str, Trouble]) -> Iterator[None]:
+    """Have names of `.test` lead here, unless there is trouble."""
+    real = socket.getaddrinfo
+
+    def look_up(host: Any, *rest: Any, **more: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if not str(name).endswith(".test"):
+            return real(host, *rest, **more)
+        trouble = troubles.get(str(name))
+        if trouble is not None and trouble.befalls():
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real("127.0.0.1", *rest, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", look_up)
+        # Each connection looks the name up.
+        connector = partial(aiohttp.TCPConnector, use_dns_cache=False)
+        patch.setattr(aiohttp, "TCPConnector", connector)
+        # A certificate that is not trusted is looked at again after a minute.
+        patch.setattr(instance_pass, "SECRET_INTERVAL", 5.0)
+        yield
+
+
+def files(folder: Path, name: str) -> Tls:
+    """Make an authority, and a certificate of it for a name."""
+    folder.mkdir()
+    write_certificates(folder, name)
+    return Tls(folder / "serving.crt", folder / "serving.key")
+
+
+async def life(kind: str, call: str, trouble: Trouble, folder: Path) -> str:
+    """Lead a life; return what is wrong with it."""
+    name = f"{kind}-{call}.test".lower()
+    emulator: Emulator = new_emulator("token", domains=[name])
+    tls = None
+    if kind != "dns":
+        emulator = Unsure("token", emulator.zitadel)
+        emulator.trouble, emulator.other = trouble, None
+        tls = files(folder / name, name)
+    if kind == "untrusted" and isinstance(emulator, Unsure):
+        emulator.other = files(folder / f"other-{name}", name).context()
+    roots = (folder / name / "ca.crt").read_bytes() if tls else b""
+    trouble.attach(emulator)
+    async with serve(emulator, tls=tls) as running:
+        url = running.url.replace("127.0.0.1", name)
+        history = await one_life(
+            running, url, trouble.fault, roots, key=call == "discovery"
+        )
+    if not trouble.met:
+        return "nothing failed"
+    return "" if history == HISTORY else repr(history)
+
+
+def test_names_and_handshakes_that_fail_change_nothing(tmp_path: Path) -> None:
+    """Each is outlived, wherever it comes."""
+    cases = [(kind, call) for kind in ("dns", "alert", "untrusted") for call in CALLS]
+    troubles = {f"{kind}-{call}.test".lower(): Trouble(call) for kind, call in cases}
+
+    async def story() -> dict[str, Any]:
+        found = await asyncio.gather(
+            *(
+                life(kind, call, troubles[f"{kind}-{call}.test".lower()], tmp_path)
+                for kind, call in cases
+            ),
+            return_exceptions=True,
+        )
+        pairs = zip(cases, found, strict=True)
+        return {f"{kind}: {call}": end for (kind, call), end in pairs if end != ""}
+
+    looked_up = {n: t for n, t in troubles.items() if n.startswith("dns")}
+    with names(looked_up):
+        assert asyncio.run(story()) == {}

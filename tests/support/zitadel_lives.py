@@ -1,0 +1,193 @@
+"""Lives of a policy in a ZITADEL under faults: engine, adapter and emulator over HTTP.
+
+Created by name, edited, reset by somebody else, deleted; Kubernetes is in memory. What
+a life leaves in ZITADEL's event log is the same for all that end well.
+"""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from support.engines import INSTANCE, policy
+from support.fakes import FakeCluster, FakeRecorder, Steps
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.credentials import (
+    CaRef,
+    CredentialKind,
+    CredentialRef,
+)
+from zitadel_notification_operator.core.objects import DriftMethod, Endpoint
+from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.emulator.access import INSTANCE as EVERYWHERE
+from zitadel_notification_operator.emulator.faults import Fault
+from zitadel_notification_operator.emulator.policies import reset
+from zitadel_notification_operator.emulator.server import Emulator
+from zitadel_notification_operator.engine.engine import Engine
+from zitadel_notification_operator.engine.inventory import Inventory
+from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.workqueue import WorkQueue
+from zitadel_notification_operator.zitadel.connector import ZitadelConnector
+
+ACME = "280000000000000101"
+KEY = PolicyKey("own", "p")
+POLICY = "/management/v1/policies/notification"
+PATIENCE = 90.0
+"""Seconds that a phase of a life may take: twice two faults, with their backoff."""
+
+CALLS: dict[str, dict[str, str]] = {
+    "GET": {"method": "GET", "path": POLICY},
+    "POST": {"method": "POST", "path": POLICY},
+    "PUT": {"method": "PUT", "path": POLICY},
+    "DELETE": {"method": "DELETE", "path": POLICY},
+    "existence": {"method": "GET", "path": "/management/v1/orgs/me"},
+    "token": {"method": "POST", "path": "/oauth/v2/token"},
+    "discovery": {"method": "GET", "path": "/.well-known"},
+    "organizations": {"method": "POST", "path": "/v2/organizations/_search"},
+    "events": {"method": "POST", "path": "/admin/v1/events/_search"},
+    "identity": {"method": "POST", "path": "/auth/v1/permissions"},
+}
+HISTORY = [
+    ("org.policy.notification.added", {}),
+    ("org.policy.notification.changed", {"passwordChange": True}),
+    ("org.policy.notification.removed", {}),
+    ("org.policy.notification.added", {"passwordChange": True}),
+    ("org.policy.notification.removed", {}),
+]
+"""What a life leaves in ZITADEL's event log; the first removal is somebody else's."""
+
+
+@dataclass
+class Life:
+    """One policy, its ZITADEL, and the engine between them."""
+
+    emulator: Emulator
+    fault: Callable[[], Fault] | None
+    cluster: FakeCluster
+    engine: Engine
+
+    async def run(self) -> None:
+        """Live it, with two faults at the beginning of each phase."""
+        self._phase()
+        await self.engine.start()
+        await self.engine.lead(fresh=True)
+        self.cluster.put(replace(policy("p"), organization=Reference(By.NAME, "acme")))
+        self.engine.policy_seen(self.cluster.policies[KEY])
+        await self._until(lambda: self._holds(1, value=False))
+        self._phase()
+        self._seen(password_change=True, generation=2)
+        await self._until(lambda: self._holds(2, value=True))
+        self._phase()
+        reset(self.emulator.zitadel.log, ACME, "somebody")
+        await self._until(lambda: self._holds(4, value=True))
+        self._phase()
+        self._seen(deleting=True, generation=3)
+        await self._until(lambda: KEY not in self.cluster.policies)
+
+    def _phase(self) -> None:
+        self.emulator.faults.active.clear()
+        if self.fault is not None:
+            self.emulator.faults.add(self.fault())
+
+    def _seen(self, **changes: Any) -> None:
+        stored = self.cluster.put(replace(self.cluster.policies[KEY], **changes))
+        self.engine.policy_seen(stored)
+
+    def _holds(self, events: int, *, value: bool) -> bool:
+        stored = self.cluster.policies[KEY]
+        ready = find(stored.status.conditions, "Ready")
+        return (
+            ready is not None
+            and ready.status == "True"
+            and ready.observed_generation == stored.generation
+            and stored.status.is_default is False
+            and stored.status.password_change is value
+            and len(self.events()) >= events
+        )
+
+    async def _until(self, ask: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not ask():  # noqa: ASYNC110 - nobody tells us
+                await asyncio.sleep(0.05)
+
+    def events(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return what happened to the policy, oldest first."""
+        return [
+            (event.type, dict(event.payload))
+            for event in self.emulator.zitadel.log.of(ACME)
+            if ".policy.notification." in event.type
+        ]
+
+
+def add_credential(
+    emulator: Emulator, cluster: FakeCluster, *, key: bool
+) -> CredentialRef:
+    """Make an IAM_OWNER with a credential, and keep it in a Secret."""
+    user = emulator.zitadel.add_user({EVERYWHERE: ["IAM_OWNER"]})
+    if key:
+        content = emulator.zitadel.keys.add_key(user.id)[0].content
+        cluster.secrets["s"] = {"key.json": json.dumps(content).encode()}
+        return CredentialRef(CredentialKind.KEY, "s", "key.json")
+    secret, _ = emulator.zitadel.keys.set_secret(user.id)
+    cluster.secrets["s"] = {
+        "clientId": user.user_name.encode(),
+        "clientSecret": secret.encode(),
+    }
+    return CredentialRef(CredentialKind.CLIENT, "s")
+
+
+async def one_life(
+    emulator: Emulator,
+    url: str,
+    fault: Callable[[], Fault] | None,
+    roots: bytes = b"",
+    *,
+    key: bool = False,
+) -> list[tuple[str, Any]]:
+    """Live a life; return its history.
+
+    Args:
+        emulator: A ZITADEL of its own, being served.
+        url: Where it is reached.
+        fault: Makes the fault of a phase; None: there are none.
+        roots: PEM; the authority that signed for the url, beside the system's.
+        key: Use a key file, which needs discovery, instead of a client's secret.
+    """
+    cluster = FakeCluster(Steps())
+    credential = add_credential(emulator, cluster, key=key)
+    cluster.config_maps["ca"] = {"ca.crt": roots}
+    connector = ZitadelConnector(call_timeout=0.5, allow_local=True)
+    room = Room(
+        inventory=Inventory("own"),
+        queue=WorkQueue(),
+        writer=cluster,
+        instance_writer=cluster,
+        secrets=cluster,
+        connector=connector,
+        recorder=FakeRecorder(),
+        now=lambda: datetime.now(UTC),
+        chance=random.Random(1),
+    )
+    cluster.put_instance(
+        replace(
+            INSTANCE,
+            endpoint=Endpoint(url),
+            credential=credential,
+            ca=CaRef("ConfigMap", "ca", "ca.crt") if roots else None,
+            method=DriftMethod.EVENTS,
+            events_interval=1.0,
+        )
+    )
+    engine = Engine(room, cluster, workers=4)
+    life = Life(emulator, fault, cluster, engine)
+    try:
+        await life.run()
+    finally:
+        await engine.stop()
+        await connector.aclose()
+    assert cluster.complaints == []
+    return life.events()
