@@ -357,7 +357,7 @@ def differences(stage: Stage, without: Any, audit: AuditLog) -> Iterator[str]:
             yield f"{life.name}: writes {made}"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_every_fault_at_every_call_ends_as_without(
     control_plane: ControlPlane, second_plane: ControlPlane, tmp_path: Path
 ) -> None:
