@@ -1,0 +1,131 @@
+{{/* The chart's name, for labels. */}}
+{{- define "zitadel-notification-operator.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* The name of most objects: release and chart, or the release alone if it says so. */}}
+{{- define "zitadel-notification-operator.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
+{{- default $full .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* The full name with a suffix, cut so that both fit. Takes (list $ SUFFIX). */}}
+{{- define "zitadel-notification-operator.suffixed" -}}
+{{- $suffix := last . }}
+{{- $room := sub 62 (len $suffix) | int }}
+{{- printf "%s-%s" (include "zitadel-notification-operator.fullname" (first .) | trunc $room | trimSuffix "-") $suffix }}
+{{- end }}
+
+{{- define "zitadel-notification-operator.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
+{{- define "zitadel-notification-operator.serviceAccountName" -}}
+{{- $default := ternary (include "zitadel-notification-operator.fullname" .) "default" .Values.serviceAccount.create }}
+{{- default $default .Values.serviceAccount.name }}
+{{- end }}
+
+{{/* By what Services and the like find the pods; it never changes. */}}
+{{- define "zitadel-notification-operator.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "zitadel-notification-operator.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
+{{/* What pods carry as well; a new chart with the same program restarts none. */}}
+{{- define "zitadel-notification-operator.standardLabels" -}}
+{{ include "zitadel-notification-operator.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | replace "+" "_" | trunc 63 | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/component: operator
+app.kubernetes.io/part-of: zitadel-notification-operator
+{{- end }}
+
+{{/* Labels of every object, and those for one of them. Takes (list $ MAP...); the
+     first to have a key wins. */}}
+{{- define "zitadel-notification-operator.labels" -}}
+{{- $root := first . }}
+{{- $labels := include "zitadel-notification-operator.standardLabels" $root | fromYaml }}
+{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
+{{- range rest . }}
+{{- $labels = merge $labels . }}
+{{- end }}
+{{- toYaml (merge $labels $root.Values.commonLabels) }}
+{{- end }}
+
+{{- define "zitadel-notification-operator.podLabels" -}}
+{{- $labels := include "zitadel-notification-operator.standardLabels" . | fromYaml }}
+{{- toYaml (merge $labels .Values.podLabels .Values.commonLabels) }}
+{{- end }}
+
+{{- define "zitadel-notification-operator.image" -}}
+{{- with .Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end }}
+{{- .Values.image.repository }}
+{{- if .Values.image.digest }}@{{ .Values.image.digest }}
+{{- else }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{- end }}
+{{- end }}
+
+{{- define "zitadel-notification-operator.imagePullSecrets" -}}
+{{- with concat .Values.global.imagePullSecrets .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* "yes" where an object of monitoring.coreos.com is to be made. Takes (list $ VALUES). */}}
+{{- define "zitadel-notification-operator.monitored" -}}
+{{- $served := (first .).Capabilities.APIVersions.Has "monitoring.coreos.com/v1" }}
+{{- with last . }}
+{{- if .enabled }}
+{{- if or $served (eq .renderMode "alwaysRender") }}yes
+{{- else if eq .renderMode "failIfMissing" }}
+{{- fail "monitoring.coreos.com/v1 is not served: install Prometheus Operator's CRDs, or set renderMode to skipIfMissing" }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What both monitors say of their endpoint. Takes a monitor's values. */}}
+{{- define "zitadel-notification-operator.endpoint" -}}
+port: metrics
+path: /metrics
+{{- with .interval }}
+interval: {{ . }}
+{{- end }}
+{{- with .scrapeTimeout }}
+scrapeTimeout: {{ . }}
+{{- end }}
+{{- with .relabelings }}
+relabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .metricRelabelings }}
+metricRelabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The proxy's variables; the API server, which is inside, is always an exception. */}}
+{{- define "zitadel-notification-operator.proxy" -}}
+{{- with .Values.proxy }}
+{{- with .httpProxy }}
+- name: HTTP_PROXY
+  value: {{ . | quote }}
+{{- end }}
+{{- with .httpsProxy }}
+- name: HTTPS_PROXY
+  value: {{ . | quote }}
+{{- end }}
+{{- if or .httpProxy .httpsProxy }}
+- name: NO_PROXY
+  value: {{ list "$(KUBERNETES_SERVICE_HOST)" "kubernetes.default.svc" .noProxy | compact | join "," | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The test's pod; no selector for the operator's pods may fit it. */}}
+{{- define "zitadel-notification-operator.testLabels" -}}
+app.kubernetes.io/name: "{{ include "zitadel-notification-operator.name" . | trunc 58 | trimSuffix "-" }}-test"
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}

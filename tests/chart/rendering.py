@@ -1,0 +1,125 @@
+"""Renders the chart with the real Helm, and finds things in what it renders."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from zitadel_notification_operator.demo.binaries import find_binaries
+
+ROOT = Path(__file__).parent.parent.parent
+CHART = ROOT / "deploy" / "helm" / "zitadel-notification-operator"
+CASES = sorted(path.name for path in (CHART / "ci").glob("*-values.yaml"))
+"""Each is a file of values that the chart must render with."""
+NAMESPACE = "operators"
+LONGEST = "r" + "0123456789" * 5 + "rr"
+"""A release name of 53 characters: Helm takes no longer one."""
+
+Document = dict[str, Any]
+
+
+class UniqueKeys(yaml.SafeLoader):
+    """Refuses a key that stands twice: who wins differs between tools."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        """Return the map."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"a key stands twice: {node.start_mark}"
+        return super().construct_mapping(node, deep)
+
+
+def run_helm(
+    *arguments: str, check: bool = True, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run Helm, away from what the machine's user has configured."""
+    helm = find_binaries(("helm",)) / "helm"
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [str(helm), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": home,
+                "KUBECONFIG": f"{home}/none",
+                **(environment or {}),
+            },
+        )
+    if check:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+def render_text(*options: str, release: str = "rel", chart: Path = CHART) -> str:
+    """Return what `helm template` prints."""
+    command = ["template", release, str(chart), "--namespace", NAMESPACE]
+    return run_helm(*command, *options).stdout
+
+
+def refusal(*options: str) -> str:
+    """Return what Helm says when it renders nothing."""
+    done = run_helm("template", "rel", str(CHART), *options, check=False)
+    assert done.returncode != 0, "Helm rendered it"
+    return done.stderr
+
+
+def parse(text: str) -> list[Document]:
+    """Return the documents of a text of YAML."""
+    found = yaml.load_all(text, Loader=UniqueKeys)
+    return [document for document in found if document is not None]
+
+
+def render(*options: str, release: str = "rel", chart: Path = CHART) -> list[Document]:
+    """Return the documents that Helm renders."""
+    return parse(render_text(*options, release=release, chart=chart))
+
+
+@cache
+def render_case(case: str) -> list[Document]:
+    """Return the documents of a file of values; rendered once, so change none."""
+    release = LONGEST if case.startswith("long-names") else "rel"
+    return render("--values", str(CHART / "ci" / case), release=release)
+
+
+def of_kind(documents: list[Document], *kinds: str) -> list[Document]:
+    """Return the documents of some kinds."""
+    return [document for document in documents if document["kind"] in kinds]
+
+
+def only(documents: list[Document], kind: str) -> Document:
+    """Return the only document of a kind."""
+    (found,) = of_kind(documents, kind)
+    return found
+
+
+def named(documents: list[Document], kind: str, suffix: str) -> Document:
+    """Return the only document of a kind whose name ends so."""
+    (found,) = [
+        document
+        for document in of_kind(documents, kind)
+        if document["metadata"]["name"].endswith(suffix)
+    ]
+    return found
+
+
+def pods(documents: list[Document]) -> Iterator[tuple[str, Document]]:
+    """Yield each pod or template of pods: the kind it stands in, and itself."""
+    for document in documents:
+        if document["kind"] == "Pod":
+            yield "Pod", document
+        elif "template" in document.get("spec", {}):
+            yield document["kind"], document["spec"]["template"]
+
+
+def container(documents: list[Document]) -> Document:
+    """Return the operator's container."""
+    spec = only(documents, "Deployment")["spec"]["template"]["spec"]
+    (found,) = spec["containers"]
+    assert isinstance(found, dict)
+    return found

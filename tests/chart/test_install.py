@@ -1,0 +1,249 @@
+"""Installs, upgrades, rolls back and uninstalls with a real Helm and API server.
+
+Nothing runs pods here, so nothing waits for them: no `--wait`, no `helm test`.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chart.rendering import CHART, NAMESPACE, Document, of_kind, only, parse, run_helm
+from support.running import OWN_NAMESPACE, OperatorProcess
+from support.waiting import eventually
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+RELEASE = "rel"
+FULL = f"{RELEASE}-zitadel-notification-operator"
+CRDS = {
+    "notificationpolicies.zitadel-notification.dev",
+    "zitadelinstances.zitadel-notification.dev",
+}
+RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+
+
+class Cluster:
+    """A control plane with namespaces and no CRDs, and Helm that speaks to it."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane = plane
+        for name in (NAMESPACE, OWN_NAMESPACE, "team-a", "team-b"):
+            plane.kubectl("create", "namespace", name)
+        plane.kubectl("label", "namespace", NAMESPACE, RESTRICTED)
+
+    def helm(
+        self, *arguments: str, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Helm in the operator's namespace."""
+        environment = {"KUBECONFIG": str(self.plane.kubeconfig)}
+        return run_helm(
+            *(*arguments, "--namespace", NAMESPACE),
+            check=check,
+            environment=environment,
+        )
+
+    def get(self, kind: str, name: str, namespace: str = NAMESPACE) -> Any:
+        """Return an object as stored."""
+        where = ("--namespace", namespace) if namespace else ()
+        done = self.plane.kubectl("get", kind, name, *where, "--output=json")
+        return json.loads(done.stdout)
+
+    def names(self, kind: str, *options: str) -> set[str]:
+        """Return the names of all of a kind in all namespaces, of our chart's."""
+        label = "app.kubernetes.io/part-of=zitadel-notification-operator"
+        done = self.plane.kubectl(
+            *("get", kind, "--all-namespaces", "--selector", label),
+            *("--output=jsonpath={.items[*].metadata.name}", *options),
+        )
+        return set(done.stdout.split())
+
+    def places(self, kind: str) -> set[str]:
+        """Return the namespaces that hold one of a kind, of our chart's."""
+        where = "--output=jsonpath={.items[*].metadata.namespace}"
+        return self.names(kind, where)
+
+    def generations(self) -> dict[str, int]:
+        """Return how often the spec of each object has changed that counts it."""
+        documents = parse(self.helm("get", "manifest", RELEASE).stdout)
+        found = {}
+        for document in documents:
+            metadata = document["metadata"]
+            stored = self.get(
+                document["kind"], metadata["name"], metadata.get("namespace", "")
+            )
+            if "generation" in stored["metadata"]:
+                key = f"{document['kind']}/{metadata['name']}"
+                found[key] = stored["metadata"]["generation"]
+        return found
+
+    def dry_run(self, document: Document, *options: str) -> str:
+        """Have the API server admit an object without storing it; return its words."""
+        done = self.plane.kubectl(
+            *("create", "--dry-run=server", "--filename=-", *options),
+            stdin=json.dumps(document),
+            check=False,
+        )
+        return done.stderr
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """One for this file: CRDs come and go in it."""
+    with ControlPlane() as plane:
+        yield Cluster(plane)
+
+
+@pytest.fixture
+def installed(cluster: Cluster) -> Iterator[Cluster]:
+    """The chart, installed at its defaults."""
+    cluster.helm("install", RELEASE, str(CHART))
+    cluster.plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+    yield cluster
+    cluster.helm("uninstall", RELEASE, "--ignore-not-found")
+
+
+def test_install_and_again_the_same(installed: Cluster) -> None:
+    """The objects are there; the same values once more change none of them."""
+    assert installed.names("crd") == CRDS
+    deployment = installed.get("deployment", FULL)
+    assert deployment["spec"]["replicas"] == 2
+    assert installed.names("clusterrole") == {
+        FULL,
+        *(f"{FULL}-{role}" for role in ("view", "edit", "instance-view")),
+        f"{FULL}-instance-admin",
+    }
+    assert installed.places("role") == {NAMESPACE}
+    before = installed.generations()
+    assert f"Deployment/{FULL}" in before
+    installed.helm("upgrade", RELEASE, str(CHART))
+    assert installed.generations() == before
+
+
+def test_the_namespace_may_be_restricted(installed: Cluster) -> None:
+    """Kubernetes' own admission takes both pods, and refuses one it should refuse."""
+    template = installed.get("deployment", FULL)["spec"]["template"]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "like-the-operators", "namespace": NAMESPACE},
+        "spec": template["spec"],
+    }
+    (test,) = of_kind(parse(installed.helm("get", "hooks", RELEASE).stdout), "Pod")
+    for one in (pod, test):
+        # The controller that makes it is not running.
+        one["spec"]["serviceAccountName"] = FULL
+        assert installed.dry_run(one) == ""
+    pod["spec"]["securityContext"] = {}
+    assert 'violates PodSecurity "restricted' in installed.dry_run(pod)
+
+
+def manifests(notes: str) -> list[Document]:
+    """Return what the notes tell the user to apply."""
+    found = re.findall(r"<<'EOF'\n(.*?)\n *EOF\n", notes, flags=re.DOTALL)
+    assert len(found) == 2
+    return [yaml.safe_load(text) for text in found]
+
+
+def test_what_the_chart_shows_is_valid(installed: Cluster) -> None:
+    """The manifests of its notes, and the examples for Artifact Hub."""
+    shown = manifests(installed.helm("get", "notes", RELEASE).stdout)
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    annotations = chart["annotations"]
+    shown += yaml.safe_load(annotations["artifacthub.io/crdsExamples"])
+    kinds = [document["kind"] for document in shown]
+    assert kinds == ["ZitadelInstance", "NotificationPolicy"] * 2
+    for document in shown:
+        where = ("--namespace", "team-a")
+        options = where if document["kind"] == "NotificationPolicy" else ()
+        assert installed.dry_run(document, *options) == ""
+    declared = yaml.safe_load(annotations["artifacthub.io/crds"])
+    assert {crd["name"] for crd in declared} == CRDS
+
+
+def test_upgrade_and_rollback(installed: Cluster) -> None:
+    """Values that change every part of the rights and the way pods are replaced."""
+    before = installed.get("deployment", FULL)["spec"]
+    values = str(CHART / "ci" / "watch-namespaces-values.yaml")
+    installed.helm("upgrade", RELEASE, str(CHART), "--values", values)
+    spec = installed.get("deployment", FULL)["spec"]
+    assert spec["strategy"] == {"type": "Recreate"}
+    assert (
+        "--watch-namespace=team-a" in spec["template"]["spec"]["containers"][0]["args"]
+    )
+    assert installed.places("role") == {NAMESPACE, "team-a", "team-b", "default"}
+    rules = installed.get("clusterrole", FULL, "")["rules"]
+    assert "notificationpolicies" not in json.dumps(rules)
+    installed.helm("rollback", RELEASE, "1")
+    assert installed.get("deployment", FULL)["spec"] == before
+    assert installed.places("role") == {NAMESPACE}
+
+
+def test_uninstall_keeps_policies(installed: Cluster) -> None:
+    """CRDs and objects stay, all else goes; a new install finds them again."""
+    (_, policy) = manifests(installed.helm("get", "notes", RELEASE).stdout)
+    installed.plane.kubectl(
+        *("apply", "--namespace", "team-a", "--filename=-"), stdin=json.dumps(policy)
+    )
+    installed.helm("uninstall", RELEASE)
+    for name in CRDS:
+        # One that is going is still there for a while.
+        assert "deletionTimestamp" not in installed.get("crd", name, "")["metadata"]
+    for kind in ("deployment", "serviceaccount", "role", "clusterrole", "service"):
+        assert installed.names(kind) == set(), kind
+    installed.helm("install", RELEASE, str(CHART))
+    name = policy["metadata"]["name"]
+    assert installed.get("znp", name, "team-a")["spec"]["passwordChange"] is True
+    installed.plane.kubectl("delete", "znp", name, "--namespace", "team-a")
+
+
+def test_another_release_takes_the_crds_over(installed: Cluster) -> None:
+    """Kept CRDs carry the name of the release that made them: the README's way."""
+    installed.helm("uninstall", RELEASE)
+    refused = installed.helm("install", "other", str(CHART), check=False)
+    assert "invalid ownership metadata" in refused.stderr
+    installed.helm("install", "other", str(CHART), "--take-ownership")
+    installed.helm("uninstall", "other")
+    # For the tests that follow, as the first one's again.
+    installed.helm("install", RELEASE, str(CHART), "--take-ownership")
+
+
+def test_an_uninstall_may_take_the_crds(installed: Cluster) -> None:
+    """For those who say so."""
+    installed.helm("upgrade", RELEASE, str(CHART), "--set", "crds.keep=false")
+    installed.helm("uninstall", RELEASE)
+    installed.plane.kubectl("wait", "--for=delete", "crd", *CRDS, "--timeout=30s")
+    assert installed.names("crd") == set()
+
+
+def test_helm_test_tells_ready_from_not_ready(
+    installed: Cluster, tmp_path: Path
+) -> None:
+    """What its pod runs, against a real operator; first without CRDs."""
+    pod = only(parse(installed.helm("get", "hooks", RELEASE).stdout), "Pod")
+    (one,) = pod["spec"]["containers"]
+    assert one["command"] == ["python", "-c"]
+    script, url = one["args"]
+    service = installed.get("service", f"{FULL}-metrics")
+    ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
+    assert url == f"http://{FULL}-metrics:{ports['health']}/readyz"
+    installed.helm("upgrade", RELEASE, str(CHART), "--set", "crds.keep=false")
+    installed.helm("uninstall", RELEASE)
+    installed.plane.kubectl("wait", "--for=delete", "crd", *CRDS, "--timeout=30s")
+    operator = OperatorProcess(installed.plane, tmp_path)
+    with operator.program:
+        eventually(lambda: operator.probe("health", "/healthz") == 200)
+        address = f"http://127.0.0.1:{operator.port('health')}/readyz"
+        command = [sys.executable, "-c", script, address]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert "HTTP Error 503" in done.stderr
+        installed.helm("install", RELEASE, str(CHART))
+        operator.wait_ready()
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, f"{address} 200 ok\n")

@@ -1,0 +1,226 @@
+"""The rights: the operator's, as few as it needs, and the roles for people."""
+
+import pytest
+
+from chart.rendering import (
+    CHART,
+    NAMESPACE,
+    Document,
+    named,
+    of_kind,
+    only,
+    render,
+    render_case,
+)
+
+ROLES = ("ClusterRole", "Role")
+GROUP = "zitadel-notification.dev"
+FULL = "rel-zitadel-notification-operator"
+INSTANCES = {
+    (GROUP, "zitadelinstances"): {"get", "list", "watch", "patch"},
+    (GROUP, "zitadelinstances/status"): {"patch"},
+}
+POLICIES = {
+    (GROUP, "notificationpolicies"): {"get", "list", "watch", "patch"},
+    (GROUP, "notificationpolicies/status"): {"patch"},
+}
+EVENTS = {("events.k8s.io", "events"): {"create", "patch"}}
+READ = {"get", "list", "watch"}
+WRITE = READ | {"create", "update", "patch", "delete", "deletecollection"}
+AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-"
+
+Rights = dict[tuple[str, str], set[str]]
+
+
+def rights(role: Document) -> Rights:
+    """Return the verbs by group and resource; by resource and name where one is."""
+    found: Rights = {}
+    for rule in role["rules"]:
+        assert set(rule) <= {"apiGroups", "resources", "resourceNames", "verbs"}
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                for name in rule.get("resourceNames", [""]):
+                    key = (group, f"{resource}:{name}" if name else resource)
+                    found.setdefault(key, set()).update(rule["verbs"])
+    return found
+
+
+def place(document: Document) -> tuple[str, str]:
+    """Return namespace, empty for none, and name."""
+    metadata = document["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
+
+
+def operators_rights(documents: list[Document]) -> dict[str, Rights]:
+    """Return what is bound to the operator, by namespace; "" is everywhere."""
+    account = only(documents, "ServiceAccount")["metadata"]
+    roles = {(r["kind"], *place(r)): rights(r) for r in of_kind(documents, *ROLES)}
+    found: dict[str, Rights] = {}
+    for binding in of_kind(documents, "ClusterRoleBinding", "RoleBinding"):
+        (subject,) = binding["subjects"]
+        assert subject == {
+            "kind": "ServiceAccount",
+            "name": account["name"],
+            "namespace": account["namespace"],
+        }
+        namespace, _ = place(binding)
+        ref = binding["roleRef"]
+        role = roles[ref["kind"], namespace, ref["name"]]
+        whole = found.setdefault(namespace, {})
+        assert not whole.keys() & role.keys()
+        whole.update(role)
+    return found
+
+
+def own(*, lease: bool) -> Rights:
+    """Return the rights in the operator's own namespace."""
+    found: Rights = {("", "secrets"): {"get"}, ("", "configmaps"): {"get"}}
+    if lease:
+        group = "coordination.k8s.io"
+        found[group, "leases"] = {"create"}
+        found[group, "leases:zitadel-notification-operator"] = {"get", "update"}
+    return found
+
+
+def test_cluster_mode(defaults: list[Document]) -> None:
+    """Own kinds and Events everywhere; Secrets and the Lease at home only."""
+    assert operators_rights(defaults) == {
+        "": INSTANCES | POLICIES | EVENTS,
+        NAMESPACE: own(lease=True),
+    }
+
+
+def test_namespaced_mode() -> None:
+    """Policies in the named namespaces only; Events about instances in `default`."""
+    documents = render("--set", "watchNamespaces={team-a,team-b}")
+    assert operators_rights(documents) == {
+        "": INSTANCES,
+        NAMESPACE: own(lease=True),
+        "team-a": POLICIES | EVENTS,
+        "team-b": POLICIES | EVENTS,
+        "default": EVENTS,
+    }
+
+
+def test_own_namespace_may_be_watched() -> None:
+    """Its two Roles are two objects."""
+    documents = render("--set", f"watchNamespaces={{{NAMESPACE}}}")
+    assert operators_rights(documents)[NAMESPACE] == (
+        own(lease=True) | POLICIES | EVENTS
+    )
+
+
+def test_default_may_be_watched() -> None:
+    """The Role for its policies has the Events; a second one would say it again."""
+    documents = render_case("watch-namespaces-values.yaml")
+    assert operators_rights(documents)["default"] == POLICIES | EVENTS
+
+
+def test_no_lease_no_right_to_it() -> None:
+    """A single replica needs none."""
+    documents = render_case("watch-namespaces-values.yaml")
+    assert operators_rights(documents)[NAMESPACE] == own(lease=False)
+
+
+def test_no_role_is_too_wide(documents: list[Document]) -> None:
+    """No wildcard, no way to more rights, no look at all Secrets."""
+    roles = of_kind(documents, *ROLES)
+    assert len(roles) >= 6
+    for role in roles:
+        for (group, resource), verbs in rights(role).items():
+            assert "*" not in {group, resource, *verbs}
+            assert not verbs & {"escalate", "bind", "impersonate"}
+            if resource in {"secrets", "configmaps"}:
+                assert (role["kind"], verbs) == ("Role", {"get"})
+            if group != GROUP:
+                assert not verbs & {"delete", "deletecollection"}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "resource", "verbs", "into"),
+    [
+        ("-operator-view", "notificationpolicies", READ, {"view", "edit", "admin"}),
+        ("-operator-edit", "notificationpolicies", WRITE, {"edit", "admin"}),
+        ("-instance-view", "zitadelinstances", READ, {"cluster-reader"}),
+        ("-instance-admin", "zitadelinstances", WRITE, set()),
+    ],
+)
+def test_roles_for_people(
+    defaults: list[Document],
+    suffix: str,
+    resource: str,
+    verbs: set[str],
+    into: set[str],
+) -> None:
+    """Instances are in no role of a namespace, and nobody edits a status."""
+    role = named(defaults, "ClusterRole", suffix)
+    assert role["metadata"]["name"].startswith(FULL)
+    assert rights(role) == {(GROUP, resource): verbs}
+    labels = role["metadata"]["labels"]
+    assert {
+        key.removeprefix(AGGREGATE) for key in labels if key.startswith(AGGREGATE)
+    } == into
+
+
+def test_the_operators_own_roles_are_aggregated_nowhere(
+    documents: list[Document],
+) -> None:
+    """Else every admin of a namespace could do what the operator can."""
+    bound = {
+        (b["roleRef"]["kind"], b["roleRef"]["name"])
+        for b in of_kind(documents, "ClusterRoleBinding", "RoleBinding")
+    }
+    roles = [
+        r
+        for r in of_kind(documents, *ROLES)
+        if (r["kind"], r["metadata"]["name"]) in bound
+    ]
+    assert roles
+    for role in roles:
+        assert AGGREGATE not in str(role["metadata"]["labels"])
+
+
+def test_aggregation_can_be_switched_off() -> None:
+    """The roles stay, for bindings of one's own."""
+    documents = render("--set", "rbac.aggregate=false")
+    assert len(of_kind(documents, "ClusterRole")) == 5
+    assert AGGREGATE not in str(documents)
+
+
+def test_rbac_can_be_left_to_others() -> None:
+    """No role and no binding then."""
+    documents = render("--set", "rbac.create=false")
+    assert of_kind(documents, *ROLES, "ClusterRoleBinding", "RoleBinding") == []
+
+
+def test_a_service_account_of_ones_own() -> None:
+    """It gets the rights, and the pod runs as it."""
+    documents = render(
+        *("--set", "serviceAccount.create=false", "--set", "serviceAccount.name=mine")
+    )
+    assert of_kind(documents, "ServiceAccount") == []
+    spec = only(documents, "Deployment")["spec"]["template"]["spec"]
+    assert spec["serviceAccountName"] == "mine"
+    subjects = [
+        binding["subjects"]
+        for binding in of_kind(documents, "ClusterRoleBinding", "RoleBinding")
+    ]
+    wanted = {"kind": "ServiceAccount", "name": "mine", "namespace": NAMESPACE}
+    assert subjects == [[wanted], [wanted]]
+
+
+def test_the_token_is_mounted_where_it_is_needed(documents: list[Document]) -> None:
+    """In the operator's pod; not by the account, and not in the test's pod."""
+    account = only(documents, "ServiceAccount")
+    assert account["automountServiceAccountToken"] is False
+    spec = only(documents, "Deployment")["spec"]["template"]["spec"]
+    assert spec["automountServiceAccountToken"] is True
+    (test,) = of_kind(documents, "Pod")
+    assert test["spec"]["automountServiceAccountToken"] is False
+
+
+def test_rules_say_why() -> None:
+    """The file of the rights has a reason beside what is not plain."""
+    text = (CHART / "templates" / "_rbac.tpl").read_text()
+    for reason in ("finalizer", "By name only", "A name cannot restrict create"):
+        assert reason in text

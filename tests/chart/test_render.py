@@ -1,0 +1,269 @@
+"""What the chart renders, as a whole: which objects, their names and labels."""
+
+import re
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chart.rendering import (
+    CASES,
+    CHART,
+    NAMESPACE,
+    ROOT,
+    Document,
+    named,
+    of_kind,
+    only,
+    pods,
+    refusal,
+    render,
+    render_text,
+    run_helm,
+)
+
+LABELS = {
+    "app.kubernetes.io/name",
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/version",
+    "app.kubernetes.io/managed-by",
+    "app.kubernetes.io/component",
+    "app.kubernetes.io/part-of",
+}
+CLUSTER_SCOPED = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+MONITORING = ("ServiceMonitor", "PodMonitor", "PrometheusRule")
+LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_lint_is_quiet(case: str) -> None:
+    """Helm itself has nothing against the chart."""
+    run_helm("lint", "--strict", str(CHART), "--values", str(CHART / "ci" / case))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_renders_the_same_again(case: str) -> None:
+    """GitOps tools render all the time and must see no difference."""
+    values = ("--values", str(CHART / "ci" / case))
+    assert render_text(*values) == render_text(*values)
+
+
+def test_the_package_is_whole(tmp_path: Path) -> None:
+    """What is packaged renders the same, and leaves the values for CI behind."""
+    run_helm("package", str(CHART), "--destination", str(tmp_path))
+    (package,) = tmp_path.glob("*.tgz")
+    with tarfile.open(package) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"README.md", "values.schema.json", "files/alerts.yaml"} <= names
+    assert not [name for name in names if name.startswith("ci/")]
+    assert render_text(chart=package) == render_text()
+
+
+def test_asks_no_cluster_and_no_chance() -> None:
+    """`lookup` is empty in a dry run; random texts differ each time."""
+    unstable = r"\b(lookup|rand[A-Z]\w+|gen[A-Z]\w+|uuidv4|now|getHostByName)\b"
+    templates = [path for path in CHART.rglob("templates/**/*") if path.is_file()]
+    assert len(templates) > 10
+    for path in templates:
+        actions = re.findall(r"{{-?(.*?)-?}}", path.read_text(), flags=re.DOTALL)
+        code = [a for a in actions if not a.lstrip().startswith("/*")]
+        assert [a for a in code if re.search(unstable, a)] == [], path
+
+
+def test_defaults_make_these_objects(defaults: list[Document]) -> None:
+    """What is opt-in is absent, and so are Secrets and objects of our own kinds."""
+    assert sorted(d["kind"] for d in defaults) == sorted(
+        ["Deployment", "Pod", "PodDisruptionBudget", "Service", "ServiceAccount"]
+        + ["CustomResourceDefinition"] * 2
+        + ["ClusterRole"] * 5
+        + ["ClusterRoleBinding", "Role", "RoleBinding"]
+    )
+
+
+def test_every_document_has_the_labels(documents: list[Document]) -> None:
+    """The recommended ones and the chart's; each a valid one."""
+    for document in documents:
+        labels = document["metadata"]["labels"]
+        assert set(labels) >= LABELS | {"helm.sh/chart"}, document["kind"]
+        for value in labels.values():
+            assert LABEL.fullmatch(value), value
+
+
+def test_names_fit(documents: list[Document]) -> None:
+    """At most 63 characters of a DNS label; a CRD's name is given by its group."""
+    for document in documents:
+        name = document["metadata"]["name"]
+        if document["kind"] != "CustomResourceDefinition":
+            assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name), name
+
+
+def test_names_are_unique(documents: list[Document]) -> None:
+    """No object overwrites another one."""
+    keys = [
+        (d["kind"], d["metadata"].get("namespace"), d["metadata"]["name"])
+        for d in documents
+    ]
+    assert len(keys) == len(set(keys))
+
+
+def test_every_namespaced_document_says_its_namespace(
+    documents: list[Document],
+) -> None:
+    """`kubectl apply` of what is rendered puts each where Helm does."""
+    for document in documents:
+        if document["kind"] not in CLUSTER_SCOPED and not document["metadata"][
+            "name"
+        ].startswith("extra-"):
+            assert document["metadata"].get("namespace"), document["kind"]
+
+
+def selectors(documents: list[Document]) -> list[dict[str, str]]:
+    """Return each selector that is meant for the operator's pods."""
+    found = [only(documents, "Service")["spec"]["selector"]]
+    kinds = ("Deployment", "PodDisruptionBudget", "PodMonitor")
+    found += [d["spec"]["selector"]["matchLabels"] for d in of_kind(documents, *kinds)]
+    found += [
+        d["spec"]["podSelector"]["matchLabels"]
+        for d in of_kind(documents, "NetworkPolicy")
+    ]
+    return found
+
+
+def fits(selector: dict[str, str], labels: dict[str, str]) -> bool:
+    """Return whether a selector selects what has these labels."""
+    return selector.items() <= labels.items()
+
+
+def test_selectors_find_the_operators_pods_only(documents: list[Document]) -> None:
+    """Name and instance decide; the test's pod is none of them."""
+    labels = {kind: pod["metadata"]["labels"] for kind, pod in pods(documents)}
+    found = selectors(documents)
+    assert len(found) >= 3
+    for selector in found:
+        assert set(selector) == {
+            "app.kubernetes.io/name",
+            "app.kubernetes.io/instance",
+        }
+        assert fits(selector, labels["Deployment"])
+        assert not fits(selector, labels["Pod"])
+
+
+def test_the_service_monitor_finds_the_service() -> None:
+    """And its endpoint is a port of it."""
+    documents = render("--values", str(CHART / "ci" / "everything-on-values.yaml"))
+    service = only(documents, "Service")
+    monitor = only(documents, "ServiceMonitor")["spec"]
+    assert fits(monitor["selector"]["matchLabels"], service["metadata"]["labels"])
+    ports = {port["name"] for port in service["spec"]["ports"]}
+    assert {endpoint["port"] for endpoint in monitor["endpoints"]} <= ports
+
+
+def other_version(folder: Path) -> Path:
+    """Return a copy of the chart that calls itself another version."""
+    copy = folder / "chart"
+    shutil.copytree(CHART, copy)
+    chart = copy / "Chart.yaml"
+    text = re.sub(
+        r"(?m)^(version|appVersion): .*", r'\1: "9.8.7+build"', chart.read_text()
+    )
+    chart.write_text(text)
+    return copy
+
+
+def test_a_new_version_changes_no_selector(tmp_path: Path) -> None:
+    """A Deployment's selector cannot be changed; of the pod only these two differ."""
+    before, after = render(), render(chart=other_version(tmp_path))
+    assert selectors(before) == selectors(after)
+    old, new = (only(d, "Deployment")["spec"]["template"] for d in (before, after))
+    assert new["metadata"]["labels"].pop("app.kubernetes.io/version") == "9.8.7_build"
+    old["metadata"]["labels"].pop("app.kubernetes.io/version")
+    for pod in (old, new):
+        pod["spec"]["containers"][0].pop("image")
+    assert old == new
+
+
+@pytest.mark.parametrize("kind", MONITORING)
+def test_render_modes(kind: str) -> None:
+    """What a kind does where Prometheus Operator's CRDs are not served."""
+    key = kind[0].lower() + kind[1:]
+    on = ("--set", f"{key}.enabled=true")
+    assert of_kind(render(*on), kind) == []
+    assert of_kind(render(*on, "--set", f"{key}.renderMode=alwaysRender"), kind)
+    assert of_kind(render(*on, "--api-versions", "monitoring.coreos.com/v1"), kind)
+    said = refusal(*on, "--set", f"{key}.renderMode=failIfMissing")
+    assert "install Prometheus Operator's CRDs" in said
+
+
+def test_files_are_embedded_as_they_are() -> None:
+    """Their braces are Prometheus' and Grafana's, not Helm's."""
+    documents = render("--values", str(CHART / "ci" / "everything-on-values.yaml"))
+    (data,) = named(documents, "ConfigMap", "-dashboard")["data"].values()
+    assert data.strip() == (CHART / "files" / "dashboard.json").read_text().strip()
+    (rules,) = of_kind(documents, "PrometheusRule")
+    wanted = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
+    assert rules["spec"] == wanted
+
+
+def test_dashboard_has_the_sidecars_label() -> None:
+    """Grafana's sidecar looks for it by default."""
+    documents = render("--set", "dashboard.enabled=true")
+    labels = only(documents, "ConfigMap")["metadata"]["labels"]
+    assert labels["grafana_dashboard"] == "1"
+
+
+def test_own_labels_win() -> None:
+    """Nobody can break the selectors by labels of their own."""
+    key = r"app\.kubernetes\.io/name"
+    documents = render(
+        *("--set", f"commonLabels.{key}=a", "--set", f"podLabels.{key}=b"),
+    )
+    for _, pod in pods(documents):
+        assert pod["metadata"]["labels"]["app.kubernetes.io/name"] not in {"a", "b"}
+
+
+def test_a_numeric_release_name_stays_a_text() -> None:
+    """YAML would read a bare 123 as a number, which is no label."""
+    for document in render("--set", "fullnameOverride=own", release="123"):
+        assert document["metadata"]["labels"]["app.kubernetes.io/instance"] == "123"
+
+
+def test_namespace_can_be_overridden() -> None:
+    """In every place that names it."""
+    text = render_text("--set", "namespaceOverride=elsewhere")
+    assert NAMESPACE not in text
+    assert "--namespace=elsewhere" in text
+
+
+def test_extra_objects_are_templates() -> None:
+    """As maps and as texts; own labels of theirs stay."""
+    documents = render("--values", str(CHART / "ci" / "everything-on-values.yaml"))
+    for suffix in ("extra-map", "extra-text"):
+        assert named(documents, "ConfigMap", suffix)["data"] == {"release": "rel"}
+    labels: dict[str, Any] = named(documents, "ConfigMap", "extra-map")["metadata"][
+        "labels"
+    ]
+    assert labels["app.kubernetes.io/component"] == "extra"
+
+
+def test_notes_name_the_next_commands() -> None:
+    """The three objects a user makes next, and how to wait for them."""
+    notes = run_helm("install", "rel", str(CHART), "--dry-run=client").stdout
+    for text in (
+        "create secret generic zitadel-credentials",
+        "kind: ZitadelInstance",
+        "kind: NotificationPolicy",
+        "wait --for=condition=Ready zitadelinstance/default",
+    ):
+        assert text in notes
+
+
+def test_versions_are_the_projects() -> None:
+    """Chart, program and package are released together."""
+    project = (ROOT / "pyproject.toml").read_text()
+    (version,) = re.findall(r'(?m)^version = "(.*)"$', project)
+    chart = run_helm("show", "chart", str(CHART)).stdout
+    assert re.findall(r"(?m)^(?:version|appVersion): (\S+)$", chart) == [version] * 2
+    assert "kubeVersion: '>=1.31.0-0'" in chart
