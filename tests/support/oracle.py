@@ -1,9 +1,12 @@
 """Flux's condition rules as an oracle: judges every status that a test sees.
 
-Ids as in the conventions sheet, 2.2 (fluxcd/pkg `runtime/conditions/check`).
+Ids as in the conventions sheet, 2.2 (fluxcd/pkg `runtime/conditions/check`). What
+kstatus, Argo CD and Flux then make of the status is judged by `support.judges`.
 """
 
 from typing import Any
+
+from support.judges import disagreements
 
 NEGATIVE = {"Reconciling", "Stalled"}
 
@@ -19,12 +22,12 @@ def complaints(body: dict[str, Any]) -> list[str]:
     status = body.get("status", {})
     root = status.get("observedGeneration", -1)
     conditions = {c["type"]: c for c in status.get("conditions", [])}
+    found = disagreements(body)
     if not conditions:
-        return [] if root == -1 else ["a status without conditions"]
-    found = []
+        return found if root == -1 else [*found, "a status without conditions"]
     ready = conditions.get("Ready")
     if ready is None:
-        return ["F2: Ready is missing"]
+        return [*found, "F2: Ready is missing"]
     true_ones = {t for t in NEGATIVE & conditions.keys() if _is(conditions[t], "True")}
     if conditions.keys() & NEGATIVE != true_ones:
         found.append("2.2: a negative condition is there without being True")

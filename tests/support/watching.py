@@ -1,41 +1,57 @@
 """Watches every status that is ever stored, and lets the oracle judge each."""
 
 import json
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from support.judges import argo
 from support.oracle import complaints
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 from zitadel_notification_operator.demo.processes import Program
+
+# A watch ends with the API server that some tests stop; then the next one begins.
+_AGAIN_AND_AGAIN = """
+trap 'kill $!; exit 0' TERM
+while true; do {command} 2>/dev/null & wait $!; sleep 0.1; done
+"""
 
 
 class StatusWatch:
     """`kubectl get --watch` on both kinds, kept in files until the end."""
 
     def __init__(self, plane: ControlPlane, folder: Path) -> None:
-        self._programs = [
-            Program(
-                kind,
-                [
-                    str(plane.kubectl_path),
-                    f"--kubeconfig={plane.kubeconfig}",
-                    *("get", kind, "--all-namespaces", "--watch", "--output=json"),
-                ],
-                folder / f"{kind}.json",
-            )
-            for kind in ("notificationpolicies", "zitadelinstances")
-        ]
+        self._programs = []
+        for kind in ("notificationpolicies", "zitadelinstances"):
+            watch = [
+                str(plane.kubectl_path),
+                f"--kubeconfig={plane.kubeconfig}",
+                *("get", kind, "--all-namespaces", "--watch", "--output=json"),
+            ]
+            script = _AGAIN_AND_AGAIN.format(command=shlex.join(watch))
+            program = Program(kind, ["sh", "-c", script], folder / f"{kind}.json")
+            self._programs.append(program)
 
     def stop(self) -> tuple[int, list[str]]:
         """End it; return how many states were judged and what is wrong with them."""
         judged, found = 0, []
-        decoder = json.JSONDecoder()
         for program in self._programs:
+            assert program.running, f"the watch of {program.name} has ended"
             program.stop()
-            text = program.log.read_text().strip()
-            while text.startswith("{"):
-                body, end = decoder.raw_decode(text)
-                text = text[end:].strip()
+            for body in _bodies(program.log.read_text()):
                 judged += 1
                 name = body["metadata"]["name"]
                 found += [f"{name}: {text}" for text in complaints(body)]
+                argo(body)  # with all its words; a script that fails raises here
         return judged, found
+
+
+def _bodies(text: str) -> Iterator[dict[str, Any]]:
+    """Yield each object of a text that holds one after the other, and nothing else."""
+    decoder, text, position = json.JSONDecoder(), text.strip(), 0
+    while position < len(text):
+        body, position = decoder.raw_decode(text, position)
+        yield body
+        while text[position : position + 1].isspace():
+            position += 1

@@ -1,0 +1,3 @@
+return {
+  refresh = { disabled = false },
+}

@@ -1,0 +1,302 @@
+"""Applying from Git: what was applied is what is stored, and a second look is clean.
+
+Argo CD and Flux do not run here; their ways to compare do: a client-side three-way
+diff, a server-side one, and a server-side dry run under their own field managers.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.conftest import World
+from support.running import OWN_NAMESPACE, create_secret
+from support.waiting import eventually
+from zitadel_notification_operator.demo.binaries import find_binaries
+
+QUICKSTART = Path(__file__).parent.parent.parent / "examples" / "quickstart"
+ACME = "280000000000000101"
+API = "zitadel-notification.dev/v1alpha1"
+ORIGINAL = "zitadel-notification.dev/original"
+OURS = "zitadel-notification-operator"
+
+WAYS = {
+    "client-side": (),
+    "Argo CD": ("--server-side", "--field-manager=argocd-controller"),
+    "Flux": ("--server-side", "--field-manager=kustomize-controller"),
+}
+
+Json = dict[str, Any]
+
+
+def declare(kind: str, name: str, namespace: str, spec: Json) -> Json:
+    """Return a manifest as it stands in Git."""
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {"apiVersion": API, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def policy(namespace: str, organization: str, **spec: Any) -> Json:
+    """Return a policy's manifest."""
+    whole = {
+        "scope": "Organization",
+        "instanceRef": {"name": "shared"},
+        "organization": {"id": organization},
+        "passwordChange": True,
+        **spec,
+    }
+    return declare("NotificationPolicy", "p", namespace, whole)
+
+
+def whole_instance(name: str, url: str) -> Json:
+    """Return an instance's manifest in words that a tidy program would change."""
+    spec = {
+        "url": url + "/",
+        "allowInsecureHTTP": True,
+        "credentials": {
+            "personalAccessToken": {
+                "secretRef": {"name": "zitadel-credentials", "key": "token"}
+            }
+        },
+        "rateLimit": {"requestsPerSecond": 50, "burst": 100, "maxConcurrent": 8},
+        "driftDetection": {
+            "method": "Auto",
+            "eventsInterval": "0h60s",
+            "pollInterval": "90m",
+        },
+        "grants": [
+            {"namespaces": ["zz", "*", "aa"], "scopes": ["Instance", "Organization"]},
+            {"namespaces": ["aa"], "scopes": ["Organization"]},
+        ],
+    }
+    return declare("ZitadelInstance", name, "", spec)
+
+
+def kubectl(
+    world: World, verb: str, manifest: Json, *options: str, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Give kubectl a manifest."""
+    return world.plane.kubectl(
+        verb, "-f-", *options, stdin=json.dumps(manifest), check=check
+    )
+
+
+def difference(world: World, manifest: Json, *way: str) -> str:
+    """Return what `kubectl diff` prints; nothing when there is nothing to do."""
+    done = kubectl(world, "diff", manifest, *way, check=False)
+    assert done.returncode in {0, 1}, done.stderr
+    assert bool(done.stdout) == bool(done.returncode)
+    return done.stdout
+
+
+def stored(world: World, namespace: str) -> Json:
+    """Return the policy with its managedFields."""
+    whole = ("--output=json", "--show-managed-fields")
+    inside = f"--namespace={namespace}"
+    found: Json = json.loads(
+        world.plane.kubectl("get", "znp", "p", inside, *whole).stdout
+    )
+    return found
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_second_look_is_clean(world: World, namespace: str, name: str) -> None:
+    """In the same way, after an edit, too; a plain apply says "unchanged"."""
+    way = WAYS[name]
+    manifest = policy(namespace, world.organization())
+    for value in (True, False):
+        manifest["spec"]["passwordChange"] = value
+        kubectl(world, "apply", manifest, *way)
+        live = world.wait_for(namespace, "p")
+        assert ORIGINAL in live["metadata"]["annotations"]
+        assert live["metadata"]["finalizers"]
+        assert difference(world, manifest, *way) == ""
+    if not way:
+        assert "unchanged" in kubectl(world, "apply", manifest).stdout
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_dry_run_changes_nothing(world: World, namespace: str, name: str) -> None:
+    """What a server-side apply of Argo CD or Flux would store is what is stored."""
+    manifest = policy(namespace, world.organization(), managementPolicy="Manage")
+    kubectl(world, "apply", manifest, *WAYS[name])
+    world.wait_for(namespace, "p")
+    live = stored(world, namespace)
+    for way in WAYS.values():
+        if way:
+            options = ("--dry-run=server", "--force-conflicts", "--output=json")
+            would = json.loads(kubectl(world, "apply", manifest, *way, *options).stdout)
+            assert without_managers(would) == without_managers(live)
+
+
+def without_managers(body: Json) -> Json:
+    """Return an object without the list of who manages which field."""
+    metadata = {k: v for k, v in body["metadata"].items() if k != "managedFields"}
+    return {**body, "metadata": metadata}
+
+
+def test_who_manages_what(world: World, namespace: str) -> None:
+    """We the status, one annotation, one finalizer; the tool what stands in Git."""
+    manifest = policy(namespace, world.organization())
+    kubectl(world, "apply", manifest, *WAYS["Argo CD"])
+    world.wait_for(namespace, "p")
+    entries = stored(world, namespace)["metadata"]["managedFields"]
+    paths: dict[str, set[str]] = {}
+    for entry in entries:
+        found = paths.setdefault(entry["manager"], set())
+        for top, fields in entry["fieldsV1"].items():
+            found |= {f"{top}.{field}" for field in fields if field != "."}
+    ours = {path for path in paths.pop(OURS) if not path.startswith("f:status.")}
+    assert ours == {"f:metadata.f:annotations", "f:metadata.f:finalizers"}
+    fields = {f"f:spec.f:{field}" for field in manifest["spec"]}
+    assert paths == {"argocd-controller": fields}
+    (marks,) = (
+        e["fieldsV1"]["f:metadata"]
+        for e in entries
+        if e["manager"] == OURS and "f:metadata" in e["fieldsV1"]
+    )
+    assert set(marks["f:annotations"]) - {"."} == {f"f:{ORIGINAL}"}
+    finalizer = '"zitadel-notification.dev/cleanup"'
+    assert set(marks["f:finalizers"]) - {"."} == {f"v:{finalizer}"}
+
+
+def test_the_spec_stays_byte_for_byte(world: World, namespace: str) -> None:
+    """No duration is put in order, no list sorted, no field added to a whole one."""
+    instance = whole_instance(namespace, world.emulator.url)
+    kubectl(world, "apply", instance, *WAYS["Argo CD"])
+    body = world.wait_for("", namespace, kind="zni")
+    assert text(body["spec"]) == text(instance["spec"])
+    whole = policy(
+        namespace,
+        world.organization(),
+        instanceRef={"name": namespace},
+        managementPolicy="Manage",
+        deletionPolicy="Restore",
+        suspend=False,
+    )
+    kubectl(world, "apply", whole, *WAYS["Flux"])
+    body = world.wait_for(namespace, "p")
+    assert text(body["spec"]) == text(whole["spec"])
+    assert body["metadata"]["generation"] == 1
+    world.delete("p", namespace)
+    world.gone("znp", "p", namespace)
+    world.plane.kubectl("delete", "zni", namespace, "--wait=false")
+    world.gone("zni", namespace)
+
+
+def text(spec: Json) -> str:
+    """Return a spec as text: lists in their order, maps have none."""
+    return json.dumps(spec, sort_keys=True)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_suspending_by_hand(world: World, namespace: str, name: str) -> None:
+    """No difference while Git says nothing about it; one where Git says false."""
+    silent = policy(namespace, world.organization())
+    kubectl(world, "apply", silent, *WAYS[name])
+    world.wait_for(namespace, "p")
+    # As Argo CD's server does for an action.
+    world.plane.kubectl(
+        *("patch", "znp", "p", f"--namespace={namespace}", "--type=merge"),
+        *("--field-manager=argocd-server", '--patch={"spec":{"suspend":true}}'),
+    )
+    eventually(
+        lambda: world.get("znp", "p", namespace)["status"]["observedGeneration"] == 2
+    )
+    assert difference(world, silent, *WAYS[name]) == ""
+    explicit = {**silent, "spec": {**silent["spec"], "suspend": False}}
+    force = ("--force-conflicts",) if WAYS[name] else ()
+    found = difference(world, explicit, *WAYS[name], *force)
+    assert "-  suspend: true" in found
+    assert "+  suspend: false" in found
+
+
+def chart(folder: Path, manifest: Json) -> Path:
+    """Write a chart of one manifest, whose name is the release's."""
+    about = {"apiVersion": "v2", "name": "policies", "version": "0.1.0"}
+    named = {**manifest, "metadata": {"name": "{{ .Release.Name }}"}}
+    (folder / "templates").mkdir()
+    (folder / "Chart.yaml").write_text(yaml.safe_dump(about))
+    (folder / "templates" / "policy.yaml").write_text(yaml.safe_dump(named))
+    return folder
+
+
+def test_helm_waits_for_policies(world: World, namespace: str, tmp_path: Path) -> None:
+    """A kstatus that is not ours: Helm 4 ends when it is in force, or Stalled."""
+    folder = chart(tmp_path, policy(namespace, world.organization()))
+
+    def install(release: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                str(find_binaries(("helm",)) / "helm"),
+                *("install", release, str(folder), f"--namespace={namespace}"),
+                *("--wait", "--timeout=20s"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={
+                **os.environ,
+                "KUBECONFIG": str(world.plane.kubeconfig),
+                "HOME": str(world.plane.folder),
+            },
+        )
+
+    done = install("first")
+    assert done.returncode == 0, done.stderr
+    ready = world.condition("znp", "first", namespace, "Ready")
+    assert ready == ("True", "Succeeded")
+    done = install("second")
+    assert "status: Failed" in done.stderr
+    assert "The older NotificationPolicy 'first' owns this" in done.stderr
+
+
+@pytest.mark.parametrize("order", ["policies first", "namespace first"])
+def test_the_whole_quickstart_goes_at_once(
+    world: World, namespace: str, order: str
+) -> None:
+    """With its Secret and the policy's namespace, as a pruned folder does."""
+    create_secret(world.plane, namespace)
+    secret = world.get("secret", namespace, OWN_NAMESPACE)
+    space = world.get("namespace", namespace)
+    manifests = [space, secret, *quickstart(world, namespace)]
+    for manifest in manifests[2:]:
+        kubectl(world, "apply", manifest)
+    world.wait_for(namespace, "acme")
+    world.wait_for(OWN_NAMESPACE, "instance-default")
+    before = world.emulator.policy()
+    if order == "policies first":
+        manifests.reverse()
+    world.plane.start_controller_manager(("namespace-controller",))
+    try:
+        everything = {"apiVersion": "v1", "kind": "List", "items": manifests}
+        kubectl(world, "delete", everything, "--timeout=30s")
+    finally:
+        world.plane.stop_controller_manager()
+    assert world.get("zni", "default") is None
+    assert world.get("znp", "instance-default", OWN_NAMESPACE) is None
+    assert world.get("namespace", namespace) is None
+    assert world.get("secret", namespace, OWN_NAMESPACE) is None
+    assert world.emulator.policy(ACME)["isDefault"]
+    # Its default is Retain: ZITADEL knows no reset of the instance's own.
+    assert world.emulator.policy() == before
+
+
+def quickstart(world: World, namespace: str) -> list[Json]:
+    """Return the files of the quickstart for this emulator, Secret and namespace."""
+    changes = {
+        "http://127.0.0.1:8085": world.emulator.url,
+        "name: zitadel-credentials": f"name: {namespace}",
+        "namespace: default": f"namespace: {namespace}",
+        "[default]": f"[{namespace}]",
+    }
+    found = []
+    for file in sorted(QUICKSTART.glob("*.yaml")):
+        manifest = file.read_text()
+        for old, new in changes.items():
+            manifest = manifest.replace(old, new)
+        found.append(yaml.safe_load(manifest))
+    return found

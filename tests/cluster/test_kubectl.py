@@ -1,0 +1,197 @@
+"""Manners at the prompt: what `kubectl` shows, waits for and may do to an object."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.conftest import World
+from support.waiting import eventually
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+from zitadel_notification_operator.demo.kubectl import run_kubectl
+
+ROOT = Path(__file__).parent.parent.parent
+FILES = sorted((ROOT / "deploy" / "crds").glob("*.yaml"))
+ORIGINAL = "zitadel-notification.dev/original"
+LONG_NAME = "password-change-mails-acme-eu1"
+ID_DIGITS = 20
+"""As long as a uint64 can get."""
+NEVER_OF_READY = {
+    Reason.PROGRESS_DEADLINE_EXCEEDED,
+    Reason.CLUSTER_UNAVAILABLE,
+}
+
+Json = dict[str, Any]
+
+
+def objects(schema: Json, path: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each object of a schema, as `kubectl explain` wants it, and its fields."""
+    fields = schema.get("properties", {})
+    if fields:
+        yield path, list(fields)
+    for name, node in fields.items():
+        yield from objects(node.get("items", node), f"{path}.{name}")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem.partition("_")[2])
+def test_explain_tells_each_field(control_plane: ControlPlane, file: Path) -> None:
+    """By the short name; `--recursive` lists them all, each alone has a sentence."""
+    crd = yaml.safe_load(file.read_text())["spec"]
+    (short,) = crd["names"]["shortNames"]
+    schema = crd["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    group = f"--api-group={crd['group']}"
+    # It also renews what kubectl has on disk of a server that has just got the kind.
+    eventually(lambda: short in control_plane.kubectl("api-resources", group).stdout)
+    whole = control_plane.kubectl("explain", short, "--recursive").stdout
+    names = [line.split("\t")[0].strip() for line in whole.splitlines() if "\t" in line]
+    for part in ("spec", "status"):
+        for path, fields in objects(schema[part], f"{short}.{part}"):
+            assert [f for f in fields if f not in names] == [], path
+            said = control_plane.kubectl("explain", path).stdout
+            assert "<no description>" not in said, path
+            assert "<empty>" not in said, path
+            assert [f for f in fields if f"  {f}\t<" not in said] == [], path
+
+
+def width(table: str) -> int:
+    """Return how many characters the longest line of a table takes."""
+    return max(len(line.rstrip()) for line in table.splitlines())
+
+
+def test_columns_fit_in_120_characters(world: World, namespace: str) -> None:
+    """With a name of 30 characters, or with the longest reason; ids of 20 digits."""
+    org = world.organization()
+    room = ID_DIGITS - len(org)
+    inside = f"--namespace={namespace}"
+    world.policy(namespace, LONG_NAME, org)
+    world.wait_for(namespace, LONG_NAME)
+    table = world.plane.kubectl("get", "znp", inside).stdout
+    assert org in table
+    assert LONG_NAME in table
+    assert width(table) + room <= 120
+    world.delete(LONG_NAME, namespace)
+    world.gone("znp", LONG_NAME, namespace)
+    world.policy(namespace, LONG_NAME[:15], org)
+    world.wait_for(namespace, LONG_NAME[:15])
+    longest = max(len(reason) for reason in set(Reason) - NEVER_OF_READY)
+    table = world.plane.kubectl("get", "znp", inside).stdout
+    assert width(table) + room + longest - len("Succeeded") <= 120
+
+
+def test_columns_of_instances(world: World) -> None:
+    """The url may be long; what has no room is shown by `-o wide`."""
+    short = world.plane.kubectl("get", "zni", "shared").stdout
+    assert short.split()[:6] == ["NAME", "URL", "POLICIES", "READY", "REASON", "AGE"]
+    longest = max(len(reason) for reason in Reason)
+    rest = width(short) - len(world.emulator.url) + longest - len("Succeeded")
+    assert rest + len("https://zitadel-of-the-platform.example.com") <= 120
+    wide = world.plane.kubectl("get", "zni", "shared", "--output=wide").stdout
+    assert "INSTANCE-ID" in wide
+    assert "ZITADEL answers" in wide
+
+
+def test_the_category_shows_both_kinds(world: World, namespace: str) -> None:
+    """`kubectl get zitadel`: policies of the namespace, and all instances."""
+    org = world.organization()
+    world.policy(namespace, "p", org)
+    world.wait_for(namespace, "p")
+    said = world.plane.kubectl("get", "zitadel", f"--namespace={namespace}").stdout
+    names = {line.split()[0] for line in said.splitlines() if "/" in line}
+    assert "notificationpolicy.zitadel-notification.dev/p" in names
+    assert "zitadelinstance.zitadel-notification.dev/shared" in names
+
+
+def test_wait_does_not_take_an_old_true(world: World, namespace: str) -> None:
+    """Ready of the former spec is True, and `kubectl wait` waits for the new one."""
+    org = world.organization()
+    inside = f"--namespace={namespace}"
+    wait = ("wait", "--for=condition=Ready", "znp/p", inside)
+    world.policy(namespace, "p", org)
+    world.plane.kubectl(*wait, "--timeout=20s")
+    world.policy(namespace, "p", org, passwordChange=False, suspend=True)
+    eventually(
+        lambda: world.get("znp", "p", namespace)["status"]["observedGeneration"] == 2
+    )
+    assert world.condition("znp", "p", namespace, "Ready") == ("True", "Succeeded")
+    assert world.plane.kubectl(*wait, "--timeout=1s", check=False).returncode
+    world.policy(namespace, "p", org, passwordChange=False)
+    world.plane.kubectl(*wait, "--timeout=20s")
+    assert world.emulator.policy(org).get("passwordChange", False) is False
+
+
+def marks(body: Json) -> tuple[str | None, list[str]]:
+    """Return what the operator keeps on an object."""
+    metadata = body["metadata"]
+    annotations = metadata.get("annotations", {})
+    return annotations.get(ORIGINAL), metadata.get("finalizers", [])
+
+
+def test_replace_by_the_manifest_is_mended(world: World, namespace: str) -> None:
+    """It takes annotation and finalizer away; they come back as they were."""
+    org = world.organization()
+    world.policy(namespace, "p", org, deletionPolicy="Restore")
+    before = world.wait_for(namespace, "p")
+    manifest = {k: before[k] for k in ("apiVersion", "kind", "spec")}
+    manifest["metadata"] = {"name": "p", "namespace": namespace}
+    done = world.plane.kubectl(
+        *("replace", "-f-", "--output=json"), stdin=json.dumps(manifest)
+    )
+    assert marks(json.loads(done.stdout)) == (None, [])
+    assert json.loads(done.stdout)["status"] == before["status"]
+
+    def mended() -> bool:
+        return marks(world.get("znp", "p", namespace) or {}) == marks(before)
+
+    eventually(mended, what="annotation and finalizer")
+    after = world.wait_for(namespace, "p")
+    assert after["status"] == before["status"]
+    assert written(world, org) == ["POST"]
+    world.delete("p", namespace)
+    world.gone("znp", "p", namespace)
+    assert world.emulator.policy(org)["isDefault"]
+
+
+def test_replace_by_what_is_stored_is_nothing(world: World, namespace: str) -> None:
+    """`kubectl get -o json | kubectl replace -f -`, also with a change in it."""
+    org = world.organization()
+    world.policy(namespace, "p", org)
+    before = world.wait_for(namespace, "p")
+    world.plane.kubectl("replace", "-f-", stdin=json.dumps(before))
+    changed = {**before, "spec": {**before["spec"], "passwordChange": False}}
+    del changed["metadata"]["resourceVersion"]
+    world.plane.kubectl("replace", "-f-", stdin=json.dumps(changed))
+    after = world.wait_for(namespace, "p")
+    assert after["metadata"]["generation"] == 2
+    assert marks(after) == marks(before)
+    assert after["status"]["original"] == before["status"]["original"]
+    assert written(world, org) == ["POST", "PUT"]
+
+
+def test_edit_keeps_what_the_operator_keeps(world: World, namespace: str) -> None:
+    """An editor that changes the value wherever it stands, in the status, too."""
+    org = world.organization()
+    world.policy(namespace, "p", org)
+    before = world.wait_for(namespace, "p")
+    editor = "sed -i -e 's/^  passwordChange: true/  passwordChange: false/'"
+    done = run_kubectl(
+        world.plane.kubectl_path,
+        world.plane.kubeconfig,
+        ("edit", "znp", "p", f"--namespace={namespace}"),
+        environment={"KUBE_EDITOR": editor},
+    )
+    assert "edited" in done.stdout
+    after = world.wait_for(namespace, "p")
+    assert after["spec"]["passwordChange"] is False
+    assert after["metadata"]["generation"] == 2
+    assert marks(after) == marks(before)
+    assert after["status"]["original"] == before["status"]["original"]
+    assert written(world, org) == ["POST", "PUT"]
+
+
+def written(world: World, organization: str) -> list[str]:
+    """Return the verbs of all writes to an organization's policy."""
+    return [w[0] for w in world.emulator.writes() if w[2] == organization]

@@ -1,0 +1,188 @@
+"""The scripts for Argo CD, run as its own tests do, and the patch that has them."""
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gitops.customizations import FOLDER, GROUP, PATCH, render
+from support import judges, lua
+from support.kstatus import kstatus
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+Json = dict[str, Any]
+
+KINDS = {
+    "NotificationPolicy": {"refresh", "suspend", "resume"},
+    "ZitadelInstance": {"refresh"},
+}
+ANNOTATION = f"{GROUP}/reconcile-requested-at"
+
+
+def load(path: Path) -> Any:
+    """Return the content of a YAML file."""
+    return yaml.safe_load(path.read_text())
+
+
+def cases(file: str, part: str) -> list[Any]:
+    """Return each case of a test file of Argo CD's form, with its kind."""
+    return [
+        pytest.param(kind, case, id=f"{kind}-{Path(case['inputPath']).stem}")
+        for kind in KINDS
+        for case in load(FOLDER / GROUP / kind / file)[part]
+    ]
+
+
+@pytest.mark.parametrize(("kind", "case"), cases("health_test.yaml", "tests"))
+def test_health(kind: str, case: Json) -> None:
+    """Status and message, of statuses that the operator has written."""
+    body = load(FOLDER / GROUP / kind / case["inputPath"])
+    assert body["kind"] == kind
+    script = (FOLDER / GROUP / kind / "health.lua").read_text()
+    assert lua.health(script, body) == case["healthStatus"]
+    assert judges.disagreements(body) == []
+
+
+def test_the_files_show_each_health() -> None:
+    """And the two ways to be suspended, which kstatus tells apart."""
+    shown = {kind: set() for kind in KINDS}
+    for kind, found in shown.items():
+        for file in (FOLDER / GROUP / kind / "testdata").glob("*.yaml"):
+            found.add((judges.argo(load(file))[0], str(kstatus(load(file)))))
+    plain = {
+        ("Healthy", "Current"),
+        ("Progressing", "InProgress"),
+        ("Degraded", "Failed"),
+        ("Progressing", "Terminating"),
+    }
+    assert shown["ZitadelInstance"] == plain
+    suspended = {("Suspended", "Current"), ("Suspended", "InProgress")}
+    assert shown["NotificationPolicy"] == plain | suspended
+
+
+@pytest.mark.parametrize(
+    ("kind", "case"), cases("actions/action_test.yaml", "discoveryTests")
+)
+def test_actions_offered(kind: str, case: Json) -> None:
+    """Each kind's, no other, and disabled where they would do nothing."""
+    folder = FOLDER / GROUP / kind / "actions"
+    script = (folder / "discovery.lua").read_text()
+    found = lua.discover(script, load(folder / case["inputPath"]))
+    assert found == {a["name"]: a["disabled"] for a in case["result"]}
+    assert set(found) == KINDS[kind]
+    assert set(found) == {file.parent.name for file in folder.glob("*/action.lua")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "case"), cases("actions/action_test.yaml", "actionTests")
+)
+def test_action(kind: str, case: Json) -> None:
+    """It makes the expected object, which differs from the old one in one field."""
+    folder = FOLDER / GROUP / kind / "actions"
+    script = (folder / case["action"] / "action.lua").read_text()
+    before = load(folder / case["inputPath"])
+    after = lua.act(script, copy.deepcopy(before))
+    assert after == load(folder / case["expectedOutputPath"])
+    changed = [path for path, _ in differences(before, after)]
+    if case["action"] == "refresh":
+        assert changed == [("metadata", "annotations", ANNOTATION)]
+    else:
+        assert changed == [("spec", "suspend")]
+
+
+def differences(
+    old: Any, new: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield path and new value of each field that is not as it was."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in old.keys() | new.keys():
+            yield from differences(old.get(key), new.get(key), (*path, key))
+    elif old != new:
+        yield path, new
+
+
+def test_refresh_where_there_is_no_annotation() -> None:
+    """Argo CD may meet an object without any."""
+    script = (
+        FOLDER / GROUP / "ZitadelInstance" / "actions" / "refresh" / "action.lua"
+    ).read_text()
+    body: Json = {"metadata": {"name": "a"}, "spec": {"url": "u", "rateLimit": {}}}
+    after = lua.act(script, body)
+    assert after["metadata"]["annotations"] == {ANNOTATION: "2026-01-02T03:04:05Z"}
+    assert after["spec"] == body["spec"]
+
+
+def test_the_two_kinds_share_their_rules() -> None:
+    """But for suspending, which only a policy has."""
+    policy, instance = (
+        (FOLDER / GROUP / kind / "health.lua").read_text() for kind in KINDS
+    )
+    start = policy.index("if obj.spec ~= nil and obj.spec.suspend")
+    end = policy.index("if obj.status == nil or")
+    assert policy[:start] + policy[end:] == instance
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["('x'):upper()", "string.len('x')", "os.time()", "math.random()", "io.open('/')"],
+)
+def test_the_interpreter_is_as_poor_as_argos(call: str) -> None:
+    """A script that needs more would work here and fail there."""
+    with pytest.raises(lua.lua51.LuaError, match=r"attempt to index"):
+        lua.health(f"return {{ status = {call} }}", {})
+
+
+def test_a_script_must_return_a_table() -> None:
+    """As there."""
+    with pytest.raises(lua.LuaTable):
+        lua.health("return 'Healthy'", {})
+
+
+def test_the_patch_is_made_of_the_files() -> None:
+    """`python tests/gitops/customizations.py` writes it anew."""
+    assert PATCH.read_text() == render()
+
+
+def test_the_patch_is_what_argo_reads() -> None:
+    """Health script and actions of each kind, character by character."""
+    data = yaml.safe_load(PATCH.read_text())["data"]
+    for kind, names in KINDS.items():
+        folder = FOLDER / GROUP / kind
+        health = data.pop(f"resource.customizations.health.{GROUP}_{kind}")
+        assert health == (folder / "health.lua").read_text()
+        actions = yaml.safe_load(
+            data.pop(f"resource.customizations.actions.{GROUP}_{kind}")
+        )
+        scripts = {d["name"]: d["action.lua"] for d in actions.pop("definitions")}
+        assert set(scripts) == names
+        for name, script in scripts.items():
+            assert script == (folder / "actions" / name / "action.lua").read_text()
+        discovery = (folder / "actions" / "discovery.lua").read_text()
+        assert actions == {"discovery.lua": discovery}
+    assert not data
+
+
+def test_the_patch_leaves_the_rest_of_the_map(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    """With the command of the guide, on a ConfigMap that has other keys."""
+    inside = f"--namespace={namespace}"
+    found = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"}}
+    found = {**found, "data": {"url": "https://argocd.example.com"}}
+    control_plane.kubectl("create", "-f-", inside, stdin=json.dumps(found))
+    patch = PATCH.read_text().replace("namespace: argocd", f"namespace: {namespace}")
+    file = control_plane.folder / "argocd-cm.yaml"
+    file.write_text(patch)
+    control_plane.kubectl(
+        *("patch", "configmap", "argocd-cm", inside, f"--patch-file={file}")
+    )
+    text = control_plane.kubectl(
+        *("get", "configmap", "argocd-cm", inside, "--output=json")
+    ).stdout
+    data = json.loads(text)["data"]
+    assert data.pop("url") == "https://argocd.example.com"
+    assert data == yaml.safe_load(PATCH.read_text())["data"]

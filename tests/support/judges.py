@@ -1,0 +1,121 @@
+"""What GitOps tools make of an object of ours, and whether they make the same of it.
+
+Three judges: kstatus, Argo CD with the scripts of `deploy/argocd`, and Flux with the
+expressions of `examples/gitops/flux`. Rules and their ids are in the conventions sheet,
+2.4 to 2.8.
+"""
+
+import json
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import celpy
+import yaml
+from celpy.adapter import json_to_cel
+
+from support import lua
+from support.kstatus import Status, is_observed, kstatus
+
+ROOT = Path(__file__).parent.parent.parent
+ARGOCD = ROOT / "deploy" / "argocd" / "zitadel-notification.dev"
+FLUX = ROOT / "examples" / "gitops" / "flux" / "cluster" / "policies.yaml"
+
+Json = dict[str, Any]
+
+SAME = {
+    Status.CURRENT: "Healthy",
+    Status.IN_PROGRESS: "Progressing",
+    Status.FAILED: "Degraded",
+    Status.TERMINATING: "Progressing",
+}
+"""What Argo CD is to say where kstatus says this, of every status that we write."""
+
+
+def argo(body: Json) -> tuple[str, str]:
+    """Return the health and the message that Argo CD shows (3.6 and newer).
+
+    Older ones run no script for an object that is being deleted: it is Progressing
+    there, too, with words of their own.
+    """
+    found = lua.health(_script(body.get("kind", "NotificationPolicy")), body)
+    going = body["metadata"].get("deletionTimestamp")
+    return found["status"], found["deletionMessage" if going else "message"]
+
+
+def flux(body: Json) -> Status:
+    """Return what Flux takes from `healthCheckExprs`.
+
+    After `StatusEvaluator` of fluxcd/pkg `runtime/cel` (v0.110.3): the generation
+    first, then the expressions in this order; the first true one decides.
+    """
+    if not is_observed(body):
+        return Status.IN_PROGRESS
+    known = {key: json_to_cel(value) for key, value in body.items()}
+    for name, status in (
+        ("inProgress", Status.IN_PROGRESS),
+        ("failed", Status.FAILED),
+        ("current", Status.CURRENT),
+    ):
+        if _expressions()[name].evaluate(known):
+            return status
+    return Status.IN_PROGRESS
+
+
+def disagreements(body: Json) -> list[str]:
+    """Return where the judges differ on a status that the operator wrote."""
+    metadata, status = body["metadata"], body.get("status", {})
+    kept = ("type", "status", "reason", "observedGeneration")
+    facts = {
+        "kind": body.get("kind", "NotificationPolicy"),
+        "metadata": {k: metadata[k] for k in _METADATA if k in metadata},
+        "spec": {"suspend": bool(body.get("spec", {}).get("suspend"))},
+        "status": {k: status[k] for k in ("observedGeneration",) if k in status},
+    }
+    if "conditions" in status:
+        facts["status"]["conditions"] = [
+            {k: condition[k] for k in kept if k in condition}
+            for condition in status["conditions"]
+        ]
+        if "Deleted" in {condition["reason"] for condition in status["conditions"]}:
+            # Only an object that is being deleted has it, and the fakes do not say so.
+            facts["metadata"].setdefault("deletionTimestamp", "-")
+    return list(_disagreements(json.dumps(facts)))
+
+
+_METADATA = ("generation", "deletionTimestamp")
+
+
+@lru_cache(maxsize=10_000)
+def _disagreements(facts: str) -> tuple[str, ...]:
+    """Do so for what the judges look at; few statuses differ in that."""
+    body = json.loads(facts)
+    by_kstatus, (by_argo, _) = kstatus(body), argo(body)
+    deleted = by_kstatus is Status.TERMINATING
+    suspended = body["spec"]["suspend"] and not deleted
+    found = []
+    wanted = "Suspended" if suspended else SAME[by_kstatus]
+    if by_argo != wanted:
+        found.append(f"2.8: kstatus says {by_kstatus}, Argo CD {by_argo}")
+    if suspended and by_kstatus is Status.FAILED:
+        found.append("6.1: suspended, and Failed")
+    by_flux = flux(body)
+    wanted_of_flux = Status.CURRENT if suspended and is_observed(body) else by_kstatus
+    if by_flux is not wanted_of_flux and not deleted:
+        found.append(f"2.5: kstatus says {by_kstatus}, Flux's expressions {by_flux}")
+    return tuple(found)
+
+
+@cache
+def _script(kind: str) -> str:
+    return (ARGOCD / kind / "health.lua").read_text()
+
+
+@cache
+def _expressions() -> dict[str, celpy.Runner]:
+    (entry,) = yaml.safe_load(FLUX.read_text())["spec"]["healthCheckExprs"]
+    environment = celpy.Environment()
+    return {
+        name: environment.program(environment.compile(entry[name]))
+        for name in ("inProgress", "failed", "current")
+    }
