@@ -1,0 +1,143 @@
+"""Makes the image's files as the Dockerfile says: its RUN and COPY lines, done here.
+
+What stands in for the bases is this machine: its Python, its C library, its shell (for
+the builder alone). Packages come from the index that pip is set up for.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from image.dockerfile import DOCKERFILE, ROOT, Stage, Step, context_files, read_stages
+from image.jail import Jail, base_files, base_packages, interpreter
+
+MACHINE = ("bin", "sbin", "lib", "lib64", "usr", "etc", "opt")
+"""What a builder has: a Debian, or its like."""
+PASSED_ON = ("PIP_", "HTTP", "NO_PROXY", "http", "no_proxy", "SSL_", "REQUESTS_")
+"""Beginnings of variables that say where packages come from."""
+USER = 65532
+KEPT = ROOT / ".tools" / "image"
+"""Where the stage of the dependencies stays from one time to the next."""
+GIVEN = {
+    "BUILDER_DIGEST": "sha256:" + 64 * "1",
+    "BASE_DIGEST": "sha256:" + 64 * "2",
+    "REVISION": "0123abc",
+    "CREATED": "2026-01-01T00:00:00Z",
+    "SOURCE": "https://git.example.com/operator",
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    """The image as files, and its configuration.
+
+    Attributes:
+        root: Its own files, and empty places for what is mounted.
+        stage: The last one of the Dockerfile.
+    """
+
+    root: Path
+    stage: Stage
+
+    def jail(self, *shown: tuple[Path, str]) -> Jail:
+        """Return a container of it: read-only, as its user, with more files to see."""
+        seen = [*base_files(), *shown]
+        return Jail(self.root, shown=seen, hidden=base_packages(), user=USER)
+
+
+def stages() -> list[Stage]:
+    """Return our Dockerfile's stages as a build with all arguments has them."""
+    return read_stages(DOCKERFILE.read_text(), GIVEN)
+
+
+def build(folder: Path) -> Image:
+    """Do all that the Dockerfile says, in a folder."""
+    dependencies, builder, final = stages()
+    assert (builder.base, final.name) == (dependencies.name, "")
+    roots = {builder.name: folder / "builder", final.name: folder / "image"}
+    shutil.copytree(kept(dependencies), roots[builder.name], symlinks=True)
+    do_steps(builder, builder_jail(roots[builder.name]), roots)
+    image = Image(roots[final.name], final)
+    link_python(builder, image.root)
+    do_steps(final, image.jail(), roots)
+    return image
+
+
+def kept(stage: Stage) -> Path:
+    """Return the root folder of a stage that needs no other; made when it is new."""
+    digest = hashlib.sha256(f"{interpreter()} {sys.version} {stage}".encode())
+    for step in stage.steps:
+        if step.word == "COPY":
+            for path, file in sorted(context_files(step.text).items()):
+                digest.update(path.encode() + file.read_bytes())
+    place = KEPT / digest.hexdigest()[:16]
+    if not place.is_dir():
+        shutil.rmtree(KEPT, ignore_errors=True)
+        unfinished = KEPT / f"unfinished-{os.getpid()}"
+        do_steps(stage, builder_jail(unfinished), {})
+        unfinished.rename(place)
+    return place
+
+
+def builder_jail(root: Path) -> Jail:
+    """Return a place like the builder's base: `python` on the PATH, and a shell."""
+    for name in ("stand-in", "tmp", "var/tmp"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    python = root / "stand-in/python"
+    if not python.is_symlink():
+        python.symlink_to(interpreter())
+    cache = Path.home() / ".cache" / "pip"
+    cache.mkdir(parents=True, exist_ok=True)
+    places = [Path("/", name) for name in MACHINE]
+    places += [Path(sys.base_prefix), Path.home()]
+    seen = [(place, str(place)) for place in places if place.is_dir()]
+    return Jail(root, shown=seen, shared=[(cache, str(cache))], writable=True)
+
+
+def link_python(builder: Stage, root: Path) -> None:
+    """Put our Python where the image expects its base to have one."""
+    place = root / builder.steps[-1].environment["PYTHON"].lstrip("/")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(interpreter())
+
+
+def do_steps(stage: Stage, jail: Jail, roots: dict[str, Path]) -> None:
+    """Do each RUN and COPY; the others say what a container does."""
+    for step in stage.steps:
+        if step.word == "RUN":
+            run(step, jail)
+        elif step.word == "COPY":
+            copy(step, jail.root, roots)
+
+
+def run(step: Step, jail: Jail) -> None:
+    """Do a RUN; as root it is the builder's, which may go to the package index."""
+    (jail.root / step.folder.lstrip("/")).mkdir(parents=True, exist_ok=True)
+    environment = step.environment
+    if not step.user:
+        passed = {k: v for k, v in os.environ.items() if k.startswith(PASSED_ON)}
+        path = {"PATH": "/stand-in:/usr/bin:/bin", "HOME": str(Path.home())}
+        environment = {**passed, **path, **environment}
+    jail.run(step.words or ["/bin/sh", "-c", step.text], environment, step.folder)
+
+
+def copy(step: Step, root: Path, roots: dict[str, Path]) -> None:
+    """Copy from the checkout as .dockerignore leaves it, or from another stage."""
+    *sources, target = step.text.split()
+    into = root / step.folder.lstrip("/") / target
+    if target.startswith("/"):
+        into = root / target.lstrip("/")
+    if sources[0].startswith("--from="):
+        _, _, stage = sources.pop(0).partition("=")
+        for source in sources:
+            shutil.copytree(roots[stage] / source.lstrip("/"), into, symlinks=True)
+        return
+    for source in sources:
+        whole = (ROOT / source).is_dir()
+        for path, file in context_files(source).items():
+            place = into / (Path(path).relative_to(source) if whole else file.name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, place)

@@ -1,0 +1,184 @@
+"""The image's own files, run as in a pod: read-only, as 65532, as process 1."""
+
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from image.building import USER, Image, stages
+from support.waiting import eventually
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+from zitadel_notification_operator.demo.processes import Program
+from zitadel_notification_operator.version import VERSION
+
+pytestmark = pytest.mark.timeout(600)
+
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+LOCAL = {
+    "ZNP_BIND_ADDRESS": "127.0.0.1",
+    "ZNP_HEALTH_PORT": "0",
+    "ZNP_METRICS_PORT": "0",
+    "NO_PROXY": "*",
+}
+"""All that differs from a pod: two of these tests may run on one machine."""
+
+
+def run(image: Image, *words: str) -> str:
+    """Run words in the image; return what they said."""
+    return image.jail().run(words, image.stage.environment)
+
+
+@pytest.fixture
+def account(control_plane: ControlPlane, tmp_path: Path) -> tuple[Path, str]:
+    """What the kubelet mounts for a service account."""
+    folder = tmp_path / "account"
+    folder.mkdir()
+    (folder / "token").write_text(control_plane.token)
+    (folder / "ca.crt").write_bytes((control_plane.folder / "ca.crt").read_bytes())
+    (folder / "namespace").write_text("zitadel-notification-operator")
+    for path in (folder, *folder.iterdir()):
+        path.chmod(0o755)
+    return folder, ACCOUNT
+
+
+@pytest.fixture
+def operator(
+    image: Image,
+    control_plane: ControlPlane,
+    account: tuple[Path, str],
+    tmp_path: Path,
+) -> Iterator[Program]:
+    """A container of the image, started by its own ENTRYPOINT and CMD."""
+    stage = image.stage
+    host, _, port = control_plane.url.removeprefix("https://").partition(":")
+    service = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+    words = [*stage.last("ENTRYPOINT").words, *stage.last("CMD").words]
+    environment = {**stage.environment, **service, **LOCAL}
+    command = image.jail(account).command(words, environment, stage.folder)
+    program = Program("operator", command, tmp_path / "log")
+    yield program
+    program.kill()
+
+
+def process_one(program: Program) -> Path:
+    """Return the /proc folder of the container's process 1."""
+    children = Path(f"/proc/{program.pid}/task/{program.pid}/children")
+    found = eventually(lambda: children.read_text().split(), what=program.tail())
+    return Path("/proc", found[0])
+
+
+def status(program: Program, path: str) -> int:
+    """Return the HTTP status of a path of the health listener; 0 without an answer."""
+    found = re.search(r"Listening for health on port (\d+)", program.tail(100))
+    if found is None:
+        return 0
+    try:
+        url = f"http://127.0.0.1:{found[1]}{path}"
+        with urllib.request.urlopen(url) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def wait_ready(program: Program) -> None:
+    """Wait for /readyz, and no longer than the program lives."""
+
+    def is_ready() -> bool:
+        assert program.running, program.tail(40)
+        return status(program, "/readyz") == 200
+
+    eventually(is_ready, 60, "readiness")
+
+
+def test_it_becomes_ready_and_ends_on_sigterm_with_zero(operator: Program) -> None:
+    """With nothing but its files, a service account, and a real kube-apiserver."""
+    wait_ready(operator)
+    assert status(operator, "/healthz") == 200
+    os.kill(int(process_one(operator).name), signal.SIGTERM)
+    assert operator.wait(30) == 0, operator.tail(40)
+    lines = operator.log.read_text().splitlines()
+    assert all(isinstance(json.loads(line), dict) for line in lines)
+
+
+def test_it_runs_as_a_user_without_rights_on_a_read_only_file_system(
+    operator: Program,
+) -> None:
+    """Seen from outside: ids, capabilities, mounts, and what it has opened."""
+    wait_ready(operator)
+    seen = process_one(operator)
+    facts = dict(
+        line.split(":\t", 1) for line in (seen / "status").read_text().splitlines()
+    )
+    assert facts["NSpid"].split()[-1] == "1"
+    assert int(facts["CapEff"], 16) == int(facts["CapPrm"], 16) == 0
+    if os.geteuid() == 0:  # elsewhere the numbers are those of a user namespace
+        assert facts["Uid"].split() == facts["Gid"].split() == [str(USER)] * 4
+        assert facts["Groups"].split() == []
+    mounts = [line.split() for line in (seen / "mountinfo").read_text().splitlines()]
+    (whole,) = {mount[5] for mount in mounts if mount[4] == "/"}
+    assert "ro" in whole.split(",")
+    opened = [link.readlink() for link in (seen / "fd").iterdir()]
+    files = [path for path in opened if path.is_absolute() and path.name != "null"]
+    assert files == [operator.log] * 2
+
+
+@pytest.mark.parametrize("place", ["/", "/app", "/app/zitadel_notification_operator"])
+def test_nothing_can_be_written(image: Image, place: str) -> None:
+    """Not even where the operator's own code lies."""
+    code = f"open({place!r} + '/new', 'w')"
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        run(image, "python", "-c", code)
+    assert "Read-only file system" in raised.value.__notes__[0]
+
+
+def test_the_chart_finds_its_programs_on_the_path(image: Image) -> None:
+    """`command: [znp]` of the Deployment, `command: [python, -c]` of `helm test`."""
+    assert run(image, "znp", "--version") == f"znp, version {VERSION}\n"
+    code = "import sys, zitadel_notification_operator as z; print(z.__file__)"
+    said = run(image, "python", "-c", code)
+    assert said == "/app/zitadel_notification_operator/__init__.py\n"
+
+
+def test_there_is_no_shell_and_no_pip(image: Image) -> None:
+    """Among its files; the base brings neither."""
+    assert sorted(p.name for p in (image.root / "app/bin").iterdir()) == [
+        "python",
+        "znp",
+    ]
+    code = "import importlib.util as u; print([n for n in NAMES if u.find_spec(n)])"
+    names = ("pip", "setuptools", "hatchling", "pytest", "ruff")
+    said = run(image, "python", "-c", code.replace("NAMES", str(names)))
+    assert said == "[]\n"
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        run(image, "sh", "-c", "true")
+    assert "No such file" in raised.value.__notes__[0]
+
+
+def test_all_bytecode_is_there_and_never_checked_again(image: Image) -> None:
+    """Nothing is compiled at a start, whatever the age of the files."""
+    sources = [*(image.root / "app").rglob("*.py")]
+    assert len(sources) > 1000
+    for source in sources:
+        compiled = Path(importlib.util.cache_from_source(str(source)))
+        # PEP 552: a hash of the source, and nobody looks whether it still fits.
+        assert compiled.read_bytes()[4:8] == b"\x01\0\0\0", source
+
+
+def test_all_files_are_as_old_as_the_build_was_told(image: Image) -> None:
+    """The time of the build is in none of them."""
+    (epoch,) = {
+        step.environment["SOURCE_DATE_EPOCH"]
+        for step in stages()[1].steps
+        if "touch" in step.text
+    }
+    files = [image.root / "app", *(image.root / "app").rglob("*")]
+    assert {int(file.lstat().st_mtime) for file in files} == {int(epoch)}
