@@ -3,10 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := operator tests tools
-KUBERNETES := etcd kube-apiserver kubectl
+CONTROL_PLANE := etcd kube-apiserver kubectl
+BUILD := $(BIN)/python tools/build.py --unless-found
+
+# `make test KUBERNETES=1.33`: what needs a cluster, on an older one.
+ifdef KUBERNETES
+export KUBEBUILDER_ASSETS := $(CURDIR)/.tools/kubernetes-$(KUBERNETES)
+BUILD := $(BIN)/python tools/build.py --kubernetes $(KUBERNETES)
+TESTS := tests/cluster tests/unit/test_crd_conventions.py
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help init tools demo test cover bench bench-steady bench-compare lint type fmt lock check clean control-plane test-tools
+.PHONY: help init tools demo test chart cover bench bench-steady bench-compare lint type fmt \
+	lock generate check clean control-plane test-tools
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,20 +34,31 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	@touch $@
 
 control-plane: init
-	@$(BIN)/python tools/build.py --unless-found $(KUBERNETES)
+	@$(BUILD) $(CONTROL_PLANE)
 
-# Apart: $KUBEBUILDER_ASSETS and its like come without it.
+# Apart: $KUBEBUILDER_ASSETS and its like come without them.
 test-tools: control-plane
-	@$(BIN)/python tools/build.py --unless-found kube-controller-manager
+	@$(BUILD) kube-controller-manager
+	@$(BIN)/python tools/build.py helm kube-score promtool
 
-tools: init ## build kube-apiserver, etcd, kubectl, kube-controller-manager and helm
-	@$(BIN)/python tools/build.py $(KUBERNETES) kube-controller-manager helm
+tools: init ## build kube-apiserver, etcd, kubectl and what the tests use besides
+	@$(BIN)/python tools/build.py $(CONTROL_PLANE) kube-controller-manager helm kube-score promtool
 
 demo: control-plane ## see the whole thing work on this machine
 	@$(BIN)/znp demo
 
-test: test-tools ## run all tests
-	@$(BIN)/python -m pytest
+test: test-tools ## run all tests; KUBERNETES=1.33: those in a cluster, on an older one
+	@$(BIN)/python -m pytest $(TESTS)
+
+chart: test-tools ## check the chart, and install it: rights, telemetry, GitOps, image, kubectl
+	@$(BIN)/python tools/chart.py --check
+	@$(BIN)/python -m pytest tests/chart tests/install tests/gitops tests/image \
+		tests/cluster/test_gitops.py tests/cluster/test_kubectl.py \
+		tests/cluster/test_telemetry.py tests/unit/test_metrics_alerts.py
+
+generate: init ## make the files that are made of others: the chart's CRDs and README, pages
+	@$(BIN)/python tools/chart.py
+	@$(BIN)/python tools/metrics_page.py
 
 cover: test-tools ## run all tests and show what they do not reach
 	@$(BIN)/coverage erase
@@ -71,6 +91,8 @@ lint: init ## check style, direction of imports, YAML and spelling
 	@$(BIN)/yamllint --strict deploy examples .pre-commit-config.yaml
 	@$(BIN)/codespell --ignore-words-list="get's" --skip='*.json,*.sum,*.txt' operator tests tools docs deploy examples *.md
 	@$(BIN)/validate-pyproject pyproject.toml
+	@$(BIN)/python tools/chart.py --check
+	@$(BIN)/python tools/metrics_page.py --check
 
 type: init ## check types
 	@$(BIN)/mypy
@@ -84,6 +106,9 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock: init ## resolve the pins anew
 	@$(BIN)/$(LOCK) --upgrade -o requirements/run.txt
 	@$(BIN)/$(LOCK) --upgrade --group dev -o requirements/dev.txt
+	@echo hatchling | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --upgrade -c requirements/dev.txt \
+		- -o requirements/build.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-header --annotation-style=line --upgrade --group bench \
 		-c requirements/dev.txt -o requirements/bench.txt

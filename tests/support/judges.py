@@ -77,9 +77,6 @@ def disagreements(body: Json) -> list[str]:
             {k: condition[k] for k in kept if k in condition}
             for condition in status["conditions"]
         ]
-        if "Deleted" in {condition["reason"] for condition in status["conditions"]}:
-            # Only an object that is being deleted has it, and the fakes do not say so.
-            facts["metadata"].setdefault("deletionTimestamp", "-")
     return list(_disagreements(json.dumps(facts)))
 
 
