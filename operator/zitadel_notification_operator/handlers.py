@@ -6,7 +6,8 @@ A value returned from a handler would be written into the object's status.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import repeat
 from typing import Any
 
 import kopf
@@ -64,6 +65,20 @@ class _NoProgress(kopf.ProgressStorage):
         return essence
 
 
+class _Patience:
+    """Seconds between tries of kopf's own calls: growing, and without an end.
+
+    With its own list a watch ends after a minute of refusals, and the process with it:
+    an outage of the API server, or rights that one namespace lacks, would restart the
+    operator again and again. A leader still ends with its lease.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        """Begin anew."""
+        yield from (1, 1, 2, 3, 5, 8, 13, 21)
+        yield from repeat(30)
+
+
 def build_settings() -> kopf.OperatorSettings:
     """Return kopf's settings; figures and reasons: ADR 0004."""
     settings = kopf.OperatorSettings()
@@ -81,6 +96,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 10
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
+    settings.networking.error_backoffs = _Patience()
     # kopf would kill this whole process some time after its own end.
     settings.process.ultimate_exiting_timeout = None
     return settings
@@ -152,7 +168,7 @@ def _hand_over_policy(engine: Engine, event: Any) -> None:
 def _hand_over_instance(engine: Engine, event: Any) -> None:
     body = event["object"]
     if event["type"] == "DELETED":
-        engine.instance_gone(body["metadata"]["name"])
+        engine.instance_gone(body["metadata"]["name"], body["metadata"]["uid"])
         return
     try:
         instance = parse_instance(body)

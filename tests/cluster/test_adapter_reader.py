@@ -93,7 +93,7 @@ async def test_a_list_comes_in_pages(
     names = [f"p{number}" for number in range(7)]
     create(control_plane, *(policy(name, namespace) for name in names))
     start = control_plane.audit_log.stat().st_size
-    found = await ClusterReader(api, (namespace,), page=3).list_policies()
+    found = (await ClusterReader(api, (namespace,), page=3).list_policies()).policies
     assert sorted(record.key.name for record in found) == names
     uris = eventually(
         lambda: len(seen := lists_since(control_plane, start, namespace)) >= 3 and seen
@@ -111,7 +111,7 @@ async def test_no_namespace_means_all(
     create(control_plane, policy("mine", namespace), policy("theirs", other))
 
     async def seen(*namespaces: str) -> set[str]:
-        found = await ClusterReader(api, namespaces).list_policies()
+        found = (await ClusterReader(api, namespaces).list_policies()).policies
         return {record.key.namespace for record in found} & {namespace, other}
 
     assert await seen() == {namespace, other}
@@ -204,7 +204,7 @@ async def test_an_expired_list_starts_over_without_pages() -> None:
     expired = web.json_response({"code": 410, "message": "too old"}, status=410)
     answers = [page(policy("a"), token="more"), expired, page(policy("a"), policy("b"))]
     async with Scripted(answers) as (api, queries):
-        found = await ClusterReader(api, ()).list_policies()
+        found = (await ClusterReader(api, ()).list_policies()).policies
     assert [record.key.name for record in found] == ["a", "b"]
     assert queries == [{"limit": "500"}, {"limit": "500", "continue": "more"}, {}]
 
@@ -223,7 +223,7 @@ async def test_an_unusable_object_is_skipped_and_told_once(
     async with Scripted([answer(), answer()]) as (api, _):
         reader = ClusterReader(api, ())
         for _ in range(2):
-            found = await reader.list_policies()
+            found = (await reader.list_policies()).policies
             assert [record.key.name for record in found] == ["good"]
     told = [r for r in caplog.records if "spec.passwordChange" in r.getMessage()]
     assert len(told) == 1

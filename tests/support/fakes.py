@@ -35,6 +35,7 @@ from zitadel_notification_operator.core.objects import (
     Endpoint,
     InstanceObject,
     InstanceStatus,
+    PolicyList,
     PolicyObject,
     PolicyStatus,
 )
@@ -191,8 +192,8 @@ class FakeCluster:
         )
         return None
 
-    async def list_policies(self) -> list[PolicyObject]:
-        return list(self.policies.values())
+    async def list_policies(self) -> PolicyList:
+        return PolicyList(list(self.policies.values()))
 
     async def list_instances(self) -> list[InstanceObject]:
         return list(self.instances.values())

@@ -22,6 +22,7 @@ from zitadel_notification_operator.core.objects import (
     FINALIZER,
     InstanceObject,
     InstanceStatus,
+    PolicyList,
     PolicyObject,
     PolicyStatus,
 )
@@ -87,7 +88,6 @@ class WorldCluster(FakeCluster):
         judge_strip: Asked when marks are taken off.
         noted: Told of each version that is stored.
         shared: Uids of copies, whose finalizer is not ours alone.
-        gone: When each uid went, and its last version.
     """
 
     def __init__(self, steps: Steps, chance: random.Random, lags: Lags) -> None:
@@ -101,8 +101,7 @@ class WorldCluster(FakeCluster):
         self.noted: Callable[[PolicyKey, PolicyObject | None], None]
         self._chance = chance
         self.shared: set[str] = set()
-        self.gone: dict[str, tuple[float, PolicyObject]] = {}
-        self._pending: deque[tuple[Name, Stored | None]] = deque()
+        self._pending: deque[tuple[Name, Stored | None, Stored | None]] = deque()
         super().__init__(steps)
 
     def put(self, policy: PolicyObject) -> PolicyObject:
@@ -131,12 +130,10 @@ class WorldCluster(FakeCluster):
         last = self.beliefs.of(name)[-1]
         self.beliefs.stored(name, version)
         if isinstance(name, PolicyKey):
-            if version is None and isinstance(last, PolicyObject):
-                self.gone[last.uid] = asyncio.get_running_loop().time(), last
             self.noted(name, version)
         if self.audience is None or self.deaf:
             return
-        self._pending.append((name, version))
+        self._pending.append((name, version, last))
         asyncio.get_running_loop().call_later(self.watch_lag, self._deliver)
 
     def restart_watch(self, audience: Any) -> None:
@@ -147,17 +144,17 @@ class WorldCluster(FakeCluster):
     def _deliver(self) -> None:
         if not self._pending:
             return
-        name, version = self._pending.popleft()
+        name, version, last = self._pending.popleft()
         # As `handlers` does.
         if isinstance(name, PolicyKey):
             if version is None:
-                self.audience.policy_gone(name)
+                self.audience.policy_gone(name, last.uid if last else "")
             elif not self.audience.has_policy(
                 name, version.uid, version.resource_version
             ):
                 self.audience.policy_seen(version)
         elif version is None:
-            self.audience.instance_gone(name)
+            self.audience.instance_gone(name, last.uid if last else "")
         else:
             self.audience.instance_seen(version)
         self.beliefs.took(name, version)
@@ -263,11 +260,11 @@ class WorldCluster(FakeCluster):
         # Its end is taken from the watch alone, so it counts until then.
         return stored
 
-    async def list_policies(self) -> list[PolicyObject]:
+    async def list_policies(self) -> PolicyList:
         await self._read()
         for key, policy in self.policies.items():
             self.beliefs.took(key, policy)
-        return list(self.policies.values())
+        return PolicyList(list(self.policies.values()))
 
     async def list_instances(self) -> list[InstanceObject]:
         await self._read()

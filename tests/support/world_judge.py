@@ -8,6 +8,7 @@ from typing import Any
 from support.world_model import Model, Target, holds_finalizer, mark_of
 from support.world_zitadel import WorldZitadel
 from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.original import OriginalValue
 
@@ -15,7 +16,7 @@ LIST_LIFE = 61.5
 """Seconds for which a list of organizations may vouch for one, and a call's time."""
 
 CALLS = 30.0
-"""Seconds between a pass's look at who owns the target and its mark, at most."""
+"""Seconds between a pass's first look and what it does last, at most."""
 
 _PASS = re.compile(r"namespace='([^']*)', name='([^']*)'")
 
@@ -31,7 +32,7 @@ class Judge:
         self._met: set[tuple[str, str, Target]] = set()
         self._seen: dict[tuple[PolicyKey, Target], OriginalValue] = {}
         self._stripped: set[str] = set()
-        self._since: dict[tuple[PolicyKey, Target], float] = {}
+        self._undone: set[tuple[str, Target]] = set()
 
     def complain(self, what: str) -> None:
         """Keep a complaint, with its time."""
@@ -51,36 +52,22 @@ class Judge:
         if zitadel.under_way[org or ""]:
             self.complain(f"two writes at once: {what}")
         versions = [v for v in self._model.versions(key) if v is not None]
-        versions += self._gone_lately(key)
         value = kwargs.get("password_change")
         whys = []
         for version in versions:
             why = self._why_not(version, target, name, value)
             if not why:
+                if version.deleting:
+                    self._undone.add((version.uid, target))
                 break
             whys.append(why)
         else:
             self.complain(f"nobody asked for it: {what}: {'; '.join(whys)}")
         removed_at = zitadel.removed_at.get(org or "")
-        # Known defect: a suspended one forgets what it knew of its organization.
-        forgets = any(v.suspended for v in versions) and not self._world.strict
-        if removed_at and _time() - removed_at > LIST_LIFE and not forgets:
+        if removed_at is None or _time() - removed_at < LIST_LIFE:
+            return
+        if name == "write" or any(map(_told_of_its_end, versions)):
             self.complain(f"a write to a removed organization: {what}")
-
-    def _gone_lately(self, key: PolicyKey | None) -> list[PolicyObject]:
-        """Return what is gone, but an event on its way may bring back to life.
-
-        Known defect, harmless: a deletion that has ended may be repeated by an event
-        that was sent before (`test_engine_originals`).
-        """
-        if self._world.strict:
-            return []
-        return [
-            version
-            for moment, version in self._world.cluster.gone.values()
-            if version.key == key
-            and _time() - moment < 2 * self._world.cluster.watch_lag + 0.1
-        ]
 
     def _why_not(
         self, policy: PolicyObject, target: Target, name: str, value: bool | None
@@ -103,10 +90,8 @@ class Judge:
         self, policy: PolicyObject, target: Target, name: str, value: bool | None
     ) -> str:
         rivals = [rival.key for rival in self._model.rivals(policy, target)]
-        # Known defect: one that came after the pass looked for it is not respected.
-        heirs = [k for k in rivals if self._has_long_claimed(k, target)]
-        if heirs:
-            return f"{heirs} takes over"
+        if rivals:
+            return f"{rivals} takes over"
         record = self._records.get((policy.uid, target))
         if record is None:
             # The object may be gone, and nobody have told.
@@ -133,6 +118,8 @@ class Judge:
 
     def mark(self, policy: PolicyObject, text: str, finalizer: bool) -> None:
         """Judge an original that is sent now."""
+        if self._world.by_uid(policy.uid) is None:
+            return  # it is gone, and Kubernetes will say so
         self.meet()
         found = mark_of(replace(policy, original_text=text))
         if found is None:
@@ -144,7 +131,7 @@ class Judge:
         if not any(self._model.may_hold(v, target) for v in versions):
             self.complain(f"{policy.key}: a mark of what it may not manage: {text}")
         for version in versions:
-            older = self._long_older(version, target)
+            older = self._model.older(version, target)
             if not older:
                 break
         else:
@@ -157,20 +144,6 @@ class Judge:
         self._stripped.discard(policy.uid)
         self._met = {m for m in self._met if (m[0], m[2]) != (policy.uid, target)}
 
-    def _long_older(self, policy: PolicyObject, target: Target) -> list[PolicyKey]:
-        """Return who has owned the target for long.
-
-        Known defect, harmless: a pass that loses its claim while it looks at ZITADEL
-        still makes its mark, and takes it off in the next.
-        """
-        older = self._model.older(policy, target)
-        return [key for key in older if self._has_long_claimed(key, target)]
-
-    def _has_long_claimed(self, key: PolicyKey, target: Target) -> bool:
-        if self._world.strict:
-            return True
-        return _time() - self._since.get((key, target), _time()) > CALLS
-
     def _first_seen(self, policy: PolicyObject, target: Target) -> list[OriginalValue]:
         """Return the values that may be recorded."""
         own = self._records.get((policy.uid, target))
@@ -181,13 +154,16 @@ class Judge:
             if where != target or uid == policy.uid:
                 continue
             weak.append(value)
+            if (uid, target) in self._undone:
+                continue
             holder = self._world.by_uid(uid)
             met = (policy.uid, uid, target) in self._met
             if met or (holder is not None and self._holds_still(holder, target)):
                 strong.append(value)
         for uid, value in self._left.get(target, {}).items():
             weak.append(value)
-            if (policy.uid, uid, target) in self._met:
+            met = (policy.uid, uid, target) in self._met
+            if met and (uid, target) not in self._undone:
                 strong.append(value)
         seen = self._seen.get((policy.key, target))
         return strong or ([*weak, seen] if seen else weak)
@@ -213,24 +189,22 @@ class Judge:
             mark = mark_of(policy)
             kept = policy.status.original is not None or (mark and mark[0] == target)
             moved = mark is not None and mark[0] != target
+            if mark is None and uid == (stored and stored.uid):
+                # Taken off by hand: until it is back, nobody need know it.
+                self._met = {m for m in self._met if m[1:] != (uid, target)}
             if uid == (stored and stored.uid) and (moved or not kept):
                 value = self._records.pop((uid, target))
                 self._left.setdefault(target, {})[uid] = value
                 if uid not in self._stripped:
-                    # Somebody took it off by hand: nobody need know it any longer.
                     self._met = {m for m in self._met if m[1:] != (uid, target)}
 
     def meet(self) -> None:
         """Note who claims a target, and who does beside one that has its original."""
-        for target in {where for _, where in self._records}:
-            for key in self._world.cluster.policies:
-                if self._model.claims(key, target):
-                    self._since.setdefault((key, target), _time())
-                else:
-                    self._since.pop((key, target), None)
         for (uid, target), _ in list(self._records.items()):
             holder = self._world.by_uid(uid)
-            if holder is None or not self._model.claims(holder.key, target):
+            if holder is None or mark_of(holder) is None:
+                continue
+            if not self._model.claims(holder.key, target):
                 continue
             if self._model.older(holder, target):
                 continue
@@ -273,17 +247,21 @@ class Judge:
     def _require_gift(
         self, policy: PolicyObject, stored: PolicyObject, target: Target
     ) -> None:
-        """Complain where an heir does not get the original first."""
+        """Complain where an heir does not get the original first.
+
+        What was undone before an heir came is nobody's inheritance.
+        """
+        if (policy.uid, target) in self._undone:
+            return
         heirs = sorted(
             (r.created, r.key, r.uid) for r in self._model.rivals(stored, target)
         )
-        if heirs and (heirs[0][2], target) not in self._records:
-            # Known defect: who turns to Observe, or is deleted without our finalizer,
-            # does not give it to the heir first.
-            gives = stored.manages and (holds_finalizer(stored) or not stored.deleting)
-            gives |= self._world.strict
-            if gives and self._has_long_claimed(heirs[0][1], target):
-                self.complain(f"{policy.key}: {heirs[0][1]} does not get the original")
+        given = any(
+            where == target and uid != policy.uid and self._world.by_uid(uid)
+            for uid, where in self._records
+        )
+        if heirs and not given:
+            self.complain(f"{policy.key}: {heirs[0][1]} does not get the original")
 
     def _may_be_older(self, policy: PolicyObject, target: Target) -> list[bool]:
         mine = (policy.created, policy.key)
@@ -333,6 +311,11 @@ def current_policy() -> PolicyKey | None:
     if found is None or "NotificationPolicy" not in name:
         return None
     return PolicyKey(found[1], found[2])
+
+
+def _told_of_its_end(policy: PolicyObject) -> bool:
+    ready = find(policy.status.conditions, "Ready")
+    return ready is not None and ready.reason in {"OrganizationNotFound", "NotGranted"}
 
 
 def _undoes(policy: PolicyObject) -> bool:

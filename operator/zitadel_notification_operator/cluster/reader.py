@@ -6,7 +6,12 @@ from typing import Any, TypeVar
 
 from kubernetes.aio.client import ApiClient
 
-from zitadel_notification_operator.cluster.calls import Expired, call, path_of
+from zitadel_notification_operator.cluster.calls import (
+    Expired,
+    Forbidden,
+    call,
+    path_of,
+)
 from zitadel_notification_operator.cluster.names import (
     GROUP,
     INSTANCES,
@@ -20,7 +25,11 @@ from zitadel_notification_operator.cluster.resources import (
     parse_policy,
 )
 from zitadel_notification_operator.core.errors import ObjectGone
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.objects import (
+    InstanceObject,
+    PolicyList,
+    PolicyObject,
+)
 
 PAGE = 500
 """Objects in one page of a LIST."""
@@ -60,16 +69,28 @@ class ClusterReader:
         names = {resource["name"] for resource in found.get("resources", [])}
         return {POLICIES, INSTANCES} <= names
 
-    async def list_policies(self) -> list[PolicyObject]:
+    async def list_policies(self) -> PolicyList:
         """Return all policies of the watched namespaces; unusable ones are left out.
 
+        A namespace whose rights are gone, as they are while it is being deleted, keeps
+        no other one from being read.
+
         Raises:
-            ClusterError: Kubernetes did not answer a page; nothing is returned then.
+            ClusterError: Kubernetes did not answer a page, or refused all namespaces;
+                nothing is returned then.
         """
         found: list[PolicyObject] = []
+        refused: dict[str, Forbidden] = {}
         for namespace in self._namespaces or ("",):
-            found += await self._list(path_of(POLICIES, namespace), parse_policy)
-        return found
+            try:
+                found += await self._list(path_of(POLICIES, namespace), parse_policy)
+            except Forbidden as error:
+                refused[namespace] = error
+        if len(refused) == len(self._namespaces or ("",)):
+            raise next(iter(refused.values()))
+        for refusal in refused.values():
+            _log.warning("Left out a namespace: %s", refusal.message)
+        return PolicyList(found, frozenset(refused))
 
     async def list_instances(self) -> list[InstanceObject]:
         """Return all instances; unusable ones are left out.

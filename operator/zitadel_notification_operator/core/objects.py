@@ -7,6 +7,7 @@ records of one object are equal exactly when nothing that concerns us differs, s
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition
@@ -221,3 +222,15 @@ class InstanceObject:
     def held(self) -> bool:
         """Whether our finalizer keeps the object."""
         return FINALIZER in self.finalizers
+
+
+class PolicyList(NamedTuple):
+    """What a LIST of policies gave.
+
+    Attributes:
+        policies: All that can be used.
+        unread: Namespaces that it could not look into.
+    """
+
+    policies: list[PolicyObject]
+    unread: frozenset[str] = frozenset()

@@ -16,7 +16,6 @@ from zitadel_notification_operator.core.conditions import (
     STALLED,
     Condition,
     find,
-    is_true,
     merge,
     parse_time,
 )
@@ -218,6 +217,9 @@ def unpinned(
         now: The time of the pass.
     """
     status = without_values(troubled(policy, trouble, now))
+    if policy.suspended:
+        # Nothing is under way before the resume.
+        status = suspended(replace(policy, status=status), now)
     return replace(
         status,
         organization_id=None,
@@ -261,11 +263,6 @@ def is_vouched_for(policy: PolicyObject) -> bool:
     """Return whether a quiet policy's InSync is known, so nothing waits for news."""
     sync = find(policy.status.conditions, IN_SYNC)
     return is_quiet(policy) and sync is not None and sync.status != "Unknown"
-
-
-def is_stuck(policy: PolicyObject, reason: Reason) -> bool:
-    """Return whether the policy is Stalled for this reason."""
-    return is_true(policy.status.conditions, STALLED, reason)
 
 
 def without_values(status: PolicyStatus) -> PolicyStatus:

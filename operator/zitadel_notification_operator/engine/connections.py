@@ -123,6 +123,10 @@ class Connections:
         """Forget an instance that is gone."""
         self._lines.pop(instance, None)
 
+    def keep(self, instances: frozenset[str]) -> None:
+        """Forget all but these instances: nobody uses their names any longer."""
+        self._lines = {n: line for n, line in self._lines.items() if n in instances}
+
     def wait_for_verdict(self, instance: str, key: PolicyKey) -> None:
         """Note that a policy cannot go on before the instance has a verdict."""
         self.line(instance).waiting.add(key)

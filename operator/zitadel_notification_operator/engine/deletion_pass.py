@@ -16,13 +16,14 @@ from zitadel_notification_operator.core.report import ended, troubled
 from zitadel_notification_operator.engine.connections import NotCheckedYet
 from zitadel_notification_operator.engine.notices import of_ending
 from zitadel_notification_operator.engine.outcome import (
-    SOON,
+    AGAIN,
     WAIT,
     Outcome,
     Superseded,
     back_off,
-    retry_in,
+    stall,
 )
+from zitadel_notification_operator.engine.owners import Owners
 from zitadel_notification_operator.engine.room import Room
 from zitadel_notification_operator.engine.undoing import Undoing
 
@@ -33,8 +34,9 @@ WAY_OUT = "to delete it without touching ZITADEL, set spec.deletionPolicy to Ret
 class DeletionPass:
     """Runs passes over policies that are being deleted."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, owners: Owners) -> None:
         self._room = room
+        self._owners = owners
 
     async def run(self, policy: PolicyObject) -> Outcome:
         """Undo what is owed and drop the finalizer, or report what is in the way.
@@ -50,7 +52,7 @@ class DeletionPass:
             self._room.connections.wait_for_verdict(policy.instance, policy.key)
             return WAIT
         except Superseded:
-            return retry_in(SOON)
+            return AGAIN
         except OperatorError as trouble:
             if trouble.reason is Reason.CLUSTER_UNAVAILABLE:
                 raise
@@ -61,6 +63,7 @@ class DeletionPass:
         """Do what the deletion owes; return a sentence that says what it was."""
         nothing = self._why_nothing(policy)
         if nothing:
+            await self._room.ownership.bequeath(policy)
             return nothing
         self._require_decision(policy)
         target = self._room.inventory.target_of(policy)
@@ -83,17 +86,18 @@ class DeletionPass:
         why = self._why_nothing(policy)
         if not why:
             why = "nothing was owed" if policy.undoes else RETAINED
+        await self._room.ownership.bequeath(policy)
         return await self._end(policy, why)
 
     async def _end(self, policy: PolicyObject, told: str) -> Outcome:
         """Let the object go; where another finalizer keeps it, say what was done."""
         inventory = self._room.inventory
-        inventory.disown(policy.key)
-        policy = inventory.policies.get(policy.key, policy)
-        await self._room.ownership.strip(policy)
+        newest = inventory.newest(policy)
+        if newest is not None:
+            await self._room.ownership.strip(newest)
         self._room.tell(policy, of_ending(told))
-        kept = inventory.policies.get(policy.key)
-        if kept is not None and kept.uid == policy.uid:
+        kept = inventory.newest(policy)
+        if kept is not None:
             status = ended(kept, told, self._room.now())
             stored = await self._room.writer.apply_policy_status(kept, status)
             self._room.news.stored(stored)
@@ -114,18 +118,25 @@ class DeletionPass:
         return "its organization is not known any longer; nothing was undone"
 
     async def _undo_in_turn(self, policy: PolicyObject, target: Target) -> str:
-        if await self._room.ownership.hand_over(policy, target):
+        heir = await self._owners.other(policy, target)
+        if heir and await self._room.ownership.hand_over(policy, target):
             return "another NotificationPolicy has taken over; ZITADEL stays as it is"
         if not policy.undoes:
             return RETAINED
         connection = self._room.connections.for_cleanup(policy.instance)
         if target.zitadel_id != connection.zitadel_id:
             return "the instance leads to another ZITADEL now; nothing was undone"
-        client = connection.client.guarded(lambda: self._require_grant(policy))
+        client = connection.client.guarded(lambda: self._require_right(policy, target))
         undoing = Undoing(client, policy, target.organization_id)
         if policy.ending is DeletionPolicy.RESTORE:
-            return await undoing.restore(self._room.ownership.recorded(policy, target))
-        return await undoing.reset()
+            recorded = self._room.ownership.recorded(policy, target)
+            told = await undoing.restore(recorded)
+        else:
+            told = await undoing.reset()
+        if self._room.inventory.newest(policy) is not None:
+            # An heir that waits for its turn begins anew.
+            self._room.inventory.disown(policy.key)
+        return told
 
     def _why_nothing(self, policy: PolicyObject) -> str:
         """Return why this policy undoes nothing; empty when it may have to."""
@@ -146,23 +157,23 @@ class DeletionPass:
             self._room.connections.for_cleanup(policy.instance)
             raise NotCheckedYet
 
-    def _require_grant(self, policy: PolicyObject) -> None:
+    def _require_right(self, policy: PolicyObject, target: Target) -> None:
         """Do nothing while the policy may still undo; asked before each call.
 
         Raises:
-            Superseded: It may no longer, or it is another one by now.
+            Superseded: It may no longer, it is another one by now, or an heir has come.
         """
-        newest = self._room.inventory.policies.get(policy.key)
+        inventory = self._room.inventory
+        newest = self._room.newest(policy)
         if (
-            newest is None
-            or newest.uid != policy.uid
-            or newest.generation != policy.generation
-            or self._room.inventory.admission(newest) is not Admission.GRANTED
+            newest.generation != policy.generation
+            or inventory.admission(newest) is not Admission.GRANTED
+            or inventory.owner(target) is not None
         ):
             raise Superseded
 
     async def _report(self, policy: PolicyObject, trouble: OperatorError) -> Outcome:
-        policy = self._room.inventory.policies.get(policy.key, policy)
+        policy = self._room.newest(policy)
         line = self._room.connections.line(policy.instance)
         own_finding = line.trouble is None
         if own_finding:
@@ -176,4 +187,4 @@ class DeletionPass:
         if own_finding and trouble.reason is Reason.CREDENTIALS_REJECTED:
             # The instance's check may find it good: it was one call's misfortune.
             return back_off()
-        return retry_in(self._room.spread(SLOW))
+        return stall(self._room.spread(SLOW))

@@ -48,6 +48,12 @@ class DriftWatch:
         """Return since when policies are looked at."""
         return self._usable_since.get(instance, 0.0)
 
+    def keep(self, instances: frozenset[str]) -> None:
+        """Forget all but these instances: nobody uses their names any longer."""
+        self._refused &= instances
+        since = self._usable_since
+        self._usable_since = {n: since[n] for n in since.keys() & instances}
+
     def refuse(self, instance: str, *, refused: bool) -> bool:
         """Note whether searches are refused; return whether that is news."""
         was = instance in self._refused

@@ -28,16 +28,18 @@ from zitadel_notification_operator.engine.keys import (
     instance_key,
     policy_key,
 )
+from zitadel_notification_operator.engine.meter import Result
 from zitadel_notification_operator.engine.outcome import (
-    SOON,
+    AGAIN,
     WAIT,
     Outcome,
     Superseded,
-    retry_in,
 )
+from zitadel_notification_operator.engine.owners import Owners
 from zitadel_notification_operator.engine.policy_pass import PolicyPass
 from zitadel_notification_operator.engine.ports import ObjectReader
 from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.subject import concerning, subject_of
 from zitadel_notification_operator.engine.workqueue import Priority
 
 STOP_PATIENCE = 12.0
@@ -64,7 +66,7 @@ class Engine:
     def __init__(self, room: Room, reader: ObjectReader, workers: int) -> None:
         self._room = room
         self._reader = reader
-        self._policies = PolicyPass(room)
+        self._policies = PolicyPass(room, Owners(room.inventory, self._reread_policy))
         self._instances = InstancePass(room)
         self._events = EventsPass(room)
         room.queue.divide(self._lane_of, workers, self._retries_of)
@@ -140,11 +142,15 @@ class Engine:
     def policy_seen(self, policy: PolicyObject) -> None:
         """Take a policy from the watch; an echo of what is known costs nothing."""
         known = self._room.inventory.policies.get(policy.key)
-        if known is not None and known.uid != policy.uid:
-            self._room.drift.forget(policy.key)
-            self._room.contests.forget(policy.key)
         is_echo = self._room.own_writes.explains(known, policy)
         concerned = self._room.inventory.put_policy(policy)
+        if self._room.inventory.newest(policy) is None:
+            return  # late news of one that is gone
+        if known is not None and known.uid != policy.uid:
+            self._room.drift.forget(policy.key)
+            self._room.drift.reported(policy.key)
+            self._room.contests.forget(policy.key)
+            self._room.meter.gone(*policy.key)
         if is_echo:
             concerned.discard(policy.key)
         if known is None and self._room.news.is_settled(policy):
@@ -160,13 +166,14 @@ class Engine:
     def policy_gone(self, key: PolicyKey, uid: str = "") -> None:
         """Take the end of a policy from the watch; another of its name stays."""
         policy = self._room.inventory.policies.get(key)
-        if policy is not None and uid and policy.uid != uid:
+        if self._room.inventory.ended.is_of_another(policy, uid):
             return
         if policy is not None:
             self._room.news.gone(policy)
         self._room.drift.forget(key)
         self._room.drift.reported(key)
         self._room.contests.forget(key)
+        self._room.meter.gone(*key)
         self._room.queue.forget(policy_key(key))
 
     def instance_seen(self, instance: InstanceObject) -> None:
@@ -175,6 +182,8 @@ class Engine:
         moved = self._room.inventory.put_instance(instance)
         if moved is None:
             return
+        if known is not None and known.uid != instance.uid:
+            self._room.meter.gone("", instance.name)
         self._room.news.concerned(moved)
         self._add(instance_key(instance.name), urgent=instance.deleting)
         if known is None or known.grants != instance.grants:
@@ -182,10 +191,14 @@ class Engine:
         if known is not None and _drift_settings(known) != _drift_settings(instance):
             self._look_sooner(instance)
 
-    def instance_gone(self, name: str) -> None:
-        """Take the end of an instance from the watch."""
+    def instance_gone(self, name: str, uid: str = "") -> None:
+        """Take the end of an instance from the watch; another of its name stays."""
+        known = self._room.inventory.instances.get(name)
+        if self._room.inventory.ended.is_of_another(known, uid):
+            return
         self._room.news.concerned(self._room.inventory.drop_instance(name))
         self._room.connections.drop(name)
+        self._room.meter.gone("", name)
         self._events.forget(name)
         # The pass over an instance that is gone closes its connections.
         self._room.queue.add(instance_key(name), Priority.DRIFT)
@@ -203,7 +216,10 @@ class Engine:
     async def _pass(self, key: Key) -> None:
         self._room.queue.begin(key)
         try:
-            self._schedule(key, await self._look_at(key))
+            with concerning(subject_of(key, self._room.inventory)):
+                outcome = await self._look_at(key)
+            self._room.meter.passed(key, outcome.result)
+            self._schedule(key, outcome)
         finally:
             self._room.queue.done(key)
 
@@ -230,15 +246,15 @@ class Engine:
             await self._reread(key)
             return Outcome(priority=Priority.RETRY, failed=True)
         except Superseded:
-            return retry_in(SOON)
+            return AGAIN
         except ClusterError as error:
-            _log.warning("%s", error.message, extra={"key": key})
+            _log.warning("%s", error.message)
             return Outcome(priority=Priority.RETRY, failed=True)
         except Exception:
             # A fault of ours must not take the other policies down with it; it is
             # logged whole, and this key is tried again at a growing distance.
-            _log.exception("Pass failed by a fault of the operator", extra={"key": key})
-            return Outcome(priority=Priority.RETRY, failed=True)
+            _log.exception("Failed a pass by a fault of the operator")
+            return Outcome(priority=Priority.RETRY, failed=True, counts_as=Result.FAULT)
 
     async def _dispatch(self, key: Key) -> Outcome:
         inventory = self._room.inventory
@@ -260,20 +276,29 @@ class Engine:
     async def _reread(self, key: Key) -> None:
         """Take an object as it is now: a write found it other than we knew it."""
         try:
-            if key.kind != POLICY:
-                instance = await self._reader.read_instance(key.name)
-                if instance is None:
-                    self.instance_gone(key.name)
-                else:
-                    self.instance_seen(instance)
-                return
-            policy = await self._reader.read_policy(key.namespace, key.name)
-            if policy is None:
-                self.policy_gone(key.policy)
+            if key.kind == POLICY:
+                await self._reread_policy(key.policy)
             else:
-                self.policy_seen(policy)
+                await self._reread_instance(key.name)
         except ClusterError as error:
-            _log.warning("%s", error.message, extra={"key": key})
+            _log.warning("%s", error.message)
+
+    async def _reread_policy(self, key: PolicyKey) -> None:
+        known = self._room.inventory.policies.get(key)
+        policy = await self._reader.read_policy(*key)
+        if policy is not None:
+            self.policy_seen(policy)
+        elif known is not None:
+            # Another of its name may have come while the answer was on its way.
+            self.policy_gone(key, known.uid)
+
+    async def _reread_instance(self, name: str) -> None:
+        known = self._room.inventory.instances.get(name)
+        instance = await self._reader.read_instance(name)
+        if instance is not None:
+            self.instance_seen(instance)
+        elif known is not None:
+            self.instance_gone(name, known.uid)
 
     def _schedule(self, key: Key, outcome: Outcome) -> None:
         queue = self._room.queue
@@ -291,6 +316,7 @@ class Engine:
         while True:
             await asyncio.sleep(self._room.spread(LIST_INTERVAL))
             await self._try_to_heal("Periodic LIST failed")
+            self._room.tidy()
 
     async def _try_to_heal(self, complaint: str) -> bool:
         try:
@@ -305,17 +331,16 @@ class Engine:
         known_instances = set(self._room.inventory.instances)
         known_policies = set(self._room.inventory.policies)
         instances = await self._reader.list_instances()
-        policies = await self._reader.list_policies()
+        policies, unread = await self._reader.list_policies()
         for instance in instances:
             self.instance_seen(instance)
         for policy in policies:
             self.policy_seen(policy)
         for name in known_instances - {instance.name for instance in instances}:
-            if await self._reader.read_instance(name) is None:
-                self.instance_gone(name)
+            await self._reread_instance(name)
         for key in known_policies - {policy.key for policy in policies}:
-            if await self._reader.read_policy(key.namespace, key.name) is None:
-                self.policy_gone(key)
+            if key.namespace not in unread:
+                await self._reread_policy(key)
         for policy in list(self._room.inventory.policies.values()):
             # Nobody should be forgotten; whoever was is found here.
             if policy_key(policy.key) not in self._room.queue:

@@ -86,16 +86,22 @@ class EventsPass:
     async def run(self, instance: InstanceObject) -> Outcome:
         """Search once, and ask for passes over whom the events concern."""
         line = self._room.connections.line(instance.name)
-        if line.trouble is not None or line.proven is None:
+        if line.trouble is not None:
             return WAIT  # the next verdict asks for a search
+        connection = line.proven
+        if connection is None:
+            # It is just being proven; a verdict that is as before asks for nothing.
+            return look_again(instance.events_interval * self._chance(0.9))
         if not self._room.drift.reads_events(instance):
             return WAIT
-        reading = self._reading(instance, line.proven)
+        reading = self._reading(instance, connection)
         try:
-            new = await self._search(line.proven.client, instance, reading)
+            new = await self._search(connection.client, instance, reading)
         except OperatorError as trouble:
             return self._failed(instance, trouble)
-        relevant = self._tell(instance, line.proven, reading, new)
+        if not self._leads_still(instance, connection):
+            return look_again(instance.events_interval * self._chance(0.9))
+        relevant = self._tell(instance, connection, reading, new)
         reading.unsaved += len(new)
         self._save(instance, reading, relevant=relevant)
         self._sweep_if_due(instance, reading)
@@ -105,6 +111,17 @@ class EventsPass:
     def forget(self, instance: str) -> None:
         """Drop the reading of an instance that is gone."""
         self._readings.pop(instance, None)
+
+    def _leads_still(self, instance: InstanceObject, connection: Connection) -> bool:
+        """Return whether what a search found is about the object that is there now."""
+        newest = self._room.inventory.instances.get(instance.name)
+        proven = self._room.connections.line(instance.name).proven
+        return (
+            newest is not None
+            and newest.uid == instance.uid
+            and proven is not None
+            and proven.zitadel_id == connection.zitadel_id
+        )
 
     def _reading(self, instance: InstanceObject, connection: Connection) -> _Reading:
         owner = (instance.uid, connection.zitadel_id)

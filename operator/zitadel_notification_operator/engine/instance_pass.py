@@ -33,6 +33,7 @@ from zitadel_notification_operator.engine.outcome import (
     Outcome,
     back_off,
     retry_in,
+    stall,
 )
 from zitadel_notification_operator.engine.proof import Proof, is_superseded
 from zitadel_notification_operator.engine.room import Room
@@ -90,12 +91,20 @@ class InstancePass:
         if None not in {rights, _rights(line)} and rights != _rights(line):
             self._look_at_all(instance)
         await self._report(instance, line)
-        if isinstance(line.trouble, TransientError):
-            return back_off(line.trouble.retry_after)
-        if line.trouble is not None and before != after:
+        return self._next_look(instance, line.trouble, changed=before != after)
+
+    def _next_look(
+        self, instance: InstanceObject, trouble: OperatorError | None, *, changed: bool
+    ) -> Outcome:
+        if trouble is None:
+            self._room.meter.synced(instance)
+            return retry_in(self._room.spread(SECRET_INTERVAL))
+        if isinstance(trouble, TransientError):
+            return back_off(trouble.retry_after)
+        if changed:
             # Once more soon: a refusal may have been one call's misfortune.
-            return retry_in(SECOND_LOOK)
-        return retry_in(self._room.spread(SECRET_INTERVAL))
+            return stall(SECOND_LOOK)
+        return stall(self._room.spread(SECRET_INTERVAL))
 
     def _note(self, line: Line, trouble: OperatorError | None) -> None:
         line.suspected = False

@@ -6,6 +6,7 @@ owns a target. It decides nothing about ZITADEL.
 """
 
 from collections import defaultdict
+from typing import Any
 
 from zitadel_notification_operator.core.claims import (
     Claim,
@@ -28,6 +29,7 @@ from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import Reference
+from zitadel_notification_operator.engine.ended import Ended
 from zitadel_notification_operator.engine.originals import Originals
 
 
@@ -47,10 +49,32 @@ class Inventory:
         self._targets: dict[PolicyKey, frozenset[Target]] = {}
         self._claims: dict[Target, dict[PolicyKey, Claim]] = defaultdict(dict)
         self._originals = Originals()
+        self.ended = Ended()
 
     def users_of(self, instance: str) -> frozenset[PolicyKey]:
         """Return the policies that name this instance, admitted or not."""
         return frozenset(self._of_instance.get(instance, ()))
+
+    def tidy(self) -> frozenset[str]:
+        """Drop what nobody needs any longer.
+
+        Returns:
+            The names of instances that there are, or that a policy uses.
+        """
+        self.ended.age()
+        named = {name for name, users in self._of_instance.items() if users}
+        used = named | self.instances.keys()
+        kept: tuple[dict[str, Any], ...] = (self._of_instance, self._zitadel_ids)
+        kept += (self._former_ids, self._lookups)
+        for by_name in kept:
+            for name in by_name.keys() - used:
+                del by_name[name]
+        return frozenset(used)
+
+    def newest(self, policy: PolicyObject) -> PolicyObject | None:
+        """Return this very object as it is known now; None when it is gone."""
+        known = self.policies.get(policy.key)
+        return known if known is not None and known.uid == policy.uid else None
 
     def has_policy(self, key: PolicyKey, uid: str, resource_version: str) -> bool:
         """Return whether this version, or a newer one, of the object is known."""
@@ -68,14 +92,15 @@ class Inventory:
 
         Returns:
             The keys to look at again: the policy itself when the record differs,
-            and every policy whose claim it wins or loses against. Empty for an echo.
+            and every policy whose claim it wins or loses against. Empty for an echo,
+            and for an object that is known to be gone.
         """
         known = self.policies.get(policy.key)
+        if policy.uid in self.ended or (known and is_older(policy, known)):
+            return set()
         if known is not None and known.uid != policy.uid:
             concerned = self.drop_policy(policy.key)
             return concerned | self.put_policy(policy)
-        if known is not None and is_older(policy, known):
-            return set()
         self.policies[policy.key] = policy
         if known == policy:
             return set()
@@ -93,6 +118,7 @@ class Inventory:
         if policy is None:
             return set()
         del self.policies[key]
+        self.ended.add(policy.uid)
         self._resolved.pop(key, None)
         self._of_instance[policy.instance].discard(key)
         concerned = self._claim_anew(key) - {key}
@@ -102,19 +128,23 @@ class Inventory:
     def put_instance(self, instance: InstanceObject) -> set[PolicyKey] | None:
         """Take a record; None: an echo or an old one; else whose claims moved."""
         known = self.instances.get(instance.name)
+        if instance.uid in self.ended or (known and is_older(instance, known)):
+            return None
         if known is not None and known.uid != instance.uid:
+            self.ended.add(known.uid)
             self._zitadel_ids.pop(instance.name, None)
             self._lookups.pop(instance.name, None)
-        elif known is not None and (known == instance or is_older(instance, known)):
-            if known == instance:
-                self.instances[instance.name] = instance
+        elif known == instance:
+            self.instances[instance.name] = instance
             return None
         self.instances[instance.name] = instance
         return self._claim_for(instance.name)
 
     def drop_instance(self, name: str) -> set[PolicyKey]:
         """Forget an instance that is gone; return whose claims moved."""
-        self.instances.pop(name, None)
+        known = self.instances.pop(name, None)
+        if known is not None:
+            self.ended.add(known.uid)
         self._zitadel_ids.pop(name, None)
         self._lookups.pop(name, None)
         return self._claim_for(name)
@@ -154,6 +184,10 @@ class Inventory:
             return None
         self._lookups[instance] = lookup
         return self._claim_for(instance)
+
+    def meant(self, instance: str, reference: Reference) -> str | None:
+        """Return the organization that a name or domain in grants means, if known."""
+        return self._lookups.get(instance, {}).get(reference)
 
     def to_look_up(self, instance: InstanceObject) -> frozenset[Reference]:
         """Return what an instance's grants name that was not looked up yet."""

@@ -39,7 +39,9 @@ class News:
 
     def gone(self, policy: PolicyObject) -> None:
         """Forget a policy that is no more, and wake whom that concerns."""
-        self.concerned(self._inventory.drop_policy(policy.key))
+        self._inventory.ended.add(policy.uid)
+        if self._inventory.newest(policy) is not None:
+            self.concerned(self._inventory.drop_policy(policy.key))
         self.wake_dying(policy.instance)
 
     def wake_dying(self, name: str) -> None:
@@ -69,9 +71,27 @@ class News:
             return False
         target = inventory.target_of(policy)
         owner = inventory.owner(target) if target is not None else None
-        return not policy.manages or owner in {None, policy.key}
+        if policy.manages and owner not in {None, policy.key}:
+            return False
+        return _has_its_marks(policy)
 
     def concerned(self, keys: Iterable[PolicyKey]) -> None:
         """Ask for passes over these policies: their claims moved."""
         for key in keys:
             self._queue.add(policy_key(key), Priority.CHANGE)
+
+
+def _has_its_marks(policy: PolicyObject) -> bool:
+    """Return whether a policy that is Ready carries the marks that it owes, no others.
+
+    Somebody may have taken them off while no process ran.
+    """
+    if not policy.manages:
+        return policy.original_text is None and not policy.held
+    original = policy.original
+    return (
+        original is not None
+        and original.uid == policy.uid
+        and original.value == policy.status.original
+        and policy.held is policy.undoes
+    )

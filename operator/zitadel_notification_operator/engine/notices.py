@@ -1,6 +1,6 @@
 """What is told as an Event: transitions only, each once (conventions 3.3)."""
 
-from zitadel_notification_operator.core.conditions import READY, find
+from zitadel_notification_operator.core.conditions import READY, Condition, find
 from zitadel_notification_operator.core.decision import Action, Decision
 from zitadel_notification_operator.core.errors import OperatorError
 from zitadel_notification_operator.core.objects import (
@@ -62,28 +62,10 @@ def _value(value: OriginalValue, *, inheritable: bool) -> str:
 
 def of_settling(policy: PolicyObject, status: PolicyStatus) -> list[Notice]:
     """Tell that the policy is Ready after trouble, or that a token was handled."""
-    notices = []
-    ready = find(policy.status.conditions, READY)
-    if ready is not None and ready.status != "True":
-        notices.append(
-            Notice(
-                warning=False,
-                reason="Recovered",
-                action="Reconcile",
-                note=f"Ready again after {ready.reason}",
-            )
-        )
-    handled = status.last_handled_reconcile_at
-    if handled and handled != policy.status.last_handled_reconcile_at:
-        notices.append(
-            Notice(
-                warning=False,
-                reason="ReconcileRequested",
-                action="Reconcile",
-                note="The requested pass was made",
-            )
-        )
-    return notices
+    return [
+        *_of_recovering(policy.status.conditions, status.conditions),
+        *_of_handling(policy.status, status),
+    ]
 
 
 def of_trouble(
@@ -138,18 +120,42 @@ def of_waiting(instance: InstanceObject) -> Notice:
 
 
 def of_instance(instance: InstanceObject, status: InstanceStatus) -> list[Notice]:
-    """Tell that an instance is Ready after trouble."""
-    before = find(instance.status.conditions, READY)
-    after = find(status.conditions, READY)
-    if before is None or after is None:
+    """Tell that an instance is Ready after trouble, or that a token was handled."""
+    return [
+        *_of_recovering(instance.status.conditions, status.conditions),
+        *_of_handling(instance.status, status),
+    ]
+
+
+def _of_recovering(
+    before: tuple[Condition, ...], after: tuple[Condition, ...]
+) -> list[Notice]:
+    was, is_now = find(before, READY), find(after, READY)
+    if was is None or is_now is None:
         return []
-    if before.status == "True" or after.status != "True":
+    if was.status == "True" or is_now.status != "True":
         return []
     return [
         Notice(
             warning=False,
             reason="Recovered",
             action="Reconcile",
-            note=f"Ready again after {before.reason}",
+            note=f"Ready again after {was.reason}",
+        )
+    ]
+
+
+def _of_handling(
+    before: PolicyStatus | InstanceStatus, after: PolicyStatus | InstanceStatus
+) -> list[Notice]:
+    handled = after.last_handled_reconcile_at
+    if not handled or handled == before.last_handled_reconcile_at:
+        return []
+    return [
+        Notice(
+            warning=False,
+            reason="ReconcileRequested",
+            action="Reconcile",
+            note="The requested pass was made",
         )
     ]

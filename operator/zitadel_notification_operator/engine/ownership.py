@@ -6,6 +6,8 @@ one's goes (design, section 3, "Crash safety").
 """
 
 from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.errors import ObjectGone
+from zitadel_notification_operator.core.grants import Admission
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.original import Original, OriginalValue, seen
 from zitadel_notification_operator.core.policy import ObservedPolicy
@@ -68,6 +70,21 @@ class Ownership:
             return policy
         return self._news.stored(stored)
 
+    async def leave(self, policy: PolicyObject) -> PolicyObject:
+        """Take all marks off one that no longer manages; its heir has them first.
+
+        Returns:
+            As `strip`.
+        """
+        await self.bequeath(policy)
+        return await self.strip(policy)
+
+    async def bequeath(self, policy: PolicyObject) -> None:
+        """Give the original of one that undoes nothing to who owns its target now."""
+        target = self._inventory.target_of(policy)
+        if target is not None:
+            await self.hand_over(policy, target)
+
     def has_owned(self, policy: PolicyObject, target: Target) -> bool:
         """Return whether a policy has ever got so far as to own this target."""
         return _value_carried(policy, target) is not None
@@ -92,16 +109,31 @@ class Ownership:
             Whether there is another owner. Its mark is stored before this returns,
             so the old owner's may go.
         """
-        owner = self._inventory.owner(target)
-        heir = self._inventory.policies.get(owner) if owner else None
-        if heir is None or heir.key == policy.key:
-            return False
-        value = _value_carried(policy, target)
-        theirs = heir.original
-        carries = theirs is not None and theirs.belongs_to(heir.uid, target)
-        if value is not None and not carries:
-            await self._mark(heir, Original(heir.uid, target, value))
-        return True
+        value = self._value_left(policy, target)
+        while True:
+            owner = self._inventory.owner(target)
+            heir = self._inventory.policies.get(owner) if owner else None
+            if heir is None or heir.key == policy.key:
+                return False
+            theirs = heir.original
+            carries = theirs is not None and theirs.belongs_to(heir.uid, target)
+            if value is None or carries:
+                return True
+            try:
+                await self._mark(heir, Original(heir.uid, target, value))
+            except ObjectGone:
+                self._news.gone(heir)
+            else:
+                return True
+
+    def _value_left(self, policy: PolicyObject, target: Target) -> OriginalValue | None:
+        """Return what a policy may leave to an heir.
+
+        An annotation is anybody's to write: without a grant the status alone counts.
+        """
+        if self._inventory.admission(policy) is Admission.GRANTED:
+            return _value_carried(policy, target)
+        return policy.status.original
 
     def _first_seen(
         self, policy: PolicyObject, target: Target, observed: ObservedPolicy | None

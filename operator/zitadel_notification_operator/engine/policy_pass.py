@@ -42,12 +42,12 @@ from zitadel_notification_operator.engine.notices import (
     of_correcting,
 )
 from zitadel_notification_operator.engine.outcome import (
-    SOON,
+    AGAIN,
     WAIT,
     Outcome,
     Superseded,
-    retry_in,
 )
+from zitadel_notification_operator.engine.owners import Owners
 from zitadel_notification_operator.engine.policy_report import PolicyReport
 from zitadel_notification_operator.engine.ports import PolicyClient
 from zitadel_notification_operator.engine.resolution import Resolution
@@ -78,9 +78,10 @@ class _Work:
 class PolicyPass:
     """Runs passes over policies."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, owners: Owners) -> None:
         self._room = room
-        self._deletion = DeletionPass(room)
+        self._owners = owners
+        self._deletion = DeletionPass(room, owners)
         self._reports = PolicyReport(room)
         self._resolution = Resolution(room)
 
@@ -99,7 +100,7 @@ class PolicyPass:
         if policy.suspended:
             if not policy.manages:
                 # In Observe nothing is owed; what was seen before would be stale.
-                policy = await self._room.ownership.strip(policy)
+                policy = await self._room.ownership.leave(policy)
             await self._reports.write(policy, suspended(policy, self._room.now()))
             return WAIT
         try:
@@ -108,7 +109,7 @@ class PolicyPass:
             self._room.connections.wait_for_verdict(policy.instance, policy.key)
             return WAIT
         except Superseded:
-            return retry_in(SOON)
+            return AGAIN
         except OperatorError as trouble:
             if trouble.reason is Reason.CLUSTER_UNAVAILABLE:
                 raise
@@ -116,6 +117,8 @@ class PolicyPass:
             return await self._reports.trouble(policy, told, failures)
 
     async def _work(self, policy: PolicyObject) -> Outcome:
+        if self._room.inventory.admission(policy) is Admission.ORGANIZATION_MISSING:
+            await self._follow_refused(policy)
         self._require_admission(policy)
         connection = self._room.connections.usable(policy.instance)
         organization = await self._resolution.run(policy, connection)
@@ -132,7 +135,7 @@ class PolicyPass:
             if policy.manages:
                 await self._require_ownership(policy, target)
             else:
-                policy = await self._room.ownership.strip(policy)
+                policy = await self._room.ownership.leave(policy)
             try:
                 return await self._converge(policy, work)
             except TerminalError as error:
@@ -147,6 +150,18 @@ class PolicyPass:
             Superseded: The policy begins anew there.
         """
         if await self._resolution.follow(self._newest(policy), work.connection):
+            raise Superseded
+
+    async def _follow_refused(self, policy: PolicyObject) -> None:
+        """Turn to another organization, where name and grant mean that one now.
+
+        Raises:
+            Superseded: The policy begins anew there.
+        """
+        line = self._room.connections.line(policy.instance)
+        if line.trouble is not None or line.proven is None:
+            return  # nobody can tell; the refusal stands
+        if await self._resolution.follow_refused(policy, line.proven):
             raise Superseded
 
     def _require_admission(self, policy: PolicyObject) -> None:
@@ -198,10 +213,11 @@ class PolicyPass:
         return trouble
 
     async def _require_ownership(self, policy: PolicyObject, target: Target) -> None:
-        owner = self._room.inventory.owner(target)
-        if owner is None or owner == policy.key:
+        owner = await self._owners.other(policy, target)
+        if owner is None:
             return
-        await self._room.ownership.hand_over(policy, target)
+        if not await self._room.ownership.hand_over(policy, target):
+            raise Superseded  # it has just gone
         await self._room.ownership.strip(policy)
         name = "in another namespace"
         if owner.namespace == policy.key.namespace:
@@ -224,6 +240,7 @@ class PolicyPass:
             decision = decide(policy.desired, observed)
             work = await self._check_existence(policy, work, observed)
             if policy.manages:
+                self._require_claim(policy, work.target)
                 policy = self._newest(policy)
                 policy = await self._room.ownership.secure(
                     policy, work.target, observed
@@ -264,6 +281,7 @@ class PolicyPass:
             OriginalValue(policy.scope is Scope.INSTANCE, policy.password_change),
         )
         self._room.tell(policy, of_correcting(drift))
+        self._room.meter.corrected()
         if self._room.contests.corrected(policy):
             self._room.tell(policy, of_contest())
         return drift
@@ -276,6 +294,7 @@ class PolicyPass:
         observed: ObservedPolicy | None,
         drift: Drift | None = None,
     ) -> Outcome:
+        self._room.newest(policy)  # nothing of this is about a namesake
         if work.told is not None:
             self._room.drift.forget(policy.key, work.told)
         left = self._room.contests.left(policy)

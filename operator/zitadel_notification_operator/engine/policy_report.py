@@ -23,9 +23,11 @@ from zitadel_notification_operator.engine.notices import of_settling, of_trouble
 from zitadel_notification_operator.engine.outcome import (
     WAIT,
     Outcome,
+    Superseded,
     back_off,
     look_again,
     retry_in,
+    stall,
 )
 from zitadel_notification_operator.engine.room import Room
 
@@ -61,12 +63,14 @@ class PolicyReport:
             again_in: Seconds until a look that is due in any case; 0: none is.
 
         Raises:
+            Superseded: As `write`.
             ClusterError: Kubernetes did not take the status.
         """
         status = settled(policy, findings, self._room.now())
         for notice in of_settling(policy, status):
             self._room.tell(policy, notice)
         await self.write(policy, status)
+        self._room.meter.synced(policy)
         instance = self._room.inventory.instances.get(policy.instance)
         interval = self._room.drift.interval(instance) if instance else SLOW
         if interval is not None:
@@ -85,10 +89,13 @@ class PolicyReport:
             failures: How many passes over the policy have failed in a row before.
 
         Raises:
+            Superseded: As `write`; or the spec is another one by now.
             ClusterError: Kubernetes did not take the status.
         """
         asked = policy.requested_at
-        newest = self._room.inventory.policies.get(policy.key, policy)
+        newest = self._room.newest(policy)
+        if newest.generation != policy.generation:
+            raise Superseded  # what stopped it says nothing about another spec
         policy = replace(newest, requested_at=asked)
         now = self._room.now()
         passing = isinstance(trouble, TransientError)
@@ -107,7 +114,7 @@ class PolicyReport:
         if passing or (own and rejected):
             # A refusal that the instance does not share may be one call's misfortune.
             return back_off(_asked(trouble))
-        return retry_in(self._room.spread(SLOW))
+        return stall(self._room.spread(SLOW))
 
     def _is_own_finding(self, policy: PolicyObject, trouble: OperatorError) -> bool:
         """Return whether the trouble came from a call, not from the instance."""
@@ -135,8 +142,13 @@ class PolicyReport:
         return WAIT
 
     async def write(self, policy: PolicyObject, status: PolicyStatus) -> None:
-        """Write the status if it differs from the newest one known."""
-        newest = self._room.inventory.policies.get(policy.key, policy)
+        """Write the status if it differs from the newest one known.
+
+        Raises:
+            Superseded: The object is gone; another one may have its name.
+            ClusterError: Kubernetes did not take the status.
+        """
+        newest = self._room.newest(policy)
         if newest.status == status:
             return
         stored = await self._room.writer.apply_policy_status(newest, status)

@@ -16,6 +16,7 @@ from zitadel_notification_operator.core.objects import (
     Endpoint,
     InstanceObject,
     InstanceStatus,
+    PolicyList,
     PolicyObject,
     PolicyStatus,
 )
@@ -139,7 +140,7 @@ class InstanceWriter(Protocol):
 class ObjectReader(Protocol):
     """Reads our kinds."""
 
-    async def list_policies(self) -> list[PolicyObject]:
+    async def list_policies(self) -> PolicyList:
         """Return all policies of the watched namespaces."""
         ...
 

@@ -154,8 +154,9 @@ class Proof:
             "begins anew there",
         )
         for key in self._room.inventory.users_of(instance.name):
-            policy = self._room.inventory.policies[key]
-            if not self._room.ownership.depends_on_zitadel(policy):
+            # It may have gone during the write about the one before.
+            policy = self._room.inventory.policies.get(key)
+            if not policy or not self._room.ownership.depends_on_zitadel(policy):
                 continue
             status = unpinned(policy, trouble, self._room.now())
             try:

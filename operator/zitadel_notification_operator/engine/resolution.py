@@ -27,6 +27,7 @@ class Resolution:
         """Return the organization, by its id alone where it was known; None: instance.
 
         Raises:
+            Superseded: The policy is gone.
             TerminalError: `OrganizationNotFound`.
             OperatorError: What ZITADEL answered else.
         """
@@ -54,6 +55,7 @@ class Resolution:
             void then, before anything is done about the new one.
 
         Raises:
+            Superseded: The policy is gone.
             OperatorError: What ZITADEL or Kubernetes answered.
         """
         reference = policy.organization
@@ -81,9 +83,39 @@ class Resolution:
         self._pin(policy, connection, found)
         return True
 
+    async def follow_refused(
+        self, policy: PolicyObject, connection: Connection
+    ) -> bool:
+        """Turn to what a name means now, where the grant goes by the same name.
+
+        The pinned organization is not granted any longer: a grant by name follows the
+        name at once. ZITADEL is asked only where the name means one that is granted.
+
+        Returns:
+            As `follow`.
+
+        Raises:
+            Superseded: The policy is gone.
+            OperatorError: What ZITADEL or Kubernetes answered.
+        """
+        inventory, reference = self._room.inventory, policy.organization
+        meant = inventory.meant(policy.instance, reference) if reference else None
+        known = inventory.organization_of(policy)
+        if meant in {None, known} or not inventory.may_set(policy, meant or ""):
+            return False
+        try:
+            await connection.client.organization(known)
+        except TerminalError as error:
+            if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
+                raise
+            return await self.follow(self._room.newest(policy), connection)
+        return False
+
     def _pin(
         self, policy: PolicyObject, connection: Connection, found: Organization
     ) -> None:
+        """Note what the policy means, if it is there still; else Superseded."""
+        self._room.newest(policy)
         target = Target(connection.zitadel_id, found.id)
         self._room.news.concerned(
             self._room.inventory.resolved(policy.key, target) - {policy.key}

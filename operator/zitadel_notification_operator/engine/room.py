@@ -16,7 +16,9 @@ from zitadel_notification_operator.engine.contests import Contests
 from zitadel_notification_operator.engine.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.inventory import Inventory
 from zitadel_notification_operator.engine.keys import Key, instance_key
+from zitadel_notification_operator.engine.meter import Meter, Unmetered
 from zitadel_notification_operator.engine.news import News
+from zitadel_notification_operator.engine.outcome import Superseded
 from zitadel_notification_operator.engine.own_writes import OwnWrites
 from zitadel_notification_operator.engine.ownership import Ownership
 from zitadel_notification_operator.engine.ports import (
@@ -42,6 +44,7 @@ class Room:
         contests: What others keep changing back.
         chance: The source of jitter; seeded in tests.
         term: What passes may still do; each call to ZITADEL asks it.
+        meter: Is told what passes have come to.
     """
 
     inventory: Inventory
@@ -55,6 +58,7 @@ class Room:
     chance: random.Random = field(default_factory=random.Random)
     connections: Connections = field(default_factory=Connections)
     term: Term = field(default_factory=Term)
+    meter: Meter = field(default_factory=Unmetered)
     news: News = field(init=False)
     ownership: Ownership = field(init=False)
     drift: DriftWatch = field(init=False)
@@ -85,6 +89,23 @@ class Room:
             else:
                 self._turns[target] = (lock, waiting - 1)
 
+    def tidy(self) -> None:
+        """Drop what nobody needs any longer."""
+        used = self.inventory.tidy()
+        self.connections.keep(used)
+        self.drift.keep(used)
+
+    def newest(self, policy: PolicyObject) -> PolicyObject:
+        """Return this very object as it is known now.
+
+        Raises:
+            Superseded: It is gone; another one may have its name.
+        """
+        newest = self.inventory.newest(policy)
+        if newest is None:
+            raise Superseded
+        return newest
+
     def spread(self, seconds: float) -> float:
         """Return the seconds with jitter, so that look-ups do not come at once."""
         return spread(seconds, self.chance.random())
@@ -100,7 +121,6 @@ class Room:
         """Record an Event, if there is something to tell."""
         if notice is None:
             return
-        name = about.name if isinstance(about, InstanceObject) else str(about.key)
         level = logging.WARNING if notice.warning else logging.INFO
-        _log.log(level, "%s: %s: %s", name, notice.reason, notice.note)
+        _log.log(level, "%s", notice.note, extra={"znp_reason": str(notice.reason)})
         self.recorder.record(about, notice)

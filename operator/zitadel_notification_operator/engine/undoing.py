@@ -4,6 +4,7 @@ Each returns a sentence that says what was done. "Not there any more", "already 
 "somebody was first" are good ends, too.
 """
 
+from zitadel_notification_operator.core.conditions import READY, find
 from zitadel_notification_operator.core.decision import Action, decide
 from zitadel_notification_operator.core.errors import TerminalError, TransientError
 from zitadel_notification_operator.core.objects import PolicyObject
@@ -14,7 +15,6 @@ from zitadel_notification_operator.core.policy import (
     Scope,
 )
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.report import is_stuck
 from zitadel_notification_operator.engine.ports import PolicyClient
 
 GONE = "the organization no longer exists"
@@ -47,11 +47,8 @@ class Undoing:
         """
         if self._organization_id is None:
             return "the instance's policy cannot be reset; ZITADEL stays as it is"
-        missing = Reason.ORGANIZATION_NOT_FOUND, Reason.NOT_GRANTED
         # A removed one would take the call, and get an event after its end.
-        if any(is_stuck(self._policy, reason) for reason in missing) and (
-            not await self._exists(self._organization_id)
-        ):
+        if self._is_doubted() and not await self._exists(self._organization_id):
             return GONE
         return await self._inherit(self._organization_id)
 
@@ -75,6 +72,15 @@ class Undoing:
         if original.password_change is None:
             return "the instance had no policy, and none can be removed; it stays"
         return await self._set(value=original.password_change)
+
+    def _is_doubted(self) -> bool:
+        """Return whether the status says that the organization may be gone.
+
+        Ready says so also while the policy is suspended, when it is not Stalled.
+        """
+        ready = find(self._policy.status.conditions, READY)
+        missing = {Reason.ORGANIZATION_NOT_FOUND, Reason.NOT_GRANTED}
+        return ready is not None and ready.reason in missing
 
     async def _exists(self, organization_id: str) -> bool:
         try:

@@ -19,6 +19,8 @@ from enum import IntEnum
 from itertools import count
 from typing import Generic, NamedTuple, TypeVar
 
+from zitadel_notification_operator.engine.meter import QueueMeter, Unmetered
+
 K = TypeVar("K", bound=Hashable)
 
 DRIFT_PATIENCE = 30.0
@@ -50,9 +52,14 @@ class _Heap(NamedTuple):
 
 
 class WorkQueue(Generic[K]):
-    """The queue; belongs to one event loop, whose clock it uses (seconds)."""
+    """The queue; belongs to one event loop, whose clock it uses (seconds).
 
-    def __init__(self) -> None:
+    Args:
+        meter: Is told what happens to keys.
+    """
+
+    def __init__(self, meter: QueueMeter[K] | None = None) -> None:
+        self._meter: QueueMeter[K] = Unmetered() if meter is None else meter
         self._ready: dict[_Heap, list[tuple[_Place, K]]] = defaultdict(list)
         self._waiting: dict[K, tuple[Priority, _Place]] = {}
         self._running: dict[K, Priority | None] = {}
@@ -74,6 +81,10 @@ class WorkQueue(Generic[K]):
     def __contains__(self, key: K) -> bool:
         """Return whether a pass over the key runs, waits, or is planned."""
         return key in self._running or key in self._waiting or key in self._later
+
+    def waiting(self) -> list[tuple[K, Priority]]:
+        """Return the keys that could run now but have no turn yet."""
+        return [(key, standing[0]) for key, standing in self._waiting.items()]
 
     def is_running(self, key: K) -> bool:
         """Return whether a pass over the key is under way."""
@@ -111,6 +122,8 @@ class WorkQueue(Generic[K]):
         standing = self._waiting.get(key)
         if standing is not None and standing[0] <= priority:
             return
+        if standing is None:
+            self._meter.added(key)
         place = self._place(priority)
         self._waiting[key] = (priority, place)
         heap = _Heap(self._lane_of(key), priority is Priority.RETRY)
@@ -144,6 +157,7 @@ class WorkQueue(Generic[K]):
                 self._running[key] = None
                 self._turns[key] = heap
                 self._busy[heap] += 1
+                self._meter.taken(key)
                 return key
             self._news.clear()
             await self._news.wait()
@@ -155,6 +169,7 @@ class WorkQueue(Generic[K]):
     def done(self, key: K) -> None:
         """End the pass of a key; it comes back if it was added meanwhile."""
         again = self._running.pop(key)
+        self._meter.done(key)
         heap = self._turns.pop(key)
         self._busy[heap] -= 1
         if not self._busy[heap]:
@@ -170,6 +185,7 @@ class WorkQueue(Generic[K]):
     def failed(self, key: K) -> int:
         """Count one more failure in a row; return how many."""
         self._failures[key] = self._failures.get(key, 0) + 1
+        self._meter.retried(key)
         return self._failures[key]
 
     def succeeded(self, key: K) -> None:
@@ -179,7 +195,8 @@ class WorkQueue(Generic[K]):
     def forget(self, key: K) -> None:
         """Drop all that is known of a key that no longer exists."""
         self._cancel_later(key)
-        self._waiting.pop(key, None)
+        if self._waiting.pop(key, None) is not None:
+            self._meter.dropped(key)
         self._failures.pop(key, None)
 
     def close(self) -> None:

@@ -1,0 +1,50 @@
+"""An object whose end no watch tells, on the real servers."""
+
+from pathlib import Path
+
+from cluster.conftest import World
+from support.apiproxy import ApiProxy
+from support.running import EmulatorProcess, OperatorProcess, create_secret
+from support.waiting import eventually
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+
+def test_an_owner_that_ended_between_a_watch_and_its_410_is_no_conflict(
+    control_plane: ControlPlane, namespace: str, tmp_path: Path
+) -> None:
+    """A policy with Retain has no finalizer; its successor is Ready within seconds."""
+    create_secret(control_plane, "zitadel-credentials")
+    emulator = EmulatorProcess(tmp_path)
+    with emulator.program, ApiProxy(control_plane) as proxy:
+        operator = OperatorProcess(
+            control_plane,
+            tmp_path,
+            *("--watch-namespace", namespace),
+            kubeconfig=proxy.kubeconfig(tmp_path / "kubeconfig"),
+        )
+        operator.wait_ready()
+        world = World(control_plane, emulator, operator, tmp_path)
+        world.instance("ends", emulator.url)
+        ref = {"instanceRef": {"name": "ends"}}
+        org = world.organization()
+        world.policy(namespace, "old", org, deletionPolicy="Retain", **ref)
+        world.wait_for(namespace, "old")
+        eventually(lambda: proxy.watches == 2, what="both watches")
+        proxy.silence()
+        world.delete("old", namespace)
+        world.gone("znp", "old", namespace)
+        proxy.expire()
+        eventually(lambda: len(_watches(proxy)) > 2, what="a new watch")
+        world.policy(namespace, "new", org, passwordChange=False, **ref)
+        # Were it told of a Conflict, it would be tried again after five minutes.
+        world.wait_for(namespace, "new")
+        assert emulator.policy(org).get("passwordChange", False) is False
+        assert "owns this organization" not in operator.log.read_text()
+        world.delete("new", namespace)
+        world.gone("znp", "new", namespace)
+        control_plane.kubectl("delete", "zni", "ends")
+        assert operator.program.stop() == 0
+
+
+def _watches(proxy: ApiProxy) -> list[str]:
+    return [call.path for call in proxy.calls if "watch=true" in call.path]

@@ -1,0 +1,237 @@
+"""Ends that nobody tells, tells late, or tells of a namesake."""
+
+from dataclasses import replace
+
+from support.engines import INSTANCE, Bench, policy
+from support.virtual_time import run
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
+from zitadel_notification_operator.core.reasons import Reason
+
+
+class CountedReads(Bench):
+    """A bench that knows which policies were read by name; the watch may miss ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: list[str] = []
+        self.refuses = False
+        read = self.cluster.read_policy
+
+        async def counted(namespace: str, name: str) -> PolicyObject | None:
+            self.reads.append(name)
+            if self.refuses:
+                raise ClusterError("no answer")
+            return await read(namespace, name)
+
+        self.cluster.read_policy = counted
+
+    def vanish(self, name: str) -> None:
+        """Remove a policy while the watch is cut."""
+        del self.cluster.policies[PolicyKey("own", name)]
+
+
+def test_an_owner_whose_end_was_not_told_stands_in_nobodys_way() -> None:
+    """A policy without our finalizer ends without us: it is read before a Conflict."""
+
+    async def story() -> None:
+        bench = CountedReads()
+        retained = replace(policy("old", second=1), deletion=DeletionPolicy.RETAIN)
+        bench.cluster.put(retained)
+        await bench.start()
+        await bench.live(5)
+        bench.vanish("old")
+        bench.seen(replace(policy("new", second=9), password_change=True))
+        await bench.live(2)
+        assert bench.reads == ["old"]
+        assert bench.ready("new").status == "True"
+        assert bench.zitadel.own == {"o": True}
+        told = [reason for name, reason in bench.recorder.notices if name == "new"]
+        assert Reason.CONFLICT not in told
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_owner_that_is_there_is_read_seldom() -> None:
+    """However many it stands in the way of: once a minute, and every five at most."""
+
+    async def story() -> None:
+        bench = CountedReads()
+        bench.cluster.put(policy("old", second=1))
+        await bench.start()
+        await bench.live(5)
+        for number in range(20):
+            bench.seen(policy(f"p{number}", second=9))
+        await bench.live(50)
+        assert bench.reads == ["old"]
+        before = len(bench.steps.log)
+        await bench.live(3000)
+        # Their tries are spread over the five minutes.
+        assert 10 <= len(bench.reads) <= 50
+        written = {step[1] for step in bench.steps.log[before:] if step[0] == "status"}
+        assert written <= {"default"}
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_owner_that_cannot_be_read_owns_still() -> None:
+    """Kubernetes does not answer: what the watch has told counts."""
+
+    async def story() -> None:
+        bench = CountedReads()
+        bench.cluster.put(policy("old", second=1))
+        await bench.start()
+        await bench.live(5)
+        bench.refuses = True
+        bench.seen(policy("new", second=9))
+        await bench.live(5)
+        assert bench.ready("new").reason == Reason.CONFLICT
+        assert [step[0] for step in bench.zitadel.writes()] == ["Create"]
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_heir_whose_end_was_not_told_does_not_keep_a_deletion_from_its_reset() -> (
+    None
+):
+    async def story() -> None:
+        bench = CountedReads()
+        bench.cluster.put(policy("a", second=1))
+        await bench.start()
+        await bench.live(5)
+        bench.seen(policy("b", second=2))
+        await bench.live(5)
+        assert bench.ready("b").reason == Reason.CONFLICT
+        bench.vanish("b")
+        bench.seen(replace(bench.policy("a"), deleting=True, generation=2))
+        await bench.live(5)
+        assert bench.cluster.policies == {}
+        assert bench.zitadel.own == {}
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_heir_that_has_just_gone_gets_nothing() -> None:
+    """Between the look and its mark: the deletion undoes what it owes."""
+
+    async def story() -> None:
+        bench = CountedReads()
+        bench.cluster.put(policy("a", second=1))
+        await bench.start()
+        await bench.live(5)
+        bench.seen(replace(policy("b", second=2), suspended=True))
+        await bench.live(5)
+        read = bench.cluster.read_policy
+
+        async def late(namespace: str, name: str) -> PolicyObject | None:
+            found = await read(namespace, name)
+            if name == "b" and found is not None:
+                bench.vanish("b")
+            return found
+
+        bench.cluster.read_policy = late
+        bench.seen(replace(bench.policy("a"), deleting=True, generation=2))
+        await bench.live(5)
+        assert bench.cluster.policies == {}
+        assert bench.zitadel.own == {}
+        await bench.stop()
+
+    run(story())
+
+
+def test_late_news_of_a_policy_that_has_ended_brings_nothing_back() -> None:
+    """An event on its way, or the answer to a write, comes after the end."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        engine = await bench.start()
+        await bench.live(5)
+        dying = replace(bench.policy("p"), deleting=True, generation=2)
+        bench.seen(dying)
+        await bench.live(5)
+        assert bench.cluster.policies == {}
+        before = len(bench.steps.log)
+        engine.policy_seen(replace(dying, resource_version="9999"))
+        await bench.live(60)
+        assert bench.room is not None
+        assert bench.room.inventory.policies == {}
+        assert {step[0] for step in bench.steps.log[before:]} <= {"identify"}
+        assert bench.recorder.notices.count(("p", "Deleted")) == 1
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_older_namesake_does_not_replace_a_newer_one() -> None:
+    """The new object was read before the watch has told the old one's last word."""
+
+    async def story() -> None:
+        bench = Bench()
+        first = bench.cluster.put(policy("p"))
+        engine = await bench.start()
+        await bench.live(5)
+        del bench.cluster.policies[first.key]
+        bench.seen(replace(policy("p"), uid="new", password_change=True))
+        engine.policy_seen(replace(first, resource_version="2"))
+        engine.policy_seen(replace(first, uid="never known", resource_version="1"))
+        engine.policy_gone(first.key, first.uid)
+        await bench.live(5)
+        assert bench.policy("p").uid == "new"
+        assert bench.ready("p").status == "True"
+        assert bench.zitadel.own == {"o": True}
+        await bench.stop()
+
+    run(story())
+
+
+def test_the_end_of_an_instance_is_not_that_of_its_namesake() -> None:
+    """A recreated instance serves on when the old one's end is told late."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        engine = await bench.start()
+        await bench.live(5)
+        bench.instance_seen(replace(INSTANCE, uid="i2"))
+        await bench.live(5)
+        engine.instance_gone("default", "i")
+        late = replace(INSTANCE, grants=(), resource_version="9999")
+        engine.instance_seen(late)
+        await bench.live(5)
+        assert bench.room is not None
+        assert bench.room.inventory.instances["default"].uid == "i2"
+        stored = bench.policy("p")
+        bench.seen(replace(stored, password_change=True, generation=2))
+        await bench.live(5)
+        assert bench.zitadel.own == {"o": True}
+        await bench.stop()
+
+    run(story())
+
+
+def test_what_has_ended_is_not_remembered_for_ever() -> None:
+    async def story() -> None:
+        bench = Bench()
+        engine = await bench.start()
+        await bench.live(5)
+        for number in range(50):
+            observed = replace(
+                policy("p"), uid=f"u{number}", management=ManagementPolicy.OBSERVE
+            )
+            bench.seen(observed)
+            engine.policy_gone(observed.key, observed.uid)
+            del bench.cluster.policies[observed.key]
+        assert bench.room is not None
+        assert "u49" in bench.room.inventory.ended
+        await bench.live(2000)
+        assert "u49" not in bench.room.inventory.ended
+        await bench.stop()
+
+    run(story())
