@@ -7,6 +7,7 @@ with an error, and whoever supervises the process starts it anew.
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 import time
@@ -14,6 +15,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 import kopf
 
@@ -35,6 +37,7 @@ from zitadel_notification_operator.engine.leadership import (
 )
 from zitadel_notification_operator.engine.replica import Replica
 from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.subject import current
 from zitadel_notification_operator.engine.term import Term
 from zitadel_notification_operator.engine.workqueue import WorkQueue
 from zitadel_notification_operator.handlers import build_registry, build_settings
@@ -44,7 +47,8 @@ from zitadel_notification_operator.telemetry.endpoints import (
     health_app,
     metrics_app,
 )
-from zitadel_notification_operator.telemetry.metrics import build_metrics
+from zitadel_notification_operator.telemetry.logs import name_subjects
+from zitadel_notification_operator.telemetry.metrics import Metrics
 from zitadel_notification_operator.version import VERSION
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 
@@ -60,6 +64,9 @@ EVENTS_GRACE = 2.0
 
 GC_THRESHOLD = 10_000
 """New objects between two looks of the garbage collector; Python's own is 700."""
+
+REVISION = "ZNP_REVISION"
+"""Environment variable of the image: the commit that it was built from."""
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +113,12 @@ class Operator:
         self._leadership: Leadership | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._beat = time.monotonic()
-        self._queue: WorkQueue[Key] | None = None
+        self._metrics = Metrics(
+            VERSION,
+            os.environ.get(REVISION) or "unknown",
+            self._leads,
+            settings.workers,
+        )
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT, or until a part of it dies.
@@ -117,8 +129,11 @@ class Operator:
             NoCluster: There is no usable kubeconfig and no pod.
             PortTaken: A port cannot be listened on.
         """
+        name_subjects(current)
         async with AsyncExitStack() as stack:
-            access = await connect(self._settings.kubeconfig)
+            access = await connect(
+                self._settings.kubeconfig, self._metrics.kubernetes_called
+            )
             stack.push_async_callback(access.api.close)
             beat = asyncio.create_task(self._keep_beating(), name="znp-heartbeat")
             stack.callback(beat.cancel)
@@ -129,10 +144,9 @@ class Operator:
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         health = Health(alive=self._what_is_dead, ready=self._what_is_missing)
-        metrics = build_metrics(VERSION, self._depth, self._leads)
         for name, app, port in (
             ("health", health_app(health), self._settings.health_port),
-            ("metrics", metrics_app(metrics), self._settings.metrics_port),
+            ("metrics", metrics_app(self._metrics.parts), self._settings.metrics_port),
         ):
             endpoint = Endpoint(app, self._settings.bind_address, port)
             try:
@@ -166,7 +180,9 @@ class Operator:
         self._leadership = leadership = self._build_leadership(stack, access)
         term = Term() if leadership is None else Term(leadership.time_left)
         connector = ZitadelConnector(
-            allow_local=self._settings.allow_local_urls, time_left=term.time_left
+            allow_local=self._settings.allow_local_urls,
+            time_left=term.time_left,
+            observe=self._metrics.zitadel_called,
         )
         stack.push_async_callback(connector.aclose)
         recorder = EventRecorder(access.api)
@@ -201,6 +217,9 @@ class Operator:
             clusterwide=not self._settings.watch_namespaces,
             namespaces=self._settings.watch_namespaces,
             standalone=True,
+            # Of peering, which is off; else kopf asks for the user's name, and dies
+            # where a pod's user has none.
+            identity=cast("Any", own_identity()),
             stop_flag=stop,
         )
         if isinstance(engine.failure, LeaseLost):
@@ -217,9 +236,11 @@ class Operator:
         term: Term,
     ) -> Engine:
         writer = ClusterWriter(access.api, term.require_lease)
+        meter = self._metrics.passes
+        queue: WorkQueue[Key] = WorkQueue(meter)
         room = Room(
             inventory=Inventory(self._settings.namespace),
-            queue=WorkQueue(),
+            queue=queue,
             writer=writer,
             instance_writer=writer,
             secrets=ClusterSecrets(access.api, self._settings.namespace),
@@ -227,8 +248,9 @@ class Operator:
             recorder=recorder,
             now=_now,
             term=term,
+            meter=meter,
         )
-        self._queue = room.queue
+        self._metrics.watch(queue, room.inventory)
         return Engine(room, reader, self._settings.workers)
 
     def _build_leadership(
@@ -283,9 +305,6 @@ class Operator:
         if self._settings.lease_duration is None:
             return True
         return self._leadership is not None and self._leadership.is_leader
-
-    def _depth(self) -> int:
-        return len(self._queue) if self._queue is not None else 0
 
 
 def _now() -> datetime:

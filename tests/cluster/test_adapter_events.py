@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -96,10 +97,33 @@ async def test_an_event_says_all_that_tools_read(
         "zitadel-notification.dev/zitadel-notification-operator"
     )
     assert 0 < len(event["reportingInstance"]) <= 128
+    assert event["related"] == {
+        "apiVersion": "zitadel-notification.dev/v1alpha1",
+        "kind": "ZitadelInstance",
+        "name": "default",
+    }
     assert event["metadata"]["name"].startswith("acme.")
     age = datetime.now(UTC) - datetime.fromisoformat(event["eventTime"])
     assert 0 <= age.total_seconds() < 60
     assert "series" not in event
+
+
+@pytest.mark.parametrize("pod", ["znp-0", "p" * 200, ""])
+async def test_the_reporting_instance_is_the_pod(
+    api: ApiClient,
+    control_plane: ControlPlane,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+    pod: str,
+) -> None:
+    """POD_NAME, cut to what is allowed; outside of pods the host."""
+    monkeypatch.setenv("POD_NAME", pod)
+    recorder = EventRecorder(api)
+    await recorder.start()
+    recorder.record(policy(namespace), Told())
+    await recorder.stop()
+    (event,) = events(control_plane, namespace, "acme")
+    assert event["reportingInstance"] == (pod or socket.gethostname())[:128]
 
 
 async def test_a_hundred_repeats_are_one_object(
@@ -140,6 +164,7 @@ async def test_events_about_an_instance_live_in_default(
     await recorder.stop()
     (event,) = events(control_plane, "default", name)
     assert event["regarding"]["kind"] == "ZitadelInstance"
+    assert "related" not in event
     assert "namespace" not in event["regarding"]
 
 

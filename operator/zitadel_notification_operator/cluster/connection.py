@@ -1,12 +1,15 @@
 """The way into the cluster, for our own calls and for kopf's watches."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
+import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 from yaml import YAMLError
@@ -41,14 +44,33 @@ class Login:
     expiration: datetime | None
 
 
-class ClusterAccess:
-    """A loaded configuration and the client that uses it."""
+Observer = Callable[[str, str, str], None]
+"""Is told of each call: method, HTTP status or `<error>` where no answer came, and the
+API server's host and port; returns at once and never raises."""
 
-    def __init__(self, configuration: Configuration) -> None:
+
+def unobserved(method: str, code: str, host: str) -> None:
+    """Take no notice of a call."""
+
+
+class ClusterAccess:
+    """A loaded configuration and the client that uses it.
+
+    Args:
+        configuration: Where the API server is, and how to prove who asks.
+        observe: Is told of each call of our clients; kopf's watches have their own.
+    """
+
+    def __init__(
+        self, configuration: Configuration, observe: Observer = unobserved
+    ) -> None:
         # A proxy is for the way out, to ZITADEL. The package's session would take
         # one from the environment (and credentials from a .netrc) also for these.
         configuration.proxy = None
-        configuration.client_session_kwargs = {"trust_env": False}
+        configuration.client_session_kwargs = {
+            "trust_env": False,
+            "trace_configs": [_tracing(configuration.host, observe)],
+        }
         self.configuration = configuration
         self.api = self.client()
 
@@ -76,15 +98,42 @@ class ClusterAccess:
         )
 
 
+def _tracing(server: str, observe: Observer) -> aiohttp.TraceConfig:
+    """Return what has aiohttp tell of each request, tries again included."""
+    host = urlsplit(server).netloc.rpartition("@")[2]
+    tracing = aiohttp.TraceConfig()
+
+    async def answered(
+        _: aiohttp.ClientSession,
+        __: SimpleNamespace,
+        told: aiohttp.TraceRequestEndParams,
+    ) -> None:
+        observe(told.method, str(told.response.status), host)
+
+    async def failed(
+        _: aiohttp.ClientSession,
+        __: SimpleNamespace,
+        told: aiohttp.TraceRequestExceptionParams,
+    ) -> None:
+        observe(told.method, "<error>", host)
+
+    tracing.on_request_end.append(answered)
+    tracing.on_request_exception.append(failed)
+    return tracing
+
+
 class NoCluster(RuntimeError):
     """No way into a cluster was found, or it cannot be read; the text says which."""
 
 
-async def connect(kubeconfig: Path | None) -> ClusterAccess:
+async def connect(
+    kubeconfig: Path | None, observe: Observer = unobserved
+) -> ClusterAccess:
     """Load the configuration: a file, else in-cluster, else KUBECONFIG.
 
     Args:
         kubeconfig: A file that was asked for; None looks where kubectl looks.
+        observe: Is told of each call.
 
     Raises:
         NoCluster: There is none, or it cannot be used; the text says which.
@@ -96,7 +145,7 @@ async def connect(kubeconfig: Path | None) -> ClusterAccess:
         except config.ConfigException:
             pass  # not in a pod
         else:
-            return ClusterAccess(configuration)
+            return ClusterAccess(configuration, observe)
     named = str(kubeconfig or os.environ.get("KUBECONFIG") or DEFAULT_KUBECONFIG)
     if not _exists(named):
         raise NoCluster(
@@ -113,7 +162,7 @@ async def connect(kubeconfig: Path | None) -> ClusterAccess:
             f"The kubeconfig {named} cannot be used ({type(error).__name__}); "
             "see what kubectl says about it"
         ) from error
-    return ClusterAccess(configuration)
+    return ClusterAccess(configuration, observe)
 
 
 def _exists(files: str) -> bool:

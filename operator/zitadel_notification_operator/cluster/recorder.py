@@ -7,13 +7,14 @@ post never fails a pass.
 
 import asyncio
 import logging
+import os
 import secrets
 import socket
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from aiolimiter import AsyncLimiter
 from kubernetes.aio.client import ApiClient
@@ -93,6 +94,7 @@ class _Wanted:
     note: str
     time: datetime
     name: str
+    related: dict[str, str] | None
     tries: int = 0
 
     @property
@@ -116,7 +118,9 @@ class EventRecorder:
         self._queue: asyncio.Queue[_Wanted] = asyncio.Queue(QUEUE_LIMIT)
         self._series: OrderedDict[tuple[str, str, str, bool], _Series] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
-        self._instance = socket.gethostname()[:_NAME_LIMIT]
+        # A pod's host may be its node's.
+        pod = os.environ.get("POD_NAME") or socket.gethostname()
+        self._instance = pod[:_NAME_LIMIT]
         self._later: dict[str, _Wanted] = {}
         self._failing = False
         self._pace = AsyncLimiter(BURST, BURST / PER_SECOND)
@@ -156,6 +160,7 @@ class EventRecorder:
             _cut(notice.note, _NOTE_LIMIT),
             datetime.now(UTC),
             f"{prefix}.{secrets.token_hex(8)}",
+            _related(about),
         )
         self._put(wanted)
 
@@ -244,6 +249,8 @@ class EventRecorder:
             "reportingController": f"{GROUP}/{FIELD_MANAGER}",
             "reportingInstance": self._instance,
         }
+        if wanted.related is not None:
+            body["related"] = wanted.related
         try:
             await call(self._api, "POST", path, body=body)
         except ObjectChanged:
@@ -266,7 +273,7 @@ def _cut(text: str, limit: int) -> str:
     return text.encode()[:limit].decode(errors="ignore")
 
 
-def _regarding(about: PolicyObject | InstanceObject) -> dict[str, Any]:
+def _regarding(about: PolicyObject | InstanceObject) -> dict[str, str]:
     if isinstance(about, PolicyObject):
         return {
             "apiVersion": API_VERSION,
@@ -281,6 +288,13 @@ def _regarding(about: PolicyObject | InstanceObject) -> dict[str, Any]:
         "name": about.name,
         "uid": about.uid,
     }
+
+
+def _related(about: PolicyObject | InstanceObject) -> dict[str, str] | None:
+    """Return the instance that a policy names, whether there is one or not."""
+    if isinstance(about, InstanceObject):
+        return None
+    return {"apiVersion": API_VERSION, "kind": INSTANCE_KIND, "name": about.instance}
 
 
 def _micro_time(moment: datetime) -> str:

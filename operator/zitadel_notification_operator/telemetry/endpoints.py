@@ -1,11 +1,11 @@
 """The HTTP endpoints for the kubelet and for Prometheus."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +65,21 @@ def _answer(wrong: str) -> web.Response:
     return web.Response(text=wrong or "ok", status=503 if wrong else 200)
 
 
-def metrics_app(registry: CollectorRegistry) -> web.Application:
-    """Return the application with `/metrics` in Prometheus' text format."""
+def metrics_app(parts: Callable[[], Iterator[bytes]]) -> web.Application:
+    """Return the application with `/metrics` in Prometheus' text format.
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(
-            body=generate_latest(registry),
-            headers={"Content-Type": CONTENT_TYPE_LATEST},
-        )
+    Args:
+        parts: Gives the text in parts; passes go on between two of them.
+    """
+
+    async def metrics(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE_LATEST})
+        await response.prepare(request)
+        for part in parts():
+            await response.write(part)
+            await asyncio.sleep(0)
+        await response.write_eof()
+        return response
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)

@@ -1,17 +1,28 @@
-"""Log lines: JSON for machines, text for people; one line an entry, on stderr.
+"""Log lines: JSON for machines, text for people; one line an entry, on stdout.
 
 Nothing here sees a secret: adapters keep them out of what they log, and the HTTP
-client's own request lines are switched off.
+client's own request lines are switched off. Of a record's extras only those named here
+are written, so that no library can add others. What the fields mean stands in
+`docs/reference/logs-and-events.md`.
 """
 
+import json
 import logging
 import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any, Protocol
 
 from pythonjsonlogger.json import JsonFormatter
 
 NOISY = ("httpx", "httpcore", "kopf.objects", "kubernetes", "aiohttp.access")
 """Loggers of libraries that write a line per request or event."""
+
+SUBJECT = ("kind", "namespace", "name", "generation")
+"""Fields that say which object a line is about."""
+
+_KOPF_REFERENCE = "k8s_ref"
 
 
 class LogFormat(StrEnum):
@@ -21,27 +32,125 @@ class LogFormat(StrEnum):
     TEXT = "text"
 
 
+class Subject(Protocol):
+    """An object that lines are about; the engine's has this shape."""
+
+    @property
+    def kind(self) -> str:
+        """Of Kubernetes."""
+        ...
+
+    @property
+    def namespace(self) -> str:
+        """Empty for cluster-scoped objects."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Of the object."""
+        ...
+
+    @property
+    def generation(self) -> int | None:
+        """Of the spec that is worked on; None where it is not known."""
+        ...
+
+
+class SubjectFilter(logging.Filter):
+    """Lets all records pass; notes what the running pass is about."""
+
+    def __init__(self, current: Callable[[], Subject | None]) -> None:
+        super().__init__()
+        self._current = current
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the fields of the subject that the record does not have itself."""
+        subject = self._current()
+        if subject is not None:
+            for field in SUBJECT:
+                record.__dict__.setdefault(f"znp_{field}", getattr(subject, field))
+        return True
+
+
+class JsonLines(JsonFormatter):
+    """One JSON object a line, with these fields and no others."""
+
+    def add_fields(
+        self,
+        log_data: dict[str, Any],
+        record: logging.LogRecord,
+        message_dict: dict[str, Any],
+    ) -> None:
+        """Fill the object; `message_dict` holds the traceback, if there is one."""
+        log_data["timestamp"] = _timestamp(record)
+        log_data["level"] = record.levelname
+        log_data["logger"] = record.name
+        log_data["message"] = record.message
+        log_data.update(_fields(record))
+        log_data.update(message_dict)
+
+
+class TextLines(logging.Formatter):
+    """One line for people; the fields stand at its end."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; a traceback goes on below it."""
+        fields = " ".join(
+            f"{name}={value if isinstance(value, int) else json.dumps(value)}"
+            for name, value in _fields(record).items()
+        )
+        head = f"{_timestamp(record)} {record.levelname:7} {record.name}"
+        text = f"{head}: {record.getMessage()} {fields}".rstrip()
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return text
+
+
 def configure_logs(log_format: LogFormat, level: str) -> None:
-    """Send all logs of the process to stderr in one form.
+    """Send all logs of the process to stdout in one form.
 
     Args:
         log_format: JSON or text.
         level: A level name of `logging`, such as INFO.
     """
-    handler = logging.StreamHandler(sys.stderr)
-    if log_format is LogFormat.JSON:
-        handler.setFormatter(
-            JsonFormatter(
-                "%(asctime)s %(levelname)s %(name)s %(message)s",
-                rename_fields={"asctime": "timestamp", "levelname": "level"},
-            )
-        )
-    else:
-        handler.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-        )
+    handler = logging.StreamHandler(sys.stdout)
+    lines = JsonLines() if log_format is LogFormat.JSON else TextLines()
+    handler.setFormatter(lines)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
     for name in NOISY:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def name_subjects(current: Callable[[], Subject | None]) -> None:
+    """Have each line from now on say which object it is about.
+
+    Args:
+        current: Asked at each line, where it is written; None: about no object.
+    """
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(SubjectFilter(current))
+
+
+def _timestamp(record: logging.LogRecord) -> str:
+    """Return RFC 3339 in UTC, to the millisecond."""
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
+
+
+def _fields(record: logging.LogRecord) -> dict[str, str | int]:
+    """Return which object a record is about, and the reason of an Event.
+
+    kopf names the object of its handlers in its own way.
+    """
+    reference: Any = record.__dict__.get(_KOPF_REFERENCE)
+    told: Mapping[str, Any] = reference if isinstance(reference, Mapping) else {}
+    fields: dict[str, str | int] = {}
+    for field in SUBJECT:
+        value = told.get(field) or record.__dict__.get(f"znp_{field}")
+        if value:
+            fields[field] = value
+    if reason := record.__dict__.get("znp_reason"):
+        fields["reason"] = reason
+    return fields

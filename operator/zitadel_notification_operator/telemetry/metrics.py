@@ -1,51 +1,89 @@
-"""What Prometheus may scrape: names of controller-runtime where it has them.
+"""What Prometheus may scrape; what each metric means stands in `definitions`.
 
-The set is small on purpose; every label is bounded (conventions 4.1-4.3).
+The other parts tell facts, by shape: the engine to `passes`, the adapters to the two
+observers here. What can be asked for is asked for at each scrape.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from prometheus_client import (
     CollectorRegistry,
-    Gauge,
     GCCollector,
-    Info,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.exposition import generate_latest
+
+from zitadel_notification_operator.telemetry import definitions as known
+from zitadel_notification_operator.telemetry.objects import Inventory, ObjectMetrics
+from zitadel_notification_operator.telemetry.passes import AtScrape, PassMeter, Queue
+
+_LEASE = "zitadel-notification-operator"
+_TOO_MANY_REQUESTS = "429"
 
 
-def build_metrics(
-    version: str, depth: Callable[[], int], leading: Callable[[], bool]
-) -> CollectorRegistry:
-    """Return a registry with build, process and work queue figures.
+class Metrics:
+    """All figures of one process.
 
     Args:
         version: Of the operator.
-        depth: Asked at each scrape: how many keys wait for a worker.
-        leading: Likewise: whether this replica may act.
+        revision: The commit that it was built from.
+        leading: Asked at each scrape: whether this replica leads.
+        workers: How many passes the policies of one instance may have at one time.
     """
-    disable_created_metrics()  # type: ignore[no-untyped-call]
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    Info("znp_build", "The operator's version.", registry=registry).info(
-        {"version": version}
-    )
-    waiting = Gauge(
-        "workqueue_depth",
-        "Keys that wait for a worker.",
-        ["name"],
-        registry=registry,
-    )
-    waiting.labels(name="operator").set_function(depth)
-    leads = Gauge(
-        "leader_election_master_status",
-        "1 while this replica leads, 0 while it stands by.",
-        ["name"],
-        registry=registry,
-    )
-    leads.labels(name="zitadel-notification-operator").set_function(leading)
-    return registry
+
+    def __init__(
+        self, version: str, revision: str, leading: Callable[[], bool], workers: int
+    ) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = registry = CollectorRegistry()
+        self._objects = ObjectMetrics(leading)
+        self._queue: Queue | None = None
+        self.passes = PassMeter(registry, self._objects)
+        registry.register(
+            AtScrape(self.passes, lambda: self._queue, self._instances, workers)
+        )
+        self._kubernetes = known.REST_REQUESTS.counter(registry)
+        self._zitadel = known.REMOTE_REQUESTS.counter(registry)
+        self._zitadel_time = known.REMOTE_DURATION.histogram(registry)
+        self._limited = known.RATE_LIMITED.counter(registry)
+        known.LEADER.gauge(registry, leading, _LEASE)
+        known.BUILD_INFO.gauge(registry, lambda: 1, version, revision)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+
+    def watch(self, queue: Queue, inventory: Inventory) -> None:
+        """Ask these at each scrape from now on."""
+        self._queue = queue
+        self._objects.inventory = inventory
+
+    def zitadel_called(
+        self, method: str, endpoint: str, code: str, seconds: float
+    ) -> None:
+        """Count a call to ZITADEL.
+
+        Args:
+            method: HTTP's.
+            endpoint: A path of `zitadel.calls`; there are few, and none holds an id.
+            code: An HTTP status, or `error` where no answer came.
+            seconds: From sending to the end of the answer.
+        """
+        self._zitadel.labels(method, endpoint, code).inc()
+        self._zitadel_time.labels(method, endpoint).observe(seconds)
+        if code == _TOO_MANY_REQUESTS:
+            self._limited.inc()
+
+    def kubernetes_called(self, method: str, code: str, host: str) -> None:
+        """Count a call to the API server; the code is an HTTP status or `<error>`."""
+        self._kubernetes.labels(code, method, host).inc()
+
+    def parts(self) -> Iterator[bytes]:
+        """Return the text of a scrape in parts that take about a millisecond each."""
+        yield generate_latest(self.registry)
+        yield from self._objects.parts()
+
+    def _instances(self) -> int:
+        inventory = self._objects.inventory
+        return len(inventory.instances) if inventory is not None else 0

@@ -5,6 +5,7 @@ pool's business, what an answer means that of `models` and `errors`.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
@@ -106,6 +107,15 @@ def search_call(reference: Reference) -> Call:
 
 def _search_call(body: dict[str, object]) -> Call:
     return Call("POST", ORGANIZATIONS, body=json.dumps(body).encode())
+
+
+Observer = Callable[[str, str, str, float], None]
+"""Is told of each call that went out: method, path, HTTP status or `error` where no
+answer came, and the seconds that it took; returns at once and never raises."""
+
+
+def unobserved(method: str, path: str, code: str, seconds: float) -> None:
+    """Take no notice of a call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from zitadel_notification_operator.core.credentials import Credential
 from zitadel_notification_operator.core.errors import TerminalError
 from zitadel_notification_operator.core.objects import Endpoint
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.zitadel.calls import Observer, unobserved
 from zitadel_notification_operator.zitadel.client import ZitadelClient
 from zitadel_notification_operator.zitadel.pause import Pause
 from zitadel_notification_operator.zitadel.pool import Pool
@@ -47,6 +48,7 @@ class ZitadelConnector:
         grace: Seconds that a replaced pool still serves the passes that use it.
         allow_local: Whether loopback and link-local addresses may be connected to.
         time_left: Seconds for which this process may write.
+        observe: Is told of each call that goes out.
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class ZitadelConnector:
         grace: float = GRACE,
         allow_local: bool = False,
         time_left: Callable[[], float] = lambda: math.inf,
+        observe: Observer = unobserved,
     ) -> None:
         self._call_timeout = call_timeout
         self._grace = grace
         self._allow_local = allow_local
         self._time_left = time_left
+        self._observe = observe
         # Once: reading the system's roots takes tens of milliseconds.
         self._tls = ssl.create_default_context()
         self._ways: dict[str, _Way] = {}
@@ -108,6 +112,7 @@ class ZitadelConnector:
             old.pool.pause if old is not None and stays else Pause(),
             allow_local=self._allow_local,
             time_left=self._time_left,
+            observe=self._observe,
         )
         tokens = token_source(credential, pool)
         self._ways[instance] = _Way(pool, roots, credential, tokens)

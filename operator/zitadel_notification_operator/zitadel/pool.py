@@ -9,6 +9,7 @@ import asyncio
 import logging
 import math
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -20,7 +21,14 @@ from zitadel_notification_operator.core.errors import OperatorError, TransientEr
 from zitadel_notification_operator.core.objects import Endpoint
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.zitadel.addresses import is_local
-from zitadel_notification_operator.zitadel.calls import Call, Hosts, Reply, hosts_of
+from zitadel_notification_operator.zitadel.calls import (
+    Call,
+    Hosts,
+    Observer,
+    Reply,
+    hosts_of,
+    unobserved,
+)
 from zitadel_notification_operator.zitadel.errors import Refusal, trouble_of
 from zitadel_notification_operator.zitadel.pause import Pause, parse_retry_after
 from zitadel_notification_operator.zitadel.transport import (
@@ -48,6 +56,7 @@ class Pool:
         pause: Outlives the pool when only limits change.
         allow_local: Whether loopback and link-local addresses may be connected to.
         time_left: Seconds for which this process may write.
+        observe: Is told of each call that goes out.
 
     Raises:
         TransientError: `Unreachable`, when the environment names a proxy that
@@ -64,6 +73,7 @@ class Pool:
         *,
         allow_local: bool,
         time_left: Callable[[], float] = lambda: math.inf,
+        observe: Observer = unobserved,
     ) -> None:
         limit = endpoint.rate_limit
         self.endpoint = endpoint
@@ -71,6 +81,7 @@ class Pool:
         self.hosts: Hosts = hosts_of(endpoint)
         self._call_timeout = call_timeout
         self._time_left = time_left
+        self._observe = observe
         if not allow_local and is_local(self.hosts.connected):
             raise address_not_allowed(self.hosts.connected)
         self._http = _open(endpoint, self.hosts, tls, allow_local=allow_local)
@@ -181,6 +192,16 @@ class Pool:
         self.pause.require_over()
 
     async def _exchange(self, call: Call, token: str) -> Reply:
+        began, code = time.perf_counter(), "error"
+        try:
+            reply = await self._request(call, token)
+            code = str(reply.status)
+            return reply
+        finally:
+            took = time.perf_counter() - began
+            self._observe(call.method, call.path, code, took)
+
+    async def _request(self, call: Call, token: str) -> Reply:
         extensions: dict[str, object] = {}
         if self.hosts.domain is not None:
             # Also what the certificate is checked against.

@@ -1,0 +1,217 @@
+"""Log lines: one form, a time with its zone, whose pass it is; Events documented."""
+
+import ast
+import json
+import logging
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.engines import Bench, policy
+from support.virtual_time import run
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.subject import Subject, concerning, current
+from zitadel_notification_operator.telemetry.logs import (
+    LogFormat,
+    configure_logs,
+    name_subjects,
+)
+
+ROOT = Path(__file__).parent.parent.parent
+NOTICES = ROOT / "operator/zitadel_notification_operator/engine/notices.py"
+PAGE = ROOT / "docs" / "reference" / "logs-and-events.md"
+ALWAYS = ["timestamp", "level", "logger", "message"]
+POLICY = Subject("NotificationPolicy", "team-a", "acme", 3)
+
+_log = logging.getLogger("zitadel_notification_operator.test")
+
+
+class Out:
+    """What went to stdout."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self._text = ""
+
+    def text(self) -> str:
+        """Return all of it so far."""
+        self._text += self._capsys.readouterr().out
+        return self._text
+
+
+@pytest.fixture
+def out(capsys: pytest.CaptureFixture[str]) -> Iterator[Out]:
+    """What goes to stdout; the logging of the test process comes back afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield Out(capsys)
+    root.handlers, root.level = handlers, level
+
+
+def configure(log_format: LogFormat = LogFormat.JSON, level: str = "INFO") -> None:
+    """Configure as `znp run` does."""
+    configure_logs(log_format, level)
+    name_subjects(current)
+
+
+def fail(why: str) -> None:
+    """Raise what nobody knows."""
+    raise RuntimeError(why)
+
+
+def lines(out: Out) -> list[dict[str, Any]]:
+    """Return the entries so far."""
+    return [json.loads(line) for line in out.text().splitlines()]
+
+
+def test_a_line_is_json_with_a_time_in_utc(out: Out) -> None:
+    """Four fields and no more outside of a pass."""
+    configure()
+    _log.info("Listening for %s", "health")
+    (line,) = lines(out)
+    assert list(line) == ALWAYS
+    assert (line["level"], line["logger"]) == ("INFO", _log.name)
+    assert line["message"] == "Listening for health"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["timestamp"])
+    age = datetime.now(UTC) - datetime.fromisoformat(line["timestamp"])
+    assert timedelta(0) <= age < timedelta(minutes=1)
+
+
+def test_a_line_within_a_pass_says_whose_it_is(out: Out) -> None:
+    """Of a policy and of an instance, which has no namespace; not after the pass."""
+    configure()
+    with concerning(POLICY):
+        _log.warning("Kubernetes was not reached")
+    with concerning(Subject("ZitadelInstance", "", "default")):
+        _log.info("Did something")
+    _log.info("Did something else")
+    of_policy, of_instance, of_nothing = lines(out)
+    assert {key: of_policy[key] for key in of_policy if key not in ALWAYS} == {
+        "kind": "NotificationPolicy",
+        "namespace": "team-a",
+        "name": "acme",
+        "generation": 3,
+    }
+    assert {key: of_instance[key] for key in of_instance if key not in ALWAYS} == {
+        "kind": "ZitadelInstance",
+        "name": "default",
+    }
+    assert list(of_nothing) == ALWAYS
+
+
+def test_lines_of_kopf_have_the_same_form(out: Out) -> None:
+    """Its reference to an object becomes our fields; its other extras are not shown."""
+    configure()
+    reference = {
+        "apiVersion": "zitadel-notification.dev/v1alpha1",
+        "kind": "NotificationPolicy",
+        "name": "acme",
+        "namespace": "team-a",
+        "uid": "u",
+    }
+    extra = {"k8s_ref": reference, "k8s_skip": True, "settings": {"token": "canary"}}
+    logging.getLogger("kopf.objects").warning("Handler %r failed", "x", extra=extra)
+    (line,) = lines(out)
+    assert list(line) == [*ALWAYS, "kind", "namespace", "name"]
+    assert (line["namespace"], line["name"]) == ("team-a", "acme")
+    assert "canary" not in out.text()
+
+
+def test_a_fault_has_its_traceback_in_the_entry(out: Out) -> None:
+    """One line, however long."""
+    configure()
+    try:
+        fail("two\nlines")
+    except RuntimeError:
+        _log.exception("Failed a pass")
+    (line,) = lines(out)
+    assert list(line) == [*ALWAYS, "exc_info"]
+    assert "RuntimeError: two" in line["exc_info"]
+
+
+def test_text_says_the_same(out: Out) -> None:
+    """For people: the fields stand at the end."""
+    configure(LogFormat.TEXT)
+    with concerning(POLICY):
+        _log.warning("Kubernetes was not reached")
+    stamp, rest = out.text().split(" ", 1)
+    assert datetime.fromisoformat(stamp).tzinfo == UTC
+    assert rest == (
+        "WARNING zitadel_notification_operator.test: Kubernetes was not reached "
+        'kind="NotificationPolicy" namespace="team-a" name="acme" generation=3\n'
+    )
+    try:
+        fail("why")
+    except RuntimeError:
+        _log.exception("Failed a pass")
+    assert out.text().endswith("RuntimeError: why\n")
+
+
+def test_the_level_holds(out: Out) -> None:
+    """Libraries that write a line a request stay quiet at INFO."""
+    configure(level="INFO")
+    _log.debug("Not this")
+    logging.getLogger("httpx").info("Nor this")
+    assert not out.text()
+
+
+def test_what_a_pass_changes_is_logged_with_the_object(out: Out) -> None:
+    """By the real engine: the Event's reason and the object stand beside the text."""
+    configure()
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(30)
+        await bench.stop()
+
+    run(story())
+    (line,) = [line for line in lines(out) if line.get("reason") == "Created"]
+    assert line["message"].startswith("Set passwordChange from ")
+    assert (line["kind"], line["namespace"], line["name"], line["generation"]) == (
+        *("NotificationPolicy", "own", "p"),
+        1,
+    )
+
+
+def event_reasons() -> set[str]:
+    """Return all texts that the code uses as the reason of a notice."""
+    found = set()
+    for node in ast.walk(ast.parse(NOTICES.read_text())):
+        if isinstance(node, ast.keyword) and node.arg == "reason":
+            found |= {
+                part.value
+                for part in ast.walk(node.value)
+                if isinstance(part, ast.Constant) and isinstance(part.value, str)
+            }
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "reason":
+            found |= {
+                part.value
+                for part in (node.value, *ast.iter_child_nodes(node.value))
+                if isinstance(part, ast.Constant) and isinstance(part.value, str)
+            }
+    return found
+
+
+def test_each_reason_of_an_event_is_documented_and_no_other() -> None:
+    """One heading a reason, with type, when, and an example within the limit."""
+    _, *parts = re.split(r"^### (\w+)$", PAGE.read_text(), flags=re.MULTILINE)
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+    assert set(sections) == event_reasons()
+    assert len(sections) == 9
+    for reason, text in sections.items():
+        told = re.search(
+            r"^- Type: (Normal|Warning), action [A-Z]\w+\.$", text, re.MULTILINE
+        )
+        assert told, reason
+        assert "\n- When: " in text, reason
+        example = re.search(r"^- Example: `(.+)`$", text, re.MULTILINE)
+        assert example, reason
+        assert len(example[1]) <= 1024
+    # The reasons of conditions are documented where those are.
+    assert not set(sections) & (set(Reason) - {"Contested", "Deleted"})

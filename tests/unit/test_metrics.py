@@ -1,0 +1,195 @@
+"""Metrics: the page, calls, ten thousand objects in one scrape, what it costs."""
+
+import importlib.util
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from support.engines import INSTANCE, policy
+from zitadel_notification_operator.core.conditions import Condition
+from zitadel_notification_operator.core.objects import InstanceStatus, PolicyStatus
+from zitadel_notification_operator.engine.inventory import Inventory
+from zitadel_notification_operator.engine.subject import Subject, concerning
+from zitadel_notification_operator.engine.workqueue import WorkQueue
+from zitadel_notification_operator.telemetry.definitions import definitions
+from zitadel_notification_operator.telemetry.metrics import Metrics
+
+ROOT = Path(__file__).parent.parent.parent
+WHEN = "2026-01-01T00:00:00Z"
+PASS_COST = 6.3e-3
+"""Seconds of the processor that one new policy costs (docs/performance.md)."""
+
+
+def new_metrics(*, leading: bool = True) -> Metrics:
+    """Return the metrics of a process."""
+    return Metrics("1.2.3", "abc", lambda: leading, workers=4)
+
+
+def text(metrics: Metrics) -> str:
+    """Return a scrape."""
+    return b"".join(metrics.parts()).decode()
+
+
+def value(metrics: Metrics, sample: str, **labels: str) -> float | None:
+    """Return a sample's value by name and labels; None when there is none."""
+    for family in text_string_to_metric_families(text(metrics)):
+        for found in family.samples:
+            if found.name == sample and found.labels == labels:
+                return float(found.value)
+    return None
+
+
+def names(scrape: str) -> set[str]:
+    """Return the names of all families of a scrape."""
+    return set(re.findall(r"^# TYPE (\S+) ", scrape, re.MULTILINE))
+
+
+def page_tool() -> ModuleType:
+    """Return tools/metrics_page.py as a module."""
+    path = ROOT / "tools" / "metrics_page.py"
+    spec = importlib.util.spec_from_file_location("metrics_page", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_what_the_code_says(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The check passes on the stored page, and fails on any other."""
+    tool = page_tool()
+    monkeypatch.setattr("sys.argv", ["metrics_page.py", "--check"])
+    assert tool.main() == 0, capsys.readouterr().out
+    other = tmp_path / "metrics.md"
+    other.write_text(tool.PAGE.read_text().replace("Passes that failed.", "Passes."))
+    monkeypatch.setattr(tool, "PAGE", other)
+    assert tool.main() == 1
+
+
+def test_all_definitions_are_exposed_and_nothing_else() -> None:
+    """But for what the client library adds; no series tells when another began."""
+    found = names(text(new_metrics()))
+    own = {definition.name for definition in definitions()}
+    assert own <= found
+    rest = {
+        name for name in found - own if not name.startswith(("process_", "python_"))
+    }
+    assert not rest
+    assert "_created" not in text(new_metrics())
+
+
+def inventory_of(count: int) -> Inventory:
+    """Return an inventory with an instance and so many policies in order."""
+    inventory = Inventory("own")
+    told = InstanceStatus(
+        1,
+        (Condition("Ready", "Unknown", "Any", "text", 1, WHEN),),
+        credential_expires_at="2026-02-01T00:00:00Z",
+    )
+    inventory.put_instance(replace(INSTANCE, status=told))
+    conditions = (
+        Condition("Ready", "True", "Succeeded", "text", 1, WHEN),
+        Condition("InSync", "True", "InSync", "text", 1, WHEN),
+        Condition("SomebodyElse", "True", "Any", "text", 1, WHEN),
+    )
+    status = PolicyStatus(1, conditions)
+    for number in range(count):
+        inventory.put_policy(replace(policy(f"p{number}", f"o{number}"), status=status))
+    return inventory
+
+
+def test_ten_thousand_objects_are_scraped_in_small_parts() -> None:
+    """Five series a policy, within a second; no part holds the loop for long."""
+    metrics = new_metrics()
+    inventory = inventory_of(10_000)
+    metrics.watch(WorkQueue[Any](), inventory)
+    for one in inventory.policies.values():
+        metrics.passes.synced(one)
+    began = time.process_time()
+    longest, scrape = 0.0, []
+    last = began
+    for part in metrics.parts():
+        longest = max(longest, time.process_time() - last)
+        scrape.append(part)
+        last = time.process_time()
+    assert time.process_time() - began < 1
+    assert longest < 0.1
+    assert max(len(part) for part in scrape) < 200_000
+    lines = b"".join(scrape).decode()
+    assert lines.count('kind="NotificationPolicy",namespace="own"') == 50_000
+    assert "SomebodyElse" not in lines
+    assert len(lines) < 10e6
+
+
+def test_objects_are_told_by_the_leader_alone() -> None:
+    """A standby knows them, too, but each is to be told once."""
+    for leading in (True, False):
+        metrics = new_metrics(leading=leading)
+        metrics.watch(WorkQueue[Any](), inventory_of(1))
+        lease = "zitadel-notification-operator"
+        status = value(metrics, "leader_election_master_status", name=lease)
+        assert status == int(leading)
+        expiry = value(
+            metrics, "znp_credential_expiry_timestamp_seconds", name="default"
+        )
+        of_instance = {"kind": "ZitadelInstance", "namespace": "", "name": "default"}
+        unknown = value(
+            metrics,
+            "znp_status_condition",
+            **of_instance,
+            type="Ready",
+            status="Unknown",
+        )
+        assert (expiry, unknown) == ((1769904000, 1) if leading else (None, None))
+
+
+def test_calls_are_counted_by_what_came_back() -> None:
+    """429 is told apart; the build says what it is."""
+    metrics = new_metrics()
+    for code in ("200", "429", "429", "error"):
+        metrics.zitadel_called("GET", "/a", code, 0.2)
+    metrics.kubernetes_called("PATCH", "200", "10.0.0.1:443")
+    calls = "znp_remote_requests_total"
+    assert value(metrics, calls, method="GET", endpoint="/a", code="429") == 2
+    assert value(metrics, calls, method="GET", endpoint="/a", code="error") == 1
+    assert value(metrics, "znp_remote_rate_limited_total") == 2
+    took = "znp_remote_request_duration_seconds_sum"
+    assert value(metrics, took, method="GET", endpoint="/a") == pytest.approx(0.8)
+    labels = {"code": "200", "method": "PATCH", "host": "10.0.0.1:443"}
+    assert value(metrics, "rest_client_requests_total", **labels) == 1
+    assert value(metrics, "znp_build_info", version="1.2.3", revision="abc") == 1
+
+
+def test_counting_costs_less_than_two_percent_of_a_pass() -> None:
+    """All that is told about a new policy: its turn, three calls out, three to us."""
+    metrics = new_metrics()
+    passes, key = metrics.passes, ("NotificationPolicy", "own", "p")
+    about = policy("p")
+
+    def one_pass() -> None:
+        passes.added(key)
+        passes.taken(key)
+        with concerning(Subject(*key, 1)):
+            for method in ("GET", "GET", "POST"):
+                metrics.zitadel_called(method, "/a", "200", 0.01)
+            for method in ("PATCH", "PATCH", "POST"):
+                metrics.kubernetes_called(method, "200", "10.0.0.1:443")
+        passes.synced(about)
+        passes.passed(key, "requeue_after")
+        passes.done(key)
+
+    one_pass()
+    began = time.process_time()
+    for _ in range(1000):
+        one_pass()
+    assert (time.process_time() - began) / 1000 < 0.02 * PASS_COST

@@ -1,0 +1,275 @@
+"""Metrics of passes: the engine on a virtual clock, and what it tells its meter."""
+
+import asyncio
+import random
+import time
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support.engines import INSTANCE, Bench, policy
+from support.fakes import OTHERS
+from support.virtual_time import VirtualLoop, run
+from unit.test_metrics import new_metrics, text, value
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.engine.engine import Engine
+from zitadel_notification_operator.engine.inventory import Inventory
+from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.workqueue import Priority, WorkQueue
+from zitadel_notification_operator.telemetry.passes import PRIORITIES
+
+
+class Metered(Bench):
+    """A bench whose engine tells its metrics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.metrics = new_metrics()
+        self.seed = 1
+
+    async def start(self, workers: int = 4) -> Engine:
+        """Start a process."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        passes = self.metrics.passes
+        self.room = Room(
+            inventory=Inventory("own"),
+            queue=WorkQueue(passes),
+            writer=self.cluster,
+            instance_writer=self.cluster,
+            secrets=self.cluster,
+            connector=self.zitadel,
+            recorder=self.recorder,
+            now=loop.now,
+            chance=random.Random(self.seed),
+            meter=passes,
+        )
+        self.metrics.watch(self.room.queue, self.room.inventory)
+        self.engine = Engine(self.room, self.cluster, workers)
+        await self.engine.start()
+        await self.engine.lead(fresh=True)
+        return self.engine
+
+    def count(self, name: str, *more: str) -> float:
+        """Return a controller's figure for policies."""
+        labels = {"controller": "notificationpolicy"}
+        if name.startswith("workqueue"):
+            labels["name"] = "notificationpolicy"
+        if more:
+            labels["result"] = more[0]
+        found = value(self.metrics, name, **labels)
+        assert found is not None, name
+        return found
+
+
+RESULT = "controller_runtime_reconcile_total"
+
+
+def test_passes_are_counted_by_how_they_end() -> None:
+    """Each pass once, each failure as what it is; queue and passes agree."""
+
+    async def story() -> None:
+        bench = Metered()
+        bench.cluster.put(policy("good"))
+        bench.cluster.put(policy("removed", "gone"))
+        bench.zitadel.removed.add("gone")
+        await bench.start()
+        await bench.live(30)
+        assert bench.count(RESULT, "requeue_after") >= 1
+        assert bench.count(RESULT, "error") == 1
+        assert bench.count("controller_runtime_reconcile_errors_total") == 1
+        assert bench.count("controller_runtime_terminal_reconcile_errors_total") == 1
+        assert bench.count("controller_runtime_reconcile_panics_total") == 0
+        before = bench.count(RESULT, "error")
+        bench.zitadel.trouble = RuntimeError("nobody knows this one")
+        bench.seen(replace(bench.policy("good"), password_change=True, generation=2))
+        await bench.live(20)
+        faults = bench.count("controller_runtime_reconcile_panics_total")
+        assert faults >= 2
+        assert bench.count(RESULT, "error") == before + faults
+        assert bench.count("workqueue_retries_total") == faults
+        bench.zitadel.trouble = None
+        await bench.live(600)
+        results = sum(
+            bench.count(RESULT, result)
+            for result in ("success", "error", "requeue", "requeue_after")
+        )
+        assert bench.count("workqueue_adds_total") == results
+        assert bench.count("workqueue_queue_duration_seconds_count") == results
+        assert bench.count("workqueue_work_duration_seconds_count") == results
+        assert bench.count("controller_runtime_reconcile_time_seconds_count") == results
+        assert bench.count("controller_runtime_active_workers") == 0
+        assert bench.count("controller_runtime_max_concurrent_reconciles") == 4
+        await bench.stop()
+
+    run(story())
+
+
+def test_drift_success_and_end_of_an_object_are_told() -> None:
+    """A correction counts once; what was told of an object ends with it."""
+
+    async def story() -> None:
+        bench = Metered()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(30)
+        of_p = {"kind": "NotificationPolicy", "namespace": "own", "name": "p"}
+        synced = "znp_last_successful_sync_timestamp_seconds"
+        condition = "znp_status_condition"
+        ready = {**of_p, "type": "Ready"}
+        first = value(bench.metrics, synced, **of_p)
+        assert first is not None
+        assert abs(first - time.time()) < 60
+        assert value(bench.metrics, condition, **ready, status="True") == 1
+        assert value(bench.metrics, condition, **ready, status="False") == 0
+        assert value(bench.metrics, condition, **ready, status="Unknown") is None
+        assert bench.engine is not None
+        bench.zitadel.change("o", True, OTHERS)
+        await bench.live(700)
+        drifts = "znp_drift_corrections_total"
+        assert value(bench.metrics, drifts, kind="NotificationPolicy") == 1
+        stored = bench.policy("p")
+        bench.seen(replace(stored, deleting=True, generation=stored.generation + 1))
+        await bench.live(30)
+        assert PolicyKey("own", "p") not in bench.cluster.policies
+        bench.engine.policy_gone(PolicyKey("own", "p"))
+        assert 'name="p"' not in text(bench.metrics)
+        of_instance = {"kind": "ZitadelInstance", "namespace": "", "name": "default"}
+        assert value(bench.metrics, synced, **of_instance) is not None
+        bench.engine.instance_gone("default")
+        assert 'name="default"' not in text(bench.metrics)
+        bench.engine.instance_seen(replace(INSTANCE, uid="another"))
+        assert value(bench.metrics, synced, **of_instance) is None
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_pass_that_is_overtaken_begins_anew() -> None:
+    """A spec that changes before the pass's call goes out is no failure."""
+
+    async def story() -> None:
+        bench = Metered()
+        bench.cluster.put(policy("p"))
+        bench.zitadel.turn.clear()
+        await bench.start()
+        await bench.live(5)
+        stored = bench.policy("p")
+        bench.seen(replace(stored, password_change=True, generation=2))
+        bench.zitadel.turn.set()
+        await bench.live(5)
+        assert bench.count(RESULT, "requeue") == 1
+        assert bench.count(RESULT, "error") == 0
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_instance_that_waits_for_somebody_counts_as_terminal() -> None:
+    """A refused credential is tried again slowly, and is a failure each time."""
+
+    async def story() -> None:
+        bench = Metered()
+        bench.zitadel.accepted = "another"
+        await bench.start()
+        await bench.live(120)
+        mine = {"controller": "zitadelinstance"}
+        terminal = "controller_runtime_terminal_reconcile_errors_total"
+        assert (value(bench.metrics, terminal, **mine) or 0) >= 2
+        failed = value(bench.metrics, RESULT, **mine, result="error")
+        assert failed == value(bench.metrics, terminal, **mine)
+        assert "znp_last_successful_sync_timestamp_seconds{" not in text(bench.metrics)
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_namesake_does_not_inherit_the_success(*, told: bool) -> None:
+    """An object of the same name is another one, whether its end was seen or not."""
+
+    async def story() -> None:
+        bench = Metered()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(30)
+        of_p = {"kind": "NotificationPolicy", "namespace": "own", "name": "p"}
+        synced = "znp_last_successful_sync_timestamp_seconds"
+        assert value(bench.metrics, synced, **of_p) is not None
+        assert bench.engine is not None
+        if told:
+            bench.engine.policy_gone(PolicyKey("own", "p"))
+        bench.engine.policy_seen(replace(policy("p"), uid="another"))
+        assert value(bench.metrics, synced, **of_p) is None
+        await bench.stop()
+
+    run(story())
+
+
+class Told:
+    """A queue's meter that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Any]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda key: self.told.append((name, key))
+
+
+def test_the_queue_tells_each_step_once() -> None:
+    """A second wish for a waiting key is none; a key that is forgotten is dropped."""
+
+    async def story() -> None:
+        meter = Told()
+        queue: WorkQueue[Hashable] = WorkQueue(meter)
+        queue.add("a", Priority.DRIFT)
+        queue.add("a", Priority.CHANGE)
+        queue.add("b", Priority.CHANGE)
+        assert set(queue.waiting()) == {("a", Priority.CHANGE), ("b", Priority.CHANGE)}
+        queue.forget("b")
+        assert await queue.get() == "a"
+        queue.begin("a")
+        queue.add("a", Priority.CHANGE)
+        queue.failed("a")
+        queue.done("a")
+        assert meter.told == [
+            *(("added", "a"), ("added", "b"), ("dropped", "b"), ("taken", "a")),
+            *(("retried", "a"), ("done", "a"), ("added", "a")),
+        ]
+
+    run(story())
+
+
+def test_priorities_have_the_queue_s_order() -> None:
+    """The labels of the depth are the queue's own words."""
+    assert tuple(priority.name.lower() for priority in Priority) == PRIORITIES
+
+
+def test_what_waits_and_runs_is_told_at_each_scrape() -> None:
+    """Depth by priority; the longest pass so far."""
+
+    async def story() -> None:
+        metrics = new_metrics()
+        queue: WorkQueue[Any] = WorkQueue(metrics.passes)
+        inventory = Inventory("own")
+        inventory.put_instance(INSTANCE)
+        metrics.watch(queue, inventory)
+        for number in range(3):
+            queue.add(("NotificationPolicy", "own", f"p{number}"), Priority.RETRY)
+        queue.add(("ZitadelInstance", "", "default"), Priority.DELETE)
+        await queue.get()
+        of_policies = {"name": "notificationpolicy", "controller": "notificationpolicy"}
+        of_instances = {"name": "zitadelinstance", "controller": "zitadelinstance"}
+        depth = "workqueue_depth"
+        assert value(metrics, depth, **of_policies, priority="retry") == 3
+        assert value(metrics, depth, **of_policies, priority="drift") == 0
+        assert value(metrics, depth, **of_instances, priority="delete") == 0
+        longest = "workqueue_longest_running_processor_seconds"
+        assert value(metrics, longest, **of_policies) == 0
+        assert (value(metrics, longest, **of_instances) or 0) > 0
+        active = "controller_runtime_active_workers"
+        assert value(metrics, active, controller="zitadelinstance") == 1
+
+    run(story())
