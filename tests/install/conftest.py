@@ -1,0 +1,72 @@
+"""An installed chart for each file, with the options that its constants say.
+
+WATCHED: the namespaces to watch; OPTIONS: of `helm install`.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from cluster.conftest import World
+from support.installed import Installation
+from support.running import EmulatorProcess, create_secret
+from support.watching import StatusWatch
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+# It has tests, but is named for what it is; else its assertions would tell nothing.
+pytest.register_assert_rewrite("install.stories")
+
+
+@pytest.fixture(scope="module")
+def control_plane() -> Iterator[ControlPlane]:
+    """One for each file, without CRDs: they come with the chart."""
+    with ControlPlane() as plane:
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def installation(
+    request: pytest.FixtureRequest,
+    control_plane: ControlPlane,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Installation:
+    """The chart, installed."""
+    watched = getattr(request.module, "WATCHED", ())
+    folder = tmp_path_factory.mktemp("installation")
+    made = Installation(control_plane, folder, watched)
+    made.install(*getattr(request.module, "OPTIONS", ()))
+    return made
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
+    """A ZITADEL."""
+    emulator = EmulatorProcess(tmp_path_factory.mktemp("zitadel"))
+    with emulator.program:
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def world(
+    installation: Installation,
+    emulator: EmulatorProcess,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[World]:
+    """The world of tests/cluster, but the operator runs as the chart's account."""
+    watch = StatusWatch(installation.plane, tmp_path_factory.mktemp("watch"))
+    create_secret(installation.plane, "zitadel-credentials")
+    operator = installation.lead("pod-1")
+    made = World(installation.plane, emulator, operator, installation.folder)
+    made.instance("shared", emulator.url)
+    made.wait_for("", "shared", kind="zni")
+    yield made
+    assert made.operator.program.stop() == 0
+    judged, found = watch.stop()
+    assert judged
+    assert not found
+
+
+@pytest.fixture
+def namespace(installation: Installation) -> str:
+    """A namespace of the test's own, one of the watched where not all are."""
+    return installation.namespace()

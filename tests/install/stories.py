@@ -1,0 +1,237 @@
+"""What only an installed operator does, and what it must not: tests for both modes.
+
+They are told in test_cluster_mode.py and test_namespaced_mode.py, together with tests
+of tests/cluster, which know nothing of who the operator is.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from cluster.conftest import World
+from install.rights import Request, Right, granted, requests
+from support.audit import AuditLog
+from support.installed import ACCOUNT, RELEASE, Installation
+from support.running import OWN_NAMESPACE
+from support.waiting import eventually
+
+REQUESTED = "zitadel-notification.dev/reconcile-requested-at"
+POLICIES = "notificationpolicies"
+FIXTURES = {"faults"}
+AS_ADMINISTRATOR = (
+    "test_killed_between_zitadel_and_the_finalizer",
+    "test_without_a_secret_a_restarted_operator_waits",
+    "test_a_restored_backup_that_never_lived_ends",
+)
+"""Tests that start an operator of their own; here is a restart of the chart's."""
+ABOUT_ZITADEL = (
+    "test_the_end_of_a_key_is_told",
+    "test_a_removed_key_is_told_and_another_one_heals_it",
+    "test_a_deactivated_user_turns_all_false_and_back",
+    "test_a_role_in_one_organization_is_enough_for_it",
+    "test_a_user_without_a_role_is_told_on_the_instance",
+    "test_roots_that_are_none_are_told",
+    "test_another_zitadel_behind_the_url_is_not_touched",
+)
+"""Tests that wait for ZITADEL, and make the same calls to Kubernetes as the others."""
+SLOW = (
+    "test_an_edit_to_retain_lets_it_go",
+    "test_a_target_that_is_gone_is_done",
+    "test_what_was_reset_by_hand_is_done",
+    "test_restore_goes_back_to_what_was_first_seen",
+    "test_a_restored_backup_records_anew",
+)
+"""Likewise."""
+
+
+def suite_of(module: ModuleType, *but: str) -> dict[str, Callable[..., Any]]:
+    """Return the tests of a module, and its fixtures, without those that are named."""
+    for name in but:
+        assert hasattr(module, name), f"{module.__name__} has no {name}"
+    found = {
+        name: value
+        for name, value in vars(module).items()
+        if (name.startswith("test_") or name in FIXTURES) and name not in but
+    }
+    assert any(name.startswith("test_") for name in found)
+    return found
+
+
+def series(world: World, namespace: str, name: str) -> int:
+    """Return how often the Event about handled requests was told."""
+    done = world.plane.kubectl(
+        *("get", "events.events.k8s.io", f"--namespace={namespace}"),
+        *("--output=json", f"--field-selector=regarding.name={name}"),
+    )
+    events = [
+        event
+        for event in json.loads(done.stdout)["items"]
+        if event["reason"] == "ReconcileRequested"
+    ]
+    assert len(events) <= 1, events
+    return sum(event.get("series", {}).get("count", 1) for event in events)
+
+
+@pytest.mark.parametrize("kind", ["znp", "zni"])
+def test_a_repeated_event_becomes_a_series(
+    world: World, namespace: str, kind: str
+) -> None:
+    """About a policy in its namespace, about an instance in `default`."""
+    world.instance(namespace, world.emulator.url)
+    world.wait_for("", namespace, kind="zni")
+    world.policy(
+        namespace, namespace, world.organization(), instanceRef={"name": namespace}
+    )
+    world.wait_for(namespace, namespace)
+    where = namespace if kind == "znp" else ""
+    options = (f"--namespace={namespace}",) if kind == "znp" else ()
+    for number in (1, 2):
+        token = f"{REQUESTED}={number}"
+        command = ("annotate", "--overwrite", kind, namespace, token)
+        world.plane.kubectl(*command, *options)
+        eventually(
+            lambda count=number: series(world, where or "default", namespace) == count,
+            what=f"Event {number} about {kind}",
+        )
+
+
+def test_another_replica_takes_over(
+    world: World, installation: Installation, namespace: str
+) -> None:
+    """By the Lease, which is the only one that the account may touch."""
+    org = world.organization()
+    world.policy(namespace, "p", org)
+    world.wait_for(namespace, "p")
+    first, second = world.operator, installation.start("pod-2")
+    second.wait_ready()
+    assert installation.holder() == "pod-1"
+    assert first.program.stop() == 0
+    world.operator = second
+    eventually(lambda: installation.holder() == "pod-2", 40, "pod-2 holds the Lease")
+    world.policy(namespace, "p", org, passwordChange=False)
+    world.wait_for(namespace, "p")
+    assert world.emulator.policy(org).get("passwordChange", False) is False
+
+
+def test_a_restart_writes_nothing(
+    world: World, installation: Installation, namespace: str, audit: AuditLog
+) -> None:
+    """Neither to objects nor to ZITADEL; a deletion from meanwhile is done."""
+    orgs = {name: world.organization() for name in ("stays", "goes")}
+    for name, org in orgs.items():
+        world.policy(namespace, name, org)
+        world.wait_for(namespace, name)
+    assert world.operator.program.stop() == 0
+    world.delete("goes", namespace)
+    before = len(audit.by_operator(POLICIES, namespace, "stays"))
+    world.operator = installation.lead("pod-3")
+    world.gone("znp", "goes", namespace)
+    assert world.emulator.policy(orgs["goes"])["isDefault"]
+    assert len(audit.by_operator(POLICIES, namespace, "stays")) == before
+    writes = [
+        write[0] for write in world.emulator.writes() if write[2] == orgs["stays"]
+    ]
+    assert writes == ["POST"]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "list secrets --all-namespaces",
+        "get secrets --namespace=kube-system",
+        "get configmaps --namespace=kube-system",
+        f"list secrets --namespace={OWN_NAMESPACE}",
+        f"watch secrets --namespace={OWN_NAMESPACE}",
+        f"create secrets --namespace={OWN_NAMESPACE}",
+        f"update leases/another --namespace={OWN_NAMESPACE}",
+        f"delete leases/{RELEASE} --namespace={OWN_NAMESPACE}",
+        f"get leases/{RELEASE} --namespace=kube-system",
+        f"create serviceaccounts --subresource=token --namespace={OWN_NAMESPACE}",
+        "create notificationpolicies --namespace=default",
+        "update notificationpolicies --namespace=default",
+        "delete notificationpolicies --namespace=default",
+        "update notificationpolicies --subresource=status --namespace=default",
+        "create zitadelinstances",
+        "delete zitadelinstances",
+        "get pods --all-namespaces",
+        "get namespaces",
+        "get customresourcedefinitions",
+        "create clusterrolebindings",
+        "impersonate users",
+        "list events --all-namespaces",
+    ],
+)
+def test_what_the_account_may_not(installation: Installation, question: str) -> None:
+    """The API server's own word for it."""
+    assert not installation.may(*question.split())
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        f"get secrets --namespace={OWN_NAMESPACE}",
+        f"update leases/{RELEASE} --namespace={OWN_NAMESPACE}",
+        "patch zitadelinstances",
+    ],
+)
+def test_what_it_may(installation: Installation, question: str) -> None:
+    """So that a question that is always answered with no is found."""
+    assert installation.may(*question.split())
+
+
+def judge(world: World, installation: Installation, audit: AuditLog) -> None:
+    """Hold all that the account has asked for against all that it may.
+
+    Ends the operator: a watch is in the audit log once it has ended.
+    """
+    assert world.operator.program.stop() == 0
+    rights = granted(installation.manifest())
+    assert len(rights) > 10
+
+    def unused() -> list[Right]:
+        audit.settle()
+        return find_unused(installation, rights)
+
+    audit.settle()
+    asked = requests(installation.plane, ACCOUNT)
+    assert len(asked) > 100
+    refused = [r for r in asked if r.code in {401, 403} and not is_too_late(r)]
+    assert not refused, refused
+    eventually(lambda: not unused(), 20, f"not used: {unused()}")
+
+
+def is_too_late(request: Request) -> bool:
+    """Return whether it told an Event in a namespace that is going.
+
+    RBAC allows that; Kubernetes takes no new object there, and answers 403.
+    """
+    return request.authorized and (request.resource, request.verb) == (
+        "events",
+        "create",
+    )
+
+
+def find_unused(installation: Installation, rights: set[Right]) -> list[Right]:
+    """Return the rights that no request has needed.
+
+    All watched namespaces have the same ones, and a test needs few of them in its own:
+    what was used in one counts for all; but each must have been listed and watched.
+    """
+    asked = requests(installation.plane, ACCOUNT)
+    used = {right for right in rights if any(r.needs(right) for r in asked)}
+    elsewhere = {
+        replace(right, namespace="")
+        for right in used
+        if right.namespace in installation.watched
+        and right.verb not in {"list", "watch"}
+    }
+    return sorted(
+        right
+        for right in rights - used
+        if right.namespace not in installation.watched
+        or replace(right, namespace="") not in elsewhere
+    )

@@ -1,0 +1,23 @@
+"""The end-to-end tests, run by the chart's account with what the chart grants it.
+
+At its defaults the chart's operator works for all namespaces.
+"""
+
+from cluster import test_behaviour, test_connections, test_deletions
+from cluster.conftest import World
+from install import stories
+from install.stories import ABOUT_ZITADEL, AS_ADMINISTRATOR, SLOW, judge, suite_of
+from support.audit import AuditLog
+from support.installed import Installation
+
+globals().update(suite_of(test_behaviour))
+globals().update(suite_of(test_deletions, *AS_ADMINISTRATOR, *SLOW))
+globals().update(suite_of(test_connections, *ABOUT_ZITADEL))
+globals().update(suite_of(stories))
+
+
+def test_rights_are_exact(
+    world: World, installation: Installation, audit: AuditLog
+) -> None:
+    """Of all of the above: nothing was refused, and every right was used."""
+    judge(world, installation, audit)

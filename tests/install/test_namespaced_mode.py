@@ -1,0 +1,55 @@
+"""The end-to-end tests, run by an account that has rights in some namespaces only."""
+
+from cluster import test_behaviour, test_connections, test_deletions
+from cluster.conftest import World
+from install import stories
+from install.stories import ABOUT_ZITADEL, AS_ADMINISTRATOR, SLOW, judge, suite_of
+from support.audit import AuditLog
+from support.installed import Installation
+
+WATCHED = tuple(f"watched-{number}" for number in range(40))
+
+globals().update(
+    # Its namespaces are not watched here.
+    suite_of(test_behaviour, "test_quickstart_both_scopes_and_both_orders")
+)
+globals().update(
+    suite_of(
+        test_deletions,
+        *AS_ADMINISTRATOR,
+        *SLOW,
+        # The rights go with the namespace: below.
+        "test_a_namespace_goes_with_its_policies",
+    )
+)
+globals().update(suite_of(test_connections, *ABOUT_ZITADEL))
+globals().update(suite_of(stories))
+
+
+def test_a_namespace_outside_is_left_alone(
+    world: World, installation: Installation, namespace: str
+) -> None:
+    """Its policy is older and granted; it has no claim, and the account no right."""
+    org = world.organization()
+    world.plane.kubectl("create", "namespace", "outside")
+    world.policy("outside", "p", org, passwordChange=False)
+    # An older one that was seen would win by its time, which has whole seconds.
+    world.policy(namespace, "p", org)
+    world.wait_for(namespace, "p")
+    body = world.get("znp", "p", "outside")
+    assert body is not None
+    assert "conditions" not in body.get("status", {})
+    assert "finalizers" not in body["metadata"]
+    assert [w[0] for w in world.emulator.writes() if w[2] == org] == ["POST"]
+    for verb in ("get", "list", "watch", "patch"):
+        assert not installation.may(verb, "notificationpolicies", "-n", "outside")
+        assert installation.may(verb, "notificationpolicies", "-n", namespace)
+    world.delete("p", "outside")
+    world.gone("znp", "p", "outside")
+
+
+def test_rights_are_exact(
+    world: World, installation: Installation, audit: AuditLog
+) -> None:
+    """Of all of the above: nothing was refused, and every right was used."""
+    judge(world, installation, audit)

@@ -1,0 +1,64 @@
+"""The README's section "Install", typed as it stands."""
+
+import re
+from pathlib import Path
+
+from cluster.test_connections import serving
+from support.documents import ROOT, Shell, commands, finish, section
+from support.installed import RELEASE, Installation
+from support.running import OWN_NAMESPACE, TOKEN, EmulatorProcess
+from support.waiting import eventually
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+README = ROOT / "README.md"
+ACME = "280000000000000101"
+
+
+def shown() -> list[str]:
+    """Return what the README says is printed at the end: the columns and a row."""
+    (block,) = re.findall(r"(?s)```text\n(.*?)```", section(README, "Install"))
+    lines = [line.split() for line in block.splitlines()]
+    # How long the policy is there differs.
+    return [" ".join(words[:-1]) for words in lines]
+
+
+def put_in(text: str, placeholders: dict[str, str]) -> str:
+    """Return the commands with the reader's own values; each must have a place."""
+    for placeholder, value in placeholders.items():
+        assert text.count(placeholder) == 1, placeholder
+        text = text.replace(placeholder, value)
+    assert "YOUR_" not in text
+    return text
+
+
+def has_deployment(plane: ControlPlane) -> bool:
+    """Return whether there is something for a kubelet to run."""
+    command = ("get", "deployment", RELEASE, f"--namespace={OWN_NAMESPACE}")
+    return plane.kubectl(*command, check=False).returncode == 0
+
+
+def test_install_as_written(control_plane: ControlPlane, tmp_path: Path) -> None:
+    """From nothing to a policy in force; a process stands in for the pods."""
+    emulator = EmulatorProcess(tmp_path, 0, *serving(tmp_path / "tls"))
+    roots = emulator.roots = tmp_path / "tls" / "ca.crt"
+    installation = Installation(control_plane, tmp_path)
+    mine = {
+        "YOUR_TOKEN": TOKEN,
+        "https://zitadel.example.com": emulator.url,
+        "YOUR_ORGANIZATION_ID": ACME,
+    }
+    typing = Shell(control_plane, tmp_path).start(
+        put_in(commands(README, "Install"), mine)
+    )
+    eventually(lambda: has_deployment(control_plane), 60, "the Deployment")
+    operator = installation.start("pod-1", SSL_CERT_FILE=str(roots))
+    with emulator.program, operator.program:
+        said = finish(typing)
+        assert [
+            " ".join(line.split()[:-1]) for line in said.splitlines()[-2:]
+        ] == shown()
+        policy = emulator.policy(ACME)
+        assert policy["passwordChange"] is True
+        assert "isDefault" not in policy
+        image = installation.container()["image"]
+        assert image.startswith("registry.example.com/zitadel-notification-operator:")

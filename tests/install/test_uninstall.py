@@ -1,0 +1,180 @@
+"""The commands of docs/how-to/uninstall.md, as they stand, with their outcome."""
+
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from chart.rendering import CHART
+from cluster.conftest import World
+from support.documents import ROOT, Shell, commands
+from support.installed import RELEASE, Installation
+from support.running import OWN_NAMESPACE, EmulatorProcess, create_secret
+from support.waiting import eventually
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+DOCUMENT = ROOT / "docs" / "how-to" / "uninstall.md"
+CRDS = (
+    "notificationpolicies.zitadel-notification.dev",
+    "zitadelinstances.zitadel-notification.dev",
+)
+ACME, GLOBEX = "280000000000000101", "280000000000000102"
+PART_OF = "--selector=app.kubernetes.io/part-of=zitadel-notification-operator"
+OURS = (
+    "deployment,serviceaccount,service,role,rolebinding,clusterrole,"
+    "clusterrolebinding,poddisruptionbudget,crd"
+)
+
+
+@pytest.fixture(scope="module")
+def control_plane() -> Iterator[ControlPlane]:
+    """With the controllers by which namespaces really go."""
+    with ControlPlane() as plane:
+        plane.start_controller_manager()
+        for name in ("team-a", "team-b"):
+            plane.kubectl("create", "namespace", name)
+        yield plane
+
+
+@pytest.fixture
+def installation(control_plane: ControlPlane, tmp_path: Path) -> Installation:
+    """Nothing yet: each test installs, and leaves nothing."""
+    return Installation(control_plane, tmp_path)
+
+
+@pytest.fixture
+def shell(control_plane: ControlPlane, tmp_path: Path) -> Shell:
+    return Shell(control_plane, tmp_path)
+
+
+def begin(
+    installation: Installation, emulator: EmulatorProcess, *options: str
+) -> World:
+    """Install, and make a policy for each team; both are Ready."""
+    lease = ("--set", "leaderElection.leaseDuration=5s")
+    installation.install(*lease, *options)
+    create_secret(installation.plane, "zitadel-credentials")
+    operator = installation.lead("pod-1")
+    world = World(installation.plane, emulator, operator, installation.folder)
+    world.instance("shared", emulator.url)
+    world.policy("team-a", "acme", ACME)
+    world.policy("team-b", "globex", GLOBEX)
+    world.wait_for("team-a", "acme")
+    world.wait_for("team-b", "globex")
+    return world
+
+
+def left(world: World) -> str:
+    """Return what is left of the chart, after all that is documented."""
+    kinds = ("get", OURS, "--all-namespaces", PART_OF, "--output=name")
+    found = world.plane.kubectl(*kinds).stdout
+    if world.get("namespace", OWN_NAMESPACE) is not None:
+        found += OWN_NAMESPACE
+    return found
+
+
+def lease_is_over(world: World) -> bool:
+    """Return whether the Lease that nobody could give back has ended."""
+    spec = (world.get("lease", RELEASE, OWN_NAMESPACE) or {})["spec"]
+    age = datetime.now(UTC) - datetime.fromisoformat(spec["renewTime"])
+    return age.total_seconds() > spec["leaseDurationSeconds"]
+
+
+def inherits(world: World, organization: str) -> bool:
+    """Return whether an organization has no setting of its own."""
+    return bool(world.emulator.policy(organization).get("isDefault"))
+
+
+def test_the_right_order(
+    installation: Installation, emulator: EmulatorProcess, shell: Shell
+) -> None:
+    """ZITADEL is as before, and the cluster, too."""
+    world = begin(installation, emulator)
+    with world.operator.program:
+        typing = shell.start(commands(DOCUMENT, "The right order"))
+        world.gone("zni", "shared")
+        said, _ = typing.communicate(timeout=60)
+        assert typing.returncode == 0, said
+    assert inherits(world, ACME)
+    assert inherits(world, GLOBEX)
+    assert left(world) == ""
+
+
+def test_the_wrong_order(
+    installation: Installation, emulator: EmulatorProcess, shell: Shell
+) -> None:
+    """Operator first, then a policy and the CRDs: all hangs until it is released."""
+    world = begin(installation, emulator)
+    installation.helm("uninstall", RELEASE)
+    assert world.operator.program.stop() == 0
+    world.delete("acme", "team-a")
+    world.plane.kubectl("delete", "crd", *CRDS, "--wait=false")
+    assert world.get("znp", "acme", "team-a") is not None
+    eventually(lambda: lease_is_over(world), 20, "the Lease is over")
+    said = shell.run(commands(DOCUMENT, "After the wrong order"))
+    assert "NotificationPolicy team-a/acme: released" in said
+    assert f"organization {ACME} (ACME) has a setting of its own" in said
+    assert "3 objects released" in said
+    assert not inherits(world, ACME)
+    assert left(world) == ""
+    for organization in (ACME, GLOBEX):
+        path = "/management/v1/policies/notification"
+        emulator.call("DELETE", path, None, organization)
+
+
+def test_stop_watching_a_namespace(
+    installation: Installation, emulator: EmulatorProcess, shell: Shell
+) -> None:
+    """The rights go last; the other team notices nothing."""
+    world = begin(installation, emulator, "--set", "watchNamespaces={team-a,team-b}")
+    with world.operator.program:
+        shell.run(commands(DOCUMENT, "Stop watching a namespace"))
+        assert world.get("namespace", "team-b") is None
+        assert inherits(world, GLOBEX)
+        assert not inherits(world, ACME)
+        for namespace, answer in (("team-a", True), ("team-b", False)):
+            right = ("patch", "notificationpolicies", "-n", namespace)
+            assert installation.may(*right) is answer
+        installation.plane.kubectl("create", "namespace", "team-b")
+        end(world, installation)
+
+
+def test_a_watched_namespace_that_was_deleted_first(
+    installation: Installation, emulator: EmulatorProcess, shell: Shell
+) -> None:
+    """It takes the rights along, and hangs; the documented way out ends it."""
+    world = begin(installation, emulator, "--set", "watchNamespaces={team-a,team-b}")
+    with world.operator.program:
+        # Which of them goes first is up to Kubernetes; so it is the worst case always.
+        rights = ("rolebinding", f"{RELEASE}-policies", "--namespace=team-b")
+        world.plane.kubectl("delete", *rights)
+        gone = ("delete", "namespace", "team-b", "--timeout=5s")
+        with pytest.raises(subprocess.CalledProcessError, match="non-zero"):
+            installation.plane.kubectl(*gone)
+        assert not installation.may("patch", "notificationpolicies", "-n", "team-b")
+    # An operator that starts anew cannot look into it, and serves the other one.
+    world.operator = installation.lead("pod-2")
+    with world.operator.program:
+        change = ("--type=merge", '--patch={"spec":{"passwordChange":false}}')
+        world.plane.kubectl("patch", "znp", "acme", "--namespace=team-a", *change)
+        eventually(lambda: not world.emulator.policy(ACME).get("passwordChange"))
+        chart = ("upgrade", RELEASE, str(CHART), "--reset-then-reuse-values")
+        installation.helm(*chart, "--set", "watchNamespaces={team-a}")
+    world.operator = installation.lead("pod-3")
+    with world.operator.program:
+        way_out = "znp release --force team-b/globex"
+        assert way_out in DOCUMENT.read_text()
+        assert "NotificationPolicy team-b/globex: released" in shell.run(way_out)
+        world.plane.kubectl("wait", "--for=delete", "namespace/team-b", "--timeout=60s")
+        world.wait_for("team-a", "acme")
+        end(world, installation)
+
+
+def end(world: World, installation: Installation) -> None:
+    """Leave nothing for the next test but the operator's namespace."""
+    for kind, where in (("notificationpolicies", "-A"), ("zitadelinstances", "--wait")):
+        world.plane.kubectl("delete", kind, "--all", where, "--timeout=60s")
+    installation.helm("uninstall", RELEASE)
+    world.plane.kubectl("delete", "crd", *CRDS)

@@ -1,0 +1,172 @@
+"""From one chart to the next, back, away and back again, while policies live."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chart.rendering import CHART
+from cluster.conftest import World
+from support.audit import AuditLog
+from support.documents import ROOT, Shell, commands
+from support.installed import RELEASE, Installation
+from support.running import OWN_NAMESPACE
+from support.waiting import eventually
+
+OPTIONS = ("--set", "leaderElection.leaseDuration=5s")
+UPGRADE = ROOT / "docs" / "how-to" / "upgrade.md"
+CRD = "notificationpolicies.zitadel-notification.dev"
+KINDS = ("notificationpolicies", "zitadelinstances")
+
+
+@pytest.fixture
+def newer(tmp_path: Path) -> Path:
+    """The next chart: a field more in a CRD, and another default."""
+    copy = tmp_path / "newer"
+    shutil.copytree(CHART, copy)
+    file = (
+        copy / "files" / "crds" / "zitadel-notification.dev_notificationpolicies.yaml"
+    )
+    crd = yaml.safe_load(file.read_text())
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["properties"]["spec"]["properties"]["note"] = {"type": "string"}
+    file.write_text(yaml.safe_dump(crd, sort_keys=False))
+    values = copy / "values.yaml"
+    text = values.read_text()
+    assert "\nworkers: 16\n" in text
+    values.write_text(text.replace("\nworkers: 16\n", "\nworkers: 4\n"))
+    return copy
+
+
+def stored(world: World) -> list[Any]:
+    """Return all of both kinds, as stored."""
+    done = world.plane.kubectl(
+        *("get", ",".join(KINDS), "--all-namespaces", "--output=json")
+    )
+    items: list[Any] = json.loads(done.stdout)["items"]
+    assert len(items) == 4
+    return items
+
+
+def statuses(world: World) -> dict[str, Any]:
+    """Return the status of all of both kinds, by kind and name."""
+    return {
+        f"{item['kind']}/{item['metadata']['name']}": item["status"]
+        for item in stored(world)
+    }
+
+
+def roll_out(world: World, installation: Installation, pod: str) -> None:
+    """Do what Deployment and kubelet do after a change: a new pod, then no old one."""
+    old, world.operator = world.operator, installation.start(pod)
+    world.operator.wait_ready()
+    assert old.program.stop() == 0
+    eventually(lambda: installation.holder() == pod, 40, f"{pod} holds the Lease")
+
+
+def has_note(world: World) -> bool:
+    """Return whether the API server knows the newer chart's field."""
+    done = world.plane.kubectl("explain", "znp.spec.note", check=False)
+    return done.returncode == 0
+
+
+def annotate(world: World, namespace: str, name: str, token: str) -> None:
+    """Ask for a pass over a policy, and wait until it was made."""
+    mark = f"zitadel-notification.dev/reconcile-requested-at={token}"
+    where = f"--namespace={namespace}"
+    world.plane.kubectl("annotate", "--overwrite", "znp", name, mark, where)
+
+    def is_handled() -> bool:
+        body = world.get("znp", name, namespace) or {}
+        return bool(body["status"].get("lastHandledReconcileAt") == token)
+
+    eventually(is_handled, 40, f"{name}: {token} handled")
+
+
+def make_policies(world: World, namespace: str) -> None:
+    """One of each kind that an upgrade could hurt."""
+    world.policy(namespace, "manages", world.organization(), deletionPolicy="Restore")
+    world.policy(
+        namespace, "observes", world.organization(), managementPolicy="Observe"
+    )
+    world.policy(namespace, "goes", world.organization())
+    for name in ("manages", "observes", "goes"):
+        world.wait_for(namespace, name)
+
+
+def test_upgrade_and_rollback(
+    world: World,
+    installation: Installation,
+    namespace: str,
+    audit: AuditLog,
+    newer: Path,
+    tmp_path: Path,
+) -> None:
+    """By the documented commands: not one write by us, and each status stays true."""
+    make_policies(world, namespace)
+    before = statuses(world)
+    told, writes = len(audit.by_operator(KINDS[0])), world.emulator.writes()
+    shell = Shell(installation.plane, tmp_path)
+    assert not has_note(world)
+    text = commands(UPGRADE, "Upgrade")
+    chart = str(CHART.relative_to(ROOT))
+    assert chart in text
+    said = shell.run(text.replace(chart, str(newer)))
+    assert "manages" in said
+    assert "--workers=4" in installation.container()["args"]
+    assert "--lease-duration=5s" in installation.container()["args"]
+    eventually(lambda: has_note(world), what="the new field")
+    roll_out(world, installation, "pod-2")
+    assert statuses(world) == before
+    patch = ("patch", "znp", "observes", "--type=merge", '-p={"spec":{"note":"new"}}')
+    world.plane.kubectl(*patch, f"--namespace={namespace}")
+    body = world.wait_for(namespace, "observes")
+    assert body["spec"]["note"] == "new"
+    assert len(audit.by_operator(KINDS[0])) == told + 1
+
+    shell.run(commands(UPGRADE, "Roll back"))
+    assert "--workers=16" in installation.container()["args"]
+    eventually(lambda: not has_note(world), what="the old CRD")
+    roll_out(world, installation, "pod-3")
+    for name in ("manages", "observes"):
+        annotate(world, namespace, name, "after-the-rollback")
+        world.wait_for(namespace, name)
+    assert "note" not in str(world.get("znp", "observes", namespace))
+    assert world.emulator.writes() == writes
+
+
+def test_uninstall_with_live_objects_and_install_again(
+    world: World, installation: Installation, audit: AuditLog
+) -> None:
+    """All stays as it is; what was deleted meanwhile waits, and ends then."""
+    before, writes = statuses(world), world.emulator.writes()
+    installation.helm("uninstall", RELEASE)
+    # Nobody knows the account any more; a pod would get this from the kubelet.
+    assert world.operator.program.stop() == 0
+    assert statuses(world) == before
+    namespaces = {item["metadata"].get("namespace") for item in stored(world)}
+    (namespace,) = namespaces - {None}
+    world.delete("goes", namespace)
+    body = world.get("znp", "goes", namespace)
+    assert body is not None
+    assert body["metadata"]["deletionTimestamp"]
+
+    told = len(audit.by_operator(KINDS[0]))
+    installation.helm("install", RELEASE, str(CHART), *OPTIONS)
+    world.operator = installation.lead("pod-4")
+    world.gone("znp", "goes", namespace)
+    # One removes the finalizer; none is about those that live.
+    assert len(audit.by_operator(KINDS[0])) == told + 1
+    (undone,) = world.emulator.writes()[len(writes) :]
+    assert undone[0] == "DELETE"
+    for name in ("manages", "observes"):
+        after = world.get("znp", name, namespace)
+        assert after is not None
+        assert after["status"] == before[f"NotificationPolicy/{name}"]
+    world.delete("manages", namespace)
+    world.gone("znp", "manages", namespace)
+    assert installation.holder() == "pod-4"
+    assert OWN_NAMESPACE == RELEASE

@@ -1,0 +1,162 @@
+"""The chart, installed with the real Helm, and operators that run as its account.
+
+Nothing runs pods here. What a pod would get is taken from the Deployment as stored:
+arguments, environment, and a token of the account. Only what this machine needs is
+added: the listeners' ports and address, and leave to connect to loopback.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from chart.rendering import CHART, Document, parse, run_helm
+from support.running import OWN_NAMESPACE, OperatorProcess
+from support.waiting import eventually
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+RELEASE = "zitadel-notification-operator"
+"""Also its namespace, the account, the Deployment and the Lease, as in the README."""
+ACCOUNT = f"system:serviceaccount:{OWN_NAMESPACE}:{RELEASE}"
+"""The name by which the API server knows the operator."""
+
+
+@dataclass
+class Installation:
+    """A release of the chart on a control plane.
+
+    Attributes:
+        watched: The namespaces that it is told to watch; empty: all.
+        folder: Takes logs and kubeconfigs.
+    """
+
+    plane: ControlPlane
+    folder: Path
+    watched: tuple[str, ...] = ()
+    _used: list[str] = field(default_factory=list)
+
+    def helm(
+        self, *arguments: str, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Helm in the operator's namespace."""
+        return run_helm(
+            *(*arguments, "--namespace", OWN_NAMESPACE),
+            check=check,
+            environment={"KUBECONFIG": str(self.plane.kubeconfig)},
+        )
+
+    def install(self, *options: str, chart: Path = CHART) -> None:
+        """Install it; the watched namespaces are made first."""
+        for name in self.watched:
+            self.plane.kubectl("create", "namespace", name)
+        if self.watched:
+            options = (
+                "--set",
+                f"watchNamespaces={{{','.join(self.watched)}}}",
+                *options,
+            )
+        self.helm("install", RELEASE, str(chart), "--create-namespace", *options)
+        self.wait_for_crds()
+
+    def wait_for_crds(self) -> None:
+        """Wait until both kinds are served."""
+        self.plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+        command = ("get", "znp,zni", "--all-namespaces")
+        # Established comes a moment before their storage is there.
+        eventually(lambda: self.plane.kubectl(*command, check=False).returncode == 0)
+
+    def manifest(self) -> list[Document]:
+        """Return what Helm has applied."""
+        return parse(self.helm("get", "manifest", RELEASE).stdout)
+
+    def container(self) -> Document:
+        """Return the operator's container of the Deployment as stored."""
+        done = self.plane.kubectl(
+            *("get", "deployment", RELEASE, f"--namespace={OWN_NAMESPACE}"),
+            "--output=json",
+        )
+        spec = json.loads(done.stdout)["spec"]["template"]["spec"]
+        assert spec["serviceAccountName"] == RELEASE
+        (found,) = spec["containers"]
+        assert isinstance(found, dict)
+        return found
+
+    def kubeconfig(self) -> Path:
+        """Return a kubeconfig with a new token of the chart's account."""
+        done = self.plane.kubectl(
+            *("create", "token", RELEASE, f"--namespace={OWN_NAMESPACE}")
+        )
+        config = yaml.safe_load(self.plane.kubeconfig.read_text())
+        config["users"][0]["user"] = {"token": done.stdout.strip()}
+        path = self.folder / "account.kubeconfig"
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+    def start(self, pod: str, **environment: str) -> OperatorProcess:
+        """Start what a pod of this name would run, and do not wait for it."""
+        container = self.container()
+        assert container["command"] == ["znp"]
+        command, *options = container["args"]
+        assert command == "run"
+        whole = dict(_environment(container, pod)) | {"NO_PROXY": "*"} | environment
+        folder = self.folder / pod
+        folder.mkdir()
+        return OperatorProcess(
+            self.plane,
+            folder,
+            # The last one counts of those that are given twice.
+            *(*options, "--health-port=0", "--metrics-port=0"),
+            elect=True,
+            environment=whole,
+            kubeconfig=self.kubeconfig(),
+        )
+
+    def holder(self) -> str:
+        """Return the pod that the Lease names; empty for none."""
+        done = self.plane.kubectl(
+            *("get", "lease", RELEASE, f"--namespace={OWN_NAMESPACE}"),
+            "--output=jsonpath={.spec.holderIdentity}",
+            check=False,
+        )
+        return done.stdout.partition("_")[0]
+
+    def lead(self, pod: str) -> OperatorProcess:
+        """Start one; wait until it is ready and acts."""
+        operator = self.start(pod)
+        operator.wait_ready()
+        eventually(lambda: self.holder() == pod, 40, f"{pod} holds the Lease")
+        return operator
+
+    def namespace(self) -> str:
+        """Return a namespace that nobody has used: a new one, or one of the watched."""
+        name = f"test-{len(self._used)}"
+        if self.watched:
+            name = self.watched[len(self._used)]
+        else:
+            self.plane.kubectl("create", "namespace", name)
+        self._used.append(name)
+        return name
+
+    def may(self, *question: str) -> bool:
+        """Return what `kubectl auth can-i` says about the chart's account."""
+        command = ("auth", "can-i", *question, f"--as={ACCOUNT}")
+        done = self.plane.kubectl(*command, check=False)
+        # Warnings about scopes go to stderr.
+        answer = done.stdout.strip()
+        assert answer in {"yes", "no"}, done.stderr
+        return answer == "yes"
+
+
+def _environment(container: Document, pod: str) -> Iterator[tuple[str, Any]]:
+    """Yield the variables that the kubelet would set."""
+    for variable in container["env"]:
+        if "value" in variable:
+            yield variable["name"], variable["value"]
+        else:
+            source = variable["valueFrom"]["fieldRef"]["fieldPath"]
+            assert source == "metadata.name"
+            yield variable["name"], pod
