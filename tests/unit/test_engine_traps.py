@@ -17,8 +17,9 @@ from zitadel_notification_operator.core.credentials import (
     parse_credential,
     parse_roots,
 )
-from zitadel_notification_operator.core.errors import TerminalError
+from zitadel_notification_operator.core.errors import ObjectChanged, TerminalError
 from zitadel_notification_operator.core.events import Cursor
+from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.original import Original
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
@@ -232,6 +233,28 @@ def test_refusals_that_the_instance_does_not_share_end_soon() -> None:
         await bench.start()
         await bench.live(60)
         assert bench.ready("p").status == "True"
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_status_that_is_refused_again_and_again_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once or twice somebody was only faster; Kubernetes says the same to both."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+
+        async def refuse(*_: object) -> PolicyObject:
+            raise ObjectChanged("422 status is invalid")
+
+        bench.cluster.apply_policy_status = refuse
+        await bench.start()
+        await bench.live(1)
+        assert "is invalid" not in caplog.text
+        await bench.live(60)
+        assert "422 status is invalid" in caplog.text
         await bench.stop()
 
     run(story())

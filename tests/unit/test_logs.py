@@ -1,6 +1,7 @@
 """Log lines: one form, a time with its zone, whose pass it is; Events documented."""
 
 import ast
+import asyncio
 import json
 import logging
 import re
@@ -15,6 +16,7 @@ from support.engines import Bench, policy
 from support.virtual_time import run
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.subject import Subject, concerning, current
+from zitadel_notification_operator.telemetry.endpoints import Endpoint, metrics_app
 from zitadel_notification_operator.telemetry.logs import (
     LogFormat,
     configure_logs,
@@ -25,6 +27,7 @@ ROOT = Path(__file__).parent.parent.parent
 NOTICES = ROOT / "operator/zitadel_notification_operator/engine/notices.py"
 PAGE = ROOT / "docs" / "reference" / "logs-and-events.md"
 ALWAYS = ["timestamp", "level", "logger", "message"]
+GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 POLICY = Subject("NotificationPolicy", "team-a", "acme", 3)
 
 _log = logging.getLogger("zitadel_notification_operator.test")
@@ -149,6 +152,40 @@ def test_text_says_the_same(out: Out) -> None:
     except RuntimeError:
         _log.exception("Failed a pass")
     assert out.text().endswith("RuntimeError: why\n")
+
+
+def test_a_line_of_text_stays_one_line(out: Out) -> None:
+    """Whatever names are in it."""
+    configure(LogFormat.TEXT)
+    _log.info("Changed by %s", "Eve\n2026 ERROR forged\x1b[2J")
+    assert out.text().count("\n") == 1
+    assert "\x1b" not in out.text()
+
+
+async def test_what_clients_do_to_the_endpoints_is_no_fault(out: Out) -> None:
+    """Bytes that are no request may hold a credential, and are logged by nobody."""
+    configure()
+
+    def fails() -> Iterator[bytes]:
+        yield b"x" * 100_000_000
+        fail("why")
+
+    endpoint = Endpoint(metrics_app(fails), "127.0.0.1", 0)
+    port = await endpoint.start()
+    for request in (b"GET / HTTP/1.1\r\nAuthorization: canary\0\r\n\r\n", GET):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        await reader.read(100)
+        writer.transport.abort()
+    await asyncio.sleep(0.2)
+    assert out.text() == ""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(GET)
+    while await reader.read(1_000_000):
+        pass
+    writer.close()
+    await endpoint.stop()
+    assert [line["level"] for line in lines(out)] == ["ERROR"]
 
 
 def test_the_level_holds(out: Out) -> None:

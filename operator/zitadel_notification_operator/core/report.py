@@ -29,6 +29,7 @@ from zitadel_notification_operator.core.objects import (
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import ObservedPolicy, Scope
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.text import shown_name
 
 PROGRESS_DEADLINE = 600.0
 """Seconds after which passing trouble is Stalled (design, section 3)."""
@@ -78,7 +79,7 @@ def settled(policy: PolicyObject, findings: Findings, now: datetime) -> PolicySt
             previous.conditions, _settled_conditions(policy, findings), now
         ),
         organization_id=findings.organization_id,
-        organization_name=findings.organization_name or kept_name,
+        organization_name=shown_name(findings.organization_name or "") or kept_name,
         is_default=observed.is_default if observed else None,
         password_change=observed.password_change if observed else None,
         sequence=observed.sequence if observed else None,

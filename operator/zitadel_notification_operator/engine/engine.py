@@ -54,6 +54,9 @@ RETRY_SHARE = 4
 POLICIES_OF = "policies of "
 """Begins the name of the lane of an instance's policies."""
 
+OFTEN = 3
+"""Failures in a row after which a refused write is told."""
+
 LIST_INTERVAL = 600.0
 """Seconds between the periodic LISTs that heal what a watch may have lost."""
 
@@ -242,7 +245,10 @@ class Engine:
         """Run one pass; Kubernetes' troubles and our own faults end in backoff."""
         try:
             return await self._dispatch(key)
-        except (ObjectGone, ObjectChanged):
+        except (ObjectGone, ObjectChanged) as error:
+            if self._room.queue.failures(key) >= OFTEN:
+                # Else somebody only was faster. Kubernetes says 422 to both.
+                _log.warning("%s", error.message)
             await self._reread(key)
             return Outcome(priority=Priority.RETRY, failed=True)
         except Superseded:

@@ -1,10 +1,12 @@
 """The HTTP endpoints for the kubelet and for Prometheus."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 
@@ -21,11 +23,27 @@ class Health:
     ready: Callable[[], str]
 
 
+class FaultsAlone(logging.Filter):
+    """Drops what clients do: bytes that are no request, and leaving in the middle.
+
+    aiohttp logs the bytes, with the credentials that may be among them.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record tells a fault of ours."""
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError | ConnectionError)
+
+
+_server_log = logging.getLogger(__name__)
+_server_log.addFilter(FaultsAlone())
+
+
 class Endpoint:
     """One listening HTTP server; knows its port once started."""
 
     def __init__(self, app: web.Application, host: str, port: int) -> None:
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, logger=_server_log)
         self._host = host
         self._port = port
 

@@ -16,6 +16,8 @@ from typing import Any, Protocol
 
 from pythonjsonlogger.json import JsonFormatter
 
+from zitadel_notification_operator.core.text import one_line
+
 NOISY = ("httpx", "httpcore", "kopf.objects", "kubernetes", "aiohttp.access")
 """Loggers of libraries that write a line per request or event."""
 
@@ -100,7 +102,7 @@ class TextLines(logging.Formatter):
             for name, value in _fields(record).items()
         )
         head = f"{_timestamp(record)} {record.levelname:7} {record.name}"
-        text = f"{head}: {record.getMessage()} {fields}".rstrip()
+        text = f"{head}: {one_line(record.getMessage())} {fields}".rstrip()
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return text

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from zitadel_notification_operator.core.events import EventId, EventKind, ZitadelEvent
 from zitadel_notification_operator.core.identity import User
+from zitadel_notification_operator.core.text import shown_name
 from zitadel_notification_operator.zitadel.calls import Call
 from zitadel_notification_operator.zitadel.models import Id, Model, Sequence
 
@@ -90,7 +91,7 @@ def events_in(reply: EventsReply) -> list[ZitadelEvent]:
             EventId(body.aggregate.id, int(body.sequence)),
             KINDS[body.type.type],
             body.creation_date,
-            User(body.editor.user_id, body.editor.display_name)
+            User(body.editor.user_id, shown_name(body.editor.display_name))
             if body.editor.user_id
             else None,
         )

@@ -3,6 +3,7 @@
 from zitadel_notification_operator.core.errors import TerminalError, TransientError
 from zitadel_notification_operator.core.identity import Capabilities, Identity, User
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.text import shown_name
 from zitadel_notification_operator.zitadel import calls
 from zitadel_notification_operator.zitadel.asking import Asker
 from zitadel_notification_operator.zitadel.calls import Call
@@ -40,8 +41,8 @@ async def identify(asker: Asker) -> Identity:
     zitadel_id, version = await _instance(asker, permissions)
     return Identity(
         zitadel_id,
-        version or None,
-        User(user.id, user.user_name),
+        shown_name(version) or None,
+        User(user.id, shown_name(user.user_name)),
         Capabilities(
             read_events="events.read" in permissions,
             write_instance_policy="iam.policy.write" in permissions,
