@@ -74,7 +74,6 @@ class Demo:
             *("--kubeconfig", str(self._cluster.kubeconfig)),
             *("--health-port", str(health), "--metrics-port", "0"),
             *("--bind-address", "127.0.0.1", "--allow-local-urls"),
-            "--no-leader-elect",
         )
         url = f"http://127.0.0.1:{health}/readyz"
         self._wait("the operator is ready", lambda: _answers(url))
