@@ -40,17 +40,20 @@ while they are True. The labels `kind`, `namespace` and `name` are those of Kube
 `namespace` is empty for a ZitadelInstance.
 
 Prometheus puts the labels of the scraped pod beside them and calls ours
-`exported_namespace`, unless the scrape has `honorLabels: true`. The alerts take both.
+`exported_namespace`, unless the scrape has `honorLabels: true`; the chart's monitors do
+not set it. The alerts take both.
 
 Ten thousand policies are fifty thousand series, 7 MB of text and about 40 ms of the
 processor a scrape; passes go on meanwhile. Who takes the conditions from
-kube-state-metrics (`deploy/kube-state-metrics`) can leave them out:
+kube-state-metrics ([monitor](../how-to/monitor.md#with-kube-state-metrics)) can leave
+them out, by the value `serviceMonitor.metricRelabelings` or that of `podMonitor`. The
+alert ZitadelNotificationPolicyNotReady is silent then.
 
 ```yaml
 metricRelabelings:
-- sourceLabels: [__name__, kind]
-  regex: znp_(status_condition|last_successful_sync.*);NotificationPolicy
-  action: drop
+  - sourceLabels: [__name__, kind]
+    regex: znp_(status_condition|last_successful_sync.*);NotificationPolicy
+    action: drop
 ```
 
 ## Process and Python

@@ -62,9 +62,9 @@ def render_text(*options: str, release: str = "rel", chart: Path = CHART) -> str
     return run_helm(*command, *options).stdout
 
 
-def refusal(*options: str) -> str:
+def refusal(*options: str, release: str = "rel") -> str:
     """Return what Helm says when it renders nothing."""
-    done = run_helm("template", "rel", str(CHART), *options, check=False)
+    done = run_helm("template", release, str(CHART), *options, check=False)
     assert done.returncode != 0, "Helm rendered it"
     return done.stderr
 

@@ -14,13 +14,24 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.rendering import CHART, NAMESPACE, Document, of_kind, only, parse, run_helm
+from chart.rendering import (
+    CHART,
+    NAMESPACE,
+    ROOT,
+    Document,
+    of_kind,
+    only,
+    parse,
+    run_helm,
+)
+from support.documents import section
 from support.running import OWN_NAMESPACE, OperatorProcess
 from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 RELEASE = "rel"
-FULL = f"{RELEASE}-zitadel-notification-operator"
+OPERATOR = "zitadel-notification-operator"
+FULL = f"{RELEASE}-{OPERATOR}"
 CRDS = {
     "notificationpolicies.zitadel-notification.dev",
     "zitadelinstances.zitadel-notification.dev",
@@ -211,6 +222,58 @@ def test_another_release_takes_the_crds_over(installed: Cluster) -> None:
     installed.helm("uninstall", "other")
     # For the tests that follow, as the first one's again.
     installed.helm("install", RELEASE, str(CHART), "--take-ownership")
+
+
+def test_a_second_release_is_refused(installed: Cluster) -> None:
+    """Two operators would fight over every instance's status."""
+    refused = installed.helm("install", "second", str(CHART), check=False)
+    assert refused.returncode == 1
+    assert 'must equal "second": current value is "rel"' in refused.stderr
+
+
+def shown(document: str, heading: str) -> str:
+    """Return the error that a guide shows in a section, in one line."""
+    text = section(ROOT / "docs" / "how-to" / document, heading)
+    (error,) = re.findall(r"(?s)```text\n(.*?)```", text)
+    return " ".join(error.split()).replace(
+        f"{OPERATOR}/{OPERATOR}", f"{NAMESPACE}/{FULL}"
+    )
+
+
+@pytest.mark.parametrize("side", ["--server-side=true", "--server-side=false"])
+def test_crds_of_kubectl_are_taken_over(cluster: Cluster, side: str) -> None:
+    """With the texts that the guides show, and the options that they name."""
+    cluster.plane.kubectl("delete", "crd", *CRDS, "--ignore-not-found")
+    for path in sorted((ROOT / "deploy" / "crds").glob("*.yaml")):
+        crd = yaml.safe_load(path.read_text())
+        crd["spec"]["names"]["categories"] = ["older"]
+        cluster.plane.kubectl("apply", side, "--filename=-", stdin=json.dumps(crd))
+    install = ("install", RELEASE, str(CHART))
+    refused = cluster.helm(*install, check=False).stderr
+    heading = "When kubectl has applied the CRDs before"
+    assert shown("install.md", heading) in refused
+    refused = cluster.helm(*install, "--take-ownership", check=False).stderr
+    assert 'with "kubectl' in refused
+    assert ".spec.names.categories" in refused
+    cluster.helm("uninstall", RELEASE, "--ignore-not-found")
+    cluster.helm(*install, "--take-ownership", "--force-conflicts")
+    for name in CRDS:
+        names = cluster.get("crd", name, "")["spec"]["names"]
+        assert names["categories"] != ["older"]
+    cluster.helm("upgrade", RELEASE, str(CHART))
+    cluster.helm("uninstall", RELEASE)
+
+
+def test_a_scaled_deployment_conflicts(installed: Cluster) -> None:
+    """Until Helm takes the field; after that an upgrade is an upgrade again."""
+    where = ("--namespace", NAMESPACE)
+    installed.plane.kubectl("scale", f"deployment/{FULL}", "--replicas=1", *where)
+    upgrade = ("upgrade", RELEASE, str(CHART))
+    refused = installed.helm(*upgrade, check=False).stderr
+    assert shown("upgrade.md", "Conflicts with kubectl") in refused
+    for options in (["--force-conflicts"], []):
+        installed.helm(*upgrade, *options)
+        assert installed.get("deployment", FULL)["spec"]["replicas"] == 2
 
 
 def test_an_uninstall_may_take_the_crds(installed: Cluster) -> None:

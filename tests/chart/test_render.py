@@ -202,9 +202,16 @@ def test_files_are_embedded_as_they_are() -> None:
     documents = render("--values", str(CHART / "ci" / "everything-on-values.yaml"))
     (data,) = named(documents, "ConfigMap", "-dashboard")["data"].values()
     assert data.strip() == (CHART / "files" / "dashboard.json").read_text().strip()
-    (rules,) = of_kind(documents, "PrometheusRule")
-    wanted = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
-    assert rules["spec"] == wanted
+    alerts = (CHART / "files" / "alerts.yaml").read_text()
+    base = "https://git.example.com/operator/blob/main/"
+    for added in ("", base):
+        on = ("prometheusRule.enabled=true", "prometheusRule.renderMode=alwaysRender")
+        options = [f"--set={text}" for text in on]
+        options.append(f"--set=prometheusRule.runbookBaseUrl={added}")
+        (rules,) = of_kind(render(*options), "PrometheusRule")
+        url = "runbook_url: "
+        wanted = alerts.replace(f"{url}docs/", f"{url}{added}docs/")
+        assert rules["spec"] == yaml.safe_load(wanted)
 
 
 def test_dashboard_has_the_sidecars_label() -> None:

@@ -3,18 +3,28 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* The name of most objects: release and chart, or the release alone if it says so. */}}
+{{/* The name of most objects: release and chart, or the release alone if it says so. A
+     Service's name has no dots, and starts with a letter. */}}
 {{- define "zitadel-notification-operator.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride }}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
-{{- default $full .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- $name = default $full .Values.fullnameOverride | replace "." "-" | trunc 63 | trimSuffix "-" }}
+{{- if not (regexMatch "^[a-z]" $name) }}
+{{- fail (printf "%s would be a Service's name, which must start with a letter: set fullnameOverride, or take another release name" $name) }}
+{{- end }}
+{{- $name }}
 {{- end }}
 
-{{/* The full name with a suffix, cut so that both fit. Takes (list $ SUFFIX). */}}
+{{/* The full name with a suffix. Where both do not fit, a hash stands for the end that is
+     cut, as two releases may differ only there. Takes (list $ SUFFIX). */}}
 {{- define "zitadel-notification-operator.suffixed" -}}
 {{- $suffix := last . }}
 {{- $room := sub 62 (len $suffix) | int }}
-{{- printf "%s-%s" (include "zitadel-notification-operator.fullname" (first .) | trunc $room | trimSuffix "-") $suffix }}
+{{- $full := include "zitadel-notification-operator.fullname" (first .) }}
+{{- if gt (len $full) $room }}
+{{- $full = printf "%s-%s" ($full | trunc (sub $room 9 | int) | trimSuffix "-") (sha256sum $full | trunc 8) }}
+{{- end }}
+{{- printf "%s-%s" $full $suffix }}
 {{- end }}
 
 {{- define "zitadel-notification-operator.namespace" -}}
@@ -36,7 +46,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- define "zitadel-notification-operator.standardLabels" -}}
 {{ include "zitadel-notification-operator.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | replace "+" "_" | trunc 63 | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 app.kubernetes.io/component: operator
 app.kubernetes.io/part-of: zitadel-notification-operator
 {{- end }}
@@ -91,10 +101,10 @@ imagePullSecrets:
 port: metrics
 path: /metrics
 {{- with .interval }}
-interval: {{ . }}
+interval: {{ . | quote }}
 {{- end }}
 {{- with .scrapeTimeout }}
-scrapeTimeout: {{ . }}
+scrapeTimeout: {{ . | quote }}
 {{- end }}
 {{- with .relabelings }}
 relabelings:
@@ -106,20 +116,21 @@ metricRelabelings:
 {{- end }}
 {{- end }}
 
-{{/* The proxy's variables; the API server, which is inside, is always an exception. */}}
+{{/* The proxy's variables; the API server, which is inside, is always an exception. Only
+     there Kubernetes is to see a variable: what the user gives is taken as it stands. */}}
 {{- define "zitadel-notification-operator.proxy" -}}
 {{- with .Values.proxy }}
 {{- with .httpProxy }}
 - name: HTTP_PROXY
-  value: {{ . | quote }}
+  value: {{ . | replace "$" "$$" | quote }}
 {{- end }}
 {{- with .httpsProxy }}
 - name: HTTPS_PROXY
-  value: {{ . | quote }}
+  value: {{ . | replace "$" "$$" | quote }}
 {{- end }}
 {{- if or .httpProxy .httpsProxy }}
 - name: NO_PROXY
-  value: {{ list "$(KUBERNETES_SERVICE_HOST)" "kubernetes.default.svc" .noProxy | compact | join "," | quote }}
+  value: {{ list "$(KUBERNETES_SERVICE_HOST)" "kubernetes.default.svc" (.noProxy | replace "$" "$$") | compact | join "," | quote }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -45,8 +45,8 @@
 
 {{- define "zitadel-notification-operator.subjects" -}}
 - kind: ServiceAccount
-  name: {{ include "zitadel-notification-operator.serviceAccountName" . }}
-  namespace: {{ include "zitadel-notification-operator.namespace" . }}
+  name: {{ include "zitadel-notification-operator.serviceAccountName" . | quote }}
+  namespace: {{ include "zitadel-notification-operator.namespace" . | quote }}
 {{- end }}
 
 {{/* A Role and its binding to the operator. Takes (list $ NAME NAMESPACE RULES). */}}
@@ -57,8 +57,8 @@
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata:
-  name: {{ $name }}
-  namespace: {{ $namespace }}
+  name: {{ $name | quote }}
+  namespace: {{ $namespace | quote }}
   labels:
     {{- include "zitadel-notification-operator.labels" (list $root) | nindent 4 }}
 rules:
@@ -67,14 +67,14 @@ rules:
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata:
-  name: {{ $name }}
-  namespace: {{ $namespace }}
+  name: {{ $name | quote }}
+  namespace: {{ $namespace | quote }}
   labels:
     {{- include "zitadel-notification-operator.labels" (list $root) | nindent 4 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: Role
-  name: {{ $name }}
+  name: {{ $name | quote }}
 subjects:
   {{- include "zitadel-notification-operator.subjects" $root | nindent 2 }}
 {{- end }}
