@@ -56,8 +56,9 @@ chart: test-tools ## check the chart, and install it: rights, telemetry, GitOps,
 		tests/cluster/test_gitops.py tests/cluster/test_kubectl.py \
 		tests/cluster/test_telemetry.py tests/unit/test_metrics_alerts.py
 
-generate: init ## make the files that are made of others: the chart's CRDs and README, pages
+generate: init ## make the files that are made of others: of the chart, Argo CD's patch, pages
 	@$(BIN)/python tools/chart.py
+	@$(BIN)/python tools/argocd_patch.py
 	@$(BIN)/python tools/metrics_page.py
 
 cover: test-tools ## run all tests and show what they do not reach
@@ -92,6 +93,7 @@ lint: init ## check style, direction of imports, YAML and spelling
 	@$(BIN)/codespell --ignore-words-list="get's" --skip='*.json,*.sum,*.txt' operator tests tools docs deploy examples *.md
 	@$(BIN)/validate-pyproject pyproject.toml
 	@$(BIN)/python tools/chart.py --check
+	@$(BIN)/python tools/argocd_patch.py --check
 	@$(BIN)/python tools/metrics_page.py --check
 
 type: init ## check types

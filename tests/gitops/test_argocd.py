@@ -2,6 +2,9 @@
 
 import copy
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,13 +12,16 @@ from typing import Any
 import pytest
 import yaml
 
-from gitops.customizations import FOLDER, GROUP, PATCH, render
 from support import judges, lua
 from support.kstatus import kstatus
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 Json = dict[str, Any]
 
+ROOT = Path(__file__).parent.parent.parent
+FOLDER = ROOT / "deploy" / "argocd"
+GROUP = "zitadel-notification.dev"
+PATCH = FOLDER / "argocd-cm.yaml"
 KINDS = {
     "NotificationPolicy": {"refresh", "suspend", "resume"},
     "ZitadelInstance": {"refresh"},
@@ -142,9 +148,41 @@ def test_a_script_must_return_a_table() -> None:
         lua.health("return 'Healthy'", {})
 
 
+def run_tool(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run tools/argocd_patch.py of a checkout."""
+    return subprocess.run(
+        [sys.executable, str(root / "tools" / "argocd_patch.py"), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def test_the_patch_is_made_of_the_files() -> None:
-    """`python tests/gitops/customizations.py` writes it anew."""
-    assert PATCH.read_text() == render()
+    """`python tools/argocd_patch.py` writes it anew."""
+    done = run_tool(ROOT, "--check")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("stale", [f"{GROUP}/ZitadelInstance/health.lua", PATCH.name])
+def test_a_stale_patch_is_found_and_made_anew(tmp_path: Path, stale: str) -> None:
+    """Whether its sources or it itself was edited."""
+    folder = tmp_path / "deploy" / "argocd"
+    shutil.copytree(FOLDER, folder)
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools" / "argocd_patch.py", tmp_path / "tools")
+    file = folder / stale
+    file.write_text(file.read_text() + "-- more\n")
+    before = (folder / PATCH.name).read_text()
+    done = run_tool(tmp_path, "--check")
+    assert done.returncode == 1
+    assert "deploy/argocd/argocd-cm.yaml is out of date" in done.stderr
+    assert "Run: python tools/argocd_patch.py" in done.stderr
+    assert (folder / PATCH.name).read_text() == before
+    assert run_tool(tmp_path).returncode == 0
+    assert run_tool(tmp_path, "--check").returncode == 0
+    edited = stale != PATCH.name
+    assert ("    -- more\n" in (folder / PATCH.name).read_text()) is edited
 
 
 def test_the_patch_is_what_argo_reads() -> None:

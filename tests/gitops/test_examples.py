@@ -23,6 +23,8 @@ VENDORED = sorted((ROOT / "tests" / "data" / "crd").glob("*/*.yaml"))
 KUSTOMIZATIONS = sorted(GITOPS.rglob("kustomization.yaml"))
 OURS = {"NotificationPolicy", "ZitadelInstance"}
 OPERATOR = "zitadel-notification-operator"
+VALUES = {"image": {"repository": f"registry.example.com/{OPERATOR}"}}
+"""The chart's own has no host: no image is published."""
 
 Json = dict[str, Any]
 
@@ -147,6 +149,7 @@ def test_the_application_has_chart_and_folder() -> None:
     chart, folder = application["spec"]["sources"]
     assert chart["chart"] == OPERATOR
     assert chart["targetRevision"] == version()
+    assert chart["helm"]["valuesObject"] == VALUES
     assert (ROOT / folder["path"] / "kustomization.yaml").is_file()
     assert application["metadata"]["finalizers"]
     assert "ignoreDifferences" not in application["spec"]
@@ -185,6 +188,7 @@ def test_the_release_of_flux() -> None:
     release = named(folder, "HelmRelease")[OPERATOR]["spec"]
     chart = named(folder, "OCIRepository")[release["chartRef"]["name"]]["spec"]
     assert chart["url"].endswith(f"/{OPERATOR}")
+    assert release["values"] == VALUES
     assert chart["ref"]["semver"] == version().rpartition(".")[0] + ".x"
 
 

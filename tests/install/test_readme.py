@@ -42,8 +42,11 @@ def test_install_as_written(control_plane: ControlPlane, tmp_path: Path) -> None
     emulator = EmulatorProcess(tmp_path, 0, *serving(tmp_path / "tls"))
     roots = emulator.roots = tmp_path / "tls" / "ca.crt"
     installation = Installation(control_plane, tmp_path)
+    token = tmp_path / "token"
+    # As an editor leaves it.
+    token.write_text(f"{TOKEN}\n")
     mine = {
-        "YOUR_TOKEN": TOKEN,
+        "/path/to/token": str(token),
         "https://zitadel.example.com": emulator.url,
         "YOUR_ORGANIZATION_ID": ACME,
     }

@@ -121,6 +121,20 @@ def test_each_alert_has_a_runbook_and_no_other() -> None:
             assert f"\n- {word}: " in text
 
 
+def test_the_table_is_the_rules() -> None:
+    """Which alerts there are, how severe, and for how long before they fire."""
+    shown = re.findall(
+        r"^\| \[(\w+)\]\(#(\w+)\) \| (\w+) \| (\w+) \|$",
+        RUNBOOKS.read_text(),
+        re.MULTILINE,
+    )
+    assert shown == [
+        (name, name.lower(), rule["labels"]["severity"], rule["for"])
+        for rule in ALERT_RULES
+        for name in [rule["alert"]]
+    ]
+
+
 def test_links_of_the_runbooks_lead_somewhere() -> None:
     """To files, and to headings in them."""
     for text, target in re.findall(r"\[([^\]]+)\]\(([^)]+)\)", RUNBOOKS.read_text()):

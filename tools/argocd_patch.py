@@ -1,22 +1,26 @@
-"""Puts the Lua of `deploy/argocd` into the patch for Argo CD's ConfigMap.
+"""Puts the Lua of deploy/argocd into the patch for Argo CD's ConfigMap.
+
+    python tools/argocd_patch.py [--check]
 
 The folders are laid out as Argo CD's own `resource_customizations`; the patch is for
-those whose Argo CD does not have them. Written anew by
-
-    python tests/gitops/customizations.py
+those whose Argo CD does not have them. `--check` writes nothing and fails when it is
+out of date.
 """
 
+import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import indent
 
-FOLDER = Path(__file__).parent.parent.parent / "deploy" / "argocd"
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "deploy" / "argocd"
 GROUP = "zitadel-notification.dev"
 PATCH = FOLDER / "argocd-cm.yaml"
 
 HEAD = f"""\
 # Health and actions of our kinds for Argo CD: a patch for its ConfigMap. Made of the
-# Lua files in {GROUP}/ by tests/gitops/customizations.py; edit those.
+# Lua files in {GROUP}/ by tools/argocd_patch.py; edit those.
 apiVersion: v1
 kind: ConfigMap
 metadata:
@@ -27,6 +31,22 @@ metadata:
     app.kubernetes.io/part-of: argocd
 data:
 """
+
+
+def main() -> int:
+    """Write or check; return the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    options = parser.parse_args()
+    text = render()
+    if not options.check:
+        PATCH.write_text(text)
+        return 0
+    if PATCH.is_file() and PATCH.read_text() == text:
+        return 0
+    print(f"{PATCH.relative_to(ROOT)} is out of date", file=sys.stderr)
+    print("Run: python tools/argocd_patch.py", file=sys.stderr)
+    return 1
 
 
 def render() -> str:
@@ -48,4 +68,4 @@ def _entries(kind: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    PATCH.write_text(render())
+    sys.exit(main())
