@@ -25,7 +25,6 @@ from support.running import EmulatorProcess, OperatorProcess
 from support.waiting import soon
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
-CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
 LOOKS = ("/admin/v1/events/", "/admin/v1/instances/", "/auth/v1/")
 """What is asked of a ZITADEL where nothing happens: events, and who it is."""
 
@@ -304,16 +303,6 @@ class Stage:
             self.ends[life] = await life.run()
         except (AssertionError, TimeoutError) as error:
             self.ends[life] = repr(error)
-
-
-@pytest.fixture
-def second_plane() -> Iterator[ControlPlane]:
-    """A control plane whose API server may be restarted while others work."""
-    with ControlPlane() as plane:
-        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
-        plane.kubectl("create", "namespace", "zitadel-notification-operator")
-        yield plane
 
 
 async def all_lives(
