@@ -51,10 +51,16 @@ def stored(world: World) -> list[Any]:
     return items
 
 
+LATE = {"policies", "driftCursor"}
+"""What an instance's status tells up to two minutes later, upgrade or not."""
+
+
 def statuses(world: World) -> dict[str, Any]:
-    """Return the status of all of both kinds, by kind and name."""
+    """Return the status of all, by kind and name, without what is late."""
     return {
-        f"{item['kind']}/{item['metadata']['name']}": item["status"]
+        f"{item['kind']}/{item['metadata']['name']}": {
+            key: value for key, value in item["status"].items() if key not in LATE
+        }
         for item in stored(world)
     }
 
