@@ -116,8 +116,8 @@ def test_lines_of_kopf_have_the_same_form(out: Out) -> None:
         "namespace": "team-a",
         "uid": "u",
     }
-    extra = {"k8s_ref": reference, "k8s_skip": True, "settings": {"token": "canary"}}
-    logging.getLogger("kopf.objects").warning("Handler %r failed", "x", extra=extra)
+    extra = {"k8s_ref": reference, "k8s_skip": True, "more": {"token": "canary"}}
+    logging.getLogger("kopf.activities").warning("Handler %r failed", "x", extra=extra)
     (line,) = lines(out)
     assert list(line) == [*ALWAYS, "kind", "namespace", "name"]
     assert (line["namespace"], line["name"]) == ("team-a", "acme")
