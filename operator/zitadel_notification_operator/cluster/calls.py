@@ -94,6 +94,11 @@ async def call(
         raise ClusterError(
             f"Kubernetes was not reached: {what}: {_kind(error)}"
         ) from error
+    except RuntimeError as error:
+        # uvloop's, when a connection is cut while the next one gets its number.
+        if "File descriptor" not in str(error):
+            raise
+        raise ClusterError(f"Kubernetes was not reached: {what}: no socket") from error
     except (ApiException, ConfigException) as error:
         # The package's own: a token file that is empty just now, a login program.
         kind = type(error).__name__
