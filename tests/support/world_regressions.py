@@ -198,4 +198,14 @@ REGRESSIONS: dict[str, Told] = {
             (c.Create(0, 0), 5.0),
         ),
     ),
+    "what a pass writes while its instance turns to another ZITADEL is void": (
+        QUICK,
+        (
+            (c.Create(0, 0, value=False, deletion=0), 5.0),
+            (c.Instance(0, place=1, grants=0), 5.0),
+            (c.Delete(0), 5.0),
+            (c.Accept(0), 0.07),
+            (c.Edit(0, "value", 0), 5.0),
+        ),
+    ),
 }

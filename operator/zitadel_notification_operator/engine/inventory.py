@@ -167,6 +167,10 @@ class Inventory:
         self._zitadel_ids[instance] = None
         return self._claim_for(instance)
 
+    def leads_to(self, instance: str, zitadel_id: str) -> bool:
+        """Return whether the instance reaches this ZITADEL, as far as it is known."""
+        return self._zitadel_id(instance) == zitadel_id
+
     def resolved(self, key: PolicyKey, target: Target) -> set[PolicyKey]:
         """Note which organization a reference means; return whose claims moved."""
         if self._resolved.get(key) == target or key not in self.policies:

@@ -1,15 +1,20 @@
-"""Which of our writes are under way, so that the watch's echo of one is known as such.
+"""Which of our writes are under way: for echoes, and so that none undoes another.
 
 The watch may tell of a write before the call that made it returns. Taken for news, it
 would cost one more pass over the policy, and one more call of ZITADEL.
+
+A status is written whole, by a policy's pass, and by its instance's when that turns to
+another ZITADEL. Each is made from the status before it, so they take turns.
 """
 
-from collections import Counter
-from collections.abc import Iterator
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
+from zitadel_notification_operator.engine.outcome import Superseded
 from zitadel_notification_operator.engine.ports import ObjectWriter
 
 
@@ -18,11 +23,18 @@ class OwnWrites:
 
     Args:
         writer: Makes the writes.
+        newest: Returns what is known of this very object now; None: it is gone.
     """
 
-    def __init__(self, writer: ObjectWriter) -> None:
+    def __init__(
+        self,
+        writer: ObjectWriter,
+        newest: Callable[[PolicyObject], PolicyObject | None],
+    ) -> None:
         self._writer = writer
+        self._newest = newest
         self._under_way: Counter[PolicyKey] = Counter()
+        self._turns: defaultdict[PolicyKey, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def explains(self, known: PolicyObject | None, seen: PolicyObject) -> bool:
         """Return whether a write under way may be all that is new about a policy.
@@ -37,9 +49,18 @@ class OwnWrites:
     async def apply_policy_status(
         self, policy: PolicyObject, status: PolicyStatus
     ) -> PolicyObject:
-        """Server-side apply the whole status."""
+        """Server-side apply the whole status, made from the one that `policy` has.
+
+        Raises:
+            Superseded: The object is gone, or has another status by now.
+            ClusterError: Kubernetes did not take the write.
+        """
         with self._writing(policy):
-            return await self._writer.apply_policy_status(policy, status)
+            async with self._turns[policy.key]:
+                newest = self._newest(policy)
+                if newest is None or newest.status != policy.status:
+                    raise Superseded
+                return await self._writer.apply_policy_status(policy, status)
 
     async def apply_original(
         self, policy: PolicyObject, original: str, *, finalizer: bool
@@ -68,3 +89,4 @@ class OwnWrites:
             self._under_way[policy.key] -= 1
             if not self._under_way[policy.key]:
                 del self._under_way[policy.key]
+                self._turns.pop(policy.key, None)

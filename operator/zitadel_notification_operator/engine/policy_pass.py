@@ -294,7 +294,9 @@ class PolicyPass:
         observed: ObservedPolicy | None,
         drift: Drift | None = None,
     ) -> Outcome:
-        self._room.newest(policy)  # nothing of this is about a namesake
+        newest = self._room.newest(policy)  # nothing of this is about a namesake
+        if not self._room.inventory.leads_to(newest.instance, work.target.zitadel_id):
+            raise Superseded  # nor about another ZITADEL
         if work.told is not None:
             self._room.drift.forget(policy.key, work.told)
         left = self._room.contests.left(policy)

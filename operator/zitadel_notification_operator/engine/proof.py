@@ -7,6 +7,7 @@ Nothing is written to ZITADEL.
 
 import asyncio
 
+from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.credentials import (
     bundle_name,
     parse_credential,
@@ -25,6 +26,7 @@ from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.core.report import unpinned
 from zitadel_notification_operator.engine.connections import Access, Connection, Line
 from zitadel_notification_operator.engine.directory import Directory
+from zitadel_notification_operator.engine.outcome import Superseded
 from zitadel_notification_operator.engine.ports import PolicyClient
 from zitadel_notification_operator.engine.room import Room
 
@@ -153,16 +155,25 @@ class Proof:
             "The ZitadelInstance leads to another ZITADEL than before; the policy "
             "begins anew there",
         )
-        for key in self._room.inventory.users_of(instance.name):
-            # It may have gone during the write about the one before.
+        # A pass that still works with the former one reports nothing from here on.
+        news, inventory = self._room.news, self._room.inventory
+        news.concerned(inventory.mistaken(instance.name))
+        for key in inventory.users_of(instance.name):
+            await self._unpin_one(key, trouble)
+
+    async def _unpin_one(self, key: PolicyKey, trouble: TransientError) -> None:
+        """Void what a policy holds of another ZITADEL, also what it gets meanwhile."""
+        while True:
             policy = self._room.inventory.policies.get(key)
-            if not policy or not self._room.ownership.depends_on_zitadel(policy):
-                continue
+            if policy is None or not self._room.ownership.depends_on_zitadel(policy):
+                return
             status = unpinned(policy, trouble, self._room.now())
             try:
                 stored = await self._room.writer.apply_policy_status(policy, status)
+            except Superseded:
+                continue  # its pass was writing: what that wrote is void, too
             except ObjectGone:
-                continue
+                return
             self._room.news.stored(stored)
 
 
