@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -69,7 +68,7 @@ class ClusterAccess:
         configuration.proxy = None
         configuration.client_session_kwargs = {
             "trust_env": False,
-            "trace_configs": [_tracing(configuration.host, observe)],
+            "middlewares": (_observed(configuration.host, observe),),
         }
         self.configuration = configuration
         self.api = self.client()
@@ -98,28 +97,26 @@ class ClusterAccess:
         )
 
 
-def _tracing(server: str, observe: Observer) -> aiohttp.TraceConfig:
-    """Return what has aiohttp tell of each request, tries again included."""
+def _observed(server: str, observe: Observer) -> aiohttp.ClientMiddlewareType:
+    """Return what tells of each request, tries again included.
+
+    A middleware, because aiohttp's tracing makes an object for each part of a body and
+    each turn of a connection, whether anybody listens to it or not.
+    """
     host = urlsplit(server).netloc.rpartition("@")[2]
-    tracing = aiohttp.TraceConfig()
 
-    async def answered(
-        _: aiohttp.ClientSession,
-        __: SimpleNamespace,
-        told: aiohttp.TraceRequestEndParams,
-    ) -> None:
-        observe(told.method, str(told.response.status), host)
+    async def told(
+        request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        code = "<error>"
+        try:
+            answer = await send(request)
+            code = str(answer.status)
+        finally:
+            observe(request.method, code, host)
+        return answer
 
-    async def failed(
-        _: aiohttp.ClientSession,
-        __: SimpleNamespace,
-        told: aiohttp.TraceRequestExceptionParams,
-    ) -> None:
-        observe(told.method, "<error>", host)
-
-    tracing.on_request_end.append(answered)
-    tracing.on_request_exception.append(failed)
-    return tracing
+    return told
 
 
 class NoCluster(RuntimeError):
