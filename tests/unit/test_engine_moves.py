@@ -19,6 +19,7 @@ from zitadel_notification_operator.core.objects import (
 )
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import (
+    ManagementPolicy,
     Scope,
 )
 from zitadel_notification_operator.core.reasons import Reason
@@ -92,6 +93,37 @@ def test_a_pin_of_another_zitadel_counts_as_absent() -> None:
         status = bench.policy("p").status
         assert status.organization_id == "home-of-other"
         assert status.original == OriginalValue(True, True)
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("management", list(ManagementPolicy))
+def test_a_late_answer_of_the_former_zitadel_is_not_reported(
+    management: ManagementPolicy,
+) -> None:
+    """The instance turned elsewhere while a pass waited; what it found is void."""
+
+    async def story() -> None:
+        bench = Bench()
+        other = other_zitadel(bench)
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.turn.clear()
+        bench.seen(replace(of_credential("p"), management=management))
+        await bench.live(1)
+        moved = replace(
+            bench.cluster.instances["default"],
+            endpoint=Endpoint("https://other"),
+            accepted_id="other",
+            generation=2,
+        )
+        bench.instance_seen(moved)
+        await bench.live(5)
+        bench.zitadel.turn.set()
+        await bench.live(5)
+        assert bench.policy("p").status.organization_id == "home-of-other"
+        assert bench.zitadel.own == {}
         await bench.stop()
 
     run(story())

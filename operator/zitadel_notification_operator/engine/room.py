@@ -69,9 +69,7 @@ class Room:
     def __post_init__(self) -> None:
         """Build what is made of the parts."""
         self.connector = TermConnector(self.connector, self.term)
-        self.writer = self.own_writes = OwnWrites(
-            self.writer, self.inventory.newest
-        )
+        self.writer = self.own_writes = OwnWrites(self.writer, self.inventory.newest)
         self.news = News(self.inventory, self.queue)
         self.drift = DriftWatch(self.connections)
         self.ownership = Ownership(self.inventory, self.writer, self.news)
