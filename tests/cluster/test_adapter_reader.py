@@ -102,6 +102,30 @@ async def test_a_list_comes_in_pages(
     assert all("limit=3" in uri for uri in uris)
 
 
+async def test_a_known_version_is_not_parsed_again(
+    api: ApiClient, control_plane: ControlPlane, namespace: str
+) -> None:
+    """The very record comes back, unless the object has changed or is another one."""
+    create(control_plane, policy("still", namespace), policy("edited", namespace))
+    create(control_plane, policy("another", namespace))
+    reader = ClusterReader(api, (namespace,))
+    known = {record.key: record for record in (await reader.list_policies()).policies}
+    kubectl = control_plane.kubectl
+    of_namespace = ("-n", namespace, "znp")
+    kubectl("label", *of_namespace, "edited", "a=b")
+    kubectl("delete", *of_namespace, "another")
+    create(control_plane, policy("another", namespace))
+    again = {
+        record.key.name: record
+        for record in (await reader.list_policies(known)).policies
+    }
+    same = {key.name: again[key.name] is record for key, record in known.items()}
+    assert same == {"still": True, "edited": False, "another": False}
+    versions = {key.name: record.resource_version for key, record in known.items()}
+    assert again["edited"].resource_version != versions["edited"]
+    assert again["another"].uid not in {record.uid for record in known.values()}
+
+
 async def test_no_namespace_means_all(
     api: ApiClient, control_plane: ControlPlane, namespace: str
 ) -> None:

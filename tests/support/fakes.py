@@ -5,7 +5,7 @@ killed, before its effect or after it.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -192,7 +192,9 @@ class FakeCluster:
         )
         return None
 
-    async def list_policies(self) -> PolicyList:
+    async def list_policies(
+        self, known: Mapping[PolicyKey, PolicyObject]
+    ) -> PolicyList:
         return PolicyList(list(self.policies.values()))
 
     async def list_instances(self) -> list[InstanceObject]:

@@ -7,7 +7,7 @@ running process may believe in.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -260,7 +260,9 @@ class WorldCluster(FakeCluster):
         # Its end is taken from the watch alone, so it counts until then.
         return stored
 
-    async def list_policies(self) -> PolicyList:
+    async def list_policies(
+        self, known: Mapping[PolicyKey, PolicyObject]
+    ) -> PolicyList:
         await self._read()
         for key, policy in self.policies.items():
             self.beliefs.took(key, policy)

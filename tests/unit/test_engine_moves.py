@@ -106,7 +106,7 @@ def test_a_late_answer_of_the_former_zitadel_is_not_reported(
 
     async def story() -> None:
         bench = Bench()
-        other = other_zitadel(bench)
+        other_zitadel(bench)
         await bench.start()
         await bench.live(5)
         bench.zitadel.turn.clear()

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from kubernetes.aio.client import ApiClient
@@ -24,6 +25,7 @@ from zitadel_notification_operator.cluster.resources import (
     parse_instance,
     parse_policy,
 )
+from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ObjectGone
 from zitadel_notification_operator.core.objects import (
     InstanceObject,
@@ -33,6 +35,8 @@ from zitadel_notification_operator.core.objects import (
 
 PAGE = 500
 """Objects in one page of a LIST."""
+
+_NOTHING: Mapping[PolicyKey, PolicyObject] = MappingProxyType({})
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -69,21 +73,36 @@ class ClusterReader:
         names = {resource["name"] for resource in found.get("resources", [])}
         return {POLICIES, INSTANCES} <= names
 
-    async def list_policies(self) -> PolicyList:
+    async def list_policies(
+        self, known: Mapping[PolicyKey, PolicyObject] = _NOTHING
+    ) -> PolicyList:
         """Return all policies of the watched namespaces; unusable ones are left out.
 
         A namespace whose rights are gone, as they are while it is being deleted, keeps
         no other one from being read.
 
+        Args:
+            known: Records that there are. One of the same version is returned as it
+                is: neither parsed again nor in memory twice.
+
         Raises:
             ClusterError: Kubernetes did not answer a page, or refused all namespaces;
                 nothing is returned then.
         """
+
+        def parse(item: Mapping[str, Any]) -> PolicyObject:
+            told = item.get("metadata", {})
+            key = PolicyKey(told.get("namespace", ""), told.get("name", ""))
+            record, version = known.get(key), told.get("resourceVersion")
+            if record is None or record.uid != told.get("uid"):
+                return parse_policy(item)
+            return record if record.resource_version == version else parse_policy(item)
+
         found: list[PolicyObject] = []
         refused: dict[str, Forbidden] = {}
         for namespace in self._namespaces or ("",):
             try:
-                found += await self._list(path_of(POLICIES, namespace), parse_policy)
+                found += await self._list(path_of(POLICIES, namespace), parse)
             except Forbidden as error:
                 refused[namespace] = error
         if len(refused) == len(self._namespaces or ("",)):

@@ -337,7 +337,9 @@ class Engine:
         known_instances = set(self._room.inventory.instances)
         known_policies = set(self._room.inventory.policies)
         instances = await self._reader.list_instances()
-        policies, unread = await self._reader.list_policies()
+        policies, unread = await self._reader.list_policies(
+            self._room.inventory.policies
+        )
         for instance in instances:
             self.instance_seen(instance)
         for policy in policies:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.credentials import Credential
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.events import ZitadelEvent
@@ -140,8 +141,10 @@ class InstanceWriter(Protocol):
 class ObjectReader(Protocol):
     """Reads our kinds."""
 
-    async def list_policies(self) -> PolicyList:
-        """Return all policies of the watched namespaces."""
+    async def list_policies(
+        self, known: Mapping[PolicyKey, PolicyObject]
+    ) -> PolicyList:
+        """Return all policies of the watched namespaces; known versions as they are."""
         ...
 
     async def list_instances(self) -> list[InstanceObject]:
