@@ -147,8 +147,11 @@ class Judge:
     def _first_seen(self, policy: PolicyObject, target: Target) -> list[OriginalValue]:
         """Return the values that may be recorded."""
         own = self._records.get((policy.uid, target))
+        seen = self._seen.get((policy.key, target))
         if own is not None:
-            return [own]
+            # With both taken off or not told of yet, what is seen is all there is.
+            blank = any(map(_is_blank, self._model.versions(policy.key)))
+            return [own, seen] if seen and blank else [own]
         strong, weak = [], []
         for (uid, where), value in self._records.items():
             if where != target or uid == policy.uid:
@@ -165,7 +168,6 @@ class Judge:
             met = (policy.uid, uid, target) in self._met
             if met and (uid, target) not in self._undone:
                 strong.append(value)
-        seen = self._seen.get((policy.key, target))
         return strong or ([*weak, seen] if seen else weak)
 
     def _holds_still(self, holder: PolicyObject, target: Target) -> bool:
@@ -180,6 +182,13 @@ class Judge:
         found = mark_of(stored) if stored is not None else None
         if stored is not None and found is not None:
             self._records.setdefault((stored.uid, found[0]), found[1])
+        elif stored is not None and stored.status.original is not None:
+            # Taken off by hand before the status told of it; now that does.
+            for target, left in self._left.items():
+                if left.get(stored.uid) == stored.status.original:
+                    self._records.setdefault(
+                        (stored.uid, target), stored.status.original
+                    )
         for uid, target in list(self._records):
             policy = self._world.by_uid(uid)
             if policy is None:
@@ -316,6 +325,12 @@ def current_policy() -> PolicyKey | None:
 def _told_of_its_end(policy: PolicyObject) -> bool:
     ready = find(policy.status.conditions, "Ready")
     return ready is not None and ready.reason in {"OrganizationNotFound", "NotGranted"}
+
+
+def _is_blank(policy: PolicyObject | None) -> bool:
+    if policy is None:
+        return False
+    return policy.original is None and policy.status.original is None
 
 
 def _undoes(policy: PolicyObject) -> bool:

@@ -208,4 +208,26 @@ REGRESSIONS: dict[str, Told] = {
             (c.Edit(0, "value", 0), 5.0),
         ),
     ),
+    "what a loser's name means is kept in its status": (
+        FAST,
+        (
+            (c.Create(0, 0), 5.0),
+            (c.Create(2, 1), 5.0),
+            (c.Create(0, 0), 5.0),
+            (c.Organization(0, "rename", "o1"), 700.0),
+            (c.Delete(1), 5.0),
+        ),
+    ),
+    "a mark taken off before the status tells of it (the judge was wrong)": (
+        FAST,
+        (
+            (c.Create(0, 0, suspended=True), 5.0),
+            (c.Kubernetes("after"), 5.0),
+            (c.Create(0, 0), 5.0),
+            (c.Create(0, 0, instance=1), 5.0),
+            (c.DeleteInstance(0), 0.07),
+            (c.Copy(0, 0), 0.07),
+            (c.Strip(2, "annotation"), 5.0),
+        ),
+    ),
 }

@@ -108,6 +108,10 @@ class PolicyReport:
             if (is_quiet(policy) or rejected) and failures + 1 < _PATIENCE:
                 return back_off(_asked(trouble))
         status = troubled(policy, trouble, now)
+        if trouble.reason is Reason.CONFLICT:
+            # What its reference means is found, and stays when the owner goes.
+            meant = self._room.inventory.organization_of(policy)
+            status = replace(status, organization_id=meant)
         for notice in of_trouble(policy, trouble):
             self._room.tell(policy, notice)
         await self.write(policy, status)
