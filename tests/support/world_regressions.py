@@ -230,4 +230,15 @@ REGRESSIONS: dict[str, Told] = {
             (c.Strip(2, "annotation"), 5.0),
         ),
     ),
+    "a deletion whose status somebody took off looks its organization up": (
+        FAST,
+        (
+            (c.Create(0, 0), 0.0),
+            (c.Create(0, 0), 0.0),
+            (c.Create(1, 1), 5.0),
+            (c.Restart(crash=False), 5.0),
+            (c.Strip(0, "status"), 0.0),
+            (c.Delete(0), 5.0),
+        ),
+    ),
 }

@@ -7,7 +7,11 @@ else goes at once (design, section 3, "Deletion").
 from zitadel_notification_operator.core.backoff import SLOW
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.conditions import READY, find
-from zitadel_notification_operator.core.errors import OperatorError, TransientError
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    TerminalError,
+    TransientError,
+)
 from zitadel_notification_operator.core.grants import POSSIBLE, Admission
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import DeletionPolicy
@@ -24,6 +28,7 @@ from zitadel_notification_operator.engine.outcome import (
     stall,
 )
 from zitadel_notification_operator.engine.owners import Owners
+from zitadel_notification_operator.engine.resolution import Resolution
 from zitadel_notification_operator.engine.room import Room
 from zitadel_notification_operator.engine.undoing import Undoing
 
@@ -37,6 +42,7 @@ class DeletionPass:
     def __init__(self, room: Room, owners: Owners) -> None:
         self._room = room
         self._owners = owners
+        self._resolution = Resolution(room)
 
     async def run(self, policy: PolicyObject) -> Outcome:
         """Undo what is owed and drop the finalizer, or report what is in the way.
@@ -68,7 +74,7 @@ class DeletionPass:
         self._require_decision(policy)
         target = self._room.inventory.target_of(policy)
         if target is None:
-            return self._without_target(policy)
+            return await self._without_target(policy)
         if not self._room.ownership.has_owned(policy, target):
             original = policy.original
             if original is not None and original.target.zitadel_id != target.zitadel_id:
@@ -103,10 +109,12 @@ class DeletionPass:
             self._room.news.stored(stored)
         return WAIT
 
-    def _without_target(self, policy: PolicyObject) -> str:
+    async def _without_target(self, policy: PolicyObject) -> str:
         """Say why nothing can be undone where ZITADEL or organization are unknown.
 
         Raises:
+            Superseded: What its reference means was found anew: somebody has taken
+                the status off, or a backup has brought the policy back without it.
             NotCheckedYet: The instance's verdict is still to come.
             OperatorError: The instance cannot be used now; the deletion waits.
         """
@@ -114,7 +122,14 @@ class DeletionPass:
             return "it never owned its target; nothing was undone"
         if not policy.undoes:
             return RETAINED
-        self._room.connections.for_cleanup(policy.instance)
+        connection = self._room.connections.for_cleanup(policy.instance)
+        try:
+            await self._resolution.run(policy, connection)
+        except TerminalError as error:
+            if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
+                raise
+        if self._room.inventory.target_of(policy) is not None:
+            raise Superseded
         return "its organization is not known any longer; nothing was undone"
 
     async def _undo_in_turn(self, policy: PolicyObject, target: Target) -> str:
