@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from emulator.api import Api
+from emulator.sides import Time
 from zitadel_notification_operator.emulator.server import (
     Emulator,
     new_emulator,
@@ -24,4 +25,20 @@ async def emulator() -> AsyncIterator[Emulator]:
 async def api(emulator: Emulator) -> AsyncIterator[Api]:
     """A client of it."""
     async with httpx.AsyncClient(base_url=emulator.url, timeout=5) as client:
+        yield Api(emulator, client)
+
+
+@pytest.fixture
+def time() -> Time:
+    """The clock of `still`."""
+    return Time()
+
+
+@pytest.fixture
+async def still(time: Time) -> AsyncIterator[Api]:
+    """A client of an emulator whose time stands still until a test moves it."""
+    async with (
+        serve(new_emulator("owner-token-5e1", clock=time)) as emulator,
+        httpx.AsyncClient(base_url=emulator.url, timeout=5) as client,
+    ):
         yield Api(emulator, client)

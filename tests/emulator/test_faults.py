@@ -62,6 +62,7 @@ async def test_truncated_body(api: Api, size: int) -> None:
     assert (await api.call("GET", ADMIN)).status_code == 200
 
 
+@pytest.mark.clock
 async def test_latency(api: Api) -> None:
     """The answer is right, and late."""
     await api.control("POST", "faults", {"latency": 0.3, "times": 1})
@@ -70,6 +71,7 @@ async def test_latency(api: Api) -> None:
     assert monotonic() - start >= 0.3
 
 
+@pytest.mark.clock
 async def test_drip(api: Api) -> None:
     """The answer is right, and comes byte by byte."""
     await api.control("POST", "faults", {"drip": 0.01, "times": 1})
@@ -79,13 +81,14 @@ async def test_drip(api: Api) -> None:
     assert answer.json()["policy"]["isDefault"] is True
 
 
+@pytest.mark.clock
 async def test_hang_ends_with_the_client(api: Api) -> None:
     """Nothing is left running once the client has gone."""
     before = len(asyncio.all_tasks())
     await api.control("POST", "faults", {"hang": True, "times": 1})
     async with httpx.AsyncClient(base_url=api.emulator.url) as client:
         with pytest.raises(httpx.ReadTimeout):
-            await client.get(ADMIN, timeout=0.1)
+            await client.get(ADMIN, timeout=httpx.Timeout(10, read=0.5))
     for _ in range(500):
         if len(asyncio.all_tasks()) <= before + 1:
             break

@@ -1,6 +1,6 @@
 """Searches for organizations, v1 and v2: what they find, show and refuse."""
 
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import httpx
@@ -215,6 +215,13 @@ async def test_bad_requests(api: Api, path: str, request_: dict[str, Any]) -> No
     assert outcome(await search(api, path, **request_)) == (400, 3, "")
 
 
+@pytest.mark.parametrize("limit", ["1e999", "9" * 5000, f'"{"9" * 5000}"'])
+async def test_numbers_that_no_field_can_hold(api: Api, limit: str) -> None:
+    """400 as well, however many digits there are."""
+    body = f'{{"query": {{"limit": {limit}}}}}'
+    assert outcome(await api.call("POST", V1, body=body)) == (400, 3, "")
+
+
 @pytest.mark.parametrize(
     "query", [by_name(""), by_domain(""), {"idQuery": {}}, {"nameQuery": {}}]
 )
@@ -384,14 +391,14 @@ async def test_ten_thousand_organizations(api: Api) -> None:
     for number in range(10_000):
         api.emulator.zitadel.orgs.create(f"Many {number}")
     await search(api, V2, query={"limit": 1})
-    start = perf_counter()
+    start = process_time()
     page = await search(api, V2, query={"limit": 1000, "offset": 5000})
-    spent_on_page = perf_counter() - start
+    spent_on_page = process_time() - start
     assert len(page.json()["result"]) == 1000
-    start = perf_counter()
+    start = process_time()
     for number in range(0, 10_000, 500):
         found = await ids(api, V1, by_name(f"Many {number}"))
         assert len(found) == 1
-    spent_on_one = (perf_counter() - start) / 20
+    spent_on_one = (process_time() - start) / 20
     assert spent_on_page < 0.5
     assert spent_on_one < 0.1

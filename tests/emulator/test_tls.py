@@ -22,6 +22,8 @@ from emulator.api import ADMIN, Api
 from emulator.test_process import ZNP, rest, running
 from zitadel_notification_operator.emulator.server import Tls, new_emulator, serve
 
+pytestmark = pytest.mark.tls
+
 DOMAIN = "auth.example.test"
 DISCOVERY = "/.well-known/openid-configuration"
 

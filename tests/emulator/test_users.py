@@ -9,7 +9,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from emulator.api import ACME, ADMIN, GLOBEX, INSTANCE, OWN, POLICY, Api, outcome
+from zitadel_notification_operator.emulator.access import INSTANCE as EVERYWHERE
 from zitadel_notification_operator.emulator.permissions import PERMISSIONS
+from zitadel_notification_operator.emulator.server import new_emulator
 
 PERMISSIONS_OF_MINE = "/auth/v1/permissions/zitadel/me/_search"
 MEMBERSHIPS = "/auth/v1/memberships/me/_search"
@@ -255,3 +257,15 @@ async def test_renaming_over_the_control_path(api: Api) -> None:
     listed = (await api.control("GET", "organizations")).json()
     found = next(org for org in listed if org["id"] == ACME)
     assert (found["name"], found["state"]) == ("Initech", "ORG_STATE_INACTIVE")
+
+
+def test_each_token_has_an_id_of_its_own() -> None:
+    """Also where a text is used again after its token was removed."""
+    zitadel = new_emulator("token").zitadel
+    access, user = zitadel.access, zitadel.add_user({EVERYWHERE: ["IAM_OWNER"]}).id
+    access.add_token(user, text="a")
+    assert access.revoke("a")
+    ids = [access.add_token(user, text=text)[0].id for text in ("a", "b")]
+    assert len(set(ids)) == 2
+    assert access.revoke(ids[0])
+    assert access.user("b") is not None

@@ -1,14 +1,21 @@
-"""A ZITADEL for trials and tests; imports nothing of the operator.
+"""An emulator of ZITADEL for trials and tests; it imports nothing of the operator.
 
-- `server`: HTTP in and out; starts and stops it.
-- `checks`: the order of ZITADEL's checks; `hosts`, `messages` do two of them.
-- `calls`: the calls that are answered, each with its permission and fields;
-  `effects`, `searches`: what they do then.
-- `zitadel`: one instance; `policies` and `organizations` hold the rules by state.
-- `access`, `members`, `permissions`: users, tokens, memberships, what a role may do.
-- `tokens`, `keys`, `signing`: the token endpoint, and what it checks.
-- `events`, `projections`, `directory`: the log, and what follows from it.
-- `answers`, `probes`: JSON as ZITADEL's gateway writes it; health and discovery.
-- `faults`, `control` (with `control_users`, `control_input`): misbehaviour on demand,
-  and everything else that trials need, over a documented path.
+- `server` handles HTTP, and starts and stops the emulator.
+- `checks` runs ZITADEL's checks in ZITADEL's order; `hosts` and `messages` hold two
+  of these checks.
+- `calls` lists the supported calls with their permissions and fields; `effects`,
+  `searches` and `event_search` implement them.
+- `zitadel` is one instance and `behavior` holds its switches; `policies` and
+  `organizations` hold the rules that depend on the stored state.
+- `access`, `members` and `permissions` hold users, tokens, memberships, and what each
+  role may do.
+- `tokens`, `keys` and `signing` are the token endpoint and the credentials it checks.
+- `events` is the event log; `projections`, `directory` and `history` are computed
+  from it.
+- `read_side` is what a GET of a policy shows; `losses` chooses the events it misses.
+- `deadlines` reads the client's time limit for a call from the request header.
+- `answers` writes JSON as ZITADEL's gateway does; `probes` serves health and discovery.
+- `faults` is misbehavior on demand. `control` (with `control_users` and
+  `control_input`) is the documented path that trials and tests use to set up faults
+  and everything else.
 """

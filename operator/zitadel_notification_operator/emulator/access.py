@@ -1,9 +1,11 @@
-"""Service users and their tokens; all but the tokens' texts is in the log.
+"""Service users and their tokens.
 
-Access tokens of the token endpoint are in no log: ZITADEL keeps them as sessions of
-their own, which nothing here shows.
+The event log holds all of it except the texts of the tokens. Access tokens that the
+token endpoint issues are not in the log at all, because ZITADEL keeps them as separate
+sessions that none of the emulated calls shows.
 """
 
+import itertools
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -22,36 +24,40 @@ from zitadel_notification_operator.emulator.events import Event, EventLog
 from zitadel_notification_operator.emulator.members import Members
 
 INSTANCE = ""
-"""Key of instance-wide memberships, where memberships are given by organization."""
+"""The key of instance-wide roles in a mapping of roles by organization id."""
 
 FIRST_USER = 281000000000000001
 FIRST_TOKEN = 282000000000000001
 
 NO_EXPIRY = "9999-12-31T23:59:59Z"
-"""The end of what is made without one (ZITADEL: `internal/domain/expiration.go`)."""
+"""The expiration of a token or key made without one.
+
+Source: ZITADEL: `internal/domain/expiration.go`.
+"""
 
 _TOKEN_EVENTS = "user.pat."  # noqa: S105 - the type of an event
 _NO_CHANGE = (_TOKEN_EVENTS, "user.machine.key.")
-"""Events about a user that ZITADEL's list of users does not look at."""
+"""Prefixes of user events that do not update `changeDate` in ZITADEL's user list."""
 
 _TOKEN_BYTES = 78
-"""They make the 104 characters that a recorded access token had."""
+"""Random bytes in an access token: they give 104 characters, as in a recorded one."""
 
 _MOST_ISSUED = 10_000
-"""So many access tokens are remembered before those that have ended are forgotten."""
+"""The number of stored access tokens at which the expired ones are removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A service user, as its events tell.
+    """A service user, computed from its events.
 
     Attributes:
-        user_name: Unique in the instance; ZITADEL's login name, and the client id
-            of client credentials.
-        organization: That owns it; the context of calls without a header.
-        active: A deactivated user's tokens are refused.
-        created: Its first event.
-        changed: Its last event that is not about a token or a key.
+        user_name: ZITADEL's login name, unique in the instance. It is also the client
+            id in the client credentials grant.
+        organization: The id of the organization that owns the user. Calls without an
+            organization header run in its context.
+        active: False once deactivated; the user's tokens are refused then.
+        created: The user's first event.
+        changed: The user's last event that is not about a token or a key.
     """
 
     id: str
@@ -65,7 +71,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A personal access token; `text` is what the client sends."""
+    """A personal access token; `text` is the string that the client sends."""
 
     id: str
     user: str
@@ -74,7 +80,12 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class _Issued:
-    """An access token of the token endpoint; `opens_api` is False without its scope."""
+    """An access token that the token endpoint issued.
+
+    Attributes:
+        opens_api: Whether API calls accept it, because it was requested with the scope
+            of ZITADEL's own project.
+    """
 
     user: str
     end: datetime
@@ -82,7 +93,11 @@ class _Issued:
 
 
 def user(events: Sequence[Event]) -> User | None:
-    """Return a user by its events; None when there are none, or of something else."""
+    """Return the user that these events describe.
+
+    Returns:
+        None if there are no events, or if they are not those of a service user.
+    """
     if not events or events[0].type != "user.machine.added":
         return None
     own = [e for e in events if not e.type.startswith(_NO_CHANGE)]
@@ -101,7 +116,7 @@ def user(events: Sequence[Event]) -> User | None:
 
 
 def is_live(events: Sequence[Event], token_id: str, now: datetime) -> bool:
-    """Return whether a user's token is neither taken back nor past its end."""
+    """Return whether a user's token has been neither removed nor expired by `now`."""
     live = False
     for event in events:
         if event.payload.get("tokenId") != token_id:
@@ -113,29 +128,32 @@ def is_live(events: Sequence[Event], token_id: str, now: datetime) -> bool:
 
 
 class Access:
-    """Who calls.
+    """The service users of an instance, their tokens and their memberships.
 
     Attributes:
-        members: Which roles count where.
+        members: The users' roles in each organization and in the instance.
     """
 
     def __init__(self, log: EventLog, instance: str) -> None:
         """Start without users.
 
         Args:
-            log: Where everything is written.
+            log: The event log, which every change is written to.
             instance: The id of the instance, for instance-wide memberships.
         """
         self.members = Members(log, instance)
         self._log = log
         self._tokens: dict[str, Token] = {}
+        self._numbers = itertools.count()
         self._issued: dict[str, _Issued] = {}
         self._ids: dict[str, str] = {}
 
     def user(self, text: str) -> User | None:
-        """Return whose live token it is; None when unknown, expired or inactive.
+        """Return the user that a token belongs to.
 
-        An access token without ZITADEL's own audience is as good as unknown.
+        Returns:
+            None if the token is unknown or has expired, if its user is deactivated, or
+            if it is an access token without the audience of ZITADEL's own project.
         """
         token = self._tokens.get(text)
         if token is None:
@@ -152,14 +170,14 @@ class Access:
         return found if found and found.active else None
 
     def find(self, user_id: str) -> User | None:
-        """Return a user by its id, active or not; None when it never was."""
+        """Return a user by id, active or not, or None if it never existed."""
         return user(self._log.of(user_id))
 
     def known(self, user_id: str) -> User:
-        """Return a user by its id.
+        """Return a user by id, active or not.
 
         Raises:
-            Refusal: It never was.
+            Refusal: The user never existed.
         """
         found = self.find(user_id)
         if found is None:
@@ -167,7 +185,7 @@ class Access:
         return found
 
     def named(self, user_name: str) -> User | None:
-        """Return a user by its user name; None when there is none."""
+        """Return a user by user name, or None if there is none."""
         return self.find(self._ids.get(user_name, ""))
 
     def all(self) -> list[User]:
@@ -177,7 +195,7 @@ class Access:
     def add_user(
         self, organization: str, user_name: str, name: str, editor: str
     ) -> Event:
-        """POST /management/v1/users/machine: make a service user.
+        """Create a service user (POST /management/v1/users/machine).
 
         Raises:
             Refusal: The user name is empty or taken.
@@ -196,20 +214,26 @@ class Access:
     def add_member(
         self, aggregate: str, user_id: str, roles: Collection[str], editor: str
     ) -> Event:
-        """Give roles in an organization, or with the instance's id everywhere.
+        """Give a user roles in an organization or in the whole instance.
+
+        Args:
+            aggregate: The id of the organization, or of the instance.
+            user_id: The id of the user who gets the roles.
+            roles: The names of the roles.
+            editor: The id of the caller.
 
         Raises:
-            Refusal: Unknown user or role; already a member.
+            Refusal: The user or a role is unknown, or the user is already a member.
         """
         self.known(user_id)
         return self.members.add(aggregate, user_id, roles, editor)
 
     def issue(self, user_id: str, lifetime: int, *, opens_api: bool) -> str:
-        """Return a new access token of the token endpoint.
+        """Create an access token for the token endpoint and return its text.
 
         Args:
-            user_id: Whose.
-            lifetime: Seconds until it is refused.
+            user_id: The id of the user it is for.
+            lifetime: Seconds until it expires.
             opens_api: Whether the request named the scope of ZITADEL's own project.
         """
         now = self._log.clock()
@@ -223,24 +247,26 @@ class Access:
     def add_token(
         self, user_id: str, editor: str = "", expiration: str = "", text: str = ""
     ) -> tuple[Token, Event]:
-        """POST /management/v1/users/{id}/pats: make a personal access token.
+        """Create a personal access token (POST /management/v1/users/{id}/pats).
 
         Args:
-            user_id: Whose.
-            editor: Who makes it.
-            expiration: RFC 3339; empty is the year 9999, as in ZITADEL.
-            text: What the client will send; made up when empty.
+            user_id: The id of the user it is for.
+            editor: The id of the caller.
+            expiration: When it expires, in RFC 3339. Empty means the year 9999, as in
+                ZITADEL.
+            text: The string that the client will send; generated if empty.
 
         Raises:
-            Refusal: Unknown user, or an end that has passed (`DOMAIN-dv3t5`).
-            ValueError: The text is in use.
+            Refusal: The user is unknown, or the expiration is in the past
+                (`DOMAIN-dv3t5`).
+            ValueError: Another token that is still valid has this text.
         """
         found = self.known(user_id)
         end = self.end(expiration)
         if text in self._tokens and self.user(text):
             raise ValueError("token: is in use")
         text = text or secrets.token_urlsafe(36)
-        token_id = str(FIRST_TOKEN + len(self._tokens))
+        token_id = str(FIRST_TOKEN + next(self._numbers))
         token = Token(token_id, user_id, text)
         self._tokens[text] = token
         payload = {"tokenId": token_id, "expiration": timestamp(end)}
@@ -249,10 +275,13 @@ class Access:
         return token, self._log.push(user_id, editor, command, owner=owner)
 
     def end(self, expiration: str) -> datetime:
-        """Return the end of a new token or key, RFC 3339; empty is the year 9999.
+        """Parse the expiration of a new token or key.
+
+        Args:
+            expiration: A time in RFC 3339; empty means the year 9999.
 
         Raises:
-            Refusal: It has passed (`DOMAIN-dv3t5`).
+            Refusal: It is in the past (`DOMAIN-dv3t5`).
         """
         end = datetime.fromisoformat(expiration or NO_EXPIRY)
         if end <= self._log.clock():
@@ -260,10 +289,10 @@ class Access:
         return end
 
     def remove_token(self, user_id: str, token_id: str, editor: str) -> Event:
-        """DELETE /management/v1/users/{id}/pats/{token}.
+        """Remove a token by id (DELETE /management/v1/users/{id}/pats/{token}).
 
         Raises:
-            Refusal: There is no such live token.
+            Refusal: The user is unknown, or it has no such token that is still valid.
         """
         found = self.known(user_id)
         if not is_live(self._log.of(user_id), token_id, self._log.clock()):
@@ -272,7 +301,11 @@ class Access:
         return self._log.push(user_id, editor, command, owner=found.organization)
 
     def revoke(self, text: str) -> bool:
-        """Take a token back by its text or id; return whether it was there."""
+        """Remove a token by its text or id.
+
+        Returns:
+            Whether there was such a token and it was still valid.
+        """
         for token in self._tokens.values():
             if text in {token.text, token.id} and self.user(token.text):
                 self.remove_token(token.user, token.id, "")
@@ -280,10 +313,10 @@ class Access:
         return False
 
     def set_active(self, user_id: str, editor: str, *, active: bool) -> Event:
-        """POST /management/v1/users/{id}/_deactivate and _reactivate.
+        """Serve POST /management/v1/users/{id}/_deactivate and _reactivate.
 
         Raises:
-            Refusal: Unknown user, or it is so already.
+            Refusal: The user is unknown, or already has this state.
         """
         found = self.known(user_id)
         if found.active is active:
@@ -296,6 +329,6 @@ class Access:
         return self._log.push(user_id, editor, (kind, {}), owner=found.organization)
 
     def tokens(self) -> list[dict[str, Any]]:
-        """Return all live tokens without their texts, for the control path."""
+        """Return the ids of all valid tokens and their users, for the control path."""
         live = [token for token in self._tokens.values() if self.user(token.text)]
         return [{"tokenId": token.id, "userId": token.user} for token in live]

@@ -1,4 +1,4 @@
-"""The calls that this emulator answers: verb, path, permission, fields, effect."""
+"""The table of supported calls: verb, path, permission, fields and implementation."""
 
 import re
 from dataclasses import dataclass
@@ -16,19 +16,22 @@ from zitadel_notification_operator.emulator.answers import (
 from zitadel_notification_operator.emulator.messages import Fields, Kind, Shape
 
 PUBLIC = "public"
-"""Asks for no token, but for a known host."""
+"""Permission of calls that need no token; the host must still be a known one."""
 
 AUTHENTICATED = "authenticated"
-"""Any valid token will do (ZITADEL: the permission `authenticated`)."""
+"""Permission of calls that accept any valid token (ZITADEL: `authenticated`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call.
+    """One supported call.
 
     Attributes:
         permission: A permission of ZITADEL, `PUBLIC` or `AUTHENTICATED`.
-        fields: Of the request message.
+        fields: The fields of the request message.
+        writes_policy: Whether the message is a policy. Its fields then come from
+            `Zitadel.fields_of_policy`, because the control path can add flags while
+            the server runs.
     """
 
     method: str
@@ -36,18 +39,19 @@ class Call:
     permission: str
     act: effects.Act
     fields: Fields
+    writes_policy: bool = False
 
     @property
     def reads_body(self) -> bool:
-        """Whether the body is decoded; GET and DELETE ignore theirs, good or bad."""
+        """Whether the body is decoded; GET and DELETE ignore it, even if malformed."""
         return self.method in {"POST", "PUT"}
 
 
 def find(method: str, path: str) -> tuple[Call, dict[str, str]]:
-    """Return the call and what its placeholders matched.
+    """Return the call for a request, and the values of the path's placeholders.
 
     Raises:
-        Refusal: 404 for an unknown path, 405 for a known one with another verb.
+        Refusal: The path is unknown (404), or it does not have this verb (405).
     """
     known = False
     for call in CALLS:
@@ -69,13 +73,16 @@ def _call(
     return Call(method, re.compile(pattern), permission, act, fields)
 
 
+def _policy_call(method: str, path: str, permission: str, act: effects.Act) -> Call:
+    return Call(method, re.compile(path), permission, act, {}, writes_policy=True)
+
+
 _ADMIN = "/admin/v1/policies/notification"
 _ORG = "/management/v1/policies/notification"
 _DEFAULT = "/management/v1/policies/default/notification"
 _ME = "/management/v1/orgs/me"
 _ADMIN_ORG = "/admin/v1/orgs/{id}"
 _USERS = "/management/v1/users"
-_POLICY = {"passwordChange": Kind.BOOL}
 _MEMBER = {"userId": Kind.TEXT, "roles": Kind.TEXTS}
 _MACHINE = {"userName": Kind.TEXT, "name": Kind.TEXT}
 
@@ -84,12 +91,12 @@ CALLS = (
     _call("GET", "/admin/v1/healthz", PUBLIC, effects.healthz),
     _call("GET", "/management/v1/healthz", PUBLIC, effects.healthz),
     _call("GET", _ADMIN, "iam.policy.read", effects.show_default),
-    _call("PUT", _ADMIN, "iam.policy.write", effects.change_default, **_POLICY),
-    _call("POST", _ADMIN, "iam.policy.write", effects.add_default, **_POLICY),
+    _policy_call("PUT", _ADMIN, "iam.policy.write", effects.change_default),
+    _policy_call("POST", _ADMIN, "iam.policy.write", effects.add_default),
     _call("GET", _ORG, "policy.read", effects.show),
     _call("GET", _DEFAULT, "policy.read", effects.show_default),
-    _call("PUT", _ORG, "policy.write", effects.change, **_POLICY),
-    _call("POST", _ORG, "policy.write", effects.add, **_POLICY),
+    _policy_call("PUT", _ORG, "policy.write", effects.change),
+    _policy_call("POST", _ORG, "policy.write", effects.add),
     _call("DELETE", _ORG, "policy.delete", effects.reset),
     _call("GET", _ME, "org.read", effects.show_org),
     _call("PUT", _ME, "org.write", effects.rename, name=Kind.TEXT),

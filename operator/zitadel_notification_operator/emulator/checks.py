@@ -1,7 +1,8 @@
-"""The order of ZITADEL's checks: the first that fails answers.
+"""ZITADEL's checks in ZITADEL's order: the first one that fails gives the answer.
 
-Source: ZITADEL's interceptors: route 404 and 405, JSON 400, host 404, blocked 429,
-token 401, organization 403, membership 404, permission 403, then the call itself.
+Source: ZITADEL's gateway and interceptors. The order is: route 404 and 405,
+Grpc-Timeout 400, JSON 400, host 404, blocked 429, token 401, organization 403,
+membership 404, permission 403, then the call itself.
 """
 
 from collections.abc import Mapping
@@ -12,11 +13,13 @@ from zitadel_notification_operator.emulator.answers import (
     EXHAUSTED,
     FORBIDDEN,
     NOT_FOUND,
+    TOO_LATE,
     UNAUTHENTICATED,
     Refusal,
     Reply,
 )
 from zitadel_notification_operator.emulator.calls import AUTHENTICATED, PUBLIC, find
+from zitadel_notification_operator.emulator.deadlines import HEADER, limit_of
 from zitadel_notification_operator.emulator.effects import Context
 from zitadel_notification_operator.emulator.hosts import check_host
 from zitadel_notification_operator.emulator.messages import decode, from_query
@@ -29,12 +32,13 @@ _BEARER_PARTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A request, read to its end.
+    """A request whose body has been read completely.
 
     Attributes:
-        path: Without the query, decoded.
-        headers: Names in any case; the first value counts.
-        query: What followed the path's question mark, decoded.
+        path: The decoded path without the query.
+        headers: The headers. Names match in any case; of several values the first
+            counts.
+        query: The decoded query parameters.
     """
 
     method: str
@@ -45,8 +49,13 @@ class Incoming:
 
     @property
     def organization(self) -> str:
-        """The organization header without blanks around it; empty when absent."""
+        """The organization header without surrounding blanks; empty if absent."""
         return self.headers.get(ORGANIZATION_HEADER, "").strip()
+
+    @property
+    def limit(self) -> str:
+        """The client's Grpc-Timeout header, not parsed yet; empty if absent."""
+        return self.headers.get(HEADER, "").strip()
 
 
 def answer(zitadel: Zitadel, request: Incoming) -> Reply:
@@ -54,25 +63,41 @@ def answer(zitadel: Zitadel, request: Incoming) -> Reply:
     try:
         reply = _checked(zitadel, request)
     except Refusal as refusal:
-        reply = refusal.reply(request.headers.get("Accept-Language", ""))
+        language = request.headers.get("Accept-Language", "")
+        reply = refusal.reply(language, slugs=zitadel.behavior.error_slugs)
     if zitadel.behavior.deprecation:
         reply.headers["Deprecation"] = "true"
     return reply
 
 
+def time_limit(request: Incoming) -> float | None:
+    """Return how long a call may take, in seconds, or None if it has no limit.
+
+    Only calls of the API have a limit. The result is also None for a malformed limit,
+    because `answer` refuses such a call anyway.
+    """
+    try:
+        find(request.method, request.path)
+        return limit_of(request.limit)
+    except Refusal:
+        return None
+
+
+def too_late() -> Reply:
+    """Return the answer to a call that exceeded its time limit: 504, code 4."""
+    return Refusal(TOO_LATE, "context deadline exceeded").reply()
+
+
 def _checked(zitadel: Zitadel, request: Incoming) -> Reply:
     call, parts = find(request.method, request.path)
+    limit_of(request.limit)
+    fields = zitadel.fields_of_policy if call.writes_policy else call.fields
     message = (
-        decode(request.body, call.fields)
+        decode(request.body, fields)
         if call.reads_body
-        else from_query(request.query, call.fields)
+        else from_query(request.query, fields)
     )
-    check_host(
-        request.headers,
-        zitadel.domains,
-        gateway=True,
-        database_down=zitadel.database_down,
-    )
+    check_host(request.headers, zitadel.domains, gateway=True, outage=zitadel.outage)
     if zitadel.behavior.instance_blocked:
         raise Refusal(EXHAUSTED, "Errors.Limits.Instance.Blocked", "LIMITS-molsj")
     if call.permission == PUBLIC:
@@ -99,7 +124,7 @@ def _caller(zitadel: Zitadel, header: str | None) -> User:
 
 
 def _organization(zitadel: Zitadel, request: Incoming, user: User) -> str:
-    # v2 calls take no organization from the header; v1 checks it on every call.
+    # v2 calls ignore the header; every v1 call checks that the organization exists.
     v2 = request.path.startswith("/v2/")
     org = (not v2 and request.organization) or user.organization
     if not zitadel.orgs.exists(org):
@@ -114,7 +139,8 @@ def _authorize(
     if not roles:
         raise Refusal(NOT_FOUND, "membership not found", "AUTHZ-cdgFk")
     if instance_wide:
-        # A membership in the organization is one, but no such role holds `iam.*`.
+        # A membership in the organization passes the check above, but the roles of
+        # organizations do not hold any `iam.*` permission.
         roles = zitadel.access.members.instance_roles(user.id)
     if not may(roles, permission):
         raise Refusal(FORBIDDEN, "No matching permissions found", "AUTH-5mWD2")

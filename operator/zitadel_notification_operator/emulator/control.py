@@ -1,7 +1,8 @@
-"""The control path `/emulator/v1`: what trials and tests may tell the emulator.
+"""The control path `/emulator/v1`, over which trials and tests steer the emulator.
 
-It asks for no token and no host, so the emulator belongs on loopback. Faults and the
-request log do not know it. See `docs/reference/emulator.md`.
+It checks neither a token nor the host, so the emulator must listen on loopback only.
+Faults do not affect these calls, and the request log does not contain them. They are
+documented in `docs/reference/emulator.md`.
 """
 
 from dataclasses import asdict
@@ -10,10 +11,12 @@ from typing import Any
 from aiohttp import web
 
 from zitadel_notification_operator.emulator.answers import Refusal, timestamp
+from zitadel_notification_operator.emulator.behavior import TOKEN_ERRORS, Behavior
 from zitadel_notification_operator.emulator.control_input import (
     Handler,
     Handlers,
     flag,
+    flags_of,
     needed,
     read,
     read_object,
@@ -25,17 +28,15 @@ from zitadel_notification_operator.emulator.faults import (
     Faults,
     parse_fault,
 )
-from zitadel_notification_operator.emulator.zitadel import (
-    TOKEN_ERRORS,
-    Behavior,
-    Zitadel,
-)
+from zitadel_notification_operator.emulator.hosts import OUTAGES
+from zitadel_notification_operator.emulator.losses import parse_loss
+from zitadel_notification_operator.emulator.zitadel import Zitadel
 
 PREFIX = "/emulator/v1"
 
-_ERRORS = "token_errors"
+_CHOICES = {"token_errors": TOKEN_ERRORS, "database_error": OUTAGES}
 _FARTHEST = 10**10
-"""The greatest number in a switch: 317 years in seconds."""
+"""The highest number that a switch accepts: 317 years in seconds."""
 
 _KNOWN = {name: type(value) for name, value in asdict(Behavior()).items()}
 _KINDS = {
@@ -44,29 +45,33 @@ _KINDS = {
     str: "a text",
 }
 _SKEW = "clock_skew_milliseconds"
-"""The one number that may be below 0."""
+"""The only switch that may be negative."""
 
 _CHANGES = {"removed", "deactivated", "reactivated"}
 
 
 class Control:
-    """Handlers of the control path."""
+    """The HTTP handlers of the control path."""
 
     def __init__(
         self, zitadel: Zitadel, faults: Faults, requests: list[dict[str, Any]]
     ) -> None:
-        """Work on the parts of one emulator."""
+        """Attach to one emulator: its instance, its faults and its request log."""
         self._zitadel = zitadel
         self._faults = faults
+        self._losses = zitadel.read_side.losses
         self._requests = requests
 
     def add_routes(self, app: web.Application) -> None:
-        """Register the control path."""
+        """Register the routes of the control path."""
         handlers: Handlers = {
             **UserControl(self._zitadel).handlers(),
             ("GET", "faults"): self._list_faults,
             ("POST", "faults"): self._add_fault,
             ("DELETE", "faults"): self._clear_faults,
+            ("GET", "losses"): self._list_losses,
+            ("POST", "losses"): self._add_loss,
+            ("DELETE", "losses"): self._clear_losses,
             ("GET", "requests"): self._list_requests,
             ("DELETE", "requests"): self._clear_requests,
             ("GET", "events"): self._list_events,
@@ -74,6 +79,8 @@ class Control:
             ("GET", "behavior"): self._show_behavior,
             ("PUT", "behavior"): self._set_behavior,
             ("DELETE", "instance-policy"): self._drop_policy,
+            ("GET", "policy-flags"): self._show_flags,
+            ("PUT", "policy-flags"): self._set_flags,
             ("GET", "organizations"): self._list_organizations,
             ("POST", "organizations"): self._add_organization,
             ("PUT", "organizations/{id}"): self._change_organization,
@@ -83,7 +90,8 @@ class Control:
         }
         for (method, path), handler in handlers.items():
             app.router.add_route(method, f"{PREFIX}/{path}", _polite(handler))
-        # Without this a typing error would be answered by ZITADEL, and logged.
+        # Without this route, the emulated ZITADEL would answer a mistyped control call
+        # and the request log would contain it.
         app.router.add_route("*", PREFIX + "{rest:(/.*)?}", _unknown)
 
     async def _list_faults(self, _: web.Request) -> web.Response:
@@ -95,6 +103,17 @@ class Control:
 
     async def _clear_faults(self, _: web.Request) -> web.Response:
         self._faults.clear()
+        return web.json_response({})
+
+    async def _list_losses(self, _: web.Request) -> web.Response:
+        return web.json_response([asdict(loss) for loss in self._losses.active])
+
+    async def _add_loss(self, request: web.Request) -> web.Response:
+        loss = self._losses.add(parse_loss(await read(request)))
+        return web.json_response(asdict(loss), status=201)
+
+    async def _clear_losses(self, _: web.Request) -> web.Response:
+        self._losses.clear()
         return web.json_response({})
 
     async def _list_requests(self, _: web.Request) -> web.Response:
@@ -136,14 +155,22 @@ class Control:
         for name, value in content.items():
             if type(value) is not _KNOWN[name] or not _is_near(name, value):
                 raise BadControl(f"{name}: must be {_KINDS[_KNOWN[name]]}")
-        if content.get(_ERRORS, TOKEN_ERRORS[0]) not in TOKEN_ERRORS:
-            raise BadControl(f"{_ERRORS}: must be one of {', '.join(TOKEN_ERRORS)}")
-        self._zitadel.behavior = Behavior(**content)
+        for name, choices in _CHOICES.items():
+            if content.get(name, choices[0]) not in choices:
+                raise BadControl(f"{name}: must be one of {', '.join(choices)}")
+        self._zitadel.switch(Behavior(**content))
         return web.json_response(asdict(self._zitadel.behavior))
 
     async def _drop_policy(self, _: web.Request) -> web.Response:
         self._zitadel.drop_instance_policy()
         return web.json_response({})
+
+    async def _show_flags(self, _: web.Request) -> web.Response:
+        return web.json_response(self._zitadel.policy_flags)
+
+    async def _set_flags(self, request: web.Request) -> web.Response:
+        self._zitadel.policy_flags = flags_of(await read(request))
+        return web.json_response(self._zitadel.policy_flags)
 
     async def _list_organizations(self, _: web.Request) -> web.Response:
         orgs = [
@@ -193,14 +220,17 @@ class Control:
 
 
 def _is_near(name: str, value: object) -> bool:
-    """Return whether a number is one that a switch may have; others always are."""
+    """Return whether a number is in the range of its switch.
+
+    Values that are not numbers are always accepted here.
+    """
     if type(value) is not int:
         return True
     return (-_FARTHEST if name == _SKEW else 0) <= value <= _FARTHEST
 
 
 def _polite(handler: Handler) -> Handler:
-    """Answer a bad request with 400 and a sentence that names the field."""
+    """Wrap a handler so that a bad request gets 400 and a text that names the field."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:

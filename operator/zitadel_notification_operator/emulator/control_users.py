@@ -1,4 +1,4 @@
-"""The part of the control path that makes service users and their credentials."""
+"""The part of the control path that manages service users and their credentials."""
 
 from typing import Any
 
@@ -24,14 +24,14 @@ _CREDENTIALS = ("token", "key", "secret")
 
 
 class UserControl:
-    """Handlers for users, their tokens, keys and secrets."""
+    """The HTTP handlers for users and their tokens, keys and secrets."""
 
     def __init__(self, zitadel: Zitadel) -> None:
-        """Work on one instance."""
+        """Attach to one instance."""
         self._zitadel = zitadel
 
     def handlers(self) -> Handlers:
-        """Return the handlers by verb and path."""
+        """Return the handlers by verb and path, for `Control` to register."""
         return {
             ("GET", "users"): self._list_users,
             ("POST", "users"): self._add_user,
@@ -61,12 +61,12 @@ class UserControl:
         return web.json_response(users)
 
     async def _add_user(self, request: web.Request) -> web.Response:
-        known = {*_USER_FIELDS, "userName", "credential"}
+        known = {*_USER_FIELDS, "userName", "credential", "token"}
         content = await read_object(request, known)
         memberships, home = self._place(content)
         kind = text_of(content, "credential") or _CREDENTIALS[0]
         _check_credential(kind)
-        end = moment(content)
+        end, token = moment(content), self._token(content, kind)
         self._zitadel.access.end(end)
         user = self._zitadel.add_user(
             memberships,
@@ -75,7 +75,7 @@ class UserControl:
             user_name=text_of(content, "userName"),
         )
         shown = {"userId": user.id, "userName": user.user_name}
-        made = {**shown, **self._credential(user.id, kind, end)}
+        made = {**shown, **self._credential(user.id, kind, end, token)}
         return web.json_response(made, status=201)
 
     async def _change_user(self, request: web.Request) -> web.Response:
@@ -93,10 +93,11 @@ class UserControl:
         return web.json_response({})
 
     async def _add_credential(self, request: web.Request) -> web.Response:
-        content = await read_object(request, {"credential", "expiration"})
+        content = await read_object(request, {"credential", "expiration", "token"})
         kind = text_of(content, "credential")
         _check_credential(kind)
-        made = self._credential(self._user(request), kind, moment(content))
+        what = (kind, moment(content), self._token(content, kind))
+        made = self._credential(self._user(request), *what)
         return web.json_response(made, status=201)
 
     async def _remove_key(self, request: web.Request) -> web.Response:
@@ -129,7 +130,7 @@ class UserControl:
             raise BadControl("token: there is no live token with this id or text")
         return web.json_response({})
 
-    def _credential(self, user: str, kind: str, end: str) -> dict[str, Any]:
+    def _credential(self, user: str, kind: str, end: str, token: str) -> dict[str, Any]:
         match kind:
             case "key":
                 key = self._zitadel.keys.add_key(user, "", end)[0]
@@ -139,8 +140,17 @@ class UserControl:
                 name = self._zitadel.access.known(user).user_name
                 return {"clientId": name, "clientSecret": secret}
             case _:
-                made = self._zitadel.access.add_token(user, "", end)[0]
+                made = self._zitadel.access.add_token(user, "", end, token)[0]
                 return {"token": made.text, "tokenId": made.id}
+
+    def _token(self, content: dict[str, Any], kind: str) -> str:
+        """Return the requested text of a new token; empty if it is to be generated."""
+        token = text_of(content, "token")
+        if token and kind != _CREDENTIALS[0]:
+            raise BadControl(f"token: goes with the credential {_CREDENTIALS[0]} alone")
+        if token and self._zitadel.access.user(token):
+            raise BadControl("token: is in use")
+        return token
 
     def _user(self, request: web.Request) -> str:
         user = request.match_info["id"]
@@ -155,7 +165,7 @@ class UserControl:
         return org
 
     def _place(self, content: dict[str, Any]) -> tuple[dict[str, list[str]], str]:
-        """Return a new user's roles by organization, and the one that owns it."""
+        """Return a new user's roles by organization, and the owning organization."""
         where = self._organization(content, "organization")
         home = self._organization(content, "home") or where or CREDENTIAL_ORGANIZATION
         roles = roles_of(content)

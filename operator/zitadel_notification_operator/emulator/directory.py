@@ -1,8 +1,8 @@
-"""The list of organizations as searches see it: a projection that may lag behind.
+"""The list of organizations that searches use, a projection that may lag behind.
 
-Source: ZITADEL: `internal/query/projection/org.go`, `internal/query/org.go`. Removed
-organizations are gone from it. Texts and domains are kept by value, so that a search
-for one name costs the same with ten organizations and with ten thousand.
+Source: ZITADEL: `internal/query/projection/org.go`, `internal/query/org.go`. The list
+does not contain removed organizations. Names and domains are indexed, so that a search
+for one name takes as long with ten organizations as with ten thousand.
 """
 
 from collections import deque
@@ -16,7 +16,7 @@ from zitadel_notification_operator.emulator.projections import State
 
 
 class Method(IntEnum):
-    """How texts are compared; the numbers of ZITADEL's `TextQueryMethod`."""
+    """How a search compares texts, numbered as in ZITADEL's `TextQueryMethod`."""
 
     EQUALS = 0
     EQUALS_IGNORE_CASE = 1
@@ -28,7 +28,7 @@ class Method(IntEnum):
     ENDS_WITH_IGNORE_CASE = 7
 
     def matches(self, text: str, wanted: str) -> bool:
-        """Return whether a text is what is wanted."""
+        """Return whether `text` fits the `wanted` text by this method."""
         if self % 2:
             text, wanted = text.lower(), wanted.lower()
         match self:
@@ -43,7 +43,7 @@ class Method(IntEnum):
 
 
 class Order(IntEnum):
-    """What rows are sorted by; the numbers of ZITADEL's `OrganizationFieldName`."""
+    """The column to sort by, numbered as in ZITADEL's `OrganizationFieldName`."""
 
     NONE = 0
     NAME = 1
@@ -52,14 +52,14 @@ class Order(IntEnum):
 
 @dataclass(slots=True)
 class Row:
-    """One organization.
+    """One organization in the list.
 
     Attributes:
         primary_domain: The domain that answers show.
-        domains: All verified ones.
-        created: Its first event.
-        changed: The last event that this projection looks at: not of policies, members
-            or domains that are not primary.
+        domains: All verified domains.
+        created: The organization's first event.
+        changed: The last event that updated this row. Events about policies, members
+            and domains that are not primary do not.
     """
 
     id: str
@@ -73,7 +73,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class ByName:
-    """Organizations with a name."""
+    """Search for organizations by name."""
 
     name: str
     method: Method
@@ -81,7 +81,7 @@ class ByName:
 
 @dataclass(frozen=True, slots=True)
 class ByDomain:
-    """Organizations with a verified domain, primary or not."""
+    """Search for organizations by a verified domain, primary or not."""
 
     domain: str
     method: Method
@@ -89,14 +89,14 @@ class ByDomain:
 
 @dataclass(frozen=True, slots=True)
 class ByState:
-    """Organizations in a state; None is a state that no row has."""
+    """Search for organizations by state; None matches no row."""
 
     state: State | None
 
 
 @dataclass(frozen=True, slots=True)
 class ById:
-    """The organization with an id."""
+    """Search for the organization with an id."""
 
     id: str
 
@@ -106,11 +106,11 @@ Query = ByName | ByDomain | ByState | ById
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which part of the rows is wanted.
+    """The part of the result that a search returns, and its order.
 
     Attributes:
-        limit: 0 is all, as in ZITADEL.
-        ascending: Counts with an order only.
+        limit: The maximum number of rows; 0 returns all, as in ZITADEL.
+        ascending: Has an effect only if `order` is set.
     """
 
     offset: int = 0
@@ -121,12 +121,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        total: How many rows there are in all; 0 when the page is empty: ZITADEL's
-            database counts in the rows that it returns.
-        seen: The time of the last event that the list knows.
+        total: The number of matching rows on all pages. It is 0 if this page is empty,
+            because ZITADEL's database returns the count as a column of the rows.
+        seen: The time of the last event that the list has processed.
     """
 
     rows: Sequence[Row]
@@ -135,10 +135,10 @@ class Found:
 
 
 class Directory:
-    """The list, kept up to date from the log."""
+    """The list of organizations, updated from the event log."""
 
     def __init__(self, log: EventLog) -> None:
-        """Follow a log from its start."""
+        """Follow a log that has no events yet."""
         self._log = log
         self._acts = {
             "org.added": self._add,
@@ -159,12 +159,12 @@ class Directory:
         log.subscribe(self._follow)
 
     def search(self, queries: Iterable[Query], page: Page, lag: int = 0) -> Found:
-        """Return the rows that all of the queries match.
+        """Return one page of the rows that match all of the queries.
 
         Args:
-            queries: None match all rows.
-            page: Which part of them.
-            lag: Events younger than so many milliseconds are not known yet.
+            queries: The conditions; without any, all rows match.
+            page: The part of the matching rows to return.
+            lag: The search does not see events younger than this many milliseconds.
         """
         self._catch_up(lag)
         wanted = list(queries)

@@ -1,7 +1,7 @@
-"""POST /admin/v1/events/_search: what happened, with who did it.
+"""POST /admin/v1/events/_search, the search for events and their editors.
 
-Source: ZITADEL: `proto/zitadel/admin.proto`, `internal/api/grpc/admin/event.go`; the
-shape of the answer is a recorded one.
+Source: ZITADEL: `proto/zitadel/admin.proto`, `internal/api/grpc/admin/event.go`. The
+form of the answer follows a recording of a real server.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from zitadel_notification_operator.emulator.answers import (
     BAD_INPUT,
     Refusal,
     Reply,
+    allowed,
     lean,
     ok,
     timestamp,
@@ -38,7 +39,7 @@ FIELDS: Fields = {
     "range": Part({"since": Kind.MOMENT, "until": Kind.MOMENT}),
     "from": Kind.MOMENT,
 }
-"""Of the request; `creationDate` is the old name of `from`."""
+"""The fields of the request; `creationDate` is the old name of `from`."""
 
 _ENGLISH = {
     "AggregateTypes.instance": "Instance",
@@ -49,7 +50,7 @@ _ENGLISH = {
     "EventTypes.org.policy.notification.changed": "Notification policy changed",
     "EventTypes.org.policy.notification.removed": "Notification policy removed",
 }
-"""The recorded texts; a key without a translation is shown itself, as in ZITADEL."""
+"""The recorded texts by key; as in ZITADEL, a key without a text is shown itself."""
 
 _GERMAN = {
     "AggregateTypes.instance": "Instanz",
@@ -66,19 +67,20 @@ _ADDED_POLICY = "policy.notification.added"
 
 
 def events(c: Context) -> Reply:
-    """Return the events that the request asks for; `{}` when there are none.
+    """Serve the search: answer with the events that match, or `{}` if none does.
 
     Raises:
-        Refusal: Too many types, or two filters for the time.
+        Refusal: The request has too many types, two filters for the time, or too high
+            a limit.
     """
-    wanted = _wanted(c.message)
+    wanted = _wanted(c.message, c.zitadel.behavior.largest_limit)
     retention = timedelta(seconds=c.zitadel.behavior.event_retention_seconds)
     found = c.zitadel.history.search(wanted, retention)
     names = {editor: _display_name(c, editor) for editor in {e.editor for e in found}}
     return ok(lean({"events": [_item(c, e, names[e.editor]) for e in found]}))
 
 
-def _wanted(message: Mapping[str, Any]) -> Wanted:
+def _wanted(message: Mapping[str, Any], largest: int) -> Wanted:
     for name, most in _MOST_ITEMS.items():
         if len(message.get(name, ())) > most:
             field = f"invalid ListEventsRequest.{name[0].upper()}{name[1:]}"
@@ -86,7 +88,7 @@ def _wanted(message: Mapping[str, Any]) -> Wanted:
             raise Refusal(BAD_INPUT, f"{field}: {why}")
     ascending = bool(message.get("asc"))
     since, until = _times(message, ascending=ascending)
-    limit = message.get("limit", 0)
+    limit = allowed(message.get("limit", 0), largest)
     return Wanted(
         ascending=ascending,
         limit=limit if 0 < limit <= MOST else MOST,
@@ -104,7 +106,13 @@ def _wanted(message: Mapping[str, Any]) -> Wanted:
 def _times(
     message: Mapping[str, Any], *, ascending: bool
 ) -> tuple[datetime | None, datetime | None]:
-    """Return the bounds, both exclusive; a range ends what `creationDate` says."""
+    """Return the earliest and the latest time, both exclusive.
+
+    A `range` in the request overrides `creationDate`.
+
+    Raises:
+        Refusal: The request has both a `range` and `from`.
+    """
     if "range" in message:
         if "from" in message:
             raise Refusal(BAD_INPUT, _TWO_FILTERS)
@@ -115,7 +123,7 @@ def _times(
 
 
 def _moment(text: str | None) -> datetime | None:
-    # Digits behind the microseconds are cut off, as on the way to PostgreSQL.
+    # Digits after the microseconds are dropped, as they are on the way to PostgreSQL.
     return None if text is None else datetime.fromisoformat(text)
 
 
@@ -138,7 +146,8 @@ def _item(c: Context, event: Event, editor: str) -> dict[str, Any]:
         "sequence": str(event.sequence),
         "creationDate": timestamp(event.time),
     }
-    # Most events that say nothing have no payload; a policy for false has an empty one.
+    # Most events without values have no payload at all, but the `added` event of a
+    # policy whose values are all false has an empty one.
     if event.payload or event.type.endswith(_ADDED_POLICY):
         item["payload"] = dict(event.payload)
     item["type"] = _typed("EventTypes", event.type, c.language)

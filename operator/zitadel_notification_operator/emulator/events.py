@@ -1,5 +1,6 @@
-"""The event log: all that ever happened, in order, a counter for each aggregate."""
+"""The event log: every change in order, with a sequence number for each aggregate."""
 
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,13 +9,13 @@ from typing import Any
 
 Clock = Callable[[], datetime]
 Command = tuple[str, Mapping[str, Any]]
-"""An event's type and payload, before it is given a number and a time."""
+"""The type and payload of an event that has no sequence number and time yet."""
 
 _TICK = timedelta(microseconds=1)
 
 
 def utc_now() -> datetime:
-    """Return the time of day, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -23,13 +24,16 @@ class Event:
     """One event.
 
     Attributes:
-        aggregate: The id of what it happened to: an organization, a user, the instance.
-        type: Such as `org.policy.notification.added`.
-        sequence: Counted for each aggregate, from 1 (ZITADEL: `details.sequence`).
-        time: UTC, microseconds; events of one transaction share it.
-        editor: The id of the user who did it; empty for the set-up.
-        payload: What it says.
-        owner: ZITADEL: `details.resourceOwner`.
+        aggregate: The id of the organization, user or instance that changed.
+        type: The full name, such as `org.policy.notification.added`.
+        sequence: The number within the aggregate, from 1 (ZITADEL:
+            `details.sequence`).
+        time: The time in UTC with microseconds; events of one transaction share it.
+        editor: The id of the user who made the change. Empty for the set-up of the
+            instance and for changes over the control path.
+        payload: The new values.
+        owner: The id of the organization or instance that owns the aggregate (ZITADEL:
+            `details.resourceOwner`).
     """
 
     aggregate: str
@@ -42,16 +46,37 @@ class Event:
 
 
 class EventLog:
-    """Events in order: the emulator's only state besides the texts of tokens."""
+    """The events in order, which almost all of the emulator's state is computed from.
 
-    def __init__(self, clock: Clock = utc_now) -> None:
+    Attributes:
+        all: The events in the order in which they were written.
+        by_time: The same events in the order of their times, which searches use.
+        clock: Returns the current time.
+    """
+
+    def __init__(
+        self,
+        clock: Clock = utc_now,
+        transaction: Callable[[], timedelta] = timedelta,
+    ) -> None:
+        """Start without events.
+
+        Args:
+            clock: Returns the current time.
+            transaction: Returns how long ago the transaction began that writes an
+                event now. The event gets the time of that beginning, because ZITADEL
+                uses `NOW()` of PostgreSQL.
+        """
         self.all: list[Event] = []
+        self.by_time: list[Event] = []
         self.clock = clock
+        self._transaction = transaction
+        self._times: set[datetime] = set()
         self._of: dict[str, list[Event]] = defaultdict(list)
         self._listeners: list[Callable[[Event], None]] = []
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
-        """Have a function called with every event from now on, once it is written."""
+        """Register a callback, which gets every new event after it is written."""
         self._listeners.append(listener)
 
     def append(
@@ -63,18 +88,15 @@ class EventLog:
     def push(
         self, aggregate: str, editor: str, *commands: Command, owner: str = ""
     ) -> Event:
-        """Add the events of one transaction; return the last.
+        """Add the events of one transaction and return the last one.
 
         Args:
-            aggregate: What they happen to.
-            editor: Who does it.
-            commands: At least one.
-            owner: Of the resource; the aggregate itself when empty.
+            aggregate: The id of the organization, user or instance that changes.
+            editor: The id of the user who makes the change.
+            commands: The type and payload of each event; at least one.
+            owner: The id of the aggregate's owner; empty if it owns itself.
         """
-        now = self.clock()
-        if self.all and now <= self.all[-1].time:
-            # Two transactions never share a time, whatever the clock's resolution.
-            now = self.all[-1].time + _TICK
+        now = self._begin()
         own = self._of[aggregate]
         for kind, payload in commands:
             number = own[-1].sequence + 1 if own else 1
@@ -83,17 +105,48 @@ class EventLog:
             )
             own.append(event)
             self.all.append(event)
+            self._sort_in(event)
             for listener in self._listeners:
                 listener(event)
         return own[-1]
 
     def of(self, aggregate: str) -> Sequence[Event]:
-        """Return the events of one aggregate, oldest first; empty when unknown."""
+        """Return the events of one aggregate, oldest first; empty if it is unknown."""
         return self._of.get(aggregate, [])
 
     def forget(self, aggregate: str, prefix: str) -> None:
-        """Take events out of history, as if they had never been; numbers stay."""
+        """Delete an aggregate's events by prefix of their type.
+
+        Afterwards the log looks as if they had never happened, except that the
+        remaining events keep their sequence numbers.
+        """
         kept = [e for e in self._of[aggregate] if not e.type.startswith(prefix)]
         gone = {id(e) for e in self._of[aggregate]} - {id(e) for e in kept}
         self._of[aggregate] = kept
         self.all = [e for e in self.all if id(e) not in gone]
+        self.by_time = [e for e in self.by_time if id(e) not in gone]
+
+    def _sort_in(self, event: Event) -> None:
+        if not self.by_time or self.by_time[-1].time <= event.time:
+            self.by_time.append(event)
+        else:
+            insort(self.by_time, event, key=time_of)
+
+    def _begin(self) -> datetime:
+        """Return the time of a new transaction.
+
+        No two transactions share a time, even if the clock stands still or goes back.
+        """
+        length = self._transaction()
+        now = self.clock() - length
+        if self.by_time and not length:
+            now = max(now, self.by_time[-1].time + _TICK)
+        while now in self._times:
+            now += _TICK
+        self._times.add(now)
+        return now
+
+
+def time_of(event: Event) -> datetime:
+    """Return an event's time, as a sort key."""
+    return event.time

@@ -1,5 +1,6 @@
-"""Misbehaviour on demand: what a proxy, a network or a broken server would do."""
+"""Misbehavior on demand, as a proxy, a network or a broken server would cause it."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -9,27 +10,28 @@ _LOWEST_STATUS, _HIGHEST_STATUS = 200, 599
 
 
 class BadControl(Exception):
-    """A request to the control path that makes no sense; the text names the field."""
+    """An invalid request to the control path; the text names the wrong field."""
 
 
 @dataclass(slots=True)
 class Fault:
-    """One fault, and which requests it befalls.
+    """One fault, and the requests that it affects.
 
     Attributes:
         method: A verb; None matches all.
         path: A regular expression for the start of the path; None matches all.
         organization: The value of x-zitadel-orgid; None matches all.
         status: Answer with this status instead of ZITADEL's.
-        headers: Answer with these headers, with `status` or without.
+        headers: Add these headers to the answer, whether it is ZITADEL's or not.
         body: Answer with this text instead of ZITADEL's.
-        reset: Cut the connection without an answer.
-        hang: Never answer; ends when the client goes away, and with the emulator.
-        latency: Wait so many seconds first.
-        drip: Send the body byte by byte, with so many seconds between two.
-        truncate: Send only so many bytes of the body, then cut the connection.
-        times: For how many requests; None until cleared.
-        after: Let ZITADEL do its work first, then misbehave.
+        reset: Close the connection without an answer.
+        hang: Never answer. The request ends when the client disconnects, the emulator
+            stops or the time limit of the call has passed (see `deadlines`).
+        latency: Wait for this many seconds first.
+        drip: Send the body byte by byte, with this many seconds in between.
+        truncate: Send only this many bytes of the body, then close the connection.
+        times: How many requests it affects; None means all until it is cleared.
+        after: Let ZITADEL perform the call first, then misbehave.
     """
 
     method: str | None = None
@@ -48,7 +50,7 @@ class Fault:
 
     @property
     def replaces(self) -> bool:
-        """Whether ZITADEL's own answer is replaced."""
+        """Whether another answer replaces ZITADEL's own."""
         return self.status is not None or self.body is not None
 
     @property
@@ -58,11 +60,20 @@ class Fault:
 
     @property
     def keeps_call(self) -> bool:
-        """Whether ZITADEL does its work."""
+        """Whether ZITADEL still performs the call."""
         return self.after or not (self.replaces or self.is_silent)
 
+    @property
+    def delay(self) -> float:
+        """How many seconds pass before ZITADEL performs the call.
+
+        A `hang` without `after` is an infinite delay. With `after` it is none, because
+        ZITADEL performs the call at once and only the answer is lost.
+        """
+        return math.inf if self.hang and not self.after else self.latency
+
     def befalls(self, method: str, path: str, organization: str) -> bool:
-        """Return whether a request is one of its own."""
+        """Return whether this fault affects a request."""
         return (
             self.method in {None, method}
             and (self.path is None or re.match(self.path, path) is not None)
@@ -71,23 +82,26 @@ class Fault:
 
 
 class Faults:
-    """The faults in force, oldest first; the first that matches is taken."""
+    """The active faults, oldest first; the oldest that matches a request is used."""
 
     def __init__(self) -> None:
         """Start without faults."""
         self.active: list[Fault] = []
 
     def add(self, fault: Fault) -> Fault:
-        """Put a fault in force and return it."""
+        """Activate a fault and return it."""
         self.active.append(fault)
         return fault
 
     def clear(self) -> None:
-        """End all faults."""
+        """Remove all faults."""
         self.active.clear()
 
     def take(self, method: str, path: str, organization: str) -> Fault | None:
-        """Return the fault of a request, and count it down."""
+        """Return the fault that affects a request, or None, and use it up by one.
+
+        A fault that has reached its `times` is removed.
+        """
         for fault in self.active:
             if fault.befalls(method, path, organization):
                 if fault.times is not None:
@@ -99,7 +113,7 @@ class Faults:
 
 
 def parse_fault(content: Any) -> Fault:
-    """Read a fault from the control path's JSON.
+    """Parse a fault from the JSON of a control call.
 
     Raises:
         BadControl: A field is unknown or has a wrong value; the text names it.
@@ -130,7 +144,7 @@ def _is_flag(value: Any) -> bool:
 
 
 def _is_count(value: Any, lowest: int = 0) -> bool:
-    # In Python a bool is an int; in JSON it is not.
+    # A Python bool is also an int; a JSON true or false is not a number.
     return isinstance(value, int) and not _is_flag(value) and value >= lowest
 
 

@@ -1,16 +1,24 @@
-"""Which host a request means, and whether this instance has it.
+"""The host that a request names, and whether it belongs to this instance.
 
-Source: ZITADEL: `origin_interceptor.go` and `instance_interceptor.go`; the first header
-that is not empty names the instance's host, the port does not count.
+Source: ZITADEL: `origin_interceptor.go` and `instance_interceptor.go`. Several headers
+can name the host of the instance; the first that is not empty counts. The port is
+ignored.
 """
 
 import re
 from collections.abc import Collection, Mapping
 
-from zitadel_notification_operator.emulator.answers import NOT_FOUND, Refusal
+from zitadel_notification_operator.emulator.answers import (
+    INTERNAL,
+    NOT_FOUND,
+    Refusal,
+)
 
 EXTERNAL_DOMAIN = "localhost"
-"""What ZITADEL's own configuration calls its domain; organizations' domains end so."""
+"""ZITADEL's setting of this name; generated domains of organizations end with it."""
+
+OUTAGES = ("not_found", "internal")
+"""The errors that builds of ZITADEL send while the database is down, oldest first."""
 
 _ORIGIN = (
     "unable to set instance using origin &{{{host} {public} http}} "
@@ -30,12 +38,12 @@ _NO_DATABASE = (
 
 
 def instance_host(headers: Mapping[str, str], *, gateway: bool) -> str:
-    """Return the host that names the instance, port included.
+    """Return the host that names the instance, including the port.
 
     Args:
-        headers: Of the request; names in any case.
-        gateway: Whether it is an API call: a bare `Forwarded` does not survive the
-            way from the REST gateway to the API behind it.
+        headers: The headers of the request; their names match in any case.
+        gateway: Whether this is an API call. The header `Forwarded` is ignored then,
+            because the REST gateway does not pass it on to the API behind it.
     """
     return (
         headers.get("x-zitadel-instance-host")
@@ -53,24 +61,28 @@ def check_host(
     domains: Collection[str],
     *,
     gateway: bool,
-    database_down: bool,
+    outage: str,
 ) -> None:
-    """Look the instance up by the request's host.
+    """Look up the instance by the request's host.
 
     Args:
-        headers: Of the request.
-        domains: The instance's, without ports and brackets.
+        headers: The headers of the request.
+        domains: The domains of the instance, without ports and brackets.
         gateway: As in `instance_host`.
-        database_down: The look-up fails as it does without a database.
+        outage: How the lookup fails because the database is down, one of `OUTAGES`;
+            empty while the database is up.
 
     Raises:
-        Refusal: 404, code 5, no details; its text names `QUERY-d3fas` without a
-            database, `QUERY-1kIjX` for an unknown host, `QUERY-IuGh1` for a public
-            host that is not trusted.
+        Refusal: The lookup failed with 404, code 5, without details. The text contains
+            `QUERY-1kIjX` for an unknown host, `QUERY-IuGh1` for a public host that is
+            not trusted, or `QUERY-d3fas` while the database is down. Newer builds
+            answer 500, code 13, with the id `QUERY-d3fas` while it is down.
     """
+    if outage == OUTAGES[1]:
+        raise Refusal(INTERNAL, "An internal error occurred", "QUERY-d3fas")
     host = instance_host(headers, gateway=gateway)
     public = headers.get("x-zitadel-public-host", "")
-    if database_down:
+    if outage:
         error_id, message, parent = (
             "QUERY-d3fas",
             "An internal error occurred",
@@ -91,14 +103,15 @@ def check_host(
 
 
 def issuer(headers: Mapping[str, str], *, secure: bool) -> str:
-    """Return the address that discovery names, and that assertions must be made for.
+    """Return the issuer's URL, which discovery names and assertions have as audience.
 
-    ZITADEL: `https` when the server is told that it is behind TLS, else what a proxy
-    says, else `http`; then the public host, port included, without a slash at the end.
+    The scheme is `https` if the server itself is secure, or else the one that a proxy
+    names in a header, or else `http`. The host is the public host with its port. There
+    is no slash at the end. These are ZITADEL's rules.
 
     Args:
-        headers: Of the request.
-        secure: Whether the server itself speaks TLS.
+        headers: The headers of the request.
+        secure: Whether the server itself serves TLS (ZITADEL: `ExternalSecure`).
     """
     public = headers.get("x-zitadel-public-host", "")
     host = public or instance_host(headers, gateway=False)
@@ -111,7 +124,7 @@ def issuer(headers: Mapping[str, str], *, secure: bool) -> str:
 
 
 def without_port(host: str) -> str:
-    """Return a host without its port, and an IPv6 address without its brackets."""
+    """Return a host without its port and without the brackets of an IPv6 address."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0]

@@ -1,8 +1,8 @@
-"""Keys and client secrets of service users: what the token endpoint checks.
+"""Keys and client secrets of service users, which the token endpoint checks.
 
 Source: ZITADEL: `internal/command/user_machine_{key,secret}.go`,
-`internal/domain/machine_key.go`. The log holds public keys only; the emulator gives a
-private key away once, as ZITADEL does, and forgets it.
+`internal/domain/machine_key.go`. The event log contains public keys only. As in
+ZITADEL, a private key is returned once, when it is created, and is not stored.
 """
 
 import secrets
@@ -30,10 +30,10 @@ from zitadel_notification_operator.emulator.events import Event, EventLog
 
 FIRST_KEY = 283000000000000001
 KEY_BITS = 2048
-"""ZITADEL: `SystemDefaults.KeyConfig.PrivateKeySize` is 2048 by default."""
+"""ZITADEL's default of `SystemDefaults.KeyConfig.PrivateKeySize`."""
 
 SECRET_LENGTH = 64
-"""ZITADEL: `SecretGenerators.ClientSecret.Length`; letters and digits."""
+"""Letters and digits in a secret (ZITADEL: `SecretGenerators.ClientSecret.Length`)."""
 
 _KEY = "user.machine.key."
 _SECRET = "user.machine.secret."  # noqa: S105 - the type of an event
@@ -41,11 +41,11 @@ _SECRET = "user.machine.secret."  # noqa: S105 - the type of an event
 
 @dataclass(frozen=True, slots=True)
 class KeyFile:
-    """A new key: what `content` holds is known to nobody else.
+    """A new key, including the private key, which the emulator does not store.
 
     Attributes:
-        id: The key's id, the `kid` of its assertions.
-        content: The key file's JSON, as ZITADEL gives it to be kept.
+        id: The id of the key, which assertions name as `kid`.
+        content: The content of the JSON key file that ZITADEL offers for download.
     """
 
     id: str
@@ -53,13 +53,13 @@ class KeyFile:
 
 
 class Keys:
-    """All keys and client secrets."""
+    """The keys and client secrets of all users."""
 
     def __init__(self, log: EventLog, access: Access) -> None:
         """Start without any.
 
         Args:
-            log: Where everything but private keys and secrets is written.
+            log: The event log, which gets everything but private keys and secrets.
             access: The users.
         """
         self._log = log
@@ -70,15 +70,17 @@ class Keys:
     def add_key(
         self, user_id: str, editor: str = "", expiration: str = ""
     ) -> tuple[KeyFile, Event]:
-        """POST /management/v1/users/{id}/keys: make an RSA key.
+        """Create an RSA key for a user (POST /management/v1/users/{id}/keys).
 
         Args:
-            user_id: Whose.
-            editor: Who makes it.
-            expiration: RFC 3339; empty is the year 9999, as in ZITADEL.
+            user_id: The id of the user.
+            editor: The id of the caller.
+            expiration: When it expires, in RFC 3339. Empty means the year 9999, as in
+                ZITADEL.
 
         Raises:
-            Refusal: Unknown user, or an end that has passed (`DOMAIN-dv3t5`).
+            Refusal: The user is unknown, or the expiration is in the past
+                (`DOMAIN-dv3t5`).
         """
         user = self._access.known(user_id)
         end = timestamp(self._access.end(expiration))
@@ -92,7 +94,7 @@ class Keys:
         event = self._log.push(
             user_id, editor, (_KEY + "added", payload), owner=user.organization
         )
-        # PKCS#1, "BEGIN RSA PRIVATE KEY": clients must read that form.
+        # ZITADEL sends PKCS#1 ("BEGIN RSA PRIVATE KEY"), so clients must support it.
         private = key.private_bytes(
             Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
         )
@@ -106,10 +108,10 @@ class Keys:
         return KeyFile(key_id, content), event
 
     def remove_key(self, user_id: str, key_id: str, editor: str = "") -> Event:
-        """DELETE /management/v1/users/{id}/keys/{key}.
+        """Remove a key (DELETE /management/v1/users/{id}/keys/{key}).
 
         Raises:
-            Refusal: There is no such key.
+            Refusal: The user is unknown or has no such key.
         """
         user = self._access.known(user_id)
         if self._added(user_id, key_id) is None:
@@ -119,7 +121,7 @@ class Keys:
         return self._log.push(user_id, editor, command, owner=user.organization)
 
     def public_key(self, user_id: str, key_id: str) -> str | None:
-        """Return a key that can be used now, as PEM; None when there is none."""
+        """Return a public key as PEM, or None if it does not exist or has expired."""
         added = self._added(user_id, key_id)
         if added is None:
             return None
@@ -127,10 +129,12 @@ class Keys:
         return str(added["publicKey"]) if self._log.clock() < end else None
 
     def set_secret(self, user_id: str, editor: str = "") -> tuple[str, Event]:
-        """PUT /management/v1/users/{id}/secret: make a client secret, end the old one.
+        """Create a client secret, which replaces the user's old one.
+
+        This is PUT /management/v1/users/{id}/secret.
 
         Raises:
-            Refusal: Unknown user.
+            Refusal: The user is unknown.
         """
         user = self._access.known(user_id)
         letters = string.ascii_letters + string.digits
@@ -140,10 +144,10 @@ class Keys:
         return text, self._log.push(user_id, editor, (_SECRET + "set", {}), owner=owner)
 
     def remove_secret(self, user_id: str, editor: str = "") -> Event:
-        """DELETE /management/v1/users/{id}/secret.
+        """Remove a client secret (DELETE /management/v1/users/{id}/secret).
 
         Raises:
-            Refusal: Unknown user, or there is none (`COMMAND-coi82n`).
+            Refusal: The user is unknown or has no secret (`COMMAND-coi82n`).
         """
         user = self._access.known(user_id)
         if self._secrets.pop(user_id, None) is None:
@@ -153,7 +157,7 @@ class Keys:
         return self._log.push(user_id, editor, (_SECRET + "removed", {}), owner=owner)
 
     def secret(self, user_id: str) -> str | None:
-        """Return a user's client secret; None when it has none."""
+        """Return a user's client secret, or None if the user has none."""
         return self._secrets.get(user_id)
 
     def _added(self, user_id: str, key_id: str) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
-"""Memberships: who has which roles, in an organization or in the whole instance.
+"""Memberships, which give users roles in an organization or in the whole instance.
 
-ZITADEL keeps them as events of the organization or the instance; this follows the log,
-so that no call has to read it again.
+ZITADEL stores them as events of the organization or the instance. This module keeps
+the current memberships in memory and updates them with each event, so that no call has
+to read the whole log.
 """
 
 from collections.abc import Collection
@@ -17,14 +18,14 @@ _ADDED = (".member.added", ".member.changed")
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """One user's roles in one place.
+    """One user's roles in one organization or in the instance.
 
     Attributes:
-        user: The user's id.
-        aggregate: The organization's or the instance's id.
-        roles: Names of roles, in the order given.
-        created: The event that made it.
-        changed: Its last event.
+        user: The id of the user.
+        aggregate: The id of the organization or the instance.
+        roles: The names of the roles, in the order of the event.
+        created: The event that created the membership.
+        changed: The last event about it.
     """
 
     user: str
@@ -35,17 +36,17 @@ class Membership:
 
 
 class Members:
-    """All memberships as they are now.
+    """All current memberships.
 
     Attributes:
-        changed: The time of the last event about any; None before the first.
+        changed: The time of the last event about any membership; None before the first.
     """
 
     def __init__(self, log: EventLog, instance: str) -> None:
-        """Follow a log.
+        """Follow an event log.
 
         Args:
-            log: Where everything is written.
+            log: The event log, which every change is written to.
             instance: The id of the instance, for instance-wide memberships.
         """
         self._log = log
@@ -55,9 +56,10 @@ class Members:
         log.subscribe(self._follow)
 
     def roles(self, user: str, organization: str) -> tuple[str, ...]:
-        """Return the roles that count in an organization's context.
+        """Return a user's roles in the context of an organization.
 
-        ZITADEL: a removed organization's memberships are gone, instance-wide ones stay.
+        They include the instance-wide roles. As in ZITADEL, the removal of an
+        organization ends its own memberships only.
         """
         return self._roles(user, organization) + self.instance_roles(user)
 
@@ -66,20 +68,21 @@ class Members:
         return self._roles(user, self._instance)
 
     def of_user(self, user: str) -> list[Membership]:
-        """Return a user's memberships: organizations first, then the instance."""
+        """Return a user's memberships; the one in the instance comes last."""
         found = [by_user[user] for by_user in self._of.values() if user in by_user]
         return sorted(found, key=lambda m: m.aggregate == self._instance)
 
     def add(
         self, aggregate: str, user: str, roles: Collection[str], editor: str
     ) -> Event:
-        """Give a user that exists roles in an organization or the instance.
+        """Give an existing user roles in an organization or in the instance.
 
-        ZITADEL: POST /management/v1/orgs/me/members, POST /admin/v1/members. The error
-        ids here are not confirmed by a recording.
+        ZITADEL: POST /management/v1/orgs/me/members, POST /admin/v1/members. No
+        recording confirms the error ids used here.
 
         Raises:
-            Refusal: Unknown role; already a member.
+            Refusal: There is no role, or an unknown one, or the user is already a
+                member.
         """
         if not roles or not set(roles) <= PERMISSIONS.keys():
             raise Refusal(BAD_INPUT, "Errors.Org.MemberInvalid", "Org-W8m4l")
@@ -90,10 +93,12 @@ class Members:
         return self._log.push(aggregate, editor, (f"{kind}.member.added", payload))
 
     def replace(self, aggregate: str, user: str, roles: Collection[str]) -> Event:
-        """Let a user have these roles there and no others; none end the membership.
+        """Set a user's roles in an organization or in the instance.
+
+        They replace all earlier ones. Empty `roles` end the membership.
 
         Raises:
-            Refusal: Unknown role.
+            Refusal: A role is unknown.
         """
         if not set(roles) <= PERMISSIONS.keys():
             raise Refusal(BAD_INPUT, "Errors.Org.MemberInvalid", "Org-LiaZi")

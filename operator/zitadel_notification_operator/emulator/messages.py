@@ -1,8 +1,8 @@
-"""Request bodies as grpc-gateway and protobuf-go decode them.
+"""Request bodies, decoded as grpc-gateway and protobuf-go do it.
 
-Source: ZITADEL's gateway: an empty body is `{}`, bytes after the first JSON value are
-ignored, unknown fields are ignored, null is the zero value, names may be lowerCamel or
-snake_case. What is wrong with a body is told before anybody asks for a token.
+Source: ZITADEL's gateway. It reads an empty body as `{}`, ignores bytes after the first
+JSON value and unknown fields, reads null as the zero value, and accepts names in
+lowerCamel and in snake_case. It refuses a malformed body before it checks the token.
 """
 
 import json
@@ -17,7 +17,7 @@ from zitadel_notification_operator.emulator.answers import BAD_INPUT, Refusal
 
 
 class Kind(StrEnum):
-    """The type of a field, by the name that protobuf-go calls it."""
+    """The type of a field; the value is protobuf-go's name for it."""
 
     BOOL = "bool"
     TEXT = "string"
@@ -29,10 +29,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An enum field; its decoded value is the number.
+    """The type of an enum field, whose decoded value is the number.
 
     Attributes:
-        names: In the order of their numbers, from 0.
+        names: The names of the values in the order of their numbers, from 0.
     """
 
     names: tuple[str, ...]
@@ -40,12 +40,13 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A field that is a message of its own.
+    """The type of a field that is a message itself.
 
     Attributes:
-        fields: Of that message.
-        repeated: Whether it is a list of such messages.
-        one_of: The oneof that holds all of its fields; empty when there is none.
+        fields: The fields of that message.
+        repeated: Whether the field is a list of such messages.
+        one_of: The full name of the oneof that all fields of the message belong to, so
+            that only one may be set; empty if there is no oneof.
     """
 
     fields: "Fields"
@@ -55,22 +56,28 @@ class Part:
 
 Shape = Kind | Choice | Part
 Fields = Mapping[str, Shape]
-"""The fields that a call reads, by lowerCamel name."""
+"""The types of the fields that a call reads, by lowerCamel name."""
 
-# protobuf-go puts a space or a no-break space after its prefix, by build; the recorded
-# server's had this one.
+# Depending on the build, protobuf-go puts a space or a no-break space after this
+# prefix. The recorded server used a no-break space.
+_MOST_DIGITS = 40
+"""Digits of a number that is read exactly: more than any field can hold."""
+
 _PROTO = "proto:\u00a0"
 
 
 class _Object(list[tuple[str, Any]]):
-    """A JSON object as pairs: a dict would hide that a name came twice."""
+    """A JSON object as a list of pairs, because a dict would hide duplicate names."""
 
 
 def decode(raw: bytes, fields: Fields) -> dict[str, Any]:
-    """Return the fields that were given and are not null, by lowerCamel name.
+    """Decode a request body.
+
+    Returns:
+        The known fields that are present and not null, by lowerCamel name.
 
     Raises:
-        Refusal: 400, code 3, without details.
+        Refusal: The body is malformed (400, code 3, without details).
     """
     try:
         text = raw.decode()
@@ -86,7 +93,7 @@ def decode(raw: bytes, fields: Fields) -> dict[str, Any]:
 
 
 def from_query(query: Mapping[str, str], fields: Fields) -> dict[str, Any]:
-    """Return the text fields that a GET names in its query."""
+    """Return the string fields that are present in the query of a GET."""
     return {
         name: query[name]
         for name, shape in fields.items()
@@ -117,7 +124,7 @@ def _check_one_of(text: str, name: str, message: Mapping[str, Any], group: str) 
 
 def _first_value(text: str) -> Any:
     decoder = json.JSONDecoder(
-        object_pairs_hook=_Object, parse_constant=_refuse_constant
+        object_pairs_hook=_Object, parse_constant=_refuse_constant, parse_int=_read_int
     )
     start = text.lstrip()
     try:
@@ -139,12 +146,21 @@ def _is_cut_short(rest: str, why: str) -> bool:
 
 
 def _refuse_constant(name: str) -> Any:
-    # Python reads NaN and Infinity; JSON does not know them.
+    # Python's decoder accepts NaN and Infinity, which are not JSON.
     raise Refusal(BAD_INPUT, f"invalid character {name[:1]!r} looking for a value")
 
 
+def _read_int(text: str) -> int | float:
+    # Python's own parser raises an error for thousands of digits.
+    return int(text) if len(text) <= _MOST_DIGITS else float(text)
+
+
 def _value(text: str, name: str, value: Any, shape: Shape) -> Any:
-    """Return a field's value: null as None, a number of text as a number."""
+    """Return the decoded value of a field.
+
+    null becomes None, and the name of an enum value or a number in a string becomes a
+    number.
+    """
     if value is None:
         return None
     match shape:
@@ -183,7 +199,7 @@ def _is_of(value: Any, kind: Kind) -> bool:
 
 def _number_of(text: str, name: str, value: Any, names: Sequence[str]) -> int | None:
     if isinstance(value, str):
-        # The gateway ignores what it does not know: fields, and names of enums.
+        # The gateway ignores unknown names of enum values, as it does unknown fields.
         return names.index(value) if value in names else None
     right = isinstance(value, int) and not isinstance(value, bool)
     _expect(text, name, value, right, "enum")
@@ -191,12 +207,14 @@ def _number_of(text: str, name: str, value: Any, names: Sequence[str]) -> int | 
 
 
 def _whole(text: str, name: str, value: Any, kind: Kind) -> int:
-    """Return a number that may be written 10, "10" or 1e1."""
+    """Return a whole number, which JSON may write as 10, "10" or 1e1."""
     number = -1
-    if isinstance(value, str) and re.fullmatch(r"[0-9]+", value):
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}", value):
         number = int(value)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        number = int(value) if value == int(value) else -1
+    elif isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, float) and value.is_integer():
+        number = int(value)
     bits = 32 if kind is Kind.UINT32 else 64
     _expect(text, name, value, 0 <= number < 2**bits, kind)
     return number
@@ -212,7 +230,7 @@ def _expect(text: str, name: str, value: Any, right: bool, kind: str) -> None:  
 
 
 def is_moment(text: str) -> bool:
-    """Return whether a text is a time with a zone."""
+    """Return whether a text is a time with a time zone."""
     try:
         return datetime.fromisoformat(text).tzinfo is not None
     except ValueError:
@@ -220,7 +238,7 @@ def is_moment(text: str) -> bool:
 
 
 def _position(text: str, name: str) -> str:
-    """Return line and column of a field's value, both from 1."""
+    """Return the line and column of a field's value, both counted from 1."""
     found = re.search(rf'"{re.escape(name)}"\s*:\s*', text)
     before = text[: found.end()] if found else ""
     return f"{before.count(chr(10)) + 1}:{len(before.rpartition(chr(10))[2]) + 1}"

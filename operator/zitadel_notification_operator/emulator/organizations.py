@@ -1,4 +1,4 @@
-"""Organizations by state: making, renaming, deactivating and removing them.
+"""The calls on organizations: creating, renaming, deactivating and removing them.
 
 Source: ZITADEL: `internal/command/org.go`, `internal/command/org_domain.go`,
 `internal/query/org.go`.
@@ -34,36 +34,37 @@ class Organizations:
         """Start without organizations.
 
         Args:
-            log: Where everything is written.
-            default: The id of the one that cannot be removed.
+            log: The event log, which every change is written to.
+            default: The id of the default organization, which cannot be removed.
         """
         self._log = log
         self._default = default
         self._made = 0
-        # ZITADEL: a unique constraint on lower-cased names; removal gives them back.
+        # ZITADEL: a unique constraint on lower-cased names; a removed organization's
+        # name can be used again.
         self._names: set[str] = set()
-        # Likewise one on verified domains.
+        # ZITADEL: a unique constraint on verified domains.
         self._domains: set[str] = set()
 
     def get(self, org: str) -> Organization | None:
-        """Return an organization, removed ones too; None when it never was."""
+        """Return an organization, even a removed one, or None if it never existed."""
         return organization(self._log.of(org))
 
     def exists(self, org: str) -> bool:
-        """Return whether any event of it exists, removed or not."""
+        """Return whether an organization exists or once existed."""
         return any(event.type == "org.added" for event in self._log.of(org)[:1])
 
     def all(self) -> list[Organization]:
-        """Return all that are not removed, oldest first."""
+        """Return all organizations that are not removed, oldest first."""
         ids = (event.aggregate for event in self._log.all if event.type == "org.added")
         found = (self.get(org) for org in ids)
         return [org for org in found if org and not org.removed]
 
     def show(self, org: str) -> dict[str, Any]:
-        """GET orgs/me and admin orgs/{id}; a removed one lacks `state`.
+        """Return the answer to GET orgs/me and orgs/{id}; removed ones have no `state`.
 
         Raises:
-            Refusal: It never was (`QUERY-leq5Q`).
+            Refusal: The organization never existed (`QUERY-leq5Q`).
         """
         found = self.get(org)
         if found is None:
@@ -80,16 +81,17 @@ class Organizations:
     def create(
         self, name: str, editor: str = "", wanted_id: str = "", owner: str = ""
     ) -> Event:
-        """POST /management/v1/orgs and /v2/organizations.
+        """Create an organization (POST /management/v1/orgs, POST /v2/organizations).
 
         Args:
-            name: Unique in the instance, whatever the case.
-            editor: Who makes it.
-            wanted_id: Only v2 lets one choose; counted up from the first when empty.
-            owner: The user who becomes ORG_OWNER; nobody when empty.
+            name: The name, unique in the instance without regard to case.
+            editor: The id of the caller.
+            wanted_id: The id of the new organization, which only v2 lets the caller
+                choose; empty takes the next free number.
+            owner: The id of the user who becomes ORG_OWNER; empty for none.
 
         Raises:
-            Refusal: The name is empty or too long; name or id is taken.
+            Refusal: The name is empty or too long, or the name or the id is taken.
         """
         _check_name(name, "AddOrgRequest")
         if self._log.of(wanted_id):
@@ -107,13 +109,15 @@ class Organizations:
         return self._log.push(wanted_id or self._next_id(), editor, *commands)
 
     def rename(self, org: str, name: str, editor: str = "") -> Event:
-        """PUT /management/v1/orgs/me: the domain made from the name changes with it.
+        """Change the name and its generated domain (PUT /management/v1/orgs/me).
 
-        ZITADEL: `changeDefaultDomain` replaces the generated domain, which is primary
-        unless another one was made so; the old one is removed.
+        ZITADEL: `changeDefaultDomain` adds the domain generated from the new name and
+        removes the one from the old name. The new domain becomes the primary one if
+        the old one was.
 
         Raises:
-            Refusal: Removed or unknown; the name is bad, the same or taken.
+            Refusal: The organization is removed or unknown, or the new name is empty,
+                too long, unchanged or taken.
         """
         _check_name(name, "UpdateOrgRequest")
         found = self._living(org, "ORG-1MRds")
@@ -140,16 +144,17 @@ class Organizations:
     def add_domain(
         self, org: str, domain: str, *, verified: bool = True, primary: bool = False
     ) -> Event:
-        """Give an organization a domain, over the control path.
+        """Add a domain to an organization, for the control path.
 
         Args:
-            org: Its id.
-            domain: Such as `acme.example`.
-            verified: Searches find by verified domains only.
-            primary: Whether it becomes the one that answers show.
+            org: The id of the organization.
+            domain: The domain, such as `acme.example`.
+            verified: Whether the domain is verified; searches ignore unverified ones.
+            primary: Whether it becomes the primary domain, which answers show. An
+                unverified domain cannot.
 
         Raises:
-            Refusal: Removed or unknown; the domain is taken.
+            Refusal: The organization is removed or unknown, or the domain is taken.
         """
         found = self._living(org, "COMMAND-4M0fs")
         if domain in self._domains or domain in found.domains:
@@ -163,10 +168,11 @@ class Organizations:
         return self._log.push(org, "", *commands)
 
     def remove_domain(self, org: str, domain: str) -> Event:
-        """Take a domain from an organization, over the control path.
+        """Remove a verified domain from an organization, for the control path.
 
         Raises:
-            Refusal: Removed or unknown; it has no such domain, or it is the primary.
+            Refusal: The organization is removed or unknown, it has no such domain, or
+                the domain is its primary one.
         """
         found = self._living(org, "COMMAND-4M0fs")
         if domain not in found.domains:
@@ -178,10 +184,10 @@ class Organizations:
         return self._log.push(org, "", ("org.domain.removed", {"domain": domain}))
 
     def deactivate(self, org: str, editor: str = "") -> Event:
-        """POST /management/v1/orgs/me/_deactivate.
+        """Deactivate an organization (POST /management/v1/orgs/me/_deactivate).
 
         Raises:
-            Refusal: Removed or unknown; inactive already.
+            Refusal: The organization is removed, unknown or already inactive.
         """
         if self._living(org, "ORG-oL9nT").state is State.INACTIVE:
             text = "Organisation is already deactivated"
@@ -189,10 +195,10 @@ class Organizations:
         return self._log.push(org, editor, ("org.deactivated", {}))
 
     def reactivate(self, org: str, editor: str = "") -> Event:
-        """POST /management/v1/orgs/me/_reactivate.
+        """Reactivate an organization (POST /management/v1/orgs/me/_reactivate).
 
         Raises:
-            Refusal: Removed or unknown; active already.
+            Refusal: The organization is removed, unknown or already active.
         """
         if self._living(org, "ORG-Dgf3g").state is State.ACTIVE:
             text = "Organisation is already active"
@@ -200,10 +206,10 @@ class Organizations:
         return self._log.push(org, editor, ("org.reactivated", {}))
 
     def remove(self, org: str, editor: str = "") -> Event:
-        """DELETE /admin/v1/orgs/{id} and /management/v1/orgs/me.
+        """Remove an organization (DELETE /admin/v1/orgs/{id}, /management/v1/orgs/me).
 
         Raises:
-            Refusal: It is the default one, removed or unknown.
+            Refusal: The organization is the default one, already removed or unknown.
         """
         if org == self._default:
             text = "Default Organization must not be deleted"
@@ -220,7 +226,11 @@ class Organizations:
         return found
 
     def _claim(self, name: str) -> str:
-        """Take a name and the domain made from it; return the domain."""
+        """Reserve a name and the domain generated from it, and return that domain.
+
+        Raises:
+            Refusal: The name or the domain is taken.
+        """
         domain = _domain_of(name)
         if name.lower() in self._names or domain in self._domains:
             raise _taken()

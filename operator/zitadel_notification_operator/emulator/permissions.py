@@ -1,8 +1,8 @@
-"""What a role may do.
+"""The permissions of each role.
 
-Source: ZITADEL's default role mapping (`InternalAuthZ` in `cmd/defaults.yaml`), all
-roles of the instance and of organizations, in its order. A self-hosted ZITADEL may map
-otherwise.
+Source: ZITADEL's default role mapping (`InternalAuthZ` in `cmd/defaults.yaml`), with
+its roles and permissions in the same order. A self-hosted ZITADEL may have another
+mapping.
 """
 
 from collections.abc import Iterable
@@ -138,15 +138,15 @@ _ROLES = {
 PERMISSIONS: dict[str, tuple[str, ...]] = {
     role: tuple(names.split()) for role, names in _ROLES.items()
 }
-"""The permissions of each role, in ZITADEL's order."""
+"""The permissions by role, in ZITADEL's order."""
 
 
 def may(roles: Iterable[str], permission: str) -> bool:
-    """Return whether one of the roles holds the permission."""
+    """Return whether at least one of the roles has the permission."""
     return any(permission in PERMISSIONS.get(role, ()) for role in roles)
 
 
 def permissions_of(roles: Iterable[str]) -> list[str]:
-    """Return what the roles may do together: in order, none twice."""
+    """Return the permissions of all these roles, in order and without duplicates."""
     names = (name for role in roles for name in PERMISSIONS.get(role, ()))
     return list(dict.fromkeys(names))

@@ -1,10 +1,10 @@
-"""Notification policies by state: what each call answers, and which event it writes.
+"""The calls on notification policies: their answers and the events that they write.
 
 Source: ZITADEL: `org_policy_notification.go`, `instance_policy_notification.go`,
 `internal/query/notification_policy.go`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from zitadel_notification_operator.emulator.answers import (
     shown,
 )
 from zitadel_notification_operator.emulator.events import Event, EventLog
+from zitadel_notification_operator.emulator.messages import Kind
 from zitadel_notification_operator.emulator.projections import (
     INSTANCE_POLICY,
     ORG_POLICY,
@@ -27,13 +28,15 @@ from zitadel_notification_operator.emulator.projections import (
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What differs between the policy of an organization and of the instance.
+    """The differences between an organization's policy and the instance's.
+
+    Each error is a pair of its text and its id.
 
     Attributes:
-        prefix: Of the event types.
-        missing: Answered to PUT when there is no policy.
-        same: Answered to PUT when nothing would change.
-        exists: Answered to POST when there is a policy.
+        prefix: The prefix of the event types.
+        missing: The error for a PUT if there is no policy.
+        same: The error for a PUT that would change nothing.
+        exists: The error for a POST if there is a policy.
     """
 
     prefix: str
@@ -52,42 +55,61 @@ INSTANCE_LEVEL = Level(
     INSTANCE_POLICY,
     ("Default Notification Policy not found", "INSTANCE-x891na"),
     ("Default Notification Policy not changed", "INSTANCE-29x02n"),
-    # No translation exists for this one, so the raw key is what people see.
+    # ZITADEL has no translation for this text, so its answer contains the key.
     ("Errors.Instance.NotificationPolicy.AlreadyExists", "INSTANCE-xpo1bj"),
 )
 
 
-def add(log: EventLog, level: Level, owner: str, editor: str, *, value: bool) -> Event:
-    """POST policies/notification.
+def add(
+    log: EventLog, level: Level, owner: str, editor: str, values: Mapping[str, Any]
+) -> Event:
+    """Create a policy (POST policies/notification).
+
+    Args:
+        log: The event log to write to.
+        level: Whether the policy is an organization's or the instance's.
+        owner: The id of the organization or the instance.
+        editor: The id of the caller.
+        values: The values of all fields that ZITADEL knows, by lowerCamel name.
 
     Raises:
-        Refusal: There is a policy, whatever its value.
+        Refusal: There already is a policy, with these or other values.
     """
     if written_policy(log.of(owner), level.prefix) is not None:
         raise Refusal(EXISTS, *level.exists)
-    payload = {"passwordChange": True} if value else {}
-    return log.push(owner, editor, (level.prefix + "added", payload))
+    return log.push(owner, editor, (level.prefix + "added", lean(values)))
 
 
 def change(
-    log: EventLog, level: Level, owner: str, editor: str, *, value: bool
+    log: EventLog, level: Level, owner: str, editor: str, values: Mapping[str, Any]
 ) -> Event:
-    """PUT policies/notification: never creates.
+    """Replace all values of an existing policy (PUT policies/notification).
+
+    Args:
+        log: The event log to write to.
+        level: Whether the policy is an organization's or the instance's.
+        owner: The id of the organization or the instance.
+        editor: The id of the caller.
+        values: The values of all fields that ZITADEL knows, by lowerCamel name.
 
     Raises:
-        Refusal: There is no policy, or it has this value.
+        Refusal: There is no policy, or it already has all of these values.
     """
     policy = written_policy(log.of(owner), level.prefix)
     if policy is None:
         raise Refusal(NOT_FOUND, *level.missing)
-    if policy.password_change is value:
+    changes = {
+        name: value
+        for name, value in values.items()
+        if value != policy.values.get(name, type(value)())
+    }
+    if not changes:
         raise Refusal(PRECONDITION, *level.same)
-    command = (level.prefix + "changed", {"passwordChange": value})
-    return log.push(owner, editor, command)
+    return log.push(owner, editor, (level.prefix + "changed", changes))
 
 
 def reset(log: EventLog, owner: str, editor: str) -> Event:
-    """DELETE /management/v1/policies/notification.
+    """Remove an organization's policy (DELETE /management/v1/policies/notification).
 
     Raises:
         Refusal: The organization has no policy of its own.
@@ -97,11 +119,18 @@ def reset(log: EventLog, owner: str, editor: str) -> Event:
     return log.push(owner, editor, (ORG_POLICY + "removed", {}))
 
 
-def show(policy: Policy | None, *, is_default: bool) -> dict[str, Any]:
-    """Return the answer of a GET: false fields are absent.
+def show(
+    policy: Policy | None, known: Mapping[str, Kind], *, is_default: bool
+) -> dict[str, Any]:
+    """Return the answer to a GET, without fields that are false, zero or empty.
+
+    Args:
+        policy: The policy in force, or None.
+        known: The fields of a policy that this ZITADEL knows.
+        is_default: Whether the policy is the instance's.
 
     Raises:
-        Refusal: There is none, not even the instance's.
+        Refusal: There is no policy, not even the instance's.
     """
     if policy is None:
         text = "Errors.NotificationPolicy.NotFound"
@@ -109,15 +138,20 @@ def show(policy: Policy | None, *, is_default: bool) -> dict[str, Any]:
     fields = {
         "details": shown(policy.created, policy.changed),
         "isDefault": is_default,
-        "passwordChange": policy.password_change,
+        **{name: policy.values.get(name) for name in known},
     }
-    return {"policy": lean(fields)}
+    shown_fields = lean(fields)
+    for name, kind in known.items():
+        if kind is Kind.UINT64 and name in shown_fields:
+            shown_fields[name] = str(shown_fields[name])
+    return {"policy": shown_fields}
 
 
 def before_last_write(events: Sequence[Event], prefix: str) -> Sequence[Event]:
-    """Return the events as a projection shows them that is one write behind.
+    """Return the events before the last write, as if a projection had missed it so far.
 
-    The set-up has no editor; what it wrote is never missing.
+    Events without an editor come from the set-up of the instance or the control path.
+    They do not count as writes here, so what the set-up wrote is never missing.
     """
     written = [
         n for n, e in enumerate(events) if e.editor and e.type.startswith(prefix)

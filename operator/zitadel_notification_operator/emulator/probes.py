@@ -1,4 +1,4 @@
-"""Health, discovery and public keys: outside the API, and without a token.
+"""Health, discovery and public keys: the paths outside the API that need no token.
 
 Source: ZITADEL: `internal/api/http/probes.go`, `internal/api/oidc/server.go`.
 """
@@ -72,7 +72,7 @@ _SUPPORTED: dict[str, object] = {
 def probe(
     zitadel: Zitadel, method: str, path: str, headers: Mapping[str, str]
 ) -> Reply | None:
-    """Return the answer of a path outside the API; None when it is not one."""
+    """Return the answer to a request for one of these paths, or None for any other."""
     act = _PROBES.get(path)
     return act(zitadel, headers) if act and method in {"GET", "HEAD"} else None
 
@@ -93,11 +93,10 @@ def _ready(zitadel: Zitadel, _: Mapping[str, str]) -> Reply:
 
 
 def _discovery(zitadel: Zitadel, headers: Mapping[str, str]) -> Reply:
-    down = zitadel.database_down
     try:
-        check_host(headers, zitadel.domains, gateway=False, database_down=down)
+        check_host(headers, zitadel.domains, gateway=False, outage=zitadel.outage)
     except Refusal as refusal:
-        return plain(refusal.text, 404)
+        return plain(str(refusal), refusal.status)
     address = issuer(headers, secure=zitadel.secure)
     urls = {name: address + path for name, path in _ENDPOINTS.items()}
     return bare_json({"issuer": address, **urls, **_SUPPORTED})

@@ -1,26 +1,32 @@
-"""What follows from the log: policies and organizations as they are now."""
+"""The current state of policies and organizations, computed from their events."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from zitadel_notification_operator.emulator.events import Event
 
 ORG_POLICY = "org.policy.notification."
 INSTANCE_POLICY = "instance.policy.notification."
+OWNER_REMOVED = "org.removed"
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A notification policy: its value, and the events that made and changed it."""
+    """A notification policy, with the events that created and last changed it.
 
-    password_change: bool
+    Attributes:
+        values: The values by lowerCamel name; absent ones are false, zero or empty.
+    """
+
+    values: Mapping[str, Any]
     created: Event
     changed: Event
 
 
 class State(StrEnum):
-    """What can be said of an organization; ZITADEL gives a removed one no state."""
+    """The state of an organization; ZITADEL sends no state for a removed one."""
 
     ACTIVE = "ORG_STATE_ACTIVE"
     INACTIVE = "ORG_STATE_INACTIVE"
@@ -29,13 +35,14 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """An organization; removed ones are still found by id.
+    """An organization; a removed one can still be looked up by id.
 
     Attributes:
-        primary_domain: Made from the name unless another one was made primary.
+        primary_domain: The domain that answers show. It is generated from the name
+            unless another domain was made primary.
         domains: All verified domains.
-        created: Its first event.
-        changed: Its last event of any kind.
+        created: The organization's first event.
+        changed: The organization's last event of any kind.
     """
 
     id: str
@@ -48,15 +55,15 @@ class Organization:
 
     @property
     def removed(self) -> bool:
-        """Whether it has been removed."""
+        """Whether the organization has been removed."""
         return self.state is State.REMOVED
 
 
 def written_policy(events: Iterable[Event], prefix: str) -> Policy | None:
-    """Return the policy as a write sees it: by its own events alone.
+    """Return the policy as a write sees it, computed from the policy's own events.
 
-    ZITADEL: the write models of `policies/notification` do not look at `org.removed`,
-    so a policy of a removed organization can still be changed.
+    ZITADEL: the write models of `policies/notification` ignore `org.removed`, so the
+    policy of a removed organization can still be changed.
     """
     policy: Policy | None = None
     for event in events:
@@ -64,9 +71,11 @@ def written_policy(events: Iterable[Event], prefix: str) -> Policy | None:
             continue
         match event.type.removeprefix(prefix):
             case "added":
-                policy = Policy(_value(event), event, event)
+                policy = Policy(event.payload, event, event)
             case "changed" if policy is not None:
-                policy = Policy(_value(event), policy.created, event)
+                # ZITADEL: a `changed` event contains only the values that changed.
+                values = {**policy.values, **event.payload}
+                policy = Policy(values, policy.created, event)
             case "removed":
                 policy = None
             case _:
@@ -74,18 +83,38 @@ def written_policy(events: Iterable[Event], prefix: str) -> Policy | None:
     return policy
 
 
-def shown_policy(events: Sequence[Event], prefix: str) -> Policy | None:
-    """Return the policy as a GET shows it: the removal of its owner ends it.
+def shown_policy(events: Iterable[Event], prefix: str) -> Policy | None:
+    """Return the policy as a GET shows it, which is the row in the projection's table.
 
-    Events after the removal do not bring it back, except `added`: ZITADEL's
-    projection inserts a row for a removed organization then.
+    It differs from what a write sees in two ways. First, the removal of the owning
+    organization deletes the row. Only a later `added` event creates one again, because
+    ZITADEL inserts a row even for a removed organization. Second, an `added` event
+    changes nothing while there is a row, because the insert fails. `read_side` reports
+    that failure to clients.
+
+    Args:
+        events: The events that the projection has processed, in this order.
+        prefix: The prefix of the types of the policy's own events.
     """
-    removal = next((n for n, e in enumerate(events) if e.type == "org.removed"), 0)
-    return written_policy(events[removal:], prefix)
+    policy: Policy | None = None
+    for event in events:
+        if event.type in {OWNER_REMOVED, prefix + "removed"}:
+            policy = None
+        elif event.type == prefix + "added":
+            policy = policy or Policy(event.payload, event, event)
+        elif event.type == prefix + "changed" and policy is not None:
+            # ZITADEL: the statement is an UPDATE of the columns in the event.
+            values = {**policy.values, **event.payload}
+            policy = Policy(values, policy.created, event)
+    return policy
 
 
 def organization(events: Sequence[Event]) -> Organization | None:
-    """Return an organization by its events; None when there are none."""
+    """Return the organization that these events describe.
+
+    Returns:
+        None if there are no events, or if they are not those of an organization.
+    """
     if not events or events[0].type != "org.added":
         return None
     state = State.ACTIVE
@@ -113,8 +142,3 @@ def organization(events: Sequence[Event]) -> Organization | None:
     return Organization(
         first.aggregate, name, domain, frozenset(domains), state, first, last
     )
-
-
-def _value(event: Event) -> bool:
-    # ZITADEL: the payload of `added` is empty when the value is false.
-    return bool(event.payload.get("passwordChange"))

@@ -1,7 +1,8 @@
-"""Searches: for organizations (v1 and v2), for memberships, for permissions.
+"""The searches for organizations (v1 and v2), memberships and permissions.
 
 Source: ZITADEL: `proto/zitadel/org.proto`, `proto/zitadel/org/v2/query.proto`,
-`internal/query/zitadel_permission.go`; the shapes of answers are recorded ones.
+`internal/query/zitadel_permission.go`. The form of the answers follows recordings of a
+real server.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from zitadel_notification_operator.emulator.answers import (
     NOT_FOUND,
     Refusal,
     Reply,
+    allowed,
     lean,
     ok,
     shown,
@@ -44,25 +46,25 @@ from zitadel_notification_operator.emulator.zitadel import (
 _LONGEST = 200
 _METHODS = Choice(tuple(f"TEXT_QUERY_METHOD_{method.name}" for method in Method))
 _STATES = {1: State.ACTIVE, 2: State.INACTIVE}
-"""3 is REMOVED: such rows are gone, so that no row has it."""
+"""The states by number; 3 is REMOVED, which no row has, because such rows are gone."""
 
 _LAST_STATE = 3
 _RUN_LATER = timedelta(microseconds=1)
-"""v1 tells when the projection last ran: after its last event."""
+"""How long after its last event the projection ran; v1 answers contain that time."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Dialect:
-    """What differs between v1 and v2.
+    """The differences between v1 and v2 of the search for organizations.
 
     Attributes:
-        request: The name of the request's message, for error texts.
-        item: The full name of one query's message.
-        queries: What names of its alternatives' messages start with.
-        state: What names of states start with.
-        columns: What rows can be sorted by.
-        shortest: The shortest name, domain or id that may be looked for.
-        has_default: Whether one may ask for the instance's default organization.
+        request: The name of the request message, for error texts.
+        item: The full name of the message for one query.
+        queries: The prefix of the message names of the kinds of query.
+        state: The prefix of the names of states.
+        columns: The names of the sorting columns, in the order of their numbers.
+        shortest: The minimum length of a name, domain or id in a query.
+        has_default: Whether there is a query for the instance's default organization.
     """
 
     request: str
@@ -74,7 +76,7 @@ class _Dialect:
     has_default: bool
 
     def fields(self) -> Fields:
-        """Return the fields of the request."""
+        """Return the fields of the request message."""
         states = ("UNSPECIFIED", "ACTIVE", "INACTIVE", "REMOVED")
         alternatives: dict[str, Part] = {
             "nameQuery": Part({"name": Kind.TEXT, "method": _METHODS}),
@@ -96,7 +98,7 @@ class _Dialect:
 
 
 PAGING: Fields = {"offset": Kind.UINT64, "limit": Kind.UINT32, "asc": Kind.BOOL}
-"""ZITADEL's `ListQuery`."""
+"""The fields of ZITADEL's `ListQuery`."""
 
 _V1 = _Dialect(
     "ListOrgsRequest",
@@ -121,17 +123,17 @@ _V2 = _Dialect(
     has_default=True,
 )
 V1_FIELDS = _V1.fields()
-"""Of POST /admin/v1/orgs/_search."""
+"""The fields of POST /admin/v1/orgs/_search."""
 
 V2_FIELDS = _V2.fields()
-"""Of POST /v2/organizations/_search."""
+"""The fields of POST /v2/organizations/_search."""
 
 MEMBERSHIP_FIELDS: Fields = {"query": Part(PAGING)}
-"""Of POST /auth/v1/memberships/me/_search; its queries are not looked at."""
+"""The fields of POST /auth/v1/memberships/me/_search; its `queries` are ignored."""
 
 
 def organizations_v1(c: Context) -> Reply:
-    """POST /admin/v1/orgs/_search."""
+    """Serve POST /admin/v1/orgs/_search."""
     found = _search(c, _V1)
     rows = [
         {"details": shown(r.created, r.changed), **_org(r, _V1)} for r in found.rows
@@ -140,10 +142,10 @@ def organizations_v1(c: Context) -> Reply:
 
 
 def organizations_v2(c: Context) -> Reply:
-    """POST /v2/organizations/_search: only rows that the caller may read.
+    """Serve POST /v2/organizations/_search, with only those rows the caller may read.
 
-    `totalResult` is counted before they are sorted out, as in ZITADEL without the
-    feature "permission check v2".
+    `totalResult` also counts the rows that the caller may not read, as in ZITADEL
+    without the feature "permission check v2".
     """
     found = _search(c, _V2)
     user = c.user.id if c.user else ""
@@ -158,7 +160,9 @@ def organizations_v2(c: Context) -> Reply:
 
 
 def by_domain(c: Context) -> Reply:
-    """GET /management/v1/global/orgs/_by_domain: by primary domain, active ones only.
+    """Serve GET /management/v1/global/orgs/_by_domain.
+
+    It finds an active organization by its primary domain.
 
     Raises:
         Refusal: There is none (`QUERY-iTTGJ`).
@@ -173,10 +177,10 @@ def by_domain(c: Context) -> Reply:
 
 
 def memberships(c: Context) -> Reply:
-    """POST /auth/v1/memberships/me/_search: the caller's own."""
+    """Serve POST /auth/v1/memberships/me/_search: the caller's own memberships."""
     members = c.zitadel.access.members
     found = members.of_user(c.user.id) if c.user else []
-    page = _page(c.message)
+    page = _page(c)
     end = page.offset + page.limit if page.limit else len(found)
     rows = [_membership(c, each) for each in found[page.offset : end]]
     seen = (members.changed or c.zitadel.log.clock()) + _RUN_LATER
@@ -184,10 +188,11 @@ def memberships(c: Context) -> Reply:
 
 
 def permissions(c: Context) -> Reply:
-    """POST /auth/v1/permissions/zitadel/me/_search: in the organization's context.
+    """Serve POST /auth/v1/permissions/zitadel/me/_search.
 
-    Permissions of projects would end in a colon and the project's id; the emulator has
-    no projects.
+    The answer holds the caller's permissions in the context of the organization.
+    Permissions on projects would end in a colon and the project's id, but the emulator
+    has no projects.
     """
     user = c.user.id if c.user else ""
     roles = c.zitadel.access.members.roles(user, c.organization)
@@ -195,7 +200,7 @@ def permissions(c: Context) -> Reply:
 
 
 class _Invalid(Exception):
-    """What is wrong with a query, from the field on that is wrong."""
+    """An invalid query; the text begins with the name of the wrong field."""
 
 
 def _search(c: Context, dialect: _Dialect) -> Found:
@@ -210,24 +215,24 @@ def _search(c: Context, dialect: _Dialect) -> Found:
             where = f"invalid {dialect.request}.Queries[{number}]"
             inner = f"invalid {dialect.item.rpartition('.')[2]}.{error}"
             raise Refusal(BAD_INPUT, _nested(where, inner)) from error
-    return c.zitadel.directory.search(queries, _page(c.message), c.zitadel.search_lag)
+    return c.zitadel.directory.search(queries, _page(c), c.zitadel.search_lag)
 
 
-def _page(message: Mapping[str, Any]) -> Page:
-    query = message.get("query", {})
+def _page(c: Context) -> Page:
+    query = c.message.get("query", {})
     return Page(
         query.get("offset", 0),
-        query.get("limit", 0),
-        Order(message.get("sortingColumn", 0)),
+        allowed(query.get("limit", 0), c.zitadel.behavior.largest_limit),
+        Order(c.message.get("sortingColumn", 0)),
         query.get("asc", False),
     )
 
 
 def _query(item: Mapping[str, Any], dialect: _Dialect) -> Query:
-    """Return what one item looks for.
+    """Convert one item of the request's `queries`.
 
     Raises:
-        _Invalid: As ZITADEL's validation of fields says it.
+        _Invalid: The item is invalid; the text is that of ZITADEL's field validation.
     """
     if not item:
         raise _Invalid("Query: value is required")
@@ -310,6 +315,6 @@ def _membership(c: Context, each: Membership) -> dict[str, Any]:
 def _listed(
     total: int, when: str, seen: datetime, rows: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return a list's answer; an empty list has neither a count nor a result."""
+    """Return the answer of a search; an empty one has no `totalResult` or `result`."""
     details = lean({"totalResult": str(total) if total else ""})
     return lean({"details": {**details, when: timestamp(seen)}, "result": rows})

@@ -1,10 +1,10 @@
-"""HTTP in and out: serves an emulator, keeps the request log, carries out faults."""
+"""The HTTP server of an emulator; it also keeps the request log and applies faults."""
 
 import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import format_datetime
 from pathlib import Path
@@ -14,20 +14,27 @@ from weakref import WeakKeyDictionary
 from aiohttp import web
 
 from zitadel_notification_operator.emulator.answers import Reply, plain
-from zitadel_notification_operator.emulator.checks import Incoming, answer
+from zitadel_notification_operator.emulator.checks import (
+    Incoming,
+    answer,
+    time_limit,
+    too_late,
+)
 from zitadel_notification_operator.emulator.control import Control
+from zitadel_notification_operator.emulator.control_input import flags_of
 from zitadel_notification_operator.emulator.events import Clock, utc_now
 from zitadel_notification_operator.emulator.faults import Fault, Faults
 from zitadel_notification_operator.emulator.hosts import without_port
+from zitadel_notification_operator.emulator.messages import Kind
 from zitadel_notification_operator.emulator.probes import probe
 from zitadel_notification_operator.emulator.tokens import token
 from zitadel_notification_operator.emulator.zitadel import Zitadel
 
 LONGEST_LOG = 100_000
-"""So many requests are remembered; then the older half is forgotten."""
+"""The maximum size of the request log; when it is full, the older half is deleted."""
 
 _GRACE = 0.5
-"""Seconds that running requests may take to end when the emulator stops."""
+"""Seconds that running requests get to finish when the emulator stops."""
 
 
 _Connection = ssl.SSLObject | ssl.SSLSocket
@@ -35,41 +42,43 @@ _Connection = ssl.SSLObject | ssl.SSLSocket
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Files for serving https.
+    """The files for serving https.
 
     Attributes:
-        certificate: PEM, with intermediate certificates behind it if there are any.
-        key: PEM, not encrypted.
+        certificate: The certificate in PEM, followed by any intermediate certificates.
+        key: The private key in PEM, not encrypted.
     """
 
     certificate: Path
     key: Path
 
     def context(self) -> ssl.SSLContext:
-        """Return what the server needs.
+        """Return the SSL context for the server.
 
         Raises:
             OSError: A file cannot be read.
-            ssl.SSLError: They are no certificate and key, or do not belong together.
+            ssl.SSLError: A file is not a certificate or key, or they do not match.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # Without a password of our own, OpenSSL would ask the terminal for one.
+        # If no password is given, OpenSSL asks for that of an encrypted key on the
+        # terminal.
         context.load_cert_chain(self.certificate, self.key, password="")
         return context
 
 
 @dataclass(slots=True)
 class Emulator:
-    """A running emulator, as its context manager gives it.
+    """An emulator, which `serve` runs.
 
     Attributes:
-        token: Of an IAM_OWNER.
+        token: The personal access token of an IAM_OWNER.
         zitadel: The instance: its log, users, organizations and switches.
-        faults: The faults in force.
-        requests: One dict a request, oldest first: method, path, organization (the
-            header), status (0 while no answer was sent), time (seconds since 1970),
-            host (the Host header), server_name (of the TLS handshake; empty without).
-        url: Where it listens, http on loopback unless `Tls` is given.
+        faults: The active faults.
+        requests: The request log, oldest first. Each request is a dict with method,
+            path, organization (the header), status (0 if no answer was sent), time
+            (seconds since 1970), host (the Host header) and server_name (from the TLS
+            handshake; empty without TLS).
+        url: The base URL while the emulator is served; empty before.
     """
 
     token: str
@@ -83,7 +92,7 @@ class Emulator:
     )
 
     def calls(self, method: str = "", path: str = "") -> list[dict[str, Any]]:
-        """Return the requests so far, of one verb or one path if named."""
+        """Return the requests so far, only those with the verb or path if given."""
         return [
             request
             for request in self.requests
@@ -91,7 +100,7 @@ class Emulator:
         ]
 
     def application(self) -> web.Application:
-        """Return the web application."""
+        """Return the aiohttp application with all routes."""
         app = web.Application()
         Control(self.zitadel, self.faults, self.requests).add_routes(app)
         app.router.add_route("*", "/{path:.*}", self._serve)
@@ -101,13 +110,14 @@ class Emulator:
     def note_server_name(
         self, connection: _Connection, name: str | None, _: ssl.SSLContext
     ) -> None:
-        """Keep the name that a TLS client asked for (`SSLContext.sni_callback`)."""
+        """Record the server name that a TLS client sent (`SSLContext.sni_callback`)."""
         self._server_names[connection] = name or ""
 
     async def _close(self, _: web.Application) -> None:
         self._closing.set()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        begin = asyncio.get_running_loop().time()
         body = await request.read()
         incoming = Incoming(
             request.method, request.path, request.headers, body, request.query
@@ -117,8 +127,10 @@ class Emulator:
         entry = self._log(incoming, name)
         at = (incoming.method, incoming.path, incoming.organization)
         fault = self.faults.take(*at) or Fault()
-        await asyncio.sleep(fault.latency)
-        reply = self._answer(incoming) if fault.keeps_call else plain("")
+        if await _is_too_late(fault, time_limit(incoming), begin):
+            reply, fault = too_late(), Fault()
+        else:
+            reply = self._answer(incoming) if fault.keeps_call else plain("")
         if fault.is_silent:
             return await self._fall_silent(request, fault)
         if fault.replaces:
@@ -161,7 +173,7 @@ class Emulator:
         self, request: web.Request, fault: Fault
     ) -> web.StreamResponse:
         if fault.hang:
-            # Also ends by cancellation: aiohttp cancels us when the client leaves.
+            # aiohttp cancels this handler when the client disconnects.
             await self._closing.wait()
         if request.transport is not None:
             request.transport.abort()
@@ -175,16 +187,17 @@ async def serve(
     port: int = 0,
     tls: Tls | None = None,
 ) -> AsyncIterator[Emulator]:
-    """Serve an emulator for as long as the block lasts.
+    """Serve an emulator until the block ends.
 
     Args:
-        emulator: Its `url` is set; it answers to that host, too.
-        host: Where to listen.
-        port: 0 picks a free one.
-        tls: Serve https with these files; http when None.
+        emulator: The emulator to serve. Its `url` is set, and its instance accepts
+            requests for the host it listens on.
+        host: The address to listen on.
+        port: The port to listen on; 0 picks a free one.
+        tls: The files for serving https; None serves http.
 
     Raises:
-        OSError: The address is taken or may not be used, or a file of `tls`.
+        OSError: The address is in use or not permitted, or a file of `tls` is invalid.
     """
     context = tls.context() if tls else None
     if context:
@@ -213,16 +226,23 @@ def new_emulator(
     organizations: int = 2,
     clock: Clock = utc_now,
     domains: Collection[str] = (),
+    policy_flags: Collection[str] = (),
 ) -> Emulator:
-    """Return an emulator that does not serve yet.
+    """Return an emulator, which `serve` can run.
 
     Args:
         token: The personal access token of an IAM_OWNER.
-        organizations: How many there are besides the credential's own.
-        clock: The time of day, for events and the end of tokens.
-        domains: More hosts that the instance answers to, without ports.
+        organizations: How many organizations to create besides the credential's own.
+        clock: Returns the current time, for events and the expiration of tokens.
+        domains: More hosts that the instance accepts, without ports.
+        policy_flags: Names of boolean flags that policies have besides
+            `passwordChange`.
+
+    Raises:
+        BadControl: The name of a flag is not allowed.
     """
     zitadel = Zitadel(token, organizations, clock)
+    zitadel.policy_flags = flags_of(dict.fromkeys(policy_flags, Kind.BOOL))
     for domain in domains:
         zitadel.add_domain(domain)
     return Emulator(token, zitadel)
@@ -234,6 +254,26 @@ def _response(reply: Reply, fault: Fault) -> web.Response:
     return response
 
 
+async def _is_too_late(fault: Fault, limit: float | None, begin: float) -> bool:
+    """Wait for the delay of a fault, but not longer than the time limit of the call.
+
+    Args:
+        fault: The fault that affects the call.
+        limit: The time limit of the call in seconds, or None.
+        begin: When the call began, by the clock of the event loop.
+
+    Returns:
+        Whether the call has reached its time limit.
+    """
+    if limit is not None:
+        left = begin + limit - asyncio.get_running_loop().time()
+        if left <= fault.delay:
+            await asyncio.sleep(max(left, 0))
+            return True
+    await asyncio.sleep(fault.latency)
+    return False
+
+
 async def _dripping(
     request: web.Request, response: web.Response, pause: float
 ) -> web.StreamResponse:
@@ -241,20 +281,22 @@ async def _dripping(
     body = response.body if isinstance(response.body, bytes) else b""
     slow = web.StreamResponse(status=response.status, headers=response.headers)
     slow.content_length = len(body)
-    await slow.prepare(request)
-    for byte in body:
-        await slow.write(bytes([byte]))
-        await asyncio.sleep(pause)
+    with suppress(ConnectionResetError):  # the client has left, as it may at any time
+        await slow.prepare(request)
+        for byte in body:
+            await slow.write(bytes([byte]))
+            await asyncio.sleep(pause)
     return slow
 
 
 async def _truncated(
     request: web.Request, response: web.Response, size: int
 ) -> web.StreamResponse:
-    """Promise the whole body, send a part of it, cut the connection."""
+    """Announce the length of the whole body, send a part, and close the connection."""
     body = response.body if isinstance(response.body, bytes) else b""
     partial = web.StreamResponse(status=response.status, headers=response.headers)
-    # One byte more than there is, so that even an empty body comes short.
+    # The length is at least one byte more than is sent, so that even an empty body is
+    # incomplete.
     partial.content_length = max(len(body), size + 1)
     await partial.prepare(request)
     await partial.write(body[:size])

@@ -1,4 +1,4 @@
-"""JSON web tokens: signing ID tokens, checking the assertions of service users.
+"""JSON web tokens: signing ID tokens and verifying the assertions of service users.
 
 Source: ZITADEL: `internal/api/oidc/token_jwt_profile.go`, and zitadel/oidc:
 `pkg/op/verifier_jwt_profile.go`, `pkg/oidc/verifier.go`.
@@ -19,10 +19,10 @@ from jwt.types import Options
 from zitadel_notification_operator.emulator.keys import KEY_BITS, Keys
 
 LONGEST_AGE = 3600
-"""Seconds that an assertion may be old, by its `iat`."""
+"""The maximum age of an assertion in seconds, by its `iat`."""
 
 OFFSET = 1
-"""Seconds by which the clocks of client and server may differ."""
+"""The tolerated difference between the clocks of client and server, in seconds."""
 
 _ALGORITHMS = ["RS256", "PS256", "ES256"]
 _KEY_ID = "284000000000000001"
@@ -36,23 +36,30 @@ _UNCHECKED: Options = {
     "verify_sub": False,
     "verify_jti": False,
 }
-"""PyJWT checks the signature; the claims are checked as ZITADEL checks them."""
+"""Options that make PyJWT verify the signature only.
+
+`_check_claims` verifies the claims by ZITADEL's rules.
+"""
 
 
 class BadAssertion(Exception):
-    """An assertion that ZITADEL refuses; the text is for the emulator's own tests."""
+    """An assertion that ZITADEL refuses.
+
+    The text names the reason. It is for the emulator's own tests, because ZITADEL's
+    answer does not contain it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class IdToken:
-    """What an ID token says.
+    """The content of an ID token.
 
     Attributes:
-        issuer: The address that discovery names.
-        user: The subject.
-        audience: For whom it is.
-        now: When it is made.
-        lifetime: Seconds until its end.
+        issuer: The issuer's URL, as discovery names it.
+        user: The id of the user, who is the subject.
+        audience: The audiences of the token.
+        now: When it is issued.
+        lifetime: Seconds until it expires.
     """
 
     issuer: str
@@ -62,7 +69,7 @@ class IdToken:
     lifetime: int
 
     def signed(self) -> str:
-        """Return it as a JSON web token."""
+        """Return the token as a signed JSON web token."""
         begin = int(self.now.timestamp())
         claims = {
             "iss": self.issuer,
@@ -79,17 +86,17 @@ class IdToken:
 
 
 def subject(assertion: str, keys: Keys, issuer: str, now: datetime) -> str:
-    """Return the id of the user whose key signed an assertion.
+    """Verify an assertion and return the id of the user whose key signed it.
 
     Args:
-        assertion: As the client sent it.
-        keys: All keys of service users.
-        issuer: The server's address as it sees this request; `aud` must hold it.
-        now: The time of day.
+        assertion: The assertion as the client sent it.
+        keys: The keys of all service users.
+        issuer: The issuer's URL for this request, which `aud` must contain.
+        now: The current time.
 
     Raises:
-        BadAssertion: It is no token, or not for us, or not from now, or not signed by
-            a key of its issuer.
+        BadAssertion: The assertion is not a token, is for another audience, has
+            expired or is too old, or is not signed by a key of its issuer.
     """
     try:
         head = jwt.get_unverified_header(assertion)
@@ -100,13 +107,13 @@ def subject(assertion: str, keys: Keys, issuer: str, now: datetime) -> str:
         if key is None:
             raise BadAssertion("kid: no such key of this user, or it has ended")
         jwt.decode(assertion, key, algorithms=_ALGORITHMS, options=_UNCHECKED)
-    except (jwt.PyJWTError, ValueError, TypeError) as error:
+    except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
         raise BadAssertion(str(error)) from error
     return user
 
 
 def public_keys() -> list[dict[str, Any]]:
-    """GET /oauth/v2/keys: what ID tokens can be checked with."""
+    """Return the public keys for verifying ID tokens (GET /oauth/v2/keys)."""
     key = json.loads(RSAAlgorithm.to_jwk(_signing_key().public_key()))
     return [{**key, "kid": _KEY_ID, "use": "sig", "alg": "RS256"}]
 
@@ -115,7 +122,7 @@ def _check_claims(claims: Mapping[str, Any], issuer: str, now: datetime) -> None
     audience = claims.get("aud", [])
     if issuer not in ([audience] if isinstance(audience, str) else audience):
         raise BadAssertion(f"aud: must hold {issuer}")
-    # zitadel/oidc compares with the time of day rounded to whole seconds.
+    # zitadel/oidc compares with the current time rounded to whole seconds.
     ahead = round(now.timestamp() + OFFSET)
     if float(claims.get("exp", 0)) < ahead:
         raise BadAssertion("exp: has passed")
@@ -130,5 +137,8 @@ def _check_claims(claims: Mapping[str, Any], issuer: str, now: datetime) -> None
 
 @cache
 def _signing_key() -> rsa.RSAPrivateKey:
-    """Return this process's key; making one takes a tenth of a second or more."""
+    """Return the key for ID tokens, which is generated once per process.
+
+    Generating it takes a tenth of a second or more.
+    """
     return rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)

@@ -1,8 +1,9 @@
-"""The token endpoint: assertions and client secrets against access tokens.
+"""The token endpoint, which exchanges assertions and client secrets for access tokens.
 
 Source: ZITADEL: `internal/api/oidc/{token_jwt_profile,client_credentials,error}.go`,
-and zitadel/oidc: `pkg/op/{server_http,error}.go`. It lies outside the API: forms in,
-its own kind of errors out, plain text where the instance itself is not found.
+and zitadel/oidc: `pkg/op/{server_http,error}.go`. The endpoint is not part of the API:
+requests are HTML forms, errors have OAuth's form, and the error for an unknown instance
+is plain text.
 """
 
 import base64
@@ -35,10 +36,13 @@ PATH = "/oauth/v2/token"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 CLIENT_CREDENTIALS = "client_credentials"
 API_SCOPE = "urn:zitadel:iam:org:project:id:zitadel:aud"
-"""Without it a token is issued, and every API call refuses it."""
+"""The scope of ZITADEL's own project.
+
+Without it a token is issued all the same, but every API call refuses that token.
+"""
 
 ZITADEL_PROJECT = "285000000000000001"
-"""Stands for the id of ZITADEL's own project, the audience of API tokens."""
+"""The emulated id of ZITADEL's own project, the audience of tokens for the API."""
 
 _FORM = "application/x-www-form-urlencoded"
 _BLOCKED = "Your ZITADEL instance is blocked."
@@ -49,7 +53,7 @@ _NO_SCOPE = (
 
 
 class TokenRefusal(Exception):
-    """An error of the token endpoint: `error` and `error_description`."""
+    """An error of the token endpoint, with `error` and `error_description`."""
 
     def __init__(self, error: str, description: str, status: int = 400) -> None:
         super().__init__(f"{error}: {description}")
@@ -58,14 +62,15 @@ class TokenRefusal(Exception):
 
 
 def token(zitadel: Zitadel, request: Incoming) -> Reply | None:
-    """Return the endpoint's answer; None when the request is for something else."""
+    """Return the token endpoint's answer, or None if the request has another path."""
     if request.path != PATH:
         return None
-    down = zitadel.database_down
     try:
-        check_host(request.headers, zitadel.domains, gateway=False, database_down=down)
+        check_host(
+            request.headers, zitadel.domains, gateway=False, outage=zitadel.outage
+        )
     except Refusal as refusal:
-        return plain(refusal.text, 404)
+        return plain(str(refusal), refusal.status)
     if zitadel.behavior.instance_blocked:
         return plain(_BLOCKED, 429)
     try:
@@ -147,7 +152,11 @@ def _by_secret(zitadel: Zitadel, request: Incoming, form: Mapping[str, str]) -> 
 
 
 def _client(header: str, form: Mapping[str, str]) -> tuple[str, str]:
-    """Return client id and secret, of Basic authentication or of the form."""
+    """Return the client id and secret from Basic authentication or from the form.
+
+    Raises:
+        TokenRefusal: Both contain a secret, or neither contains a client id.
+    """
     name, secret = form.get("client_id", ""), form.get("client_secret", "")
     scheme, _, credentials = header.partition(" ")
     if scheme.lower() == "basic":
@@ -166,7 +175,7 @@ def _basic(credentials: str) -> tuple[str, str]:
         text = base64.b64decode(credentials, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         return "", ""
-    # RFC 6749, 2.3.1: both parts are form-encoded first.
+    # RFC 6749, 2.3.1: the client form-encodes both parts before it joins them.
     name, _, secret = text.partition(":")
     return unquote_plus(name), unquote_plus(secret)
 
@@ -183,7 +192,7 @@ def _form(request: Incoming) -> dict[str, str]:
 
 
 def _cookie(zitadel: Zitadel, headers: Mapping[str, str]) -> dict[str, str]:
-    """Return what ZITADEL sets for browsers; a client of the API has no use for it."""
+    """Return the headers that ZITADEL adds for browsers; API clients ignore them."""
     host = issuer(headers, secure=zitadel.secure).partition("://")[2]
     value = base64.urlsafe_b64encode(secrets.token_bytes(120)).decode()
     attributes = f"Domain={without_port(host)}; Max-Age=31536000; HttpOnly"

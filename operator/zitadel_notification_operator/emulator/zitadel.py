@@ -1,13 +1,13 @@
-"""One ZITADEL instance: its set-up, its switches, and the way to all of its parts."""
+"""One ZITADEL instance, which sets up and holds all of its parts."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from zitadel_notification_operator.emulator import policies
 from zitadel_notification_operator.emulator.access import INSTANCE, Access, Token, User
-from zitadel_notification_operator.emulator.answers import UNKNOWN, Refusal, shown
+from zitadel_notification_operator.emulator.answers import shown
+from zitadel_notification_operator.emulator.behavior import Behavior
 from zitadel_notification_operator.emulator.directory import Directory, Page
 from zitadel_notification_operator.emulator.events import (
     Clock,
@@ -18,80 +18,40 @@ from zitadel_notification_operator.emulator.events import (
 from zitadel_notification_operator.emulator.history import History
 from zitadel_notification_operator.emulator.hosts import EXTERNAL_DOMAIN
 from zitadel_notification_operator.emulator.keys import Keys
+from zitadel_notification_operator.emulator.messages import Kind
 from zitadel_notification_operator.emulator.organizations import Organizations
 from zitadel_notification_operator.emulator.projections import (
     INSTANCE_POLICY,
-    ORG_POLICY,
     Organization,
-    shown_policy,
 )
+from zitadel_notification_operator.emulator.read_side import ReadSide
 
 INSTANCE_ID = "280000000000000001"
 CREDENTIAL_ORGANIZATION = "280000000000000002"
 CREDENTIAL_NAME = "Emulator Machine"
 NAMES = ("ACME", "Globex")
 VERSION = "v4.7.0"
-TOKEN_ERRORS = ("server_error", "invalid_grant", "invalid_client")
-"""How builds of ZITADEL refuse a bad assertion, oldest first."""
-
-TOKEN_LIFETIME = 43_199
-"""Seconds; ZITADEL: `OIDC.DefaultAccessTokenLifetime` is 12 h, floored in answers."""
 
 _GENERATED_DOMAIN = f"zitadel-emulator.{EXTERNAL_DOMAIN}"
 
 
-@dataclass(slots=True)
-class Behavior:
-    """What a server may also do; all of it is off at the start.
-
-    Attributes:
-        stale_reads: So many GETs of policies are one write behind; counted down.
-        stale_milliseconds: GETs of policies do not see writes younger than that.
-        projection_broken: GETs of policies fail: 500, code 2.
-        extra_fields: Answers to GETs of policies and to searches for events hold
-            fields that no one knows.
-        deprecation: API answers carry a `Deprecation` header.
-        search_lag_milliseconds: Searches for organizations do not know what is
-            younger than that.
-        token_errors: How bad assertions are refused: `server_error` (500, v4 up to
-            spring 2026), `invalid_grant` or `invalid_client` (400, newer).
-        token_lifetime: Seconds until an access token is refused.
-        instance_blocked: All calls are refused with 429, the token endpoint's as text.
-        event_retention_seconds: Searches for events do not know what is as old as
-            that; 0 is no end (ZITADEL: `AuditLogRetention`).
-        event_lag_milliseconds: What is written now becomes visible to searches for
-            events so much later, with the time of its writing.
-        clock_skew_milliseconds: The server's clock is so far ahead; below 0 behind.
-    """
-
-    stale_reads: int = 0
-    stale_milliseconds: int = 0
-    projection_broken: bool = False
-    extra_fields: bool = False
-    deprecation: bool = False
-    search_lag_milliseconds: int = 0
-    token_errors: str = TOKEN_ERRORS[0]
-    token_lifetime: int = TOKEN_LIFETIME
-    instance_blocked: bool = False
-    event_retention_seconds: int = 0
-    event_lag_milliseconds: int = 0
-    clock_skew_milliseconds: int = 0
-
-
 class Zitadel:
-    """One instance: its log, its users, and the calls' effects.
+    """One instance.
 
     Attributes:
         log: All events.
-        access: Users, tokens, memberships.
-        keys: Keys and client secrets of the users.
+        access: The users, their tokens and their memberships.
+        keys: The keys and client secrets of the users.
         orgs: The organizations.
-        directory: The organizations as searches see them.
-        history: The log as the search for events sees it.
-        domains: Hosts it answers to, without ports and brackets.
-        secure: Whether its addresses begin with https (ZITADEL: `ExternalSecure`).
-        database_down: Whether it acts as it does without its database.
-        behavior: Other switches.
+        directory: The organizations as searches show them.
+        history: The event log as the search for events shows it.
+        read_side: The policies as GETs show them.
+        domains: The hosts that it accepts, without ports and brackets.
+        secure: Whether its URLs begin with https (ZITADEL: `ExternalSecure`).
+        database_down: Whether it behaves as if its database were down.
+        policy_flags: The flags that a policy has besides `passwordChange`: their type
+            (`BOOL`, `TEXT` or `UINT64`) by lowerCamel name.
+        behavior: The other switches.
     """
 
     def __init__(
@@ -100,14 +60,16 @@ class Zitadel:
         """Set up an instance with a default policy and some organizations.
 
         Args:
-            token: A personal access token of an IAM_OWNER.
-            organizations: How many besides the credential's own.
-            clock: The time of day, for events and the end of tokens.
+            token: The personal access token of an IAM_OWNER.
+            organizations: How many organizations to create besides the credential's
+                own.
+            clock: Returns the current time, for events and the expiration of tokens.
         """
         self.behavior = Behavior()
         self._clock = clock
-        self.log = EventLog(self.now)
+        self.log = EventLog(self.now, self._transaction)
         self.history = History(self.log, self._event_lag)
+        self.read_side = ReadSide(self.log, clock, lambda: self.behavior)
         self.access = Access(self.log, INSTANCE_ID)
         self.keys = Keys(self.log, self.access)
         self.directory = Directory(self.log)
@@ -115,6 +77,7 @@ class Zitadel:
         self.domains = {EXTERNAL_DOMAIN, _GENERATED_DOMAIN, "127.0.0.1", "::1"}
         self.secure = False
         self.database_down = False
+        self.policy_flags: dict[str, Kind] = {}
         self.log.push(
             INSTANCE_ID,
             "",
@@ -129,10 +92,12 @@ class Zitadel:
         for number in range(organizations):
             known = number < len(NAMES)
             self.orgs.create(NAMES[number] if known else f"Organization {number + 1}")
-        # ZITADEL: who sets an instance up owns it, and its first organization.
+        # ZITADEL: the user who sets up an instance is the owner of the instance and of
+        # its first organization.
         roles = {INSTANCE: {"IAM_OWNER"}, CREDENTIAL_ORGANIZATION: {"ORG_OWNER"}}
         self.add_token(token, roles, name=CREDENTIAL_NAME)
-        # No lag that is set later makes searches forget what was there at the start.
+        # This makes the directory process the set-up events now. Otherwise a lag that
+        # is switched on later would hide them from searches.
         self.directory.search((), Page())
 
     def add_token(
@@ -144,18 +109,19 @@ class Zitadel:
         expiration: str = "",
         name: str = "",
     ) -> Token:
-        """Make a service user with a token and roles.
+        """Create a service user with a personal access token and roles.
 
         Args:
-            token: The text of its personal access token; made up when empty.
-            roles: Role names by organization id; `access.INSTANCE` for the instance.
-            home: The organization that owns the user.
-            expiration: The token's end, RFC 3339; empty is the year 9999.
-            name: Of the user.
+            token: The text of the token; generated if empty.
+            roles: Role names by organization id; the key `access.INSTANCE` is for
+                instance-wide roles.
+            home: The id of the organization that owns the user.
+            expiration: When the token expires, in RFC 3339; empty means the year 9999.
+            name: The user's name.
 
         Raises:
-            Refusal: A role is unknown, or the end has passed.
-            ValueError: The token is in use.
+            Refusal: A role is unknown, or the expiration is in the past.
+            ValueError: Another token that is still valid has this text.
         """
         user = self.add_user(roles, home, name=name)
         return self.access.add_token(user.id, "", expiration, token)[0]
@@ -168,13 +134,14 @@ class Zitadel:
         name: str = "",
         user_name: str = "",
     ) -> User:
-        """Make a service user with roles.
+        """Create a service user with roles.
 
         Args:
-            roles: Role names by organization id; `access.INSTANCE` for the instance.
-            home: The organization that owns the user.
-            name: Shown to people.
-            user_name: Its login name; made from the name, and unique, when empty.
+            roles: Role names by organization id; the key `access.INSTANCE` is for
+                instance-wide roles.
+            home: The id of the organization that owns the user.
+            name: The display name.
+            user_name: The login name; if empty, a unique one is made from the name.
 
         Raises:
             Refusal: A role is unknown, or the user name is taken.
@@ -188,21 +155,31 @@ class Zitadel:
         return self.access.known(user_id)
 
     def add_domain(self, domain: str) -> None:
-        """Let the instance answer to one more host, named without a port."""
+        """Make the instance accept requests for one more host, given without a port."""
         if domain not in self.domains:
             self.domains.add(domain)
             command = ("instance.domain.added", {"domain": domain})
             self.log.push(INSTANCE_ID, "", command)
 
     def now(self) -> datetime:
-        """Return the time of day as this server has it."""
+        """Return the current time by this server's clock, which may have a skew."""
         skew = timedelta(milliseconds=self.behavior.clock_skew_milliseconds)
         return self._clock() + skew
 
     @property
     def search_lag(self) -> int:
-        """How far searches are behind, in milliseconds."""
+        """How far searches for organizations lag behind, in milliseconds."""
         return self.behavior.search_lag_milliseconds
+
+    @property
+    def outage(self) -> str:
+        """How calls fail because the database is down; empty while it is up."""
+        return self.behavior.database_error if self.database_down else ""
+
+    @property
+    def fields_of_policy(self) -> Mapping[str, Kind]:
+        """The types of all current fields of a policy, by lowerCamel name."""
+        return {"passwordChange": Kind.BOOL, **self.policy_flags}
 
     @property
     def instance_name(self) -> str:
@@ -214,10 +191,15 @@ class Zitadel:
         return self.orgs.all()
 
     def change_organization(self, org: str, kind: str, editor: str = "") -> Event:
-        """Make an organization `removed`, `deactivated` or `reactivated`.
+        """Remove, deactivate or reactivate an organization.
+
+        Args:
+            org: The id of the organization.
+            kind: `removed`, `deactivated` or `reactivated`.
+            editor: The id of the user who makes the change.
 
         Raises:
-            Refusal: As the calls of ZITADEL refuse it.
+            Refusal: ZITADEL's call for this would fail.
         """
         acts = {
             "removed": self.orgs.remove,
@@ -226,28 +208,48 @@ class Zitadel:
         }
         return acts[kind](org, editor)
 
+    def switch(self, behavior: Behavior) -> None:
+        """Set all switches.
+
+        The read side first processes what it may process by the old switches, and then
+        what it may process by the new ones.
+        """
+        self.read_side.catch_up()
+        self.behavior = behavior
+        self.read_side.catch_up()
+
     def drop_instance_policy(self) -> None:
-        """Make an instance older than the feature: no call of ZITADEL does this."""
+        """Delete the instance's policy, as in an instance older than the feature.
+
+        No call of ZITADEL does this.
+        """
         self.log.forget(INSTANCE_ID, INSTANCE_POLICY)
+        self.read_side.forget(INSTANCE_ID)
 
     def instance_policy(self) -> dict[str, Any]:
-        """GET /admin/v1/policies/notification, and the default through management.
+        """Return the answer to a GET of the instance's policy.
+
+        This is GET /admin/v1/policies/notification and GET
+        /management/v1/policies/default/notification.
 
         Raises:
-            Refusal: There is none (`QUERY-x0so2p`), or the projection is broken.
+            Refusal: There is no policy (`QUERY-x0so2p`), or the read side fails.
         """
         return self._read(INSTANCE_ID)
 
     def policy(self, org: str) -> dict[str, Any]:
-        """GET /management/v1/policies/notification: its own, else the instance's.
+        """Return the answer to a GET of an organization's policy.
+
+        This is GET /management/v1/policies/notification. It shows the instance's policy
+        if the organization has none.
 
         Raises:
-            Refusal: There is neither (`QUERY-x0so2p`), or the projection is broken.
+            Refusal: There is neither (`QUERY-x0so2p`), or the read side fails.
         """
         return self._read(org)
 
     def instance(self) -> dict[str, Any]:
-        """GET /admin/v1/instances/me."""
+        """Return the answer to GET /admin/v1/instances/me."""
         events = self.log.of(INSTANCE_ID)
         details = shown(events[0], events[0])
         domains = [
@@ -271,7 +273,7 @@ class Zitadel:
         }
 
     def show_user(self, user: User) -> dict[str, Any]:
-        """GET /auth/v1/users/me."""
+        """Return the answer to GET /auth/v1/users/me."""
         return {
             "user": {
                 "id": user.id,
@@ -287,29 +289,13 @@ class Zitadel:
     def _event_lag(self) -> timedelta:
         return timedelta(milliseconds=self.behavior.event_lag_milliseconds)
 
+    def _transaction(self) -> timedelta:
+        return timedelta(milliseconds=self.behavior.transaction_milliseconds)
+
     def _read(self, owner: str) -> dict[str, Any]:
-        if self.behavior.projection_broken:
-            raise Refusal(UNKNOWN, "statement failed: notification_policies")
-        stale = self.behavior.stale_reads > 0
-        self.behavior.stale_reads -= stale
-        own = shown_policy(self._seen(owner, ORG_POLICY, stale=stale), ORG_POLICY)
-        if own is not None:
-            answer = policies.show(own, is_default=False)
-        else:
-            seen = self._seen(INSTANCE_ID, INSTANCE_POLICY, stale=stale)
-            policy = shown_policy(seen, INSTANCE_POLICY)
-            answer = policies.show(policy, is_default=True)
+        policy, is_default = self.read_side.policy(owner, INSTANCE_ID)
+        answer = policies.show(policy, self.fields_of_policy, is_default=is_default)
         if self.behavior.extra_fields:
             answer["policy"]["emailChange"] = True
             answer["policy"]["details"]["future"] = {"field": "1"}
         return answer
-
-    def _seen(self, owner: str, prefix: str, *, stale: bool) -> Sequence[Event]:
-        events = self.log.of(owner)
-        if stale:
-            return policies.before_last_write(events, prefix)
-        if self.behavior.stale_milliseconds:
-            age = timedelta(milliseconds=self.behavior.stale_milliseconds)
-            horizon = self.log.clock() - age
-            return [e for e in events if e.time <= horizon or not e.editor]
-        return events
