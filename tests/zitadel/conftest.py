@@ -1,4 +1,4 @@
-"""A connector with short deadlines, and a server that answers as told."""
+"""A connector, and a server that answers as told."""
 
 from collections.abc import AsyncIterator
 
@@ -18,6 +18,15 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def connector() -> AsyncIterator[ZitadelConnector]:
+    """One whose calls have the time that a busy machine takes."""
+    connector = ZitadelConnector(call_timeout=5.0, grace=1.5, allow_local=True)
+    yield connector
+    await connector.aclose()
+
+
+@pytest.fixture
+async def hasty() -> AsyncIterator[ZitadelConnector]:
+    """One that gives a call up after a second."""
     connector = ZitadelConnector(call_timeout=1.0, grace=1.5, allow_local=True)
     yield connector
     await connector.aclose()

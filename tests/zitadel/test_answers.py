@@ -16,6 +16,7 @@ from zitadel.servers import (
 )
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import (
+    ApiMissing,
     TerminalError,
     TransientError,
 )
@@ -354,3 +355,124 @@ async def test_messages_are_the_same_at_every_try(
         server.always(page, 404)
         messages.add((await trouble(client.observe("org-a"))).message)
     assert len(messages) == 1
+
+
+V2 = "type.googleapis.com/zitadel.error.v2.ErrorDetail"
+V1 = "type.googleapis.com/zitadel.v1.ErrorDetail"
+RPC = "type.googleapis.com/google.rpc.RequestInfo"
+DATABASE = "ZITADEL cannot reach its database"
+
+
+@pytest.mark.parametrize("ask", ["identify", "observe", "reset"])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, refusal(5, "", f"{ORIGIN}QUERY-d3fas Message=Errors.Internal")),
+        (404, refusal(5, "QUERY-d3fas")),
+        (500, refusal(13, "QUERY-d3fas", "Errors.Internal")),
+        (500, refusal(13, "", f"{ORIGIN}QUERY-d3fas Parent=(connection refused)")),
+        (500, {"code": 13, "details": [{"@type": V2, "slug": "QUERY-d3fas"}]}),
+        (500, refusal(13, "NEW-1", f"{ORIGIN}QUERY-d3fas")),
+    ],
+)
+async def test_a_database_that_is_down_is_named(
+    client: ZitadelClient, server: Server, ask: str, status: int, body: object
+) -> None:
+    """In each version's own way; never absent, never done."""
+    server.always(body, status)
+    error = await trouble(ASKS[ask](client))
+    assert isinstance(error, TransientError)
+    assert error.reason is Reason.SERVER_ERROR
+    assert error.message == DATABASE
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [{"@type": V2, "slug": "ORG-x029n1s", "message": "gone"}],
+        [{"@type": V2, "id": "", "slug": "ORG-x029n1s"}],
+        [{"@type": V2, "id": "a-request", "slug": "ORG-x029n1s"}],
+        [{"@type": V2, "slug": "ORG-x029n1s"}, {"@type": V1, "id": "ORG-x029n1s"}],
+        [{"@type": RPC, "id": "r-1"}, {"@type": V1, "id": "ORG-x029n1s"}],
+        [None, "text", 7, ["x"], {}, {"@type": 5}, {"id": 5, "slug": "ORG-x029n1s"}],
+        {"@type": V1, "id": "ORG-x029n1s"},
+    ],
+    ids=range(7),
+)
+async def test_an_error_id_is_found_among_details_of_any_shape(
+    client: ZitadelClient, server: Server, found: object
+) -> None:
+    server.always({"code": 5, "message": "Some text", "details": found}, 404)
+    assert await client.reset("org-a") == WriteResult(Answer.NOT_FOUND)
+
+
+@pytest.mark.parametrize(
+    "found", [None, "text", 7, True, [], {}, [[]], ["ORG-x029n1s"], [{"id": None}]]
+)
+async def test_details_without_an_id_do_not_hide_the_code(
+    client: ZitadelClient, server: Server, found: object
+) -> None:
+    server.always({"code": 14, "message": ["no", "text"], "details": found}, 503)
+    error = await trouble(client.observe("org-a"))
+    assert error.reason is Reason.SERVER_ERROR
+    assert "HTTP 503, code 14" in error.message
+
+
+async def test_an_id_of_others_is_no_fact(
+    client: ZitadelClient, server: Server
+) -> None:
+    """A 404 whose id is not known is neither "absent" nor "done"."""
+    server.always({"code": 5, "details": [{"@type": V2, "slug": "NEW-1"}]}, 404)
+    for ask in (client.reset("org-a"), client.observe("org-a")):
+        assert (await trouble(ask)).reason is Reason.UNEXPECTED_ANSWER
+
+
+@pytest.mark.parametrize("ask", ["observe", "observe instance", "update", "reset"])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, "<html>no such page</html>"),
+        (404, {"code": 5, "message": "Not Found"}),
+        (404, refusal(5, "NEW-1")),
+        (405, {"code": 12, "message": "Method Not Allowed"}),
+        (405, ""),
+        (410, "gone"),
+        (501, ""),
+        (501, refusal(12, "NEW-2")),
+        (500, {"code": 12, "message": "unknown method"}),
+    ],
+)
+async def test_a_policy_call_that_seems_not_to_be_there(
+    client: ZitadelClient, server: Server, ask: str, status: int, body: object
+) -> None:
+    """Still an answer that nobody understands; whoever counts may know better."""
+    server.always(body, status)
+    error = await trouble(ASKS[ask](client))
+    assert isinstance(error, ApiMissing)
+    assert error.reason is Reason.UNEXPECTED_ANSWER
+    assert error.what.split(" was answered with ")[1].startswith(f"HTTP {status}")
+
+
+@pytest.mark.parametrize(
+    ("ask", "status", "body"),
+    [
+        ("observe", 404, refusal(5, "", f"{ORIGIN}QUERY-d3fas")),
+        ("observe", 404, refusal(5, "", f"{ORIGIN}QUERY-1kIjX")),
+        ("observe", 404, refusal(5, "AUTHZ-cdgFk")),
+        ("observe", 501, refusal(13, "")),
+        ("update", 404, refusal(5, "QUERY-x0so2p")),
+        ("observe", 404, refusal(5, "ORG-x029n3")),
+        ("update", 501, refusal(12, "EXEC-reUaUZCzCp")),
+        ("reset", 400, refusal(9, "NEW-3")),
+        ("organization", 404, {"code": 5, "message": "Not Found"}),
+        ("organization", 410, ""),
+        ("list", 405, {"code": 12, "message": "Method Not Allowed"}),
+        ("observe", 302, ""),
+        ("observe", 200, "<html>"),
+    ],
+)
+async def test_other_answers_say_nothing_about_the_api(
+    client: ZitadelClient, server: Server, ask: str, status: int, body: object
+) -> None:
+    server.always(body, status)
+    assert not isinstance(await trouble(ASKS[ask](client)), ApiMissing)

@@ -36,8 +36,8 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def connector() -> AsyncIterator[ZitadelConnector]:
-    """A connector whose calls may take half a second."""
-    made = ZitadelConnector(call_timeout=0.5, allow_local=True)
+    """A connector whose calls may take two seconds."""
+    made = ZitadelConnector(call_timeout=2.0, allow_local=True)
     yield made
     await made.aclose()
 
@@ -191,6 +191,7 @@ async def test_database_and_host_troubles_are_not_absence(
     assert await split.observe(ACME) is not None
 
 
+@pytest.mark.clock
 async def test_retry_after_holds_the_whole_instance(
     client: ZitadelClient, emulator: Emulator
 ) -> None:
@@ -208,6 +209,7 @@ async def test_retry_after_holds_the_whole_instance(
     assert await client.observe(None) is not None
 
 
+@pytest.mark.clock
 async def test_rate_and_concurrency_are_kept(
     emulator: Emulator, connector: ZitadelConnector
 ) -> None:

@@ -34,6 +34,7 @@ async def test_clients_of_one_instance_share_connections(
     ]
 
 
+@pytest.mark.clock
 async def test_a_changed_endpoint_lets_old_calls_end(
     connector: ZitadelConnector, server: Server
 ) -> None:
@@ -69,6 +70,7 @@ async def test_disconnect_refuses_new_calls_at_once(
     assert await again.observe("org-a") is not None
 
 
+@pytest.mark.clock
 async def test_closing_waits_no_longer_than_a_call(server: Server) -> None:
     connector = ZitadelConnector(call_timeout=0.5, grace=60, allow_local=True)
     client = connector.connect("a", Endpoint(server.url), PAT, None)

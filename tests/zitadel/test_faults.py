@@ -4,12 +4,14 @@ import asyncio
 import datetime as dt
 import socket
 import ssl
+import zlib
 from pathlib import Path
 
+import aiohappyeyeballs
 import aiohttp
 import httpx
 import pytest
-from aiohttp import web
+from aiohttp import http_exceptions, web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -53,9 +55,12 @@ async def test_unknown_names(
     assert await kind(client) == "nosuch.invalid cannot be reached: name not found"
 
 
+@pytest.mark.clock
 async def test_hanging_servers_end_with_the_call_timeout(
-    client: ZitadelClient, server: Server
+    hasty: ZitadelConnector, server: Server
 ) -> None:
+    client = hasty.connect("default", Endpoint(server.url), PAT, None)
+
     async def hang(_request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(30)
         return web.Response()
@@ -68,8 +73,9 @@ async def test_hanging_servers_end_with_the_call_timeout(
     assert await client.observe("org-a") is not None
 
 
+@pytest.mark.clock
 async def test_dripping_servers_end_with_the_call_timeout(
-    connector: ZitadelConnector,
+    hasty: ZitadelConnector,
 ) -> None:
     """Each byte is in time, the whole answer is not."""
 
@@ -89,7 +95,7 @@ async def test_dripping_servers_end_with_the_call_timeout(
     dripping = await asyncio.start_server(drip, "127.0.0.1", 0)
     async with dripping:
         url = f"http://127.0.0.1:{dripping.sockets[0].getsockname()[1]}"
-        client = connector.connect("default", Endpoint(url), PAT, None)
+        client = hasty.connect("default", Endpoint(url), PAT, None)
         assert (await kind(client)).endswith("no answer within 1 seconds")
 
 
@@ -193,6 +199,66 @@ def test_every_error_of_the_libraries_is_mapped(error: type[Exception]) -> None:
     assert isinstance(caught.value.__cause__, error)
 
 
+LOST = [
+    "File descriptor 9 is used by transport <TCPTransport closed=False reading=True>",
+    "unable to perform operation on <TCPTransport closed=True>; the handler is closed",
+    "Session is closed",
+    "Cannot send a request, as the client has been closed.",
+    "Cannot call write() after write_eof()",
+]
+
+
+@pytest.mark.parametrize("text", LOST)
+def test_a_connection_that_the_event_loop_has_lost_is_no_fault_of_ours(
+    text: str,
+) -> None:
+    with pytest.raises(TransientError) as caught, mapped("host.example", 10):
+        raise RuntimeError(text)
+    assert caught.value.reason is Reason.UNREACHABLE
+    assert caught.value.message == "host.example cannot be reached: connection broken"
+
+
+@pytest.mark.parametrize("text", LOST)
+async def test_a_call_survives_what_the_event_loop_raises(
+    client: ZitadelClient, server: Server, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through httpx and aiohttp; the next call goes on."""
+    server.always(policy())
+    with monkeypatch.context() as patch:
+
+        async def fail(*_args: object, **_more: object) -> None:
+            raise RuntimeError(text)
+
+        patch.setattr(aiohappyeyeballs, "start_connection", fail)
+        assert (await kind(client)).endswith("connection broken")
+    assert await client.observe("org-a") is not None
+
+
+def test_a_fault_of_ours_stays_one() -> None:
+    with pytest.raises(RuntimeError, match="an engine's own"), mapped("host", 10):
+        raise RuntimeError("an engine's own")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        http_exceptions.BadStatusLine("HTTP/1.1"),
+        http_exceptions.TransferEncodingError("chunk"),
+        asyncio.IncompleteReadError(b"", 5),
+        ConnectionResetError(104, "reset"),
+        ssl.SSLError(1, "[SSL: APPLICATION_DATA_AFTER_CLOSE_NOTIFY]"),
+        ssl.SSLZeroReturnError(6, "TLS closed"),
+        zlib.error("incorrect header check"),
+        UnicodeEncodeError("idna", "ä", 0, 1, "label too long"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_other_errors_of_connections_are_mapped(error: Exception) -> None:
+    with pytest.raises(TransientError) as caught, mapped("host.example", 10):
+        raise error
+    assert caught.value.reason in {Reason.UNREACHABLE, Reason.UNEXPECTED_ANSWER}
+
+
 def certificate(folder: Path, name: str) -> Path:
     """Write a key and a certificate for this name into one file."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -224,6 +290,7 @@ def certificate(folder: Path, name: str) -> Path:
     return path
 
 
+@pytest.mark.tls
 async def test_certificates_are_checked_against_the_external_domain(
     tmp_path: Path,
 ) -> None:
@@ -256,6 +323,7 @@ async def test_certificates_are_checked_against_the_external_domain(
         await connector.aclose()
 
 
+@pytest.mark.tls
 async def test_plain_http_behind_https_is_told(
     connector: ZitadelConnector, server: Server
 ) -> None:

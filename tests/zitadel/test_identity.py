@@ -44,6 +44,18 @@ async def test_the_id_is_the_owner_of_the_default_policy(
     assert len(server.seen) == 3
 
 
+async def test_one_call_shows_that_a_credential_is_good(
+    client: ZitadelClient, server: Server
+) -> None:
+    """It needs no role, and is refused like any other."""
+    server.by_path(WHO)
+    await client.authenticate()
+    assert [request.path for request in server.seen] == ["/auth/v1/users/me"]
+    server.by_path({"/auth/v1/users/me": (refusal(16, "AUTH-7fs1e"), 401)})
+    error = await trouble(client.authenticate())
+    assert error.reason is Reason.CREDENTIALS_REJECTED
+
+
 async def test_who_may_read_the_instance_asks_it(
     client: ZitadelClient, server: Server
 ) -> None:

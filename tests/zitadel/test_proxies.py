@@ -15,7 +15,7 @@ from zitadel.test_faults import certificate
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.objects import Endpoint
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
-from zitadel_notification_operator.zitadel.transport import proxy_for
+from zitadel_notification_operator.zitadel.proxies import proxy_for
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -88,6 +88,7 @@ async def test_plain_requests_go_through_the_proxy(
         await connector.disconnect("a")
 
 
+@pytest.mark.tls
 async def test_tunnels_check_the_external_domain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,3 +164,65 @@ def test_the_environment_decides(
         monkeypatch.setenv(name, value)
     proxy = proxy_for(url)
     assert (proxy.url if proxy else None) == wanted
+
+
+@pytest.mark.parametrize(
+    ("exceptions", "url", "direct"),
+    [
+        ("10.0.0.0/8", "https://10.1.2.3:8443", True),
+        ("10.0.0.0/8", "https://11.1.2.3", False),
+        ("10.0.0.0/8", "https://ten.example", False),
+        ("10.9.9.9/8", "https://10.1.2.3", True),
+        ("10.0.0.0/8", "https://[::ffff:10.1.2.3]", True),
+        ("fd00::/8", "https://[fd12::1]:8443", True),
+        ("fd00::/8", "https://[2001:db8::1]", False),
+        ("10.0.0.0/nonsense", "https://10.1.2.3", False),
+        ("10.1.2.3", "https://10.1.2.3:8443", True),
+        ("10.1.2.3:8443", "https://10.1.2.3:8443", True),
+        ("10.1.2.3:443", "https://10.1.2.3", True),
+        ("10.1.2.3:443", "https://10.1.2.3:8443", False),
+        ("10.1.2", "https://10.1.2.3", False),
+        ("1.2.3", "https://10.1.2.3", False),
+        ("[fd12::1]", "https://[fd12::1]", True),
+        ("[fd12::1]:443", "https://[fd12::1]:8443", False),
+        ("fd12::1", "https://[FD12:0::1]", True),
+        ("example.com", "https://example.com", True),
+        ("example.com", "https://a.b.example.com", True),
+        ("example.com", "https://badexample.com", False),
+        (".example.com", "https://a.example.com", True),
+        (".example.com", "https://example.com", False),
+        ("*.example.com", "https://a.example.com", True),
+        ("*.example.com", "https://example.com", False),
+        ("example.com:8443", "https://example.com:8443", True),
+        ("example.com:8443", "https://example.com", False),
+        ("example.com:80", "http://example.com", True),
+        ("EXAMPLE.com", "https://A.Example.COM", True),
+        (" other.example ,\texample.com ", "https://example.com", True),
+        (",, ,", "https://example.com", False),
+        (":443", "https://example.com", False),
+        ("a.example,*", "https://z.example", True),
+        (".svc,.cluster.local", "https://zitadel.ns.svc:8080", True),
+        ("m\u00fcller.example", "https://a.xn--mller-kva.example", True),
+        ("127.0.0.0/8", "http://127.0.0.1:8085", True),
+    ],
+)
+def test_what_is_reached_directly(
+    exceptions: str, url: str, direct: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Go's httpproxy; in either case of the variable's name."""
+    monkeypatch.setenv("ALL_PROXY", "http://p:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, exceptions)
+        assert (proxy_for(url) is None) is direct
+        monkeypatch.delenv(name)
+
+
+async def test_a_range_is_reached_without_the_proxy(
+    connector: ZitadelConnector, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody listens at the proxy's port."""
+    server.always(policy())
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.0/8")
+    client = connector.connect("a", Endpoint(server.url), PAT, None)
+    assert await client.observe("org-a") is not None

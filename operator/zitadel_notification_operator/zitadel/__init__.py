@@ -1,1 +1,1 @@
-"""The ZITADEL adapter: the only place that knows its paths, headers and error ids."""
+"""The ZITADEL adapter: the only code that knows its paths, headers and error ids."""

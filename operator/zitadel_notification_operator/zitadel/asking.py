@@ -1,4 +1,7 @@
-"""One call with one credential, up to a model or an error; clients build on it."""
+"""Makes one call with one credential and turns the answer into a model or an error.
+
+The clients are built on this module.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar, overload
@@ -10,10 +13,11 @@ from zitadel_notification_operator.zitadel.calls import Call, Reply
 from zitadel_notification_operator.zitadel.errors import (
     is_rejection,
     refusal_of,
+    too_large,
     unexpected,
 )
 from zitadel_notification_operator.zitadel.models import Model
-from zitadel_notification_operator.zitadel.pool import Pool
+from zitadel_notification_operator.zitadel.pool import LARGEST_BODY, Pool
 from zitadel_notification_operator.zitadel.tokens import TokenSource
 
 _OK = 200
@@ -22,12 +26,12 @@ M = TypeVar("M", bound=Model)
 
 
 class Asker:
-    """Asks; keeps nothing, so calls may run concurrently.
+    """Makes calls. It keeps no state, so calls may run concurrently.
 
     Args:
-        pool: Connections and limits, shared by all clients of the instance object.
-        tokens: Where the token of a call comes from.
-        check: Asked right before each call goes out; what it raises ends the call.
+        pool: The connections and limits, shared by all clients of the instance object.
+        tokens: The source of the token for a call.
+        check: Called right before each call is sent. If it raises, nothing is sent.
     """
 
     def __init__(
@@ -38,7 +42,7 @@ class Asker:
         self._check = check
 
     def guarded(self, check: Callable[[], None]) -> "Asker":
-        """Return one that asks `check`, too, after what it asks already."""
+        """Return a copy that also calls `check`, after the present check."""
         before = self._check
         if before is None:
             return Asker(self.pool, self.tokens, check)
@@ -60,15 +64,15 @@ class Asker:
     async def ask(
         self, call: Call, model: type[M], facts: Mapping[str, Answer] | None = None
     ) -> M | Answer:
-        """Make a call and read its answer.
+        """Make a call and parse its answer.
 
         Args:
-            call: What to ask.
-            model: What a good answer looks like.
-            facts: Error ids that are answers, too.
+            call: The call to make.
+            model: The model of a successful answer.
+            facts: Error ids that are returned as facts instead of being raised.
 
         Raises:
-            OperatorError: Every other answer, or none.
+            OperatorError: There was any other answer, or none.
         """
         token = await self.tokens.token()
         reply = await self.pool.send(call, token, self._check)
@@ -76,7 +80,7 @@ class Asker:
             return _read(call, reply, model, token)
         refusal = refusal_of(reply)
         if is_rejection(refusal) and self.tokens.discard(token):
-            # A fetched token may end before its time; nothing was done with it.
+            # A fetched token may end before its time. Nothing was done, so try again.
             token = await self.tokens.token()
             reply = await self.pool.send(call, token, self._check)
             if reply.status == _OK:
@@ -91,4 +95,14 @@ def _read(call: Call, reply: Reply, model: type[M], token: str) -> M:
     try:
         return model.model_validate_json(reply.body)
     except ValidationError as error:
-        raise unexpected(call, reply.status, reply.body, token) from error
+        if call.paged and _is_cut(reply):
+            raise too_large(call, "was answered with more than is kept") from error
+        trouble = unexpected(call, reply.status, reply.body, token)
+        # The answer was cut, or somebody else has answered instead of ZITADEL.
+        trouble.maybe_done = call.writes
+        raise trouble from error
+
+
+def _is_cut(reply: Reply) -> bool:
+    """Return whether this may be ZITADEL's answer, of which only a part was kept."""
+    return len(reply.body) >= LARGEST_BODY and reply.body.lstrip()[:1] == b"{"

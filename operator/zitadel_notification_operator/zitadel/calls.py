@@ -1,11 +1,11 @@
-"""What is asked of ZITADEL and what comes back, as plain values.
+"""The calls to ZITADEL and its replies, as plain values.
 
-Paths, headers and hosts are known here and nowhere else; who may call when is the
-pool's business, what an answer means that of `models` and `errors`.
+Only this module knows paths, headers and hosts. The pool decides who may call when, and
+`models` and `errors` interpret the answers.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,48 +23,80 @@ USER = "/auth/v1/users/me"
 PERMISSIONS = "/auth/v1/permissions/zitadel/me/_search"
 MEMBERSHIPS = "/auth/v1/memberships/me/_search"
 DISCOVERY = "/.well-known/openid-configuration"
+EVENTS = "/admin/v1/events/_search"
 TOKEN = "/oauth/v2/token"  # noqa: S105 - a path
 
 _ORGANIZATION_HEADER = "x-zitadel-orgid"
 _INSTANCE_HOST_HEADER = "x-zitadel-instance-host"
+_LIMIT_HEADER = "Grpc-Timeout"
+_LONGEST_LIMIT = 99_999_999
+"""The largest limit in milliseconds: gRPC accepts eight digits and a unit (`m`)."""
+
 _EQUALS = "TEXT_QUERY_METHOD_EQUALS_IGNORE_CASE"
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of ZITADEL's REST interface.
+    """One call of ZITADEL's REST API.
 
     Attributes:
-        organization_id: Sent as `x-zitadel-orgid`; None sends no such header, and
-            ZITADEL takes the organization that owns the credential's user.
-        body: JSON, or a form for `TOKEN`; None sends none. Not shown anywhere: a form
-            holds secrets.
+        organization_id: Sent as `x-zitadel-orgid`. If it is None, the header is not
+            sent and ZITADEL uses the organization that owns the credential's user.
+        body: JSON, or a form for `TOKEN`; None for no body. It is not shown anywhere,
+            because a form contains secrets.
+        paged: Whether this is a search with a number of rows that could be made
+            smaller.
     """
 
     method: str
     path: str
     organization_id: str | None = None
     body: bytes | None = field(default=None, repr=False)
+    paged: bool = False
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
     @property
     def concerns_instance(self) -> bool:
-        """Whether it needs a role in the instance rather than in an organization."""
+        """Whether the call needs a role in the instance, not in an organization."""
         return self.path.startswith("/admin/")
 
     @property
+    def concerns_policy(self) -> bool:
+        """Whether it reads or writes a policy that a NotificationPolicy declares."""
+        return self.path in {ORGANIZATION_POLICY, INSTANCE_POLICY}
+
+    @property
+    def reads_policy(self) -> bool:
+        """Whether ZITADEL answers from its projection of notification policies.
+
+        This includes the GET of the default policy, which may identify the instance.
+        """
+        shown = self.concerns_policy or self.path == DEFAULT_POLICY
+        return self.method == "GET" and shown
+
+    @property
     def writes(self) -> bool:
-        """Whether it may change what ZITADEL holds; searches are POSTs, too."""
+        """Whether the call may change data. Searches are POSTs, but do not."""
         reads = self.method == "GET" or self.path == TOKEN
         return not reads and not self.path.endswith("/_search")
+
+    @property
+    def is_side_errand(self) -> bool:
+        """Whether all other calls go on when this one is refused.
+
+        This holds for a search of events, whose caller itself waits for as long as the
+        answer asks. If that wait applied to the whole instance, a rate-limited search
+        would also stop polling, which is the fallback for it (design, section 11).
+        """
+        return self.path == EVENTS
 
     def headers(self, token: str) -> dict[str, str]:
         """Return the headers that differ from call to call.
 
-        ZITADEL takes an empty `x-zitadel-orgid` for the credential's own
-        organization, so none is ever sent. Where nobody is to be known the token is
+        An empty `x-zitadel-orgid` is never sent, because ZITADEL takes it for the
+        credential's own organization. For calls without authentication, the token is
         empty.
         """
         headers = {}
@@ -79,24 +111,53 @@ class Call:
         return headers
 
 
-def policy_body(*, password_change: bool) -> bytes:
-    """Return the JSON of a policy; `false` is spelled out, an empty body means it."""
-    return b'{"passwordChange":%s}' % (b"true" if password_change else b"false")
+def limit_header(seconds: float) -> dict[str, str]:
+    """Return the header that makes ZITADEL stop a call when its caller stops waiting.
+
+    ZITADEL then answers HTTP 504 with code 4 and writes nothing (tested on a real
+    server). Without the header, it continues a write whose caller has gone.
+
+    Args:
+        seconds: More than 0. Fractions of a millisecond are cut off, because ZITADEL
+            must not go on for longer than the caller waits.
+    """
+    milliseconds = max(1, min(int(seconds * 1000), _LONGEST_LIMIT))
+    return {_LIMIT_HEADER: f"{milliseconds}m"}
+
+
+def policy_body(unknown: Mapping[str, object], *, password_change: bool) -> bytes:
+    """Return the JSON of a whole policy.
+
+    Args:
+        unknown: The members that this version does not know, sent as they were read.
+            ZITADEL sets members that are missing to false.
+        password_change: The value, which is also sent if it is false.
+    """
+    body = {**unknown, "passwordChange": password_change}
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def page_call(offset: int, limit: int) -> Call:
-    """Return the call for a page of organizations, in a lasting order."""
+    """Return the call for a page of organizations, in a stable order."""
     return _search_call(
         {"query": {"offset": str(offset), "limit": limit, "asc": True}}
-        | {"sortingColumn": "ORGANIZATION_FIELD_NAME_NAME"}
+        | {"sortingColumn": "ORGANIZATION_FIELD_NAME_NAME"},
+        paged=True,
     )
+
+
+def memberships_call(offset: int, limit: int) -> Call:
+    """Return the call for a page of the user's memberships."""
+    body = {"query": {"offset": str(offset), "limit": limit, "asc": True}}
+    return Call("POST", MEMBERSHIPS, body=json.dumps(body).encode(), paged=True)
 
 
 def search_call(reference: Reference) -> Call:
     """Return the call that finds an organization by name or verified domain.
 
-    Names are unique without regard to case, and domains are host names, so the case is
-    left to ZITADEL. More than one row is asked for: one alone would hide a second.
+    ZITADEL matches without regard to case: names are unique regardless of case, and
+    domains are host names. More than one row is requested, so that a second match is
+    noticed.
     """
     field_name = reference.by.value
     query = {field_name: reference.value, "method": _EQUALS}
@@ -105,27 +166,30 @@ def search_call(reference: Reference) -> Call:
     )
 
 
-def _search_call(body: dict[str, object]) -> Call:
-    return Call("POST", ORGANIZATIONS, body=json.dumps(body).encode())
+def _search_call(body: dict[str, object], *, paged: bool = False) -> Call:
+    return Call("POST", ORGANIZATIONS, body=json.dumps(body).encode(), paged=paged)
 
 
 Observer = Callable[[str, str, str, float], None]
-"""Is told of each call that went out: method, path, HTTP status or `error` where no
-answer came, and the seconds that it took; returns at once and never raises."""
+"""A callback for each call that was sent.
+
+It receives the method, the path, the HTTP status (or `error` if there was no answer)
+and the duration in seconds. It must return at once and never raise.
+"""
 
 
 def unobserved(method: str, path: str, code: str, seconds: float) -> None:
-    """Take no notice of a call."""
+    """Ignore a call: the observer that does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back.
+    """ZITADEL's reply to a call.
 
     Attributes:
         status: The HTTP status.
-        body: At most `pool.LARGEST_BODY` bytes of it.
-        retry_after: The header as it stands; None when absent.
+        body: At most `pool.LARGEST_BODY` bytes of the body.
+        retry_after: The text of the header; None if it is absent.
     """
 
     status: int
@@ -135,16 +199,16 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """The names that one endpoint is called by.
+    """The host names of one endpoint.
 
     Attributes:
-        base: `spec.url` without a user, which would compete with the token, and
-            without a slash at its end.
+        base: `spec.url` without a slash at its end and without a user, which would
+            conflict with the token.
         connected: The host of `spec.url`, for messages.
-        external: `spec.externalDomain` with its port, if it has one; the `Host`.
-            Where it has no port none is added: that of `url` may be a Service's.
-        domain: The same without port: `x-zitadel-instance-host`, and what the
-            certificate must be for.
+        external: `spec.externalDomain`, sent as `Host`. It keeps its port, if it has
+            one. No port is added, because that of `url` may be the port of a Service.
+        domain: `spec.externalDomain` without a port. It is sent as
+            `x-zitadel-instance-host`, and the certificate must be valid for it.
     """
 
     base: str
@@ -154,17 +218,18 @@ class Hosts:
 
     @property
     def shown(self) -> str:
-        """The name that ZITADEL looks its instance up by."""
+        """The host name by which ZITADEL looks up its instance."""
         return self.domain or self.connected
 
     def headers(self) -> dict[str, str]:
-        """Return what tells ZITADEL which instance is meant, and in which language.
+        """Return the headers that tell ZITADEL the instance and the language.
 
-        No `x-forwarded-host`: newer versions check it against trusted domains.
+        `x-forwarded-host` is not sent, because newer versions check it against trusted
+        domains.
         """
         headers = {
             "Accept": "application/json",
-            # Bodies are small, and an excerpt of a packed one tells nobody anything.
+            # Bodies are small, and an excerpt of a compressed body would be unreadable.
             "Accept-Encoding": "identity",
             "Accept-Language": "en",
             "User-Agent": f"zitadel-notification-operator/{VERSION}",
@@ -176,14 +241,14 @@ class Hosts:
 
 
 def hosts_of(endpoint: Endpoint) -> Hosts:
-    """Return the names for an endpoint; an unreadable url is shown as it stands."""
+    """Return the hosts of an endpoint. An unreadable url is kept unchanged."""
     base = connected = endpoint.url.rstrip("/")
     try:
         parts = urlsplit(base)
         connected = parts.hostname or connected
         base = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     except ValueError:
-        pass  # the call will say so
+        pass  # the call will report it
     external = endpoint.external_domain or None
     if external is None:
         return Hosts(base, connected, None, None)

@@ -1,12 +1,14 @@
-"""One ZITADEL through one credential: facts in, facts out, no decisions.
+"""A client for one ZITADEL and one credential. It returns facts and decides nothing.
 
-Satisfies the engine's `PolicyClient` by shape. Whatever cannot be read as ZITADEL's
-answer is an error and never a value: the engine would write a difference to it.
+It implements the engine's protocol `PolicyClient`. Anything that is not clearly
+ZITADEL's answer is raised as an error and never returned as a value, because the engine
+would correct a wrong value in ZITADEL.
 """
 
 from collections.abc import Callable, Mapping
 
 from zitadel_notification_operator.core.decision import Action
+from zitadel_notification_operator.core.deprecation import Deprecation
 from zitadel_notification_operator.core.errors import TerminalError, TransientError
 from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.identity import Identity
@@ -30,9 +32,11 @@ from zitadel_notification_operator.zitadel.errors import (
 )
 from zitadel_notification_operator.zitadel.event_search import (
     EventsReply,
+    any_event,
     events_after,
     events_in,
     last_event,
+    last_policy_event,
 )
 from zitadel_notification_operator.zitadel.identity import identify
 from zitadel_notification_operator.zitadel.models import (
@@ -40,6 +44,7 @@ from zitadel_notification_operator.zitadel.models import (
     OrganizationReply,
     PolicyReply,
     SearchReply,
+    UserReply,
     WriteReply,
 )
 from zitadel_notification_operator.zitadel.pool import Pool
@@ -51,17 +56,17 @@ _REMOVED_STATES = {"", "ORG_STATE_UNSPECIFIED", "ORG_STATE_REMOVED"}
 
 
 class ZitadelClient:
-    """Calls a ZITADEL with one credential; calls may run concurrently.
+    """Calls a ZITADEL with one credential. Calls may run concurrently.
 
-    All methods raise, beside what they name: `TransientError` with `Unreachable`,
-    `RateLimited`, `ServerError`, `HostNotRecognized` or `UnexpectedAnswer`, and
-    `TerminalError` with `CredentialsRejected`, `InsufficientPermissions` or
-    `RequestRefused`. `retry_after` is in seconds.
+    In addition to the errors in their docstrings, all methods raise `TransientError`
+    with `Unreachable`, `RateLimited`, `ServerError`, `HostNotRecognized` or
+    `UnexpectedAnswer`, and `TerminalError` with `CredentialsRejected`,
+    `InsufficientPermissions` or `RequestRefused`. `retry_after` is in seconds.
 
     Args:
-        pool: Connections and limits, shared by all clients of the instance object.
-        tokens: Where the token of a call comes from.
-        check: Asked right before each call goes out; what it raises ends the call.
+        pool: The connections and limits, shared by all clients of the instance object.
+        tokens: The source of the token for a call.
+        check: Called right before each call is sent. If it raises, nothing is sent.
     """
 
     def __init__(
@@ -73,14 +78,25 @@ class ZitadelClient:
         self._asker = Asker(pool, tokens, check)
 
     def guarded(self, check: Callable[[], None]) -> "ZitadelClient":
-        """Return a client that asks `check`, too, right before each call goes out."""
+        """Return a client that also calls `check` right before each call is sent."""
         client = ZitadelClient(self._asker.pool, self._asker.tokens)
         client._asker = self._asker.guarded(check)
         return client
 
+    async def deprecation(self) -> Deprecation | None:
+        """Return the calls that ZITADEL has marked as deprecated, without a call."""
+        return self._asker.pool.marks.deprecation()
+
     async def identify(self) -> Identity:
-        """Return who answers and who asks; see `zitadel.identity` for the calls."""
+        """Return the ZITADEL and the user; see `zitadel.identity` for the calls."""
         return await identify(self._asker)
+
+    async def authenticate(self) -> None:
+        """Read the credential's own user, which any valid credential may do.
+
+        GET `/auth/v1/users/me`.
+        """
+        await self._asker.ask(Call("GET", calls.USER), UserReply)
 
     async def organizations(self, offset: int, limit: int) -> OrganizationPage:
         """Return a page of the organizations that the credential may see.
@@ -88,8 +104,12 @@ class ZitadelClient:
         POST `/v2/organizations/_search`, ordered by name.
 
         Args:
-            offset: Rows before the page, those that may not be seen included.
-            limit: Rows of the page, at most 1,000.
+            offset: The number of rows before the page, including rows that the
+                credential may not see.
+            limit: The number of rows of the page, at most 1,000.
+
+        Raises:
+            PageTooLarge: ZITADEL returns fewer rows at once.
         """
         reply = await self._asker.ask(calls.page_call(offset, limit), SearchReply)
         return OrganizationPage(
@@ -98,13 +118,13 @@ class ZitadelClient:
         )
 
     async def search(self, reference: Reference) -> Organization | None:
-        """Return the organization with this name or verified domain, if any.
+        """Return the organization with this name or verified domain, or None.
 
-        POST `/v2/organizations/_search`; an exact name goes before one that differs in
-        case.
+        POST `/v2/organizations/_search`. An exact name takes precedence over one that
+        differs in case.
 
         Raises:
-            TransientError: `UnexpectedAnswer`: it is not clear which one is meant.
+            TransientError: `UnexpectedAnswer`: several organizations match.
         """
         call = calls.search_call(reference)
         reply = await self._asker.ask(call, SearchReply)
@@ -123,24 +143,66 @@ class ZitadelClient:
         return found[0] if found else None
 
     async def events(self, since: str | None, limit: int) -> list[ZitadelEvent]:
-        """Return the events after a moment, oldest first; None: from the beginning."""
+        """Return the events after a time, or all if it is None; oldest first.
+
+        Raises:
+            PageTooLarge: ZITADEL returns fewer than `limit` events at once.
+        """
         return events_in(await self._asker.ask(events_after(since, limit), EventsReply))
 
     async def newest_event(self) -> ZitadelEvent | None:
-        """Return the last event there is; None when there is none."""
+        """Return the newest event in the log, or None if there is none."""
         found = events_in(await self._asker.ask(last_event(), EventsReply))
         return found[0] if found else None
 
-    async def organization(self, organization_id: str | None) -> Organization:
-        """Return an organization that exists; deactivated ones do.
+    async def last_policy_event(
+        self, organization_id: str | None
+    ) -> ZitadelEvent | None:
+        """Return the newest event of one notification policy.
 
-        GET `/management/v1/orgs/me`; a removed one still answers, without `state`.
+        One POST `/admin/v1/events/_search`. Like every search of events, it does not
+        pause the whole instance when it is refused.
 
         Args:
-            organization_id: ZITADEL's id; None: the credential's own organization.
+            organization_id: The owner of the policy; None for the instance.
+
+        Returns:
+            None if the log has no such event: either the organization has never had a
+            policy of its own, or the log keeps events for a limited time only.
 
         Raises:
-            TerminalError: `OrganizationNotFound`: unknown, or removed.
+            TransientError: `UnexpectedAnswer`, also if the event belongs to another
+                organization than the requested one.
+            TerminalError: `OrganizationNotFound`: no organization can have this id.
+        """
+        call = last_policy_event(_known(organization_id))
+        found = events_in(await self._asker.ask(call, EventsReply))
+        if not found:
+            return None
+        owner = found[0].id.aggregate
+        if organization_id not in {None, owner}:
+            raise TransientError(
+                Reason.UNEXPECTED_ANSWER,
+                f"{call} for organization {organization_id} was answered with an event "
+                f"of {owner}",
+            )
+        return found[0]
+
+    async def has_events(self) -> bool:
+        """Return whether the log contains any event, of any kind."""
+        return bool((await self._asker.ask(any_event(), EventsReply)).events)
+
+    async def organization(self, organization_id: str | None) -> Organization:
+        """Return an organization that exists, even if it is deactivated.
+
+        GET `/management/v1/orgs/me`. A removed organization is still returned, but
+        without `state`.
+
+        Args:
+            organization_id: ZITADEL's id; None for the credential's own organization.
+
+        Raises:
+            TerminalError: `OrganizationNotFound`: it is unknown or was removed.
         """
         call = Call("GET", calls.ORGANIZATION, _known(organization_id))
         reply = await self._asker.ask(call, OrganizationReply)
@@ -153,15 +215,15 @@ class ZitadelClient:
     async def observe(self, organization_id: str | None) -> ObservedPolicy | None:
         """Return the policy in force.
 
-        GET `/management/v1/policies/notification`, or the instance's at
-        `/admin/v1/policies/notification`.
+        GET `/management/v1/policies/notification`, or
+        `/admin/v1/policies/notification` for the instance.
 
         Args:
-            organization_id: Whose; None: the instance's.
+            organization_id: The owner of the policy; None for the instance.
 
         Returns:
-            None when the instance has no policy, so that organizations have nothing
-            to inherit either.
+            None if the instance has no policy, so that organizations have nothing to
+            inherit either.
 
         Raises:
             TerminalError: `OrganizationNotFound`: ZITADEL has never known it.
@@ -180,27 +242,37 @@ class ZitadelClient:
             creation_date=policy.details.creation_date,
             change_date=policy.details.change_date,
             resource_owner=policy.details.resource_owner,
+            unknown_members=policy.unknown_members,
         )
 
     async def write(
-        self, organization_id: str | None, action: Action, *, password_change: bool
+        self,
+        organization_id: str | None,
+        action: Action,
+        *,
+        password_change: bool,
+        before: ObservedPolicy | None = None,
     ) -> WriteResult:
         """Create or update a policy: POST or PUT on the path of `observe`.
 
         Args:
-            organization_id: Whose; None: the instance's.
-            action: CREATE or UPDATE; ZITADEL's PUT never creates.
-            password_change: The wanted value, always sent.
+            organization_id: The owner of the policy; None for the instance.
+            action: CREATE or UPDATE. ZITADEL's PUT never creates a policy.
+            password_change: The desired value, which is always sent.
+            before: What `observe` returned right before; None if there was no policy.
+                ZITADEL replaces the whole policy, so the members that this version does
+                not know are sent again as they were read.
 
         Returns:
-            `WRITTEN` with details, or `NOT_CHANGED`, `ALREADY_EXISTS`, `NOT_FOUND`.
+            `WRITTEN` with details, or `NOT_CHANGED`, `ALREADY_EXISTS` or `NOT_FOUND`.
 
         Raises:
-            TransientError: `UnexpectedAnswer` also when it was written but the reply
-                cannot be read: observe again.
+            TransientError: `UnexpectedAnswer`, also if the policy was written but the
+                reply cannot be parsed. Observe again.
             TerminalError: `OrganizationNotFound`: ZITADEL has never known it.
         """
-        body = calls.policy_body(password_change=password_change)
+        unknown = before.unknown_members if before else {}
+        body = calls.policy_body(unknown, password_change=password_change)
         call = _policy_call(_VERBS[action], organization_id, body)
         return await self._change(call, WRITE_FACTS)
 
@@ -210,11 +282,11 @@ class ZitadelClient:
         DELETE `/management/v1/policies/notification`.
 
         Args:
-            organization_id: Whose.
+            organization_id: The owner of the policy.
 
         Returns:
-            `WRITTEN` with details, `NOT_FOUND` when it already inherits, or
-            `ORGANIZATION_GONE` when ZITADEL does not know the organization.
+            `WRITTEN` with details, `NOT_FOUND` if the organization already inherits, or
+            `ORGANIZATION_GONE` if ZITADEL does not know the organization.
         """
         return await self._change(_policy_call("DELETE", organization_id), RESET_FACTS)
 
@@ -233,10 +305,10 @@ class ZitadelClient:
         )
 
     def _require_owner(self, call: Call, owner: str) -> None:
-        """Make sure that the answer is about the organization that was asked for.
+        """Raise an error if the answer is about another organization than requested.
 
-        A proxy that drops `x-zitadel-orgid` lets ZITADEL answer for the credential's
-        own organization, with no other sign of it.
+        If a proxy drops `x-zitadel-orgid`, ZITADEL answers for the credential's own
+        organization, and nothing else shows this.
         """
         if call.organization_id not in {None, owner}:
             raise TransientError(
@@ -259,11 +331,12 @@ def _policy_call(
 
 
 def _known(organization_id: str | None) -> str | None:
-    """Return the id; one that no header can carry belongs to no organization.
+    """Return the id, or raise an error if no header can carry it.
 
     Raises:
-        TerminalError: `OrganizationNotFound`, above all for an empty id, which ZITADEL
-            would take for the credential's own organization.
+        TerminalError: `OrganizationNotFound`: no organization has such an id. This
+            matters most for an empty id, which ZITADEL would take for the credential's
+            own organization.
     """
     if organization_id is not None and not _is_sendable(organization_id):
         raise TerminalError(

@@ -1,37 +1,35 @@
-"""Who shares connections and limits with whom: one pool per instance object."""
+"""Creates clients and decides what they share: each instance object has one pool."""
 
 import asyncio
 import math
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from zitadel_notification_operator.core.credentials import Credential
-from zitadel_notification_operator.core.errors import TerminalError
 from zitadel_notification_operator.core.objects import Endpoint
-from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.zitadel.calls import Observer, unobserved
 from zitadel_notification_operator.zitadel.client import ZitadelClient
 from zitadel_notification_operator.zitadel.pause import Pause
 from zitadel_notification_operator.zitadel.pool import Pool
 from zitadel_notification_operator.zitadel.tokens import TokenSource, token_source
+from zitadel_notification_operator.zitadel.trust import trusting
 
 CALL_TIMEOUT = 10.0
-"""Seconds that one call may take, from the connection to the last byte."""
+"""Seconds that one call may take, from connecting to the last byte."""
 
 GRACE = 15.0
-"""Seconds that a replaced pool still serves: more than a call may take."""
+"""Seconds for which a replaced pool still serves. Longer than one call may take."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How one instance object is reached now.
+    """The present connection of one instance object.
 
     Attributes:
         pool: Its connections.
-        roots: PEM text of the roots that the pool trusts beside the system's.
-        credential: What `tokens` were made of.
-        tokens: Shared by all clients of this credential.
+        roots: PEM text of the roots that the pool trusts besides the system's roots.
+        credential: The credential that `tokens` was created from.
+        tokens: The source of tokens, shared by all clients of this credential.
     """
 
     pool: Pool
@@ -41,14 +39,14 @@ class _Way:
 
 
 class ZitadelConnector:
-    """Makes clients; satisfies the engine's `Connector` by shape.
+    """Creates clients. It implements the engine's protocol `Connector`.
 
     Args:
         call_timeout: Seconds that one call may take.
-        grace: Seconds that a replaced pool still serves the passes that use it.
+        grace: Seconds for which a replaced pool still serves the passes that use it.
         allow_local: Whether loopback and link-local addresses may be connected to.
-        time_left: Seconds for which this process may write.
-        observe: Is told of each call that goes out.
+        time_left: Returns the seconds for which this process may still write.
+        observe: Called for each call that was sent.
     """
 
     def __init__(
@@ -65,8 +63,8 @@ class ZitadelConnector:
         self._allow_local = allow_local
         self._time_left = time_left
         self._observe = observe
-        # Once: reading the system's roots takes tens of milliseconds.
-        self._tls = ssl.create_default_context()
+        # Only once, because reading the system's roots takes tens of milliseconds.
+        self._system = trusting(None)
         self._ways: dict[str, _Way] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
@@ -78,22 +76,23 @@ class ZitadelConnector:
         credential: Credential,
         roots: str | None,
     ) -> ZitadelClient:
-        """Return a client; no traffic yet.
+        """Return a client. This makes no call.
 
-        Must be called in the event loop. A changed endpoint, or other roots, replace
-        the pool of the instance; the old one serves until `grace` is over, then ends
-        its calls. Clients of one credential share its token.
+        It must be called in the event loop. If the endpoint or the roots have changed,
+        the instance gets a new pool; the old one serves until `grace` is over and then
+        ends its calls. All clients of one credential share its token.
 
         Args:
-            instance: Name of the ZitadelInstance object.
-            endpoint: Where and how it is reached now.
-            credential: Of a service user.
-            roots: PEM text with more roots to trust; None: the system's alone.
+            instance: The name of the ZitadelInstance object.
+            endpoint: How the instance is reached now.
+            credential: The credential of a service user.
+            roots: PEM text with additional trusted roots; None for the system's roots
+                only.
 
         Raises:
             TerminalError: `CredentialsInvalid`: no header can carry the token, or the
-                key cannot sign; `CABundleInvalid`; `AddressNotAllowed`.
-            TransientError: `Unreachable`: the environment's proxy settings are
+                key cannot sign. Also `CABundleInvalid` and `AddressNotAllowed`.
+            TransientError: `Unreachable`: the proxy settings in the environment are
                 unusable.
         """
         old = self._ways.get(instance)
@@ -103,12 +102,12 @@ class ZitadelConnector:
             tokens = token_source(credential, old.pool)
             self._ways[instance] = replace(old, credential=credential, tokens=tokens)
             return ZitadelClient(old.pool, tokens)
-        # New limits do not end what the other side asked for; a new url does.
+        # The wait that the other side asked for survives new limits, but not a new url.
         stays = old is not None and old.pool.endpoint.url == endpoint.url
         pool = Pool(
             endpoint,
             self._call_timeout,
-            self._trusting(roots),
+            self._system if roots is None else trusting(roots),
             old.pool.pause if old is not None and stays else Pause(),
             allow_local=self._allow_local,
             time_left=self._time_left,
@@ -120,26 +119,13 @@ class ZitadelConnector:
             self._retire(old.pool, self._grace)
         return ZitadelClient(pool, tokens)
 
-    def _trusting(self, roots: str | None) -> ssl.SSLContext:
-        if roots is None:
-            return self._tls
-        context = ssl.create_default_context()
-        try:
-            context.load_verify_locations(cadata=roots)
-        except (ssl.SSLError, ValueError, TypeError) as error:
-            raise TerminalError(
-                Reason.CA_BUNDLE_INVALID,
-                "what is there cannot be read as certificates in PEM",
-            ) from error
-        return context
-
     async def disconnect(self, instance: str) -> None:
-        """Close what belongs to an instance object; calls under way may end.
+        """Close the connections of an instance object. Calls in progress may finish.
 
-        Returns at once; later calls of its clients raise `Unreachable`.
+        This returns at once. Later calls of the instance's clients raise `Unreachable`.
 
         Args:
-            instance: Name of the ZitadelInstance object; need not be known.
+            instance: The name of the ZitadelInstance object. It may be unknown.
         """
         way = self._ways.pop(instance, None)
         if way is not None:
@@ -147,7 +133,7 @@ class ZitadelConnector:
             self._retire(way.pool, 0)
 
     async def aclose(self) -> None:
-        """Close everything; waits at most one call's time for calls under way."""
+        """Close everything, after at most one call's time for calls in progress."""
         self._stopping.set()
         ways, self._ways = list(self._ways.values()), {}
         await asyncio.gather(*(way.pool.close() for way in ways), *self._closing)
@@ -164,5 +150,5 @@ class ZitadelConnector:
             async with asyncio.timeout(grace):
                 await self._stopping.wait()
         except TimeoutError:
-            pass  # the grace is over
+            pass  # the grace period is over
         await pool.close()

@@ -1,37 +1,51 @@
-"""ZITADEL's event log, read for what may have drifted.
+"""Searches ZITADEL's event log for events about what may have drifted.
 
-POST `/admin/v1/events/_search` with `events.read`. Times are exclusive bounds, the
-order is by position with `asc`; a search without a hit is `{}` (notes, section 13).
+The call is POST `/admin/v1/events/_search` with the permission `events.read`. Times are
+exclusive bounds, `asc` sorts by position, and a search without results returns `{}`
+(notes, section 13).
 """
 
 import json
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from zitadel_notification_operator.core.events import EventId, EventKind, ZitadelEvent
 from zitadel_notification_operator.core.identity import User
 from zitadel_notification_operator.core.text import shown_name
-from zitadel_notification_operator.zitadel.calls import Call
+from zitadel_notification_operator.zitadel.calls import EVENTS, Call
 from zitadel_notification_operator.zitadel.models import Id, Model, Sequence
-
-EVENTS = "/admin/v1/events/_search"
 
 KINDS = {
     "org.policy.notification.added": EventKind.ORGANIZATION_POLICY,
     "org.policy.notification.changed": EventKind.ORGANIZATION_POLICY,
-    "org.policy.notification.removed": EventKind.ORGANIZATION_POLICY,
+    "org.policy.notification.removed": EventKind.ORGANIZATION_POLICY_REMOVED,
     "org.removed": EventKind.ORGANIZATION_REMOVED,
     "instance.policy.notification.added": EventKind.INSTANCE_POLICY,
     "instance.policy.notification.changed": EventKind.INSTANCE_POLICY,
 }
+_ORGANIZATION_POLICY_TYPES = [
+    name for name in KINDS if name.startswith("org.policy.notification.")
+]
+_INSTANCE_POLICY_TYPES = [
+    name for name in KINDS if name.startswith("instance.policy.notification.")
+]
 _FILTER: dict[str, object] = {
     "aggregateTypes": ["org", "instance"],
     "eventTypes": list(KINDS),
 }
 
 
+def _or_nothing(value: object) -> object:
+    """Treat a value that is not text as absent."""
+    return value if isinstance(value, str) else ""
+
+
+Text = Annotated[str, BeforeValidator(_or_nothing)]
+
+
 class EditorBody(Model):
-    """`zitadel.event.v1.Editor`; set-up's own has only a `service`."""
+    """`zitadel.event.v1.Editor`. For set-up's own events it has only a `service`."""
 
     user_id: str = Field(default="", alias="userId")
     display_name: str = Field(default="", alias="displayName")
@@ -50,42 +64,71 @@ class TypeBody(Model):
 
 
 class EventBody(Model):
-    """`zitadel.event.v1.Event`, without its payload: a GET tells what holds now."""
+    """`zitadel.event.v1.Event` without its payload: a GET shows the present value.
+
+    Attributes:
+        creation_date: Any text. An event without a readable time still names its
+            target.
+    """
 
     editor: EditorBody = EditorBody()
     aggregate: AggregateBody
     sequence: Sequence
-    creation_date: str = Field(alias="creationDate", min_length=1)
+    creation_date: Text = Field(default="", alias="creationDate")
     type: TypeBody
 
 
 class EventsReply(Model):
-    """The reply; `{}` without a hit."""
+    """The reply to a search; `{}` if there are no results."""
 
     events: tuple[EventBody, ...] = ()
 
 
 def events_after(since: str | None, limit: int) -> Call:
-    """Return the call for the events after a moment, oldest first.
+    """Return the call for the events after a time, oldest first.
 
     Args:
-        since: RFC 3339, exclusive; None: from the beginning.
-        limit: At most 1,000.
+        since: The exclusive start, RFC 3339; None for the beginning of the log.
+        limit: The number of events, at most 1,000.
     """
     body = _FILTER | {"asc": True, "limit": limit}
     if since is not None:
         body["range"] = {"since": since}
-    return Call("POST", EVENTS, body=json.dumps(body).encode())
+    return Call("POST", EVENTS, body=json.dumps(body).encode(), paged=True)
+
+
+def any_event() -> Call:
+    """Return the call for the newest event of any kind."""
+    return Call("POST", EVENTS, body=json.dumps({"limit": 1}).encode())
 
 
 def last_event() -> Call:
-    """Return the call for the newest event; newest first is ZITADEL's own order."""
+    """Return the call for the newest relevant event. ZITADEL sorts newest first."""
     body = _FILTER | {"limit": 1}
     return Call("POST", EVENTS, body=json.dumps(body).encode())
 
 
+def last_policy_event(organization_id: str | None) -> Call:
+    """Return the call for the newest event of one notification policy.
+
+    With `aggregateId`, ZITADEL sorts by sequence, newest first. No other field works,
+    because an organization's event may have another `resourceOwner`.
+
+    Args:
+        organization_id: The owner of the policy; None for the instance. An instance has
+            only one aggregate of its type, so its id is not needed.
+    """
+    body: dict[str, object] = {"limit": 1}
+    if organization_id is None:
+        body |= {"aggregateTypes": ["instance"], "eventTypes": _INSTANCE_POLICY_TYPES}
+    else:
+        body |= {"aggregateTypes": ["org"], "eventTypes": _ORGANIZATION_POLICY_TYPES}
+        body["aggregateId"] = organization_id
+    return Call("POST", EVENTS, body=json.dumps(body).encode())
+
+
 def events_in(reply: EventsReply) -> list[ZitadelEvent]:
-    """Return the events of a reply; those of other kinds say nothing to us."""
+    """Return the relevant events of a reply. Events of other kinds are left out."""
     return [
         ZitadelEvent(
             EventId(body.aggregate.id, int(body.sequence)),

@@ -1,13 +1,14 @@
-"""A few words of a body for people: short, printable, without secrets.
+"""Short excerpts of a body for people: printable and without secrets.
 
-Such text ends in conditions, so what differs from try to try (times, request ids)
-is masked: a condition that changed each time would be written each time.
+These texts become part of conditions. Parts that differ from try to try, such as times
+and request ids, are masked, because a condition that changed each time would be written
+each time.
 """
 
 import re
 
 LONGEST = 120
-"""Characters of a body that a message may hold."""
+"""The longest excerpt in a message, in characters."""
 
 _READ = 1024
 _HIDDEN = "[hidden]"
@@ -27,15 +28,15 @@ def excerpt_of(text: bytes | str, token: str) -> str:
     """Return the beginning of a text that somebody else wrote.
 
     Args:
-        text: A body, or a message out of one.
-        token: The credential of the call; a server that echoes it must not bring
-            it into a condition.
+        text: A body, or a message from a body.
+        token: The token of the call, which must not appear in a condition even if a
+            server repeats it.
 
     Returns:
-        At most `LONGEST` printable characters on one line, without full stop;
-        "an empty body" where there is nothing to show.
+        At most `LONGEST` printable characters on one line, without a full stop;
+        "an empty body" if there is nothing to show.
     """
-    # Hidden before it is cut: half a token is a secret, too.
+    # Mask the token before cutting the text, because half a token is a secret, too.
     if isinstance(text, bytes):
         text = text.decode("utf-8", errors="replace")
     if token:

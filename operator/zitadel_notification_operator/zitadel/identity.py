@@ -1,7 +1,15 @@
-"""Who answers and who asks: three calls, or up to five for the smallest of roles."""
+"""Finds out which ZITADEL answers and which user the credential belongs to.
 
-from zitadel_notification_operator.core.errors import TerminalError, TransientError
+That takes three calls, and up to five for a user with the smallest of roles.
+"""
+
+from zitadel_notification_operator.core.errors import (
+    PageTooLarge,
+    TerminalError,
+    TransientError,
+)
 from zitadel_notification_operator.core.identity import Capabilities, Identity, User
+from zitadel_notification_operator.core.paging import PageSize
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.text import shown_name
 from zitadel_notification_operator.zitadel import calls
@@ -16,18 +24,21 @@ from zitadel_notification_operator.zitadel.models import (
     UserReply,
 )
 
+_MEMBERSHIPS = 100
+"""Memberships per page. A user may have thousands, but one is enough."""
+
 
 async def identify(asker: Asker) -> Identity:
-    """Return who answers and who asks; three calls, none of which writes.
+    """Return the ZITADEL and the user, by three calls that write nothing.
 
-    POST `/auth/v1/permissions/zitadel/me/_search` and GET `/auth/v1/users/me`,
-    which any user may, then GET `/admin/v1/instances/me`; who may not read the
-    instance learns its id from the owner of the default policy, which the
-    smallest useful role may read.
+    The calls are POST `/auth/v1/permissions/zitadel/me/_search` and
+    GET `/auth/v1/users/me`, which any user may make, then GET
+    `/admin/v1/instances/me`. If the user may not read the instance, its id is taken
+    from the owner of the default policy, which the smallest useful role may read.
 
     Raises:
-        TerminalError: `InsufficientPermissions`: no role anywhere, or too small
-            a one for an instance that lacks the default policy.
+        TerminalError: `InsufficientPermissions`: the user has no role anywhere, or one
+            that is too small for an instance without a default policy.
     """
     found = await asker.ask(
         Call("POST", calls.PERMISSIONS, body=b"{}"), PermissionsReply, NO_ROLE_FACTS
@@ -46,7 +57,7 @@ async def identify(asker: Asker) -> Identity:
         Capabilities(
             read_events="events.read" in permissions,
             write_instance_policy="iam.policy.write" in permissions,
-            # Roles in one organization have neither of the two.
+            # Roles in a single organization include neither of the two.
             list_organizations=not permissions.isdisjoint({"iam.read", "org.create"}),
         ),
     )
@@ -81,7 +92,7 @@ async def _instance(asker: Asker, permissions: frozenset[str]) -> tuple[str, str
 
 
 async def _owner_of_default(asker: Asker, organization_id: str | None) -> str | None:
-    """Return the owner of the default policy; None: there is no such policy."""
+    """Return the owner of the default policy, or None if there is no such policy."""
     call = Call("GET", calls.DEFAULT_POLICY, organization_id)
     found = await asker.ask(call, PolicyReply, OBSERVE_FACTS)
     if isinstance(found, PolicyReply):
@@ -90,16 +101,23 @@ async def _owner_of_default(asker: Asker, organization_id: str | None) -> str | 
 
 
 async def _organization_of_role(asker: Asker) -> str:
-    """Return an organization in which the user has a role: its own has none.
+    """Return an organization in which the user has a role. Its own gives none.
 
     POST `/auth/v1/memberships/me/_search`.
     """
-    reply = await asker.ask(
-        Call("POST", calls.MEMBERSHIPS, body=b"{}"), MembershipsReply
-    )
-    for membership in reply.result:
-        if membership.organization_id:
-            return membership.organization_id
+    page, offset, total = PageSize(_MEMBERSHIPS), 0, 1
+    while offset < total:
+        try:
+            call = calls.memberships_call(offset, page.rows)
+            reply = await asker.ask(call, MembershipsReply)
+        except PageTooLarge:
+            if not page.halve():
+                raise
+            continue
+        for membership in reply.result:
+            if membership.organization_id:
+                return membership.organization_id
+        offset, total = offset + page.rows, int(reply.details.total)
     raise TerminalError(
         Reason.INSUFFICIENT_PERMISSIONS,
         "The credential's service user has no role that lets it read notification "

@@ -1,18 +1,27 @@
-"""The JSON of ZITADEL's replies, as far as it is read.
+"""Models of the JSON in ZITADEL's replies, as far as the operator reads it.
 
-ZITADEL leaves out `false`, `0` and empty text, so an absent boolean is false, but
-only in a policy that is really there: one with `details`. Types are strict, because
-a proxy's or a broken server's JSON must never pass for a value. Unknown fields are
-ignored: newer versions add some.
+ZITADEL leaves out `false`, `0` and empty text. An absent boolean therefore means false,
+but only in a policy that really exists, which is one with `details`. Types are strict,
+so that the JSON of a proxy or of a broken server never counts as a value. Unknown
+fields are ignored, except those of a policy, because newer versions add some.
 """
 
+import json
+from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 
 def _as_text(value: object) -> object:
-    """Accept uint64 as text, as ZITADEL sends it, and as a number, as others might."""
+    """Accept a uint64 as text, as ZITADEL sends it, or as a number, as others might."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value
@@ -23,8 +32,17 @@ Count = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[0-9]{1,18}$"
 Id = Annotated[str, Field(min_length=1)]
 
 
+_KNOWN = {"details", "isDefault", "passwordChange"}
+
+
+def _camel(name: str) -> str:
+    """Return a name in the spelling of ZITADEL's JSON: `is_default` is `isDefault`."""
+    first, *others = name.split("_")
+    return first + "".join(part[:1].upper() + part[1:] for part in others)
+
+
 class Model(BaseModel):
-    """Base of all replies; its errors never quote what they were given."""
+    """The base of all replies. Its errors never quote the input."""
 
     model_config = ConfigDict(
         strict=True, extra="ignore", frozen=True, hide_input_in_errors=True
@@ -35,10 +53,13 @@ class Details(Model):
     """`details` of a policy or of a write (`zitadel.v1.ObjectDetails`).
 
     Attributes:
-        sequence: Of the last event in the owner's aggregate; uint64 as text.
-        resource_owner: The organization's or the instance's id.
-        creation_date: ZITADEL's own text; a write's reply has it after POST alone.
-        change_date: Likewise; a write's reply has it after PUT and DELETE alone.
+        sequence: The sequence of the last event in the owner's aggregate, a uint64 as
+            text.
+        resource_owner: The id of the organization or instance.
+        creation_date: The time as ZITADEL wrote it. The reply to a write has it only
+            after a POST.
+        change_date: The time as ZITADEL wrote it. The reply to a write has it only
+            after a PUT or DELETE.
     """
 
     sequence: Sequence
@@ -48,15 +69,41 @@ class Details(Model):
 
 
 class Policy(Model):
-    """`zitadel.policy.v1.NotificationPolicy`."""
+    """`zitadel.policy.v1.NotificationPolicy`.
+
+    A newer ZITADEL may have more settings. The operator keeps them for the next write,
+    which would otherwise set them to false. Protobuf's JSON has two spellings of each
+    name, and ZITADEL refuses a body that contains both.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     details: Details
-    is_default: bool = Field(default=False, alias="isDefault")
-    password_change: bool = Field(default=False, alias="passwordChange")
+    is_default: bool = Field(
+        default=False, validation_alias=AliasChoices("isDefault", "is_default")
+    )
+    password_change: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("passwordChange", "password_change"),
+    )
+
+    @property
+    def unknown_members(self) -> Mapping[str, object]:
+        """The members that this version does not know, by name, as they were read."""
+        members = self.model_extra or {}
+        return {
+            name: value for name, value in members.items() if _camel(name) not in _KNOWN
+        }
+
+    @model_validator(mode="after")
+    def _can_be_written_again(self) -> Self:
+        """Refuse values that are not JSON, and numbers that cannot be written again."""
+        json.dumps(self.model_extra, allow_nan=False)
+        return self
 
 
 class PolicyReply(Model):
-    """GET of a notification policy, of an organization, the default, the instance."""
+    """GET of an organization's, the default or the instance's notification policy."""
 
     policy: Policy
 
@@ -68,7 +115,7 @@ class WriteReply(Model):
 
 
 class OrganizationBody(Model):
-    """`zitadel.org.v1.Org`; `state` is absent once the organization is removed."""
+    """`zitadel.org.v1.Org`. A removed organization has no `state`."""
 
     id: Id
     name: str = ""
@@ -90,7 +137,7 @@ class FoundOrganization(Model):
 
 
 class SearchDetails(Model):
-    """`details` of a search; the total counts rows that the caller may not see."""
+    """`details` of a search. The total includes rows that the caller may not see."""
 
     total: Count = Field(default="0", alias="totalResult")
     timestamp: str = ""
@@ -98,14 +145,14 @@ class SearchDetails(Model):
 
 
 class ListReply(Model):
-    """Base of all searches; without a hit only `details` is there, with a time."""
+    """The base of all searches. Without results, it has only `details` with a time."""
 
     details: SearchDetails
     result: tuple[Model, ...] = ()
 
     @model_validator(mode="after")
     def _says_so(self) -> Self:
-        """Take no half of an answer for "nothing found"."""
+        """Refuse a cut answer, which must not count as "nothing found"."""
         told = self.details.timestamp or self.details.view_timestamp
         if not self.result and not told:
             raise ValueError("neither rows nor the time of the search")
@@ -145,13 +192,13 @@ class UserReply(Model):
 
 
 class PermissionsReply(Model):
-    """POST `/auth/v1/permissions/zitadel/me/_search`; absent without any."""
+    """POST `/auth/v1/permissions/zitadel/me/_search`; no `result` if there are none."""
 
     result: tuple[str, ...] = ()
 
 
 class Membership(Model):
-    """`zitadel.user.v1.Membership`; of the instance, an organization or a project."""
+    """`zitadel.user.v1.Membership` in the instance, an organization or a project."""
 
     organization_id: str = Field(default="", alias="orgId")
     roles: tuple[str, ...] = ()
@@ -177,28 +224,43 @@ class TokenReply(Model):
 
 
 class TokenErrorReply(Model):
-    """What the token endpoint refuses with (RFC 6749, section 5.2)."""
+    """A refusal of the token endpoint (RFC 6749, section 5.2)."""
 
     error: str
     error_description: str = ""
 
 
-class ErrorDetail(Model):
-    """`zitadel.v1.ErrorDetail`: carries the error id."""
+def _named_in(details: object) -> tuple[str, ...]:
+    """Return the error ids in `details`, whatever else it contains.
 
-    id: str = ""
-    message: str = ""
+    `zitadel.v1.ErrorDetail` has `id`, `zitadel.error.v2.ErrorDetail` has `slug`. There
+    may be objects of other types and of any shape. The ids of ZITADEL's own types come
+    first.
+    """
+    if isinstance(details, dict):
+        details = [details]
+    if not isinstance(details, list | tuple):
+        return ()
+    objects = [detail for detail in details if isinstance(detail, dict)]
+    objects.sort(key=lambda one: not str(one.get("@type")).endswith(".ErrorDetail"))
+    found = [one.get(name) for one in objects for name in ("id", "slug")]
+    return tuple(name for name in found if isinstance(name, str) and name)
 
 
 class ErrorReply(Model):
-    """The body of every refusal that ZITADEL itself makes.
+    """The body of every refusal by ZITADEL itself.
 
     Attributes:
-        code: gRPC's, not HTTP's.
-        details: Absent for wrong hosts, unknown routes, unreadable bodies and a
-            database that is down.
+        code: The gRPC code, not the HTTP status.
+        message: The message; empty if it is not text.
+        ids: The ids in `details`, which are absent for wrong hosts, unknown routes and
+            unreadable bodies, and in older versions also if the database is down.
     """
 
     code: int
-    message: str = ""
-    details: tuple[ErrorDetail, ...] = ()
+    message: Annotated[
+        str, BeforeValidator(lambda text: text if isinstance(text, str) else "")
+    ] = ""
+    ids: Annotated[tuple[str, ...], BeforeValidator(_named_in)] = Field(
+        default=(), alias="details"
+    )

@@ -1,6 +1,7 @@
-"""How long the other side asks us to stay away (RFC 9110, section 10.2.3).
+"""Handles `Retry-After`: how long the other side asks us to wait.
 
-ZITADEL itself never sends the header; proxies and ZITADEL Cloud's front do.
+The header is defined in RFC 9110, section 10.2.3. ZITADEL itself never sends it, but
+proxies and the front end of ZITADEL Cloud do.
 """
 
 import asyncio
@@ -10,34 +11,38 @@ from email.utils import parsedate_to_datetime
 from zitadel_notification_operator.core.errors import TransientError
 
 LONGEST = 300.0
-"""Seconds; a longer wish is cut, so that nobody is locked out by a mistake."""
+"""The longest wait in seconds.
+
+A longer one is cut, so that a mistake of the other side does not stop all calls.
+"""
 
 _DIGITS = 9
 
 
 class Pause:
-    """Holds back all calls of one instance object for as long as it was asked to."""
+    """Holds back all calls of one instance object until a requested wait is over."""
 
     def __init__(self) -> None:
         self._end = float("-inf")
         self._trouble: TransientError | None = None
 
     def begin(self, trouble: TransientError) -> None:
-        """Begin or lengthen the pause, if the trouble says for how long.
+        """Begin or lengthen the pause, if the error says how long to wait.
 
         Args:
-            trouble: Repeated to every caller meanwhile, so that what people read
-                does not depend on who called first; `retry_after` in seconds.
+            trouble: The error, with `retry_after` in seconds. All callers get it during
+                the pause, so that the text does not depend on which call came first.
         """
         end = asyncio.get_running_loop().time() + (trouble.retry_after or 0)
         if trouble.retry_after and end > self._end:
             self._end, self._trouble = end, trouble
 
     def require_over(self) -> None:
-        """Do nothing unless the pause lasts.
+        """Raise an error during the pause, and do nothing otherwise.
 
         Raises:
-            TransientError: As the one that began it, with the seconds that are left.
+            TransientError: The error that began the pause, with the seconds that are
+                left.
         """
         left = self._end - asyncio.get_running_loop().time()
         if self._trouble is not None and left > 0:
@@ -48,11 +53,12 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
     """Return the wait in seconds.
 
     Args:
-        value: The header as it stands: whole seconds, or an HTTP date.
-        now: The present time, with a zone.
+        value: The text of the header: whole seconds, or an HTTP date.
+        now: The present time, with a time zone.
 
     Returns:
-        More than 0 and at most `LONGEST`; None when absent, past, or unreadable.
+        More than 0 and at most `LONGEST`; None if the header is absent, unreadable, or
+        names a time in the past.
     """
     if value is None:
         return None

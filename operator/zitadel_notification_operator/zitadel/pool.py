@@ -1,17 +1,17 @@
 """What all calls to one ZITADEL share: connections, limits, and a pause.
 
-The order of a call: a place among the concurrent ones, the rate limit, the pause,
-then the network with a deadline. Waiting for one's turn is not ZITADEL's fault, so
-the deadline begins after it. A write must end before this process may write no more.
+A call first waits for a free place among the concurrent calls, then for the rate limit.
+During a pause it fails; otherwise it is sent with a deadline. The deadline starts only
+after the waiting, for which ZITADEL is not to blame. A write must end before this
+process may no longer write.
 """
 
 import asyncio
 import logging
 import math
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
 import httpx
@@ -20,28 +20,41 @@ from aiolimiter import AsyncLimiter
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
 from zitadel_notification_operator.core.objects import Endpoint
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.zitadel.addresses import is_local
+from zitadel_notification_operator.zitadel.addresses import (
+    is_local,
+    is_loopback,
+    is_metadata_name,
+)
 from zitadel_notification_operator.zitadel.calls import (
     Call,
     Hosts,
     Observer,
     Reply,
     hosts_of,
+    limit_header,
     unobserved,
 )
-from zitadel_notification_operator.zitadel.errors import Refusal, trouble_of
-from zitadel_notification_operator.zitadel.pause import Pause, parse_retry_after
-from zitadel_notification_operator.zitadel.transport import (
-    AiohttpTransport,
-    proxy_for,
+from zitadel_notification_operator.zitadel.deprecation import Marks
+from zitadel_notification_operator.zitadel.errors import (
+    Refusal,
+    leaves_open,
+    trouble_of,
 )
+from zitadel_notification_operator.zitadel.pause import Pause, parse_retry_after
+from zitadel_notification_operator.zitadel.proxies import proxy_for
+from zitadel_notification_operator.zitadel.transport import (
+    SENDING,
+    AiohttpTransport,
+    Sending,
+)
+from zitadel_notification_operator.zitadel.trust import Trust
 from zitadel_notification_operator.zitadel.unreachable import (
     address_not_allowed,
     mapped,
 )
 
 LARGEST_BODY = 1 << 20
-"""Bytes of an answer that are kept; ZITADEL's have a few hundred."""
+"""The number of bytes of an answer that are kept. ZITADEL's have a few hundred."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,25 +63,25 @@ class Pool:
     """The connections of one instance object to one endpoint.
 
     Args:
-        endpoint: Where, and how much at once.
-        call_timeout: Seconds one call may take, all included.
-        tls: With the roots to trust.
-        pause: Outlives the pool when only limits change.
+        endpoint: The addresses and the limits.
+        call_timeout: Seconds that one call may take in total.
+        trust: The trusted roots.
+        pause: The pause, which outlives the pool if only limits change.
         allow_local: Whether loopback and link-local addresses may be connected to.
-        time_left: Seconds for which this process may write.
-        observe: Is told of each call that goes out.
+        time_left: Returns the seconds for which this process may still write.
+        observe: Called for each call that was sent.
 
     Raises:
-        TransientError: `Unreachable`, when the environment names a proxy that
-            cannot be used.
-        TerminalError: `AddressNotAllowed`, when the url holds such an address.
+        TransientError: `Unreachable`: the environment names a proxy that cannot be
+            used.
+        TerminalError: `AddressNotAllowed`: the url contains a local address.
     """
 
     def __init__(
         self,
         endpoint: Endpoint,
         call_timeout: float,
-        tls: ssl.SSLContext,
+        trust: Trust,
         pause: Pause,
         *,
         allow_local: bool,
@@ -80,13 +93,15 @@ class Pool:
         self.pause = pause
         self.hosts: Hosts = hosts_of(endpoint)
         self._call_timeout = call_timeout
+        self._bundled = trust.bundled
         self._time_left = time_left
         self._observe = observe
         if not allow_local and is_local(self.hosts.connected):
             raise address_not_allowed(self.hosts.connected)
-        self._http = _open(endpoint, self.hosts, tls, allow_local=allow_local)
+        self._http = _open(endpoint, self.hosts, trust, allow_local=allow_local)
         self._turns = asyncio.Semaphore(limit.max_concurrent)
         self._rate = AsyncLimiter(limit.burst, limit.burst / limit.requests_per_second)
+        self.marks = Marks()
         self._closed = False
         self._under_way = 0
         self._quiet = asyncio.Event()
@@ -95,69 +110,89 @@ class Pool:
     async def send(
         self, call: Call, token: str, check: Callable[[], None] | None = None
     ) -> Reply:
-        """Make one call, whatever it is answered.
+        """Make one call and return the reply, whatever its status.
 
         Args:
-            call: What to ask.
-            token: Goes into `Authorization`, and nowhere else; empty sends none.
-            check: Asked when it is the call's turn; what it raises ends the call.
+            call: The call to make.
+            token: Sent in `Authorization` and nowhere else; empty for no
+                authentication.
+            check: Called when it is the call's turn. If it raises, nothing is sent.
 
         Raises:
-            TransientError: `Unreachable`; `UnexpectedAnswer` for what cannot be
-                decoded; what began the pause while one lasts, with the seconds that
-                are left of it, without any traffic.
+            TransientError: `Unreachable`, or `UnexpectedAnswer` if the answer cannot be
+                decoded. During a pause, nothing is sent, and the error that began the
+                pause is raised with the seconds that are left.
         """
         async with self._turn():
             if check is not None:
                 check()
-            with mapped(self.hosts.connected, self._call_timeout):
-                if not call.writes:
-                    async with asyncio.timeout(self._call_timeout):
-                        return await self._exchange(call, token)
+            if call.writes:
                 return await self._write(call, token)
+            with self._mapped():
+                async with asyncio.timeout(self._call_timeout):
+                    return await self._exchange(call, token)
 
     async def _write(self, call: Call, token: str) -> Reply:
-        """Make a call that has ended, or is given up, while this process may write."""
+        """Make a write. Set `maybe_done` on the error if its result is unknown."""
         left = self._time_left()
-        if left >= self._call_timeout:
-            async with asyncio.timeout(self._call_timeout):
-                return await self._exchange(call, token)
-        if left > 0:
-            try:
-                async with asyncio.timeout(left) as limit:
-                    return await self._exchange(call, token)
-            except TimeoutError:
-                if not limit.expired():
-                    raise
-        raise TransientError(
+        sending = Sending(min(self._call_timeout, left))
+        try:
+            with self._mapped():
+                if sending.limit > 0:
+                    return await self._write_in_time(call, token, sending, left)
+                raise self._term_over()
+        except TransientError as error:
+            error.maybe_done = sending.begun
+            raise
+
+    async def _write_in_time(
+        self, call: Call, token: str, sending: Sending, left: float
+    ) -> Reply:
+        """Make a call that ends, or is given up, while this process may still write."""
+        try:
+            async with asyncio.timeout(sending.limit) as clock:
+                return await self._exchange(call, token, sending)
+        except TimeoutError as error:
+            if left >= self._call_timeout or not clock.expired():
+                raise
+            raise self._term_over() from error
+
+    def _term_over(self) -> TransientError:
+        return TransientError(
             Reason.UNREACHABLE,
             f"{self.hosts.connected} cannot be reached: no answer to a write in the "
             "time that the operator's lease leaves",
         )
 
+    def _mapped(self) -> AbstractContextManager[None]:
+        return mapped(self.hosts.connected, self._call_timeout, bundled=self._bundled)
+
     def trouble_of(
         self, call: Call, reply: Reply, refusal: Refusal, secret: str
     ) -> OperatorError:
-        """Return the error that an answer is; begin the pause that it may ask for.
+        """Return the error for an answer, and begin a pause if it asks for one.
 
         Args:
-            call: What was asked.
-            reply: What came back.
-            refusal: The same, read.
-            secret: Hidden wherever the answer repeats it.
+            call: The call that was made.
+            reply: The reply.
+            refusal: The parsed reply.
+            secret: A secret of the call, which is masked wherever the answer repeats
+                it.
         """
         wait = parse_retry_after(reply.retry_after, datetime.now(UTC))
         trouble = trouble_of(refusal, call, self.hosts.shown, secret, wait)
         if isinstance(trouble, TransientError):
+            trouble.maybe_done = call.writes and leaves_open(refusal)
+        if isinstance(trouble, TransientError) and not call.is_side_errand:
             self.pause.begin(trouble)
         return trouble
 
     def shut(self) -> None:
-        """Take no more calls; those under way go on."""
+        """Accept no more calls. Calls in progress continue."""
         self._closed = True
 
     async def close(self) -> None:
-        """Take no more calls, wait for those under way, close the connections."""
+        """Accept no more calls, wait for those in progress, close the connections."""
         self.shut()
         try:
             async with asyncio.timeout(self._call_timeout):
@@ -173,7 +208,7 @@ class Pool:
         self._quiet.clear()
         try:
             async with self._turns:
-                # Again and again: a lot may happen while one waits.
+                # Check again after each wait, because much may happen meanwhile.
                 self._require_open()
                 await self._rate.acquire()
                 self._require_open()
@@ -191,33 +226,40 @@ class Pool:
             )
         self.pause.require_over()
 
-    async def _exchange(self, call: Call, token: str) -> Reply:
+    async def _exchange(
+        self, call: Call, token: str, sending: Sending | None = None
+    ) -> Reply:
         began, code = time.perf_counter(), "error"
         try:
-            reply = await self._request(call, token)
+            reply = await self._request(call, token, sending)
             code = str(reply.status)
             return reply
         finally:
             took = time.perf_counter() - began
             self._observe(call.method, call.path, code, took)
 
-    async def _request(self, call: Call, token: str) -> Reply:
+    async def _request(self, call: Call, token: str, sending: Sending | None) -> Reply:
         extensions: dict[str, object] = {}
+        headers = call.headers(token)
+        if sending is not None:
+            extensions[SENDING] = sending
+            headers |= limit_header(sending.limit)
         if self.hosts.domain is not None:
-            # Also what the certificate is checked against.
+            # The certificate is checked against this name, too.
             extensions["sni_hostname"] = self.hosts.domain
         async with self._http.stream(
             call.method,
             self.hosts.base + call.path,
-            headers=call.headers(token),
+            headers=headers,
             content=call.body,
             extensions=extensions,
         ) as response:
             body = bytearray()
             async for part in response.aiter_bytes():
-                # Read on, for the connection's sake, but keep no more.
+                # Read on, so that the connection can be reused, but keep no more.
                 if len(body) < LARGEST_BODY:
                     body += part
+        self.marks.note(call, response.status_code, response.headers, token)
         _log.debug("%s: HTTP %d, %d bytes", call, response.status_code, len(body))
         return Reply(
             response.status_code, bytes(body), response.headers.get("retry-after")
@@ -225,23 +267,23 @@ class Pool:
 
 
 class _NoCookies(httpx.Cookies):
-    """Keeps and sends none: ZITADEL's says "quota used up" for five minutes."""
+    """Ignores cookies, since ZITADEL's says "quota used up" for five minutes."""
 
     def extract_cookies(self, response: httpx.Response) -> None:
-        """Ignore what the answer sets."""
+        """Ignore the cookies of an answer."""
 
     def set_cookie_header(self, request: httpx.Request) -> None:
-        """Send nothing."""
+        """Send no cookies."""
 
 
 class _Client(httpx.AsyncClient):
-    """httpx's client, without the cookies that it would look for in each answer."""
+    """httpx's client without cookies, which it would look for in each answer."""
 
     _none = _NoCookies()
 
     @property
     def cookies(self) -> httpx.Cookies:
-        """The jar that stays empty."""
+        """The empty cookie jar."""
         return self._none
 
     @cookies.setter
@@ -250,7 +292,7 @@ class _Client(httpx.AsyncClient):
 
 
 def _open(
-    endpoint: Endpoint, hosts: Hosts, tls: ssl.SSLContext, *, allow_local: bool
+    endpoint: Endpoint, hosts: Hosts, trust: Trust, *, allow_local: bool
 ) -> httpx.AsyncClient:
     try:
         proxy = proxy_for(endpoint.url)
@@ -260,9 +302,13 @@ def _open(
             f"{hosts.connected} cannot be reached: the proxy settings in the "
             "environment cannot be used",
         ) from error
+    # The proxy resolves names, and such names refer to its own surroundings.
+    behind = proxy is not None and not allow_local
+    if behind and (is_loopback(hosts.connected) or is_metadata_name(hosts.connected)):
+        raise address_not_allowed(hosts.connected)
     with mapped(hosts.connected, 0):
         return _Client(
             follow_redirects=False,
             headers=hosts.headers(),
-            transport=AiohttpTransport(tls, proxy, allow_local=allow_local),
+            transport=AiohttpTransport(trust.context, proxy, allow_local=allow_local),
         )

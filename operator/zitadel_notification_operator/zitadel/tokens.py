@@ -1,12 +1,14 @@
 """Where the token of a call comes from: sent as stored, or fetched and shared.
 
-A fetched token serves all calls of an instance object until shortly before it ends;
-whoever needs one meanwhile waits for the one fetch (ZITADEL: POST `/oauth/v2/token`).
+A fetched token serves all calls of an instance object until shortly before it expires.
+Callers without a valid token wait for the one fetch in progress (ZITADEL: POST
+`/oauth/v2/token`).
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import urlencode
@@ -42,28 +44,43 @@ from zitadel_notification_operator.zitadel.models import (
 from zitadel_notification_operator.zitadel.pool import Pool
 
 EARLY = 300.0
-"""Seconds before its end at which a token is replaced; at most a tenth of its life."""
+"""Seconds before its expiry at which a token is renewed, or a tenth of its lifetime.
 
-SHORTEST = 60.0
-"""Seconds that a token must have served before a refusal replaces it."""
+The smaller of the two applies.
+"""
 
-PATIENCE = 30.0
-"""Seconds for which a refusal of the token endpoint is repeated without asking."""
+SHORTEST = 10.0
+"""Seconds that a token must have been in use before a refusal replaces it."""
+
+QUIET = 1.0
+"""Seconds for which an error of the token endpoint is raised again without a call.
+
+Many callers may need a token at the same moment. With a longer time, one refusal could
+count as several.
+"""
+
+RENEWAL_PAUSE = 5.0
+"""Seconds between two tries to renew a token that is still valid."""
 
 SKEW = 1800
-"""Seconds that clocks may differ: ZITADEL takes assertions up to an hour old, and
-with any end, so they begin half an hour ago and end in half an hour."""
+"""Seconds by which the clocks may differ.
+
+ZITADEL accepts assertions that are up to an hour old, with any expiry time. Assertions
+are therefore dated half an hour back and expire in half an hour.
+"""
 
 _SCOPE = "openid urn:zitadel:iam:org:project:id:zitadel:aud"
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _OK = 200
 _VISIBLE_ASCII = range(0x21, 0x7F)
 _UNTOLD_LIFE = 300
-# What these mean is told by the status alone; no words of the body are shown.
+# The status alone explains these answers. No text of the body is shown.
 _TELLING = {408, 429, *range(500, 600)}
-_REFUSALS = {"invalid_client", "invalid_grant", "invalid_request", "server_error"}
+_REFUSALS = {"invalid_client", "invalid_grant", "invalid_request"}
 _REFUSALS |= {"unauthorized_client", "access_denied", "invalid_scope"}
-# Shown because they help; other words might repeat what was sent.
+# Both may pass by themselves (RFC 6749, section 4.1.2.1).
+_FAILURES = {"server_error", "temporarily_unavailable"}
+# These texts are shown because they help. Other texts might repeat what was sent.
 _KNOWN_WORDS = {
     "Errors.Internal",
     "Errors.User.NotActive",
@@ -72,28 +89,30 @@ _KNOWN_WORDS = {
     "client not found",
 }
 
+_log = logging.getLogger(__name__)
+
 
 class TokenSource(Protocol):
-    """Gives the token for a call."""
+    """A source of tokens for calls."""
 
     async def token(self) -> str:
-        """Return a token; may take a call.
+        """Return a token. This may make a call.
 
         Raises:
-            OperatorError: There is none to be had.
+            OperatorError: No token can be had.
         """
         ...
 
     def discard(self, token: str) -> bool:
-        """Return whether another token may be had in place of a refused one."""
+        """Report a refused token. Return whether another token can replace it."""
         ...
 
 
 def token_source(credential: Credential, pool: Pool) -> TokenSource:
-    """Return the source that a credential needs; no traffic yet.
+    """Return the source for a credential. This makes no call.
 
     Raises:
-        TerminalError: `CredentialsInvalid`: its key cannot be read.
+        TerminalError: `CredentialsInvalid`: the key cannot be read.
     """
     match credential:
         case AccessToken(token):
@@ -105,11 +124,11 @@ def token_source(credential: Credential, pool: Pool) -> TokenSource:
 
 
 class StoredToken:
-    """A personal access token, sent as it is.
+    """A personal access token, sent unchanged.
 
     Raises:
-        TerminalError: `CredentialsInvalid`: no header can carry it. Checked here,
-            because below it would be quoted in errors and debug logs.
+        TerminalError: `CredentialsInvalid`: no header can carry the token. This is
+            checked here, because lower layers would quote it in errors and debug logs.
     """
 
     def __init__(self, token: str) -> None:
@@ -118,17 +137,17 @@ class StoredToken:
         self._token = token
 
     async def token(self) -> str:
-        """Return it."""
+        """Return the token."""
         return self._token
 
     def discard(self, token: str) -> bool:
-        """Return False: only the Secret has another one."""
+        """Return False, because only the Secret can provide another token."""
         del token
         return False
 
 
 class Grant(Protocol):
-    """How one kind of credential asks for a token."""
+    """The way in which one kind of credential requests a token."""
 
     needs_issuer: bool
 
@@ -138,13 +157,13 @@ class Grant(Protocol):
 
 
 class KeyGrant:
-    """A signed assertion in place of a password (RFC 7523).
+    """Requests a token with a signed assertion instead of a password (RFC 7523).
 
-    ZITADEL: `iss` and `sub` are the user's id, `aud` the issuer exactly as it sees the
-    request's host, `kid` the key's id.
+    ZITADEL expects the user's id as `iss` and `sub`, and the key's id as `kid`. `aud`
+    must be the issuer exactly as ZITADEL derives it from the request's host.
 
     Raises:
-        TerminalError: `CredentialsInvalid`: the key is none that can sign.
+        TerminalError: `CredentialsInvalid`: the key cannot sign.
     """
 
     needs_issuer = True
@@ -163,7 +182,7 @@ class KeyGrant:
         self._signer = loaded
 
     def form(self, issuer: str, now: datetime) -> dict[str, str]:
-        """Return the fields with a fresh assertion."""
+        """Return the fields with a new assertion."""
         seconds = int(now.timestamp())
         claims: dict[str, object] = {
             "iss": self._key.user_id,
@@ -182,7 +201,7 @@ class KeyGrant:
 
 
 class ClientGrant:
-    """A client id with its secret (RFC 6749, section 4.4)."""
+    """Requests a token with a client id and its secret (RFC 6749, section 4.4)."""
 
     needs_issuer = False
 
@@ -190,7 +209,7 @@ class ClientGrant:
         self._client = client
 
     def form(self, issuer: str, now: datetime) -> dict[str, str]:
-        """Return the fields; neither issuer nor time takes part."""
+        """Return the fields, which depend on neither issuer nor time."""
         del issuer, now
         return {
             "grant_type": "client_credentials",
@@ -201,21 +220,27 @@ class ClientGrant:
 
 @dataclass(frozen=True, slots=True)
 class _Fetched:
-    """A token and its times, in seconds of the event loop's clock."""
+    """A token and its times, in seconds of the event loop's clock.
+
+    Attributes:
+        refused: Whether a call with it was refused, so that all callers wait for a new
+            one.
+    """
 
     token: str
     since: float
     renew_at: float
     ends_at: float
+    refused: bool = False
 
 
 class FetchedToken:
-    """Fetches a token, shares it, replaces it in time.
+    """Fetches a token, shares it, and renews it in time.
 
     Args:
-        pool: The calls for tokens count towards its limits, too.
-        grant: How to ask.
-        now: The wall clock, UTC.
+        pool: The pool of the instance. Calls for tokens count toward its limits.
+        grant: How to request a token.
+        now: Returns the wall clock time, UTC.
     """
 
     def __init__(
@@ -231,37 +256,75 @@ class FetchedToken:
         self._fetched: _Fetched | None = None
         self._trouble: OperatorError | None = None
         self._quiet_until = float("-inf")
+        self._renew_again_at = float("-inf")
 
     async def token(self) -> str:
-        """Return the shared token; fetch another one where it ends soon.
+        """Return the shared token, after fetching a new one if it expires soon.
+
+        A token that is still valid is used while its renewal is in progress, and also
+        if the renewal fails for whatever reason (design, section 11).
 
         Raises:
-            TerminalError: `CredentialsRejected`: the token endpoint refused.
-            OperatorError: What a call may raise.
+            TerminalError: `CredentialsRejected`: the token endpoint refused the
+                credential.
+            OperatorError: Any other error of the call.
         """
-        fetched = self._fetched
-        if fetched is not None and _time() < fetched.renew_at:
-            return fetched.token
+        ready = self._ready()
+        if ready is not None:
+            return ready
         async with self._lock:
-            fetched = self._fetched
-            if fetched is not None and _time() < fetched.renew_at:
-                return fetched.token
+            ready = self._ready(renewing=True)
+            if ready is not None:
+                return ready
+            held = self._fetched
             try:
                 self._fetched = await self._fetch()
-            except TransientError:
-                if fetched is None or _time() >= fetched.ends_at:
+            except OperatorError as trouble:
+                if held is None or _time() >= held.ends_at:
                     raise
-                return fetched.token
+                self._renew_again_at = _time() + RENEWAL_PAUSE
+                _log.info(
+                    "A token could not be renewed; the old one serves for %.0f more "
+                    "seconds: %s",
+                    held.ends_at - _time(),
+                    trouble.message,
+                )
+                return held.token
             return self._fetched.token
 
+    def _ready(self, *, renewing: bool = False) -> str | None:
+        """Return the token if it may be used without trying to renew it.
+
+        Args:
+            renewing: Whether the caller is the one that renews it.
+        """
+        fetched, now = self._fetched, _time()
+        if fetched is None:
+            return None
+        if now < fetched.renew_at:
+            return fetched.token
+        if now >= fetched.ends_at:
+            return None
+        under_way = self._lock.locked() and not renewing and not fetched.refused
+        return fetched.token if under_way or now < self._renew_again_at else None
+
     def discard(self, token: str) -> bool:
-        """Drop a token that was refused, unless it is as good as new."""
+        """Have a refused token replaced, unless it is almost new.
+
+        The token is kept until there is a new one, because a single refusal may be a
+        mistake of a proxy, and the token endpoint may be failing just then.
+
+        Returns:
+            Whether the refused call may be tried again.
+        """
         fetched = self._fetched
         if fetched is None or fetched.token != token:
             return True
         if _time() - fetched.since < SHORTEST:
             return False
-        self._fetched = None
+        if not fetched.refused:
+            self._renew_again_at = float("-inf")
+        self._fetched = replace(fetched, renew_at=_time(), refused=True)
         return True
 
     async def _fetch(self) -> _Fetched:
@@ -271,8 +334,7 @@ class FetchedToken:
             reply = await self._exchange()
         except OperatorError as trouble:
             self._trouble = trouble
-            lasting = isinstance(trouble, TerminalError)
-            self._quiet_until = _time() + (PATIENCE if lasting else 1)
+            self._quiet_until = _time() + QUIET
             raise
         self._trouble = None
         life = float(reply.expires_in or _UNTOLD_LIFE)
@@ -303,10 +365,12 @@ class FetchedToken:
         raise self._refused(call, reply)
 
     def _refused(self, call: Call, reply: Reply) -> OperatorError:
-        """Return the error for an answer of the endpoints outside ZITADEL's API.
+        """Return the error for an answer of an endpoint outside ZITADEL's API.
 
-        Both generations of servers: 500 `server_error`, and 400 `invalid_grant` or
-        `invalid_client`, say that the credential or a clock is wrong.
+        400 with `invalid_grant` or `invalid_client` means that the credential or a
+        clock is wrong. Older servers answer 500 `server_error` for this, too. But a
+        server with other problems gives the same answer (zitadel/zitadel#9918), so the
+        error may pass.
         """
         try:
             told = TokenErrorReply.model_validate_json(reply.body)
@@ -318,11 +382,19 @@ class FetchedToken:
             if reply.status in _TELLING:
                 return self._pool.trouble_of(call, reply, refusal_of(reply), "")
             return _unread(call, reply)
-        if told.error not in _REFUSALS:
+        if told.error not in _REFUSALS | _FAILURES:
             return _unread(call, reply)
         words = [told.error]
         if told.error_description in _KNOWN_WORDS:
             words.append(told.error_description)
+        if told.error in _FAILURES:
+            return TransientError(
+                Reason.SERVER_ERROR,
+                f"ZITADEL's token endpoint cannot serve now ({', '.join(words)}); if "
+                "this stays, the credential may be unknown, expired or removed, or "
+                "clocks may differ by more than half an hour: some versions of ZITADEL "
+                "say so in these words, too",
+            )
         return TerminalError(
             Reason.CREDENTIALS_REJECTED,
             f"ZITADEL's token endpoint refused the credential ({', '.join(words)}): it "
@@ -332,9 +404,9 @@ class FetchedToken:
 
 
 def _unread(call: Call, reply: Reply) -> TransientError:
-    """Return the error for an answer that is none of these endpoints' own.
+    """Return the error for an answer that these endpoints do not give.
 
-    Its words stay hidden: a token or a secret may be among them.
+    Its text is not shown, because it may contain a token or a secret.
     """
     return TransientError(
         Reason.UNEXPECTED_ANSWER,

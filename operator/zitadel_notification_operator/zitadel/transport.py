@@ -1,80 +1,67 @@
-"""httpx's seam to the network, served by aiohttp (ADR 0008).
+"""A transport for httpx that uses aiohttp (ADR 0008).
 
-httpx's own transport takes ten times the processor time of aiohttp's parser for the
-small answers of ZITADEL. Requests, headers, cookies, redirects and decoding stay
-httpx's; connections, TLS and proxies are aiohttp's, whose errors pass through here and
-become ours in `unreachable`.
+For ZITADEL's small answers, httpx's own transport takes ten times the processor time of
+aiohttp's parser. httpx still handles requests, headers, cookies, redirects and
+decoding. aiohttp handles connections, TLS and proxies; its errors pass through this
+module and are mapped in `unreachable`.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from types import SimpleNamespace
 
 import aiohttp
 import httpx
 
-from zitadel_notification_operator.zitadel.addresses import GuardedResolver
+from zitadel_notification_operator.zitadel.addresses import (
+    GuardedResolver,
+    LocalAddress,
+    is_local,
+)
+from zitadel_notification_operator.zitadel.proxies import Proxy
 from zitadel_notification_operator.zitadel.unreachable import CONNECT_TIMEOUT
 
 KEEP_ALIVE = 30.0
-"""Seconds an idle connection is kept: less than proxies usually do, so that they
-do not hang up just when the next call begins."""
+"""Seconds for which an idle connection is kept.
 
-_PROXY_SCHEMES = {"http", "https"}
+This is less than most proxies allow, so that they do not close the connection just when
+the next call begins.
+"""
+
+SENDING = "sending"
+"""The name of the extension of an httpx request that holds its `Sending`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """A forward proxy.
+@dataclass(slots=True)
+class Sending:
+    """Records whether a write was sent, as far as that can be known.
+
+    Each write has its own.
 
     Attributes:
-        url: Without a user.
-        headers: Who we are to it; sent to nobody else.
+        limit: Seconds that the write may take in total.
+        begun: Whether the write had a connection, so that a part of it may have been
+            sent. If resolving, connecting, the proxy or TLS fails before that, nothing
+            is sent.
     """
 
-    url: str
-    headers: Mapping[str, str]
+    limit: float
+    begun: bool = False
 
 
-def proxy_for(url: str) -> Proxy | None:
-    """Return the proxy that the environment names for a url; None: go there directly.
-
-    `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in either case, as the
-    standard library reads them.
-
-    Raises:
-        ValueError: It is none that can be used.
-    """
-    parts = urlsplit(url)
-    if not parts.hostname or proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return None
-    named = getproxies()
-    text = named.get(parts.scheme) or named.get("all")
-    if not text:
-        return None
-    try:
-        proxy = httpx.URL(text if "://" in text else f"http://{text}")
-    except httpx.InvalidURL as error:
-        raise ValueError("the proxy's url cannot be read") from error
-    if proxy.scheme not in _PROXY_SCHEMES or not proxy.host:
-        raise ValueError("the proxy's url must begin with http:// or https://")
-    headers = {}
-    if proxy.username:
-        credentials = aiohttp.encode_basic_auth(proxy.username, proxy.password)
-        headers["Proxy-Authorization"] = credentials
-    return Proxy(str(proxy.copy_with(userinfo=b"")), headers)
+class CutOff(aiohttp.ClientError):
+    """A connection ended after a write had begun. The cause is chained."""
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
-    """Carries the requests of one client, in the event loop of the first one.
+    """Sends the requests of one client, in the event loop of the first request.
 
-    Never waits for a free connection: whoever sends decides how many there may be.
+    It never waits for a free connection: the pool limits the number of calls.
 
     Args:
-        tls: With the roots to trust.
-        proxy: Through which all requests go; it resolves names by itself.
+        tls: The context with the trusted roots.
+        proxy: The proxy for all requests, which also resolves the names.
         allow_local: Whether names may lead to loopback and link-local addresses.
     """
 
@@ -83,23 +70,34 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     ) -> None:
         self._tls = tls
         self._proxy = proxy
-        self._guarded = proxy is None and not allow_local
+        self._allow_local = allow_local
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; return when the answer's headers are there.
+        """Send a request. Return once the headers of the answer have arrived.
+
+        A request with a `Sending` is a write. It is sent once, whatever happens to its
+        connection. aiohttp would repeat a PUT or DELETE at once, while ZITADEL may
+        still be working on the first one, and ZITADEL loses events if writes overlap.
 
         Raises:
-            ClientError: aiohttp's, for what the network may do.
-            TimeoutError: No connection within `CONNECT_TIMEOUT`.
-            OSError: What the operating system says.
+            ClientError: aiohttp's error for a failure of the network.
+            TimeoutError: There was no connection within `CONNECT_TIMEOUT`.
+            CutOff: The connection of a write ended before the answer.
+            LocalAddress: The url contains a literal address that must not be connected
+                to. aiohttp does not pass literal addresses to a resolver.
+            OSError: An error of the operating system.
         """
+        if not self._allow_local and is_local(request.url.host):
+            raise LocalAddress(f"{request.url.host} is a local address")
         if self._session is None:
             self._session = self._open()
         proxy, headers = self._proxy, request.headers
         if proxy is not None and request.url.scheme == "http":
-            # It reads these; of a tunnel only the request that opens it.
+            # Over plain HTTP, the proxy reads these from each request. With a tunnel,
+            # it only reads those of the request that opens the tunnel.
             headers = httpx.Headers([*headers.multi_items(), *proxy.headers.items()])
+        sending = request.extensions.get(SENDING)
         answer = await self._session.request(
             request.method,
             str(request.url),
@@ -109,6 +107,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             server_hostname=request.extensions.get("sni_hostname"),
             proxy=proxy.url if proxy else None,
             proxy_headers=proxy.headers if proxy else None,
+            trace_request_ctx=sending,
+            middlewares=(_once,) if sending is not None else (),
         )
         return httpx.Response(
             answer.status,
@@ -123,22 +123,51 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             await self._session.close()
 
     def _open(self) -> aiohttp.ClientSession:
+        # With a proxy, the proxy resolves names.
+        guarded = self._proxy is None and not self._allow_local
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 ssl=self._tls,
                 limit=0,
                 keepalive_timeout=KEEP_ALIVE,
-                resolver=GuardedResolver() if self._guarded else None,
+                resolver=GuardedResolver() if guarded else None,
             ),
-            # Cookies are the client's business.
+            # The client handles cookies.
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT),
+            trace_configs=[_noting_connections()],
         )
 
 
+async def _once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Hide from aiohttp the errors after which it would send a request again."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise  # nothing was sent, and aiohttp does not try again
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise CutOff(str(error)) from error
+
+
+def _noting_connections() -> aiohttp.TraceConfig:
+    """Return a trace config that marks a write's `Sending` once it has a connection."""
+    noting = aiohttp.TraceConfig()
+
+    async def note(_session: object, context: SimpleNamespace, _params: object) -> None:
+        sending = context.trace_request_ctx
+        if isinstance(sending, Sending):
+            sending.begun = True
+
+    noting.on_connection_create_end.append(note)
+    noting.on_connection_reuseconn.append(note)
+    return noting
+
+
 class _Body(httpx.AsyncByteStream):
-    """The answer's bytes as they come."""
+    """The bytes of the answer, as they arrive."""
 
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
@@ -148,5 +177,5 @@ class _Body(httpx.AsyncByteStream):
             yield part
 
     async def aclose(self) -> None:
-        # Ends the connection, unless the whole body was read.
+        # This closes the connection, unless the whole body was read.
         self._answer.close()

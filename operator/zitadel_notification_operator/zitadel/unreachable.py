@@ -1,12 +1,13 @@
-"""The one place where failures of the transport become ours.
+"""The one place that maps failures of the transport to the operator's errors.
 
-aiohttp wraps what the operating system says; the reason that helps a person is at the
-end of that chain. httpx itself refuses only what is no request. The words are few and
-stable: ports, times and addresses would change from try to try.
+aiohttp wraps the errors of the operating system. The reason that helps a person is at
+the end of that chain. httpx itself raises errors only for invalid requests. The
+messages are short and stable: ports, times and addresses would change from try to try.
 """
 
 import socket
 import ssl
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,11 +19,13 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
+from zitadel_notification_operator.core.lost_sockets import is_lost_socket
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.zitadel.addresses import LocalAddress
+from zitadel_notification_operator.zitadel.trust import advice_for
 
 CONNECT_TIMEOUT = 5.0
-"""Seconds that a connection, TLS included, may take to come about."""
+"""Seconds that a connection, including TLS, may take to be established."""
 
 _UNUSABLE = "no request can be made of spec.url and spec.externalDomain"
 _KINDS_OF_CAUSES: tuple[tuple[type[Exception], str], ...] = (
@@ -30,7 +33,23 @@ _KINDS_OF_CAUSES: tuple[tuple[type[Exception], str], ...] = (
     (ssl.SSLError, "TLS failed"),
     (ConnectionRefusedError, "connection refused"),
 )
-# The first that fits: OSError, TimeoutError and ssl.SSLError are related.
+# Errors that the network, the other side and the libraries may cause.
+_MAPPED: tuple[type[Exception], ...] = (
+    aiohttp.ClientError,
+    # The parser's own error, if aiohttp does not wrap it. It is not a ClientError.
+    aiohttp.http.HttpProcessingError,
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.CookieConflict,
+    httpx.StreamError,
+    TimeoutError,
+    OSError,
+    # asyncio's IncompleteReadError is one of these.
+    EOFError,
+    ValueError,
+    zlib.error,
+)
+# The first type that fits counts. OSError, TimeoutError and ssl.SSLError are related.
 _KINDS: tuple[tuple[type[Exception], str], ...] = (
     (
         aiohttp.ConnectionTimeoutError,
@@ -48,31 +67,27 @@ _KINDS: tuple[tuple[type[Exception], str], ...] = (
 
 
 @contextmanager
-def mapped(host: str, seconds: float) -> Iterator[None]:
+def mapped(host: str, seconds: float, *, bundled: bool = False) -> Iterator[None]:
     """Map whatever a call may raise before there is an answer.
 
     Args:
-        host: Of `spec.url`, for the message.
-        seconds: What the whole call may take.
+        host: The host of `spec.url`, for the message.
+        seconds: Seconds that the whole call may take.
+        bundled: Whether `spec.caBundle` names authorities.
 
     Raises:
         TransientError: `Unreachable` with the kind of failure, `CertificateNotTrusted`,
-            or `UnexpectedAnswer` for an answer that cannot be decoded.
+            or `UnexpectedAnswer` if the answer cannot be decoded.
         TerminalError: `AddressNotAllowed`.
     """
     try:
         yield
-    except (
-        aiohttp.ClientError,
-        httpx.HTTPError,
-        httpx.InvalidURL,
-        httpx.CookieConflict,
-        httpx.StreamError,
-        TimeoutError,
-        OSError,
-        ValueError,
-    ) as error:
-        raise trouble_of_transport(error, host, seconds) from error
+    except _MAPPED as error:
+        raise trouble_of_transport(error, host, seconds, bundled=bundled) from error
+    except RuntimeError as error:
+        if not is_lost_socket(error):
+            raise
+        raise trouble_of_transport(error, host, seconds, bundled=bundled) from error
 
 
 def address_not_allowed(host: str) -> TerminalError:
@@ -84,15 +99,18 @@ def address_not_allowed(host: str) -> TerminalError:
     )
 
 
-def trouble_of_transport(error: Exception, host: str, seconds: float) -> OperatorError:
+def trouble_of_transport(
+    error: Exception, host: str, seconds: float, *, bundled: bool = False
+) -> OperatorError:
     """Return the error for a failure of the transport.
 
     Args:
         error: What the transport raised.
-        host: Of `spec.url`, for the message.
-        seconds: What the whole call may take.
+        host: The host of `spec.url`, for the message.
+        seconds: Seconds that the whole call may take.
+        bundled: Whether `spec.caBundle` names authorities.
     """
-    if isinstance(error, httpx.DecodingError | httpx.TooManyRedirects):
+    if isinstance(error, httpx.DecodingError | httpx.TooManyRedirects | zlib.error):
         return TransientError(
             Reason.UNEXPECTED_ANSWER, f"The answer of {host} cannot be decoded"
         )
@@ -100,16 +118,15 @@ def trouble_of_transport(error: Exception, host: str, seconds: float) -> Operato
         if isinstance(cause, LocalAddress):
             return address_not_allowed(host)
         if isinstance(cause, ssl.SSLCertVerificationError):
-            # aiohttp's own error is of this type, too, but does not say why.
+            # aiohttp's own error has this type, too, but contains no reason.
             why = getattr(cause, "verify_message", "")
             if not why and cause.__cause__ is not None:
                 continue
             why = why.rstrip(".") or "it cannot be verified"
+            advice = advice_for(getattr(cause, "verify_code", 0), bundled=bundled)
             return TransientError(
                 Reason.CERTIFICATE_NOT_TRUSTED,
-                f"The certificate that {host} shows is not trusted: {why}; name the "
-                "authority's certificates in spec.caBundle, or ZITADEL's own domain "
-                "in spec.externalDomain",
+                f"The certificate that {host} shows is not trusted: {why}; {advice}",
             )
     kind = _kind(error).format(seconds=seconds)
     return TransientError(Reason.UNREACHABLE, f"{host} cannot be reached: {kind}")
@@ -129,7 +146,7 @@ def _kind(error: Exception) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk the chain; several addresses of one name fail as a group."""
+    """Yield an error and its causes. Failures of several addresses form a group."""
     waiting: list[BaseException] = [error]
     seen: set[int] = set()
     while waiting:

@@ -1,0 +1,184 @@
+"""POST and PUT replace ZITADEL's policy: what this version does not know is carried."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from zitadel.servers import PAT, Server, details, trouble
+from zitadel_notification_operator.core.decision import Action
+from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.policy import Answer
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.emulator.messages import Kind
+from zitadel_notification_operator.emulator.server import (
+    Emulator,
+    new_emulator,
+    serve,
+)
+from zitadel_notification_operator.zitadel.client import ZitadelClient
+from zitadel_notification_operator.zitadel.connector import ZitadelConnector
+
+ACME = "280000000000000101"
+UNKNOWN = {
+    "emailChange": True,
+    "smsChange": False,
+    "template": 'x \u00e9 \U0001f600 "quoted"',
+    "longest": "18446744073709551615",
+    "number": 9007199254740993,
+    "share": 0.1,
+    "list": [1, {"a": None}, []],
+    "nested": {"details": {"sequence": "1"}, "isDefault": True, "passwordChange": 1},
+    "nothing": None,
+    "snake_case": True,
+    "@type": "type.googleapis.com/zitadel.Future",
+    "": "a name without letters",
+}
+CONTROL = {
+    "unknown_members": 1,
+    "model_extra": 2,
+    "model_config": 3,
+    "__class__": "4",
+    "self": 5,
+    "action": "DELETE",
+    "organization_id": "another",
+    "before": None,
+    "resourceOwner": "another",
+}
+"""Names that mean something here or elsewhere; in a policy they are flags."""
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """A ZITADEL whose policies hold three more flags."""
+    emulator = new_emulator(PAT.token)
+    emulator.zitadel.policy_flags = {
+        "emailChange": Kind.BOOL,
+        "retries": Kind.UINT64,
+        "template": Kind.TEXT,
+    }
+    async with serve(emulator) as running:
+        yield running
+
+
+async def sent(
+    client: ZitadelClient, server: Server, policy: dict[str, Any], *, value: bool = True
+) -> dict[str, Any]:
+    """Observe a policy, write it, and return the body of the write."""
+    server.always({"policy": {"details": details(), **policy}})
+    observed = await client.observe("org-a")
+    server.always({"details": details()})
+    action = Action.UPDATE
+    await client.write("org-a", action, password_change=value, before=observed)
+    body: dict[str, Any] = json.loads(server.seen[-1].body)
+    return body
+
+
+@pytest.mark.parametrize(
+    "unknown", [{}, UNKNOWN, CONTROL], ids=["none", "all", "names"]
+)
+async def test_a_write_carries_every_member(
+    client: ZitadelClient, server: Server, unknown: dict[str, Any]
+) -> None:
+    """Of every type, unchanged, with ours on top; never `details` and `isDefault`."""
+    policy = {"isDefault": True, "passwordChange": True, **unknown}
+    assert await sent(client, server, policy, value=False) == {
+        **unknown,
+        "passwordChange": False,
+    }
+
+
+async def test_the_instance_has_the_same_rule(
+    client: ZitadelClient, server: Server
+) -> None:
+    """On its own path, by POST and PUT."""
+    server.always({"policy": {"details": details(), "isDefault": True, **UNKNOWN}})
+    observed = await client.observe(None)
+    server.always({"details": details()})
+    for action, verb in ((Action.CREATE, "POST"), (Action.UPDATE, "PUT")):
+        await client.write(None, action, password_change=True, before=observed)
+        seen = server.seen[-1]
+        assert (seen.method, seen.path) == (verb, "/admin/v1/policies/notification")
+        assert json.loads(seen.body) == {**UNKNOWN, "passwordChange": True}
+
+
+async def test_without_a_policy_ours_is_sent_alone(
+    client: ZitadelClient, server: Server
+) -> None:
+    """Nothing was read, so nothing can be carried."""
+    server.always({"details": details()})
+    await client.write(None, Action.CREATE, password_change=False, before=None)
+    assert json.loads(server.seen[-1].body) == {"passwordChange": False}
+
+
+async def test_both_spellings_of_what_we_know_are_ours(
+    client: ZitadelClient, server: Server
+) -> None:
+    """ZITADEL refuses a body that says one thing twice."""
+    policy = {"is_default": True, "password_change": True, "email_change": True}
+    server.always({"policy": {"details": details(), **policy}})
+    observed = await client.observe(None)
+    assert observed is not None
+    assert (observed.is_default, observed.password_change) == (True, True)
+    body = await sent(client, server, policy, value=False)
+    assert body == {"email_change": True, "passwordChange": False}
+    both = {"passwordChange": True, "password_change": False, "is_default": False}
+    assert await sent(client, server, both) == {"passwordChange": True}
+
+
+async def test_ten_thousand_members(client: ZitadelClient, server: Server) -> None:
+    """All of them arrive."""
+    many = {f"flag{number}": number % 2 == 0 for number in range(10_000)}
+    assert await sent(client, server, many) == {**many, "passwordChange": True}
+
+
+@pytest.mark.parametrize(
+    "member",
+    ["NaN", "-Infinity", "1e400", "[[1, Infinity]]", "1" * 5000, "[" * 500 + "]" * 500],
+    ids=["NaN", "infinity", "too big", "nested", "digits", "brackets"],
+)
+async def test_what_cannot_be_carried_is_not_understood(
+    client: ZitadelClient, server: Server, member: str
+) -> None:
+    """It is an error at the GET already: no write could be right."""
+    text = json.dumps({"policy": {"details": details(), "flag": "?"}})
+    server.always(text.replace('"?"', member))
+    error = await trouble(client.observe("org-a"))
+    assert error.reason is Reason.UNEXPECTED_ANSWER
+
+
+async def test_flags_outlive_all_writes(
+    connector: ZitadelConnector, emulator: Emulator
+) -> None:
+    """At an emulator that has them, state by state, as ZITADEL has them."""
+    client = connector.connect("default", Endpoint(emulator.url), PAT, None)
+    log = emulator.zitadel
+
+    def flags(org: str | None) -> dict[str, Any]:
+        policy = (log.policy(org) if org else log.instance_policy())["policy"]
+        return {name: policy[name] for name in log.policy_flags if name in policy}
+
+    async def write(org: str | None, action: Action, *, value: bool) -> Answer:
+        before = await client.observe(org)
+        result = await client.write(org, action, password_change=value, before=before)
+        return result.answer
+
+    first = {"emailChange": True, "retries": "7", "template": "x"}
+    made = {**first, "retries": 7}
+    async with httpx.AsyncClient(base_url=emulator.url) as http:
+        answer = await http.put(
+            "/admin/v1/policies/notification",
+            headers={"Authorization": f"Bearer {PAT.token}"},
+            json={"passwordChange": True, **made},
+        )
+        assert answer.status_code == 200
+    assert await write(None, Action.UPDATE, value=False) is Answer.WRITTEN
+    assert flags(None) == first
+    assert await write(ACME, Action.CREATE, value=True) is Answer.WRITTEN
+    assert flags(ACME) == first
+    assert await write(ACME, Action.UPDATE, value=False) is Answer.WRITTEN
+    assert await write(ACME, Action.UPDATE, value=False) is Answer.NOT_CHANGED
+    assert flags(ACME) == first
+    assert log.policy(ACME)["policy"].get("isDefault") is None
