@@ -9,12 +9,21 @@ from typing import Any
 
 import pytest
 
+from support.kube_calls import Away, read
 from support.running import EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
 from support.watching import StatusWatch
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 NUMBERS = itertools.count(1)
+
+
+def condition_in(body: dict[str, Any], which: str) -> tuple:
+    """Return a condition's status and reason; empty texts when absent."""
+    for condition in body.get("status", {}).get("conditions", ()):
+        if condition["type"] == which:
+            return condition["status"], condition["reason"]
+    return "", ""
 
 
 @dataclass
@@ -82,20 +91,18 @@ class World:
         self.apply("ZitadelInstance", name, whole, "")
 
     def get(self, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
-        """Return an object as stored; None when there is none."""
-        where = ["--namespace", namespace] if namespace else []
-        done = self.plane.kubectl(
-            "get", kind, name, *where, "--output=json", check=False
-        )
-        return json.loads(done.stdout) if done.returncode == 0 else None
+        """Return an object as stored; None when there is none, or none to be read.
+
+        That is where its CRD is gone, or the API server is away.
+        """
+        try:
+            return read(self.plane, kind, name, namespace)
+        except Away:
+            return None
 
     def condition(self, kind: str, name: str, namespace: str, which: str) -> tuple:
         """Return a condition's status and reason; empty texts when absent."""
-        body = self.get(kind, name, namespace) or {}
-        for condition in body.get("status", {}).get("conditions", ()):
-            if condition["type"] == which:
-                return condition["status"], condition["reason"]
-        return "", ""
+        return condition_in(self.get(kind, name, namespace) or {}, which)
 
     def wait_for(
         self,
@@ -104,6 +111,7 @@ class World:
         wanted: tuple[str, str] = ("True", "Succeeded"),
         which: str = "Ready",
         kind: str = "znp",
+        patience: float = 30,
     ) -> dict[str, Any]:
         """Wait for a condition that speaks about the newest spec; return the object."""
 
@@ -114,14 +122,22 @@ class World:
             status = body.get("status", {})
             if status.get("observedGeneration") != body["metadata"]["generation"]:
                 return None
-            found = self.condition(kind, name, namespace, which)
-            return body if found == wanted else None
+            return body if condition_in(body, which) == wanted else None
 
-        return eventually(ask, 30, f"{name}: {which} {wanted}")
+        return eventually(ask, patience, f"{name}: {which} {wanted}")
 
-    def gone(self, kind: str, name: str, namespace: str = "") -> None:
+    def gone(
+        self, kind: str, name: str, namespace: str = "", patience: float = 20
+    ) -> None:
         """Wait until an object is gone."""
-        eventually(lambda: self.get(kind, name, namespace) is None, 20, f"{name} gone")
+
+        def is_gone() -> bool:
+            try:
+                return read(self.plane, kind, name, namespace) is None
+            except Away:
+                return False
+
+        eventually(is_gone, patience, f"{name} gone")
 
     def delete(self, name: str, namespace: str) -> None:
         """Delete a policy and return at once."""

@@ -3,25 +3,27 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
-import kopf
 import pytest
-from aiohttp import web
+from aiohttp import ClientTimeout, web
 from aiohttp.test_utils import TestServer
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import incluster_config
 
-from zitadel_notification_operator.cluster import calls
-from zitadel_notification_operator.cluster.calls import Expired, Forbidden, call
+from zitadel_notification_operator.cluster import calls, connection, way
+from zitadel_notification_operator.cluster.calls import (
+    Expired,
+    Forbidden,
+    Refused,
+    Unauthorized,
+    call,
+)
 from zitadel_notification_operator.cluster.connection import (
     ClusterAccess,
     NoCluster,
     connect,
 )
+from zitadel_notification_operator.cluster.way import way_of_pod
 from zitadel_notification_operator.core.errors import (
     ClusterError,
     ObjectChanged,
@@ -29,6 +31,7 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
+STATUS = '{"kind": "Status", "message": "made up"}'
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Serve = Callable[[Answer], Awaitable[ClusterAccess]]
 
@@ -43,7 +46,7 @@ async def serve() -> AsyncIterator[Serve]:
         app.router.add_route("*", "/{path:.*}", answer)
         server = TestServer(app)
         await server.start_server()
-        access = ClusterAccess(Configuration(host=str(server.make_url("")).rstrip("/")))
+        access = ClusterAccess(str(server.make_url("")).rstrip("/"))
         closing.extend([server.close, access.api.close])
         return access
 
@@ -53,91 +56,83 @@ async def serve() -> AsyncIterator[Serve]:
 
 
 @pytest.fixture
-def no_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave nothing to fall back on."""
-    monkeypatch.setattr(
-        "kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION",
-        str(tmp_path / "absent"),
-    )
-
-
-@pytest.fixture
 def pod(
     control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """Make the process look like a pod; return its token file."""
     token = tmp_path / "token"
-    token.write_text(control_plane.token)
+    token.write_text(f"{control_plane.token}\n")
+    (tmp_path / "ca.crt").write_text((control_plane.folder / "ca.crt").read_text())
     host, port = control_plane.url.removeprefix("https://").split(":")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
-    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
-    monkeypatch.setattr(
-        incluster_config,
-        "SERVICE_CERT_FILENAME",
-        str(control_plane.folder / "ca.crt"),
-    )
+    monkeypatch.setattr(connection, "way_of_pod", partial(way_of_pod, folder=tmp_path))
     return token
 
 
-def rotate(token: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write another token, and pass the minute after which the package reads it."""
-    token.write_text(text)
-    later = datetime.now() + timedelta(minutes=2)  # noqa: DTZ005 - as the package does
-    clock = SimpleNamespace(now=lambda: later)
-    module = SimpleNamespace(datetime=clock, timedelta=timedelta)
-    monkeypatch.setattr(incluster_config, "datetime", module)
+@pytest.fixture
+def minute_later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Pass the minute after which a token's file is read again."""
 
+    def pass_it() -> None:
+        monkeypatch.setattr(way, "TOKEN_AGE", -1.0)
 
-async def test_login_of_a_kubeconfig(control_plane: ControlPlane) -> None:
-    """The login of kopf gets server, CA and token; the token is asked for again."""
-    access = await connect(control_plane.kubeconfig)
-    try:
-        login = await access.login()
-        assert kopf.ConnectionInfo(**asdict(login)).server == control_plane.url
-        assert (login.scheme, login.token) == ("Bearer", control_plane.token)
-        assert login.ca_path == str(control_plane.folder / "ca.crt")
-        assert not login.insecure
-        assert login.expiration is not None
-        assert login.expiration > datetime.now(UTC)
-        assert (await call(access.api, "GET", "/version"))["major"] == "1"
-    finally:
-        await access.api.close()
+    return pass_it
 
 
 async def test_the_pod_s_own_account_comes_first(
-    pod: Path, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+    pod: Path, control_plane: ControlPlane, minute_later: Callable[[], None]
 ) -> None:
-    """A rotated token is read anew, by our calls and for kopf."""
+    """A rotated token is read anew, by our calls and in watches."""
     access = await connect(None)
+    watcher = access.watcher()
     try:
-        first = await access.login()
-        assert first.token == control_plane.token
+        assert access.server == control_plane.url
         assert (await call(access.api, "GET", "/version"))["major"] == "1"
-        rotate(pod, "rotated", monkeypatch)
-        assert (await access.login()).token == "rotated"
-        with pytest.raises(ClusterError, match="401"):
+        pod.write_text("rotated")
+        # The one that is known serves for a minute.
+        assert (await call(access.api, "GET", "/version"))["major"] == "1"
+        minute_later()
+        with pytest.raises(Unauthorized, match="401"):
             await call(access.api, "GET", "/version")
+        # Refused, it is read again at once.
+        pod.write_text(control_plane.token)
+        answer = await watcher.request(
+            method="get", url=f"{access.server}/version", timeout=ClientTimeout(10)
+        )
+        assert (await answer.json())["major"] == "1"
     finally:
+        await watcher.close()
         await access.api.close()
 
 
-async def test_an_empty_token_file_is_trouble(
-    pod: Path, monkeypatch: pytest.MonkeyPatch
+async def test_files_of_a_pod_that_are_being_written(
+    pod: Path, minute_later: Callable[[], None]
 ) -> None:
-    """The package's own errors are mapped like all others."""
+    """What was read before serves until they hold something again."""
     access = await connect(None)
     try:
-        rotate(pod, "", monkeypatch)
-        with pytest.raises(ClusterError):
-            await call(access.api, "GET", "/version")
+        pod.write_text("")
+        (pod.parent / "ca.crt").unlink()
+        minute_later()
+        assert (await call(access.api, "GET", "/version"))["major"] == "1"
     finally:
         await access.api.close()
 
 
-@pytest.mark.usefixtures("no_kubeconfig")
-async def test_without_any_configuration() -> None:
+async def test_a_pod_without_an_authority_is_told(pod: Path) -> None:
+    (pod.parent / "ca.crt").write_text("none")
+    with pytest.raises(NoCluster, match=r"no certificate in .*ca\.crt"):
+        await connect(None)
+
+
+async def test_without_any_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """There is nothing to connect to: the caller is told."""
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    absent = str(tmp_path / "absent")
+    monkeypatch.setattr(connection, "DEFAULT_KUBECONFIG", absent)
     assert "KUBERNETES_SERVICE_HOST" not in os.environ
     with pytest.raises(NoCluster):
         await connect(None)
@@ -161,22 +156,32 @@ async def test_no_proxy_is_used(
 @pytest.mark.parametrize(
     ("status", "text", "error"),
     [
-        (401, '{"message": "Unauthorized"}', ClusterError),
-        (403, '{"message": "may not"}', Forbidden),
+        (401, '{"message": "Unauthorized"}', Unauthorized),
+        (403, STATUS, Forbidden),
+        (403, "<html>", Refused),
         (404, "404 page not found", ObjectGone),
-        (409, '{"message": "conflict"}', ObjectChanged),
-        (410, '{"message": "expired"}', Expired),
-        (422, '{"message": "the test failed"}', ObjectChanged),
-        (429, "", ClusterError),
-        (500, '["not", "a", "status"]', ClusterError),
-        (503, "<html>", ClusterError),
-        (200, "<html>", ClusterError),
+        (404, STATUS, ObjectGone),
+        (404, '{"message": "no such route"}', Refused),
+        (404, "<html>", Refused),
+        (409, STATUS, ObjectChanged),
+        (409, "<html>", Refused),
+        (410, STATUS, Expired),
+        (410, "<html>", Refused),
+        (422, STATUS, ObjectChanged),
+        (422, "", Refused),
+        (429, "", Refused),
+        (500, '["not", "a", "status"]', Refused),
+        (503, "<html>", Refused),
+        (200, "<html>", Refused),
     ],
 )
 async def test_an_answer_maps_to_one_error(
     serve: Serve, status: int, text: str, error: type[ClusterError]
 ) -> None:
-    """By status; the most exact class, with what Kubernetes said."""
+    """By status; the most exact class, with what Kubernetes said.
+
+    What a proxy says is nothing about an object: it is not gone by that.
+    """
 
     async def answer(_: web.Request) -> web.Response:
         return web.Response(status=status, text=text)
@@ -220,9 +225,105 @@ async def test_a_cut_answer_is_trouble(serve: Serve) -> None:
 
 async def test_no_server_is_trouble() -> None:
     """So is a port where nobody listens."""
-    access = ClusterAccess(Configuration(host="http://127.0.0.1:9"))
+    access = ClusterAccess("http://127.0.0.1:9")
     try:
         with pytest.raises(ClusterError, match="not reached"):
             await call(access.api, "GET", "/x")
     finally:
         await access.api.close()
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "asked"),
+    [
+        ({"Retry-After": "7"}, "", 7.0),
+        ({}, '{"details": {"retryAfterSeconds": 3}}', 3.0),
+        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, "<html>", None),
+        ({"Retry-After": "-1"}, '{"details": "none"}', None),
+        ({"Retry-After": "1e9"}, "", 300.0),
+        ({}, "", None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+async def test_what_kubernetes_asks_us_to_wait(
+    serve: Serve, status: int, headers: dict[str, str], body: str, asked: float | None
+) -> None:
+    """Retry-After of the answer, or of the Status in it; within reason."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, headers=headers, text=body)
+
+    access = await serve(answer)
+    with pytest.raises(Refused) as caught:
+        await call(access.api, "GET", "/x")
+    assert caught.value.retry_after == asked
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/version", "GET /version"),
+        ("/api/v1/namespaces/a/secrets/b", "GET /api/v1/namespaces/a/secrets"),
+        ("/apis/g/v1/things", "GET /apis/g/v1/things"),
+        ("/apis/g/v1/things/t/status", "GET /apis/g/v1/things/status"),
+        (
+            "/apis/g/v1/namespaces/a/things/t/status",
+            "GET /apis/g/v1/namespaces/a/things/status",
+        ),
+        ("/apis/g/v1", "GET /apis/g/v1"),
+    ],
+)
+def test_the_place_of_a_call(path: str, place: str) -> None:
+    """What a missing right concerns: all objects of a kind in a namespace."""
+    assert calls.place_of("GET", path) == place
+
+
+async def test_a_cause_is_told_once(serve: Serve) -> None:
+    """By whoever meets it first, wherever that is; and what is over can come again."""
+    refusing = 401
+
+    async def answer(_: web.Request) -> web.Response:
+        told = {"kind": "Status", "message": "made up"}
+        return web.json_response(told, status=refusing)
+
+    access = await serve(answer)
+
+    async def fail(path: str) -> bool:
+        with pytest.raises(ClusterError) as caught:
+            await call(access.api, "GET", path)
+        return caught.value.claim_telling()
+
+    things, others = "/apis/g/v1/namespaces/{}/things/{}", "/apis/g/v1/others/{}"
+    assert await fail(things.format("a", "1"))
+    assert not await fail(things.format("b", "2"))
+    assert not await fail(others.format("1"))
+    refusing = 503
+    assert await fail(things.format("a", "1"))
+    assert not await fail(things.format("b", "2"))
+    assert await fail(others.format("1"))
+    refusing = 403
+    assert await fail(things.format("a", "1"))
+    assert not await fail(things.format("a", "2"))
+    assert await fail(things.format("b", "1"))
+
+
+async def test_the_end_of_a_told_cause_is_told(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once; and a cause that comes and goes at each try is not told at each."""
+    caplog.set_level("INFO")
+    codes = [401, 200] * 20
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({}, status=codes.pop(0))
+
+    access = await serve(answer)
+    told = 0
+    while codes:
+        try:
+            await call(access.api, "GET", "/x")
+        except ClusterError as error:
+            told += error.claim_telling()
+    assert told == 1
+    over = [line for line in caplog.messages if "takes calls again" in line]
+    assert over == ["Kubernetes takes calls again, after: 401 Unauthorized"]

@@ -7,12 +7,15 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from kubernetes.aio.client import ApiClient
 
+from support.relay import Relay
 from zitadel_notification_operator.cluster import recorder as recorder_module
+from zitadel_notification_operator.cluster.client import ApiClient
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.recorder import EventRecorder
 from zitadel_notification_operator.cluster.resources import parse_instance, parse_policy
@@ -248,3 +251,41 @@ async def test_stop_without_start(api: ApiClient) -> None:
     """An end before the beginning is no error."""
     stopping = EventRecorder(api).stop()
     assert await asyncio.wait_for(stopping, 1) is None
+
+
+@pytest.mark.parametrize("grace", [0.0, 2.0])
+async def test_an_end_without_events_tells_of_none(
+    api: ApiClient, caplog: pytest.LogCaptureFixture, grace: float
+) -> None:
+    """Those that were not posted are told, and there are none."""
+    caplog.set_level(logging.INFO, logger=recorder_module.__name__)
+    recorder = EventRecorder(api)
+    await recorder.start()
+    await recorder.stop(grace)
+    assert not caplog.messages
+    await recorder.start()
+    recorder.record(policy("anywhere"), Told())
+    await recorder.stop(0.0)
+    assert caplog.messages == ["Some Events were not posted before the end"]
+
+
+@pytest.mark.clock
+async def test_a_stop_ends_in_the_middle_of_an_outage(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """While it waits longer and longer between two tries, and nothing is taken."""
+    with Relay(urlsplit(control_plane.url).port or 0) as relay:
+        text = control_plane.kubeconfig.read_text()
+        url = f"https://127.0.0.1:{relay.port}"
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(text.replace(control_plane.url, url))
+        access = await connect(kubeconfig)
+        recorder = EventRecorder(access.api)
+        relay.cut()
+        await recorder.start()
+        for number in range(recorder_module.PATIENCE + 5):
+            recorder.record(policy("default", f"p{number}"), Told())
+        await asyncio.sleep(1)
+        async with asyncio.timeout(2):
+            await recorder.stop(grace=0)
+        await access.api.close()

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from kubernetes.aio.client import ApiClient, Configuration
 
+from support.apiserver import status
 from support.waiting import eventually
+from zitadel_notification_operator.cluster.client import ApiClient
 from zitadel_notification_operator.cluster.connection import ClusterAccess, connect
 from zitadel_notification_operator.cluster.reader import ClusterReader
 from zitadel_notification_operator.core.errors import ClusterError
@@ -157,7 +158,7 @@ async def test_one_object_by_name(
     assert stored is not None
     assert stored.credential.key == "token"
     assert await reader.read_instance("absent") is None
-    assert "i" in {record.name for record in await reader.list_instances()}
+    assert "i" in {record.name for record in (await reader.list_instances()).instances}
 
 
 async def test_crds_are_served_or_not(
@@ -206,7 +207,7 @@ class Scripted:
         self._server = TestServer(app)
         await self._server.start_server()
         url = str(self._server.make_url("")).rstrip("/")
-        self._access = ClusterAccess(Configuration(host=url))
+        self._access = ClusterAccess(url)
         return self._access.api, self.queries
 
     async def __aexit__(self, *_: object) -> None:
@@ -218,14 +219,16 @@ class Scripted:
 def page(*items: dict[str, Any], token: str = "") -> web.Response:
     """Return one page of a LIST."""
     for item in items:
-        item["metadata"]["uid"] = "u-" + item["metadata"]["name"]
+        item["metadata"].setdefault("uid", "u-" + item["metadata"]["name"])
     metadata = {"continue": token} if token else {}
     return web.json_response({"metadata": metadata, "items": items})
 
 
 async def test_an_expired_list_starts_over_without_pages() -> None:
     """A LIST without pages cannot expire, so it always ends."""
-    expired = web.json_response({"code": 410, "message": "too old"}, status=410)
+    expired = web.json_response(
+        {"kind": "Status", "code": 410, "message": "too old"}, status=410
+    )
     answers = [page(policy("a"), token="more"), expired, page(policy("a"), policy("b"))]
     async with Scripted(answers) as (api, queries):
         found = (await ClusterReader(api, ()).list_policies()).policies
@@ -233,15 +236,32 @@ async def test_an_expired_list_starts_over_without_pages() -> None:
     assert queries == [{"limit": "500"}, {"limit": "500", "continue": "more"}, {}]
 
 
-async def test_an_unusable_object_is_skipped_and_told_once(
+async def test_an_object_that_is_not_understood_is_listed_and_read() -> None:
+    """It is there, and says itself why nobody can use it."""
+    old = policy("old")
+    old["spec"]["passwordChange"] = "yes"
+    listed_page = page(old, policy("good"))
+    answers = [listed_page, web.json_response(old)]
+    async with Scripted(answers) as (api, _):
+        reader = ClusterReader(api, ())
+        listed, good = (await reader.list_policies()).policies
+        read = await reader.read_policy("team-a", "old")
+    assert good.not_understood is None
+    for record in (listed, read):
+        assert record is not None
+        assert record.not_understood is not None
+        assert "spec.passwordChange" in record.not_understood.sentence
+
+
+async def test_an_object_without_a_name_is_skipped_and_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """One object that is older than the schema does not blind us to all others."""
+    """It blinds us to no other one."""
 
     def answer() -> web.Response:
-        old = policy("old")
-        old["spec"]["passwordChange"] = "yes"
-        return page(old, policy("good"))
+        nameless = policy("old")
+        nameless["metadata"]["uid"] = ""
+        return page(nameless, policy("good"))
 
     caplog.set_level(logging.WARNING)
     async with Scripted([answer(), answer()]) as (api, _):
@@ -249,13 +269,13 @@ async def test_an_unusable_object_is_skipped_and_told_once(
         for _ in range(2):
             found = (await reader.list_policies()).policies
             assert [record.key.name for record in found] == ["good"]
-    told = [r for r in caplog.records if "spec.passwordChange" in r.getMessage()]
+    told = [r for r in caplog.records if "no uid" in r.getMessage()]
     assert len(told) == 1
 
 
 async def test_an_unusable_object_is_not_an_absent_one() -> None:
     """Read by name, it is trouble."""
-    answer = web.json_response({"metadata": {"name": "old", "uid": "u"}, "spec": {}})
+    answer = web.json_response({"metadata": {"name": "old"}, "spec": {}})
     async with Scripted([answer]) as (api, _):
         with pytest.raises(ClusterError):
             await ClusterReader(api, ()).read_policy("team-a", "old")
@@ -267,3 +287,67 @@ async def test_a_broken_page_gives_no_half_list() -> None:
     async with Scripted(answers) as (api, _):
         with pytest.raises(ClusterError):
             await ClusterReader(api, ()).list_policies()
+
+
+def crd(**metadata: Any) -> web.Response:
+    """Return a CRD as the API server stores it."""
+    return web.json_response({"metadata": {"name": "crd", **metadata}, "spec": {}})
+
+
+@pytest.mark.parametrize(
+    ("answer", "ending"),
+    [
+        (crd(), False),
+        (crd(deletionTimestamp="2026-01-01T00:00:00Z"), True),
+        (status(404), True),
+    ],
+    ids=["stands", "is being deleted", "is gone"],
+)
+async def test_whether_a_crd_is_being_deleted(
+    answer: web.Response, *, ending: bool
+) -> None:
+    """One that is gone has taken its objects with it."""
+    async with Scripted([answer]) as (api, _):
+        found = await ClusterReader(api, ()).crd_is_ending("NotificationPolicy")
+    assert found is ending
+
+
+async def test_a_crd_that_may_not_be_read_counts_as_one_that_stays(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is told once; what cannot be known for the moment is an error instead."""
+    refusals = [status(403) for _ in range(2)]
+    caplog.set_level(logging.WARNING)
+    async with Scripted([*refusals, web.Response(status=503)]) as (api, _):
+        reader = ClusterReader(api, ())
+        for _ in range(2):
+            assert not await reader.crd_is_ending("ZitadelInstance")
+        with pytest.raises(ClusterError):
+            await reader.crd_is_ending("ZitadelInstance")
+    told = [r for r in caplog.records if "CRDs are being deleted" in r.getMessage()]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(("code", "absent"), [(404, True), (403, False)])
+async def test_a_kind_is_absent_when_its_crd_is(code: int, *, absent: bool) -> None:
+    """Discovery may be late; a LIST of a kind that is absent asks nobody."""
+    async with Scripted([status(code)]) as (api, queries):
+        reader = ClusterReader(api, ())
+        assert await reader.are_absent(frozenset({"ZitadelInstance"})) is absent
+        reader.kinds = frozenset({"NotificationPolicy"})
+        assert (await reader.list_instances()).instances == []
+        assert len(queries) == 1
+
+
+async def test_why_no_kind_is_served_alone_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The rights of an older chart do not let a CRD be read."""
+    caplog.set_level(logging.WARNING)
+    async with Scripted([status(403), status(403)]) as (api, _):
+        reader = ClusterReader(api, ())
+        for _ in range(2):
+            assert not await reader.are_absent(frozenset({"ZitadelInstance"}))
+    told = [r for r in caplog.messages if "Cannot tell whether a CRD is missing" in r]
+    assert len(told) == 1
+    assert "grant get on both CRDs" in told[0]

@@ -4,9 +4,9 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from kubernetes.aio.client import ApiClient
 
-from zitadel_notification_operator.cluster.connection import connect
+from zitadel_notification_operator.cluster.client import ApiClient
+from zitadel_notification_operator.cluster.connection import ClusterAccess, connect
 from zitadel_notification_operator.cluster.secrets import ClusterSecrets
 from zitadel_notification_operator.core.errors import ClusterError, TransientError
 from zitadel_notification_operator.core.reasons import Reason
@@ -90,7 +90,7 @@ async def test_a_missing_permission_says_what_to_give(
 ) -> None:
     """It names the Secret and the verb, and holds no value."""
     create(control_plane, namespace)
-    api.set_default_header("Impersonate-User", "somebody")
+    api.session.headers["Impersonate-User"] = "somebody"
     with pytest.raises(TransientError, match=f"{namespace}/pat.*verb get") as caught:
         await ClusterSecrets(api, namespace).read_secret("pat")
     assert caught.value.reason is Reason.CREDENTIALS_MISSING
@@ -98,11 +98,9 @@ async def test_a_missing_permission_says_what_to_give(
     assert CANARY not in caplog.text
 
 
-async def test_other_failures_are_the_cluster_s(
-    api: ApiClient, control_plane: ControlPlane
-) -> None:
+async def test_other_failures_are_the_cluster_s() -> None:
     """A server that does not answer says nothing about the Secret."""
-    del control_plane
-    api.configuration.host = "https://127.0.0.1:9"
+    api = ClusterAccess("https://127.0.0.1:9").api
     with pytest.raises(ClusterError):
         await ClusterSecrets(api, "default").read_secret("pat")
+    await api.close()

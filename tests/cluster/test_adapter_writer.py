@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes.aio.client import ApiClient
 
 from support.audit import AuditLog
+from zitadel_notification_operator.cluster.client import ApiClient
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.reader import ClusterReader
 from zitadel_notification_operator.cluster.resources import parse_policy
@@ -154,12 +154,12 @@ class Meddling:
         """Be the client in all else."""
         return getattr(self._api, name)
 
-    async def call_api(self, method: str, *arguments: Any, **options: Any) -> Any:
+    async def request(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Let the other one go first."""
         if method == "PATCH":
             self.patches += 1
             await asyncio.to_thread(self._meddle)
-        return await self._api.call_api(method, *arguments, **options)
+        return await self._api.request(method, *arguments, **options)
 
 
 FULL = PolicyStatus(
@@ -260,6 +260,28 @@ async def test_our_conditions_are_nobody_elses(
     body = objects.get()
     assert body is not None
     assert [c["type"] for c in body["status"]["conditions"]] == ["Ready"]
+
+
+async def test_our_fields_are_nobody_elses(
+    writer: ClusterWriter, objects: Objects, control_plane: ControlPlane
+) -> None:
+    """A drift that somebody has put there goes with the next status."""
+    policy = await writer.apply_policy_status(
+        objects.policy(), PolicyStatus(observed_generation=1, conditions=(READY,))
+    )
+    body = objects.get()
+    assert body is not None
+    both = {"isDefault": True}
+    made_up = {"observedAt": "2026-01-01T00:00:00Z", "from": both, "to": both}
+    body["status"] |= {"lastDrift": made_up, "organizationId": "7"}
+    control_plane.kubectl(
+        "replace", "--subresource=status", "-f", "-", stdin=json.dumps(body)
+    )
+    stored = await writer.apply_policy_status(policy, policy.status)
+    assert stored.status == policy.status
+    body = objects.get()
+    assert body is not None
+    assert body["status"].keys() == {"observedGeneration", "conditions"}
 
 
 async def test_the_same_status_again_changes_nothing(

@@ -116,3 +116,10 @@ def test_each_kind_of_credential_has_an_example() -> None:
     shown = {kind for spec in specs for kind in spec["credentials"]}
     assert shown == {"personalAccessToken", "privateKeyJWT", "clientCredentials"}
     assert any({"caBundle", "externalDomain"} <= spec.keys() for spec in specs)
+
+
+def test_examples_show_how_many_writes_zitadel_gets() -> None:
+    """The one for most people, and the one for several teams, with the default."""
+    for name in ("connections/pat.yaml", "multi-tenant/10-instance.yaml"):
+        spec = yaml.safe_load((ROOT / "examples" / name).read_text())["spec"]
+        assert spec["rateLimit"] == {"maxConcurrentWrites": 1}

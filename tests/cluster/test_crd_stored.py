@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 ROOT = Path(__file__).parent.parent.parent
@@ -246,3 +247,59 @@ def test_a_deletion_can_be_steered_to_its_end(
         plane.kubectl("patch", *where, "--type=merge", "-p", json.dumps(change))
     gone = plane.kubectl("get", *where, check=False)
     assert "NotFound" in gone.stderr
+
+
+ROUNDED = "2.80000000000000101e+17"
+
+
+def test_a_rounded_id_that_was_stored_before_can_be_edited(
+    plane: ControlPlane, namespace: str
+) -> None:
+    """The rule came later: spec, status and marks of such an object may change."""
+    crd = f"notificationpolicies.{COPY}"
+    whole = json.loads(plane.kubectl("get", "crd", crd, "--output=json").stdout)
+    spec: Json = {"versions": whole["spec"]["versions"]}
+    looser = json.loads(json.dumps(spec))
+    id_ = _schema_of_the_id(looser)
+    id_["x-kubernetes-validations"] = id_["x-kubernetes-validations"][:1]
+    _set_versions(plane, crd, looser)
+    try:
+        stored = create(plane, namespace, policy("a", organization={"id": ROUNDED}))
+    finally:
+        _set_versions(plane, crd, spec)
+    refused = {"organization": {"id": ROUNDED}}
+    done = plane.kubectl(
+        *("create", "-f-", "-n", namespace),
+        stdin=json.dumps(policy("b", **refused)),
+        check=False,
+    )
+    assert "in quotes in YAML" in done.stderr
+    where = (crd, "a", "-n", namespace, "--type=merge", "-p")
+    held = {"metadata": {"finalizers": ["example.com/held"]}}
+    free = {"metadata": {"finalizers": None}}
+    for change in ({"spec": {"passwordChange": False}}, held, free):
+        plane.kubectl("patch", *where, json.dumps(change))
+    written = apply_status(plane, stored, POLICY_STATUS)
+    assert written["status"] == POLICY_STATUS
+    assert written["spec"]["organization"] == {"id": ROUNDED}
+
+
+def _schema_of_the_id(spec: Json) -> Json:
+    schema = spec["versions"][0]["schema"]["openAPIV3Schema"]
+    organization = schema["properties"]["spec"]["properties"]["organization"]
+    found: Json = organization["properties"]["id"]
+    return found
+
+
+def _set_versions(plane: ControlPlane, crd: str, spec: Json) -> None:
+    """Replace the schema, and wait until the API server goes by it."""
+    patch = json.dumps({"spec": spec})
+    plane.kubectl("patch", "crd", crd, "--type=merge", "-p", patch)
+    rules = len(_schema_of_the_id(spec)["x-kubernetes-validations"])
+    probe = json.dumps(policy("probe", organization={"id": ROUNDED}))
+
+    def refuses() -> bool:
+        arguments = ("create", "-f-", "--dry-run=server", "--namespace=default")
+        return plane.kubectl(*arguments, stdin=probe, check=False).returncode != 0
+
+    eventually(lambda: refuses() is (rules > 1), 30, "the other schema")

@@ -67,7 +67,17 @@ ACCEPTED_POLICIES = [
     ORG,
     INSTANCE_SCOPE,
     changed(ORG, {"organization": {"ofCredential": True}}),
-    changed(ORG, {"organization": {"id": "org-c-custom-id"}}),
+    *(
+        changed(ORG, {"organization": {"id": id_}})
+        for id_ in (
+            "280000000000000101",
+            "org-c-custom-id",
+            "e17",
+            "1e+",
+            "a.b",
+            "0x1f",
+        )
+    ),
     changed(ORG, {"organization": {"name": "ACME & Söhne"}}),
     changed(ORG, {"organization": {"domain": "acme.example"}}),
     changed(ORG, {"deletionPolicy": "Reset", "managementPolicy": "Observe"}),
@@ -97,6 +107,10 @@ REFUSED_POLICIES = [
     ({"organization": {"id": "é"}}, "spec.organization.id", "should match"),
     ({"organization": {"id": "a\n"}}, "spec.organization.id", "should match"),
     ({"organization": {"id": 1}}, "spec.organization.id", "string"),
+    *(
+        ({"organization": {"id": id_}}, "spec.organization.id", "in quotes in YAML")
+        for id_ in ("2.80000000000000101e+17", "2E17", "28e16", "1.0", "-1e-9", ".5e3")
+    ),
     (
         {"organization": {"name": "ACME", "domain": "acme.example"}},
         "spec.organization",
@@ -161,6 +175,9 @@ REFUSED_INSTANCES = [
     ),
     ({"rateLimit": {"requestsPerSecond": 0}}, "requestsPerSecond", "greater than"),
     ({"rateLimit": {"maxConcurrent": 1000}}, "maxConcurrent", "less than"),
+    ({"rateLimit": {"maxConcurrentWrites": 9}}, "maxConcurrentWrites", "less than"),
+    ({"rateLimit": {"maxConcurrentWrites": 0}}, "maxConcurrentWrites", "greater than"),
+    ({"rateLimit": {"maxConcurrentWrites": "1"}}, "maxConcurrentWrites", "integer"),
     ({"driftDetection": {"eventsInterval": "4s"}}, "eventsInterval", "at least 5s"),
     ({"driftDetection": {"pollInterval": "9s"}}, "pollInterval", "at least 10s"),
     ({"driftDetection": {"pollInterval": "25h"}}, "pollInterval", "at most 24h"),
@@ -169,6 +186,15 @@ REFUSED_INSTANCES = [
     ({"grants": [{"namespaces": []}]}, "namespaces", "at least 1"),
     ({"grants": [{"namespaces": ["a*b"]}]}, "namespaces[0]", "should match"),
     ({"grants": [{"namespaces": ["a"], "scopes": []}]}, "scopes", "at least 1"),
+    (
+        {
+            "grants": [
+                {"namespaces": ["a"], "organizations": [{"id": "2.8e+17"}]},
+            ]
+        },
+        "spec.grants[0].organizations[0].id",
+        "in quotes in YAML",
+    ),
     (
         {"grants": [{"namespaces": ["a"], "organizations": []}]},
         "spec.grants[0].organizations",

@@ -4,9 +4,15 @@ import json
 import time
 from typing import Any
 
+import pytest
+
 from cluster.conftest import World
 from cluster.test_connections import credentials_of
+from support.kube_calls import read_all
+from support.running import OperatorProcess
 from support.waiting import eventually
+
+pytestmark = pytest.mark.clock
 
 SEARCH = "/admin/v1/events/_search"
 INTERVAL = 5.0
@@ -55,11 +61,10 @@ def test_a_change_of_others_is_put_right_and_told(world: World, namespace: str) 
     assert drift["editor"]["id"] == somebody["userId"]
     assert drift["from"] == {"isDefault": False, "passwordChange": False}
     assert drift["to"] == {"isDefault": False, "passwordChange": True}
-    command = ("get", "events", "-n", namespace, "-o", "json")
     eventually(
         lambda: any(
-            somebody["userId"] in event["note" if "note" in event else "message"]
-            for event in json.loads(world.plane.kubectl(*command).stdout)["items"]
+            somebody["userId"] in event["note"]
+            for event in read_all(world.plane, "event", namespace)
             if event["reason"] == "DriftCorrected"
         )
     )
@@ -140,3 +145,85 @@ def test_another_writer_makes_it_contested(world: World, namespace: str) -> None
     command = ("patch", "znp", "p", "-n", namespace, "--type=merge", "-p", patch)
     world.plane.kubectl(*command)
     world.wait_for(namespace, "p", ("True", "InSync"), "InSync")
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "limited": {"status": 429, "body": "slower", "headers": {"Retry-After": "30"}},
+    "empty": {"status": 200, "body": "{}"},
+}
+"""Of the event search; more ways to fail are tried on a virtual clock."""
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.clock
+@pytest.mark.parametrize("what", FAULTS)
+def test_polled_while_events_cannot_be_used_and_back(
+    world: World, namespace: str, what: str
+) -> None:
+    """Told on the instance alone, which stays Ready; ends by itself (issue 13)."""
+    name = namespace
+    instance(world, name, method="Events")
+    org = managed(world, name)
+    # Other instances of this world search, too: each is told, and goes back.
+    world.emulator.call("POST", "/emulator/v1/faults", {"path": SEARCH, **FAULTS[what]})
+    try:
+        body = eventually(
+            lambda: (
+                body
+                if (body := world.get("zni", name) or {})["status"]["driftDetection"]
+                != {"method": "Events", "reason": ""}
+                else None
+            ),
+            90,
+            "polling is told",
+        )
+        told = body["status"]["driftDetection"]
+        assert told["method"] == "Poll"
+        assert told["reason"].partition(":")[0].isalpha()
+        assert told["reason"].endswith("; polling takes 10s a round")
+        change(world, org, "", value=False)
+        eventually(lambda: world.emulator.policy(org).get("passwordChange"), 30)
+        assert world.condition("zni", name, "", "Ready") == ("True", "Succeeded")
+        assert world.condition("znp", "p", name, "Ready") == ("True", "Succeeded")
+        assert event_reasons(world, name) == {"DriftEventsUnreadable"}
+    finally:
+        world.emulator.call("DELETE", "/emulator/v1/faults")
+    eventually(
+        lambda: (
+            (world.get("zni", name) or {})["status"]["driftDetection"]
+            == {"method": "Events", "reason": ""}
+        ),
+        90,
+        "events are read again",
+    )
+    eventually(lambda: "DriftEventsReadable" in event_reasons(world, name))
+    time.sleep(INTERVAL + 1)
+    change(world, org, "", value=False)
+    eventually(lambda: world.emulator.policy(org).get("passwordChange"), 30)
+
+
+def event_reasons(world: World, name: str) -> set[str]:
+    """Return the reasons of Events about how an instance's drift is found."""
+    command = ("get", "events", "-n", "default", "-o", "json")
+    return {
+        event["reason"]
+        for event in json.loads(world.plane.kubectl(*command).stdout)["items"]
+        if event["involvedObject"]["name"] == name
+        and event["reason"].startswith("DriftEvents")
+    }
+
+
+def test_drift_during_an_outage_in_the_first_seconds_is_found(
+    world: World, namespace: str
+) -> None:
+    """The cursor comes with the first status, so a kill after it loses nothing."""
+    instance(world, namespace, eventsInterval="1h", pollInterval="24h")
+    org = managed(world, namespace)
+    status = (world.get("zni", namespace) or {})["status"]
+    assert status["driftCursor"]
+    assert status["driftDetection"] == {"method": "Events", "reason": ""}
+    world.operator.program.kill()
+    change(world, org, "", value=False)
+    world.operator = OperatorProcess(world.plane, world.folder)
+    world.operator.wait_ready()
+    eventually(lambda: world.emulator.policy(org).get("passwordChange"), 20)

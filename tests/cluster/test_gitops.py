@@ -61,7 +61,12 @@ def whole_instance(name: str, url: str) -> Json:
                 "secretRef": {"name": "zitadel-credentials", "key": "token"}
             }
         },
-        "rateLimit": {"requestsPerSecond": 50, "burst": 100, "maxConcurrent": 8},
+        "rateLimit": {
+            "requestsPerSecond": 50,
+            "burst": 100,
+            "maxConcurrent": 8,
+            "maxConcurrentWrites": 1,
+        },
         "driftDetection": {
             "method": "Auto",
             "eventsInterval": "0h60s",

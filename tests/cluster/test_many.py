@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from cluster.conftest import condition_in
+from support.kube_calls import read_all
 from support.running import (
     OWN_NAMESPACE,
     EmulatorProcess,
@@ -20,7 +21,12 @@ from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
+pytestmark = [pytest.mark.clock, pytest.mark.timeout(400)]
+
 COUNT = 1000
+LIST_INTERVAL = 2.0
+"""Seconds between two looks at all policies: each costs the API server a second."""
+
 INSTANCES = 10
 FIRST = 3
 """The emulator's organizations are ACME, Globex, `Organization 3`, and so on."""
@@ -74,19 +80,21 @@ def create(plane: ControlPlane, objects: list[dict[str, Any]]) -> None:
 
 def ready(plane: ControlPlane) -> Counter[str]:
     """Return how many policies of each instance are Ready."""
-    path = (
-        "jsonpath={range .items[*]}{.spec.instanceRef.name} "
-        '{.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}'
+    return Counter(
+        body["spec"]["instanceRef"]["name"]
+        for body in read_all(plane, "znp", OWN_NAMESPACE)
+        if condition_in(body, "Ready")[0] == "True"
     )
-    done = plane.kubectl("get", "znp", "-n", OWN_NAMESPACE, "-o", path)
-    lines = [line.split() for line in done.stdout.splitlines()]
-    return Counter(line[0] for line in lines if line[1:] == ["True"])
 
 
-def test_a_thousand_names_cost_five_calls_and_two_each(
+def test_a_thousand_names_cost_few_calls_and_three_each(
     plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """Cold, with a key: one token for all of it, and no existence check by itself."""
+    """Cold, with a key: one token for all of it, and no existence check by itself.
+
+    Each takes a GET, a write, and the GET that verifies it. On a busy machine a write
+    may wait for its turn for more than a second, and is then preceded by a GET more.
+    """
     emulator = EmulatorProcess(tmp_path, 0, "--organizations", str(COUNT + FIRST))
     operator = OperatorProcess(plane, tmp_path)
     with emulator.program, operator.program:
@@ -96,15 +104,21 @@ def test_a_thousand_names_cost_five_calls_and_two_each(
         create(plane, [policy(number, "default") for number in range(COUNT)])
         credentials = {"privateKeyJWT": {"secretRef": {"name": "key"}}}
         create(plane, [instance("default", emulator.url, credentials)])
-        eventually(lambda: ready(plane)["default"] == COUNT, 120)
+        eventually(lambda: ready(plane)["default"] == COUNT, 200, every=LIST_INTERVAL)
         calls = Counter(r["path"] for r in emulator.requests())
         tokens = (
             calls.pop("/oauth/v2/token"),
             calls.pop("/.well-known/openid-configuration"),
         )
         assert tokens == (1, 1)
-        assert calls["/management/v1/policies/notification"] == 2 * COUNT
-        assert calls.total() <= 5 + 2 * COUNT
+        assert len(emulator.writes()) == COUNT
+        looks = calls.pop("/management/v1/policies/notification") - COUNT
+        assert 2 * COUNT <= looks <= 3 * COUNT
+        # A slow machine takes minutes: events are searched each minute, and the list
+        # of organizations, of two pages, is read again with the instance's next check.
+        assert calls.pop("/admin/v1/events/_search") <= 12
+        assert calls.pop("/v2/organizations/_search") in {2, 4}
+        assert calls.total() <= 9
         assert operator.program.stop() == 0
 
 
@@ -125,7 +139,6 @@ def test_instances_run_side_by_side_and_a_dead_one_slows_none(
             plane,
             [policy(number, names[number % INSTANCES]) for number in range(COUNT)],
         )
-        start = time.monotonic()
         create(
             plane,
             [
@@ -134,9 +147,9 @@ def test_instances_run_side_by_side_and_a_dead_one_slows_none(
             ],
         )
         wanted = dict.fromkeys(names[1:], COUNT // INSTANCES)
-        eventually(lambda: ready(plane) == wanted, 90)
-        # Twelve on a quiet machine; one call to the dead one alone takes ten.
-        assert time.monotonic() - start < 60
+        # Twelve seconds on a quiet machine, a hundred on a busy one. One call to the
+        # dead one takes ten: were all its policies asked for, a thousand.
+        eventually(lambda: ready(plane) == wanted, 250, every=LIST_INTERVAL)
         path = 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].reason}'
         done = plane.kubectl("get", "zni", "-o", path)
         assert Counter(done.stdout.split())["Succeeded"] == INSTANCES - 1

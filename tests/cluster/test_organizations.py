@@ -114,7 +114,7 @@ def test_one_organization_by_id_and_by_name_is_one_target(
 
 def test_a_search_that_lags_finds_in_the_end(world: World, namespace: str) -> None:
     """A new organization is missing for a moment; the policy waits, then has it."""
-    behavior = {"search_lag_milliseconds": 1500}
+    behavior = {"search_lag_milliseconds": 10_000}
     world.emulator.call("PUT", "/emulator/v1/behavior", behavior)
     try:
         name = f"Firma {namespace}"

@@ -12,6 +12,8 @@ from support.running import ZNP, EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
+pytestmark = pytest.mark.tls
+
 CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
 
 
@@ -23,10 +25,20 @@ def bare_plane() -> Iterator[ControlPlane]:
         yield plane
 
 
-def test_crds_may_come_late_and_their_end_ends_the_process(
+def test_a_signal_before_the_crds_are_there_is_a_proper_end(
     bare_plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """Not ready without them, ready once they are there, an error when they go."""
+    """Exit code 0, as later (design 11); tests/process has the other moments."""
+    operator = OperatorProcess(bare_plane, tmp_path)
+    eventually(lambda: operator.probe("health", "/healthz") == 200, 60)
+    assert operator.probe("health", "/readyz") == 503
+    assert operator.program.stop() == 0, operator.program.tail()
+
+
+def test_crds_may_come_late_and_go_and_come_back(
+    bare_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """Not ready without them, ready whenever they are there, without a restart."""
     operator = OperatorProcess(bare_plane, tmp_path)
     eventually(lambda: operator.probe("health", "/healthz") == 200, 20)
     assert operator.probe("health", "/readyz") == 503
@@ -34,7 +46,13 @@ def test_crds_may_come_late_and_their_end_ends_the_process(
     operator.wait_ready()
     assert operator.probe("metrics", "/metrics") == 200
     bare_plane.kubectl("delete", "-f", str(CRDS))
-    assert operator.program.wait(60) != 0
+    eventually(lambda: operator.probe("health", "/readyz") == 503, 60)
+    assert operator.probe("health", "/healthz") == 200
+    bare_plane.kubectl("apply", "--server-side", "-f", str(CRDS))
+    eventually(operator.is_ready, 60, "ready again")
+    bare_plane.kubectl("delete", "-f", str(CRDS))
+    eventually(lambda: operator.probe("health", "/readyz") == 503, 60)
+    assert operator.program.stop() == 0
 
 
 def test_watched_namespaces_alone_are_served(tmp_path: Path) -> None:

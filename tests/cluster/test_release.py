@@ -19,7 +19,7 @@ from support.running import (
     create_secret,
 )
 from support.waiting import eventually
-from zitadel_notification_operator.cli import main
+from zitadel_notification_operator.cli.commands import znp
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.release import holder_of_lease
 from zitadel_notification_operator.demo.control_plane import ControlPlane
@@ -59,7 +59,7 @@ def plane(own_plane: ControlPlane) -> Iterator[ControlPlane]:
 def release(plane: ControlPlane, *arguments: str, **environment: str) -> Result:
     """Run the command as the administrator."""
     command = ["release", f"--kubeconfig={plane.kubeconfig}", *arguments]
-    return CliRunner().invoke(main, command, env=environment, catch_exceptions=False)
+    return CliRunner().invoke(znp, command, env=environment, catch_exceptions=False)
 
 
 def leave_policy(

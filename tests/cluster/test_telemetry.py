@@ -39,6 +39,8 @@ PATHS = {
 }
 """What may stand in the label `endpoint`."""
 
+pytestmark = pytest.mark.clock
+
 Labels = frozenset[tuple[str, str]]
 
 

@@ -45,13 +45,17 @@ def programs_of(folder: Path) -> list[str]:
     return found
 
 
-def test_starts_in_under_ten_seconds_and_leaves_nothing() -> None:
-    """From nothing to an answer of the API server; after `stop` all is gone."""
+@pytest.mark.clock
+def test_starts_soon_and_leaves_nothing() -> None:
+    """From nothing to an answer of the API server; after `stop` all is gone.
+
+    Alone it takes three seconds, beside other tests several times that.
+    """
     started = time.monotonic()
     plane = ControlPlane().start()
     try:
         plane.kubectl("get", "namespace", "default")
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 30
         assert len(programs_of(plane.folder)) == 2
     finally:
         plane.stop()

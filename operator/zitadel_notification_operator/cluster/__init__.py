@@ -1,1 +1,1 @@
-"""The Kubernetes adapter: the only place that imports the kubernetes package."""
+"""The Kubernetes adapter: the only package that imports the `kubernetes` library."""

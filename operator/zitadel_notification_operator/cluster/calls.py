@@ -1,36 +1,44 @@
-"""One call to Kubernetes: a path, a content type, a timeout; errors mapped to ours.
+"""One call to the Kubernetes API, with its errors mapped to those of `core.errors`.
 
-The generated classes of the client package cost a model per answer; what we need is
-JSON in and out, so the package's transport and authentication are used directly.
+The operator only needs JSON in and out. The generated classes of the Kubernetes client
+would build a model for each response, and its transport reads certificate authorities
+and login programs only once.
 """
 
 import json
-import os
+import math
+import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-import aiohttp
-from kubernetes.aio.client import ApiClient, ApiException
-from kubernetes.aio.config import ConfigException
-
+from zitadel_notification_operator.cluster.client import ApiClient
+from zitadel_notification_operator.cluster.login_program import LoginFailed
 from zitadel_notification_operator.cluster.names import GROUP, POLICIES, VERSION
+from zitadel_notification_operator.cluster.session import NotReached
+from zitadel_notification_operator.cluster.troubles import EVERYWHERE, Troubles
 from zitadel_notification_operator.core.errors import (
     ClusterError,
     ObjectChanged,
     ObjectGone,
 )
+from zitadel_notification_operator.core.text import one_line
 
 TIMEOUT = 30.0
-"""Seconds for one call to Kubernetes."""
+"""Timeout of one call to Kubernetes, in seconds."""
 
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 
-_NOT_FOUND = 404
-_CHANGED = {409, 422}
+LONGEST_ASKED = 300.0
+"""Upper limit in seconds for a Retry-After; a larger value is taken for a mistake."""
+
+_UNAUTHORIZED = 401
 _FIRST_ERROR = 400
+_NOT_SERVED = b"404 page not found"
+"""The body that Kubernetes sends, in place of a Status, when a kind is not served."""
 _MESSAGE_LIMIT = 300
 
 
@@ -42,10 +50,28 @@ class Forbidden(ClusterError):
     """403: the operator's role lacks a verb."""
 
 
+class Unauthorized(ClusterError):
+    """401: the API server did not accept our credentials."""
+
+
+class Refused(ClusterError):
+    """Any other response that the operator cannot use.
+
+    Attributes:
+        cause: The part that all failures by the same cause share: the HTTP status.
+    """
+
+    def __init__(
+        self, message: str, cause: str, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, retry_after)
+        self.cause = cause
+
+
 def path_of(
     plural: str, namespace: str = "", name: str = "", subresource: str = ""
 ) -> str:
-    """Return the path of a collection or an object of our group."""
+    """Return the API path of a collection or an object of the operator's API group."""
     parts = [f"/apis/{GROUP}/{VERSION}"]
     if plural == POLICIES and namespace:
         parts.append(f"namespaces/{namespace}")
@@ -63,77 +89,149 @@ async def call(
     body: Any = None,
     content_type: str = JSON,
 ) -> Any:
-    """Make one call and return the JSON of the answer.
+    """Make one call and return the JSON of the response.
 
     Raises:
         ObjectGone: 404.
-        ObjectChanged: 409 or 422: another uid, a failed `test`, a finalizer for an
-            object that is being deleted.
+        ObjectChanged: 409 or 422. The uid is another one, a `test` of a JSON patch
+            failed, or a finalizer was added to an object that is being deleted.
+        Unauthorized: 401.
         Forbidden: 403.
         Expired: 410.
-        ClusterError: Everything else that Kubernetes or the network may do.
+        ClusterError: Every other failure of Kubernetes or the network.
     """
     headers = {"Accept": JSON}
+    content: dict[str, Any] = {"headers": headers}
+    if query:
+        content["params"] = query
     if body is not None:
         headers["Content-Type"] = content_type
-    what = f"{method} {path}"
+        content["data"] = json.dumps(body)
+    what, where = f"{method} {path}", place_of(method, path)
     try:
-        parameters = await api.param_serialize(
-            method,
-            path,
-            query_params=list((query or {}).items()),
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        response = await api.call_api(*parameters, _request_timeout=TIMEOUT)
-        data = await response.read()
-    except TimeoutError as error:
-        raise ClusterError(f"Kubernetes did not answer {what} in time") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise ClusterError(
-            f"Kubernetes was not reached: {what}: {_kind(error)}"
-        ) from error
-    except RuntimeError as error:
-        # uvloop's, when a connection is cut while the next one gets its number.
-        if "File descriptor" not in str(error):
-            raise
-        raise ClusterError(f"Kubernetes was not reached: {what}: no socket") from error
-    except (ApiException, ConfigException) as error:
-        # The package's own: a token file that is empty just now, a login program.
-        kind = type(error).__name__
-        raise ClusterError(f"The client failed at {what}: {kind}") from error
-    return _answer(what, response.status, data)
+        answer = await api.request(method, path, TIMEOUT, **content)
+    except ClusterError as error:
+        note(api.troubles, error, where)
+        raise
+    refusal, made = read_answer(what, *answer)
+    if refusal is None:
+        went_well(api.troubles, where)
+        return made
+    note(api.troubles, refusal, where)
+    raise refusal
 
 
-def _kind(error: Exception) -> str:
-    """Say what happened without what differs from try to try."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        number = error.os_error.errno
-        why = os.strerror(number) if number and number > 0 else "no connection"
-        return f"{error.host}:{error.port}: {why}"
-    return type(error).__name__
+def note(troubles: Troubles, error: ClusterError, where: str) -> None:
+    """Record why a call failed if other calls may fail for the same cause.
+
+    An error that concerns only one object counts as a response: the API server works.
+
+    Args:
+        troubles: Where the causes of this connection to the cluster are recorded.
+        error: The error that the call is about to raise.
+        where: The group of calls that this one belongs to, from `place_of`.
+    """
+    kind = _NAMESPACE.sub("", where)
+    if isinstance(error, NotReached):
+        if error.is_timeout:
+            troubles.failed(error, f"no answer in time to {kind}", kind)
+        else:
+            troubles.failed(error, error.why, EVERYWHERE)
+    elif isinstance(error, LoginFailed):
+        troubles.failed(error, error.message, EVERYWHERE)
+    elif isinstance(error, Unauthorized):
+        troubles.failed(error, "401 Unauthorized", EVERYWHERE)
+    elif isinstance(error, Forbidden):
+        troubles.failed(error, f"403 Forbidden to {where}", where)
+    elif isinstance(error, Refused):
+        troubles.failed(error, f"{error.cause} to {kind}", kind)
+    else:
+        went_well(troubles, where)
 
 
-def _answer(what: str, status: int, data: bytes) -> Any:
+def went_well(troubles: Troubles, where: str) -> None:
+    """Record that a call was answered, for its group with and without the namespace."""
+    troubles.went_well(where, _NAMESPACE.sub("", where))
+
+
+_NAMESPACE = re.compile(r"/namespaces/[^/]+(?=/)")
+
+
+def place_of(method: str, path: str) -> str:
+    """Return the group of calls that share failures with this one.
+
+    It consists of the method, the namespace, the kind and the subresource.
+    """
+    return f"{method} {_NAME.sub(_without_name, path)}"
+
+
+_NAME = re.compile(
+    r"^(?P<kind>(?:/apis/[^/]+|/api)/[^/]+(?:/namespaces/[^/]+)?/[^/]+)/[^/]+(?P<sub>.*)$"
+)
+
+
+def _without_name(match: re.Match[str]) -> str:
+    return match["kind"] + match["sub"]
+
+
+def read_answer(
+    what: str, status: int, headers: Mapping[str, str], data: bytes
+) -> tuple[ClusterError | None, Any]:
+    """Return the error that a response stands for, or else None and its JSON.
+
+    Args:
+        what: Method and path, for the error message.
+        status: The HTTP status.
+        headers: The headers of the response.
+        data: The body of the response.
+    """
     try:
         content = json.loads(data)
-    except ValueError as error:
-        if status < _FIRST_ERROR:
-            raise ClusterError(f"Kubernetes answered no JSON to {what}") from error
-        content = {}
+    except ValueError:
+        content = None
     if status < _FIRST_ERROR:
-        return content
-    # A proxy's error page, too, may be JSON, of any form.
-    told = content.get("message", "") if isinstance(content, dict) else ""
-    reason = str(told)[:_MESSAGE_LIMIT]
-    message = f"Kubernetes refused {what}: {status} {reason}"
-    if status == _NOT_FOUND:
-        raise ObjectGone(message)
-    if status in _CHANGED:
-        raise ObjectChanged(message)
-    if status == 403:  # noqa: PLR2004 - HTTP's own number
-        raise Forbidden(message)
-    if status == 410:  # noqa: PLR2004 - HTTP's own number
-        raise Expired(message)
-    raise ClusterError(message)
+        if content is None:
+            return Refused(f"Kubernetes answered no JSON to {what}", "no JSON"), None
+        return None, content
+    # The error page of a proxy may be JSON, too, and of any shape.
+    told = content if isinstance(content, dict) else {}
+    reason = one_line(str(told.get("message", "")))[:_MESSAGE_LIMIT]
+    message = f"Kubernetes refused {what}: {status} {reason}".rstrip()
+    kind, asked = _ERRORS.get(status), _asked(headers, told)
+    if status == _UNAUTHORIZED:
+        return Unauthorized(message, asked), None
+    # A response of a proxy says nothing about an object, a permission or a version, so
+    # it must not be mapped to an error that does.
+    ours = told.get("kind") == "Status" or data.startswith(_NOT_SERVED)
+    if kind is None:
+        return Refused(message, str(status), asked), None
+    if ours:
+        return kind(message, asked), None
+    message += " (by a proxy: it is no Status of Kubernetes)"
+    return Refused(message, f"{status} of a proxy", asked), None
+
+
+def _asked(headers: Mapping[str, str], told: Mapping[str, Any]) -> float | None:
+    """Return for how many seconds Kubernetes asks us to wait, or None if it does not.
+
+    Kubernetes sends seconds. A Retry-After that is a date, as HTTP allows, is ignored.
+    """
+    details = told.get("details")
+    told_seconds = details.get("retryAfterSeconds") if isinstance(details, dict) else 0
+    for asked in (headers.get("Retry-After"), told_seconds):
+        try:
+            seconds = float(asked or 0)
+        except (TypeError, ValueError):
+            continue
+        if 0 < seconds < math.inf:
+            return min(seconds, LONGEST_ASKED)
+    return None
+
+
+_ERRORS: dict[int, type[ClusterError]] = {
+    403: Forbidden,
+    404: ObjectGone,
+    409: ObjectChanged,
+    410: Expired,
+    422: ObjectChanged,
+}

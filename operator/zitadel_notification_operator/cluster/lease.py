@@ -1,7 +1,7 @@
-"""The Lease in the operator's own namespace, by which replicas elect a writer.
+"""The Lease in the operator's own namespace, by which replicas elect a leader.
 
-Satisfies the engine's `LeaseStore` by shape. An update names the version that it
-replaces, so that of two replicas only one can be right.
+`ClusterLease` has the shape of the engine's `LeaseStore`. Each update names the version
+that it replaces, so that only one of two competing replicas can succeed.
 """
 
 import os
@@ -10,9 +10,8 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from kubernetes.aio.client import ApiClient
-
 from zitadel_notification_operator.cluster.calls import Forbidden, call
+from zitadel_notification_operator.cluster.client import ApiClient
 from zitadel_notification_operator.cluster.names import FIELD_MANAGER
 from zitadel_notification_operator.core.errors import (
     ClusterError,
@@ -22,24 +21,25 @@ from zitadel_notification_operator.core.errors import (
 from zitadel_notification_operator.core.lease import Lease
 
 LEASE = FIELD_MANAGER
-"""Its name; fixed by the design, section 2."""
+"""The name of the Lease; fixed by the design, section 2."""
 
 _API_VERSION = "coordination.k8s.io/v1"
 _UNTOLD_DURATION = 15
 
 
 def own_identity() -> str:
-    """Return who we are in the record: the pod's name, and what no other one has."""
+    """Return the identity of this lease holder: the pod's name and a random UUID."""
     name = os.environ.get("POD_NAME") or socket.gethostname()
     return f"{name}_{uuid.uuid4()}"
 
 
 class ClusterLease:
-    """Reads and writes the record.
+    """Reads and writes the Lease.
 
     Args:
-        api: Best one of its own: calls about the lease must not wait for others.
-        namespace: The operator's own.
+        api: Preferably a client that nothing else uses: calls about the Lease must not
+            wait for others.
+        namespace: The operator's own namespace.
     """
 
     def __init__(self, api: ApiClient, namespace: str) -> None:
@@ -49,10 +49,11 @@ class ClusterLease:
         self._stored: dict[str, Any] = {}
 
     async def read(self) -> Lease | None:
-        """Return the record; None: there is none.
+        """Return the stored lease, or None if there is none.
 
         Raises:
-            ClusterError: Kubernetes did not answer, or refused; says what to grant.
+            ClusterError: Kubernetes did not answer, or refused the call. After a 403
+                the text says which permissions to grant.
         """
         try:
             return await self._call("GET", f"{self._path}/{LEASE}")
@@ -60,7 +61,11 @@ class ClusterLease:
             return None
 
     async def create(self, lease: Lease) -> Lease | None:
-        """Store the first record; None: somebody else was faster; errors as above."""
+        """Create the Lease. Return None if another replica has created it first.
+
+        Raises:
+            ClusterError: As in `read`, or the namespace does not exist.
+        """
         body = {
             "apiVersion": _API_VERSION,
             "kind": "Lease",
@@ -78,9 +83,12 @@ class ClusterLease:
             ) from error
 
     async def update(self, lease: Lease) -> Lease | None:
-        """Store it in place of its version; None: it has changed, or is gone.
+        """Replace the version that `lease` names; return None if it changed or is gone.
 
-        What others have put on it, such as labels, stays.
+        Whatever others have added to the Lease, such as labels, is kept.
+
+        Raises:
+            ClusterError: As in `read`.
         """
         metadata = dict(self._stored["metadata"])
         metadata["resourceVersion"] = lease.version
@@ -139,5 +147,5 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _micro_time(moment: datetime) -> str:
-    """Return RFC 3339 with microseconds, also zero ones: Kubernetes wants them."""
+    """Format as RFC 3339, always with microseconds, as Kubernetes requires it."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,20 +1,29 @@
-"""The kinds' JSON as models that mirror the CRDs: names, types, defaults.
+"""Models of the kinds' JSON that mirror the CRDs: names, types and defaults.
 
-Unknown fields are ignored, so that an older operator reads newer objects; a value
-that it cannot understand is refused, never guessed. Records come from these in
-`cluster.resources`.
+Unknown fields are ignored, so that an older operator can read newer objects. A value
+that the operator does not understand is rejected, never guessed. `cluster.resources`
+converts between these models and the core's records.
 """
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
+from zitadel_notification_operator.core.conditions import parse_time
 from zitadel_notification_operator.core.credentials import (
     CaRef,
     CredentialKind,
     CredentialRef,
 )
+from zitadel_notification_operator.core.durations import parse_duration
 from zitadel_notification_operator.core.objects import DriftMethod
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
@@ -23,9 +32,48 @@ from zitadel_notification_operator.core.policy import (
 )
 from zitadel_notification_operator.core.references import By, Reference
 
+_NO_TIME = "must be an RFC 3339 time with a zone, such as 2026-01-01T00:00:00Z"
+_STATES = frozenset({"True", "False", "Unknown"})
+_NO_DURATION = "must be a duration such as 30s, 10m or 1h30m, and at least 1s"
+
+
+def _require_time(text: str) -> str:
+    """Reject a text that is no RFC 3339 time with a zone: it cannot be compared."""
+    if parse_time(text) is None:
+        raise ValueError(_NO_TIME)
+    return text
+
+
+def _require_duration(text: str) -> str:
+    """Reject a text that is no duration, and a duration below one second."""
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise ValueError(_NO_DURATION) from error
+    if seconds < 1:
+        raise ValueError(_NO_DURATION)
+    return text
+
+
+def _require_state(text: str) -> str:
+    """Reject a text that cannot be the status of a condition."""
+    if text not in _STATES:
+        raise ValueError("must be True, False or Unknown")
+    return text
+
+
+State = Annotated[str, AfterValidator(_require_state)]
+"""The status of a condition."""
+
+Time = Annotated[str, AfterValidator(_require_time)]
+"""An RFC 3339 time, kept as text."""
+
+Duration = Annotated[str, AfterValidator(_require_duration)]
+"""A Go-style duration, kept as text."""
+
 
 class Model(BaseModel):
-    """Reads camelCase, ignores what it does not know."""
+    """Base of all models. It reads camelCase names and ignores unknown fields."""
 
     model_config = ConfigDict(
         extra="ignore", alias_generator=to_camel, populate_by_name=True, frozen=True
@@ -33,13 +81,13 @@ class Model(BaseModel):
 
 
 class MetadataModel(Model):
-    """What we need of ObjectMeta."""
+    """The part of ObjectMeta that the operator needs."""
 
-    name: str
-    uid: str
+    name: str = Field(min_length=1)
+    uid: str = Field(min_length=1)
     namespace: str = ""
     generation: int = 0
-    creation_timestamp: str = ""
+    creation_timestamp: Time = ""
     deletion_timestamp: str | None = None
     resource_version: str = ""
     finalizers: tuple[str, ...] = ()
@@ -50,11 +98,11 @@ class ConditionModel(Model):
     """metav1.Condition."""
 
     type: str
-    status: str
+    status: State
     reason: str
     message: str
     observed_generation: int = 0
-    last_transition_time: str = ""
+    last_transition_time: Time
 
 
 class OriginalModel(Model):
@@ -72,9 +120,9 @@ class EditorModel(Model):
 
 
 class DriftModel(Model):
-    """`status.lastDrift`; `from` is a word of Python's."""
+    """`status.lastDrift`; `from` is renamed because it is a Python keyword."""
 
-    observed_at: str
+    observed_at: Time
     editor: EditorModel | None = None
     found: OriginalModel = Field(alias="from")
     restored: OriginalModel = Field(alias="to")
@@ -87,7 +135,7 @@ class ReferenceModel(Model):
 
 
 class OrganizationModel(Model):
-    """`spec.organization`, and one of a grant's `organizations`."""
+    """`spec.organization`, and an item of a grant's `organizations`."""
 
     id: str | None = None
     name: str | None = None
@@ -95,10 +143,20 @@ class OrganizationModel(Model):
     of_credential: StrictBool = False
 
     def references(self) -> list[Reference]:
-        """Return all that it names the organization by; the CRD wants exactly one."""
+        """Return every reference that is set; the CRD wants exactly one."""
         named = ((By.ID, self.id), (By.NAME, self.name), (By.DOMAIN, self.domain))
         found = [Reference(by, value) for by, value in named if value is not None]
         return found + [Reference(By.CREDENTIAL)] * self.of_credential
+
+    def fits(self, scope: Scope) -> bool:
+        """Return whether the number of references is right for this scope."""
+        return len(self.references()) == (1 if scope is Scope.ORGANIZATION else 0)
+
+
+NO_TARGET = (
+    "must hold exactly one of id, name, domain and ofCredential for scope "
+    "Organization, and may not be set for scope Instance"
+)
 
 
 class PolicySpecModel(Model):
@@ -114,18 +172,13 @@ class PolicySpecModel(Model):
 
     @model_validator(mode="after")
     def _names_its_target(self) -> Self:
-        """Refuse a reference of a newer schema, or one that this CRD refuses.
+        """Reject a reference of a newer schema, and one that this CRD does not allow.
 
-        Read without it, the object would speak about another target: no reference
-        at all means the whole instance.
+        If the reference were ignored, the object would refer to another target: without
+        any reference it means the whole instance.
         """
-        wanted = 1 if self.scope is Scope.ORGANIZATION else 0
-        if len(self.organization.references()) != wanted:
-            raise ValueError(
-                "organization must hold exactly one of id, name, domain and "
-                "ofCredential for scope Organization, and may not be set for scope "
-                "Instance"
-            )
+        if not self.organization.fits(self.scope):
+            raise ValueError(f"organization {NO_TARGET}")
         return self
 
 
@@ -156,14 +209,14 @@ class PolicyModel(Model):
 
 
 class KeyRefModel(Model):
-    """A key of a Secret or a ConfigMap; where it is left out the CRD has a default."""
+    """A key of a Secret or a ConfigMap; the CRD has a default for an absent key."""
 
     name: str
     key: str | None = None
 
 
 class SecretModel(Model):
-    """What holds a `secretRef`."""
+    """An object with a `secretRef`."""
 
     secret_ref: KeyRefModel
 
@@ -177,12 +230,16 @@ class CredentialsModel(Model):
 
     @model_validator(mode="after")
     def _holds_one(self) -> Self:
-        """Refuse a credential of a newer schema, or two."""
+        """Reject a credential of a newer schema, and more than one."""
         self.ref()
         return self
 
     def ref(self) -> CredentialRef:
-        """Return where the one credential is."""
+        """Return where the one credential is stored.
+
+        Raises:
+            ValueError: There is not exactly one.
+        """
         named = (
             (CredentialKind.TOKEN, self.personal_access_token, "token"),
             (CredentialKind.KEY, self.private_key_jwt, "key.json"),
@@ -209,12 +266,16 @@ class CaBundleModel(Model):
 
     @model_validator(mode="after")
     def _holds_one(self) -> Self:
-        """Refuse a source of a newer schema, or two."""
+        """Reject a source of a newer schema, and more than one."""
         self.ref()
         return self
 
     def ref(self) -> CaRef:
-        """Return where the one bundle is."""
+        """Return where the one CA bundle is stored.
+
+        Raises:
+            ValueError: There is not exactly one.
+        """
         named = (("ConfigMap", self.config_map_ref), ("Secret", self.secret_ref))
         found = [
             CaRef(kind, model.name, model.key or "ca.crt")
@@ -231,21 +292,22 @@ class CaBundleModel(Model):
 class RateLimitModel(Model):
     """`spec.rateLimit`, with the CRD's defaults."""
 
-    requests_per_second: int = 50
-    burst: int = 100
-    max_concurrent: int = 8
+    requests_per_second: int = Field(50, ge=1)
+    burst: int = Field(100, ge=1)
+    max_concurrent: int = Field(8, ge=1)
+    max_concurrent_writes: int = Field(1, ge=1)
 
 
 class DriftDetectionModel(Model):
-    """`spec.driftDetection`; Go-style durations."""
+    """`spec.driftDetection`, with Go-style durations."""
 
     method: DriftMethod = DriftMethod.AUTO
-    events_interval: str = "1m"
-    poll_interval: str = "10m"
+    events_interval: Duration = "1m"
+    poll_interval: Duration = "10m"
 
 
 class GrantModel(Model):
-    """One of `spec.grants`."""
+    """An item of `spec.grants`."""
 
     namespaces: tuple[str, ...]
     scopes: frozenset[Scope] = frozenset({Scope.ORGANIZATION})
@@ -253,7 +315,7 @@ class GrantModel(Model):
 
     @model_validator(mode="after")
     def _names_each(self) -> Self:
-        """Refuse a reference of a newer schema: read without it, it names nobody."""
+        """Reject a reference of a newer schema: without it the item names nothing."""
         if any(len(o.references()) != 1 for o in self.organizations or ()):
             raise ValueError(
                 "each of organizations must hold exactly one of id, name and domain"
@@ -261,7 +323,7 @@ class GrantModel(Model):
         return self
 
     def references(self) -> frozenset[Reference] | None:
-        """Return which organizations are granted; None: any."""
+        """Return the organizations that are granted, or None if all are."""
         if self.organizations is None:
             return None
         return frozenset(o.references()[0] for o in self.organizations)
@@ -294,6 +356,13 @@ class CapabilitiesModel(Model):
     list_organizations: StrictBool = False
 
 
+class DriftDetectionStatusModel(Model):
+    """`status.driftDetection`; an unreadable one counts as absent."""
+
+    method: str = ""
+    reason: str = ""
+
+
 class InstanceStatusModel(Model):
     """`status` of a ZitadelInstance."""
 
@@ -306,6 +375,7 @@ class InstanceStatusModel(Model):
     credential_expires_at: str | None = None
     policies: int | None = None
     drift_cursor: str | None = None
+    drift_detection: DriftDetectionStatusModel | None = None
     last_handled_reconcile_at: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""The names by which Kubernetes knows us; fixed by the design, section 2."""
+"""The operator's names in the Kubernetes API; fixed by the design, section 2."""
 
 GROUP = "zitadel-notification.dev"
 VERSION = "v1alpha1"

@@ -1,11 +1,9 @@
-"""Reads of our kinds: pages of a LIST, single objects, and whether they are served."""
+"""Reads objects of the operator's kinds, and finds out whether the kinds are served."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
-
-from kubernetes.aio.client import ApiClient
 
 from zitadel_notification_operator.cluster.calls import (
     Expired,
@@ -13,10 +11,13 @@ from zitadel_notification_operator.cluster.calls import (
     call,
     path_of,
 )
+from zitadel_notification_operator.cluster.client import ApiClient
 from zitadel_notification_operator.cluster.names import (
     GROUP,
+    INSTANCE_KIND,
     INSTANCES,
     POLICIES,
+    POLICY_KIND,
     VERSION,
 )
 from zitadel_notification_operator.cluster.resources import (
@@ -28,13 +29,22 @@ from zitadel_notification_operator.cluster.resources import (
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ObjectGone
 from zitadel_notification_operator.core.objects import (
+    InstanceList,
     InstanceObject,
     PolicyList,
     PolicyObject,
 )
 
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+"""The API path of the CRDs."""
+
+PLURALS = {POLICY_KIND: POLICIES, INSTANCE_KIND: INSTANCES}
+
+KINDS = frozenset(PLURALS)
+"""The operator's kinds."""
+
 PAGE = 500
-"""Objects in one page of a LIST."""
+"""Objects per page of a LIST."""
 
 _NOTHING: Mapping[PolicyKey, PolicyObject] = MappingProxyType({})
 
@@ -43,22 +53,29 @@ _log = logging.getLogger(__name__)
 
 
 class ClusterReader:
-    """The engine's `ObjectReader`."""
+    """The adapter behind the engine's `ObjectReader`.
+
+    Attributes:
+        kinds: The kinds that are served. A LIST of any other kind is empty without a
+            call, because its CRD is known to be absent. For a kind in this set, a 404
+            is an error.
+    """
 
     def __init__(
         self, api: ApiClient, namespaces: tuple[str, ...], page: int = PAGE
     ) -> None:
-        """Read policies of these namespaces; none named means all.
+        """Create a reader for the policies of some namespaces.
 
         Args:
-            api: The client; it stays open.
-            namespaces: Where policies are looked for.
-            page: How many objects one page of a LIST may hold.
+            api: Makes the calls. It is not closed by the reader.
+            namespaces: The namespaces whose policies are read; empty for all.
+            page: Objects per page of a LIST.
         """
         self._api = api
         self._namespaces = namespaces
         self._page = page
         self._told: set[str] = set()
+        self.kinds = KINDS
 
     async def crds_served(self) -> bool:
         """Return whether both kinds are served now.
@@ -66,72 +83,136 @@ class ClusterReader:
         Raises:
             ClusterError: Kubernetes did not answer.
         """
+        return await self.kinds_served() == KINDS
+
+    async def kinds_served(self) -> frozenset[str]:
+        """Return which of the operator's kinds are served now.
+
+        Raises:
+            ClusterError: Kubernetes did not answer.
+        """
         try:
             found = await call(self._api, "GET", f"/apis/{GROUP}/{VERSION}")
         except ObjectGone:
-            return False
+            return frozenset()
         names = {resource["name"] for resource in found.get("resources", [])}
-        return {POLICIES, INSTANCES} <= names
+        return frozenset(kind for kind in KINDS if PLURALS[kind] in names)
+
+    async def are_absent(self, kinds: frozenset[str]) -> bool:
+        """Return whether it is certain that these kinds have no CRD.
+
+        Discovery may lag behind, so the CRDs themselves are read. If the operator may
+        not read a CRD, it counts as present, and one warning is logged.
+
+        Raises:
+            ClusterError: Kubernetes did not answer.
+        """
+        for kind in kinds:
+            try:
+                await call(self._api, "GET", _crd_path(kind))
+            except ObjectGone:
+                continue
+            except Forbidden as error:
+                self._tell_once(
+                    f"{error.message}; so no kind is served while the CRD of the other "
+                    "is missing: grant get on both CRDs, as the chart does",
+                    "Cannot tell whether a CRD is missing",
+                )
+                return False
+            return False
+        return True
+
+    async def crd_is_ending(self, kind: str) -> bool:
+        """Return whether the CRD of a kind is being deleted now, or is gone.
+
+        If the operator may not read the CRD, it counts as one that stays, and one
+        warning is logged. The roles of older charts lack that permission, and deletions
+        must work under them as before.
+
+        Raises:
+            ClusterError: Kubernetes did not answer.
+        """
+        try:
+            found = await call(self._api, "GET", _crd_path(kind))
+        except ObjectGone:
+            return True
+        except Forbidden as error:
+            self._tell_once(
+                f"{error.message}; so each CRD counts as one that stays, and what is "
+                "deleted with it is undone in ZITADEL",
+                "Cannot tell whether CRDs are being deleted",
+            )
+            return False
+        return found["metadata"].get("deletionTimestamp") is not None
 
     async def list_policies(
         self, known: Mapping[PolicyKey, PolicyObject] = _NOTHING
     ) -> PolicyList:
-        """Return all policies of the watched namespaces; unusable ones are left out.
+        """Return all policies of the watched namespaces, except those without a name.
 
-        A namespace whose rights are gone, as they are while it is being deleted, keeps
-        no other one from being read.
+        A namespace that the operator may not read, as happens while it is being
+        deleted, does not keep the others from being read.
 
         Args:
-            known: Records that there are. One of the same version is returned as it
-                is: neither parsed again nor in memory twice.
+            known: Known records. A record whose version is still current is returned as
+                it is: it is not parsed again, and there is no second copy in memory.
 
         Raises:
-            ClusterError: Kubernetes did not answer a page, or refused all namespaces;
-                nothing is returned then.
+            ClusterError: Kubernetes did not answer for a page, or every namespace was
+                forbidden. Nothing is returned then.
         """
 
         def parse(item: Mapping[str, Any]) -> PolicyObject:
-            told = item.get("metadata", {})
+            told = item.get("metadata") or {}
             key = PolicyKey(told.get("namespace", ""), told.get("name", ""))
             record, version = known.get(key), told.get("resourceVersion")
             if record is None or record.uid != told.get("uid"):
                 return parse_policy(item)
             return record if record.resource_version == version else parse_policy(item)
 
+        if POLICY_KIND not in self.kinds:
+            return PolicyList([])
         found: list[PolicyObject] = []
+        versions: list[str] = []
         refused: dict[str, Forbidden] = {}
         for namespace in self._namespaces or ("",):
             try:
-                found += await self._list(path_of(POLICIES, namespace), parse)
+                part, version = await self._list(path_of(POLICIES, namespace), parse)
+                found += part
+                versions.append(version)
             except Forbidden as error:
                 refused[namespace] = error
         if len(refused) == len(self._namespaces or ("",)):
             raise next(iter(refused.values()))
         for refusal in refused.values():
-            _log.warning("Left out a namespace: %s", refusal.message)
-        return PolicyList(found, frozenset(refused))
+            level = logging.WARNING if refusal.claim_telling() else logging.DEBUG
+            _log.log(level, "Left out a namespace: %s", refusal.message)
+        return PolicyList(found, frozenset(refused), _lowest(versions))
 
-    async def list_instances(self) -> list[InstanceObject]:
-        """Return all instances; unusable ones are left out.
+    async def list_instances(self) -> InstanceList:
+        """Return all instances, except those without a name.
 
         Raises:
-            ClusterError: Kubernetes did not answer a page; nothing is returned then.
+            ClusterError: Kubernetes did not answer for a page. Nothing is returned
+                then.
         """
-        return await self._list(path_of(INSTANCES), parse_instance)
+        if INSTANCE_KIND not in self.kinds:
+            return InstanceList([])
+        return InstanceList(*await self._list(path_of(INSTANCES), parse_instance))
 
     async def read_policy(self, namespace: str, name: str) -> PolicyObject | None:
-        """Return one policy as stored now; None: there is none.
+        """Return one policy as stored now, or None if there is none.
 
         Raises:
-            ClusterError: Kubernetes did not answer, or the object is unusable.
+            ClusterError: Kubernetes did not answer, or the object has no name or uid.
         """
         return await self._read(path_of(POLICIES, namespace, name), parse_policy)
 
     async def read_instance(self, name: str) -> InstanceObject | None:
-        """Return one instance as stored now; None: there is none.
+        """Return one instance as stored now, or None if there is none.
 
         Raises:
-            ClusterError: Kubernetes did not answer, or the object is unusable.
+            ClusterError: Kubernetes did not answer, or the object has no name or uid.
         """
         return await self._read(path_of(INSTANCES, name=name), parse_instance)
 
@@ -146,32 +227,48 @@ class ClusterReader:
 
     async def _list(
         self, path: str, parse: Callable[[Mapping[str, Any]], T]
-    ) -> list[T]:
+    ) -> tuple[list[T], str]:
+        """Return the records and the resource version of the LIST."""
         try:
-            return [record async for record in self._pages(path, parse, self._page)]
+            return await self._pages(path, parse, self._page)
         except Expired:
-            # The pages took longer than their token lives. A LIST without pages
-            # cannot expire, so this ends (client-go's pager does the same).
+            # Reading the pages took longer than their continue token lives. A LIST
+            # without pages cannot expire, so this ends. The pager of client-go does the
+            # same.
             _log.info("LIST of %s expired between two pages", path)
-            return [record async for record in self._pages(path, parse, None)]
+            return await self._pages(path, parse, None)
 
     async def _pages(
         self, path: str, parse: Callable[[Mapping[str, Any]], T], size: int | None
-    ) -> AsyncIterator[T]:
+    ) -> tuple[list[T], str]:
         query = {"limit": str(size)} if size else {}
+        found: list[T] = []
         while True:
             page = await call(self._api, "GET", path, query=query)
             for item in page["items"]:
                 try:
-                    yield parse(item)
+                    found.append(parse(item))
                 except UnusableObject as error:
                     self._tell_once(str(error))
             token = page["metadata"].get("continue")
             if not token:
-                return
+                return found, str(page["metadata"].get("resourceVersion", ""))
             query["continue"] = token
 
-    def _tell_once(self, sentence: str) -> None:
+    def _tell_once(
+        self, sentence: str, what: str = "Ignored an object unlike its schema"
+    ) -> None:
         if sentence not in self._told:
             self._told.add(sentence)
-            _log.warning("Ignored an object unlike its schema: %s", sentence)
+            _log.warning("%s: %s", what, sentence)
+
+
+def _crd_path(kind: str) -> str:
+    return f"{CRDS}/{PLURALS[kind]}.{GROUP}"
+
+
+def _lowest(versions: list[str]) -> str:
+    """Return the oldest version, or an empty text if a version is not a number."""
+    if not versions or not all(version.isdigit() for version in versions):
+        return ""
+    return min(versions, key=int)

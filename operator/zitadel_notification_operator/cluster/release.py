@@ -1,7 +1,7 @@
-"""Takes our marks off objects when no operator is there any more to do it.
+"""Removes the operator's marks from objects when no operator is running to do it.
 
-Works on JSON as it is stored, not on records: an object that does not fit its schema
-must be released, too. Nothing here speaks to ZITADEL.
+It works on the stored JSON, not on records, because an object that does not fit its
+schema must be released, too. It never talks to ZITADEL.
 """
 
 import asyncio
@@ -11,14 +11,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from kubernetes.aio.client import ApiClient
-
 from zitadel_notification_operator.cluster.calls import (
     JSON_PATCH,
     Forbidden,
     call,
     path_of,
 )
+from zitadel_notification_operator.cluster.client import ApiClient
 from zitadel_notification_operator.cluster.lease import LEASE, ClusterLease
 from zitadel_notification_operator.cluster.names import (
     FIELD_MANAGER,
@@ -51,29 +50,29 @@ from zitadel_notification_operator.core.release import (
 
 KINDS = {POLICIES: POLICY_KIND, INSTANCES: INSTANCE_KIND}
 _LOOK = 1.0
-"""Seconds between two looks at a lease that may be a dead one's."""
+"""Seconds between two reads of a lease whose holder may be dead."""
 _TRIES = 3
 
 
 class NotServed(ClusterError):
-    """The CRD of a kind is gone, and its objects with it."""
+    """The CRD of a kind is gone, and all its objects with it."""
 
 
 class Release:
-    """Finds objects of both kinds and strips them.
+    """Finds marked objects of both kinds and removes the marks.
 
     Args:
-        api: Makes the calls, with the rights of whoever runs the command.
+        api: Makes the calls, with the permissions of the user who runs the command.
     """
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
 
     async def list_marked(self, plural: str) -> tuple[list[Marked], int]:
-        """Return the objects of a kind that have our marks, and how many have none.
+        """Return the objects of a kind that are marked, and how many are not.
 
         Raises:
-            NotServed: There is no such kind (any more).
+            NotServed: The kind does not exist, or no longer.
             Forbidden: The caller may not list it.
             ClusterError: Kubernetes did not answer.
         """
@@ -86,25 +85,32 @@ class Release:
         return marked, len(found) - len(marked)
 
     async def read_policy(self, key: PolicyKey) -> Marked:
-        """Return one policy; errors as `list_marked`, and `ObjectGone`: no such one."""
+        """Return one policy, marked or not.
+
+        Raises:
+            ObjectGone: There is no such policy.
+            NotServed: The kind does not exist, or no longer.
+            Forbidden: The caller may not read it.
+            ClusterError: Kubernetes did not answer.
+        """
         return await self._read(POLICIES, key.namespace, key.name)
 
     async def read_instance(self, name: str) -> Marked:
-        """Return one instance; errors as `read_policy`."""
+        """Return one instance, marked or not; the errors are those of `read_policy`."""
         return await self._read(INSTANCES, "", name)
 
     async def strip(self, marked: Marked) -> Marked | None:
         """Remove our marks from the object that was read, in one write.
 
         Returns:
-            What was released, with what the object's fate depends on as it is now;
-            None when it was gone before.
+            The marks that were removed, with the current facts that decide what becomes
+            of the object. None if the object was gone already.
 
         Raises:
-            ObjectChanged: It changed under each of three tries, or Kubernetes finds
-                the object invalid; the text holds its words.
+            ObjectChanged: It changed during each of three tries, or Kubernetes finds
+                the object invalid. The text holds the message of Kubernetes.
             Forbidden: The caller may not patch it.
-            ClusterError: Kubernetes did not take the write.
+            ClusterError: Kubernetes did not accept the write.
         """
         for _ in range(_TRIES - 1):
             with suppress(ObjectChanged):
@@ -140,7 +146,7 @@ class Release:
         except ObjectGone as error:
             raise _not_served(plural) from error
         except Forbidden:
-            pass  # Who may not list still gets a sentence about the object.
+            pass  # A caller who may not list still gets the error about the object.
 
     async def _call(
         self,
@@ -157,18 +163,19 @@ class Release:
 async def holder_of_lease(
     api: ApiClient, namespace: str, tell: Callable[[str], None]
 ) -> Lease | None:
-    """Return the lease of an operator that runs; None: none does.
+    """Return the lease of an operator that is running, or None if none is.
 
-    One that was renewed within its duration counts. Where it looks older, the clocks
-    may differ, so it is watched for its duration: whoever lives renews it.
+    A lease that was renewed within its duration proves it. If it looks older, the
+    reason may be that the clocks differ, so the lease is watched for its duration: a
+    live operator renews it.
 
     Args:
         api: Makes the calls.
-        namespace: The operator's.
-        tell: Takes a sentence when there is something to wait for.
+        namespace: The operator's own namespace.
+        tell: Receives a sentence for the user when there is something to wait for.
 
     Raises:
-        ClusterError: It could not be read; the text says so.
+        ClusterError: The lease could not be read; the text says so.
     """
     store = ClusterLease(api, namespace)
     first = await _read_lease(store, namespace)
@@ -218,7 +225,7 @@ def _marked(plural: str, body: Mapping[str, Any]) -> Marked:
 
 
 def _at_its_end(marked: Marked, metadata: Mapping[str, Any]) -> Marked:
-    """Return the same with what decides about its fate as it stands in `metadata`."""
+    """Return `marked` with the current facts that decide what becomes of the object."""
     finalizers = metadata.get("finalizers") or []
     return replace(
         marked,
@@ -229,7 +236,12 @@ def _at_its_end(marked: Marked, metadata: Mapping[str, Any]) -> Marked:
 
 def _left(body: Mapping[str, Any]) -> tuple[str, ...]:
     try:
-        return tell_left(parse_policy(body))
+        policy = parse_policy(body)
+        told = policy.not_understood
+        if told is None:
+            return tell_left(policy)
+        name = f"{POLICY_KIND} {policy.key}"
+        return (*tell_left(policy), f"its spec cannot be read: {name}: {told.problems}")
     except UnusableObject as error:
         return (f"{UNREADABLE}: {error}",)
 

@@ -1,7 +1,8 @@
-"""JSON patches that take our marks off an object, and nothing else.
+"""JSON patches that remove the operator's marks from an object, and nothing else.
 
-A `test` stands before each `remove`: an object that has changed since it was read,
-or another one of its name, refuses the whole patch (design, section 3).
+A `test` stands before each `remove`, so that the API server refuses the whole patch if
+the object has changed since it was read, or is another one of the same name (design,
+section 3).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -14,14 +15,14 @@ from zitadel_notification_operator.core.objects import FINALIZER
 def removal(
     metadata: Mapping[str, Any], *, finalizer: bool, annotation: str | None
 ) -> list[dict[str, Any]]:
-    """Return the patch, each removal behind a `test`; empty when nothing is there.
+    """Return the patch that removes our marks; it is empty if there are none.
 
     Args:
-        metadata: Of the object as it was just read.
-        finalizer: Whether our finalizer is to go; others' indexes may shift, so its
-            place is tested.
-        annotation: Which annotation is to go, if it still has the value read; None
-            for none.
+        metadata: The metadata of the object, just read.
+        finalizer: Whether to remove our finalizer. Its index is tested, because it
+            shifts when others change their finalizers.
+        annotation: The annotation to remove if it still has the value that was read, or
+            None.
     """
     patch: list[dict[str, Any]] = []
     annotations = metadata.get("annotations") or {}
@@ -43,15 +44,15 @@ def removal(
 def intruders(
     conditions: Sequence[Mapping[str, Any]], ours: Collection[str]
 ) -> list[dict[str, Any]]:
-    """Return the patch that removes conditions of our types which we did not write.
+    """Return the patch that removes conditions of our types that we did not write.
 
     Args:
-        conditions: Of the status as stored, in its order.
+        conditions: The conditions of the stored status, in their order.
         ours: The types that we wrote.
     """
     patch: list[dict[str, Any]] = []
     for index in reversed(range(len(conditions))):
-        kind = conditions[index]["type"]
+        kind = conditions[index].get("type")
         if kind in OWN_TYPES and kind not in ours:
             path = f"/status/conditions/{index}"
             patch.append({"op": "test", "path": f"{path}/type", "value": kind})
@@ -59,6 +60,25 @@ def intruders(
     return patch
 
 
+def intruding_fields(
+    stored: Mapping[str, Any], ours: Collection[str], known: Collection[str]
+) -> list[dict[str, Any]]:
+    """Return the patch that removes fields of a status that we did not write.
+
+    Args:
+        stored: The status as stored.
+        ours: The fields that we wrote.
+        known: The fields that this version may write. Others may be those of a newer
+            version, and are kept.
+    """
+    patch: list[dict[str, Any]] = []
+    for name in sorted((stored.keys() & known) - set(ours)):
+        path = f"/status/{name}"
+        patch.append({"op": "test", "path": path, "value": stored[name]})
+        patch.append({"op": "remove", "path": path})
+    return patch
+
+
 def has_ended(metadata: Mapping[str, Any]) -> bool:
-    """Return whether nothing keeps a deleted object any longer."""
+    """Return whether an object is deleted and no finalizer keeps it any longer."""
     return bool(metadata.get("deletionTimestamp")) and not metadata.get("finalizers")

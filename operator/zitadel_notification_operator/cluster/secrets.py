@@ -1,4 +1,4 @@
-"""Reads Secrets and ConfigMaps of the operator's own namespace by name; no watch."""
+"""Reads Secrets and ConfigMaps of the operator's namespace by name, without a watch."""
 
 import base64
 import binascii
@@ -6,25 +6,24 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from kubernetes.aio.client import ApiClient
-
 from zitadel_notification_operator.cluster.calls import Forbidden, call
+from zitadel_notification_operator.cluster.client import ApiClient
 from zitadel_notification_operator.core.errors import ObjectGone, TransientError
 from zitadel_notification_operator.core.reasons import Reason
 
 
 class ClusterSecrets:
-    """The engine's `SecretReader`."""
+    """The adapter behind the engine's `SecretReader`."""
 
     def __init__(self, api: ApiClient, namespace: str) -> None:
         self._api = api
         self._namespace = namespace
 
     async def read_secret(self, name: str) -> Mapping[str, bytes] | None:
-        """Return the decoded values by key; None: no such Secret.
+        """Return the decoded values by key, or None if there is no such Secret.
 
         Raises:
-            TransientError: The operator may not read it; says what to grant.
+            TransientError: The operator may not read it; the text says what to grant.
             ClusterError: Kubernetes did not answer.
         """
         found = await self._read("secrets", name)
@@ -35,11 +34,16 @@ class ClusterSecrets:
             try:
                 values[key] = base64.b64decode(text, validate=True)
             except binascii.Error:
-                continue  # the API server takes none; as good as absent
+                continue  # the API server would not store it; treat it as absent
         return values
 
     async def read_config_map(self, name: str) -> Mapping[str, bytes] | None:
-        """Return the values by key; None: no such ConfigMap; errors as above."""
+        """Return the values by key, or None if there is no such ConfigMap.
+
+        Raises:
+            TransientError: The operator may not read it; the text says what to grant.
+            ClusterError: Kubernetes did not answer.
+        """
         found = await self._read("configmaps", name)
         if found is None:
             return None

@@ -1,14 +1,12 @@
-"""Writes on our kinds: status, original and finalizer, and nothing else.
+"""Writes status, original and finalizer of the operator's kinds, and nothing else.
 
-Added by server-side apply with the object's uid, removed by JSON patch with a
-`test`: on a copied object kubectl co-owns the finalizer, and an apply without it
-would leave it there (design, section 3).
+Marks are added by server-side apply with the object's uid, and removed by JSON patch
+with a `test`. Apply cannot remove the finalizer of a copied object: kubectl co-owns it
+there, so an apply without it would leave it in place (design, section 3).
 """
 
 from collections.abc import Callable
 from typing import Any
-
-from kubernetes.aio.client import ApiClient
 
 from zitadel_notification_operator.cluster.calls import (
     APPLY,
@@ -16,6 +14,7 @@ from zitadel_notification_operator.cluster.calls import (
     call,
     path_of,
 )
+from zitadel_notification_operator.cluster.client import ApiClient
 from zitadel_notification_operator.cluster.names import (
     API_VERSION,
     FIELD_MANAGER,
@@ -28,9 +27,11 @@ from zitadel_notification_operator.cluster.names import (
 from zitadel_notification_operator.cluster.removal import (
     has_ended,
     intruders,
+    intruding_fields,
     removal,
 )
 from zitadel_notification_operator.cluster.resources import (
+    STATUS_FIELDS,
     instance_status_json,
     parse_answer,
     parse_instance,
@@ -55,11 +56,11 @@ _TRIES = 3
 
 
 class ClusterWriter:
-    """The engine's `ObjectWriter` and `InstanceWriter`.
+    """The adapter behind the engine's `ObjectWriter` and `InstanceWriter`.
 
     Args:
         api: Makes the calls.
-        check: Asked right before each write; what it raises ends the call.
+        check: Called right before each write. If it raises, the write is not made.
     """
 
     def __init__(
@@ -71,12 +72,12 @@ class ClusterWriter:
     async def apply_policy_status(
         self, policy: PolicyObject, status: PolicyStatus
     ) -> PolicyObject:
-        """Server-side apply the whole status of a policy; return the object.
+        """Server-side apply the whole status of a policy; return the stored object.
 
         Raises:
             ObjectGone: The object is gone, or another one has its name.
-            ObjectChanged: It conflicts, or does not fit the schema.
-            ClusterError: Kubernetes did not take the write.
+            ObjectChanged: The write conflicts, or does not fit the schema.
+            ClusterError: Kubernetes did not accept the write.
         """
         key = policy.key
         path = path_of(POLICIES, key.namespace, key.name)
@@ -88,12 +89,12 @@ class ClusterWriter:
     async def apply_original(
         self, policy: PolicyObject, original: str, *, finalizer: bool
     ) -> PolicyObject:
-        """Server-side apply the annotation and, where asked, the finalizer.
+        """Server-side apply the annotation and, if requested, the finalizer.
 
         Raises:
             ObjectGone: The object is gone, or another one has its name.
             ObjectChanged: It is being deleted, so no finalizer can be added.
-            ClusterError: Kubernetes did not take the write.
+            ClusterError: Kubernetes did not accept the write.
         """
         key = policy.key
         metadata: dict[str, Any] = {
@@ -111,11 +112,11 @@ class ClusterWriter:
     async def strip_policy(
         self, policy: PolicyObject, *, finalizer: bool, original: bool
     ) -> PolicyObject | None:
-        """Remove our marks; None when the object is gone, with them or before.
+        """Remove our marks. Return the object, or None if it no longer exists.
 
         Raises:
-            ObjectChanged: It changed under each of three tries.
-            ClusterError: Kubernetes did not take the write.
+            ObjectChanged: It changed during each of three tries.
+            ClusterError: Kubernetes did not accept the write.
         """
         path = path_of(POLICIES, policy.key.namespace, policy.key.name)
         annotation = ORIGINAL if original else None
@@ -127,12 +128,12 @@ class ClusterWriter:
     async def apply_instance_status(
         self, instance: InstanceObject, status: InstanceStatus
     ) -> InstanceObject:
-        """Server-side apply the whole status of an instance; return the object.
+        """Server-side apply the whole status of an instance; return the stored object.
 
         Raises:
             ObjectGone: The object is gone, or another one has its name.
-            ObjectChanged: It conflicts, or does not fit the schema.
-            ClusterError: Kubernetes did not take the write.
+            ObjectChanged: The write conflicts, or does not fit the schema.
+            ClusterError: Kubernetes did not accept the write.
         """
         metadata = {"name": instance.name, "uid": instance.uid}
         body = _document(INSTANCE_KIND, metadata, status=instance_status_json(status))
@@ -141,12 +142,12 @@ class ClusterWriter:
         return parse_answer(parse_instance, stored)
 
     async def hold_instance(self, instance: InstanceObject) -> InstanceObject:
-        """Server-side apply the finalizer.
+        """Server-side apply the finalizer; return the stored object.
 
         Raises:
             ObjectGone: The object is gone, or another one has its name.
             ObjectChanged: It is being deleted, so no finalizer can be added.
-            ClusterError: Kubernetes did not take the write.
+            ClusterError: Kubernetes did not accept the write.
         """
         metadata = {
             "name": instance.name,
@@ -158,11 +159,11 @@ class ClusterWriter:
         return parse_answer(parse_instance, await self._apply(path, body))
 
     async def release_instance(self, instance: InstanceObject) -> InstanceObject | None:
-        """Remove the finalizer; None when the object is gone, with it or before.
+        """Remove the finalizer. Return the object, or None if it no longer exists.
 
         Raises:
-            ObjectChanged: It changed under each of three tries.
-            ClusterError: Kubernetes did not take the write.
+            ObjectChanged: It changed during each of three tries.
+            ClusterError: Kubernetes did not accept the write.
         """
         path = path_of(INSTANCES, name=instance.name)
         body = await self._strip(path, instance.uid, finalizer=True, annotation=None)
@@ -172,17 +173,17 @@ class ClusterWriter:
         try:
             return await self._send(path, body)
         except ObjectChanged:
-            # An apply to an absent object is a create, which Kubernetes refuses
-            # with 409 because of the uid; another object's uid it refuses with 422.
+            # Applying to an absent object would create it, which Kubernetes refuses
+            # with 409 because of the uid. The uid of another object makes it a 422.
             await self._version(path, body["metadata"]["uid"])
             raise
 
     async def _apply_status(self, path: str, body: dict[str, Any], version: str) -> Any:
-        """Apply to /status, and to no other object that has taken the name.
+        """Apply to /status, but never to another object that has taken the name.
 
-        Kubernetes does not look at metadata.uid there, so the resourceVersion of a
-        record with our uid stands in for it. It is no lock: when the same object has
-        changed meanwhile, the same status is applied to its newest version.
+        Kubernetes ignores metadata.uid there, so the resourceVersion of a record with
+        our uid is sent in its place. It does not serve as a lock: if the same object
+        has changed meanwhile, the same status is applied to its newest version.
         """
         uid = body["metadata"]["uid"]
         version = version or await self._version(path, uid)
@@ -193,7 +194,9 @@ class ClusterWriter:
                 return await self._without_intruders(path, body, stored)
             except ObjectChanged:
                 newer = await self._version(path, uid)
-                if newer == version:
+                if newer == version or _is_less(newer, version):
+                    # Either the version is not the problem, or the stored object went
+                    # back in time, and the status does not belong to it.
                     raise
                 version = newer
         raise ObjectChanged(f"{path} changes faster than its status can be applied")
@@ -201,13 +204,15 @@ class ClusterWriter:
     async def _without_intruders(
         self, path: str, body: dict[str, Any], stored: Any
     ) -> Any:
-        """Remove conditions of our types that somebody else has put there.
+        """Remove conditions and fields of ours that somebody else has added.
 
-        An apply leaves them, because they are another manager's; beside ours they
-        would say what is not so.
+        An apply does not remove them, because another manager owns them. Beside ours
+        they would make false statements.
         """
+        known = STATUS_FIELDS[body["kind"]]
         ours = {c["type"] for c in body["status"].get("conditions", ())}
         patch = intruders(stored["status"].get("conditions", ()), ours)
+        patch += intruding_fields(stored["status"], body["status"].keys(), known)
         if not patch:
             return stored
         return await self._send_patch(f"{path}/status", patch)
@@ -231,7 +236,7 @@ class ClusterWriter:
         )
 
     async def _version(self, path: str, uid: str) -> str:
-        """Return the stored resourceVersion; ObjectGone when the uid is another."""
+        """Return the stored resourceVersion; raise ObjectGone if the uid differs."""
         metadata = (await call(self._api, "GET", path))["metadata"]
         if metadata["uid"] != uid:
             raise ObjectGone(f"{path} is another object now")
@@ -240,7 +245,7 @@ class ClusterWriter:
     async def _strip(
         self, path: str, uid: str, *, finalizer: bool, annotation: str | None
     ) -> Any:
-        """Remove by JSON patch, from the object as it is at this time."""
+        """Remove marks by JSON patch from the object as it is stored now."""
         for _ in range(_TRIES):
             try:
                 stored = await call(self._api, "GET", path)
@@ -260,15 +265,21 @@ class ClusterWriter:
         raise ObjectChanged(f"{path} changes faster than it can be patched")
 
     async def _remove(self, path: str, uid: str, patch: list[dict[str, Any]]) -> Any:
-        """Send a removal; ObjectGone: it was the object's end, or came after it."""
+        """Send a removal; raise ObjectGone if the object is gone afterwards."""
         try:
             return await self._send_patch(path, patch)
         except (ObjectGone, ObjectChanged):
             raise
         except ClusterError:
-            # It may have been made all the same; what it ended is told as ended.
+            # It may have been made all the same; if it ended the object, report that.
             await self._version(path, uid)
             raise
+
+
+def _is_less(version: str, other: str) -> bool:
+    if not (version.isdigit() and other.isdigit()):
+        return False
+    return int(version) < int(other)
 
 
 def _document(

@@ -1,0 +1,165 @@
+"""The session for kopf's watches, which waits and retries where kopf would fail.
+
+kopf would log each failed attempt, start its backoff anew every 70 seconds, and log in
+again and again after a 401, without any pause. So kopf never sees an error that may be
+temporary: the retries with their growing delays are made here, and each cause is logged
+once.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from zitadel_notification_operator.cluster.calls import (
+    Expired,
+    note,
+    place_of,
+    read_answer,
+    went_well,
+)
+from zitadel_notification_operator.cluster.session import ApiSession
+from zitadel_notification_operator.cluster.troubles import Troubles
+from zitadel_notification_operator.core.backoff import bounded_delay
+from zitadel_notification_operator.core.errors import (
+    ClusterError,
+    ObjectChanged,
+    ObjectGone,
+)
+
+SHORT = 5.0
+"""If the same request is repeated within this many seconds, the first was in vain."""
+
+FREE = 3
+"""How many such requests in a row are not delayed: a watch may be cut now and then."""
+
+_FIRST_ERROR = 400
+_JSON = "application/json"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Line:
+    """The retry state of one request that is made again and again."""
+
+    failures: int = 0
+    vain: int = 0
+    begun: float = -SHORT
+    not_before: float = 0.0
+
+
+class WatchesEnded(RuntimeError):
+    """A watch made a request after its session was closed for the shutdown."""
+
+
+class WatchSession:
+    """Stands in for `aiohttp.ClientSession`, with the members that kopf uses.
+
+    Args:
+        session: Makes the requests.
+        troubles: Records the causes of failures; shared with the operator's own calls.
+    """
+
+    def __init__(self, session: ApiSession, troubles: Troubles) -> None:
+        self._session = session
+        self._troubles = troubles
+        self._lines: dict[str, _Line] = {}
+        self.headers = session.headers
+
+    @property
+    def closed(self) -> bool:
+        """Always False.
+
+        If it were True, kopf would log in again, and its watches would wait for that
+        login when they should end. A request after `close` raises an error instead,
+        which ends the watch.
+        """
+        return False
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def request(
+        self,
+        *,
+        method: str,
+        url: str,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own argument
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> aiohttp.ClientResponse:
+        """Repeat a request until there is a response that kopf can handle.
+
+        That is a successful one, or one that says something about an object or a
+        version.
+
+        Raises:
+            WatchesEnded: The session was closed.
+        """
+        parts = urlsplit(url)
+        name = parts.path + ("?watch" if "watch=true" in parts.query else "")
+        line = self._lines.setdefault(name, _Line())
+        where = place_of(method.upper(), name)
+        # The pages of one LIST look like the same request, but none of them is in vain.
+        if "continue=" not in parts.query:
+            self._count(line)
+        while True:
+            await asyncio.sleep(max(0.0, line.not_before - time.monotonic()))
+            if self._session.closed:
+                raise WatchesEnded("The watches have ended")
+            line.begun = time.monotonic()
+            try:
+                answer = await self._session.request(
+                    method, url, timeout=timeout, json=json, headers=headers
+                )
+                error = await self._refusal(answer, f"{method.upper()} {name}")
+            except ClusterError as failure:
+                error = failure
+            if error is None:
+                line.failures = 0
+                went_well(self._troubles, where)
+                return answer
+            self._put_off(line, error, where)
+
+    def _count(self, line: _Line) -> None:
+        """Delay a request that comes again at once: the last one was in vain."""
+        if line.failures:
+            return
+        now = time.monotonic()
+        line.vain = line.vain + 1 if now - line.begun < SHORT else 0
+        if line.vain > FREE:
+            line.not_before = now + bounded_delay(line.vain - FREE, chance=0.5)
+
+    def _put_off(self, line: _Line, error: ClusterError, where: str) -> None:
+        note(self._troubles, error, where)
+        line.failures += 1
+        pause = bounded_delay(line.failures, random.random(), error.retry_after)  # noqa: S311 - it spreads load
+        line.not_before = time.monotonic() + pause
+        level = logging.WARNING if error.claim_telling() else logging.DEBUG
+        _log.log(level, "A watch waits: %s", error.message)
+
+    async def _refusal(
+        self, answer: aiohttp.ClientResponse, what: str
+    ) -> ClusterError | None:
+        """Return the error of a response if it may be temporary, else None.
+
+        The body of a response that has such an error is consumed.
+        """
+        good = answer.status < _FIRST_ERROR
+        if good and answer.content_type == _JSON:
+            return None
+        data = await self._session.read(answer)
+        error, _ = read_answer(what, answer.status, answer.headers, data)
+        if isinstance(error, ObjectGone | ObjectChanged | Expired):
+            return None
+        if error is None:
+            error, _ = read_answer(what, answer.status, answer.headers, b"")
+        return error

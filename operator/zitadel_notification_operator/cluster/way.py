@@ -1,0 +1,155 @@
+"""The way to the API server: its address and credentials, and their sources."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from zitadel_notification_operator.cluster.tls import Tls, UnusableTls, context_of
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where Kubernetes mounts the service account's files in a pod."""
+
+TOKEN_AGE = 60.0
+"""Seconds after which a token file is read again, because mounted tokens rotate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How to reach the API server, and with which credentials.
+
+    Attributes:
+        server: The URL of the API server, without a slash at the end.
+        tls: The TLS settings.
+        authorization: The value of the Authorization header; empty without one.
+        impersonation: Headers that make the caller act as another user.
+        proxy: The URL of a proxy; empty without one.
+    """
+
+    server: str
+    tls: Tls = field(default_factory=Tls)
+    authorization: str = field(default="", repr=False)
+    impersonation: tuple[tuple[str, str], ...] = ()
+    proxy: str = field(default="", repr=False)
+
+
+class Source(Protocol):
+    """Supplies the way to the API server. Its methods may be called concurrently."""
+
+    async def present(self) -> Way:
+        """Return the way to use now.
+
+        Raises:
+            ClusterError: There are no credentials at present; the text says why.
+        """
+        ...
+
+    async def renew(self, refused: Way, *, tls: bool = False) -> Way | None:
+        """Read everything again, and return what to try after a rejection.
+
+        Args:
+            refused: The way that was rejected.
+            tls: True if TLS failed; False if the server rejected the credentials.
+
+        Returns:
+            Another way, or None if there is no other one yet.
+        """
+        ...
+
+
+class FixedWay:
+    """A `Source` that never changes."""
+
+    def __init__(self, way: Way) -> None:
+        self._way = way
+
+    async def present(self) -> Way:
+        """Return the way."""
+        return self._way
+
+    async def renew(self, refused: Way, *, tls: bool = False) -> Way | None:
+        """Return the way if another one was rejected, else None."""
+        del tls
+        return None if refused is self._way else self._way
+
+
+class PodWay:
+    """A `Source` for a pod's service account, whose files Kubernetes keeps up to date.
+
+    Args:
+        server: The API server's URL.
+        folder: The folder with `token` and `ca.crt`.
+
+    Raises:
+        OSError: One of the two cannot be read.
+        UnusableTls: `ca.crt` contains no certificate.
+        ValueError: The token is empty.
+    """
+
+    def __init__(self, server: str, folder: Path) -> None:
+        self._token, self._authorities = folder / "token", folder / "ca.crt"
+        tls = Tls(read_text(self._authorities), origin=str(self._authorities))
+        context_of(tls)
+        self._way = Way(server, tls, f"Bearer {read_text(self._token)}")
+        self._read = time.monotonic()
+
+    async def present(self) -> Way:
+        """Return the way, with a token that was read within the last minute."""
+        if time.monotonic() - self._read > TOKEN_AGE:
+            self._read = time.monotonic()
+            self._renew_token()
+        return self._way
+
+    async def renew(self, refused: Way, *, tls: bool = False) -> Way | None:
+        """Read both files again, as `Source` describes."""
+        del tls
+        self._renew_token()
+        try:
+            made = replace(self._way.tls, authorities=read_text(self._authorities))
+            context_of(made)
+        except (OSError, UnusableTls, ValueError):
+            pass  # The file is being written; keep what is known.
+        else:
+            self._way = replace(self._way, tls=made)
+        return self._way if self._way != refused else None
+
+    def _renew_token(self) -> None:
+        try:
+            token = read_text(self._token)
+        except (OSError, ValueError):
+            return  # The file is being written; keep what is known.
+        self._way = replace(self._way, authorization=f"Bearer {token}")
+
+
+def way_of_pod(environment: Mapping[str, str], folder: Path = ACCOUNT) -> PodWay | None:
+    """Return the source for this process's pod, or None outside of a pod.
+
+    Args:
+        environment: The environment of the process.
+        folder: Where the service account is mounted.
+
+    Raises:
+        OSError: As `PodWay`.
+        ValueError: As `PodWay`.
+    """
+    host = environment.get("KUBERNETES_SERVICE_HOST")
+    port = environment.get("KUBERNETES_SERVICE_PORT")
+    if not (host and port and (folder / "token").is_file()):
+        return None
+    if ":" in host:
+        host = f"[{host}]"
+    return PodWay(f"https://{host}:{port}", folder)
+
+
+def read_text(path: Path) -> str:
+    """Return a file's content, stripped. Invalid UTF-8 becomes replacement characters.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: The file is empty.
+    """
+    text = path.read_text(errors="replace").strip()
+    if not text:
+        raise ValueError(f"{path} is empty")
+    return text

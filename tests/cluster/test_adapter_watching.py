@@ -1,0 +1,236 @@
+"""The session of kopf's watches: what it waits for, and what it hands on."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import ClientResponse, ClientTimeout, web
+
+from support.apiserver import ApiServer, status, version
+from zitadel_notification_operator.cluster.calls import call
+from zitadel_notification_operator.cluster.connection import ClusterAccess
+from zitadel_notification_operator.cluster.watching import WatchSession
+from zitadel_notification_operator.core.errors import ClusterError
+
+LIST = "/apis/g/v1/things"
+WATCH = f"{LIST}?watch=true"
+Reply = Callable[[], web.StreamResponse]
+
+
+class Server(ApiServer):
+    """Gives the replies of a list, then good ones."""
+
+    def __init__(self, *replies: Reply) -> None:
+        super().__init__(answer=self._next)
+        self._replies = list(replies)
+
+    async def _next(self, request: web.Request) -> web.StreamResponse:
+        if self._replies:
+            return self._replies.pop(0)()
+        return await version(request)
+
+    async def get(self, watcher: WatchSession, path: str) -> ClientResponse:
+        """Make a request as kopf does."""
+        timeout = ClientTimeout(total=10)
+        url = self.url + path
+        return await watcher.request(method="get", url=url, timeout=timeout)
+
+
+class Waits(list[float]):
+    """The waits so far; `until` ends one as if the caller had no more patience."""
+
+    until: int | None = None
+
+    async def sleep(self, seconds: float) -> None:
+        """Pass the time at once."""
+        if seconds > 0:
+            self.append(seconds)
+        if self.until is not None and len(self) >= self.until:
+            raise TimeoutError
+
+    def monotonic(self) -> float:
+        """Return the time that has passed by waits alone."""
+        return sum(self)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    """Wait on a clock of its own."""
+    waits = Waits()
+    module = "zitadel_notification_operator.cluster.watching"
+    monkeypatch.setattr(f"{module}.asyncio", waits)
+    monkeypatch.setattr(f"{module}.time", waits)
+    return waits
+
+
+@pytest.fixture
+async def closing() -> AsyncIterator[list[Callable[[], Awaitable[None]]]]:
+    """Close at the end what a test has opened."""
+    made: list[Callable[[], Awaitable[None]]] = []
+    yield made
+    for close in made:
+        await close()
+
+
+def html(code: int, text: str = "<html>log in</html>") -> web.Response:
+    return web.Response(status=code, text=text, content_type="text/html")
+
+
+PASSING: dict[str, Reply] = {
+    "401": lambda: status(401),
+    "403": lambda: status(403),
+    "429": lambda: status(429),
+    "500": lambda: status(500),
+    "503 of a proxy": lambda: html(503),
+    "404 of a proxy": lambda: html(404),
+    "410 of a proxy": lambda: html(410),
+    "a login page": lambda: html(200),
+    "400 of a proxy": lambda: html(400, "bad request"),
+}
+
+
+@pytest.mark.parametrize("case", PASSING)
+async def test_what_may_pass_is_waited_for(
+    case: str, quick: Waits, caplog: pytest.LogCaptureFixture, closing: list
+) -> None:
+    """kopf sees a good answer; one line says why it came late, one that it is over."""
+    caplog.set_level(logging.INFO)
+    async with Server(*[PASSING[case]] * 7) as server:
+        access = ClusterAccess(server.url)
+        watcher = access.watcher()
+        closing += [access.api.close, watcher.close]
+        answer = await server.get(watcher, WATCH)
+        assert (await answer.json())["major"] == "1"
+        assert len(server.requests) == 8
+    waits = list(quick)
+    assert len(waits) == 7
+    assert waits[0] < 2
+    assert 20 < waits[-1] < 30.1
+    assert sum(waits) > 60
+    warned = [line for line in caplog.records if line.levelno == logging.WARNING]
+    assert len(warned) == 1
+    assert "GET /apis/g/v1/things" in warned[0].getMessage()
+    over = [line for line in caplog.messages if "takes calls again" in line]
+    assert len(over) == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        lambda: status(404),
+        lambda: status(410),
+        lambda: web.Response(status=404, text="404 page not found\n"),
+    ],
+)
+async def test_what_kubernetes_says_of_a_kind_or_version_is_handed_on(
+    reply: Reply, quick: Waits, closing: list
+) -> None:
+    async with Server(reply) as server:
+        access = ClusterAccess(server.url)
+        watcher = access.watcher()
+        closing += [access.api.close, watcher.close]
+        answer = await server.get(watcher, LIST)
+        assert answer.status in {404, 410}
+        assert len(server.requests) == 1
+        assert await answer.read()
+    assert not quick
+
+
+async def test_retry_after_is_waited_for(quick: Waits, closing: list) -> None:
+    async with Server(lambda: status(429, **{"Retry-After": "45"})) as server:
+        access = ClusterAccess(server.url)
+        watcher = access.watcher()
+        closing += [access.api.close, watcher.close]
+        await server.get(watcher, LIST)
+    assert [round(wait) for wait in quick] == [45]
+
+
+async def test_waits_outlast_a_caller_that_gives_up(
+    quick: Waits, closing: list
+) -> None:
+    """kopf does after 70 seconds of silence; its next try begins where this was."""
+    async with Server(*[lambda: status(401)] * 8) as server:
+        access = ClusterAccess(server.url)
+        watcher = access.watcher()
+        closing += [access.api.close, watcher.close]
+        quick.until = 5
+        with pytest.raises(TimeoutError):
+            await server.get(watcher, WATCH)
+        quick.until = None
+        before = list(quick)
+        await server.get(watcher, WATCH)
+    assert len(quick) == 8
+    assert min(quick[len(before) :]) > max(before[:-1])
+
+
+async def test_requests_that_bring_nothing_are_made_less_often(
+    quick: Waits, closing: list
+) -> None:
+    """A few at once; then at a growing distance. Pages of one LIST are no such ones."""
+    async with Server() as server:
+        access = ClusterAccess(server.url)
+        watcher = access.watcher()
+        closing += [access.api.close, watcher.close]
+        for number in range(30):
+            await server.get(watcher, f"{LIST}?limit=1&continue={number}")
+        assert not quick
+        for _ in range(8):
+            await server.get(watcher, WATCH)
+    waits = list(quick)
+    assert 2 <= len(waits) <= 5
+    assert waits == sorted(waits)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_one_cause_is_told_once_by_calls_and_watches(
+    caplog: pytest.LogCaptureFixture, closing: list
+) -> None:
+    async with Server(*[lambda: status(401)] * 4) as server:
+        access = ClusterAccess(server.url)
+        watcher = access.watcher()
+        closing += [access.api.close, watcher.close]
+        with pytest.raises(ClusterError) as caught:
+            await call(access.api, "GET", LIST)
+        assert caught.value.claim_telling()
+        await server.get(watcher, WATCH)
+    assert not [line for line in caplog.records if line.levelno == logging.WARNING]
+
+
+async def test_many_namespaces_may_be_watched(closing: list) -> None:
+    """A watch stays open: none waits until another one ends."""
+    count = 120
+    held = asyncio.Event()
+
+    async def hold(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await answer.prepare(request)
+        await held.wait()
+        return answer
+
+    async with ApiServer(answer=hold) as server:
+        access = ClusterAccess(server.url)
+        watcher = access.watcher()
+        closing += [access.api.close, watcher.close]
+        timeout = ClientTimeout(total=60)
+        urls = [f"{server.url}/namespaces/n{n}/x?watch=true" for n in range(count)]
+        watches = [watcher.request(method="get", url=u, timeout=timeout) for u in urls]
+        answers = await asyncio.gather(*watches)
+        assert len(server.requests) == count
+        held.set()
+        for answer in answers:
+            answer.close()
+
+
+async def test_a_watch_ends_with_its_session() -> None:
+    """At kopf's end a watch may still be there; it must neither wait nor log in."""
+    async with ApiServer() as server:
+        access = ClusterAccess(server.url)
+        watcher = access.watcher()
+        await watcher.close()
+        assert not watcher.closed
+        with pytest.raises(RuntimeError, match="ended"):
+            await watcher.request(
+                method="get", url=f"{server.url}/x", timeout=ClientTimeout(total=10)
+            )
+        await access.api.close()

@@ -1,0 +1,219 @@
+"""A few losses among many policies, and what looks like a loss and is none."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.conftest import World, condition_in
+from faults.conftest import make_ready
+from support.kube_calls import read_all
+from support.running import (
+    OWN_NAMESPACE,
+    EmulatorProcess,
+    OperatorProcess,
+    create_secret,
+)
+from support.sides import POLICY, edit, lose, own_world, repairs, told, writes_to
+from support.waiting import eventually
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+pytestmark = [pytest.mark.clock, pytest.mark.timeout(600)]
+
+COUNT = 500
+LOSERS = 5
+OTHERS = 10
+EXTRA = 4
+"""Writes that a loss may cost beside the one that was asked for."""
+
+WITHIN = 60.0
+"""Seconds from the write whose event is lost to the one that repairs it."""
+
+POLICY_EVENTS = {f"org.policy.notification.{kind}" for kind in ("added", "changed")}
+
+LIST_INTERVAL = 2.0
+"""Seconds between two looks at all policies: each costs the API server a second."""
+
+
+@pytest.fixture
+def plane() -> Iterator[ControlPlane]:
+    """A control plane of the test's own: nobody else's policies are on it."""
+    with ControlPlane() as plane:
+        make_ready(plane)
+        yield plane
+
+
+def apply(plane: ControlPlane, orgs: list[str], *, value: bool) -> None:
+    """Ask for a value in all organizations with one command."""
+    documents = [
+        {
+            "apiVersion": "zitadel-notification.dev/v1alpha1",
+            "kind": "NotificationPolicy",
+            "metadata": {"name": f"p{number}", "namespace": OWN_NAMESPACE},
+            "spec": {
+                "scope": "Organization",
+                "instanceRef": {"name": "shared"},
+                "organization": {"id": org},
+                "passwordChange": value,
+                "deletionPolicy": "Retain",
+            },
+        }
+        for number, org in enumerate(orgs)
+    ]
+    text = "\n---\n".join(map(json.dumps, documents))
+    plane.kubectl("apply", "--server-side", "-f", "-", stdin=text)
+
+
+def ready(plane: ControlPlane) -> int:
+    """Return how many policies are Ready with their newest spec."""
+    return sum(
+        condition_in(body, "Ready")[0] == "True"
+        and body["status"]["observedGeneration"] == body["metadata"]["generation"]
+        for body in read_all(plane, "znp", OWN_NAMESPACE)
+    )
+
+
+def require_phase(
+    world: World, orgs: list[str], losers: list[str], since: int, *, value: bool
+) -> float:
+    """Check what one change of all has cost, and that all are as wanted.
+
+    Args:
+        world: After the phase.
+        orgs: Those that have policies.
+        losers: Those whose event was lost.
+        since: Requests about policies before the phase.
+        value: What was asked for.
+
+    Returns:
+        The longest time from a lost write to the last one that repairs it, in seconds.
+    """
+    writes = [
+        r for r in world.emulator.requests(POLICY)[since:] if r["method"] != "GET"
+    ]
+    made = Counter(r["organization"] for r in writes)
+    assert made.keys() == set(orgs)
+    assert {made[org] for org in orgs if org not in losers} == {1}
+    assert all(1 < made[org] <= 1 + EXTRA for org in losers)
+    for org in orgs:
+        shown = world.emulator.policy(org)
+        assert shown.get("passwordChange", False) is value
+        assert "isDefault" not in shown
+    longest = 0.0
+    for org in losers:
+        times = [r["time"] for r in writes if r["organization"] == org]
+        longest = max(longest, times[-1] - times[0])
+    assert longest < WITHIN
+    return longest
+
+
+def test_five_of_five_hundred_lose_an_event_and_all_are_as_wanted(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    """At the creation of all, and at an edit of all; nobody else is written to."""
+    rate = {"requestsPerSecond": 1000, "burst": 1000}
+    more = ("--organizations", str(COUNT + OTHERS))
+    with own_world(plane, tmp_path, *more, rateLimit=rate) as world:
+        found = world.emulator.call("GET", "/emulator/v1/organizations")
+        ids = [organization["id"] for organization in found][1:]
+        orgs, others = ids[:COUNT], ids[COUNT:]
+        assert len(others) == OTHERS
+        step = COUNT // LOSERS
+        phases = {"added": orgs[3::step], "changed": orgs[50::step]}
+        for value, (kind, losers) in enumerate(phases.items()):
+            for org in losers:
+                lose(world, kind, org)
+            since = len(world.emulator.requests(POLICY))
+            apply(plane, orgs, value=bool(value))
+            eventually(
+                lambda: ready(plane) == COUNT, 240, f"{kind}: Ready", LIST_INTERVAL
+            )
+            assert world.emulator.call("GET", "/emulator/v1/losses") == []
+            longest = require_phase(world, orgs, losers, since, value=bool(value))
+            print(f"{kind}: in force after {longest:.1f} s at most")  # noqa: T201
+        log = world.emulator.call("GET", "/emulator/v1/events")
+        written = {e["aggregate"] for e in log if e["type"] in POLICY_EVENTS}
+        assert written == set(orgs)
+        assert repairs(world.operator, "added") == LOSERS
+        assert repairs(world.operator) == 2 * LOSERS
+        eventually(lambda: len(told(world, OWN_NAMESPACE)) == 2 * LOSERS)
+
+
+def test_a_read_side_that_is_late_has_lost_nothing(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    """Half a second at each write: no write more, nothing told."""
+    with own_world(plane, tmp_path) as world:
+        late = {"stale_milliseconds": 500}
+        world.emulator.call("PUT", "/emulator/v1/behavior", late)
+        plane.kubectl("create", "namespace", "late")
+        orgs = [world.organization() for _ in range(8)]
+        names = [f"p{number}" for number in range(len(orgs))]
+        for name, org in zip(names, orgs, strict=True):
+            spec = {"passwordChange": False, "deletionPolicy": "Reset"}
+            world.policy("late", name, org, **spec)
+        for name in names:
+            world.wait_for("late", name)
+            edit(world, "late", name, value=True)
+        for name, org in zip(names, orgs, strict=True):
+            world.wait_for("late", name)
+            assert world.emulator.policy(org)["passwordChange"] is True
+            world.delete(name, "late")
+        for name, org in zip(names, orgs, strict=True):
+            world.gone("znp", name, "late")
+            assert world.emulator.policy(org)["isDefault"] is True
+            assert writes_to(world, org) == ["POST", "PUT", "DELETE"]
+        assert repairs(world.operator) == 0
+        assert told(world, "late") == []
+
+
+def test_two_operators_that_want_different_values_are_no_loss(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    """Each puts right what the other has written, until both call it contested."""
+    emulator = EmulatorProcess(tmp_path)
+    operators: dict[str, OperatorProcess] = {}
+    with emulator.program:
+        for name in ("a", "b"):
+            plane.kubectl("create", "namespace", f"team-{name}")
+            plane.kubectl("create", "namespace", f"operator-{name}")
+            create_secret(plane, "zitadel-credentials", namespace=f"operator-{name}")
+            (tmp_path / name).mkdir()
+            operators[name] = OperatorProcess(
+                plane,
+                tmp_path / name,
+                *("--namespace", f"operator-{name}"),
+                *("--watch-namespace", f"team-{name}"),
+                elect=True,
+            )
+        world = World(plane, emulator, operators["a"], tmp_path)
+        for operator in operators.values():
+            operator.wait_ready()
+        world.instance("shared", emulator.url)
+        world.wait_for("", "shared", kind="zni")
+        org = world.organization()
+        for name in operators:
+            world.policy(f"team-{name}", "p", org, passwordChange=name == "a")
+        reasons: set[str] = set()
+
+        def contested() -> bool:
+            found = []
+            for name in operators:
+                body = world.get("znp", "p", f"team-{name}") or {}
+                conditions = body.get("status", {}).get("conditions", ())
+                reasons.update(condition["reason"] for condition in conditions)
+                found += [c["reason"] for c in conditions if c["type"] == "InSync"]
+            return found.count("Contested") == 1
+
+        eventually(contested, 150, "one of the two gives way", every=1)
+        time.sleep(10)
+        contested()
+        assert "ZitadelInconsistent" not in reasons
+        for name, operator in operators.items():
+            assert repairs(operator) == 0
+            assert told(world, f"team-{name}") == []
+            assert operator.program.stop() == 0
+        assert len(writes_to(world, org)) >= 2 * 3

@@ -1,0 +1,277 @@
+"""ZITADEL's read side loses an event: each row of the table, with real processes.
+
+In virtual time there are more stories (tests/unit/test_engine_two_sides.py).
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.conftest import World
+from faults.conftest import make_ready
+from support.audit import AuditLog
+from support.sides import (
+    DRIFT,
+    EVENTS,
+    POLICY,
+    busy_answers,
+    edit,
+    lose,
+    own_world,
+    repairs,
+    require_agreement,
+    require_repair,
+    require_shown,
+    restart,
+    told,
+    wait_for_writes,
+    writes_to,
+)
+from support.waiting import eventually
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+pytestmark = pytest.mark.clock
+
+EXTRA = 4
+"""Writes that a loss may cost beside the one that was asked for."""
+
+KILLED_AFTER = [0, 1, 3]
+"""Writes to the organization after which the operator is killed; 0: it is not.
+
+After one the contradiction is not a fact yet; after three a repair is under way.
+"""
+
+BEHIND_FOR = 30.0
+"""Seconds for which GETs may be older than the log before anything is written."""
+
+STANDING = 5
+"""Policies that are changed while a read side stands still."""
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    """A control plane on which only the operators of these tests act."""
+    with ControlPlane() as plane:
+        make_ready(plane)
+        yield plane
+
+
+@pytest.fixture
+def where(request: pytest.FixtureRequest, plane: ControlPlane) -> str:
+    """Make a namespace of the test's own."""
+    name = f"sides-{abs(hash(request.node.name)) % 10**8}"
+    plane.kubectl("create", "namespace", name)
+    return name
+
+
+@pytest.fixture
+def sides(plane: ControlPlane, tmp_path: Path) -> Iterator[World]:
+    """An emulator and an operator for this test alone."""
+    with own_world(plane, tmp_path) as made:
+        yield made
+
+
+def kill_after(world: World, org: str, writes: int, before: int = 0) -> None:
+    """Kill the operator after so many writes to an organization, if any."""
+    if writes:
+        wait_for_writes(world, org, before + writes)
+        restart(world)
+
+
+def require_few_writes(world: World, org: str, killed: int, before: int = 0) -> None:
+    """Four more than the one at most; a restart may count contradictions anew."""
+    made = len(writes_to(world, org)) - before
+    assert 1 < made <= (1 + EXTRA) * (2 if killed else 1)
+
+
+def require_told(world: World, namespace: str, missed: str, killed: int) -> None:
+    """One repair, told and counted, unless the process that began it was killed."""
+    if killed < KILLED_AFTER[-1]:
+        require_repair(world, namespace, "p", missed)
+    else:
+        assert len(told(world, namespace, "p")) <= 1
+
+
+@pytest.mark.parametrize("killed", KILLED_AFTER)
+def test_an_added_event_is_lost_at_a_creation(
+    sides: World, where: str, killed: int
+) -> None:
+    """The organization gets its policy, and GETs show it."""
+    org = sides.organization()
+    lose(sides, "added", org)
+    sides.policy(where, "p", org, passwordChange=False)
+    kill_after(sides, org, killed)
+    body = sides.wait_for(where, "p", patience=60)
+    assert sides.emulator.policy(org).get("passwordChange", False) is False
+    assert "isDefault" not in sides.emulator.policy(org)
+    require_shown(sides, body, org)
+    require_few_writes(sides, org, killed)
+    require_told(sides, where, "added", killed)
+    assert "lastDrift" not in body["status"]
+
+
+@pytest.mark.parametrize("killed", KILLED_AFTER)
+def test_a_changed_event_is_lost_at_an_edit(
+    sides: World, where: str, killed: int
+) -> None:
+    """The new value is in force, and Ready is about it."""
+    org = sides.organization()
+    sides.policy(where, "p", org, passwordChange=False)
+    sides.wait_for(where, "p")
+    lose(sides, "changed", org)
+    edit(sides, where, "p", value=True)
+    kill_after(sides, org, killed, before=1)
+    body = sides.wait_for(where, "p", patience=60)
+    assert sides.emulator.policy(org)["passwordChange"] is True
+    require_shown(sides, body, org)
+    require_few_writes(sides, org, killed, before=1)
+    require_told(sides, where, "changed", killed)
+    assert "lastDrift" not in body["status"]
+
+
+@pytest.mark.parametrize("killed", KILLED_AFTER)
+def test_a_removed_event_is_lost_at_a_deletion(
+    sides: World, where: str, killed: int
+) -> None:
+    """The object is there until a GET says that the organization inherits."""
+    org = sides.organization()
+    sides.policy(where, "p", org, passwordChange=False, deletionPolicy="Reset")
+    sides.wait_for(where, "p")
+    lose(sides, "removed", org)
+    sides.delete("p", where)
+    kill_after(sides, org, killed, before=1)
+
+    def is_gone() -> bool:
+        return sides.get("znp", "p", where) is None
+
+    eventually(is_gone, 60, "the policy is gone", every=0.5)
+    assert sides.emulator.policy(org)["isDefault"] is True
+    require_few_writes(sides, org, killed, before=1)
+    require_told(sides, where, "removed", killed)
+
+
+def stale_row(world: World, org: str) -> None:
+    """Let GETs show an own policy, true, that the log knows to be removed."""
+    world.emulator.call("POST", POLICY, {"passwordChange": True}, org)
+    lose(world, "removed", org)
+    world.emulator.call("DELETE", POLICY, None, org)
+    assert world.emulator.policy(org)["passwordChange"] is True
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("killed", KILLED_AFTER)
+def test_a_removed_event_was_lost_before_a_take_over(
+    plane: ControlPlane, tmp_path: Path, where: str, killed: int
+) -> None:
+    """No GET is answered for a while: others stay as they are, and nothing is told.
+
+    The second policy is looked at every ten seconds, so in this time, too.
+    """
+    with own_world(plane, tmp_path, driftDetection=DRIFT) as world:
+        retry = {"projection_retry_milliseconds": 12_000}
+        world.emulator.call("PUT", "/emulator/v1/behavior", retry)
+        other, org = world.organization(), world.organization()
+        world.policy(where, "q", other, passwordChange=False)
+        world.wait_for(where, "q")
+        stale_row(world, org)
+        before = len(writes_to(world, org))
+        instance = world.get("zni", "shared")
+        log = AuditLog(plane)
+        world.policy(where, "p", org, passwordChange=False)
+        kill_after(world, org, killed, before)
+        body = world.wait_for(where, "p", patience=90)
+        assert busy_answers(world, org)
+        if killed < KILLED_AFTER[-1]:  # else the new process looks at it later
+            assert busy_answers(world, other)
+        assert world.emulator.policy(org).get("passwordChange", False) is False
+        assert "isDefault" not in world.emulator.policy(org)
+        require_shown(world, body, org)
+        require_few_writes(world, org, killed, before)
+        assert len(writes_to(world, other)) == 1
+        require_told(world, where, "removed", killed)
+        assert not log.by_operator("notificationpolicies", where, "q")
+        assert world.condition("znp", "q", where, "Ready") == ("True", "Succeeded")
+        after = world.get("zni", "shared")
+        assert instance is not None
+        assert after is not None
+        assert after["status"]["conditions"] == instance["status"]["conditions"]
+
+
+def looks_at(world: World, org: str) -> int:
+    """Return how many GETs of an organization's policy were answered."""
+    asked = world.emulator.requests(POLICY)
+    return sum(r["method"] == "GET" and r["organization"] == org for r in asked)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    ("missed", "killed"), [("changed", False), ("changed", True), ("removed", False)]
+)
+def test_what_others_wrote_is_lost_and_the_log_tells(
+    plane: ControlPlane, tmp_path: Path, where: str, missed: str, killed: bool
+) -> None:
+    """GETs show all the time what is wanted, and the log's last event is another one.
+
+    They are given half a minute; then what is wanted is written once more.
+    """
+    with own_world(plane, tmp_path, driftDetection=EVENTS) as world:
+        org = world.organization()
+        world.policy(where, "p", org, passwordChange=False)
+        world.wait_for(where, "p")
+        lose(world, missed, org)
+        verb = "DELETE" if missed == "removed" else "PUT"
+        body = {"passwordChange": True} if verb == "PUT" else None
+        world.emulator.call(verb, POLICY, body, org)
+        began, looks = time.monotonic(), looks_at(world, org)
+        if killed:
+            eventually(lambda: looks_at(world, org) > looks, 30, "the event is told")
+            restart(world)
+        wait_for_writes(world, org, 3, patience=90)
+        assert time.monotonic() - began >= BEHIND_FOR
+        require_repair(world, where, "p", missed)
+        shown = world.wait_for(where, "p")
+        require_shown(world, shown, org)
+        assert "lastDrift" not in shown["status"]
+        ours = writes_to(world, org)[2:]
+        assert ours == (["PUT", "POST"] if missed == "removed" else ["PUT"])
+        require_agreement(world, org, value=False)
+
+
+@pytest.mark.timeout(300)
+def test_a_read_side_that_stands_still_is_told_by_the_instance(
+    sides: World, where: str
+) -> None:
+    """No flood of writes; when it goes on, everything is as wanted without a repair."""
+    orgs = {f"p{number}": sides.organization() for number in range(STANDING)}
+    for name, org in orgs.items():
+        sides.policy(where, name, org, passwordChange=False)
+    for name in orgs:
+        sides.wait_for(where, name)
+    before = len(sides.emulator.writes())
+    stopped = {"projection_stopped": True}
+    sides.emulator.call("PUT", "/emulator/v1/behavior", stopped)
+    for name in orgs:
+        edit(sides, where, name, value=True)
+    inconsistent = ("False", "ZitadelInconsistent")
+    sides.wait_for("", "shared", inconsistent, kind="zni", patience=90)
+    for name in orgs:
+        sides.wait_for(where, name, inconsistent, patience=60)
+    stalled = sides.condition("zni", "shared", "", "Stalled")
+    assert stalled == ("True", "ZitadelInconsistent")
+    made = len(sides.emulator.writes()) - before
+    assert STANDING <= made <= STANDING + 2 * EXTRA
+    looks = {org: looks_at(sides, org) for org in orgs.values()}
+    time.sleep(75)
+    assert all(looks_at(sides, org) > count for org, count in looks.items())
+    assert len(sides.emulator.writes()) - before == made
+    sides.emulator.call("PUT", "/emulator/v1/behavior", {})
+    for name, org in orgs.items():
+        body = sides.wait_for(where, name, patience=90)
+        require_shown(sides, body, org)
+        assert body["status"]["passwordChange"] is True
+        require_agreement(sides, org, value=True)
+    sides.wait_for("", "shared", kind="zni")
+    assert repairs(sides.operator) == 0
+    assert told(sides, where) == []
