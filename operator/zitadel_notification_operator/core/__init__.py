@@ -1,1 +1,1 @@
-"""Decisions, pure: standard library only; no clock, no I/O, no logging."""
+"""The operator's decisions as pure code: no clock, I/O or logging; stdlib only."""

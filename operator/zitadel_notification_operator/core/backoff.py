@@ -1,32 +1,60 @@
-"""How long to wait before a retry, and how to spread what would come at once.
+"""How long to wait before a retry, and how to spread retries that would coincide.
 
-Chance is passed in as a number of [0, 1), so that these stay pure.
+Randomness is passed in as a number in [0, 1), so that these functions stay pure.
 """
 
 FIRST = 1.0
 LONGEST = 60.0
+BOUND = 30.0
+"""The longest delay in seconds between tries of what the whole operator depends on."""
+
 SLOW = 300.0
-"""Seconds between tries when somebody must act first (design, section 3)."""
+"""Seconds between retries when a person must act first (design, section 3)."""
 
 _DOUBLINGS = 6
+_SPREAD = 0.2
+"""The fraction by which a delay is shifted at most, in either direction."""
 
 
 def retry_delay(attempt: int, chance: float, asked: float | None = None) -> float:
     """Return the seconds to wait before the next try.
 
-    Args:
-        attempt: How many tries have failed in a row, from 1.
-        chance: A number of [0, 1); the wait is spread by up to a fifth each way.
-        asked: Seconds the other side asked for (Retry-After); a lower bound.
+    The delay doubles with each failure, from one second up to a minute, and is then
+    shifted at random by up to a fifth in either direction.
 
-    Returns:
-        Doubling from one second to a minute, with jitter, never less than asked.
+    Args:
+        attempt: How many tries have failed in a row, counted from 1.
+        chance: A random number in [0, 1).
+        asked: Seconds that the other side asked for (Retry-After). The result is never
+            below this.
     """
-    doublings = min(max(attempt - 1, 0), _DOUBLINGS)
-    wait = min(FIRST * 2**doublings, LONGEST)
-    return max(spread(wait, chance, 0.2), asked or 0.0)
+    wait = min(_doubled(attempt), LONGEST)
+    return max(spread(wait, chance, _SPREAD), asked or 0.0)
+
+
+def bounded_delay(
+    attempt: int, chance: float, asked: float | None = None, longest: float = BOUND
+) -> float:
+    """Return the seconds to wait before the next try of a call to Kubernetes.
+
+    The limit counts before the random shift, so that even the longest delays differ
+    from replica to replica.
+
+    Args:
+        attempt: How many tries have failed in a row, counted from 1.
+        chance: A random number in [0, 1).
+        asked: Seconds that Kubernetes asked for. The result is never below this.
+        longest: The upper limit in seconds, unless Kubernetes asked for more.
+    """
+    wait = min(_doubled(attempt), longest / (1 + _SPREAD))
+    return max(spread(wait, chance, _SPREAD), asked or 0.0)
+
+
+def _doubled(attempt: int) -> float:
+    doublings: int = min(max(attempt - 1, 0), _DOUBLINGS)
+    return float(FIRST * 2**doublings)
 
 
 def spread(seconds: float, chance: float, by: float = 0.1) -> float:
-    """Return the seconds, shifted at random by up to the fraction `by` each way."""
+    """Return the seconds, shifted at random by up to the fraction `by` either way."""
     return seconds * (1 - by + 2 * by * chance)

@@ -1,7 +1,7 @@
-"""Who owns a target: the oldest claim, and nobody else ever writes.
+"""Which policy owns a target: the one with the oldest claim. Only the owner writes.
 
-A target is named by ZITADEL's own ids, so two ZitadelInstance objects that reach
-one ZITADEL share its targets (design, section 3, "Target and claims").
+A target is identified by ZITADEL's own ids. Two ZitadelInstance objects that reach
+the same ZITADEL therefore share its targets (design, section 3, "Target and claims").
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class PolicyKey(NamedTuple):
-    """Names a NotificationPolicy: namespace, then name; sorts in that order."""
+    """Identifies a NotificationPolicy. Keys sort by namespace, then by name."""
 
     namespace: str
     name: str
@@ -21,7 +21,7 @@ class PolicyKey(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What is set: an organization of a ZITADEL, or the ZITADEL itself (None)."""
+    """What a policy sets: one organization of a ZITADEL, or its instance (None)."""
 
     zitadel_id: str
     organization_id: str | None
@@ -29,12 +29,12 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Claim:
-    """A policy's claim to a target; orders by age, then namespace and name.
+    """A policy's claim to a target. Claims sort by age, then by namespace and name.
 
     Attributes:
-        created: `metadata.creationTimestamp`, RFC 3339 in UTC to the second; this
-            form sorts as text.
-        key: Whose claim it is.
+        created: `metadata.creationTimestamp`, RFC 3339 in UTC with whole seconds. Texts
+            of this form sort by time.
+        key: The policy that makes the claim.
     """
 
     created: str
@@ -42,6 +42,6 @@ class Claim:
 
 
 def owner_of(claims: Iterable[Claim]) -> PolicyKey | None:
-    """Return whose claim wins: the oldest; None when there is none."""
+    """Return the policy with the oldest claim, or None if there are no claims."""
     oldest = min(claims, default=None)
     return oldest.key if oldest else None

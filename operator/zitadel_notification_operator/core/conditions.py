@@ -1,7 +1,8 @@
-"""Conditions after metav1.Condition, and how a new set follows an old one.
+"""Conditions after metav1.Condition, and how a new set replaces the previous one.
 
-`Ready` always; `Stalled` and `Reconciling` only while True, never both; `InSync`
-on policies. Order is fixed: Stalled, Reconciling, Ready, InSync (conventions 2.1).
+`Ready` is always present. `Stalled` and `Reconciling` are present only while they are
+True, and never both at once. `InSync` exists on policies only. The order is fixed:
+Stalled, Reconciling, Ready, InSync (conventions 2.1).
 """
 
 from collections.abc import Iterable
@@ -17,15 +18,18 @@ IN_SYNC = "InSync"
 _ORDER = {STALLED: 0, RECONCILING: 1, READY: 2, IN_SYNC: 3}
 
 OWN_TYPES = frozenset(_ORDER)
-"""Types that only we write; others may add theirs, which we neither read nor drop."""
+"""The condition types that only this operator writes.
+
+Others may add types of their own, which the operator neither reads nor removes.
+"""
 
 MESSAGE_LIMIT = 2048
-"""Characters; longer messages are cut."""
+"""The longest message, in characters. Longer ones are cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition; `status` is True, False or Unknown as text."""
+    """One condition. Its `status` is the text `True`, `False` or `Unknown`."""
 
     type: str
     status: str
@@ -38,16 +42,16 @@ class Condition:
 def merge(
     previous: Iterable[Condition], wanted: Iterable[Condition], now: datetime
 ) -> tuple[Condition, ...]:
-    """Give the wanted conditions their transition times and their order.
+    """Return the wanted conditions in order and with their transition times.
 
     Args:
-        previous: As the object has them now.
-        wanted: The whole new set; a time already set is kept.
+        previous: The conditions that the object has now.
+        wanted: The whole new set. A transition time that is already set is kept.
         now: The time of the pass, with a time zone.
 
     Returns:
-        The new set. A time moves when the status moves; that of Reconciling also
-        with a new generation, because it is the start of the progress deadline.
+        The new set. A transition time changes only when the status of its condition
+        changes.
     """
     before = {c.type: c for c in previous}
     merged = []
@@ -61,24 +65,19 @@ def merge(
 
 
 def _transition_time(old: Condition | None, new: Condition, now: datetime) -> str:
-    unmoved = old is not None and old.status == new.status
-    if unmoved and old is not None:
-        renewed = (
-            new.type == RECONCILING
-            and old.observed_generation != new.observed_generation
-        )
-        if not renewed:
-            return old.last_transition_time
-    return format_time(now)
+    if old is None or old.status != new.status:
+        return format_time(now)
+    unreadable = parse_time(old.last_transition_time) is None
+    return format_time(now) if unreadable else old.last_transition_time
 
 
 def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
-    """Return the condition of this type, if there is one."""
+    """Return the condition of this type, or None if there is none."""
     return next((c for c in conditions if c.type == kind), None)
 
 
 def is_true(conditions: Iterable[Condition], kind: str, reason: Reason | None) -> bool:
-    """Return whether the condition is True, for this reason unless None."""
+    """Return whether the condition is True. If `reason` is given, it must match too."""
     found = find(conditions, kind)
     if found is None or found.status != "True":
         return False
@@ -90,10 +89,16 @@ def format_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def parse_time(text: str) -> datetime:
-    """Read a time of `format_time`, with or without fractions.
+def parse_time(text: str) -> datetime | None:
+    """Parse a time in the form of `format_time`, with or without fractions of a second.
 
-    Raises:
-        ValueError: It is not RFC 3339.
+    Returns:
+        None if the text is not an RFC 3339 time with a zone. Anybody may have written
+        the status, so the caller treats such a value as absent and observes again
+        (design, section 11).
     """
-    return datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None

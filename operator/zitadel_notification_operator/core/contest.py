@@ -1,34 +1,36 @@
-"""Somebody keeps changing it back: when to go on, and when to wait longer each time.
+"""When somebody keeps reverting our corrections: detect it, then correct less often.
 
-A second cluster, Terraform or a person may want something else than the spec. Five
-corrections within an hour are no accident; after them each waits twice as long as the
-one before (design of `InSync` reason `Contested`).
+A second cluster, Terraform or a person may want a different value than the spec. Five
+corrections within an hour are no coincidence. From then on the target is contested,
+and each correction waits twice as long as the one before (see the `InSync` reason
+`Contested` in the design).
 """
 
 from dataclasses import dataclass, replace
 from typing import Self
 
 LIMIT = 5
-"""Corrections within `WINDOW` after which a target is contested."""
+"""The number of corrections within `WINDOW` that makes a target contested."""
 
 WINDOW = 3600.0
-"""Seconds."""
+"""The time in seconds within which corrections are counted."""
 
 FIRST = 600.0
-"""Seconds before the first correction of a contested target."""
+"""Seconds to wait before the first correction of a contested target."""
 
 LONGEST = 6 * 3600.0
-"""Seconds between two corrections at most."""
+"""The longest time in seconds between two corrections."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """What is known of the corrections of one policy; times are the event loop's.
+    """The recent corrections of one policy. All times are those of the event loop.
 
     Attributes:
-        generation: Of the spec; another one begins anew.
-        times: Of the corrections within the last hour, oldest first.
-        level: How many corrections were made since it is contested.
+        generation: The generation of the spec. A new generation starts a new count.
+        times: When the corrections of the last hour were made, oldest first.
+        level: How many corrections were made since the target became contested, 0 if it
+            is not contested.
     """
 
     generation: int
@@ -37,12 +39,12 @@ class Contest:
 
     @property
     def is_contested(self) -> bool:
-        """Whether corrections wait."""
+        """Whether the target is contested, so that corrections have to wait."""
         return self.level > 0
 
     @property
     def distance(self) -> float:
-        """Seconds between the last correction and the next."""
+        """Seconds that must pass between the last correction and the next one."""
         return min(FIRST * 2 ** (self.level - 1), LONGEST) if self.level else 0.0
 
     def wait(self, now: float) -> float:
@@ -52,13 +54,13 @@ class Contest:
         return max(self.times[-1] + self.distance - now, 0.0)
 
     def left(self, now: float) -> float:
-        """Return the seconds without a correction after which it is over."""
+        """Return the seconds without a correction after which the contest is over."""
         if not self.times:
             return 0.0
         return max(self.times[-1] + self.distance + WINDOW - now, 0.0)
 
     def corrected(self, now: float) -> Self:
-        """Return it after one more correction."""
+        """Return a copy that includes one more correction, made now."""
         if self.is_contested:
             return replace(self, times=(now,), level=self.level + 1)
         recent = tuple(time for time in self.times if now - time < WINDOW)

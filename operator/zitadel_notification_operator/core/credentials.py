@@ -1,8 +1,8 @@
-"""What Secrets and ConfigMaps must hold to serve as credential or as trusted roots.
+"""Reading credentials and trusted roots from the data of Secrets and ConfigMaps.
 
-ZITADEL knows three credentials of service users: a personal access token, a key file
-(type `serviceaccount`), a client id with its secret. No message here ever holds a
-part of a value, and no record shows one when it is printed.
+ZITADEL accepts three kinds of credentials for service users: a personal access token,
+a key file (type `serviceaccount`), and a client id with its secret. No message here
+contains any part of a value, and the records do not show values when printed.
 """
 
 import json
@@ -12,21 +12,25 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from zitadel_notification_operator.core import mistakes
 from zitadel_notification_operator.core.errors import TerminalError, TransientError
 from zitadel_notification_operator.core.reasons import Reason
 
 LONGEST = 4096
-"""Bytes of a token; ZITADEL's have about a hundred, and servers refuse long headers."""
+"""The longest token in bytes.
+
+ZITADEL's tokens have about a hundred bytes, and servers refuse long headers.
+"""
 
 CLIENT_ID, CLIENT_SECRET = "clientId", "clientSecret"
-"""Keys of the Secret with client credentials."""
+"""The keys of a Secret that holds client credentials."""
 
 _VISIBLE_ASCII = range(0x21, 0x7F)
 _NEVER = 9999
 
 
 class CredentialKind(StrEnum):
-    """The fields of `spec.credentials`."""
+    """The kinds of credentials, named as the fields of `spec.credentials`."""
 
     TOKEN = "personalAccessToken"  # noqa: S105 - the name of a field
     KEY = "privateKeyJWT"
@@ -34,12 +38,12 @@ class CredentialKind(StrEnum):
 
 
 class CredentialRef(NamedTuple):
-    """Where a credential is: a Secret in the operator's own namespace.
+    """Where a credential is stored: a Secret in the operator's own namespace.
 
     Attributes:
         kind: What the Secret must hold.
-        secret: Its name.
-        key: Its key; empty for client credentials, which have two.
+        secret: The name of the Secret.
+        key: The key in the Secret. Empty for client credentials, which use two keys.
     """
 
     kind: CredentialKind
@@ -48,12 +52,12 @@ class CredentialRef(NamedTuple):
 
 
 class CaRef(NamedTuple):
-    """Where more trusted roots are, in the operator's own namespace.
+    """Where additional trusted roots are stored, in the operator's own namespace.
 
     Attributes:
         kind: `ConfigMap` or `Secret`.
-        name: Of the object.
-        key: Its key.
+        name: The name of the object.
+        key: The key in the object.
     """
 
     kind: str
@@ -63,20 +67,20 @@ class CaRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A personal access token; sent as it is."""
+    """A personal access token, which is sent to ZITADEL unchanged."""
 
     token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFile:
-    """A service user's key, as ZITADEL lets people download it.
+    """A service user's key, as people download it from ZITADEL.
 
     Attributes:
-        user_id: Whose it is: issuer and subject of assertions.
-        key_id: Their `kid`.
-        private_key: PEM; not yet known to be one.
-        expires: UTC; None where it does not.
+        user_id: The service user's id, used as issuer and subject of assertions.
+        key_id: The key's id, sent as the `kid` of assertions.
+        private_key: The key as PEM text. It has not been checked yet.
+        expires: When the key expires, in UTC; None if it does not expire.
     """
 
     user_id: str
@@ -87,7 +91,7 @@ class KeyFile:
 
 @dataclass(frozen=True, slots=True)
 class ClientSecret:
-    """A service user's client id and secret."""
+    """A service user's client id and client secret."""
 
     client_id: str
     secret: str = field(repr=False)
@@ -105,14 +109,16 @@ def parse_credential(
     """Return the credential that a Secret holds.
 
     Args:
-        ref: Where it was looked for.
-        data: The Secret's decoded values by key; None when there is no such Secret.
-        own_namespace: Where the operator looks for Secrets.
+        ref: The place that the data was read from.
+        data: The Secret's decoded values by key; None if the Secret does not exist.
+        own_namespace: The namespace in which the operator looks for Secrets.
         now: The present time, UTC.
 
     Raises:
-        TransientError: `CredentialsMissing`: it may come a moment later.
-        TerminalError: `CredentialsInvalid`: it is none, or has expired.
+        TransientError: `CredentialsMissing`: the Secret or its key does not exist, but
+            may be created soon.
+        TerminalError: `CredentialsInvalid`: the value is not a credential of this kind,
+            or the credential has expired.
     """
     where = f"Secret {own_namespace}/{ref.secret}"
     match ref.kind:
@@ -135,21 +141,22 @@ def parse_credential(
 
 
 def expiry_of(credential: Credential) -> datetime | None:
-    """Return when a credential ends, where that can be known from itself."""
+    """Return when a credential expires, or None if it does not say so itself."""
     return credential.expires if isinstance(credential, KeyFile) else None
 
 
 def bundle_name(ref: CaRef, namespace: str) -> str:
-    """Return what messages call a bundle of roots."""
+    """Return how messages name a bundle of trusted roots."""
     return f"{ref.kind} {namespace}/{ref.name}, key {ref.key!r}"
 
 
 def parse_roots(ref: CaRef, data: Mapping[str, bytes] | None, namespace: str) -> str:
-    """Return the PEM text with more trusted roots.
+    """Return the additional trusted roots as PEM text.
 
     Raises:
-        TransientError: `CABundleMissing`: it may come a moment later.
-        TerminalError: `CABundleInvalid`: no certificate is in it.
+        TransientError: `CABundleMissing`: the object or its key does not exist, but may
+            be created soon.
+        TerminalError: `CABundleInvalid`: the value contains no certificate.
     """
     where = bundle_name(ref, namespace)
     value = (data or {}).get(ref.key)
@@ -161,11 +168,10 @@ def parse_roots(ref: CaRef, data: Mapping[str, bytes] | None, namespace: str) ->
         )
     text = value.decode("ascii", errors="ignore")
     if "-----BEGIN CERTIFICATE-----" not in text:
-        raise TerminalError(
-            Reason.CA_BUNDLE_INVALID,
-            f"{where}: holds no certificate; put the authority's certificates there, "
-            "in PEM",
+        mistake = mistakes.in_bundle(value) or (
+            "holds no certificate; put the authority's certificates there, in PEM"
         )
+        raise TerminalError(Reason.CA_BUNDLE_INVALID, f"{where}: {mistake}")
     return text
 
 
@@ -175,7 +181,7 @@ def _value(where: str, data: Mapping[str, bytes] | None, key: str, what: str) ->
             Reason.CREDENTIALS_MISSING,
             f"{where}, key {key!r}: not found; create it with {what}",
         )
-    # A file made by `echo` ends with a newline; it is never part of a credential.
+    # A file written by `echo` ends with a newline, which is never part of a credential.
     value = data[key].strip()
     if not value:
         raise _invalid(f"{where}, key {key!r}", f"empty; put {what} there")
@@ -183,6 +189,7 @@ def _value(where: str, data: Mapping[str, bytes] | None, key: str, what: str) ->
 
 
 def _token(where: str, value: bytes) -> AccessToken:
+    _require_none(where, mistakes.in_token(value))
     if len(value) > LONGEST:
         raise _invalid(
             where,
@@ -199,6 +206,7 @@ def _token(where: str, value: bytes) -> AccessToken:
 
 
 def _text(where: str, value: bytes) -> str:
+    _require_none(where, mistakes.in_text(value))
     try:
         text = value.decode()
     except UnicodeDecodeError:
@@ -216,6 +224,7 @@ def _key_file(where: str, value: bytes, now: datetime) -> KeyFile:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
+        _require_none(where, mistakes.in_key_file(value))
         raise _invalid(
             where,
             "is not JSON; store ZITADEL's key file of a service user as downloaded, "
@@ -250,7 +259,7 @@ def _is_text(value: object) -> bool:
 
 
 def _expiry(value: object) -> datetime | None:
-    """Return the end of a key; ZITADEL writes the year 9999 where there is none."""
+    """Return when a key expires. ZITADEL writes the year 9999 if it never does."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
@@ -261,6 +270,11 @@ def _expiry(value: object) -> datetime | None:
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except OverflowError:
         return None
+
+
+def _require_none(where: str, mistake: str) -> None:
+    if mistake:
+        raise _invalid(where, mistake)
 
 
 def _invalid(where: str, what: str) -> TerminalError:

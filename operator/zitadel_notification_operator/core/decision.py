@@ -1,6 +1,7 @@
-"""What a pass does about what it found: pure, total, and the only place for it.
+"""The one place that decides what a pass does about the difference it has found.
 
-The table (design, section 3), for `Manage`; `Observe` never acts:
+The decision is pure and defined for every input. This is the table for `Manage`
+(design, section 3). In `Observe`, nothing is ever written.
 
     organization inherits            CREATE  also when equal: it pins the value
     organization's own, other value  UPDATE
@@ -21,7 +22,7 @@ from zitadel_notification_operator.core.policy import (
 
 
 class Action(StrEnum):
-    """A call that changes ZITADEL, or none."""
+    """The call that changes ZITADEL, or `NONE` for no call."""
 
     NONE = "None"
     CREATE = "Create"
@@ -30,11 +31,12 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is done, and what it would take.
+    """What the pass does, and what would be needed to match the spec.
 
     Attributes:
-        needed: The action that would bring ZITADEL to what the spec asks.
-        action: The one that is taken: `needed`, or NONE where nothing may be written.
+        needed: The action that would make ZITADEL match the spec.
+        action: The action that is taken: the same as `needed`, or NONE if the policy
+            may not write.
     """
 
     needed: Action
@@ -47,15 +49,16 @@ class Decision:
 
 
 def decide(desired: DesiredPolicy, observed: ObservedPolicy | None) -> Decision:
-    """Decide what to do about the difference between wanted and observed.
+    """Decide what to do about the difference between the spec and ZITADEL.
 
     Args:
         desired: What the spec asks for.
-        observed: The policy in force; None when the instance has none at all.
+        observed: The policy in force; None if the instance has none at all.
 
     Returns:
-        The decision; never an error. Inherited and equal still needs CREATE: an
-        inherited value changes with the instance's, an own one does not.
+        The decision; this function never raises. An inherited value that equals the
+        desired one still needs CREATE, because an inherited value follows the
+        instance's policy and an organization's own value does not.
     """
     needed = _needed(desired, observed)
     return Decision(needed, needed if desired.manages else Action.NONE)

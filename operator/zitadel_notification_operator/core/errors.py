@@ -1,30 +1,37 @@
-"""What can go wrong, as the engine sees it.
+"""The errors that the engine handles.
 
-    OperatorError            reason and a sentence for people
-    ├── TransientError       passes by itself: condition Reconciling, backoff
+    OperatorError            a reason and a sentence for people
+    ├── TransientError       may pass by itself: condition Reconciling, backoff
+    │   ├── ApiMissing       a call that this ZITADEL does not seem to have
+    │   └── ReadSideBusy     ZITADEL cannot show any policy for some seconds
     ├── TerminalError        somebody must act: condition Stalled, slow retry
-    └── ClusterError         Kubernetes did not take a call: logged, retried
-        ├── ObjectGone       the object is no longer there, or is another one
-        └── ObjectChanged    it is not as we knew it: read it again
+    │   └── PageTooLarge     a search asked for more rows than one page may have
+    └── ClusterError         a call to Kubernetes failed: logged and retried
+        ├── ObjectGone       the object was deleted, or another one has its name
+        └── ObjectChanged    the object has changed: read it again
 
-Adapters raise these and nothing else; foreign errors are mapped in one place per
-adapter, always `raise ... from`. "Not changed", "already there" and "not there"
-are facts and travel as values (`core.policy.WriteResult`), not as errors.
+Adapters raise these errors and no others. Each adapter maps the errors of its
+libraries in one place, always with `raise ... from`. "Not changed", "already exists"
+and "not found" are facts and are returned as values (`core.policy.WriteResult`), not
+raised.
 
-No text here may hold a secret: messages end up in conditions, Events and logs.
+No message here may contain a secret, because messages end up in conditions, Events
+and logs.
 """
+
+from dataclasses import dataclass
 
 from zitadel_notification_operator.core.reasons import Reason
 
 
 class OperatorError(Exception):
-    """Base of all errors of this operator.
+    """Base class of all errors of this operator.
 
     Attributes:
-        reason: The condition reason, from the one list in `core.reasons`.
-        message: A sentence for people, without full stop.
-        stable: Its beginning that is the same at each try; the rest, if any, is an
-            excerpt of what somebody else wrote.
+        reason: The condition reason, from the list in `core.reasons`.
+        message: A sentence for people, without a full stop.
+        stable: The beginning of the message that is the same at each try. The rest, if
+            any, is an excerpt of a text that somebody else wrote.
     """
 
     def __init__(self, reason: Reason, message: str, *, excerpt: str = "") -> None:
@@ -35,10 +42,13 @@ class OperatorError(Exception):
 
 
 class TransientError(OperatorError):
-    """It may pass by itself: outages, limits, things that come a moment later.
+    """An error that may pass by itself: an outage, a limit, an object not yet created.
 
     Attributes:
         retry_after: Seconds that the other side asked us to wait, if it did.
+        maybe_done: Whether a write was sent and it is unknown if ZITADEL has applied it
+            or still will. False for reads, for writes that were never sent, and for
+            writes that ZITADEL itself has answered.
     """
 
     def __init__(
@@ -48,25 +58,103 @@ class TransientError(OperatorError):
         retry_after: float | None = None,
         *,
         excerpt: str = "",
+        maybe_done: bool = False,
     ) -> None:
         super().__init__(reason, message, excerpt=excerpt)
         self.retry_after = retry_after
+        self.maybe_done = maybe_done
+
+
+class ApiMissing(TransientError):
+    """ZITADEL answered a call as if it did not have it.
+
+    One such answer proves little, because a proxy may have given it. The caller that
+    sees it repeatedly decides.
+
+    Attributes:
+        what: The call and the codes of its answer, such as
+            `GET /a/path was answered with HTTP 405, code 12`; the same at each try.
+    """
+
+    def __init__(self, trouble: TransientError, what: str) -> None:
+        excerpt = trouble.message.removeprefix(trouble.stable)
+        super().__init__(
+            trouble.reason,
+            trouble.stable,
+            excerpt=excerpt,
+            maybe_done=trouble.maybe_done,
+        )
+        self.what = what
+
+
+class ReadSideBusy(TransientError):
+    """ZITADEL is up but cannot show any notification policy for some seconds.
+
+    Its read side tries to insert a row that already exists. Until it gives up on that
+    event, it answers every GET of a notification policy with this failure (design,
+    section 12, "Repair"). This is not an outage of the instance: it serves all other
+    calls meanwhile, and also writes of policies.
+
+    Args:
+        what: The call and the codes of its answer; the same at each try.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            Reason.UNEXPECTED_ANSWER,
+            "ZITADEL's read side cannot take an event, and answers no GET of a "
+            f"notification policy until it gives that event up: {what}",
+        )
 
 
 class TerminalError(OperatorError):
-    """It stays until somebody changes a spec, a permission or a credential."""
+    """An error that lasts until a spec, a permission or a credential is changed."""
+
+
+class PageTooLarge(TerminalError):
+    """A search asked for more rows than one page may have, so ask for fewer."""
+
+
+@dataclass(slots=True)
+class Trouble:
+    """A cause that can make many calls fail, for as long as it lasts.
+
+    Attributes:
+        told: Whether a log line has already named the cause.
+    """
+
+    told: bool = False
 
 
 class ClusterError(OperatorError):
-    """Kubernetes refused or did not answer a call."""
+    """Kubernetes refused a call or did not answer it.
 
-    def __init__(self, message: str) -> None:
+    Attributes:
+        retry_after: Seconds that Kubernetes asked us to wait, if it did.
+        trouble: The cause that this error shares with other failed calls, or None if it
+            shares none.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(Reason.CLUSTER_UNAVAILABLE, message)
+        self.retry_after = retry_after
+        self.trouble: Trouble | None = None
+
+    def claim_telling(self) -> bool:
+        """Return True if no log line has named this cause yet, and mark it as logged.
+
+        Each cause therefore has one line at WARNING, written by the first caller that
+        meets it. All later callers log it at DEBUG.
+        """
+        if self.trouble is None:
+            return True
+        told, self.trouble.told = self.trouble.told, True
+        return not told
 
 
 class ObjectGone(ClusterError):
-    """The object no longer exists, or another one has taken its name."""
+    """The object no longer exists, or another object now has its name."""
 
 
 class ObjectChanged(ClusterError):
-    """The object is not as we knew it; read it again before the next write."""
+    """The object has changed since it was read; read it again before writing."""

@@ -1,8 +1,9 @@
-"""May this namespace use that instance, for this scope and organization?
+"""Whether a namespace may use an instance, for a given scope and organization.
 
-Closed by default: the operator's own namespace always may; everybody else needs a
-grant on the ZitadelInstance (design, section 4). Organizations are compared by id,
-whatever names them; what a grant names is looked up by the instance's pass.
+Access is closed by default. The operator's own namespace may use every instance; any
+other namespace needs a grant on the ZitadelInstance (design, section 4). Organizations
+are compared by id, however they are referenced. The instance's pass looks up the ids of
+the organizations that grants name.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,8 +14,11 @@ from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.references import By, Reference
 
 Lookup = Mapping[Reference, str | None]
-"""What the references of grants mean: an id, or None where there is no such
-organization; one that is missing was not looked up yet."""
+"""The ids of the organizations that grants reference, as far as they are known.
+
+The value is None if there is no such organization. A reference without an entry has not
+been looked up yet.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +26,10 @@ class Grant:
     """One entry of `spec.grants`.
 
     Attributes:
-        namespaces: Names, prefixes that end in `*`, or `*` alone for all.
-        scopes: What they may set; Instance must be named to be granted.
-        organizations: Whose policies they may set; None means any.
+        namespaces: Names, prefixes that end in `*`, or `*` alone for all namespaces.
+        scopes: The scopes that these namespaces may set. Instance is granted only if it
+            is named.
+        organizations: The organizations whose policies they may set; None means any.
     """
 
     namespaces: tuple[str, ...]
@@ -32,23 +37,26 @@ class Grant:
     organizations: frozenset[Reference] | None = None
 
     def covers(self, namespace: str) -> bool:
-        """Return whether this grant speaks about the namespace."""
+        """Return whether this grant applies to the namespace."""
         return any(_matches(pattern, namespace) for pattern in self.namespaces)
 
 
 class Admission(StrEnum):
-    """The answer to whether a namespace may."""
+    """Whether a namespace may use an instance, and if not, why."""
 
     GRANTED = "Granted"
     NAMESPACE_UNKNOWN = "NamespaceUnknown"
     SCOPE_MISSING = "ScopeMissing"
     ORGANIZATION_MISSING = "OrganizationMissing"
     UNDECIDED = "Undecided"
-    """What a grant names was not looked up yet: neither use nor give up."""
+    """An organization in a grant has not been looked up yet, so nothing is decided.
+
+    Until then the policy neither uses its target nor gives it up.
+    """
 
 
 POSSIBLE = frozenset({Admission.GRANTED, Admission.UNDECIDED})
-"""With these a settled policy stays as it is until something else is known."""
+"""With these answers, a settled policy is left alone until more is known."""
 
 
 def admit(
@@ -58,13 +66,14 @@ def admit(
 
     Args:
         grants: The instance's `spec.grants`.
-        own_namespace: Where the operator itself lives.
-        namespace: Where the policy lives.
-        scope: What it wants to set.
+        own_namespace: The operator's own namespace.
+        namespace: The policy's namespace.
+        scope: The policy's scope.
 
     Returns:
-        NAMESPACE_UNKNOWN must read like an absent instance to a tenant; only who
-        is granted something learns that a scope is missing.
+        GRANTED, NAMESPACE_UNKNOWN or SCOPE_MISSING. To a tenant, NAMESPACE_UNKNOWN must
+        look as if the instance did not exist. Only a namespace that has some grant may
+        learn that it lacks a scope.
     """
     if namespace == own_namespace:
         return Admission.GRANTED
@@ -83,18 +92,18 @@ def admit_organization(
     organization_id: str,
     lookup: Lookup,
 ) -> Admission:
-    """Decide whether a namespace that is granted organizations is granted this one.
+    """Decide whether the grants of a namespace include this organization.
 
     Args:
         grants: The instance's `spec.grants`.
-        own_namespace: Where the operator itself lives.
-        namespace: Where the policy lives.
+        own_namespace: The operator's own namespace.
+        namespace: The policy's namespace.
         organization_id: ZITADEL's id of the policy's organization.
-        lookup: What names and domains in grants mean now.
+        lookup: The ids of the organizations that grants reference by name or domain.
 
     Returns:
-        GRANTED, ORGANIZATION_MISSING, or UNDECIDED where the lookup lacks something
-        that might grant it.
+        GRANTED, ORGANIZATION_MISSING, or UNDECIDED if a reference that might include
+        the organization has not been looked up yet.
     """
     granted = granted_organizations(grants, own_namespace, namespace)
     if granted is None:
@@ -112,7 +121,7 @@ def admit_organization(
 def granted_organizations(
     grants: Iterable[Grant], own_namespace: str, namespace: str
 ) -> frozenset[Reference] | None:
-    """Return which organizations a namespace may set; None: any."""
+    """Return the organizations that a namespace may set, or None if it may set any."""
     if namespace == own_namespace:
         return None
     named: set[Reference] = set()
@@ -125,7 +134,7 @@ def granted_organizations(
 
 
 def references_in(grants: Iterable[Grant]) -> frozenset[Reference]:
-    """Return what has to be looked up before all grants can be decided."""
+    """Return the references that must be looked up before all grants can be decided."""
     return frozenset(
         reference
         for grant in grants

@@ -1,4 +1,4 @@
-"""Who answers and who asks: what a pass over an instance finds out about both."""
+"""What a pass over an instance learns about the ZITADEL and about the credential."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,13 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the credential may do, as ZITADEL lists its permissions.
+    """What the credential may do, according to the permissions that ZITADEL lists.
 
     Attributes:
-        read_events: `events.read`.
-        write_instance_policy: `iam.policy.write`.
-        list_organizations: `iam.read`, or another sign of a role in the instance.
+        read_events: The permission `events.read`.
+        write_instance_policy: The permission `iam.policy.write`.
+        list_organizations: The permission `iam.read`, or another sign of a role in the
+            instance.
     """
 
     read_events: bool = False
@@ -28,13 +29,13 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A ZITADEL as one credential sees it.
+    """A ZITADEL as seen with one credential.
 
     Attributes:
-        zitadel_id: ZITADEL's own id, the owner of its default policy, too.
-        version: None where the credential may not see it.
-        user: Whom the credential belongs to.
-        capabilities: What it may do.
+        zitadel_id: ZITADEL's own id, which also owns its default policy.
+        version: ZITADEL's version; None if the credential may not read it.
+        user: The service user that the credential belongs to.
+        capabilities: What the credential may do.
     """
 
     zitadel_id: str

@@ -1,4 +1,4 @@
-"""What a pass over a ZitadelInstance says about it; rules as in `core.report`."""
+"""The status of a ZitadelInstance after a pass; same rules as in `core.report`."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -20,12 +20,12 @@ def instance_ready(
     expires: datetime | None,
     now: datetime,
 ) -> InstanceStatus:
-    """Compose the status of an instance that answers and takes the credential.
+    """Build the status of an instance that answers and accepts the credential.
 
     Args:
-        instance: As the API server holds it.
-        identity: Who answers and who asks.
-        expires: The end of the credential, UTC, where it is known.
+        instance: The object as the API server holds it.
+        identity: The ZITADEL that answered and the user of the credential.
+        expires: When the credential expires, in UTC, if that is known.
         now: The time of the pass.
     """
     ready = Condition(
@@ -37,7 +37,7 @@ def instance_ready(
     )
     carried = _carried(instance)
     if carried.instance_id != identity.zitadel_id:
-        # Another ZITADEL's events have other times and numbers.
+        # The events of another ZITADEL have other times and sequence numbers.
         carried = replace(carried, drift_cursor=None)
     return replace(
         carried,
@@ -51,15 +51,26 @@ def instance_ready(
 
 
 def instance_troubled(
-    instance: InstanceObject, trouble: OperatorError, now: datetime
+    instance: InstanceObject,
+    trouble: OperatorError,
+    now: datetime,
+    began: datetime | None = None,
 ) -> InstanceStatus:
-    """Compose the status of an instance that cannot be used now."""
+    """Build the status of an instance that cannot be used at present.
+
+    Args:
+        instance: The object as the API server holds it.
+        trouble: The error that makes the instance unusable.
+        now: The time of the pass.
+        began: When the trouble began, as in `core.report.abnormal_condition`.
+    """
     message = steady_message(instance.status.conditions, trouble)
     ready = Condition(READY, "False", trouble.reason, message, instance.generation)
     abnormal = abnormal_condition(
         instance.status.conditions,
         ready,
         now,
+        began,
         passing=isinstance(trouble, TransientError),
     )
     return replace(

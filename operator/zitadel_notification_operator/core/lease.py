@@ -1,6 +1,6 @@
-"""The record by which replicas agree on a writer, and the times they keep.
+"""The lease by which replicas elect a leader, and its time limits.
 
-Why no two replicas can write at one time is told in ADR 0010. Nothing here compares
+ADR 0010 explains why no two replicas can write at the same time. Nothing here compares
 the wall clocks of two machines: the times in the record are for people.
 """
 
@@ -10,52 +10,53 @@ from math import ceil
 
 SHORTEST = 5.0
 LONGEST = 3600.0
-"""Seconds that a lease may be asked to last."""
+"""The bounds in seconds for the configured duration of a lease."""
 
 MARGIN = 1.0
-"""Seconds before its lease ends at which a leader's last write must have ended."""
+"""Seconds before the end of its lease by which a leader's last write must be over."""
 
 RELEASED = 1
-"""Seconds that a lease without a holder lasts; the record must name a number."""
+"""Seconds that a released lease lasts, since the record must contain a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The times of an election; seconds.
+    """The time limits of leader election, in seconds.
 
     Attributes:
-        duration: For how long a renewal holds.
+        duration: For how long a renewal is valid.
     """
 
     duration: float
 
     @property
     def renew_deadline(self) -> float:
-        """After this long without a renewal the leader gives up."""
+        """Seconds without a renewal after which the leader steps down."""
         return self.duration * 2 / 3
 
     @property
     def retry_period(self) -> float:
-        """Between two looks at the record, and between two renewals."""
+        """Seconds between two reads of the record, and between two renewals."""
         return self.duration * 2 / 15
 
     @property
     def call_timeout(self) -> float:
-        """For one try; two of them fit into the renew deadline."""
+        """Seconds that one try may take. Two tries fit into the renew deadline."""
         return max(1.0, self.renew_deadline / 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The record as stored.
+    """The record as it is stored.
 
     Attributes:
-        holder: Who has it; empty when it was released.
-        duration: Seconds for which others must leave it alone after it changed.
-        acquired: By the holder's wall clock; None when never.
-        renewed: Likewise.
-        transitions: How often it went from one holder to another.
-        version: As Kubernetes counts changes; empty for one that is not stored yet.
+        holder: The replica that holds the lease; empty if it was released.
+        duration: Seconds after the last change of the record during which other
+            replicas must not take the lease.
+        acquired: When the holder took the lease, by its own wall clock; None if never.
+        renewed: When the holder last renewed the lease, by the same clock.
+        transitions: How often the lease went from one holder to another.
+        version: The resourceVersion; empty for a record that is not stored yet.
     """
 
     holder: str
@@ -66,7 +67,7 @@ class Lease:
     version: str = ""
 
     def taken(self, holder: str, timing: Timing, now: datetime) -> "Lease":
-        """Return what to store to have it, or to have it for longer."""
+        """Return the record to store in order to take the lease, or to renew it."""
         duration = ceil(timing.duration)
         if holder == self.holder:
             return replace(self, duration=duration, renewed=now)
@@ -75,10 +76,10 @@ class Lease:
         )
 
     def released(self, now: datetime) -> "Lease":
-        """Return what to store so that nobody has to wait for its end."""
+        """Return the record to store so that no replica has to wait for its end."""
         return replace(self, holder="", duration=RELEASED, renewed=now)
 
 
 def first_lease(holder: str, timing: Timing, now: datetime) -> Lease:
-    """Return what to store where there is no record yet."""
+    """Return the record to store if there is none yet."""
     return Lease(holder, ceil(timing.duration), now, now)

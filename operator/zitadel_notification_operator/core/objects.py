@@ -1,8 +1,8 @@
-"""What the API server holds, as far as the operator needs it.
+"""The objects of the API server, reduced to what the operator needs.
 
-Compact, frozen records; `cluster.resources` makes them from JSON and back. Two
-records of one object are equal exactly when nothing that concerns us differs, so
-`resource_version` does not take part in the comparison.
+These are compact, frozen records, which `cluster.resources` converts from and to JSON.
+Two records of one object are equal exactly when they agree in everything that matters
+to the operator. The comparison therefore ignores `resource_version`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -26,15 +26,34 @@ from zitadel_notification_operator.core.references import By, Reference
 FINALIZER = "zitadel-notification.dev/cleanup"
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """A change of others in ZITADEL that was put right.
+class NotUnderstood(NamedTuple):
+    """Why this version of the operator cannot understand a stored object.
+
+    The record holds a default for each field that could not be read. Nothing may be
+    decided by such a default.
 
     Attributes:
-        observed_at: RFC 3339 in UTC.
-        editor: Who made it; None where that is not known.
-        found: What was in force.
-        restored: What was put in its place.
+        sentence: The explanation for people: which field, what is wrong with it, and
+            what to do. It never contains a value of the object.
+        fields: The fields that could not be read: the top-level names of fields of the
+            spec, and `metadata.creationTimestamp`.
+        problems: What is wrong with which field, without the rest of the sentence.
+    """
+
+    sentence: str
+    fields: frozenset[str]
+    problems: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A change that somebody else made in ZITADEL and that the operator corrected.
+
+    Attributes:
+        observed_at: When the operator saw the change, RFC 3339 in UTC.
+        editor: The user who made the change; None if unknown.
+        found: What was in force after the change.
+        restored: What the operator set in its place.
     """
 
     observed_at: str
@@ -45,7 +64,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class PolicyStatus:
-    """`status` of a NotificationPolicy; None means the field is absent."""
+    """`status` of a NotificationPolicy; None means that the field is absent."""
 
     observed_generation: int = -1
     conditions: tuple[Condition, ...] = ()
@@ -69,9 +88,12 @@ class PolicyObject:
     Attributes:
         created: `metadata.creationTimestamp`, RFC 3339 in UTC.
         organization: `spec.organization`; None for scope Instance.
-        original: The parsed annotation; None when absent or unreadable.
-        original_text: The annotation as it stands; None when absent.
-        requested_at: The reconcile-requested-at token; None when absent.
+        original: The parsed annotation; None if it is absent or cannot be parsed.
+        original_text: The text of the annotation; None if it is absent.
+        requested_at: The value of the reconcile-requested-at annotation; None if it is
+            absent.
+        not_understood: Why the object must not write to ZITADEL; None if the object is
+            understood.
     """
 
     key: PolicyKey
@@ -91,12 +113,13 @@ class PolicyObject:
     original_text: str | None = None
     requested_at: str | None = None
     status: PolicyStatus = field(default_factory=PolicyStatus)
+    not_understood: NotUnderstood | None = None
     resource_version: str = field(default="", compare=False)
 
     def asks_as(self, other: "PolicyObject") -> bool:
-        """Return whether two records differ, if at all, in what we write alone.
+        """Return whether two records differ at most in what the operator writes.
 
-        That is the status, the finalizer and the annotation `original`.
+        The operator writes the status, the finalizer and the annotation `original`.
         """
         ours = replace(
             self,
@@ -109,12 +132,18 @@ class PolicyObject:
 
     @property
     def desired(self) -> DesiredPolicy:
-        """What the spec asks for."""
+        """What the spec asks for.
+
+        Raises:
+            ValueError: The object is not understood, so this is unknown.
+        """
+        if self.not_understood is not None:
+            raise ValueError(f"{self.key} asks for something that is not understood")
         return DesiredPolicy(self.scope, self.password_change, self.manages)
 
     @property
     def organization_id(self) -> str | None:
-        """The id that the spec itself names; None for all other references."""
+        """The organization id in the spec; None if the spec uses another reference."""
         if self.organization is None or self.organization.by is not By.ID:
             return None
         return self.organization.value
@@ -122,11 +151,52 @@ class PolicyObject:
     @property
     def manages(self) -> bool:
         """Whether the object may write to ZITADEL at all."""
-        return self.management is ManagementPolicy.MANAGE
+        return self.not_understood is None and self.may_own
+
+    @property
+    def may_own(self) -> bool:
+        """Whether the object may own a target, so that no younger policy takes it.
+
+        An object that is not understood keeps its target as long as enough of it can be
+        read. If managementPolicy or scope cannot be read, the object may own a target
+        only if it carries a record of having managed one.
+        """
+        if self.management is not ManagementPolicy.MANAGE:
+            return False
+        if self.can_read("managementPolicy") and self.can_read("scope"):
+            return True
+        return self.has_record
+
+    @property
+    def has_record(self) -> bool:
+        """Whether the object carries a record of having managed a target.
+
+        A record that cannot be parsed counts. A record of another object, as on a copy,
+        does not.
+        """
+        if self.status.original is not None:
+            return True
+        if self.original is None:
+            return self.original_text is not None
+        return self.original.uid == self.uid
+
+    def can_read(self, field_name: str) -> bool:
+        """Return whether a field of the spec was understood, by its top-level name."""
+        return self.not_understood is None or (
+            field_name not in self.not_understood.fields
+        )
 
     @property
     def ending(self) -> DeletionPolicy:
-        """What deletion owes; unset means Reset for an organization, else Retain."""
+        """The deletion policy that applies.
+
+        The default is Reset for an organization, and Retain for the instance. If the
+        relevant fields cannot be read, it is Retain.
+        """
+        if not self.can_read("deletionPolicy"):
+            return DeletionPolicy.RETAIN
+        if self.deletion is None and not self.can_read("scope"):
+            return DeletionPolicy.RETAIN
         if self.deletion is not None:
             return self.deletion
         if self.scope is Scope.ORGANIZATION:
@@ -135,17 +205,17 @@ class PolicyObject:
 
     @property
     def undoes(self) -> bool:
-        """Whether deletion owes a change in ZITADEL, so that it must be held."""
+        """Whether deletion must change ZITADEL, which requires a finalizer."""
         return self.ending is not DeletionPolicy.RETAIN
 
     @property
     def held(self) -> bool:
-        """Whether our finalizer keeps the object."""
+        """Whether the object has our finalizer."""
         return FINALIZER in self.finalizers
 
 
 class DriftMethod(StrEnum):
-    """How changes in ZITADEL are found (`spec.driftDetection.method`)."""
+    """How changes in ZITADEL are detected (`spec.driftDetection.method`)."""
 
     AUTO = "Auto"
     EVENTS = "Events"
@@ -153,18 +223,51 @@ class DriftMethod(StrEnum):
     DISABLED = "Disabled"
 
 
+NOT_PERMITTED = "EventsNotPermitted"
+"""The reason's word if the credential may not read events at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriftDetection:
+    """`status.driftDetection`: how drift is detected now (design, section 11).
+
+    Attributes:
+        method: Events, Poll or Disabled; never Auto.
+        reason: Why this differs from what the spec asks for: a CamelCase word, a colon,
+            and a sentence for people. Empty if it does not differ.
+    """
+
+    method: DriftMethod
+    reason: str = ""
+
+    @property
+    def word(self) -> str:
+        """The CamelCase word of the reason; empty if there is no reason."""
+        return self.reason.partition(":")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """`spec.rateLimit`: calls per second, burst, and calls at one time."""
+    """`spec.rateLimit`: how many calls a ZITADEL may receive.
+
+    Attributes:
+        requests_per_second: Calls per second in the long run.
+        burst: Calls that may be made at once after a pause.
+        max_concurrent: Concurrent calls of this instance object.
+        max_concurrent_writes: Concurrent writes of policies by all instance objects
+            that reach the same ZITADEL. The smallest of their values applies (design,
+            section 12).
+    """
 
     requests_per_second: int = 50
     burst: int = 100
     max_concurrent: int = 8
+    max_concurrent_writes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where and how a ZITADEL is reached: all of a spec that shapes connections."""
+    """How a ZITADEL is reached: everything in the spec that affects connections."""
 
     url: str
     external_domain: str | None = None
@@ -173,7 +276,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class InstanceStatus:
-    """`status` of a ZitadelInstance; None means the field is absent."""
+    """`status` of a ZitadelInstance; None means that the field is absent."""
 
     observed_generation: int = -1
     conditions: tuple[Condition, ...] = ()
@@ -185,6 +288,7 @@ class InstanceStatus:
     policies: int | None = None
     drift_cursor: str | None = None
     last_handled_reconcile_at: str | None = None
+    drift_detection: DriftDetection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +296,14 @@ class InstanceObject:
     """A ZitadelInstance.
 
     Attributes:
-        credential: Where the credential is.
-        ca: Where more trusted roots are; None: the system's alone.
+        credential: Where the credential is stored.
+        ca: Where additional trusted roots are stored; None for the system's roots only.
         method: `spec.driftDetection.method`.
         events_interval: `spec.driftDetection.eventsInterval` in seconds.
         poll_interval: `spec.driftDetection.pollInterval` in seconds.
-        accepted_id: The accept-instance-id annotation; None when absent.
+        accepted_id: The value of the accept-instance-id annotation; None if it is
+            absent.
+        not_understood: Why no policy can use the instance; None if it is understood.
     """
 
     name: str
@@ -216,21 +322,52 @@ class InstanceObject:
     requested_at: str | None = None
     accepted_id: str | None = None
     status: InstanceStatus = field(default_factory=InstanceStatus)
+    not_understood: NotUnderstood | None = None
     resource_version: str = field(default="", compare=False)
+
+    def is_degraded(self, told: DriftDetection) -> bool:
+        """Return whether drift is detected in another way than the spec asks for.
+
+        Polling because the credential may not read events is not such a case if the
+        method is Auto, which asks for events only if they may be read.
+        """
+        as_asked = self.method is DriftMethod.AUTO and told.word == NOT_PERMITTED
+        return bool(told.reason) and not as_asked
+
+    def can_read(self, field_name: str) -> bool:
+        """Return whether a field of the spec was understood, by its top-level name."""
+        return self.not_understood is None or (
+            field_name not in self.not_understood.fields
+        )
 
     @property
     def held(self) -> bool:
-        """Whether our finalizer keeps the object."""
+        """Whether the object has our finalizer."""
         return FINALIZER in self.finalizers
 
 
 class PolicyList(NamedTuple):
-    """What a LIST of policies gave.
+    """The result of a LIST of policies.
 
     Attributes:
-        policies: All that can be used.
-        unread: Namespaces that it could not look into.
+        policies: All policies that have a name and a uid.
+        unread: The namespaces that could not be listed.
+        version: The resourceVersion of the LIST itself, or the lowest if there were
+            several LISTs. Empty if it is unknown.
     """
 
     policies: list[PolicyObject]
     unread: frozenset[str] = frozenset()
+    version: str = ""
+
+
+class InstanceList(NamedTuple):
+    """The result of a LIST of instances.
+
+    Attributes:
+        instances: All instances that have a name and a uid.
+        version: The resourceVersion, as in `PolicyList`.
+    """
+
+    instances: list[InstanceObject]
+    version: str = ""

@@ -1,8 +1,9 @@
-"""The policy as first seen by us as managing owner: what an undo goes back to.
+"""The original: what was in force before the operator first managed the target.
 
-Stored in the annotation `zitadel-notification.dev/original` before the first write
-to ZITADEL, so that a crash at any moment cannot lose it (design, section 3, "Crash
-safety").
+A deletion with deletionPolicy Restore sets this value again. The annotation
+`zitadel-notification.dev/original` is stored before the first write to ZITADEL, so that
+a crash at any moment cannot lose it (design, section 3, "Crash safety"). It contains
+only the setting that the operator manages; a restore leaves all others as they are.
 """
 
 import json
@@ -15,7 +16,7 @@ from zitadel_notification_operator.core.policy import ObservedPolicy
 
 @dataclass(frozen=True, slots=True)
 class OriginalValue:
-    """What was in force; `password_change` is None when nothing was."""
+    """What was in force; `password_change` is None if there was no policy."""
 
     is_default: bool
     password_change: bool | None
@@ -23,12 +24,12 @@ class OriginalValue:
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """The record: whose it is, of which target, and what was in force.
+    """The content of the annotation.
 
     Attributes:
-        uid: Of the object that recorded it; a copied object has another one.
-        target: By ZITADEL's ids; another ZITADEL has another one.
-        value: What was in force.
+        uid: The uid of the object that recorded it. A copy of that object has another.
+        target: The target, identified by ZITADEL's ids.
+        value: What was in force for the target.
     """
 
     uid: str
@@ -36,7 +37,7 @@ class Original:
     value: OriginalValue
 
     def belongs_to(self, uid: str, target: Target) -> bool:
-        """Return whether it counts for this object and target; else it is absent."""
+        """Return whether this object recorded it for this target. If not, ignore it."""
         return self.uid == uid and self.target == target
 
     def to_text(self) -> str:
@@ -55,7 +56,7 @@ class Original:
 
     @classmethod
     def from_text(cls, text: str) -> Self | None:
-        """Read an annotation; None when it is not one of ours, whatever it holds."""
+        """Parse an annotation. Return None if the operator did not write this text."""
         try:
             data = json.loads(text)
             uid, zitadel = data["uid"], data["instanceId"]
@@ -76,7 +77,7 @@ class Original:
 
 
 def seen(observed: ObservedPolicy | None) -> OriginalValue:
-    """Return what is recorded of an observation; None: the instance had no policy."""
+    """Return the value to record; `observed` is None if the instance had no policy."""
     if observed is None:
         return OriginalValue(is_default=True, password_change=None)
     return OriginalValue(observed.is_default, observed.password_change)

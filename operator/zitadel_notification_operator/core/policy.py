@@ -1,22 +1,24 @@
-"""What is wanted, what is there, and what a write came back with.
+"""The desired policy, the observed policy, and the result of a write.
 
-`passwordChange` is the one setting today. Values are plain facts: whether they
-differ is decided in `core.decision`.
+`passwordChange` is the only setting today. A newer ZITADEL may have more, which are
+passed through without being interpreted. These types only hold facts; `core.decision`
+decides whether they differ.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """What a NotificationPolicy speaks about (`spec.scope`)."""
+    """What a NotificationPolicy applies to (`spec.scope`)."""
 
     ORGANIZATION = "Organization"
     INSTANCE = "Instance"
 
 
 class ManagementPolicy(StrEnum):
-    """Whether differences are put right or only told (`spec.managementPolicy`)."""
+    """Whether differences are corrected or only reported (`spec.managementPolicy`)."""
 
     MANAGE = "Manage"
     OBSERVE = "Observe"
@@ -35,9 +37,9 @@ class DesiredPolicy:
     """What a spec asks for.
 
     Attributes:
-        scope: An organization's own policy, or the instance's.
-        password_change: Mail users when their password has changed.
-        manages: False in `Observe`: nothing may be written.
+        scope: Whether this is an organization's own policy or the instance's.
+        password_change: Whether users get a mail when their password has changed.
+        manages: False in `Observe`, where nothing may be written.
     """
 
     scope: Scope
@@ -47,15 +49,21 @@ class DesiredPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ObservedPolicy:
-    """The policy in force, as a GET of ZITADEL tells it.
+    """The policy in force, as a GET of ZITADEL returns it.
 
     Attributes:
-        is_default: The instance's policy answered: an organization inherits it.
+        is_default: Whether this is the instance's policy, which an organization
+            inherits.
         password_change: The value in force.
-        sequence: Of the policy's last event in its aggregate; uint64 as text.
-        creation_date: ZITADEL's own text, RFC 3339 in UTC.
-        change_date: Likewise, of the last change.
-        resource_owner: The organization's or the instance's id.
+        sequence: The sequence of the policy's last event in its aggregate, a uint64 as
+            text.
+        creation_date: When the policy was created, as ZITADEL wrote it: RFC 3339 in
+            UTC.
+        change_date: When the policy was last changed, in the same form.
+        resource_owner: The id of the organization or instance that has this policy.
+        unknown_members: All other members of the policy by name: settings of a newer
+            ZITADEL. The operator does not manage them, so comparisons ignore them. A
+            write replaces the whole policy, however, and must send them again.
     """
 
     is_default: bool
@@ -64,6 +72,9 @@ class ObservedPolicy:
     creation_date: str = ""
     change_date: str = ""
     resource_owner: str = ""
+    unknown_members: Mapping[str, object] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +82,8 @@ class Organization:
     """An organization of ZITADEL that exists and is not removed.
 
     Attributes:
-        domain: Its primary domain, a verified one; empty where it was not told.
+        domain: The primary domain, which is verified; empty if ZITADEL did not return
+            it.
     """
 
     id: str
@@ -81,12 +93,12 @@ class Organization:
 
 @dataclass(frozen=True, slots=True)
 class OrganizationPage:
-    """A part of the list of organizations.
+    """One page of the list of organizations.
 
     Attributes:
-        organizations: Those that the credential may see; fewer than the page's limit,
-            or none, although more pages follow.
-        total: How many there are, seen or not; 0 past the end.
+        organizations: The organizations that the credential may see. They may be fewer
+            than the page's limit, or none, although more pages follow.
+        total: How many organizations there are, visible or not; 0 past the end.
     """
 
     organizations: tuple[Organization, ...]
@@ -94,7 +106,7 @@ class OrganizationPage:
 
 
 class Answer(StrEnum):
-    """What a write found."""
+    """The outcome of a write."""
 
     WRITTEN = "Written"
     NOT_CHANGED = "NotChanged"
@@ -105,14 +117,14 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """The answer to a POST, PUT or DELETE; details only when `WRITTEN`.
+    """The answer to a POST, PUT or DELETE. Details are set only if it is `WRITTEN`.
 
     Attributes:
-        answer: What happened.
-        sequence: Of the new event; uint64 as text.
-        creation_date: Set by a POST alone (`notes` on ZITADEL's details).
-        change_date: Set by a PUT or DELETE alone.
-        resource_owner: Whose policy it is now.
+        answer: The outcome.
+        sequence: The sequence of the new event, a uint64 as text.
+        creation_date: Set by a POST only (see the notes on ZITADEL's details).
+        change_date: Set by a PUT or DELETE only.
+        resource_owner: The id of the organization or instance that has the policy now.
     """
 
     answer: Answer
@@ -120,29 +132,3 @@ class WriteResult:
     creation_date: str = ""
     change_date: str = ""
     resource_owner: str = ""
-
-
-def after_write(
-    before: ObservedPolicy | None, scope: Scope, result: WriteResult, *, wanted: bool
-) -> ObservedPolicy:
-    """Compose what a GET would say now, from the GET before and the write's reply.
-
-    Args:
-        before: What the pass observed before it wrote; None if there was nothing.
-        scope: A GET of the instance's policy says `isDefault` always.
-        result: The reply, `WRITTEN`.
-        wanted: The value that was written.
-
-    Returns:
-        The policy in force. A PUT keeps the creation date, a POST sets both dates:
-        ZITADEL's replies hold one of the two only.
-    """
-    created = result.creation_date or (before.creation_date if before else "")
-    return ObservedPolicy(
-        is_default=scope is Scope.INSTANCE,
-        password_change=wanted,
-        sequence=result.sequence,
-        creation_date=created,
-        change_date=result.change_date or created,
-        resource_owner=result.resource_owner,
-    )

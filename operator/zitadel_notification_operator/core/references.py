@@ -1,11 +1,11 @@
-"""How a spec names an organization: by id, name, domain, or as the credential's own."""
+"""How a spec refers to an organization: by id, name, domain, or as the credential's."""
 
 from enum import StrEnum
 from typing import NamedTuple
 
 
 class By(StrEnum):
-    """What an organization is named by: the fields of `spec.organization`."""
+    """The ways to refer to an organization: the fields of `spec.organization`."""
 
     ID = "id"
     NAME = "name"
@@ -14,18 +14,18 @@ class By(StrEnum):
 
 
 class Reference(NamedTuple):
-    """One way to name an organization.
+    """One reference to an organization.
 
     Attributes:
-        by: Which field of the spec it is.
-        value: What the field holds; empty for the credential's own organization.
+        by: The field of the spec that is used.
+        value: The value of that field; empty for the credential's own organization.
     """
 
     by: By
     value: str = ""
 
     def __str__(self) -> str:
-        """Return what messages call it."""
+        """Return how messages name the organization."""
         match self.by:
             case By.CREDENTIAL:
                 return "the credential's own organization"
@@ -36,5 +36,5 @@ class Reference(NamedTuple):
 
     @property
     def is_search(self) -> bool:
-        """Whether ZITADEL has to be searched for it."""
+        """Whether ZITADEL must be searched for the organization."""
         return self.by in {By.NAME, By.DOMAIN}

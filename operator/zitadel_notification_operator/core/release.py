@@ -1,7 +1,7 @@
-"""What `znp release` says: of each object, and of what it leaves behind in ZITADEL.
+"""The texts of `znp release`: what it does to objects, and what stays in ZITADEL.
 
-Pure text. All of it is told from the object alone, because nobody is asked any more:
-values are those that were observed last, and the words say so.
+These are pure functions. They use the object alone, because `znp release` does not call
+ZITADEL. The values are those that were observed last, and the texts say so.
 """
 
 import re
@@ -13,7 +13,11 @@ from zitadel_notification_operator.core.conditions import READY, find
 from zitadel_notification_operator.core.lease import Lease
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.original import OriginalValue
-from zitadel_notification_operator.core.policy import DeletionPolicy, Scope
+from zitadel_notification_operator.core.policy import (
+    DeletionPolicy,
+    ManagementPolicy,
+    Scope,
+)
 from zitadel_notification_operator.core.reasons import Reason
 
 NOTHING_LEFT = "nothing is left in ZITADEL"
@@ -44,17 +48,17 @@ _LONGEST_NAME = 253
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """An object of either kind as it was read, with our marks on it, if any.
+    """An object of either kind as it was read, with the operator's marks, if any.
 
     Attributes:
-        title: Kind and name, as people write it.
-        path: Where Kubernetes has it.
-        uid: Of the object that was read.
-        finalizer: Ours is there.
-        original: Our annotation is there.
+        title: Kind and name, as people write them.
+        path: The path of the object in the Kubernetes API.
+        uid: The uid of the object that was read.
+        finalizer: Whether it has the operator's finalizer.
+        original: Whether it has the operator's annotation `original`.
         left: Sentences about what stays in ZITADEL.
-        deleting: Somebody has deleted it.
-        others: Finalizers that are not ours.
+        deleting: Whether the object is being deleted.
+        others: The finalizers of others.
     """
 
     title: str
@@ -72,7 +76,7 @@ class Marked:
         return self.finalizer or self.original
 
     def describe_release(self, *, dry_run: bool) -> str:
-        """Say what was done, or would be, and what becomes of the object."""
+        """Describe what was or would be done, and what happens to the object next."""
         if not self.is_marked:
             return f"{self.title}: nothing of ours is on it"
         marks = [
@@ -93,10 +97,10 @@ class Marked:
 
 
 def parse_policy_name(text: str) -> PolicyKey:
-    """Read `NAMESPACE/NAME`.
+    """Parse `NAMESPACE/NAME`.
 
     Raises:
-        ValueError: It is none; the text says what is expected.
+        ValueError: The text does not have this form. The message says what is expected.
     """
     namespace, _, name = text.partition("/")
     if not _is_namespace(namespace) or not is_name(name):
@@ -108,7 +112,7 @@ def parse_policy_name(text: str) -> PolicyKey:
 
 
 def is_name(text: str) -> bool:
-    """Return whether Kubernetes may have an object of this name."""
+    """Return whether this is a valid name of a Kubernetes object."""
     return len(text) <= _LONGEST_NAME and bool(_NAME.fullmatch(text))
 
 
@@ -117,7 +121,7 @@ def _is_namespace(text: str) -> bool:
 
 
 def tell_left(policy: PolicyObject) -> tuple[str, ...]:
-    """Say what a policy leaves in ZITADEL, and what its deletion would have done."""
+    """Describe what stays in ZITADEL, and what a deletion would have done."""
     original = _original_of(policy)
     if original is None:
         if policy.original is not None:
@@ -131,7 +135,7 @@ def tell_left(policy: PolicyObject) -> tuple[str, ...]:
 
 
 def _original_of(policy: PolicyObject) -> OriginalValue | None:
-    """Return what was recorded; as the operator does, the status counts first."""
+    """Return the recorded original. As in the operator, the status comes first."""
     if policy.status.original is not None:
         return policy.status.original
     if policy.original is not None and policy.original.uid == policy.uid:
@@ -140,7 +144,7 @@ def _original_of(policy: PolicyObject) -> OriginalValue | None:
 
 
 def _which(policy: PolicyObject) -> str:
-    """Name the ZITADEL by its own id, where the object knows it, and by ours."""
+    """Name the ZITADEL by its own id, if the object knows it, and by our object."""
     own = ""
     if policy.original is not None and policy.original.uid == policy.uid:
         own = f" {policy.original.target.zitadel_id}"
@@ -152,6 +156,8 @@ def _target(policy: PolicyObject) -> str:
         return "the instance"
     recorded = policy.original.target.organization_id if policy.original else None
     known = policy.status.organization_id or recorded or policy.organization_id
+    if known is None and policy.organization is None:
+        return "an organization that cannot be read"
     if known is None:
         return f"{policy.organization}"
     name = policy.status.organization_name
@@ -159,7 +165,7 @@ def _target(policy: PolicyObject) -> str:
 
 
 def _setting(policy: PolicyObject) -> str:
-    """Say what is in force, as the status has it."""
+    """Describe what is in force, according to the status."""
     status = policy.status
     if status.password_change is None:
         return f"{_target(policy)} with a setting that the status does not tell"
@@ -168,7 +174,7 @@ def _setting(policy: PolicyObject) -> str:
 
 
 def _value(policy: PolicyObject, value: OriginalValue, whose: str = "") -> str:
-    """Say what is, or was, in force for a target."""
+    """Describe what is, or was, in force for a target."""
     instance = policy.scope is Scope.INSTANCE
     had = "has" if whose else "had"
     whose = whose or ("the instance" if instance else "the organization")
@@ -184,11 +190,13 @@ def _value(policy: PolicyObject, value: OriginalValue, whose: str = "") -> str:
 
 
 def _ending(policy: PolicyObject, original: OriginalValue) -> str:
-    """Say what the deletion would have done, by spec and by what was told last."""
+    """Describe what the deletion would have done, judging by spec and last status."""
     ready = find(policy.status.conditions, READY)
     refused = {Reason.INSTANCE_NOT_FOUND, Reason.NOT_GRANTED}
-    if not policy.manages:
+    if policy.management is ManagementPolicy.OBSERVE:
         return "managementPolicy Observe: its deletion would have undone nothing"
+    if not policy.can_read("deletionPolicy"):
+        return "its deletion would have left it so: spec.deletionPolicy cannot be read"
     would = f"deletionPolicy {policy.ending} would have {_deed(policy, original)}"
     if ready is not None and ready.reason in refused:
         would += f"; not while the policy is {ready.reason}, as it was told last"
@@ -214,17 +222,17 @@ def _deed(policy: PolicyObject, original: OriginalValue) -> str:
 
 
 def is_fresh(lease: Lease, now: datetime) -> bool:
-    """Return whether somebody has renewed the lease within its duration."""
+    """Return whether a holder has renewed the lease within its duration."""
     if not lease.holder or lease.renewed is None:
         return False
     return (now - lease.renewed).total_seconds() < lease.duration
 
 
 def describe_running(lease: Lease, where: str) -> str:
-    """Say who holds the lease, and what to do.
+    """Say which replica holds the lease, and what to do about it.
 
     Args:
-        lease: As read.
+        lease: The lease as it was read.
         where: Its namespace and name.
     """
     return (
@@ -236,7 +244,7 @@ def describe_running(lease: Lease, where: str) -> str:
 
 
 def summarize(released: int, nothing: int, failed: int, *, dry_run: bool) -> str:
-    """Count the objects: released, with nothing of ours, and those that failed."""
+    """Summarize how many objects were released, had nothing to release, or failed."""
     parts = [f"{_objects(released)} {'to be released' if dry_run else 'released'}"]
     if nothing:
         parts.append(f"{nothing} had nothing of ours")

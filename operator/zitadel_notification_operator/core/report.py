@@ -1,9 +1,10 @@
-"""What a pass says about itself: the next status, composed and never guessed.
+"""The status of a policy after a pass. It contains only what the pass has found.
 
-Rules of kstatus (conventions 2) and of the design's table of causes (section 3):
-trouble that may pass is Reconciling, and Stalled after ten minutes without progress;
-trouble that somebody must mend is Stalled; Ready and the abnormal condition carry
-the cause; `InSync` is Unknown while not Ready.
+The rules come from kstatus (conventions 2) and from the design's table of causes
+(section 3). An error that may pass is Reconciling, and becomes Stalled after ten
+minutes without progress. An error that somebody must fix is Stalled at once. Ready and
+the abnormal condition name the cause. `InSync` is Unknown while the policy is not
+Ready.
 """
 
 from dataclasses import dataclass, replace
@@ -32,30 +33,35 @@ from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.text import shown_name
 
 PROGRESS_DEADLINE = 600.0
-"""Seconds after which passing trouble is Stalled (design, section 3)."""
+"""Seconds after which an error that may pass becomes Stalled (design, section 3)."""
 
 CONTESTED = (
     "Somebody keeps changing the policy back in ZITADEL; it is put right at a growing "
     "distance, up to six hours, until they stop: status.lastDrift may tell who it is"
 )
-"""The message of `Contested`; without times, which would be written each time."""
+"""The message of `Contested`.
+
+It contains no times, because each new time would require another write of the status.
+"""
 
 REFUSALS = frozenset({Reason.INSTANCE_NOT_FOUND, Reason.NOT_GRANTED, Reason.CONFLICT})
-"""Causes with which observed values go from the status."""
+"""Causes that remove the observed values from the status."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a pass that reached its end found and did.
+    """What a completed pass found and did.
 
     Attributes:
         decision: What was needed and what was done.
-        observed: The policy in force now; None when there is none.
-        organization_id: The target's; None for the instance scope.
-        organization_name: As last seen; None when this pass did not see it.
-        original: As recorded; None in Observe.
-        drift: What was put right in this pass; None when nothing was.
-        contested: Somebody keeps changing it back, so that corrections wait.
+        observed: The policy in force now; None if there is none.
+        organization_id: The id of the target's organization; None for scope Instance.
+        organization_name: The name of the organization; None if this pass did not see
+            it.
+        original: The recorded original; None in Observe.
+        drift: The change that this pass corrected; None if there was none.
+        contested: Whether somebody keeps reverting the policy, so that corrections
+            wait.
     """
 
     decision: Decision
@@ -68,7 +74,7 @@ class Findings:
 
 
 def settled(policy: PolicyObject, findings: Findings, now: datetime) -> PolicyStatus:
-    """Compose the status after a pass that reached its end."""
+    """Build the status after a pass that was completed."""
     observed = findings.observed
     previous = policy.status
     moved = previous.organization_id != findings.organization_id
@@ -93,15 +99,20 @@ def settled(policy: PolicyObject, findings: Findings, now: datetime) -> PolicySt
 
 
 def troubled(
-    policy: PolicyObject, trouble: OperatorError, now: datetime, hint: str = ""
+    policy: PolicyObject,
+    trouble: OperatorError,
+    now: datetime,
+    hint: str = "",
+    began: datetime | None = None,
 ) -> PolicyStatus:
-    """Compose the status after a pass that was stopped by trouble.
+    """Build the status after a pass that was stopped by an error.
 
     Args:
-        policy: As the API server holds it.
-        trouble: What stopped the pass.
+        policy: The object as the API server holds it.
+        trouble: The error that stopped the pass.
         now: The time of the pass.
-        hint: What to edit when nothing else helps; ends the message.
+        hint: What to change if nothing else helps; the end of the message.
+        began: When the trouble began, as in `abnormal_condition`.
     """
     message = steady_message(policy.status.conditions, trouble, hint)
     passing = isinstance(trouble, TransientError)
@@ -114,14 +125,19 @@ def troubled(
         "What ZITADEL holds is not known while the policy is not Ready",
         generation,
     )
-    abnormal = abnormal_condition(policy.status.conditions, ready, now, passing=passing)
+    abnormal = abnormal_condition(
+        policy.status.conditions, ready, now, began, passing=passing
+    )
+    told = [abnormal, ready, sync]
+    if policy.suspended and trouble.reason is Reason.SPEC_NOT_UNDERSTOOD:
+        told.remove(abnormal)  # nothing is in progress until the policy is resumed
     status = policy.status
     if trouble.reason in REFUSALS:
         status = without_values(status)
     return replace(
         status,
         observed_generation=generation,
-        conditions=merge(policy.status.conditions, (abnormal, ready, sync), now),
+        conditions=merge(policy.status.conditions, told, now),
         original=None if trouble.reason is Reason.CONFLICT else status.original,
         last_handled_reconcile_at=_token(policy),
     )
@@ -130,10 +146,10 @@ def troubled(
 def steady_message(
     previous: tuple[Condition, ...], trouble: OperatorError, hint: str = ""
 ) -> str:
-    """Return the message, or the one that stands when only its excerpt differs.
+    """Return the message of an error, or the present one if only its excerpt differs.
 
-    An excerpt of what somebody else wrote may hold a time or a request id; a status
-    that followed it would be written at each try.
+    An excerpt of another program's text may contain a time or a request id. If each new
+    excerpt were used, the status would be written at each try.
     """
     message = f"{trouble.message}; {hint}" if hint else trouble.message
     ready = find(previous, READY)
@@ -148,25 +164,47 @@ def steady_message(
     return message
 
 
+def reconciling_since(
+    conditions: tuple[Condition, ...], generation: int
+) -> datetime | None:
+    """Return since when, by the stored status, this generation has been in trouble.
+
+    Returns:
+        None if there is no trouble, or if the trouble is that of another generation.
+        The time of a condition changes only with its status, so it says nothing about
+        the new spec.
+    """
+    since = find(conditions, RECONCILING)
+    if since is None or since.observed_generation != generation:
+        return None
+    return parse_time(since.last_transition_time)
+
+
 def abnormal_condition(
-    previous: tuple[Condition, ...], ready: Condition, now: datetime, *, passing: bool
+    previous: tuple[Condition, ...],
+    ready: Condition,
+    now: datetime,
+    began: datetime | None = None,
+    *,
+    passing: bool,
 ) -> Condition:
-    """Return Reconciling or Stalled for a Ready that is False.
+    """Return the Reconciling or Stalled condition that goes with Ready being False.
 
     Args:
-        previous: The conditions as they stand.
-        ready: The Ready condition to come, with cause, message and generation.
+        previous: The present conditions.
+        ready: The new Ready condition, with cause, message and generation.
         now: The time of the pass.
-        passing: The trouble may pass by itself.
+        began: When the trouble of this generation began, if the caller knows. Otherwise
+            the stored Reconciling condition is used.
+        passing: Whether the trouble may pass by itself.
     """
     stalled = replace(ready, type=STALLED, status="True")
     if not passing:
         return stalled
     overdue = replace(stalled, reason=Reason.PROGRESS_DEADLINE_EXCEEDED)
-    since = find(previous, RECONCILING)
-    if since is not None and since.observed_generation == ready.observed_generation:
-        waited = (now - parse_time(since.last_transition_time)).total_seconds()
-        if waited >= PROGRESS_DEADLINE:
+    if find(previous, RECONCILING) is not None:
+        since = began or reconciling_since(previous, ready.observed_generation)
+        if since is not None and (now - since).total_seconds() >= PROGRESS_DEADLINE:
             return overdue
     was = find(previous, STALLED)
     if (
@@ -179,10 +217,11 @@ def abnormal_condition(
 
 
 def suspended(policy: PolicyObject, now: datetime) -> PolicyStatus:
-    """Compose the status of a suspended policy: only the root generation moves.
+    """Build the status of a suspended policy: only the root generation changes.
 
-    Ready stays as it was, with its old generation, so that `kubectl wait` stays
-    honest; a token waits for the resume (conventions 6.1).
+    Ready keeps its old generation, so that `kubectl wait` does not report success for a
+    spec that was not reconciled. A reconcile request waits until the policy is resumed
+    (conventions 6.1).
     """
     kept = [c for c in policy.status.conditions if c.type in {READY, IN_SYNC}]
     if find(kept, READY) is None:
@@ -199,7 +238,7 @@ def suspended(policy: PolicyObject, now: datetime) -> PolicyStatus:
 
 
 def unobserved(policy: PolicyObject, now: datetime, cause: str) -> PolicyStatus:
-    """Compose the status when ZITADEL has been away too long to vouch for InSync."""
+    """Build the status when ZITADEL was away too long for InSync to be known."""
     sync = Condition(IN_SYNC, "Unknown", Reason.NOT_OBSERVED, cause, policy.generation)
     kept = [c for c in policy.status.conditions if c.type != IN_SYNC]
     return replace(
@@ -210,16 +249,16 @@ def unobserved(policy: PolicyObject, now: datetime, cause: str) -> PolicyStatus:
 def unpinned(
     policy: PolicyObject, trouble: OperatorError, now: datetime
 ) -> PolicyStatus:
-    """Compose the status when all that is known is of another target.
+    """Build the status when everything known is about another target.
 
     Args:
-        policy: It begins anew at its next pass.
-        trouble: Why; what it reports until then.
+        policy: The policy, which starts from scratch at its next pass.
+        trouble: The reason, which is reported until then.
         now: The time of the pass.
     """
     status = without_values(troubled(policy, trouble, now))
     if policy.suspended:
-        # Nothing is under way before the resume.
+        # Nothing is in progress until the policy is resumed.
         status = suspended(replace(policy, status=status), now)
     return replace(
         status,
@@ -230,10 +269,10 @@ def unpinned(
 
 
 def ended(policy: PolicyObject, told: str, now: datetime) -> PolicyStatus:
-    """Compose the status of a policy that has done all its deletion owes.
+    """Build the status of a policy for which the deletion work is done.
 
     Args:
-        policy: It is still there, because somebody else's finalizer keeps it.
+        policy: The object, which still exists because of another finalizer.
         told: What was done.
         now: The time of the pass.
     """
@@ -248,11 +287,12 @@ def ended(policy: PolicyObject, told: str, now: datetime) -> PolicyStatus:
 
 
 def is_quiet(policy: PolicyObject) -> bool:
-    """Return whether the object asks for nothing: Ready, current, token handled."""
+    """Return whether the policy is Ready and current, without an open request."""
     status = policy.status
     ready = find(status.conditions, READY)
     return (
-        ready is not None
+        policy.not_understood is None
+        and ready is not None
         and ready.status == "True"
         and ready.observed_generation == policy.generation
         and status.observed_generation == policy.generation
@@ -260,14 +300,23 @@ def is_quiet(policy: PolicyObject) -> bool:
     )
 
 
+def asks_for_a_pass(policy: PolicyObject) -> bool:
+    """Return whether the spec changed or a reconcile was requested since the report."""
+    status = policy.status
+    return (
+        status.observed_generation != policy.generation
+        or _token(policy) != status.last_handled_reconcile_at
+    )
+
+
 def is_vouched_for(policy: PolicyObject) -> bool:
-    """Return whether a quiet policy's InSync is known, so nothing waits for news."""
+    """Return whether the policy is quiet and its InSync is not Unknown."""
     sync = find(policy.status.conditions, IN_SYNC)
     return is_quiet(policy) and sync is not None and sync.status != "Unknown"
 
 
 def without_values(status: PolicyStatus) -> PolicyStatus:
-    """Return the status without what was observed; the pinned id stays."""
+    """Return the status without observed values. The organization id is kept."""
     return replace(
         status,
         organization_name=None,
@@ -304,7 +353,7 @@ def _settled_conditions(
 
 
 def describe_difference(policy: PolicyObject, findings: Findings) -> str:
-    """Say what would be done, from what, to what."""
+    """Say what the operator would do: the action, the present and the new value."""
     whose = "the organization's own policy"
     if policy.scope is Scope.INSTANCE:
         whose = "the instance's policy"

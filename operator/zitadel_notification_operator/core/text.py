@@ -1,26 +1,26 @@
-"""Texts that others wrote, made fit to be shown: one line, of some length.
+"""Makes texts that others wrote safe to show: on one line and not too long.
 
-Display names may be set by the users themselves. A line break or a direction mark in
-one would forge a row of a table or a line of a log.
+Users may choose their display names. A line break or a direction mark in a name could
+forge a row of a table or a line of a log.
 """
 
 import unicodedata
 
 LONGEST_NAME = 200
-"""Characters of a name that are shown; ZITADEL takes no longer ones."""
+"""The longest name that is shown, in characters; ZITADEL accepts no longer ones."""
 
 _HARMFUL = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Categories of Unicode: control, format, halves of characters, line breaks."""
+"""Unicode categories that become blanks: control, format, surrogates, line breaks."""
 
 
 def one_line(text: str) -> str:
-    """Return the text with a blank for each character that controls a terminal."""
+    """Return the text with each character that controls a terminal made a blank."""
     if text.isprintable():
         return text
     return "".join(" " if unicodedata.category(c) in _HARMFUL else c for c in text)
 
 
 def shown_name(name: str) -> str:
-    """Return a name as it may stand in a status, an Event or a log line."""
+    """Return a name in a form that is safe in a status, an Event or a log line."""
     name = one_line(name)
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "\u2026"
