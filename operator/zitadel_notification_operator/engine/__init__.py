@@ -1,1 +1,1 @@
-"""When and in which order things happen; asyncio and core only."""
+"""The engine decides when and in which order things happen; asyncio and core only."""

@@ -1,4 +1,4 @@
-"""The contests of all policies: which corrections wait because others undo them."""
+"""Contests by policy: corrections that wait because others keep undoing them."""
 
 import asyncio
 
@@ -9,31 +9,32 @@ from zitadel_notification_operator.core.report import is_quiet
 
 
 class Contests:
-    """Contests by policy, of this process only: a restart begins without any."""
+    """The contests of all policies, in memory only: a restart begins without any."""
 
     def __init__(self) -> None:
         self._contests: dict[PolicyKey, Contest] = {}
 
     def wait(self, policy: PolicyObject) -> float:
-        """Return the seconds that a correction has to wait; 0: it may be made now.
+        """Return the seconds that a correction has to wait; 0 if it may be made now.
 
-        Only what was changed behind a quiet policy is a correction: a new spec, or a
-        person's request, is acted on at once.
+        Only a write that undoes a change behind a quiet policy is a correction. A new
+        spec, or a person's request, is acted on at once.
         """
         contest = self._of(policy)
         return contest.wait(_time()) if contest and is_quiet(policy) else 0.0
 
     def corrected(self, policy: PolicyObject) -> bool:
-        """Note a correction; return whether it makes the policy a contested one."""
+        """Count a correction; return whether it makes the policy contested."""
         before = self._of(policy) or Contest(policy.generation)
         after = before.corrected(_time())
         self._contests[policy.key] = after
         return after.is_contested and not before.is_contested
 
     def left(self, policy: PolicyObject) -> float:
-        """Return the seconds until a contest is over, or its next correction is due.
+        """Return the seconds until a contest ends or its next correction is due.
 
-        0: the policy is not contested.
+        Returns:
+            0 if the policy is not contested.
         """
         contest = self._of(policy)
         if contest is None or not contest.is_contested:

@@ -1,37 +1,42 @@
-"""Which organizations there are: one list for many questions, else one by one.
+"""A cache of ZITADEL's organizations: one list for many questions, else single calls.
 
-Belongs to one instance and one credential. A list is trusted for a minute; whatever is
-not on it is asked for by itself, because ZITADEL's searches lag by milliseconds and
-show only what the credential may see.
+It belongs to one instance and one credential. A list is trusted for a minute. An
+organization that is not on it is searched for by itself, because ZITADEL's searches lag
+by milliseconds and return only what the credential may see.
 """
 
 import asyncio
 
-from zitadel_notification_operator.core.errors import OperatorError, TerminalError
-from zitadel_notification_operator.core.policy import Organization
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    PageTooLarge,
+    TerminalError,
+)
+from zitadel_notification_operator.core.paging import PageSize
+from zitadel_notification_operator.core.policy import Organization, OrganizationPage
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.engine.ports import PolicyClient
 
-PAGE = 1000
-"""Organizations in one page of the list."""
-
 FRESH = 60.0
-"""Seconds for which a list is believed (design, section 3, "Writes by state")."""
+"""Seconds for which a list is trusted (design, section 3, "Writes by state")."""
 
 _NEVER = float("-inf")
 
 
 class Directory:
-    """Answers what a name or a domain means; one call for all who ask at one time.
+    """Resolves names and domains; simultaneous questions share one call.
 
     Args:
         lists: Whether the credential may list organizations at all.
+        page: The page size; it keeps what is learnt about the limit.
     """
 
-    def __init__(self, *, lists: bool) -> None:
+    def __init__(self, *, lists: bool, page: PageSize) -> None:
         self._lists = lists
+        self._page = page
         self._lock = asyncio.Lock()
+        self._drops = 0
         self._loaded_at = _NEVER
         self._by_id: dict[str, Organization] = {}
         self._by_word: dict[Reference, list[Organization]] = {}
@@ -39,20 +44,20 @@ class Directory:
         self._troubled_at = _NEVER
 
     def known(self, organization_id: str) -> Organization | None:
-        """Return an organization that a fresh list holds; None says nothing."""
+        """Return an organization on a fresh list; None does not prove it absent."""
         self.expire()
         return self._by_id.get(organization_id)
 
     def expire(self) -> None:
-        """Drop a list that is no longer believed."""
+        """Drop a list that is no longer trusted."""
         if self._by_id and not self._is_fresh():
             self.drop()
 
     def drop(self) -> None:
-        """Believe the list no longer: the next question is asked anew."""
+        """Invalidate the cached list, so that the next question calls ZITADEL."""
+        self._drops += 1
         self._loaded_at = _NEVER
-        self._by_id.clear()
-        self._by_word.clear()
+        self._by_id, self._by_word = {}, {}
 
     async def find(
         self, client: PolicyClient, reference: Reference, questions: int
@@ -60,24 +65,28 @@ class Directory:
         """Return the organization with this name or verified domain.
 
         Args:
-            client: Asks ZITADEL.
-            reference: A name: exact, then without regard to case; or a domain.
-            questions: How many references are still to be resolved, this one
-                included: from two on a list is cheaper.
+            client: Makes the calls.
+            reference: A name, first matched exactly and then without regard to case; or
+                a domain.
+            questions: How many references are still to be resolved, this one included.
+                From two on, a list is cheaper.
 
         Raises:
             TerminalError: `OrganizationNotFound`.
-            OperatorError: What the client raises.
+            OperatorError: Any error of the client.
         """
         self.expire()
         found = self._look_up(reference)
         if found is None and not self._is_fresh() and self._lists and questions > 1:
-            await self._load(client, questions)
+            try:
+                await self._load(client, questions)
+            except PageTooLarge:
+                self._lists = False  # even small pages are refused: search one by one
             found = self._look_up(reference)
         return found or await self.search(client, reference)
 
     async def search(self, client: PolicyClient, reference: Reference) -> Organization:
-        """Ask ZITADEL itself, whatever a list says; errors as of `find`."""
+        """Ask ZITADEL itself, whatever a list says; raises the errors of `find`."""
         found = await client.search(reference)
         if found is None:
             raise TerminalError(
@@ -95,7 +104,7 @@ class Directory:
             if self._is_fresh():
                 return
             if self._trouble is not None and self._troubled_at >= asked:
-                # Who waited meanwhile need not ask in vain, too.
+                # Tasks that waited meanwhile need not make the same failing call.
                 raise self._trouble
             try:
                 await self._list(client, questions)
@@ -105,28 +114,53 @@ class Directory:
                 raise
 
     async def _list(self, client: PolicyClient, questions: int) -> None:
-        # Before the first call: what comes after it may be missing.
-        begun = asyncio.get_running_loop().time()
-        self.drop()
+        """Read the whole list before it is published; a dropped list stays dropped.
+
+        If the list is dropped meanwhile, a part of this one may be older than that, so
+        it is not used.
+        """
+        # Taken before the first call, because what is created after it may be missing.
+        begun, drops = asyncio.get_running_loop().time(), self._drops
+        found: list[Organization] = []
         offset, total = 0, 1
         while offset < total:
-            page = await client.organizations(offset, PAGE)
-            for organization in page.organizations:
-                self._put(organization)
-            # At a page's end there may be no total, and then no more pages.
+            page = await self._get(client, offset)
+            found += page.organizations
+            # The last page may come without a total, and then there are no more pages.
             total = page.total
-            offset += PAGE
-            if total > PAGE * questions:
+            # Rows that may not be seen count, too, so the offset goes by what was asked
+            # for.
+            offset += self._page.rows
+            if total > self._page.rows * questions:
                 break
-        self._loaded_at = begun
+        if drops == self._drops:
+            self._keep(found)
+            self._loaded_at = begun
 
-    def _put(self, organization: Organization) -> None:
-        self._by_id[organization.id] = organization
-        words = [Reference(By.NAME, organization.name.lower())]
-        if organization.domain:
-            words.append(Reference(By.DOMAIN, organization.domain.lower()))
-        for word in words:
-            self._by_word.setdefault(word, []).append(organization)
+    async def _get(self, client: PolicyClient, offset: int) -> OrganizationPage:
+        """Return a page; if its size is refused, halve it from then on.
+
+        Raises:
+            OperatorError: Any error of the client.
+        """
+        while True:
+            try:
+                return await client.organizations(offset, self._page.rows)
+            except PageTooLarge:
+                if not self._page.halve():
+                    raise
+
+    def _keep(self, organizations: list[Organization]) -> None:
+        self._by_id, self._by_word = {}, {}
+        for organization in organizations:
+            if organization.id in self._by_id:
+                continue  # a row that was added meanwhile moved it to the next page
+            self._by_id[organization.id] = organization
+            words = [Reference(By.NAME, organization.name.lower())]
+            if organization.domain:
+                words.append(Reference(By.DOMAIN, organization.domain.lower()))
+            for word in words:
+                self._by_word.setdefault(word, []).append(organization)
 
     def _look_up(self, reference: Reference) -> Organization | None:
         word = Reference(reference.by, reference.value.lower())

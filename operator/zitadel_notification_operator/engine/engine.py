@@ -1,7 +1,8 @@
-"""The engine: takes news, keeps the queue, runs passes, heals what a watch lost.
+"""The engine takes watch events, keeps the work queue and runs the passes.
 
-Everything runs in one event loop. A task that dies ends the engine; `failure` then
-holds why, and the process must end with a non-zero code.
+It also compares a periodic LIST with its cache, to find what a watch has lost.
+Everything runs in one event loop. If a background task dies, the engine has failed:
+`failure` then holds the exception, and the process must exit with a non-zero code.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from zitadel_notification_operator.core.backoff import retry_delay
+from zitadel_notification_operator.core.backoff import bounded_delay, retry_delay
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import (
     ClusterError,
@@ -17,8 +18,13 @@ from zitadel_notification_operator.core.errors import (
     ObjectGone,
 )
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.engine.crds import Crds
 from zitadel_notification_operator.engine.events_pass import EventsPass
-from zitadel_notification_operator.engine.instance_pass import InstancePass
+from zitadel_notification_operator.engine.healing import Healing
+from zitadel_notification_operator.engine.instance_pass import (
+    SECRET_INTERVAL,
+    InstancePass,
+)
 from zitadel_notification_operator.engine.keys import (
     EVENTS,
     INSTANCE,
@@ -28,52 +34,61 @@ from zitadel_notification_operator.engine.keys import (
     instance_key,
     policy_key,
 )
+from zitadel_notification_operator.engine.lanes import Lanes
 from zitadel_notification_operator.engine.meter import Result
 from zitadel_notification_operator.engine.outcome import (
     AGAIN,
     WAIT,
+    LookAgain,
     Outcome,
     Superseded,
+    back_off,
+    retry_in,
 )
 from zitadel_notification_operator.engine.owners import Owners
 from zitadel_notification_operator.engine.policy_pass import PolicyPass
 from zitadel_notification_operator.engine.ports import ObjectReader
 from zitadel_notification_operator.engine.room import Room
-from zitadel_notification_operator.engine.subject import concerning, subject_of
+from zitadel_notification_operator.engine.subject import (
+    concerning,
+    subject_of,
+    uid_of,
+)
 from zitadel_notification_operator.engine.workqueue import Priority
 
 STOP_PATIENCE = 12.0
-"""Seconds for passes to end: the longest call to ZITADEL and a status after it."""
+"""Seconds that running passes get to end: enough for the longest call to ZITADEL and
+the status write after it."""
 
-LEAD_RETRY = 1.0
-"""Seconds between tries of the LIST that a take-over needs."""
-
-RETRY_SHARE = 4
-"""One turn in so many of an instance is for policies that have failed before."""
-
-POLICIES_OF = "policies of "
-"""Begins the name of the lane of an instance's policies."""
 
 OFTEN = 3
-"""Failures in a row after which a refused write is told."""
+"""Consecutive failures of a key after which a refused write is logged as a warning."""
 
-LIST_INTERVAL = 600.0
-"""Seconds between the periodic LISTs that heal what a watch may have lost."""
+FAULT = "Failed a pass by a fault of the operator"
+"""Is logged, with a traceback, when a pass ends with an unexpected exception."""
 
 _log = logging.getLogger(__name__)
 
 
 class Engine:
-    """One operator's engine; start it once, stop it once."""
+    """The engine of one operator process; start it once and stop it once.
+
+    Attributes:
+        filled: Set when the first LIST of each kind is in the inventory.
+        failed: Set when the engine has failed.
+        failure: The exception that the engine has failed with.
+    """
 
     def __init__(self, room: Room, reader: ObjectReader, workers: int) -> None:
         self._room = room
-        self._reader = reader
-        self._policies = PolicyPass(room, Owners(room.inventory, self._reread_policy))
-        self._instances = InstancePass(room)
+        self._healing = Healing(room, reader, self)
+        self._crds = Crds(reader.crd_is_ending, self._crd_ending)
+        owners = Owners(room.inventory, self._healing.reread_policy)
+        self._policies = PolicyPass(room, owners, self._crds)
+        self._instances = InstancePass(room, self._crds)
         self._events = EventsPass(room)
-        room.queue.divide(self._lane_of, workers, self._retries_of)
-        self._workers = workers
+        lanes = Lanes(room.inventory, workers)
+        room.queue.divide(lanes.lane_of, workers, lanes.retries_of)
         room.queue.close()
         self._tasks: list[asyncio.Task[None]] = []
         self._passes: set[asyncio.Task[None]] = set()
@@ -82,7 +97,9 @@ class Engine:
         self.failure: BaseException | None = None
 
     async def start(self) -> None:
-        """Fill the inventory with one LIST of each kind, and keep it; run no passes.
+        """Fill the inventory with one LIST of each kind and keep it up to date.
+
+        No pass runs before `lead`.
 
         Raises:
             ClusterError: The first LIST failed.
@@ -92,17 +109,24 @@ class Engine:
         self._spawn(self._list_for_ever(), "list")
 
     async def lead(self, *, fresh: bool = False) -> None:
-        """Ask for the passes that are due, and begin to run them.
+        """Queue the passes that are due and begin to run them.
 
-        What is settled is left alone: an instance's first verdict plans its look-ups.
+        A policy whose stored status still holds is not queued: the first verdict on its
+        instance schedules its drift check.
 
         Args:
-            fresh: Nobody else has written since `start`. Otherwise all is read once
-                more: the watch may not have told yet what the last leader wrote.
+            fresh: Whether nobody else can have written since `start`. Otherwise all
+                objects are listed once more, because the watch may not have delivered
+                yet what the last leader wrote.
         """
+        attempt = 0
         while not fresh:
-            fresh = await self._try_to_heal("A take-over waits for a LIST")
-            await asyncio.sleep(0 if fresh else LEAD_RETRY)
+            trouble = await self._try_to_heal("A take-over waits for a LIST")
+            fresh, attempt = trouble is None, attempt + 1
+            if trouble is not None:
+                chance = self._room.chance.random()
+                asked = trouble.retry_after
+                await asyncio.sleep(bounded_delay(attempt, chance, asked))
         room = self._room
         room.queue.open()
         for instance in room.inventory.instances.values():
@@ -113,10 +137,10 @@ class Engine:
         self._spawn(self._work(), "work")
 
     async def stop(self) -> None:
-        """Let no new pass begin, let running ones end with the call they are making.
+        """Begin no new pass, and let running ones end with the call they are making.
 
-        A write to ZITADEL is waited for: cut off, it might land after one of the next
-        leader's.
+        A write to ZITADEL under way is awaited: a cancelled one might take effect after
+        a write of the next leader.
         """
         self._room.term.end()
         self._room.queue.close()
@@ -131,24 +155,39 @@ class Engine:
         self._tasks.clear()
 
     def abort(self, failure: BaseException) -> None:
-        """End all passes in the middle of what they do, and fail."""
+        """Cancel all passes, wherever they are, and mark the engine as failed."""
         self._room.term.end()
         self._room.queue.close()
         for task in [*self._tasks, *self._passes]:
             task.cancel()
         self._fail(failure)
 
+    def doubt(self) -> None:
+        """Trust no cached object any longer: Kubernetes has gone back to older data."""
+        self._room.doubts.set()
+
     def has_policy(self, key: PolicyKey, uid: str, resource_version: str) -> bool:
-        """Return whether an event would be an echo, so that nobody need read it."""
+        """Return whether this version or a newer one is known already.
+
+        Such an event needs no parsing.
+        """
         return self._room.inventory.has_policy(key, uid, resource_version)
 
     def policy_seen(self, policy: PolicyObject) -> None:
-        """Take a policy from the watch; an echo of what is known costs nothing."""
+        """Store a policy that the watch delivered and queue the policies it affects.
+
+        An event that only echoes what is known already queues nothing.
+        """
         known = self._room.inventory.policies.get(policy.key)
         is_echo = self._room.own_writes.explains(known, policy)
         concerned = self._room.inventory.put_policy(policy)
         if self._room.inventory.newest(policy) is None:
-            return  # late news of one that is gone
+            return  # a late event of an object that is known to be deleted
+        if policy.deleting:
+            self._crds.seen(policy.uid)
+        if known is None or known.uid != policy.uid:
+            # The failures of an earlier object of this name do not count for this one.
+            self._room.queue.succeeded(policy_key(policy.key))
         if known is not None and known.uid != policy.uid:
             self._room.drift.forget(policy.key)
             self._room.drift.reported(policy.key)
@@ -157,8 +196,8 @@ class Engine:
         if is_echo:
             concerned.discard(policy.key)
         if known is None and self._room.news.is_settled(policy):
-            # Known from an earlier life: nothing to do but its drift look-up, which
-            # the instance's first verdict asks for.
+            # A stored status from before the start of this process still holds. Only
+            # the drift check is left, and the instance's first verdict schedules that.
             concerned.discard(policy.key)
             if self._room.connections.line(policy.instance).checked:
                 self._look_later(policy)
@@ -167,8 +206,12 @@ class Engine:
             self._add(policy_key(key), urgent=urgent)
 
     def policy_gone(self, key: PolicyKey, uid: str = "") -> None:
-        """Take the end of a policy from the watch; another of its name stays."""
+        """Forget a policy whose deletion the watch reported.
+
+        Nothing happens if the name belongs to a different object by now.
+        """
         policy = self._room.inventory.policies.get(key)
+        self._crds.forget(uid)
         if self._room.inventory.ended.is_of_another(policy, uid):
             return
         if policy is not None:
@@ -176,17 +219,27 @@ class Engine:
         self._room.drift.forget(key)
         self._room.drift.reported(key)
         self._room.contests.forget(key)
+        self._room.accounts.forget(key)
         self._room.meter.gone(*key)
         self._room.queue.forget(policy_key(key))
 
     def instance_seen(self, instance: InstanceObject) -> None:
-        """Take an instance from the watch."""
+        """Store an instance that the watch delivered and queue what it affects."""
         known = self._room.inventory.instances.get(instance.name)
+        if instance.deleting:
+            self._crds.seen(instance.uid)
         moved = self._room.inventory.put_instance(instance)
         if moved is None:
             return
+        if known is None or known.uid != instance.uid:
+            # As for policies.
+            self._room.queue.succeeded(instance_key(instance.name))
+            self._room.queue.succeeded(events_key(instance.name))
         if known is not None and known.uid != instance.uid:
             self._room.meter.gone("", instance.name)
+            # What was found out about the earlier object does not apply to this one.
+            self._room.connections.drop(instance.name)
+            self._room.news.concerned(self._room.inventory.users_of(instance.name))
         self._room.news.concerned(moved)
         self._add(instance_key(instance.name), urgent=instance.deleting)
         if known is None or known.grants != instance.grants:
@@ -195,20 +248,41 @@ class Engine:
             self._look_sooner(instance)
 
     def instance_gone(self, name: str, uid: str = "") -> None:
-        """Take the end of an instance from the watch; another of its name stays."""
+        """Forget an instance whose deletion the watch reported.
+
+        Nothing happens if the name belongs to a different object by now.
+        """
         known = self._room.inventory.instances.get(name)
         if self._room.inventory.ended.is_of_another(known, uid):
             return
         self._room.news.concerned(self._room.inventory.drop_instance(name))
         self._room.connections.drop(name)
+        self._room.drift.drop(name)
         self._room.meter.gone("", name)
         self._events.forget(name)
+        self._room.queue.succeeded(events_key(name))
+        self._room.queue.succeeded(instance_key(name))
         # The pass over an instance that is gone closes its connections.
         self._room.queue.add(instance_key(name), Priority.DRIFT)
         self._room.news.concerned(self._room.inventory.users_of(name))
 
+    def _crd_ending(self, kind: str) -> None:
+        """Queue all objects of a kind that are being deleted.
+
+        Their CRD is being deleted too, so they need not wait for anything any longer.
+        """
+        inventory = self._room.inventory
+        dying = [i for i in inventory.instances.values() if i.deleting]
+        keys = [instance_key(instance.name) for instance in dying]
+        if kind == POLICY:
+            keys = [
+                policy_key(p.key) for p in inventory.policies.values() if p.deleting
+            ]
+        for key in keys:
+            self._add(key, urgent=True)
+
     async def _work(self) -> None:
-        """Begin passes; the queue gives no more keys than may be worked on."""
+        """Begin a pass for each key; the queue limits how many run at once."""
         loop = asyncio.get_running_loop()
         while True:
             key = await self._room.queue.get()
@@ -218,48 +292,42 @@ class Engine:
 
     async def _pass(self, key: Key) -> None:
         self._room.queue.begin(key)
+        about = uid_of(key, self._room.inventory)
         try:
             with concerning(subject_of(key, self._room.inventory)):
                 outcome = await self._look_at(key)
             self._room.meter.passed(key, outcome.result)
+            if outcome.failed and uid_of(key, self._room.inventory) != about:
+                # The name belongs to a different object by now: the failure does not
+                # count against that one.
+                self._room.queue.succeeded(key)
+                outcome = AGAIN
             self._schedule(key, outcome)
         finally:
             self._room.queue.done(key)
 
-    def _lane_of(self, key: Key) -> str:
-        """Keep instances apart: one that hangs takes nobody else's turns."""
-        if key.kind in {INSTANCE, EVENTS}:
-            return f"{key.kind} {key.name}"
-        policy = self._room.inventory.policies.get(key.policy)
-        return f"{POLICIES_OF}{policy.instance}" if policy else ""
-
-    def _retries_of(self, lane: str) -> int:
-        """Return how many of a lane's turns retries may take, and calls with them."""
-        share = self._workers // RETRY_SHARE
-        instance = self._room.inventory.instances.get(lane.removeprefix(POLICIES_OF))
-        if instance is not None:
-            share = min(share, instance.endpoint.rate_limit.max_concurrent - 1)
-        return max(1, share)
-
     async def _look_at(self, key: Key) -> Outcome:
-        """Run one pass; Kubernetes' troubles and our own faults end in backoff."""
+        """Run one pass; errors of Kubernetes and our own bugs end in a backoff."""
         try:
             return await self._dispatch(key)
         except (ObjectGone, ObjectChanged) as error:
             if self._room.queue.failures(key) >= OFTEN:
-                # Else somebody only was faster. Kubernetes says 422 to both.
+                # Fewer failures only mean that somebody else wrote first. Kubernetes
+                # answers 422 both to such a conflict and to a write that it refuses.
                 _log.warning("%s", error.message)
             await self._reread(key)
             return Outcome(priority=Priority.RETRY, failed=True)
         except Superseded:
             return AGAIN
+        except LookAgain as wait:
+            return retry_in(self._room.spread(wait.seconds))
         except ClusterError as error:
-            _log.warning("%s", error.message)
-            return Outcome(priority=Priority.RETRY, failed=True)
+            _log.log(_level(error), "%s", error.message)
+            return back_off(error.retry_after)
         except Exception:
-            # A fault of ours must not take the other policies down with it; it is
-            # logged whole, and this key is tried again at a growing distance.
-            _log.exception("Failed a pass by a fault of the operator")
+            # A bug of ours must not stop the other policies. It is logged with its
+            # traceback, and this key is retried with a growing delay.
+            _log.exception(FAULT)
             return Outcome(priority=Priority.RETRY, failed=True, counts_as=Result.FAULT)
 
     async def _dispatch(self, key: Key) -> Outcome:
@@ -280,31 +348,14 @@ class Engine:
         return await self._policies.run(policy, failures)
 
     async def _reread(self, key: Key) -> None:
-        """Take an object as it is now: a write found it other than we knew it."""
+        """Read an object again, because a write found a different version than ours."""
         try:
             if key.kind == POLICY:
-                await self._reread_policy(key.policy)
+                await self._healing.reread_policy(key.policy)
             else:
-                await self._reread_instance(key.name)
+                await self._healing.reread_instance(key.name)
         except ClusterError as error:
-            _log.warning("%s", error.message)
-
-    async def _reread_policy(self, key: PolicyKey) -> None:
-        known = self._room.inventory.policies.get(key)
-        policy = await self._reader.read_policy(*key)
-        if policy is not None:
-            self.policy_seen(policy)
-        elif known is not None:
-            # Another of its name may have come while the answer was on its way.
-            self.policy_gone(key, known.uid)
-
-    async def _reread_instance(self, name: str) -> None:
-        known = self._room.inventory.instances.get(name)
-        instance = await self._reader.read_instance(name)
-        if instance is not None:
-            self.instance_seen(instance)
-        elif known is not None:
-            self.instance_gone(name, known.uid)
+            _log.log(_level(error), "%s", error.message)
 
     def _schedule(self, key: Key, outcome: Outcome) -> None:
         queue = self._room.queue
@@ -312,6 +363,10 @@ class Engine:
             attempt = queue.failed(key)
             chance = self._room.chance.random()
             delay = retry_delay(attempt, chance, outcome.asked)
+            if key.kind == INSTANCE:
+                # The Secret is still read regularly, however long ZITADEL asks us to
+                # wait.
+                delay = min(delay, self._room.spread(SECRET_INTERVAL))
             queue.add_after(key, delay, Priority.RETRY)
             return
         queue.succeeded(key)
@@ -320,37 +375,24 @@ class Engine:
 
     async def _list_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(self._room.spread(LIST_INTERVAL))
+            await self._healing.wait()
             await self._try_to_heal("Periodic LIST failed")
-            self._room.tidy()
+            self._crds.keep(self._room.tidy())
 
-    async def _try_to_heal(self, complaint: str) -> bool:
+    async def _try_to_heal(self, complaint: str) -> ClusterError | None:
         try:
             await self._heal()
         except ClusterError as error:
-            _log.warning("%s: %s", complaint, error.message)
-            return False
-        return True
+            _log.log(_level(error), "%s: %s", complaint, error.message)
+            return error
+        return None
 
     async def _heal(self) -> None:
-        """Compare a LIST of each kind with the inventory and take the difference."""
-        known_instances = set(self._room.inventory.instances)
-        known_policies = set(self._room.inventory.policies)
-        instances = await self._reader.list_instances()
-        policies, unread = await self._reader.list_policies(
-            self._room.inventory.policies
-        )
-        for instance in instances:
-            self.instance_seen(instance)
-        for policy in policies:
-            self.policy_seen(policy)
-        for name in known_instances - {instance.name for instance in instances}:
-            await self._reread_instance(name)
-        for key in known_policies - {policy.key for policy in policies}:
-            if key.namespace not in unread:
-                await self._reread_policy(key)
+        """List each kind, store what differs, and schedule checks that are missing."""
+        await self._healing.run()
         for policy in list(self._room.inventory.policies.values()):
-            # Nobody should be forgotten; whoever was is found here.
+            # Where drift is polled, every policy should have a check scheduled; one
+            # that has none gets it here.
             if policy_key(policy.key) not in self._room.queue:
                 self._look_later(policy)
 
@@ -368,13 +410,14 @@ class Engine:
             self._room.queue.add_after(policy_key(policy.key), delay, Priority.DRIFT)
 
     def _look_sooner(self, instance: InstanceObject) -> None:
-        """Plan the drift look-ups anew: how they are made has changed."""
-        if self._room.drift.reads_events(instance):
+        """Reschedule the drift checks, because their method or interval has changed."""
+        if self._room.drift.searches(instance):
             self._room.queue.add(events_key(instance.name), Priority.RETRY)
-        if self._room.drift.interval(instance) is None:
+        interval = self._room.drift.interval(instance)
+        if interval is None:
             return
         for key in self._room.inventory.users_of(instance.name):
-            delay = instance.poll_interval * self._room.chance.random()
+            delay = interval * self._room.chance.random()
             self._room.queue.add_after(policy_key(key), delay, Priority.DRIFT)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -396,6 +439,11 @@ class Engine:
         if self.failure is None:
             self.failure = failure
         self.failed.set()
+
+
+def _level(error: ClusterError) -> int:
+    """Return the log level for an error: a warning the first time, else debug."""
+    return logging.WARNING if error.claim_telling() else logging.DEBUG
 
 
 def _drift_settings(instance: InstanceObject) -> tuple[str, float, float]:

@@ -1,111 +1,108 @@
-"""One search of an instance's events: who is concerned is looked at, nobody else.
+"""Search an instance's event log once and queue the policies that new events affect.
 
-So an idle instance costs one call a period whatever the number of its policies. The
-cursor is kept in the instance's status; a full look at all policies, spread over an
-hour, comes once a day, and whenever events are known to be missing.
+So an idle instance costs one call for each interval, whatever the number of its
+policies. The cursor is kept in the instance's status. All policies are checked once a
+day, spread over an hour, and whenever events are known to be missing. If the log cannot
+be used, polling takes its place (`engine.search_health`).
 """
 
 import asyncio
-from dataclasses import dataclass, field
 
 from zitadel_notification_operator.core.claims import PolicyKey, Target
-from zitadel_notification_operator.core.errors import (
-    OperatorError,
-    TerminalError,
-    TransientError,
-)
+from zitadel_notification_operator.core.errors import OperatorError, TransientError
 from zitadel_notification_operator.core.events import (
     Cursor,
     EventKind,
     ZitadelEvent,
 )
-from zitadel_notification_operator.core.feed import Feed, is_known
+from zitadel_notification_operator.core.feed import Feed, is_known, stored_cursor
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import is_vouched_for
-from zitadel_notification_operator.engine.connections import Connection
+from zitadel_notification_operator.engine.connections import Connection, Line
+from zitadel_notification_operator.engine.event_reading import Reading, Search
 from zitadel_notification_operator.engine.keys import instance_key, policy_key
-from zitadel_notification_operator.engine.outcome import (
-    WAIT,
-    Outcome,
-    back_off,
-    look_again,
-)
+from zitadel_notification_operator.engine.meter import Result
+from zitadel_notification_operator.engine.outcome import WAIT, Outcome, look_again
 from zitadel_notification_operator.engine.ports import PolicyClient
 from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.search_health import TRIES
 from zitadel_notification_operator.engine.workqueue import Priority
 
-PAGE = 1000
-"""Events in one answer: ZITADEL's most."""
-
 SWEEP_INTERVAL = 24 * 3600.0
-"""Seconds between two looks at all policies."""
+"""Seconds between two checks of all policies."""
 
 SWEEP_SPREAD = 3600.0
-"""Seconds over which such a look is spread."""
+"""Seconds over which such a check is spread."""
 
 INHERITING_SPREAD = 60.0
-"""Seconds over which those are looked at that inherit a changed default."""
+"""Seconds over which the policies that inherit a changed default are checked."""
 
-_MOST_UNSAVED = PAGE
-"""Events after which the cursor is saved although none of them was relevant."""
-
-
-@dataclass(slots=True)
-class _Reading:
-    """How one instance object's ZITADEL is read.
-
-    Attributes:
-        owner: The object's uid and ZITADEL's id; another pair begins anew.
-        sweep_at: Loop time of the next look at all policies.
-        begun: Whether a search has shown where to go on.
-        missed: How many answers in a row lacked what they should have had.
-        unsaved: Events read since the cursor was saved.
-        relevant: Whether one of them concerned a policy.
-        woken: Policies that are to be looked at before it may be saved.
-    """
-
-    owner: tuple[str, str]
-    sweep_at: float
-    feed: Feed = field(default_factory=Feed)
-    begun: bool = False
-    missed: int = 0
-    unsaved: int = 0
-    relevant: bool = False
-    woken: set[PolicyKey] = field(default_factory=set)
+_MOST_UNSAVED = 1000
+"""Events after which the cursor is saved even if none of them was relevant."""
 
 
 class EventsPass:
-    """Runs searches."""
+    """Searches the event logs of instances."""
 
     def __init__(self, room: Room) -> None:
         self._room = room
-        self._readings: dict[str, _Reading] = {}
+        self._readings: dict[str, Reading] = {}
 
     async def run(self, instance: InstanceObject) -> Outcome:
-        """Search once, and ask for passes over whom the events concern."""
+        """Search once, and queue the policies that the events affect."""
         line = self._room.connections.line(instance.name)
-        if line.trouble is not None:
-            return WAIT  # the next verdict asks for a search
+        troubled = line.trouble is not None and not line.finding_out
+        if troubled or instance.not_understood is not None:
+            return WAIT  # the next verdict schedules a search
         connection = line.proven
-        if connection is None:
-            # It is just being proven; a verdict that is as before asks for nothing.
-            return look_again(instance.events_interval * self._chance(0.9))
-        if not self._room.drift.reads_events(instance):
+        if connection is None or line.finding_out:
+            # The instance is being probed, or may lead to another ZITADEL by now. A
+            # verdict that is the same as before would schedule no search.
+            return self._next(instance)
+        if not self._room.drift.searches(instance):
             return WAIT
+        began = _time()
         reading = self._reading(instance, connection)
+        # Before the search, because the daily check finds what no search finds.
+        self._sweep_if_due(instance, reading)
         try:
             new = await self._search(connection.client, instance, reading)
+            if self._leads_still(instance, connection):
+                self._take(instance, connection, reading, new)
         except OperatorError as trouble:
-            return self._failed(instance, trouble)
+            if trouble.reason is Reason.CLUSTER_UNAVAILABLE:
+                raise
+            if self._leads_still(instance, connection):
+                return self._failed(instance, trouble)
         if not self._leads_still(instance, connection):
-            return look_again(instance.events_interval * self._chance(0.9))
+            return self._next(instance)
+        line.answered_at = _time()
+        return self._worked(instance, began)
+
+    def _take(
+        self,
+        instance: InstanceObject,
+        connection: Connection,
+        reading: Reading,
+        new: list[ZitadelEvent],
+    ) -> None:
+        """Handle new events: queue policies, save the cursor, look for our own writes.
+
+        Raises:
+            TransientError: `UnexpectedAnswer`: events of our own writes are missing.
+        """
         relevant = self._tell(instance, connection, reading, new)
         reading.unsaved += len(new)
         self._save(instance, reading, relevant=relevant)
-        self._sweep_if_due(instance, reading)
-        # Never later than the interval: it is a promise.
+        if self._room.drift.echoes(instance.name).is_missed(_time()):
+            raise TransientError(
+                Reason.UNEXPECTED_ANSWER,
+                "ZITADEL's event log does not show what the operator has written",
+            )
+
+    def _next(self, instance: InstanceObject) -> Outcome:
         return look_again(instance.events_interval * self._chance(0.9))
 
     def forget(self, instance: str) -> None:
@@ -113,7 +110,7 @@ class EventsPass:
         self._readings.pop(instance, None)
 
     def _leads_still(self, instance: InstanceObject, connection: Connection) -> bool:
-        """Return whether what a search found is about the object that is there now."""
+        """Return whether a search's result still applies to the present object."""
         newest = self._room.inventory.instances.get(instance.name)
         proven = self._room.connections.line(instance.name).proven
         return (
@@ -123,78 +120,96 @@ class EventsPass:
             and proven.zitadel_id == connection.zitadel_id
         )
 
-    def _reading(self, instance: InstanceObject, connection: Connection) -> _Reading:
+    def _reading(self, instance: InstanceObject, connection: Connection) -> Reading:
         owner = (instance.uid, connection.zitadel_id)
         known = self._readings.get(instance.name)
         if known is not None and known.owner == owner:
             return known
+        if known is not None:
+            self._room.drift.echoes(instance.name).forget()
         first = 3600 + (SWEEP_INTERVAL - 3600) * self._room.chance.random()
-        reading = _Reading(owner, _time() + first)
-        told = instance.status
-        if told.drift_cursor and told.instance_id == connection.zitadel_id:
-            cursor = Cursor.from_text(told.drift_cursor)
-            reading.feed, reading.begun = Feed(cursor), cursor is not None
+        reading = Reading(owner, _time() + first)
+        # The newest cursor may not be stored yet, if Kubernetes did not accept it.
+        kept = self._room.connections.line(instance.name).cursor
+        cursor = Cursor.from_text(kept) if kept else None
+        cursor = cursor or stored_cursor(instance.status, connection.zitadel_id)
+        reading.feed, reading.begun = Feed(cursor), cursor is not None
         self._readings[instance.name] = reading
         return reading
 
     async def _search(
-        self, client: PolicyClient, instance: InstanceObject, reading: _Reading
+        self, client: PolicyClient, instance: InstanceObject, reading: Reading
     ) -> list[ZitadelEvent]:
-        feed = reading.feed
-        if not reading.begun:
-            looked = _time() - self._room.drift.usable_since(instance.name)
-            feed.begin_at(await client.newest_event(), looked)
-            reading.begun = True
-        found = await self._all(client, instance, feed.since(_time()))
-        if feed.is_broken(found):
-            reading.missed += 1
-            if reading.missed == 1:
-                raise TransientError(
-                    Reason.UNEXPECTED_ANSWER, "Events are missing in ZITADEL's answer"
-                )
-            # Nobody knows what happened in between: look at all, and go on from here.
-            self._sweep(instance, instance.poll_interval)
-            feed.begin_at(await client.newest_event(), 0)
-            found = await self._all(client, instance, feed.since(_time()))
-        reading.missed = 0
-        return feed.take(found)
+        """Return the new events; raises the errors of `Search.run`."""
+        self._require_welcome(instance)
+        search = Search(
+            client,
+            self._room.connections.line(instance.name).events,
+            self._room.drift.echoes(instance.name),
+            lambda: self._sweep(instance, instance.poll_interval),
+        )
+        since = self._room.drift.usable_since(instance.name)
+        return await search.run(reading, _time() if since is None else since)
 
-    async def _all(
-        self, client: PolicyClient, instance: InstanceObject, since: str | None
-    ) -> list[ZitadelEvent]:
-        """Return all events after a moment, whatever the number of pages."""
-        found = page = await client.events(since, PAGE)
-        while len(page) >= PAGE:
-            last = page[-1]
-            page = await client.events(Cursor.at(last).just_before(), PAGE)
-            if len(page) >= PAGE and page[-1].id == last.id:
-                # More at one moment than a page holds: look at all, and go past it.
-                self._sweep(instance, instance.poll_interval)
-                page = await client.events(last.time, PAGE)
-            found = [*found, *page]
-        return found
+    def _require_welcome(self, instance: InstanceObject) -> None:
+        """Check that ZITADEL has not asked us to wait with searches (Retry-After).
+
+        Raises:
+            OperatorError: The error by which it did.
+        """
+        health = self._room.drift.health(instance)
+        if health.refusal is not None and _time() < health.wait_until:
+            raise health.refusal
 
     def _failed(self, instance: InstanceObject, trouble: OperatorError) -> Outcome:
-        if trouble.reason is Reason.CLUSTER_UNAVAILABLE:
-            raise trouble
-        if trouble.reason is Reason.INSUFFICIENT_PERMISSIONS:
-            if self._room.drift.refuse(instance.name, refused=True):
-                self._sweep(instance, instance.poll_interval)
-            return WAIT
-        self._room.suspect(instance.name)
-        if isinstance(trouble, TerminalError):
-            return look_again(instance.events_interval)
+        """Count a failed search; after three of them have the policies polled."""
+        now = _time()
+        line = self._room.connections.line(instance.name)
+        health = self._room.drift.health(instance)
         asked = trouble.retry_after if isinstance(trouble, TransientError) else None
-        return back_off(asked)
+        if asked and now >= health.wait_until:
+            health.asked_to_wait(trouble, now + asked)
+        was_used = health.why is None
+        is_news = health.failed(trouble, now, line.checked_at)
+        self._room.meter.search_failed(instance.name)
+        if was_used and health.why is None:
+            self._suspect(instance, line)
+        elif was_used:
+            self._sweep(instance, instance.poll_interval)
+        if is_news:
+            # The instance's pass reports it, so that each status has one writer.
+            self._room.queue.add(instance_key(instance.name), Priority.RETRY)
+        delay = health.delay(instance.events_interval, now)
+        counts_as = Result.ERROR if health.why is None else None
+        return Outcome(delay * self._chance(0.9), Priority.RETRY, counts_as=counts_as)
+
+    def _suspect(self, instance: InstanceObject, line: Line) -> None:
+        """Have the instance probed, once, as it may be in trouble as a whole."""
+        health = self._room.drift.health(instance)
+        if health.failures == 1 or (
+            health.failures >= TRIES and line.checked_at < health.since
+        ):
+            self._room.suspect(instance.name)
+
+    def _worked(self, instance: InstanceObject, began: float) -> Outcome:
+        """Record a successful search and return when the next one is due."""
+        if self._room.drift.health(instance).worked():
+            # Checks that are scheduled stay: events may have been lost meanwhile.
+            self._room.queue.add(instance_key(instance.name), Priority.RETRY)
+        # Never later than the interval, which users rely on. It counts from begin to
+        # begin, and there is some rest after a slow search.
+        interval = instance.events_interval
+        left = interval * self._chance(0.9) - (_time() - began)
+        return look_again(max(left, interval / 4))
 
     def _tell(
         self,
         instance: InstanceObject,
         connection: Connection,
-        reading: _Reading,
+        reading: Reading,
         new: list[ZitadelEvent],
     ) -> bool:
-        """Wake whom the events concern; return whether they concern anybody."""
+        """Queue the policies that events affect; return whether there are any."""
         if not new:
             return False
         by_target = self._policies_by_target(instance)
@@ -210,14 +225,14 @@ class EventsPass:
                 if self._wake(policy, event, 0):
                     reading.woken.add(policy.key)
             for policy in inheriting:
-                # One after the other: the default concerns many at once.
+                # Spread over time, because the default affects many policies at once.
                 if self._wake(policy, event, INHERITING_SPREAD):
                     relevant = True
                     reading.woken.add(policy.key)
         return relevant
 
     def _wake(self, policy: PolicyObject, event: ZitadelEvent, delay: float) -> bool:
-        """Have a policy looked at, unless it knows, or will look later anyhow."""
+        """Queue a pass over a policy unless a status or a due pass covers the event."""
         key = policy_key(policy.key)
         looks = is_vouched_for(policy) or self._room.queue.is_running(key)
         if is_known(policy.status, event) or not looks:
@@ -230,7 +245,7 @@ class EventsPass:
         return True
 
     def _inheriting(self, instance: InstanceObject) -> list[PolicyObject]:
-        """Return the policies of organizations that show the instance's setting."""
+        """Return the policies of organizations that inherit the instance's setting."""
         users = self._room.inventory.users_of(instance.name)
         policies = [self._room.inventory.policies[key] for key in users]
         return [
@@ -251,9 +266,9 @@ class EventsPass:
         return found
 
     def _save(
-        self, instance: InstanceObject, reading: _Reading, *, relevant: bool
+        self, instance: InstanceObject, reading: Reading, *, relevant: bool
     ) -> None:
-        """Have the instance's pass write the cursor: one writer to a status."""
+        """Have the instance's pass store the cursor: each status has one writer."""
         cursor = reading.feed.cursor
         reading.relevant |= relevant
         if cursor is None or self._owes_a_look(reading):
@@ -264,10 +279,11 @@ class EventsPass:
             self._room.connections.line(instance.name).cursor = cursor.to_text()
             self._room.queue.add(instance_key(instance.name), Priority.RETRY)
 
-    def _owes_a_look(self, reading: _Reading) -> bool:
-        """Return whether somebody who was woken was not looked at yet.
+    def _owes_a_look(self, reading: Reading) -> bool:
+        """Return whether a policy that an event has queued still waits for its pass.
 
-        A new process would not know of it: whoever is not quiet it looks at anyhow.
+        A new process would not know of that event. Only quiet policies count, because a
+        new process reconciles all others anyhow.
         """
         policies = self._room.inventory.policies
         reading.woken = {
@@ -279,12 +295,13 @@ class EventsPass:
         }
         return bool(reading.woken)
 
-    def _sweep_if_due(self, instance: InstanceObject, reading: _Reading) -> None:
+    def _sweep_if_due(self, instance: InstanceObject, reading: Reading) -> None:
         if _time() >= reading.sweep_at:
             reading.sweep_at = _time() + SWEEP_INTERVAL
             self._sweep(instance, SWEEP_SPREAD)
 
     def _sweep(self, instance: InstanceObject, seconds: float) -> None:
+        seconds = self._room.drift.round(instance, seconds)
         for key in self._room.inventory.users_of(instance.name):
             self._later(key, seconds)
 

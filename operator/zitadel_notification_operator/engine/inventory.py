@@ -1,11 +1,12 @@
-"""What the watch told, in compact records, and who claims what.
+"""A cache of our objects in compact records, and the claims between policies.
 
-The inventory is the only memory of the cluster. It takes records from watch events,
-from our own writes and from the periodic LIST, whichever is newest, and answers who
+The inventory is the only memory of the cluster. It stores the newest of the records
+from watch events, from our own writes and from the periodic LIST, and it answers who
 owns a target. It decides nothing about ZITADEL.
 """
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 from zitadel_notification_operator.core.claims import (
@@ -19,9 +20,6 @@ from zitadel_notification_operator.core.grants import (
     POSSIBLE,
     Admission,
     Lookup,
-    admit,
-    admit_organization,
-    granted_organizations,
     references_in,
 )
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
@@ -29,22 +27,29 @@ from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import Reference
+from zitadel_notification_operator.engine.admissions import Admissions
 from zitadel_notification_operator.engine.ended import Ended
-from zitadel_notification_operator.engine.originals import Originals
+from zitadel_notification_operator.engine.originals import Originals, value_carried
+from zitadel_notification_operator.engine.records import (
+    had_its_target,
+    is_older,
+    recorded_target,
+)
 
 
 class Inventory:
-    """Records by key; claims by target; both for the watched namespaces only."""
+    """Records by key and claims by target, for the watched namespaces only."""
 
     def __init__(self, own_namespace: str) -> None:
         self.own_namespace = own_namespace
         self.policies: dict[PolicyKey, PolicyObject] = {}
         self.instances: dict[str, InstanceObject] = {}
         self._of_instance: dict[str, set[PolicyKey]] = defaultdict(set)
-        # None: it leads to another ZITADEL, and nobody has accepted that.
+        # None means that it leads to another ZITADEL, which nobody has accepted yet.
         self._zitadel_ids: dict[str, str | None] = {}
         self._former_ids: dict[str, str] = {}
         self._lookups: dict[str, Lookup] = {}
+        self._admissions = Admissions(own_namespace, self._lookups)
         self._resolved: dict[PolicyKey, Target] = {}
         self._targets: dict[PolicyKey, frozenset[Target]] = {}
         self._claims: dict[Target, dict[PolicyKey, Claim]] = defaultdict(dict)
@@ -56,10 +61,10 @@ class Inventory:
         return frozenset(self._of_instance.get(instance, ()))
 
     def tidy(self) -> frozenset[str]:
-        """Drop what nobody needs any longer.
+        """Drop what is no longer needed.
 
         Returns:
-            The names of instances that there are, or that a policy uses.
+            The names of instances that exist or that a policy uses.
         """
         self.ended.age()
         named = {name for name, users in self._of_instance.items() if users}
@@ -71,8 +76,19 @@ class Inventory:
                 del by_name[name]
         return frozenset(used)
 
+    def begin_anew(self) -> None:
+        """Accept whatever comes next as newer: Kubernetes has gone back to older data.
+
+        An object that was known to be gone may exist again, with its old uid.
+        """
+        self.ended.forget()
+        for key, policy in self.policies.items():
+            self.policies[key] = replace(policy, resource_version="")
+        for name, instance in self.instances.items():
+            self.instances[name] = replace(instance, resource_version="")
+
     def newest(self, policy: PolicyObject) -> PolicyObject | None:
-        """Return this very object as it is known now; None when it is gone."""
+        """Return the newest record of this very object, or None if it is gone."""
         known = self.policies.get(policy.key)
         return known if known is not None and known.uid == policy.uid else None
 
@@ -88,12 +104,12 @@ class Inventory:
         )
 
     def put_policy(self, policy: PolicyObject) -> set[PolicyKey]:
-        """Take a record unless it is older than ours; return whom it concerns.
+        """Store a record unless it is older than ours.
 
         Returns:
-            The keys to look at again: the policy itself when the record differs,
-            and every policy whose claim it wins or loses against. Empty for an echo,
-            and for an object that is known to be gone.
+            The keys that need a pass: the policy itself if the record differs, and
+            every policy whose claim it wins or loses against. Empty for an echo, and
+            for an object that is known to be gone.
         """
         known = self.policies.get(policy.key)
         if policy.uid in self.ended or (known and is_older(policy, known)):
@@ -104,6 +120,10 @@ class Inventory:
         self.policies[policy.key] = policy
         if known == policy:
             return set()
+        if known is not None and known.instance != policy.instance:
+            # The present schema allows no such edit: instanceRef cannot be read now, or
+            # could not be read before.
+            self._of_instance[known.instance].discard(policy.key)
         self._of_instance[policy.instance].add(policy.key)
         self._originals.put(policy)
         concerned = {policy.key} | self._claim_anew(policy.key)
@@ -113,10 +133,15 @@ class Inventory:
         return concerned
 
     def drop_policy(self, key: PolicyKey) -> set[PolicyKey]:
-        """Forget a policy that is gone; return whom that concerns."""
+        """Forget a policy that is gone and return the policies that this affects."""
         policy = self.policies.get(key)
         if policy is None:
             return set()
+        for target in self._targets.get(key, frozenset()):
+            # While its status is still known, as that takes precedence over its
+            # annotation.
+            if self.owner(target) == key:
+                self._bequeath(key, target)
         del self.policies[key]
         self.ended.add(policy.uid)
         self._resolved.pop(key, None)
@@ -126,7 +151,11 @@ class Inventory:
         return concerned
 
     def put_instance(self, instance: InstanceObject) -> set[PolicyKey] | None:
-        """Take a record; None: an echo or an old one; else whose claims moved."""
+        """Store a record.
+
+        Returns:
+            The policies whose claims changed, or None if the record is old or an echo.
+        """
         known = self.instances.get(instance.name)
         if instance.uid in self.ended or (known and is_older(instance, known)):
             return None
@@ -141,7 +170,7 @@ class Inventory:
         return self._claim_for(instance.name)
 
     def drop_instance(self, name: str) -> set[PolicyKey]:
-        """Forget an instance that is gone; return whose claims moved."""
+        """Forget an instance that is gone; return the policies whose claims changed."""
         known = self.instances.pop(name, None)
         if known is not None:
             self.ended.add(known.uid)
@@ -150,7 +179,11 @@ class Inventory:
         return self._claim_for(name)
 
     def identified(self, instance: str, zitadel_id: str) -> set[PolicyKey]:
-        """Note which ZITADEL an instance reaches; return whose claims moved."""
+        """Record which ZITADEL an instance reaches.
+
+        Returns:
+            The policies whose claims changed.
+        """
         if self._zitadel_ids.get(instance) == zitadel_id:
             return set()
         self._lookups.pop(instance, None)
@@ -159,30 +192,34 @@ class Inventory:
         return self._claim_for(instance)
 
     def mistaken(self, instance: str) -> set[PolicyKey]:
-        """Note that an instance leads to another ZITADEL: its policies claim nothing.
+        """Record that an instance leads to another ZITADEL: its policies claim nothing.
 
         Returns:
-            Whose claims moved.
+            The policies whose claims changed.
         """
         self._zitadel_ids[instance] = None
         return self._claim_for(instance)
 
     def leads_to(self, instance: str, zitadel_id: str) -> bool:
-        """Return whether the instance reaches this ZITADEL, as far as it is known."""
+        """Return whether the instance reaches this ZITADEL, as far as is known."""
         return self._zitadel_id(instance) == zitadel_id
 
     def resolved(self, key: PolicyKey, target: Target) -> set[PolicyKey]:
-        """Note which organization a reference means; return whose claims moved."""
+        """Record which organization a reference means.
+
+        Returns:
+            The policies whose claims changed.
+        """
         if self._resolved.get(key) == target or key not in self.policies:
             return set()
         self._resolved[key] = target
         return self._claim_anew(key)
 
     def looked_up(self, instance: str, lookup: Lookup) -> set[PolicyKey] | None:
-        """Note what names and domains in grants mean.
+        """Record what the names and domains in grants mean.
 
         Returns:
-            Whose claims moved; None when all mean what they meant before.
+            The policies whose claims changed, or None if all meanings are as before.
         """
         if self._lookups.get(instance, {}) == lookup:
             return None
@@ -194,7 +231,7 @@ class Inventory:
         return self._lookups.get(instance, {}).get(reference)
 
     def to_look_up(self, instance: InstanceObject) -> frozenset[Reference]:
-        """Return what an instance's grants name that was not looked up yet."""
+        """Return the names and domains in an instance's grants not looked up yet."""
         known = self._lookups.get(instance.name, {})
         return references_in(instance.grants) - known.keys()
 
@@ -209,62 +246,44 @@ class Inventory:
         )
 
     def admission(self, policy: PolicyObject) -> Admission:
-        """Return whether the policy may use its instance; absent reads unknown.
+        """Return whether the policy may use its instance.
 
-        An organization that is not known yet cannot be refused; look again then.
+        A missing instance reads like one that does not admit the namespace. While the
+        organization is not known, it cannot be refused; the caller must check again
+        later.
         """
         instance = self.instances.get(policy.instance)
         if instance is None:
             return Admission.NAMESPACE_UNKNOWN
-        namespace = policy.key.namespace
-        admission = admit(instance.grants, self.own_namespace, namespace, policy.scope)
-        if admission is not Admission.GRANTED or policy.scope is Scope.INSTANCE:
-            return admission
-        organization_id = self.organization_of(policy)
-        if organization_id is None:
-            return admission
-        return self._admit_organization(policy, organization_id)
+        organization_id = self._organization_meant(policy)
+        return self._admissions.decide(policy, instance, organization_id)
 
     def may_set(self, policy: PolicyObject, organization_id: str) -> bool:
         """Return whether the policy's namespace may set this organization."""
-        if policy.instance not in self.instances:
-            return False
-        admission = self._admit_organization(policy, organization_id)
-        return admission is Admission.GRANTED
-
-    def _admit_organization(
-        self, policy: PolicyObject, organization_id: str
-    ) -> Admission:
-        return admit_organization(
-            self.instances[policy.instance].grants,
-            self.own_namespace,
-            policy.key.namespace,
-            organization_id,
-            self._lookups.get(policy.instance, {}),
+        instance = self.instances.get(policy.instance)
+        return instance is not None and self._admissions.may_set(
+            policy, instance, organization_id
         )
 
     def is_restricted(self, policy: PolicyObject) -> bool:
-        """Return whether the policy's namespace may set certain organizations only."""
+        """Return whether the policy's namespace may only set certain organizations."""
         instance = self.instances.get(policy.instance)
-        return (
-            instance is not None
-            and policy.scope is Scope.ORGANIZATION
-            and (
-                granted_organizations(
-                    instance.grants, self.own_namespace, policy.key.namespace
-                )
-                is not None
-            )
-        )
+        return instance is not None and self._admissions.is_restricted(policy, instance)
 
     def organization_of(self, policy: PolicyObject) -> str | None:
-        """Return the organization a policy means, as far as it is known now."""
+        """Return the id of the policy's organization, as far as it is known now."""
         if policy.organization_id is not None:
             return policy.organization_id
+        zitadel_id = self._zitadel_id(policy.instance)
         found = self._resolved.get(policy.key)
-        if found is not None and found.zitadel_id == self._zitadel_id(policy.instance):
+        if found is not None and found.zitadel_id == zitadel_id:
             return found.organization_id
-        return policy.status.organization_id
+        told = policy.status.organization_id
+        if told is None and not policy.can_read("organization"):
+            recorded = recorded_target(policy)
+            if recorded is not None and recorded.zitadel_id == zitadel_id:
+                return recorded.organization_id
+        return told
 
     def target_of(self, policy: PolicyObject) -> Target | None:
         """Return the policy's target, if ZITADEL and organization are known."""
@@ -277,33 +296,41 @@ class Inventory:
         return Target(zitadel_id, organization_id) if organization_id else None
 
     def owner(self, target: Target) -> PolicyKey | None:
-        """Return whose claim to the target wins."""
+        """Return the policy whose claim to the target wins, if any."""
         return owner_of(self._claims.get(target, {}).values())
 
-    def original_at(self, target: Target) -> OriginalValue | None:
+    def original_at(self, target: Target, namespace: str) -> OriginalValue | None:
         """Return what a present or former owner of the target has recorded.
 
-        An annotation is anybody's to write, so it counts only on a policy that may
-        use its instance, manages, and is about this very target.
+        Anybody may write an annotation. So it only counts on a policy that may use its
+        instance, manages, and is about this very target. If no status confirms it, it
+        counts for policies of its own namespace (`namespace`) only.
         """
-        bequest = self._originals.bequest(target)
+        bequest = self._originals.bequest(target, namespace)
         if bequest is not None:
             return bequest
         for key, value in self._originals.at(target):
-            if self._may_carry(self.policies[key], target):
+            policy = self.policies[key]
+            if not self._may_carry(policy, target):
+                continue
+            told = policy.status.original
+            if told is not None and self.target_of(policy) == target:
+                return told
+            if key.namespace == namespace:
                 return value
         return None
 
     def disown(self, key: PolicyKey) -> None:
-        """Forget a policy's original: what it owed is done, so nobody inherits it."""
+        """Forget a policy's original, because it was undone: nobody inherits it."""
         self._originals.drop(key)
 
     def zitadel_ids_seen(self, instance: str) -> set[str]:
         """Return the ids of ZITADELs that a recreated instance may have led to.
 
-        What this process knew of its namesake counts alone. After a restart there are
-        only the annotations of policies that have managed; anybody who may edit such
-        a policy can hold an instance up with one, but not lead it astray.
+        If this process knew the earlier object of that name, only its id counts. After
+        a restart there are only the annotations of policies that have managed. Anybody
+        who may edit such a policy can hold an instance up with one, but cannot lead it
+        to another ZITADEL.
         """
         users = [self.policies[key] for key in self.users_of(instance)]
         former = self._former_ids.get(instance)
@@ -321,7 +348,7 @@ class Inventory:
 
     def _may_carry(self, policy: PolicyObject, target: Target) -> bool:
         return (
-            policy.manages
+            policy.may_own
             and self.admission(policy) is Admission.GRANTED
             and self._organization_meant(policy) == target.organization_id
         )
@@ -332,13 +359,14 @@ class Inventory:
         return self.organization_of(policy)
 
     def _bequeath(self, key: PolicyKey, target: Target) -> None:
-        """Keep the original of an owner whose claim goes, where others claim, too."""
-        original = self._originals.of(key)
-        claims = self._claims[target]
-        if len(claims) > 1 and original is not None and original.target == target:
-            policy = self.policies.get(key)
-            told = policy.status.original if policy is not None else None
-            self._originals.bequeath(target, told or original.value)
+        """Keep the original of an owner whose claim ends, for others who claim too."""
+        policy = self.policies.get(key)
+        if policy is None or self._claims[target].keys() == {key}:
+            return  # it is gone and has passed its original on, or nobody follows
+        original = value_carried(policy, target)
+        if original is not None:
+            only = None if policy.status.original is not None else key.namespace
+            self._originals.bequeath(target, original, only)
 
     def _zitadel_id(self, instance: str) -> str | None:
         if instance in self._zitadel_ids:
@@ -381,18 +409,15 @@ class Inventory:
 
     def _targets_claimed_by(self, key: PolicyKey) -> frozenset[Target]:
         policy = self.policies.get(key)
-        if policy is None or policy.deleting or not policy.manages:
+        if policy is None or policy.deleting or not policy.may_own:
             return frozenset()
-        if self.admission(policy) is not Admission.GRANTED:
+        if not policy.can_read("instanceRef"):
+            recorded = recorded_target(policy) if had_its_target(policy) else None
+            return frozenset({recorded} if recorded else ())
+        instance = self.instances.get(policy.instance)
+        if instance is None or not self._admissions.may_claim(
+            policy, instance, self._organization_meant(policy)
+        ):
             return frozenset()
         target = self.target_of(policy)
         return frozenset({target} if target else ())
-
-
-def is_older(
-    new: PolicyObject | InstanceObject, known: PolicyObject | InstanceObject
-) -> bool:
-    """Return whether a record is of an older version than the one that is known."""
-    if not (new.resource_version.isdigit() and known.resource_version.isdigit()):
-        return False
-    return int(new.resource_version) < int(known.resource_version)

@@ -1,4 +1,4 @@
-"""What the queue holds: a kind and a name."""
+"""The keys of the work queue: a kind and a name."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from zitadel_notification_operator.core.claims import PolicyKey
 
 
 class Key(NamedTuple):
-    """One object of ours; `namespace` is empty for instances."""
+    """One object of our kinds; `namespace` is empty for instances."""
 
     kind: str
     namespace: str
@@ -14,26 +14,26 @@ class Key(NamedTuple):
 
     @property
     def policy(self) -> PolicyKey:
-        """The policy's key; for keys of that kind only."""
+        """The policy's key; only for keys of that kind."""
         return PolicyKey(self.namespace, self.name)
 
 
 POLICY = "NotificationPolicy"
 INSTANCE = "ZitadelInstance"
 EVENTS = "events"
-"""The events of an instance's ZITADEL; no kind of ours."""
+"""The events of an instance's ZITADEL, which are no Kubernetes kind."""
 
 
 def policy_key(key: PolicyKey) -> Key:
-    """Return the queue's key of a policy."""
+    """Return the queue key of a policy."""
     return Key(POLICY, key.namespace, key.name)
 
 
 def events_key(instance: str) -> Key:
-    """Return the queue's key of an instance's events."""
+    """Return the queue key of an instance's events."""
     return Key(EVENTS, "", instance)
 
 
 def instance_key(name: str) -> Key:
-    """Return the queue's key of an instance."""
+    """Return the queue key of an instance."""
     return Key(INSTANCE, "", name)

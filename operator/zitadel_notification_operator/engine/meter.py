@@ -1,4 +1,4 @@
-"""What the engine tells about its work to whoever counts; it keeps no figures itself.
+"""What the engine reports about its work to the metrics; it keeps no figures itself.
 
 All methods return at once and never raise.
 """
@@ -6,6 +6,7 @@ All methods return at once and never raise.
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
+from zitadel_notification_operator.core.deprecation import Deprecation
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.engine.keys import Key
 
@@ -13,68 +14,80 @@ K_contra = TypeVar("K_contra", contravariant=True)
 
 
 class Result(StrEnum):
-    """How a pass ended, in the words of controller-runtime where it has one."""
+    """How a pass ended, in the words of controller-runtime if it has one."""
 
     SUCCESS = "success"
-    """Nothing is to be done until something changes."""
+    """There is nothing to do until something changes."""
 
     REQUEUE = "requeue"
-    """What it was about has changed meanwhile; it begins anew."""
+    """What the pass was about has changed meanwhile; it begins anew."""
 
     REQUEUE_AFTER = "requeue_after"
-    """It went well, and a later look is planned."""
+    """It went well, and a later pass is scheduled."""
 
     ERROR = "error"
-    """It failed, and is tried again at a growing distance."""
+    """It failed, and is retried with a growing delay."""
 
     TERMINAL = "terminal"
-    """It failed for a cause that somebody has to mend."""
+    """It failed for a cause that somebody has to correct."""
 
     FAULT = "fault"
-    """It failed by a fault of the operator."""
+    """It failed because of a bug of the operator."""
 
 
 class QueueMeter(Protocol[K_contra]):
-    """Is told what happens to the keys of a queue."""
+    """Receives callbacks about the keys of a work queue, to count them."""
 
     def added(self, key: K_contra) -> None:
-        """Take that a key begins to wait for its turn."""
+        """Count a key that begins to wait for its turn."""
         ...
 
     def taken(self, key: K_contra) -> None:
-        """Take that a key has its turn."""
+        """Count a key that gets its turn."""
         ...
 
     def done(self, key: K_contra) -> None:
-        """Take that a key's turn is over."""
+        """Count a key whose turn is over."""
         ...
 
     def retried(self, key: K_contra) -> None:
-        """Take that a key comes back after a growing delay."""
+        """Count a key that is retried after a growing delay."""
         ...
 
     def dropped(self, key: K_contra) -> None:
-        """Take that a key no longer waits, and gets no turn."""
+        """Count a key that no longer waits and gets no turn."""
         ...
 
 
 class Meter(Protocol):
-    """Is told what passes have come to."""
+    """Receives callbacks about the results of passes, to count them."""
 
     def passed(self, key: Key, result: Result) -> None:
-        """Take that a pass has ended, before its turn is over."""
+        """Count a pass that has ended, before its turn is over."""
         ...
 
     def corrected(self) -> None:
-        """Take that a drift was put right."""
+        """Count a corrected drift."""
+        ...
+
+    def repaired(self, missed: str) -> None:
+        """Count a repair of ZITADEL's read side, by the kind of event it had missed."""
+        ...
+
+    def search_failed(self, instance: str) -> None:
+        """Count a failed search of an instance's events."""
+        ...
+
+    def deprecated(self, instance: str, found: Deprecation | None) -> None:
+        """Record which calls an instance's ZITADEL has marked as deprecated."""
         ...
 
     def synced(self, about: PolicyObject | InstanceObject) -> None:
-        """Take that a pass has reached its end, and its report is stored."""
+        """Record that a pass has reached its end, and its report is stored."""
         ...
 
     def gone(self, namespace: str, name: str) -> None:
-        """Take that an object is gone; the namespace of an instance is empty."""
+        """Record that an object is gone; the namespace of an instance is empty."""
         ...
 
 
@@ -100,6 +113,15 @@ class Unmetered:
         """Ignore it."""
 
     def corrected(self) -> None:
+        """Ignore it."""
+
+    def repaired(self, missed: str) -> None:
+        """Ignore it."""
+
+    def search_failed(self, instance: str) -> None:
+        """Ignore it."""
+
+    def deprecated(self, instance: str, found: Deprecation | None) -> None:
         """Ignore it."""
 
     def synced(self, about: PolicyObject | InstanceObject) -> None:

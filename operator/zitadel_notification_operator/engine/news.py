@@ -1,6 +1,6 @@
-"""Puts what our own writes returned into the inventory, and wakes whom it concerns.
+"""Stores what our own writes returned, and queues the policies that this affects.
 
-So a pass reads its own writes, and the watch's echo of them is nothing new.
+So a pass reads its own writes, and the watch's echo of them is no change.
 """
 
 from collections.abc import Iterable
@@ -9,24 +9,25 @@ from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.grants import POSSIBLE
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.report import is_vouched_for
-from zitadel_notification_operator.engine.inventory import Inventory, is_older
+from zitadel_notification_operator.engine.inventory import Inventory
 from zitadel_notification_operator.engine.keys import Key, instance_key, policy_key
+from zitadel_notification_operator.engine.records import is_older
 from zitadel_notification_operator.engine.workqueue import Priority, WorkQueue
 
 
 class News:
-    """The way from a finding about one object to passes over others."""
+    """Leads from a change of one object to passes over others."""
 
     def __init__(self, inventory: Inventory, queue: WorkQueue[Key]) -> None:
         self._inventory = inventory
         self._queue = queue
 
     def stored(self, policy: PolicyObject) -> PolicyObject:
-        """Take a policy as Kubernetes stored it by our write; return it.
+        """Store a policy as Kubernetes returned it for our write, and return it.
 
-        Its own pass is running and knows; others whose claims moved are woken. Where
-        the watch has told of a newer version, or our answer is the first to show
-        another's change, the policy is looked at once more.
+        Its own pass is running and knows of the change; other policies whose claims
+        changed are queued. If the watch has delivered a newer version, or our answer is
+        the first to show somebody else's change, the policy itself is queued once more.
         """
         known = self._inventory.policies.get(policy.key)
         if known is not None and known.uid == policy.uid:
@@ -38,24 +39,24 @@ class News:
         return policy
 
     def gone(self, policy: PolicyObject) -> None:
-        """Forget a policy that is no more, and wake whom that concerns."""
+        """Forget a policy that is gone and queue the policies that this affects."""
         self._inventory.ended.add(policy.uid)
         if self._inventory.newest(policy) is not None:
             self.concerned(self._inventory.drop_policy(policy.key))
         self.wake_dying(policy.instance)
 
     def wake_dying(self, name: str) -> None:
-        """Look at an instance whose deletion may have waited for a policy."""
+        """Queue an instance whose deletion may have waited for a policy."""
         instance = self._inventory.instances.get(name)
         if instance is not None and instance.deleting:
             self._queue.add(instance_key(name), Priority.DELETE)
 
     def regranted(self, instance: str, moved: Iterable[PolicyKey] = ()) -> None:
-        """Look at the policies that a change of grants may have admitted or refused.
+        """Queue the policies that a change of grants may have admitted or refused.
 
         Args:
-            instance: Whose grants they are.
-            moved: Policies of other instances, too, whose claims moved with it.
+            instance: The instance with these grants.
+            moved: Policies, also of other instances, whose claims changed with it.
         """
         for key in self._inventory.users_of(instance) | frozenset(moved):
             policy = self._inventory.policies.get(key)
@@ -63,7 +64,7 @@ class News:
                 self._queue.add(policy_key(key), Priority.CHANGE)
 
     def is_settled(self, policy: PolicyObject) -> bool:
-        """Return whether a stored status still holds, as far as Kubernetes knows."""
+        """Return whether a stored status still holds, as far as Kubernetes shows."""
         inventory = self._inventory
         if policy.deleting or not is_vouched_for(policy):
             return False
@@ -76,15 +77,15 @@ class News:
         return _has_its_marks(policy)
 
     def concerned(self, keys: Iterable[PolicyKey]) -> None:
-        """Ask for passes over these policies: their claims moved."""
+        """Queue these policies, because their claims changed."""
         for key in keys:
             self._queue.add(policy_key(key), Priority.CHANGE)
 
 
 def _has_its_marks(policy: PolicyObject) -> bool:
-    """Return whether a policy that is Ready carries the marks that it owes, no others.
+    """Return whether a Ready policy has exactly the marks that it should have.
 
-    Somebody may have taken them off while no process ran.
+    Somebody may have removed them while no process ran.
     """
     if not policy.manages:
         return policy.original_text is None and not policy.held

@@ -1,10 +1,12 @@
-"""What is told as an Event: transitions only, each once (conventions 3.3)."""
+"""Composes Events: about transitions only, each once (conventions 3.3)."""
 
 from zitadel_notification_operator.core.conditions import READY, Condition, find
 from zitadel_notification_operator.core.decision import Action, Decision
+from zitadel_notification_operator.core.deprecation import Deprecation
 from zitadel_notification_operator.core.errors import OperatorError
 from zitadel_notification_operator.core.objects import (
     Drift,
+    DriftMethod,
     InstanceObject,
     InstanceStatus,
     PolicyObject,
@@ -12,6 +14,7 @@ from zitadel_notification_operator.core.objects import (
 )
 from zitadel_notification_operator.core.original import OriginalValue, seen
 from zitadel_notification_operator.core.policy import ObservedPolicy, Organization
+from zitadel_notification_operator.core.read_side import Missed
 from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.core.report import CONTESTED
 from zitadel_notification_operator.engine.ports import Notice
@@ -20,7 +23,7 @@ from zitadel_notification_operator.engine.ports import Notice
 def of_acting(
     policy: PolicyObject, decision: Decision, before: ObservedPolicy | None
 ) -> Notice:
-    """Tell that ZITADEL was changed because the object asks for it."""
+    """Return the Event about a change that the object asked for."""
     inheritable = policy.organization is not None
     was = _value(seen(before), inheritable=inheritable)
     reason = "Created" if decision.needed is Action.CREATE else "Updated"
@@ -33,7 +36,7 @@ def of_acting(
 
 
 def of_correcting(drift: Drift) -> Notice:
-    """Tell that a change of others was put right, and whose it was."""
+    """Return the Event about a corrected drift, with the user who caused it."""
     inheritable = not drift.restored.is_default
     was = _value(drift.found, inheritable=inheritable)
     now = _value(drift.restored, inheritable=False)
@@ -48,8 +51,33 @@ def of_correcting(drift: Drift) -> Notice:
     )
 
 
+def of_repair(
+    missed: Missed,
+    seen: str,
+    wanted: bool | None,  # noqa: FBT001 - a value, not a switch
+) -> Notice:
+    """Return the Event about a repair of ZITADEL's read side.
+
+    Args:
+        missed: The kind of event that it had missed.
+        seen: What both sides said, a sentence without a full stop.
+        wanted: The value that is in force now, or None if the organization inherits.
+    """
+    now = "the organization inherits"
+    if wanted is not None:
+        now = f"passwordChange {str(wanted).lower()} is in force"
+    return Notice(
+        warning=True,
+        reason="ReadSideRepaired",
+        action="Repair",
+        note=f"ZITADEL's read side had missed an event of this policy ({missed}); by "
+        f"writing again it was made to take the present state: {now}. Seen before: "
+        f"{seen}",
+    )
+
+
 def of_contest() -> Notice:
-    """Tell that somebody keeps changing it back."""
+    """Return the Event that says that somebody keeps undoing corrections."""
     return Notice(warning=True, reason="Contested", action="Apply", note=CONTESTED)
 
 
@@ -61,7 +89,7 @@ def _value(value: OriginalValue, *, inheritable: bool) -> str:
 
 
 def of_settling(policy: PolicyObject, status: PolicyStatus) -> list[Notice]:
-    """Tell that the policy is Ready after trouble, or that a token was handled."""
+    """Return the Events about a recovery, and about a token that was handled."""
     return [
         *_of_recovering(policy.status.conditions, status.conditions),
         *_of_handling(policy.status, status),
@@ -71,7 +99,7 @@ def of_settling(policy: PolicyObject, status: PolicyStatus) -> list[Notice]:
 def of_trouble(
     about: PolicyObject | InstanceObject, trouble: OperatorError
 ) -> list[Notice]:
-    """Tell of trouble, once a cause."""
+    """Return the Event about trouble, once for each cause."""
     ready = find(about.status.conditions, READY)
     if ready is not None and ready.status == "False" and ready.reason == trouble.reason:
         return []
@@ -88,7 +116,7 @@ def of_trouble(
 def of_following(
     removed: str, reference: Reference, organization: Organization
 ) -> Notice:
-    """Tell that a name or domain means another organization than the removed one."""
+    """Return the Event about a reference that means a new organization now."""
     return Notice(
         warning=True,
         reason="OrganizationReplaced",
@@ -99,7 +127,7 @@ def of_following(
 
 
 def of_ending(told: str) -> Notice:
-    """Tell what a deletion did."""
+    """Return the Event about what a deletion did."""
     return Notice(
         warning=False,
         reason="Deleted",
@@ -109,7 +137,7 @@ def of_ending(told: str) -> Notice:
 
 
 def of_waiting(instance: InstanceObject) -> Notice:
-    """Tell what the deletion of an instance waits for."""
+    """Return the Event about what the deletion of an instance waits for."""
     return Notice(
         warning=True,
         reason="InstanceInUse",
@@ -119,11 +147,57 @@ def of_waiting(instance: InstanceObject) -> Notice:
     )
 
 
+def of_deprecation(version: str | None, found: Deprecation) -> Notice:
+    """Return the Event that warns of deprecated calls of ZITADEL."""
+    return Notice(
+        warning=True,
+        reason="ApiDeprecated",
+        action="Reconcile",
+        note=f"ZITADEL {version or 'of an unknown version'} marks calls of this "
+        f"operator as deprecated, which serve as before: {found}",
+    )
+
+
 def of_instance(instance: InstanceObject, status: InstanceStatus) -> list[Notice]:
-    """Tell that an instance is Ready after trouble, or that a token was handled."""
+    """Return the Events about a recovery, and about a token that was handled."""
     return [
         *_of_recovering(instance.status.conditions, status.conditions),
         *_of_handling(instance.status, status),
+    ]
+
+
+def of_drift_detection(
+    instance: InstanceObject, status: InstanceStatus
+) -> list[Notice]:
+    """Return the Events about drift detection by another method than the spec asks for.
+
+    With method Auto, polling for want of a role is as the spec asks, unless events were
+    read before. There is also an Event when events can be read again.
+    """
+    before, after = instance.status.drift_detection, status.drift_detection
+    was = before.word if before is not None else ""
+    if after is None or after.word == was:
+        return []
+    if not after.reason:
+        if after.method is not DriftMethod.EVENTS:
+            return []  # the spec asks for it now
+        return [
+            Notice(
+                warning=False,
+                reason="DriftEventsReadable",
+                action="DetectDrift",
+                note=f"Events tell of drift again after {was}",
+            )
+        ]
+    if before is None and not instance.is_degraded(after):
+        return []
+    return [
+        Notice(
+            warning=True,
+            reason="DriftEventsUnreadable",
+            action="DetectDrift",
+            note=f"Policies are polled for drift: {after.reason}",
+        )
     ]
 
 

@@ -1,6 +1,6 @@
 """Which policies carry an original of which target, and what owners have left behind.
 
-Only the bookkeeping: whether a carrier may be believed is the inventory's question.
+This is bookkeeping only; the inventory decides whether an original may be trusted.
 """
 
 from collections import defaultdict
@@ -17,19 +17,19 @@ class Originals:
     def __init__(self) -> None:
         self._of: dict[PolicyKey, Original] = {}
         self._carriers: dict[Target, set[PolicyKey]] = defaultdict(set)
-        self._bequests: dict[Target, OriginalValue] = {}
+        self._bequests: dict[Target, tuple[OriginalValue, str | None]] = {}
 
     def of(self, key: PolicyKey) -> Original | None:
-        """Return what a policy carries, if it is its own."""
+        """Return what a policy carries, if it belongs to that object."""
         return self._of.get(key)
 
     def at(self, target: Target) -> Iterator[tuple[PolicyKey, OriginalValue]]:
-        """Yield who carries an original of the target, and what it says."""
+        """Yield the policies that carry an original of the target, and its value."""
         for key in sorted(self._carriers.get(target, ())):
             yield key, self._of[key].value
 
     def put(self, policy: PolicyObject) -> None:
-        """Take what a policy carries now; a copied object's is not its own."""
+        """Store what a policy carries now, unless it was copied from another object."""
         self.drop(policy.key)
         original = policy.original
         if original is not None and original.uid == policy.uid:
@@ -46,14 +46,40 @@ class Originals:
         if not carriers:
             del self._carriers[before.target]
 
-    def bequeath(self, target: Target, value: OriginalValue) -> None:
-        """Keep what an owner had recorded, for the next owner of the target."""
-        self._bequests[target] = value
+    def bequeath(
+        self, target: Target, value: OriginalValue, namespace: str | None = None
+    ) -> None:
+        """Keep what an owner had recorded, for the next owner of the target.
 
-    def bequest(self, target: Target) -> OriginalValue | None:
-        """Return what a former owner of the target has left."""
-        return self._bequests.get(target)
+        Args:
+            target: The target.
+            value: What was recorded.
+            namespace: The only namespace whose policies may use it, because just an
+                annotation says so, which a tenant may have written. None for all
+                namespaces, if a status says so.
+        """
+        self._bequests[target] = value, namespace
+
+    def bequest(self, target: Target, namespace: str) -> OriginalValue | None:
+        """Return what a former owner has left to this namespace's policies, if any."""
+        value, only = self._bequests.get(target, (None, None))
+        return value if only in {None, namespace} else None
 
     def forget_bequest(self, target: Target) -> None:
-        """Drop what was left: the next owner has it, or there is none."""
+        """Drop what a former owner has left: the next one has it, or there is none."""
         self._bequests.pop(target, None)
+
+
+def value_carried(policy: PolicyObject, target: Target) -> OriginalValue | None:
+    """Return what the policy has recorded about the target, if anything.
+
+    The status takes precedence, because only the operator writes it; it is cleared when
+    the instance turns to another ZITADEL. Anybody may write the annotation, but it is
+    stored before the status, so a crash in between must not lose it.
+    """
+    if policy.status.original is not None:
+        return policy.status.original
+    original = policy.original
+    if original is not None and original.belongs_to(policy.uid, target):
+        return original.value
+    return None

@@ -1,4 +1,4 @@
-"""How a pass ends: when the key is to be looked at again."""
+"""How a pass ends, and when its key is due again."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,28 @@ class Superseded(Exception):
     """What the pass is about has changed while it ran; a new pass follows."""
 
 
+class LookAgain(Exception):
+    """The pass has to wait for ZITADEL, and reports nothing meanwhile.
+
+    Attributes:
+        seconds: Seconds until the next pass.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of a pass.
 
     Attributes:
-        again_in: Seconds until the next look; None waits for news.
-        priority: Of the next look.
-        failed: Count it as one more failure in a row.
-        asked: Seconds that the other side asked to wait, for a failure.
-        counts_as: What the rest does not tell: TERMINAL or FAULT.
+        again_in: Seconds until the next pass; None waits for a change.
+        priority: Priority of the next pass.
+        failed: Whether it counts as one more failure in a row.
+        asked: Seconds that the other side asked us to wait after a failure.
+        counts_as: TERMINAL or FAULT, which the other fields do not show, or None.
     """
 
     again_in: float | None = None
@@ -30,7 +42,7 @@ class Outcome:
 
     @property
     def result(self) -> Result:
-        """What the pass is counted as."""
+        """The result that the metrics count for this pass."""
         if self.counts_as is not None:
             return self.counts_as
         if self.failed:
@@ -41,10 +53,10 @@ class Outcome:
 
 
 SOON = 0.2
-"""Seconds after which a superseded pass is made again, unless news comes before."""
+"""Seconds until a superseded pass is repeated, unless a change comes earlier."""
 
 WAIT = Outcome()
-"""Nothing to do until something changes."""
+"""There is nothing to do until something changes."""
 
 
 AGAIN = Outcome(SOON, Priority.RETRY)
@@ -52,7 +64,7 @@ AGAIN = Outcome(SOON, Priority.RETRY)
 
 
 def look_again(seconds: float) -> Outcome:
-    """Return the end of a pass that went well: a drift look-up in some seconds."""
+    """Return the end of a successful pass, with a drift check after some seconds."""
     return Outcome(seconds, Priority.DRIFT)
 
 
@@ -62,10 +74,10 @@ def retry_in(seconds: float) -> Outcome:
 
 
 def stall(seconds: float) -> Outcome:
-    """Return the end of a pass that fails until somebody acts: tried again slowly."""
+    """Return the end of a pass that fails until somebody acts; retried slowly."""
     return Outcome(seconds, Priority.RETRY, counts_as=Result.TERMINAL)
 
 
 def back_off(asked: float | None = None) -> Outcome:
-    """Return the end of a pass that failed: the queue's backoff says when."""
+    """Return the end of a failed pass; the queue's backoff decides when to retry."""
     return Outcome(priority=Priority.RETRY, failed=True, asked=asked)

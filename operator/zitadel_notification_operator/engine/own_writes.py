@@ -1,10 +1,11 @@
-"""Which of our writes are under way: for echoes, and so that none undoes another.
+"""Tracks our writes under way, to recognize their echoes and to serialize them.
 
-The watch may tell of a write before the call that made it returns. Taken for news, it
-would cost one more pass over the policy, and one more call of ZITADEL.
+The watch may deliver a write before the call that made it returns. If that counted as a
+change, it would cost one more pass over the policy, and one more call to ZITADEL.
 
-A status is written whole, by a policy's pass, and by its instance's when that turns to
-another ZITADEL. Each is made from the status before it, so they take turns.
+A status is always written whole: by a policy's pass, and by its instance's pass when
+that turns to another ZITADEL. Each is made from the status before it, so they take
+turns.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ class OwnWrites:
 
     Args:
         writer: Makes the writes.
-        newest: Returns what is known of this very object now; None: it is gone.
+        newest: Returns the newest record of this very object, or None if it is gone.
     """
 
     def __init__(
@@ -37,10 +38,10 @@ class OwnWrites:
         self._turns: defaultdict[PolicyKey, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def explains(self, known: PolicyObject | None, seen: PolicyObject) -> bool:
-        """Return whether a write under way may be all that is new about a policy.
+        """Return whether a write under way may be the whole difference of a policy.
 
-        What we write is the status, the finalizer and the annotation; somebody else's
-        change of these in the same moment shows by a newer version than ours.
+        We write the status, the finalizer and the annotation. If somebody else changes
+        these at the same moment, the policy has a newer version than our write.
         """
         if known is None or not self._under_way[seen.key]:
             return False
@@ -53,7 +54,7 @@ class OwnWrites:
 
         Raises:
             Superseded: The object is gone, or has another status by now.
-            ClusterError: Kubernetes did not take the write.
+            ClusterError: Kubernetes did not accept the write.
         """
         with self._writing(policy):
             async with self._turns[policy.key]:
@@ -65,7 +66,7 @@ class OwnWrites:
     async def apply_original(
         self, policy: PolicyObject, original: str, *, finalizer: bool
     ) -> PolicyObject:
-        """Server-side apply the annotation and, where asked, the finalizer."""
+        """Server-side apply the annotation and, if asked, the finalizer."""
         with self._writing(policy):
             return await self._writer.apply_original(
                 policy, original, finalizer=finalizer
@@ -74,7 +75,7 @@ class OwnWrites:
     async def strip_policy(
         self, policy: PolicyObject, *, finalizer: bool, original: bool
     ) -> PolicyObject | None:
-        """Remove finalizer and/or annotation by JSON patch; None: it is gone now."""
+        """Remove finalizer and/or annotation by JSON patch; None if it is gone now."""
         with self._writing(policy):
             return await self._writer.strip_policy(
                 policy, finalizer=finalizer, original=original

@@ -1,7 +1,8 @@
-"""Who owns a target, asked before that counts against somebody.
+"""Confirms the owner of a target before that counts against another policy.
 
-A watch that was cut may never tell that an object has ended, and one without our
-finalizer ends without us. So an owner that stands in somebody's way is read once more.
+A watch that was interrupted may never report a deletion, and an object without our
+finalizer is deleted without us. So an owner that blocks another policy is read once
+more from Kubernetes.
 """
 
 import asyncio
@@ -14,18 +15,18 @@ from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.engine.inventory import Inventory
 
 CONFIRMED = 60.0
-"""Seconds for which an owner that was read is believed, however many it stands in
-the way of."""
+"""Seconds for which an owner that was read is trusted, however many policies it
+blocks."""
 
 _log = logging.getLogger(__name__)
 
 
 class Owners:
-    """Owners, and when each was read last.
+    """Knows the owners, and when each was read last.
 
     Args:
-        inventory: Tells who owns what, as far as the watch has told.
-        reread: Takes a policy into it as Kubernetes holds it now.
+        inventory: Says who owns what, as far as the watch has reported.
+        reread: Reads a policy from Kubernetes and stores it in the inventory.
     """
 
     def __init__(
@@ -36,7 +37,12 @@ class Owners:
         self._read: dict[PolicyKey, tuple[str, float]] = {}
 
     async def other(self, policy: PolicyObject, target: Target) -> PolicyKey | None:
-        """Return who surely owns the target instead of this policy; None: nobody."""
+        """Return the policy that owns the target, confirmed by a read from Kubernetes.
+
+        Returns:
+            Its key, or None if this policy or nobody owns the target. If Kubernetes
+            does not answer, the owner that the watch has reported.
+        """
         while True:
             owner = self._inventory.owner(target)
             if owner is None or owner == policy.key:
@@ -46,8 +52,11 @@ class Owners:
             try:
                 await self._reread(owner)
             except ClusterError as error:
-                # Nobody knows better: what the watch has told counts.
-                _log.warning("%s", error.message)
+                # Nobody knows better, so what the watch has reported counts.
+                news = error.claim_telling()
+                _log.log(
+                    logging.WARNING if news else logging.DEBUG, "%s", error.message
+                )
                 return owner
             self._confirm(owner)
 

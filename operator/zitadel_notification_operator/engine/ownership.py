@@ -1,8 +1,8 @@
-"""Marks on our objects: the original and the finalizer; who has them, who drops them.
+"""Stores and removes the marks on policies: the original and the finalizer.
 
-The order is what makes it safe against a crash at any moment: first the mark, then
-ZITADEL, then the status; at a take-over first the new owner's mark, then the old
-one's goes (design, section 3, "Crash safety").
+The order makes a crash safe at any moment: first the mark is stored, then ZITADEL is
+written, then the status. At a take-over the new owner's mark is stored before the old
+one's is removed (design, section 3, "Crash safety").
 """
 
 from zitadel_notification_operator.core.claims import Target
@@ -13,11 +13,12 @@ from zitadel_notification_operator.core.original import Original, OriginalValue,
 from zitadel_notification_operator.core.policy import ObservedPolicy
 from zitadel_notification_operator.engine.inventory import Inventory
 from zitadel_notification_operator.engine.news import News
+from zitadel_notification_operator.engine.originals import value_carried
 from zitadel_notification_operator.engine.ports import ObjectWriter
 
 
 class Ownership:
-    """Puts marks on policies and takes them off, and remembers the results."""
+    """Adds and removes the marks of policies and stores the results in memory."""
 
     def __init__(self, inventory: Inventory, writer: ObjectWriter, news: News) -> None:
         self._inventory = inventory
@@ -27,22 +28,22 @@ class Ownership:
     async def secure(
         self, policy: PolicyObject, target: Target, observed: ObservedPolicy | None
     ) -> PolicyObject:
-        """See to it that the owner carries its original, and the finalizer if owed.
+        """Make sure that the owner has its original, and the finalizer if it needs one.
 
         Args:
             policy: The owner of the target.
-            target: What it owns.
+            target: The target.
             observed: The policy in force, before any write of ours.
 
         Returns:
-            The object as stored now; unchanged when nothing was missing.
+            The object as it is stored now; unchanged if nothing was missing.
 
         Raises:
-            ClusterError: Kubernetes did not take the write.
+            ClusterError: Kubernetes did not accept the write.
         """
         value = self._first_seen(policy, target, observed)
         original = Original(policy.uid, target, value)
-        # Else it is missing, copied, of another ZITADEL, or spoiled.
+        # If they differ, it is missing, copied, of another ZITADEL, or damaged.
         if policy.original == original:
             if policy.held == policy.undoes:
                 return policy
@@ -53,10 +54,10 @@ class Ownership:
     async def strip(
         self, policy: PolicyObject, *, finalizer: bool = True, original: bool = True
     ) -> PolicyObject:
-        """Take our marks off, as far as they are there.
+        """Remove our marks, as far as they are there.
 
         Returns:
-            The object as stored now, or as last known when it went with them.
+            The object as it is stored now, or as last known if it vanished with them.
         """
         finalizer = finalizer and policy.held
         original = original and policy.original_text is not None
@@ -71,7 +72,7 @@ class Ownership:
         return self._news.stored(stored)
 
     async def leave(self, policy: PolicyObject) -> PolicyObject:
-        """Take all marks off one that no longer manages; its heir has them first.
+        """Remove all marks of a policy that no longer manages, after handing them over.
 
         Returns:
             As `strip`.
@@ -80,41 +81,65 @@ class Ownership:
         return await self.strip(policy)
 
     async def bequeath(self, policy: PolicyObject) -> None:
-        """Give the original of one that undoes nothing to who owns its target now."""
+        """Pass the original of a policy that undoes nothing on to the owner, if any."""
         target = self._inventory.target_of(policy)
         if target is not None:
             await self.hand_over(policy, target)
 
     def has_owned(self, policy: PolicyObject, target: Target) -> bool:
-        """Return whether a policy has ever got so far as to own this target."""
-        return _value_carried(policy, target) is not None
+        """Return whether a policy ever reached the point of owning this target."""
+        return value_carried(policy, target) is not None
 
     def recorded(self, policy: PolicyObject, target: Target) -> OriginalValue | None:
-        """Return what the policy has recorded about the target, if it has."""
-        return _value_carried(policy, target)
+        """Return what the policy has recorded about the target, if anything."""
+        return value_carried(policy, target)
+
+    def told_in_trouble(self, policy: PolicyObject) -> OriginalValue | None:
+        """Return the `status.original` of a policy whose pass was stopped.
+
+        A pass may be stopped after its write, for example when a GET that verifies it
+        fails. A new owner in another namespace only believes the status, because
+        anybody may write an annotation. Without this value it would take what we
+        ourselves have set for the original.
+
+        Returns:
+            What the owner of a target has recorded; for any other policy what its
+            status says already.
+        """
+        target = self._inventory.target_of(policy)
+        owns = (
+            target is not None
+            and policy.manages
+            and policy.not_understood is None
+            and self._inventory.admission(policy) is Admission.GRANTED
+            and self._inventory.owner(target) == policy.key
+        )
+        if target is None or not owns:
+            return policy.status.original
+        return value_carried(policy, target)
 
     def depends_on_zitadel(self, policy: PolicyObject) -> bool:
-        """Return whether a status holds what means nothing in another ZITADEL.
+        """Return whether a status holds values that mean nothing in another ZITADEL.
 
-        A pinned reference and an original have no mark of their ZITADEL but the
-        instance's status.
+        A pinned reference and an original carry no id of their ZITADEL; only the
+        instance's status names it.
         """
         pinned = policy.organization_id is None and policy.status.organization_id
         return bool(pinned) or policy.status.original is not None
 
     async def hand_over(self, policy: PolicyObject, target: Target) -> bool:
-        """Give the original to the owner of the target, if that is somebody else.
+        """Pass the original on to the owner of the target, if that is another policy.
 
         Returns:
-            Whether there is another owner. Its mark is stored before this returns,
-            so the old owner's may go.
+            Whether there is another owner. Its mark is stored before this returns, so
+            the old owner's mark may be removed.
         """
-        value = self._value_left(policy, target)
         while True:
             owner = self._inventory.owner(target)
             heir = self._inventory.policies.get(owner) if owner else None
             if heir is None or heir.key == policy.key:
                 return False
+            value = self._value_left(policy, target, heir)
             theirs = heir.original
             carries = theirs is not None and theirs.belongs_to(heir.uid, target)
             if value is None or carries:
@@ -126,26 +151,30 @@ class Ownership:
             else:
                 return True
 
-    def _value_left(self, policy: PolicyObject, target: Target) -> OriginalValue | None:
-        """Return what a policy may leave to an heir.
+    def _value_left(
+        self, policy: PolicyObject, target: Target, heir: PolicyObject
+    ) -> OriginalValue | None:
+        """Return the original that a policy may pass on to the next owner.
 
-        An annotation is anybody's to write: without a grant the status alone counts.
+        Anybody may write an annotation. So without a grant, and for an owner in another
+        namespace, only the status counts.
         """
-        if self._inventory.admission(policy) is Admission.GRANTED:
-            return _value_carried(policy, target)
+        granted = self._inventory.admission(policy) is Admission.GRANTED
+        if granted and heir.key.namespace == policy.key.namespace:
+            return value_carried(policy, target)
         return policy.status.original
 
     def _first_seen(
         self, policy: PolicyObject, target: Target, observed: ObservedPolicy | None
     ) -> OriginalValue:
-        """Return the value to record: never one that we ourselves have set.
+        """Return the value to record, which is never one that we ourselves have set.
 
-        An annotation that was lost or spoiled is rewritten from the status; else the
-        former owner's original counts, and what is observed only where none is known.
+        A lost or damaged annotation is rewritten from the status. Otherwise the former
+        owner's original counts, and what is observed only if no original is known.
         """
         return (
-            _value_carried(policy, target)
-            or self._inventory.original_at(target)
+            value_carried(policy, target)
+            or self._inventory.original_at(target, policy.key.namespace)
             or seen(observed)
         )
 
@@ -154,18 +183,3 @@ class Ownership:
             policy, original.to_text(), finalizer=policy.undoes
         )
         return self._news.stored(stored)
-
-
-def _value_carried(policy: PolicyObject, target: Target) -> OriginalValue | None:
-    """Return what the policy has recorded about the target, if it has.
-
-    The status counts first, because nobody but us writes it; it is voided when the
-    instance turns to another ZITADEL. The annotation is anybody's to write, but it is
-    there before the status: a crash in between must not lose it.
-    """
-    if policy.status.original is not None:
-        return policy.status.original
-    original = policy.original
-    if original is not None and original.belongs_to(policy.uid, target):
-        return original.value
-    return None

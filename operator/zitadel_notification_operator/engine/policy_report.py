@@ -1,14 +1,24 @@
-"""How a policy pass ends: the status it writes, what it tells, when it looks again.
+"""How a policy's pass ends: its status, its Events, and when the next one is due.
 
-Trouble is not always told at once: a quiet policy waits for its instance's verdict,
-so that a ZITADEL that does not answer costs no write a policy (ADR 0006 and 0009).
+Trouble is not always reported at once. A quiet policy waits for its instance's verdict,
+so a ZITADEL that does not answer causes no status write for each policy (ADR 0006 and
+0009).
 """
 
+import asyncio
+import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
 from zitadel_notification_operator.core.backoff import SLOW
-from zitadel_notification_operator.core.errors import OperatorError, TransientError
+from zitadel_notification_operator.core.conditions import IN_SYNC, READY, find
+from zitadel_notification_operator.core.errors import (
+    ApiMissing,
+    OperatorError,
+    ReadSideBusy,
+    TransientError,
+)
 from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import (
@@ -18,6 +28,10 @@ from zitadel_notification_operator.core.report import (
     settled,
     troubled,
     unobserved,
+)
+from zitadel_notification_operator.engine.connections import (
+    AWAY,
+    UNUSABLE_ACCESS,
 )
 from zitadel_notification_operator.engine.notices import of_settling, of_trouble
 from zitadel_notification_operator.engine.outcome import (
@@ -29,21 +43,42 @@ from zitadel_notification_operator.engine.outcome import (
     retry_in,
     stall,
 )
+from zitadel_notification_operator.engine.ports import Notice
 from zitadel_notification_operator.engine.room import Room
 
 _PATIENCE = 3
-"""Failed tries in a row before a quiet policy's own trouble is reported."""
+"""Failed tries in a row after which a quiet policy's own trouble is reported."""
 
-_AWAY = frozenset(
+AWAY_SPREAD = 60.0
+"""Seconds, after the ten minutes, over which the quiet policies of an instance that is
+away report it; otherwise thousands would write in one second."""
+
+_QUIETLY = AWAY | UNUSABLE_ACCESS
+"""Reasons of an instance's trouble that leave quiet policies as they are for ten
+minutes."""
+
+_OF_THE_POLICY = frozenset(
     {
-        Reason.UNREACHABLE,
-        Reason.CERTIFICATE_NOT_TRUSTED,
-        Reason.SERVER_ERROR,
-        Reason.RATE_LIMITED,
-        Reason.UNEXPECTED_ANSWER,
+        Reason.NOT_GRANTED,
+        Reason.CONFLICT,
+        Reason.ORGANIZATION_NOT_FOUND,
+        Reason.INSTANCE_NOT_FOUND,
     }
 )
-"""What an instance may say while its quiet policies stay as they are (ADR 0006)."""
+"""Trouble of the policy itself, whatever trouble its instance has meanwhile."""
+
+_REFUSALS = frozenset(
+    {
+        Reason.CREDENTIALS_REJECTED,
+        Reason.INSUFFICIENT_PERMISSIONS,
+        Reason.REQUEST_REFUSED,
+    }
+)
+"""Refusals that a single call may meet by mistake, of a proxy for example."""
+
+
+def _nothing(_: PolicyObject) -> list[Notice]:
+    return []
 
 
 class PolicyReport:
@@ -55,108 +90,180 @@ class PolicyReport:
     async def settle(
         self, policy: PolicyObject, findings: Findings, again_in: float = 0.0
     ) -> Outcome:
-        """Report a pass that reached its end; say when the next look is due.
+        """Report a pass that reached its end, and return when the next one is due.
 
         Args:
-            policy: With the reconcile-requested-at token that the pass began with.
+            policy: The policy, with the reconcile-requested-at token of the pass's
+                beginning.
             findings: What the pass found and did.
-            again_in: Seconds until a look that is due in any case; 0: none is.
+            again_in: Seconds until a pass that is due in any case, or 0 for none.
 
         Raises:
-            Superseded: As `write`.
-            ClusterError: Kubernetes did not take the status.
+            Superseded: As for `write`.
+            ClusterError: Kubernetes did not accept the status.
         """
         status = settled(policy, findings, self._room.now())
-        for notice in of_settling(policy, status):
-            self._room.tell(policy, notice)
-        await self.write(policy, status)
+        await self.write(policy, status, lambda known: of_settling(known, status))
+        line = self._room.connections.line(policy.instance)
+        line.refused.pop(policy.key, None)
+        line.answered_at = asyncio.get_running_loop().time()
         self._room.meter.synced(policy)
         instance = self._room.inventory.instances.get(policy.instance)
         interval = self._room.drift.interval(instance) if instance else SLOW
         if interval is not None:
-            interval = self._room.spread(interval)
+            # Never later than the interval, which users rely on.
+            interval *= 0.9 + 0.1 * self._room.chance.random()
         due = [seconds for seconds in (interval, again_in) if seconds]
         return look_again(min(due)) if due else WAIT
 
     async def trouble(
         self, policy: PolicyObject, trouble: OperatorError, failures: int
     ) -> Outcome:
-        """Report what stopped a pass; say when it is tried again.
+        """Report what stopped a pass, and return when it is retried.
 
         Args:
-            policy: As it was when the pass began.
+            policy: The record that the pass began with.
             trouble: What stopped it.
-            failures: How many passes over the policy have failed in a row before.
+            failures: The number of consecutive failed passes before it.
 
         Raises:
-            Superseded: As `write`; or the spec is another one by now.
-            ClusterError: Kubernetes did not take the status.
+            Superseded: As for `write`, or the spec has changed meanwhile.
+            ClusterError: Kubernetes did not accept the status.
         """
         asked = policy.requested_at
         newest = self._room.newest(policy)
         if newest.generation != policy.generation:
-            raise Superseded  # what stopped it says nothing about another spec
+            raise Superseded  # the trouble says nothing about another spec
         policy = replace(newest, requested_at=asked)
         now = self._room.now()
         passing = isinstance(trouble, TransientError)
-        if trouble.reason is Reason.INSTANCE_NOT_READY and self._is_away(policy):
-            return await self._wait_quietly(policy, trouble, now)
+        line = self._room.connections.line(policy.instance)
+        shared = trouble.reason not in _OF_THE_POLICY
+        if line.finding_out and shared:
+            # The instance's verdict will explain this.
+            self._room.connections.wait_for_verdict(policy.instance, policy.key)
+            return WAIT
+        if shared and self._is_away(policy):
+            waits = await self._wait_quietly(policy, trouble, now)
+            if waits is not None:
+                return waits
         rejected = trouble.reason is Reason.CREDENTIALS_REJECTED
         own = self._is_own_finding(policy, trouble)
-        if own and (passing or rejected):
+        is_busy = isinstance(trouble, ReadSideBusy)  # no outage of the instance
+        if own and (passing or rejected) and not is_busy:
             self._room.suspect(policy.instance)
-            if (is_quiet(policy) or rejected) and failures + 1 < _PATIENCE:
-                return back_off(_asked(trouble))
-        status = troubled(policy, trouble, now)
+        if own and self._may_be_a_misfortune(policy, trouble, failures):
+            return back_off(_asked(trouble))
+        if isinstance(trouble, ApiMissing) and _says_unsupported(policy):
+            # An earlier process was certain, and nothing says that it is better now.
+            return back_off(_asked(trouble))
+        began = self._room.deadlines.began(policy, now) if passing else None
+        status = troubled(policy, trouble, now, began=began)
         if trouble.reason is Reason.CONFLICT:
-            # What its reference means is found, and stays when the owner goes.
+            # The reference is resolved, and its result is kept for when the owner goes.
             meant = self._room.inventory.organization_of(policy)
             status = replace(status, organization_id=meant)
-        for notice in of_trouble(policy, trouble):
-            self._room.tell(policy, notice)
-        await self.write(policy, status)
+        else:
+            original = self._room.ownership.told_in_trouble(policy)
+            status = replace(status, original=original)
+        await self.write(policy, status, lambda known: of_trouble(known, trouble))
         if passing or (own and rejected):
-            # A refusal that the instance does not share may be one call's misfortune.
+            # A refusal that the instance does not share may have hit this one call
+            # only.
             return back_off(_asked(trouble))
         return stall(self._room.spread(SLOW))
 
     def _is_own_finding(self, policy: PolicyObject, trouble: OperatorError) -> bool:
-        """Return whether the trouble came from a call, not from the instance."""
+        """Return whether the trouble came from the policy's call, not its instance."""
         line = self._room.connections.line(policy.instance)
-        told = {Reason.INSTANCE_NOT_FOUND, Reason.INSTANCE_NOT_READY}
+        told = {
+            Reason.INSTANCE_NOT_FOUND,
+            Reason.INSTANCE_NOT_READY,
+            Reason.ZITADEL_INCONSISTENT,
+        }
         return line.trouble is None and trouble.reason not in told
 
+    def _may_be_a_misfortune(
+        self, policy: PolicyObject, trouble: OperatorError, failures: int
+    ) -> bool:
+        """Return whether trouble must repeat before a status reports it."""
+        quiet = is_quiet(policy)
+        if trouble.reason in _REFUSALS:
+            line = self._room.connections.line(policy.instance)
+            streak = line.refused_again(policy.key, asyncio.get_running_loop().time())
+            rejected = trouble.reason is Reason.CREDENTIALS_REJECTED
+            return (quiet or rejected) and not streak.is_verdict
+        passing = isinstance(trouble, TransientError)
+        return quiet and passing and failures + 1 < _PATIENCE
+
     def _is_away(self, policy: PolicyObject) -> bool:
-        """Return whether the policy is quiet and its ZITADEL only does not answer."""
+        """Return whether a quiet policy's instance has trouble that may pass."""
         trouble = self._room.connections.line(policy.instance).trouble
-        return trouble is not None and trouble.reason in _AWAY and is_quiet(policy)
+        return trouble is not None and trouble.reason in _QUIETLY and is_quiet(policy)
 
     async def _wait_quietly(
         self, policy: PolicyObject, trouble: OperatorError, now: datetime
-    ) -> Outcome:
-        """Leave a quiet policy alone while its instance is away, up to ten minutes."""
-        since = self._room.connections.line(policy.instance).troubled_since or now
+    ) -> Outcome | None:
+        """Leave a quiet policy alone while its instance is away, up to ten minutes.
+
+        Returns:
+            How the pass ends, or None if the trouble must be reported. That is so if
+            the Secret or the CA bundle is missing, because somebody must correct that.
+        """
+        line = self._room.connections.line(policy.instance)
         if self._room.drift.told(policy.key) is not None:
-            # Nobody tells again: the look that is owed comes with the next verdict.
+            # The event is not repeated, so the pass that it needs comes with the next
+            # verdict.
             self._room.connections.wait_for_verdict(policy.instance, policy.key)
-        left = PROGRESS_DEADLINE - (now - since).total_seconds()
+        # Derived from the uid, so that a policy that is queued meanwhile keeps its
+        # moment.
+        share = zlib.crc32(policy.uid.encode()) / 2**32
+        deadline = PROGRESS_DEADLINE + AWAY_SPREAD * share
+        left = deadline - (now - (line.troubled_since or now)).total_seconds()
         if left > 0:
             return retry_in(left)
-        await self.write(policy, unobserved(policy, now, trouble.message))
+        if line.trouble is not None and line.trouble.reason in UNUSABLE_ACCESS:
+            return None
+        sync = find(policy.status.conditions, IN_SYNC)
+        if sync is None or sync.reason != Reason.NOT_OBSERVED:
+            # Only once, because the cause may change with each try while it is away.
+            await self.write(policy, unobserved(policy, now, trouble.message))
         return WAIT
 
-    async def write(self, policy: PolicyObject, status: PolicyStatus) -> None:
-        """Write the status if it differs from the newest one known.
+    async def write(
+        self,
+        policy: PolicyObject,
+        status: PolicyStatus,
+        notices: Callable[[PolicyObject], list[Notice]] = _nothing,
+    ) -> None:
+        """Write the status if it differs from the newest one, then post its Events.
+
+        Args:
+            policy: The policy.
+            status: Its whole status.
+            notices: Returns the Events to post once it is stored; receives the object
+                as it is before the write.
 
         Raises:
-            Superseded: The object is gone; another one may have its name.
-            ClusterError: Kubernetes did not take the status.
+            Superseded: The object is gone; a different one may have its name.
+            ClusterError: Kubernetes did not accept the status; no Event was posted.
         """
         newest = self._room.newest(policy)
+        self._room.telling.confirm(newest)
         if newest.status == status:
             return
-        stored = await self._room.writer.apply_policy_status(newest, status)
+        with self._room.telling.after(newest, status, notices(newest)):
+            stored = await self._room.writer.apply_policy_status(newest, status)
         self._room.news.stored(stored)
+
+
+def _says_unsupported(policy: PolicyObject) -> bool:
+    ready = find(policy.status.conditions, READY)
+    return (
+        ready is not None
+        and ready.reason == Reason.API_UNSUPPORTED
+        and ready.observed_generation == policy.generation
+    )
 
 
 def _asked(trouble: OperatorError) -> float | None:

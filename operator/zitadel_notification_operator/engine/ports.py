@@ -1,7 +1,7 @@
-"""What the engine needs of the world outside: small protocols, no imports of it.
+"""What the engine needs of the outside world, as small protocols.
 
-Adapters satisfy them by shape; `app` wires them. All methods raise only the errors
-of `core.errors`.
+Adapters satisfy them by structure, and `app` wires them. The engine imports no adapter.
+All methods raise only the errors of `core.errors`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,10 +11,12 @@ from typing import Protocol
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.credentials import Credential
 from zitadel_notification_operator.core.decision import Action
+from zitadel_notification_operator.core.deprecation import Deprecation
 from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.identity import Identity
 from zitadel_notification_operator.core.objects import (
     Endpoint,
+    InstanceList,
     InstanceObject,
     InstanceStatus,
     PolicyList,
@@ -31,22 +33,38 @@ from zitadel_notification_operator.core.references import Reference
 
 
 class PolicyClient(Protocol):
-    """A ZITADEL, reached with one credential. Facts only; it decides nothing."""
+    """A ZITADEL, reached with one credential; it returns facts and decides nothing."""
 
     def guarded(self, check: Callable[[], None]) -> "PolicyClient":
-        """Return a client that asks `check` right before each call goes out.
+        """Return a client that calls `check` right before each request is sent.
 
-        Whatever it raises reaches the caller, and the call is not made: a call may
-        have waited long for its turn.
+        A request may have waited long for its turn. If `check` raises, the exception
+        reaches the caller and the request is not sent.
         """
         ...
 
     async def identify(self) -> Identity:
-        """Return who answers and who asks; proves host and credential."""
+        """Return who answers and who asks; this proves both host and credential."""
+        ...
+
+    async def authenticate(self) -> None:
+        """Make one call that needs a valid credential and no role.
+
+        Raises:
+            TerminalError: `CredentialsRejected`, besides the errors of any call.
+        """
+        ...
+
+    async def deprecation(self) -> Deprecation | None:
+        """Return which calls were marked as deprecated so far; makes no call itself."""
         ...
 
     async def organizations(self, offset: int, limit: int) -> OrganizationPage:
-        """Return a page of the organizations that the credential may see."""
+        """Return a page of the organizations that the credential may see.
+
+        Raises:
+            PageTooLarge: The caller must ask for fewer rows.
+        """
         ...
 
     async def search(self, reference: Reference) -> Organization | None:
@@ -54,25 +72,70 @@ class PolicyClient(Protocol):
         ...
 
     async def events(self, since: str | None, limit: int) -> list[ZitadelEvent]:
-        """Return the events after a moment, oldest first; None: from the beginning."""
+        """Return the events after a moment, oldest first.
+
+        Args:
+            since: The moment, or None to begin with the first event.
+            limit: The largest number of events to return.
+
+        Raises:
+            PageTooLarge: The caller must ask for fewer rows.
+        """
+        ...
+
+    async def has_events(self) -> bool:
+        """Return whether the log shows any event, of whatever kind."""
         ...
 
     async def newest_event(self) -> ZitadelEvent | None:
-        """Return the last event there is; None when there is none."""
+        """Return the last event there is, or None if there is none."""
+        ...
+
+    async def last_policy_event(
+        self, organization_id: str | None
+    ) -> ZitadelEvent | None:
+        """Return the newest event of one policy.
+
+        Args:
+            organization_id: Its organization, or None for the instance's policy.
+
+        Returns:
+            The event, or None if the log shows no event of that policy.
+        """
         ...
 
     async def organization(self, organization_id: str | None) -> Organization:
-        """Return an organization that exists; None: the credential's own."""
+        """Return an organization that exists; without an id, the credential's own."""
         ...
 
     async def observe(self, organization_id: str | None) -> ObservedPolicy | None:
-        """Return the policy in force; None id: the instance's, which may be missing."""
+        """Return the policy in force.
+
+        Args:
+            organization_id: The organization, or None for the instance's policy, which
+                may be missing.
+        """
         ...
 
     async def write(
-        self, organization_id: str | None, action: Action, *, password_change: bool
+        self,
+        organization_id: str | None,
+        action: Action,
+        *,
+        password_change: bool,
+        before: ObservedPolicy | None,
     ) -> WriteResult:
-        """Create or update a policy; None id: the instance's."""
+        """Create or update a policy.
+
+        A write replaces the whole policy, and every member it leaves out becomes false.
+
+        Args:
+            organization_id: The organization, or None for the instance's policy.
+            action: Whether to create or to update.
+            password_change: The value to set.
+            before: What was read right before the write; its unknown members are
+                written back unchanged. None if the instance had no policy.
+        """
         ...
 
     async def reset(self, organization_id: str) -> WriteResult:
@@ -81,7 +144,7 @@ class PolicyClient(Protocol):
 
 
 class Connector(Protocol):
-    """Makes clients; those of one instance object share its pool and its limits."""
+    """Creates clients; those of one instance object share its pool and its limits."""
 
     def connect(
         self,
@@ -90,7 +153,7 @@ class Connector(Protocol):
         credential: Credential,
         roots: str | None,
     ) -> PolicyClient:
-        """Return a client; what differs replaces the instance's pool or its token."""
+        """Return a client; changed arguments replace the instance's pool or token."""
         ...
 
     async def disconnect(self, instance: str) -> None:
@@ -99,7 +162,7 @@ class Connector(Protocol):
 
 
 class ObjectWriter(Protocol):
-    """Writes what is ours on our kinds; each call returns the object as stored."""
+    """Writes the operator's fields of policies; each call returns the stored object."""
 
     async def apply_policy_status(
         self, policy: PolicyObject, status: PolicyStatus
@@ -110,18 +173,18 @@ class ObjectWriter(Protocol):
     async def apply_original(
         self, policy: PolicyObject, original: str, *, finalizer: bool
     ) -> PolicyObject:
-        """Server-side apply the annotation and, where asked, the finalizer."""
+        """Server-side apply the annotation and, if asked, the finalizer."""
         ...
 
     async def strip_policy(
         self, policy: PolicyObject, *, finalizer: bool, original: bool
     ) -> PolicyObject | None:
-        """Remove finalizer and/or annotation by JSON patch; None: it is gone now."""
+        """Remove finalizer and/or annotation by JSON patch; None if it is gone now."""
         ...
 
 
 class InstanceWriter(Protocol):
-    """The same for the other kind."""
+    """Writes the operator's fields of instances, as `ObjectWriter` does of policies."""
 
     async def apply_instance_status(
         self, instance: InstanceObject, status: InstanceStatus
@@ -134,50 +197,61 @@ class InstanceWriter(Protocol):
         ...
 
     async def release_instance(self, instance: InstanceObject) -> InstanceObject | None:
-        """Remove the finalizer by JSON patch; None: the object is gone now."""
+        """Remove the finalizer by JSON patch; None if the object is gone now."""
         ...
 
 
 class ObjectReader(Protocol):
-    """Reads our kinds."""
+    """Reads the operator's own kinds."""
 
     async def list_policies(
         self, known: Mapping[PolicyKey, PolicyObject]
     ) -> PolicyList:
-        """Return all policies of the watched namespaces; known versions as they are."""
+        """Return all policies of the watched namespaces.
+
+        Args:
+            known: Records to reuse for objects whose version has not changed.
+        """
         ...
 
-    async def list_instances(self) -> list[InstanceObject]:
+    async def list_instances(self) -> InstanceList:
         """Return all instances."""
         ...
 
     async def read_policy(self, namespace: str, name: str) -> PolicyObject | None:
-        """Return one policy as stored now; None: there is none."""
+        """Return one policy as it is stored now, or None if there is none."""
         ...
 
     async def read_instance(self, name: str) -> InstanceObject | None:
-        """Return one instance as stored now; None: there is none."""
+        """Return one instance as it is stored now, or None if there is none."""
+        ...
+
+    async def crd_is_ending(self, kind: str) -> bool:
+        """Return whether the CRD of a kind is being deleted or is gone.
+
+        If the operator may not read the CRD, it counts as one that stays.
+        """
         ...
 
 
 class SecretReader(Protocol):
-    """Reads objects of the operator's own namespace, by name."""
+    """Reads Secrets and ConfigMaps of the operator's own namespace, by name."""
 
     async def read_secret(self, name: str) -> Mapping[str, bytes] | None:
-        """Return the decoded values by key; None: no such Secret."""
+        """Return the decoded values by key, or None if there is no such Secret."""
         ...
 
     async def read_config_map(self, name: str) -> Mapping[str, bytes] | None:
-        """Return the values by key; None: no such ConfigMap."""
+        """Return the values by key, or None if there is no such ConfigMap."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to tell about an object, once (conventions 3.1).
+    """The content of a Kubernetes Event, to be posted once (conventions 3.1).
 
     Attributes:
-        warning: Its type is Warning, else Normal.
+        warning: Whether its type is Warning; else it is Normal.
         reason: CamelCase, at most 128 characters.
         action: What was done, a verb such as `Reset`, at most 128 characters.
         note: A sentence for people, at most 1024 characters; no secrets.
@@ -190,7 +264,7 @@ class Notice:
 
 
 class Recorder(Protocol):
-    """Posts Events; never blocks, never raises, drops when there are too many."""
+    """Posts Events; never blocks or raises, and drops Events if there are too many."""
 
     def record(self, about: PolicyObject | InstanceObject, notice: Notice) -> None:
         """Queue the notice for posting."""

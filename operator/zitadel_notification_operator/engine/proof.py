@@ -1,11 +1,13 @@
-"""The proof of an instance: read what it is reached with, and ask who answers.
+"""The probe of an instance: read its credential and ask ZITADEL who answers.
 
-Credential and roots are read at least every minute, so a rotation needs no restart;
-ZITADEL itself is asked again every few minutes, or at once when somebody saw trouble.
-Nothing is written to ZITADEL.
+Credential and CA bundle are read at least every minute, so a rotation needs no restart.
+ZITADEL itself is asked every few minutes, and at once when a pass saw trouble. A probe
+writes nothing to ZITADEL.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.credentials import (
@@ -18,72 +20,139 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
-from zitadel_notification_operator.core.grants import references_in
 from zitadel_notification_operator.core.identity import Identity
-from zitadel_notification_operator.core.objects import InstanceObject
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.core.report import unpinned
 from zitadel_notification_operator.engine.connections import Access, Connection, Line
 from zitadel_notification_operator.engine.directory import Directory
+from zitadel_notification_operator.engine.grant_lookup import (
+    Failed,
+    concerned,
+    look_up,
+    note,
+)
+from zitadel_notification_operator.engine.not_understood import require_understood
 from zitadel_notification_operator.engine.outcome import Superseded
 from zitadel_notification_operator.engine.ports import PolicyClient
 from zitadel_notification_operator.engine.room import Room
 
 CHECK_INTERVAL = 180.0
-"""Seconds after which a quiet ZITADEL is asked again who it is."""
+"""Seconds after which ZITADEL is asked again who it is, if nothing happens earlier."""
+
+CREDENTIAL_INTERVAL = 25.0
+"""Seconds without a call that has shown that the credential is good, after which one
+small call tries it. A refusal is reported within a minute, and twenty seconds of that
+are needed to be sure of it."""
 
 
 class Proof:
-    """Proves instances."""
+    """Probes instances."""
 
     def __init__(self, room: Room) -> None:
         self._room = room
 
     async def run(self, instance: InstanceObject, line: Line) -> None:
-        """Prove an instance, unless the last proof still holds.
+        """Probe an instance, unless the last probe still holds.
 
         Args:
-            instance: As the inventory holds it.
-            line: Takes the connection; its verdict is the caller's to set.
+            instance: The record as the inventory holds it.
+            line: Receives the connection; the caller sets its verdict.
 
         Raises:
+            TerminalError: `SpecNotUnderstood`: it is not known how to reach the
+                instance.
             OperatorError: Why it cannot be used now.
         """
+        require_understood(instance)
         if line.endpoint != instance.endpoint:
-            # The spec names another place: what worked there says nothing here.
+            # The spec names another endpoint: what worked before may not work there.
             line.proven, line.tried, line.endpoint = None, None, instance.endpoint
+            line.cursor = None  # it may belong to another ZITADEL; the status has one
+            line.good = None
+            line.pause, line.pause_until = None, float("-inf")
+            line.unread = {}
         access = await self._read(instance)
+        loop = asyncio.get_running_loop()
         if not self._must_ask(instance, line, access):
+            await self._try_credential(line, loop.time())
             return
+        if line.pause is not None and loop.time() < line.pause_until:
+            raise line.pause  # ZITADEL asked us to wait; only Kubernetes was read
+        # Cleared only here: any suspicion from now on causes another probe.
         line.suspected = False
         same, line.tried = line.tried == access, access
-        client = self._connect(instance, access)
-        identity = await client.identify()
+        identity, client = await self._identify(instance, line, access)
         if is_superseded(self._room, instance):
             return
         self._require_same_zitadel(instance, identity.zitadel_id)
         await self._unpin(instance, line, identity.zitadel_id)
         directory = _directory(line, identity, same=same)
-        # What grants mean is looked up anew at each check: a rename may revoke one.
+        # What grants mean is looked up again at each probe: a rename may revoke one.
         directory.drop()
-        lookup = await _look_up(instance, client, directory)
+        lookup, failed = await look_up(instance, client, directory)
         if is_superseded(self._room, instance):
             return
-        if line.proven is None or line.proven.identity != identity:
-            # Another role may read what the former one could not.
-            self._room.drift.refuse(instance.name, refused=False)
         if line.proven is not None and line.proven.zitadel_id != identity.zitadel_id:
             line.cursor = None
-        # From here on without a pause: nobody sees a part of it.
-        line.proven = Connection(client, identity, directory)
+        else:
+            lookup |= self._as_before(instance, failed)
+        if self._is_asked_anew(instance, line, identity, same=same):
+            self._room.news.concerned(self._room.inventory.users_of(instance.name))
+        # There is no await from here on, so no other task sees a part of the change.
+        line.proven, line.good = Connection(client, identity, directory), access
         line.generation = instance.generation
-        line.checked_at = asyncio.get_running_loop().time()
+        line.checked_at = line.answered_at = loop.time()
         inventory, news = self._room.inventory, self._room.news
+        told = note(line, failed, loop.time())
         news.concerned(inventory.identified(instance.name, identity.zitadel_id))
         moved = inventory.looked_up(instance.name, lookup)
         if moved is not None:
             news.regranted(instance.name, moved)
+        news.concerned(concerned(self._room, instance, told))
+
+    async def _identify(
+        self, instance: InstanceObject, line: Line, access: Access
+    ) -> tuple[Identity, PolicyClient]:
+        """Ask who answers and who asks; remember a Retry-After."""
+        client = self._connect(instance, access)
+        with _heeding(line):
+            return await client.identify(), client
+
+    async def _try_credential(self, line: Line, now: float) -> None:
+        """Make one small call, if no other has shown that the credential is good."""
+        answered_at = max(line.checked_at, line.answered_at)
+        if line.proven is None or now - answered_at < CREDENTIAL_INTERVAL:
+            return
+        with _heeding(line):
+            await line.proven.client.authenticate()
+        line.answered_at = now
+
+    def _as_before(
+        self, instance: InstanceObject, failed: Failed
+    ) -> dict[Reference, str | None]:
+        """Return what the names that could not be looked up meant at the last probe."""
+        inventory = self._room.inventory
+        known = failed.keys() - inventory.to_look_up(instance)
+        return {r: inventory.meant(instance.name, r) for r in known}
+
+    def _is_asked_anew(
+        self, instance: InstanceObject, line: Line, identity: Identity, *, same: bool
+    ) -> bool:
+        """Return whether calls that ZITADEL lacked may exist now.
+
+        That is so after a change of spec, credential, rights or version, or when a
+        person asks for a pass.
+        """
+        handled = instance.status.last_handled_reconcile_at
+        return (
+            not same
+            or line.generation != instance.generation
+            or line.proven is None
+            or line.proven.identity != identity
+            or instance.requested_at not in {None, handled}
+        ) and line.apis.doubt()
 
     async def _read(self, instance: InstanceObject) -> Access:
         secrets, own = self._room.secrets, self._room.inventory.own_namespace
@@ -109,28 +178,25 @@ class Proof:
             raise TerminalError(error.reason, f"{where}: {error.message}") from error
 
     def _must_ask(self, instance: InstanceObject, line: Line, access: Access) -> bool:
-        age = asyncio.get_running_loop().time() - line.checked_at
+        now = asyncio.get_running_loop().time()
+        requested = instance.requested_at
         return (
             line.proven is None
             or line.trouble is not None
             or line.suspected
             or line.tried != access
             or line.generation != instance.generation
-            or age >= CHECK_INTERVAL
-            or instance.requested_at != instance.status.last_handled_reconcile_at
+            or now - line.checked_at >= CHECK_INTERVAL
+            or requested not in {None, instance.status.last_handled_reconcile_at}
+            or bool(line.unread)
             or bool(self._room.inventory.to_look_up(instance))
         )
 
     def _require_same_zitadel(self, instance: InstanceObject, zitadel_id: str) -> None:
-        inventory = self._room.inventory
-        known = instance.status.instance_id
-        # A recreated object knows nothing; the policies' originals may.
-        ids = {known} if known else inventory.zitadel_ids_seen(instance.name)
-        others = ids - {zitadel_id}
+        others = self._former_ids(instance) - {zitadel_id}
         if not others or instance.accepted_id == zitadel_id:
             return
         known = min(others)
-        self._room.news.concerned(inventory.mistaken(instance.name))
         raise TerminalError(
             Reason.INSTANCE_CHANGED,
             f"The url leads to ZITADEL {zitadel_id}, before it was {known}; nothing is "
@@ -141,72 +207,102 @@ class Proof:
     async def _unpin(
         self, instance: InstanceObject, line: Line, zitadel_id: str
     ) -> None:
-        """Void what policies hold of another ZITADEL, before this one is told.
+        """Invalidate what policies hold of another ZITADEL, before reporting this one.
 
-        References are resolved anew. The instance's status names the new id only
-        after this, so a crash in between repeats it.
+        Their references are then resolved again. The instance's status gets the new id
+        only after this, so a crash in between repeats it. A recreated instance has no
+        id in its status; if it leads to the same ZITADEL as before, nothing is
+        invalidated.
         """
         if instance.status.instance_id == zitadel_id:
             return
         if line.proven is not None and line.proven.zitadel_id == zitadel_id:
-            return  # done before; only the status that names it is not stored yet
+            return  # done before; only the status with the new id is not stored yet
+        news, inventory = self._room.news, self._room.inventory
+        if not self._former_ids(instance) - {zitadel_id}:
+            return
         trouble = TransientError(
             Reason.INSTANCE_NOT_READY,
             "The ZitadelInstance leads to another ZITADEL than before; the policy "
             "begins anew there",
         )
-        # A pass that still works with the former one reports nothing from here on.
-        news, inventory = self._room.news, self._room.inventory
+        # From here on, a pass that still works with the former one reports nothing.
         news.concerned(inventory.mistaken(instance.name))
         for key in inventory.users_of(instance.name):
-            await self._unpin_one(key, trouble)
+            await self._unpin_one(key, zitadel_id, trouble)
 
-    async def _unpin_one(self, key: PolicyKey, trouble: TransientError) -> None:
-        """Void what a policy holds of another ZITADEL, also what it gets meanwhile."""
+    def _former_ids(self, instance: InstanceObject) -> set[str]:
+        """Return the ids of the ZITADELs that the object, or an earlier one, led to."""
+        known = instance.status.instance_id
+        # A recreated object has no id in its status, but its policies' originals may
+        # have one.
+        if known:
+            return {known}
+        return self._room.inventory.zitadel_ids_seen(instance.name)
+
+    async def _unpin_one(
+        self, key: PolicyKey, zitadel_id: str, trouble: TransientError
+    ) -> None:
+        """Invalidate what a policy holds, or gets meanwhile, of another ZITADEL."""
         while True:
             policy = self._room.inventory.policies.get(key)
             if policy is None or not self._room.ownership.depends_on_zitadel(policy):
                 return
+            if _is_marked_with(policy, zitadel_id):
+                return  # all that it holds belongs to this ZITADEL
             status = unpinned(policy, trouble, self._room.now())
             try:
                 stored = await self._room.writer.apply_policy_status(policy, status)
             except Superseded:
-                continue  # its pass was writing: what that wrote is void, too
+                continue  # its pass was writing; what that wrote is invalid as well
             except ObjectGone:
                 return
             self._room.news.stored(stored)
 
 
-async def _look_up(
-    instance: InstanceObject, client: PolicyClient, directory: Directory
-) -> dict[Reference, str | None]:
-    """Find what names and domains in grants mean now; a rename moves a grant."""
-    references = references_in(instance.grants)
-    lookup: dict[Reference, str | None] = {}
-    for reference in references:
-        try:
-            found = await directory.find(client, reference, len(references))
-        except TerminalError as error:
-            if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
-                raise
-            lookup[reference] = None
-        else:
-            lookup[reference] = found.id
-    return lookup
+@contextmanager
+def _heeding(line: Line) -> Iterator[None]:
+    """Remember when ZITADEL asks us by Retry-After to wait for a while."""
+    try:
+        yield
+    except TransientError as trouble:
+        if trouble.retry_after:
+            line.pause = trouble
+            now = asyncio.get_running_loop().time()
+            line.pause_until = now + trouble.retry_after
+        raise
 
 
 def is_superseded(room: Room, instance: InstanceObject) -> bool:
-    """Return whether the object leads elsewhere by now, or is another one."""
+    """Return whether the object leads elsewhere by now, or is a different one."""
     newest = room.inventory.instances.get(instance.name)
-    return newest is None or (
-        (newest.uid, newest.endpoint, newest.ca, newest.credential)
-        != (instance.uid, instance.endpoint, instance.ca, instance.credential)
+    return newest is None or _access_of(newest) != _access_of(instance)
+
+
+def _access_of(instance: InstanceObject) -> tuple[object, ...]:
+    access = instance.endpoint, instance.ca, instance.credential
+    return instance.uid, *access, instance.not_understood
+
+
+def _is_marked_with(policy: PolicyObject, zitadel_id: str) -> bool:
+    """Return whether the annotation of this very object names this ZITADEL.
+
+    It is the only mark that survives a loss of the instance's status (design, section
+    3).
+    """
+    original = policy.original
+    return (
+        original is not None
+        and original.uid == policy.uid
+        and original.target.zitadel_id == zitadel_id
     )
 
 
 def _directory(line: Line, identity: Identity, *, same: bool) -> Directory:
-    """Keep the list of organizations while the credential is the same."""
+    """Return the list of organizations; the old one if the credential is the same."""
     before = line.proven
     if same and before is not None and before.identity == identity:
         return before.directory
-    return Directory(lists=identity.capabilities.list_organizations)
+    return Directory(
+        lists=identity.capabilities.list_organizations, page=line.organizations
+    )

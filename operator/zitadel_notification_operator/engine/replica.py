@@ -1,4 +1,4 @@
-"""One process among several: stands by with a warm inventory, leads, hands over."""
+"""One replica: stands by with a filled inventory, leads, hands over."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -12,8 +12,9 @@ class Replica:
     """An engine that works only while its process leads.
 
     Args:
-        engine: Of this process; its `failed` also tells that the lease is lost.
-        leadership: None: this is the only process, and it leads at once.
+        engine: The engine of this process; its `failed` is also set when the lease is
+            lost.
+        leadership: None if this is the only process; then it leads at once.
     """
 
     def __init__(self, engine: Engine, leadership: Leadership | None) -> None:
@@ -22,6 +23,8 @@ class Replica:
         self.lease_task: asyncio.Task[None] | None = None
         self.take_over_task: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
+        if leadership is not None:
+            leadership.went_back = engine.doubt
 
     async def start(self) -> None:
         """Fill the inventory, then stand by for the lease.
@@ -37,9 +40,10 @@ class Replica:
         self.take_over_task = self._spawn(self._lead(self._leadership), "take-over")
 
     async def stop(self) -> None:
-        """End the passes, and only then let another replica have the lease.
+        """End the passes, and only then release the lease for another replica.
 
-        It is renewed until the last pass has ended. Further calls wait for the first.
+        The lease is renewed until the last pass has ended. Further calls wait for the
+        first.
         """
         if self._stopping is None:
             loop = asyncio.get_running_loop()
@@ -52,7 +56,8 @@ class Replica:
         await self._engine.stop()
         if self._leadership is None or self.lease_task is None:
             return
-        # Given up, its passes were cut off: what they sent may still be under way.
+        # If the lease was lost, passes were cut off and their calls may still be under
+        # way; then it must not be released early.
         given_up = self.lease_task.done()
         self.lease_task.cancel()
         await asyncio.gather(self.lease_task, return_exceptions=True)
@@ -69,6 +74,6 @@ class Replica:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Give up at once when the lease is lost: others may have it soon."""
+        """Abort at once when the lease is lost: another replica may soon get it."""
         if not task.cancelled() and (error := task.exception()) is not None:
             self._engine.abort(error)

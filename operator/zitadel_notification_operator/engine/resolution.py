@@ -1,7 +1,7 @@
-"""Which organization a policy means: resolved once, then pinned to its id.
+"""Resolves a policy's organization once, and pins it to its id.
 
-A rename moves no policy. Only when the pinned organization is known to be removed, and
-name or domain mean another one, the policy follows (design, section 3).
+A rename moves no policy. Only if the pinned organization is known to be removed, and
+the name or domain means another one, does the policy follow (design, section 3).
 """
 
 from zitadel_notification_operator.core.claims import Target
@@ -16,7 +16,7 @@ from zitadel_notification_operator.engine.room import Room
 
 
 class Resolution:
-    """Resolves references of policies, and remembers what they mean."""
+    """Resolves the references of policies, and remembers the result."""
 
     def __init__(self, room: Room) -> None:
         self._room = room
@@ -24,12 +24,14 @@ class Resolution:
     async def run(
         self, policy: PolicyObject, connection: Connection
     ) -> Organization | None:
-        """Return the organization, by its id alone where it was known; None: instance.
+        """Return the policy's organization, or None for the instance scope.
+
+        If it was known already, only its id is set.
 
         Raises:
             Superseded: The policy is gone.
             TerminalError: `OrganizationNotFound`.
-            OperatorError: What ZITADEL answered else.
+            OperatorError: Any other error of ZITADEL.
         """
         reference = policy.organization
         if reference is None:
@@ -48,15 +50,15 @@ class Resolution:
         return found
 
     async def follow(self, policy: PolicyObject, connection: Connection) -> bool:
-        """Turn to the organization that name or domain mean now; the old one is gone.
+        """Move to the organization that the reference means now; the old one is gone.
 
         Returns:
-            Whether there is another one. All that the policy holds of the old one is
-            void then, before anything is done about the new one.
+            Whether there is another one. If so, everything that the policy holds of the
+            old one was cleared, before anything is done about the new one.
 
         Raises:
             Superseded: The policy is gone.
-            OperatorError: What ZITADEL or Kubernetes answered.
+            OperatorError: Any error of ZITADEL or Kubernetes.
         """
         reference = policy.organization
         known = self._room.inventory.organization_of(policy)
@@ -69,7 +71,7 @@ class Resolution:
                 raise
             return False
         if found.id == known or not self._room.inventory.may_set(policy, found.id):
-            # One that is not granted reads like none.
+            # An organization that is not granted is treated like none.
             return False
         trouble = TransientError(
             Reason.ORGANIZATION_NOT_FOUND,
@@ -77,8 +79,10 @@ class Resolution:
             f"{reference} that there is now",
         )
         status = unpinned(policy, trouble, self._room.now())
-        self._room.tell(policy, of_following(known, reference, found))
-        stored = await self._room.writer.apply_policy_status(policy, status)
+        notice = of_following(known, reference, found)
+        self._room.telling.confirm(policy)
+        with self._room.telling.after(policy, status, [notice]):
+            stored = await self._room.writer.apply_policy_status(policy, status)
         self._room.news.stored(stored)
         self._pin(policy, connection, found)
         return True
@@ -86,17 +90,18 @@ class Resolution:
     async def follow_refused(
         self, policy: PolicyObject, connection: Connection
     ) -> bool:
-        """Turn to what a name means now, where the grant goes by the same name.
+        """Move to what a name means now, if the grant uses the same name.
 
-        The pinned organization is not granted any longer: a grant by name follows the
-        name at once. ZITADEL is asked only where the name means one that is granted.
+        The pinned organization is not granted any longer, because a grant by name
+        follows the name at once. ZITADEL is only called if the name means an
+        organization that is granted.
 
         Returns:
             As `follow`.
 
         Raises:
             Superseded: The policy is gone.
-            OperatorError: What ZITADEL or Kubernetes answered.
+            OperatorError: Any error of ZITADEL or Kubernetes.
         """
         inventory, reference = self._room.inventory, policy.organization
         meant = inventory.meant(policy.instance, reference) if reference else None
@@ -114,7 +119,7 @@ class Resolution:
     def _pin(
         self, policy: PolicyObject, connection: Connection, found: Organization
     ) -> None:
-        """Note what the policy means, if it is there still; else Superseded."""
+        """Record the policy's organization; raise Superseded if the policy is gone."""
         self._room.newest(policy)
         target = Target(connection.zitadel_id, found.id)
         self._room.news.concerned(

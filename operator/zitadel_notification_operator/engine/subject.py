@@ -1,6 +1,6 @@
-"""Which object the running pass is about, for whoever writes log lines.
+"""The object that the running pass is about, for its log lines.
 
-Each pass is a task of its own, so passes do not see each other's.
+Each pass is a task of its own, so passes do not see each other's object.
 """
 
 from collections.abc import Iterator
@@ -33,17 +33,27 @@ def subject_of(key: Key, inventory: Inventory) -> Subject:
     return Subject(INSTANCE, "", key.name, instance.generation if instance else None)
 
 
+def uid_of(key: Key, inventory: Inventory) -> str | None:
+    """Return the uid of the object that has this name now, or None without one."""
+    if key.kind == POLICY:
+        policy = inventory.policies.get(key.policy)
+        return policy.uid if policy else None
+    instance = inventory.instances.get(key.name)
+    return instance.uid if instance else None
+
+
 def current() -> Subject | None:
-    """Return what the running pass is about; None outside of passes."""
+    """Return what the running pass is about, or None outside of passes."""
     return _current.get()
 
 
 @contextmanager
 def concerning(subject: Subject) -> Iterator[None]:
-    """Have all that is called within be about this object."""
+    """Attach this object to every log line written inside the block."""
     _current.set(subject)
     try:
         yield
     finally:
-        # Not by the token of `set`: a task that is dropped unfinished ends anywhere.
+        # `reset` with the token of `set` would fail: an unfinished task that is dropped
+        # ends in another context.
         _current.set(None)

@@ -1,50 +1,80 @@
-"""What a pass may still do: nothing without the lease, no more calls at the end.
+"""Guards calls to ZITADEL: none without the lease, and no new ones at shutdown.
 
-Asked right before each call, when it is the call's turn, so it also stops passes that
-have waited for long.
+It is checked right before each call is sent, so it also stops passes that have waited
+for long.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from zitadel_notification_operator.core.credentials import Credential
 from zitadel_notification_operator.core.objects import Endpoint
 from zitadel_notification_operator.engine.outcome import Superseded
 from zitadel_notification_operator.engine.ports import Connector, PolicyClient
 
+_verifying: ContextVar[bool] = ContextVar("verifying", default=False)
+
 
 class Term:
-    """The time in which this process acts.
+    """The time in which this process may act.
 
     Args:
-        time_left: Seconds for which it may write; not above 0 means not now. Without
-            an election there is no end.
+        time_left: Returns the seconds for which it may write; 0 or less means not now.
+            Without leader election there is no end.
     """
 
     def __init__(self, time_left: Callable[[], float] = lambda: math.inf) -> None:
         self.time_left = time_left
         self._ending = False
+        self._at_end: list[Callable[[], None]] = []
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Register a callback for the moment when passes are to end."""
+        self._at_end.append(call)
 
     def end(self) -> None:
         """Let passes end with the call that they are making."""
         self._ending = True
+        for call in self._at_end:
+            call()
+
+    @property
+    def is_verifying(self) -> bool:
+        """Whether this task reads the result of its own write."""
+        return _verifying.get()
+
+    @contextmanager
+    def verifying(self) -> Iterator[None]:
+        """Let this task read the result of its own write, whatever has happened.
+
+        So a write that was under way when the process began to stop, or when the policy
+        lost its claim, is still reported. The original that was found first must reach
+        the status, because a new owner in another namespace believes only that.
+        """
+        mark = _verifying.set(True)
+        try:
+            yield
+        finally:
+            _verifying.reset(mark)
 
     def require_lease(self) -> None:
-        """Do nothing while this process may write.
+        """Check that this process may write.
 
         Raises:
-            Superseded: It may not: another replica goes on.
+            Superseded: It may not: another replica takes over.
         """
         if self.time_left() <= 0:
             raise Superseded
 
     def require(self) -> None:
-        """Do nothing while a pass may make one more call to ZITADEL.
+        """Check that a pass may make one more call to ZITADEL.
 
         Raises:
-            Superseded: The process is ending, or may not write.
+            Superseded: The process is stopping, or may not write.
         """
-        if self._ending:
+        if self._ending and not _verifying.get():
             raise Superseded
         self.require_lease()
 
@@ -63,7 +93,7 @@ class TermConnector:
         credential: Credential,
         roots: str | None,
     ) -> PolicyClient:
-        """Return a client, as the port says; each of its calls asks the term first."""
+        """Return a client, as the port says, whose calls check the term first."""
         client = self._connector.connect(instance, endpoint, credential, roots)
         return client.guarded(self._term.require)
 

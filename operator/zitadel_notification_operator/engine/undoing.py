@@ -1,7 +1,7 @@
-"""What the end of a managing owner does in ZITADEL: reset, or restore what was before.
+"""What the deletion of a managing owner does in ZITADEL: reset or restore the policy.
 
-Each returns a sentence that says what was done. "Not there any more", "already so" and
-"somebody was first" are good ends, too.
+Each method returns a sentence that says what was done. It also counts as success if the
+target no longer exists, already has the wanted value, or somebody else was first.
 """
 
 from zitadel_notification_operator.core.conditions import READY, find
@@ -12,10 +12,11 @@ from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import (
     Answer,
     DesiredPolicy,
-    Scope,
 )
+from zitadel_notification_operator.core.read_side import Step, Write
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.ports import PolicyClient
+from zitadel_notification_operator.engine.target_client import TargetClient
+from zitadel_notification_operator.engine.target_writer import TargetWriter
 
 GONE = "the organization no longer exists"
 _INHERITS = "the organization inherits the instance's setting again"
@@ -27,39 +28,50 @@ class Undoing:
     """Undoes one policy in ZITADEL.
 
     Args:
-        client: Makes no call once the policy may not undo any longer.
-        policy: Whose deletion it is.
-        organization_id: Its target; None: the instance.
+        client: A client that refuses each call once the policy may not undo any longer.
+        writer: Writes with the same client, and verifies that a GET shows the result.
+        policy: The policy that is being deleted.
+        organization_id: Its target, or None for the instance.
     """
 
     def __init__(
-        self, client: PolicyClient, policy: PolicyObject, organization_id: str | None
+        self,
+        client: TargetClient,
+        writer: TargetWriter,
+        policy: PolicyObject,
+        organization_id: str | None,
     ) -> None:
         self._client = client
+        self._writer = writer
         self._policy = policy
         self._organization_id = organization_id
 
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was changed in ZITADEL."""
+        return self._writer.wrote
+
     async def reset(self) -> str:
-        """Remove the organization's own policy, whoever made it.
+        """Delete the organization's own policy, also if somebody else created it.
 
         Raises:
-            OperatorError: What ZITADEL answered; the deletion waits.
+            OperatorError: ZITADEL's error; the deletion waits.
         """
         if self._organization_id is None:
             return "the instance's policy cannot be reset; ZITADEL stays as it is"
-        # A removed one would take the call, and get an event after its end.
+        # A removed organization would accept the call and get an event after its end.
         if self._is_doubted() and not await self._exists(self._organization_id):
             return GONE
-        return await self._inherit(self._organization_id)
+        return await self._inherit()
 
     async def restore(self, original: OriginalValue | None) -> str:
-        """Put back what was in force when the policy first managed its target.
+        """Restore what was in force when the policy first managed its target.
 
         Args:
-            original: What was recorded then.
+            original: The value that was recorded then, if any.
 
         Raises:
-            OperatorError: What ZITADEL answered; the deletion waits.
+            OperatorError: ZITADEL's error; the deletion waits.
         """
         organization_id = self._organization_id
         if original is None:
@@ -68,7 +80,7 @@ class Undoing:
             if not await self._exists(organization_id):
                 return GONE
             if original.is_default:
-                return await self._inherit(organization_id)
+                return await self._inherit()
         if original.password_change is None:
             return "the instance had no policy, and none can be removed; it stays"
         return await self._set(value=original.password_change)
@@ -76,7 +88,8 @@ class Undoing:
     def _is_doubted(self) -> bool:
         """Return whether the status says that the organization may be gone.
 
-        Ready says so also while the policy is suspended, when it is not Stalled.
+        Only the Ready condition says so while the policy is suspended, as Stalled is
+        absent then.
         """
         ready = find(self._policy.status.conditions, READY)
         missing = {Reason.ORGANIZATION_NOT_FOUND, Reason.NOT_GRANTED}
@@ -91,35 +104,39 @@ class Undoing:
             return False
         return True
 
-    async def _inherit(self, organization_id: str) -> str:
-        result = await self._client.reset(organization_id)
-        match result.answer:
-            case Answer.WRITTEN:
-                return _INHERITS
-            case Answer.NOT_FOUND:
-                return _INHERITED
-            case Answer.ORGANIZATION_GONE:
+    async def _inherit(self) -> str:
+        for _ in range(_ROUNDS):
+            change = await self._writer.change(Step(Write.RESET), None)
+            if change.answer is Answer.ORGANIZATION_GONE:
                 return GONE
-            case Answer.NOT_CHANGED | Answer.ALREADY_EXISTS:
-                raise TransientError(
-                    Reason.UNEXPECTED_ANSWER,
-                    f"ZITADEL answered {result.answer} to a reset",
-                )
+            if change.is_done:
+                return _INHERITS if self._writer.wrote else _INHERITED
+            if self._writer.wrote:
+                break
+        raise _outrun()
 
     async def _set(self, *, value: bool) -> str:
-        scope = Scope.ORGANIZATION if self._organization_id else Scope.INSTANCE
         word = str(value).lower()
+        observed = await self._writer.observe()
         for _ in range(_ROUNDS):
-            observed = await self._client.observe(self._organization_id)
-            action = decide(DesiredPolicy(scope, value), observed).action
+            action = decide(DesiredPolicy(self._policy.scope, value), observed).action
             if action is Action.NONE:
                 return f"passwordChange was {word} already, as at first"
-            result = await self._client.write(
-                self._organization_id, action, password_change=value
-            )
-            if result.answer is Answer.WRITTEN:
+            # The original holds our flag only: all others stay as they are now.
+            change = await self._writer.change(Step(_WRITES[action], value), observed)
+            if change.is_done and self._writer.wrote:
                 return f"passwordChange is {word} again, as at first"
-        raise TransientError(
-            Reason.UNEXPECTED_ANSWER,
-            "Somebody else changes the policy at the same time; it is tried again",
-        )
+            if self._writer.wrote:
+                break
+            observed = change.shown
+        raise _outrun()
+
+
+_WRITES = {Action.CREATE: Write.CREATE, Action.UPDATE: Write.UPDATE}
+
+
+def _outrun() -> TransientError:
+    return TransientError(
+        Reason.UNEXPECTED_ANSWER,
+        "Somebody else changes the policy at the same time; it is tried again",
+    )

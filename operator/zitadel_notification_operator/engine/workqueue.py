@@ -1,14 +1,15 @@
-"""A keyed work queue: each key once, one pass at a time, the urgent first.
+"""A keyed work queue: each key once, one pass for a key at a time, urgent ones first.
 
-Level-triggered: a key says "look at it", never what happened. A key that is added
-while its pass runs is looked at again after it. Delayed keys come back when due;
-the earliest wish wins.
+The queue is level-triggered: a key means that its object needs a pass, never what
+happened. A key that is added while its pass runs gets another pass after it. Delayed
+keys come back when they are due; the earliest due time wins.
 
-Keys are in lanes, and each lane has only so many passes at one time: what hangs in one
-lane cannot take the others' turns. Within a lane deletions go before changes, and both
-before retries and drift look-ups; of those the one that has waited too long goes first,
-so that endless retries starve nobody. Retries may take only a part of a lane's turns:
-five hundred that hang would else keep all of them from an edit.
+Keys are in lanes, and each lane may only run a limited number of passes at once, so
+passes that hang in one lane do not block the others. Within a lane deletions go before
+changes, and both before retries and drift checks. Of those two, retries go first until
+a drift check has waited for `DRIFT_PATIENCE`, so endless retries starve nobody. Retries
+may take only a part of a lane's turns; otherwise five hundred hanging retries would
+keep all turns from an edit.
 """
 
 import asyncio
@@ -24,11 +25,11 @@ from zitadel_notification_operator.engine.meter import QueueMeter, Unmetered
 K = TypeVar("K", bound=Hashable)
 
 DRIFT_PATIENCE = 30.0
-"""Seconds for which retries may go before a drift look-up that is due."""
+"""Seconds for which retries may go before a drift check that is due."""
 
 
 class Priority(IntEnum):
-    """What goes first when there is more than a lane can take."""
+    """What goes first when there is more work than a lane has turns."""
 
     DELETE = 0
     CHANGE = 1
@@ -37,7 +38,7 @@ class Priority(IntEnum):
 
 
 class _Place(NamedTuple):
-    """Where a waiting key stands; compares in the order of turns."""
+    """The position of a waiting key; compares in the order of turns."""
 
     rank: int
     due: float
@@ -45,7 +46,7 @@ class _Place(NamedTuple):
 
 
 class _Heap(NamedTuple):
-    """Names a heap of keys that wait: a lane has one for retries, one for all else."""
+    """Names a heap of waiting keys: a lane has one for retries, one for all else."""
 
     lane: str
     retries: bool
@@ -55,7 +56,7 @@ class WorkQueue(Generic[K]):
     """The queue; belongs to one event loop, whose clock it uses (seconds).
 
     Args:
-        meter: Is told what happens to keys.
+        meter: Receives callbacks about what happens to keys.
     """
 
     def __init__(self, meter: QueueMeter[K] | None = None) -> None:
@@ -65,6 +66,7 @@ class WorkQueue(Generic[K]):
         self._running: dict[K, Priority | None] = {}
         self._later: dict[K, tuple[float, Priority, asyncio.TimerHandle]] = {}
         self._failures: dict[K, int] = {}
+        self._given: dict[K, Priority] = {}
         self._turns: dict[K, _Heap] = {}
         self._busy: Counter[_Heap] = Counter()
         self._order = count()
@@ -75,11 +77,11 @@ class WorkQueue(Generic[K]):
         self._open = True
 
     def __len__(self) -> int:
-        """Return how many keys could run now but have no turn yet."""
+        """Return the number of keys that could run now but have no turn yet."""
         return len(self._waiting)
 
     def __contains__(self, key: K) -> bool:
-        """Return whether a pass over the key runs, waits, or is planned."""
+        """Return whether a pass over the key runs, waits, or is scheduled."""
         return key in self._running or key in self._waiting or key in self._later
 
     def waiting(self) -> list[tuple[K, Priority]]:
@@ -90,9 +92,20 @@ class WorkQueue(Generic[K]):
         """Return whether a pass over the key is under way."""
         return key in self._running
 
+    def urgency(self, key: K) -> Priority:
+        """Return the priority that a running pass has now.
+
+        That is the priority with which its key was handed out, or a more urgent one
+        that was added since, because the next pass has to wait for this one. A key
+        without a pass counts as a retry.
+        """
+        given = self._given.get(key, Priority.RETRY)
+        again = self._running.get(key)
+        return given if again is None else min(given, again)
+
     @property
     def active(self) -> int:
-        """How many keys are being looked at now."""
+        """The number of keys that have a pass now."""
         return len(self._running)
 
     def divide(
@@ -101,17 +114,17 @@ class WorkQueue(Generic[K]):
         width: int,
         retries_of: Callable[[str], int],
     ) -> None:
-        """Put keys into lanes; without this there is one lane without a limit.
+        """Divide keys into lanes; without this there is one lane without a limit.
 
         Args:
-            lane_of: Names a key's lane.
-            width: How many passes one lane may have at one time.
-            retries_of: How many of them may be retries, by lane; at least 1.
+            lane_of: Returns the name of a key's lane.
+            width: The number of passes that one lane may run at once.
+            retries_of: Returns how many of them may be retries, by lane; at least 1.
         """
         self._lane_of, self._width, self._retries_of = lane_of, width, retries_of
 
     def add(self, key: K, priority: Priority) -> None:
-        """Ask for a pass as soon as it can have a turn."""
+        """Queue a pass that runs as soon as it can have a turn."""
         if not self._open:
             return
         self._cancel_later(key)
@@ -131,7 +144,7 @@ class WorkQueue(Generic[K]):
         self._news.set()
 
     def add_after(self, key: K, delay: float, priority: Priority) -> None:
-        """Ask for a pass in `delay` seconds, unless an earlier one is wished."""
+        """Schedule a pass in `delay` seconds, unless an earlier one is scheduled."""
         if not self._open:
             return
         loop = asyncio.get_running_loop()
@@ -146,14 +159,14 @@ class WorkQueue(Generic[K]):
         self._later[key] = (due, priority, handle)
 
     async def get(self) -> K:
-        """Wait for a key; the caller must answer with `done`."""
+        """Wait for a key; the caller must call `done` for it."""
         while True:
             heap = self._next_heap()
             if heap is not None:
                 _, key = heapq.heappop(self._ready[heap])
                 if not self._ready[heap]:
                     del self._ready[heap]
-                del self._waiting[key]
+                self._given[key] = self._waiting.pop(key)[0]
                 self._running[key] = None
                 self._turns[key] = heap
                 self._busy[heap] += 1
@@ -163,12 +176,14 @@ class WorkQueue(Generic[K]):
             await self._news.wait()
 
     def begin(self, key: K) -> None:
-        """Begin the pass of a key that `get` gave: it covers what was added since."""
+        """Begin the pass of a key from `get`; it covers what was added since then."""
+        self._given[key] = self.urgency(key)
         self._running[key] = None
 
     def done(self, key: K) -> None:
-        """End the pass of a key; it comes back if it was added meanwhile."""
+        """End the pass of a key; the key is queued again if it was added meanwhile."""
         again = self._running.pop(key)
+        del self._given[key]
         self._meter.done(key)
         heap = self._turns.pop(key)
         self._busy[heap] -= 1
@@ -183,7 +198,7 @@ class WorkQueue(Generic[K]):
         return self._failures.get(key, 0)
 
     def failed(self, key: K) -> int:
-        """Count one more failure in a row; return how many."""
+        """Count one more failure in a row and return their number."""
         self._failures[key] = self._failures.get(key, 0) + 1
         self._meter.retried(key)
         return self._failures[key]
@@ -193,14 +208,14 @@ class WorkQueue(Generic[K]):
         self._failures.pop(key, None)
 
     def forget(self, key: K) -> None:
-        """Drop all that is known of a key that no longer exists."""
+        """Drop everything that is known of a key that no longer exists."""
         self._cancel_later(key)
         if self._waiting.pop(key, None) is not None:
             self._meter.dropped(key)
         self._failures.pop(key, None)
 
     def close(self) -> None:
-        """Drop all keys that wait, and take none until `open`."""
+        """Drop all waiting and scheduled keys, and accept none until `open`."""
         self._open = False
         for key in list(self._later):
             self._cancel_later(key)
@@ -208,7 +223,7 @@ class WorkQueue(Generic[K]):
         self._ready.clear()
 
     def open(self) -> None:
-        """Take keys again."""
+        """Accept keys again."""
         self._open = True
 
     def _place(self, priority: Priority) -> _Place:
@@ -219,7 +234,7 @@ class WorkQueue(Generic[K]):
         return _Place(rank, due, next(self._order))
 
     def _next_heap(self) -> _Heap | None:
-        """Return the heap whose turn it is; None when nothing may run now."""
+        """Return the heap whose turn it is, or None if nothing may run now."""
         first: tuple[_Place, _Heap] | None = None
         for heap in list(self._ready):
             place = self._first_of(heap)
@@ -230,7 +245,7 @@ class WorkQueue(Generic[K]):
         return first[1] if first else None
 
     def _is_full(self, heap: _Heap) -> bool:
-        """Return whether a lane, or its part for retries, has all turns taken."""
+        """Return whether a lane, or its part for retries, has all its turns taken."""
         if self._width is None:
             return False
         retries = self._busy[_Heap(heap.lane, retries=True)]
@@ -239,7 +254,7 @@ class WorkQueue(Generic[K]):
         return retries + self._busy[_Heap(heap.lane, retries=False)] >= self._width
 
     def _first_of(self, heap: _Heap) -> _Place | None:
-        """Return the first place of a heap, without what no longer waits there."""
+        """Return the first place of a heap, after removing outdated ones."""
         places = self._ready[heap]
         while places:
             place, key = places[0]

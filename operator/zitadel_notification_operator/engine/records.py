@@ -1,0 +1,36 @@
+"""Facts that follow from one record, or from two records of one object."""
+
+from collections.abc import Iterable
+
+from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.conditions import READY, find
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.report import REFUSALS
+
+
+def is_older(
+    new: PolicyObject | InstanceObject, known: PolicyObject | InstanceObject
+) -> bool:
+    """Return whether a record has an older version than the known one."""
+    if not (new.resource_version.isdigit() and known.resource_version.isdigit()):
+        return False
+    return int(new.resource_version) < int(known.resource_version)
+
+
+def newest_version(records: Iterable[PolicyObject | InstanceObject]) -> int:
+    """Return the newest version among the records, or 0 if none has a number."""
+    versions = (record.resource_version for record in records)
+    return max((int(one) for one in versions if one.isdigit()), default=0)
+
+
+def recorded_target(policy: PolicyObject) -> Target | None:
+    """Return the target that a policy's own annotation names, if it has one."""
+    original = policy.original
+    return original.target if original and original.uid == policy.uid else None
+
+
+def had_its_target(policy: PolicyObject) -> bool:
+    """Return whether a policy was a managing owner, by what only we write."""
+    ready = find(policy.status.conditions, READY)
+    refused = ready is not None and ready.reason in REFUSALS
+    return policy.status.original is not None and not refused

@@ -1,0 +1,59 @@
+"""Checks whether a pass over a policy may go on; called again after each wait.
+
+The spec, a grant or the owner of the target may change while a pass waits. Then what
+the pass was about to do is no longer wanted, and it begins anew.
+"""
+
+from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.grants import Admission
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.engine.outcome import Superseded
+from zitadel_notification_operator.engine.room import Room
+
+
+class Standing:
+    """Compares the policy that a pass began with to the newest records.
+
+    Args:
+        room: Holds the newest records.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+
+    def newest(self, policy: PolicyObject) -> PolicyObject:
+        """Return the newest record, if the pass may go on with it.
+
+        Raises:
+            Superseded: The spec has changed, the policy is deleted, or its grant is
+                gone.
+        """
+        newest = self._room.inventory.policies.get(policy.key)
+        if (
+            newest is None
+            or newest.uid != policy.uid
+            or newest.generation != policy.generation
+            or newest.not_understood is not None
+            or newest.deleting
+            or self._room.inventory.admission(newest) is not Admission.GRANTED
+        ):
+            raise Superseded
+        return newest
+
+    def require_claim(self, policy: PolicyObject, target: Target) -> None:
+        """Check, right before each call, that the pass may go on.
+
+        A read that verifies a write is always allowed.
+
+        Raises:
+            Superseded: The object has changed, its grant is gone, another policy owns
+                the target by now, or there is new trouble of the instance without a
+                verdict.
+        """
+        if self._room.term.is_verifying:
+            return
+        newest = self.newest(policy)
+        if self._room.connections.line(newest.instance).finding_out:
+            raise Superseded
+        if newest.manages and self._room.inventory.owner(target) != newest.key:
+            raise Superseded
