@@ -1,21 +1,25 @@
-"""Thin kopf handlers: unpack a watch event, hand it over, return None.
+"""Thin kopf handlers: they unpack a watch event, hand it to the engine and return None.
 
-kopf does discovery, watching, reconnecting and login here, and nothing else: its
-storages, timers, daemons, indices, peering and Event posting stay off (ADR 0004).
-A value returned from a handler would be written into the object's status.
+kopf is used only for discovery, watching, reconnecting and login. Its storages, timers,
+daemons, indices, peering and Event posting stay off (ADR 0004). kopf would write a
+value that a handler returns into the object's status.
 """
 
+import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable, Iterator
-from itertools import repeat
+from itertools import count, repeat
 from typing import Any
 
 import kopf
 
 from zitadel_notification_operator.cluster.names import (
     GROUP,
+    INSTANCE_KIND,
     INSTANCES,
     POLICIES,
+    POLICY_KIND,
     VERSION,
 )
 from zitadel_notification_operator.cluster.resources import (
@@ -23,7 +27,8 @@ from zitadel_notification_operator.cluster.resources import (
     parse_instance,
     parse_policy,
 )
-from zitadel_notification_operator.core.backoff import retry_delay
+from zitadel_notification_operator.cluster.watching import WatchesEnded
+from zitadel_notification_operator.core.backoff import bounded_delay
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.engine.engine import Engine
@@ -33,8 +38,29 @@ _UNUSED_FINALIZER = "zitadel-notification.dev/never-set-by-kopf"
 _log = logging.getLogger(__name__)
 
 
+class _FaultsAlone(logging.Filter):
+    """Drops the tracebacks of watches whose kind is no longer served.
+
+    `app` logs that in a sentence, and starts again without the kind. The other watch
+    ends with the session that both share.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is about anything else."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, WatchesEnded):
+            return False
+        return getattr(error, "status", None) != _NOT_FOUND
+
+
+_NOT_FOUND = 404
+
+for _name in ("running", "orchestration"):
+    logging.getLogger(f"kopf._core.reactor.{_name}").addFilter(_FaultsAlone())
+
+
 class _NoDiffBase(kopf.DiffBaseStorage):
-    """Keeps nothing, so that kopf copies and compares no bodies."""
+    """Stores nothing, so that kopf neither copies nor compares bodies."""
 
     def build(self, *, body: Any, extra_fields: Any = None) -> Any:
         return {}
@@ -47,7 +73,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
 
 class _NoProgress(kopf.ProgressStorage):
-    """Keeps nothing: the engine's queue has the retries."""
+    """Stores nothing: the engine's queue is responsible for retries."""
 
     def fetch(self, *, key: Any, body: Any) -> Any:
         return None
@@ -66,21 +92,23 @@ class _NoProgress(kopf.ProgressStorage):
 
 
 class _Patience:
-    """Seconds between tries of kopf's own calls: growing, and without an end.
+    """Seconds between retries of kopf's own calls: they grow, and never end.
 
-    With its own list a watch ends after a minute of refusals, and the process with it:
-    an outage of the API server, or rights that one namespace lacks, would restart the
-    operator again and again. A leader still ends with its lease.
+    With kopf's own list, a watch would end after a minute of refusals, and the process
+    with it: an outage of the API server, or missing permissions in one namespace, would
+    restart the operator again and again. A leader still ends with its lease. Most
+    failures never reach kopf, because the session that it is given retries by itself
+    (`cluster.watching`).
     """
 
     def __iter__(self) -> Iterator[float]:
-        """Begin anew."""
+        """Start with the shortest delay again."""
         yield from (1, 1, 2, 3, 5, 8, 13, 21)
         yield from repeat(30)
 
 
 def build_settings() -> kopf.OperatorSettings:
-    """Return kopf's settings; figures and reasons: ADR 0004."""
+    """Return kopf's settings; ADR 0004 has the figures and reasons."""
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True
     settings.posting.enabled = False
@@ -104,63 +132,78 @@ def build_settings() -> kopf.OperatorSettings:
 
 def build_registry(
     engine: Engine,
-    login: Callable[[], Awaitable[kopf.ConnectionInfo]],
+    login: Callable[[], Awaitable[kopf.AiohttpSession]],
     start: Callable[[], Awaitable[None]],
     stop: Callable[[], Awaitable[None]],
+    kinds: frozenset[str] = frozenset({POLICY_KIND, INSTANCE_KIND}),
 ) -> kopf.OperatorRegistry:
     """Return a registry whose handlers feed the engine.
 
     Args:
-        engine: Takes what the watches tell.
-        login: Gives the way into the cluster, again when it has expired.
-        start: Starts the engine; awaited before the first watch, and again when
+        engine: Receives the objects that the watches deliver.
+        login: Returns the session for the watches.
+        start: Starts the engine. It is awaited before the first watch, and again if
             Kubernetes did not answer.
-        stop: Stops it; awaited at the end.
+        stop: Stops the engine; awaited at the end.
+        kinds: The kinds that are served. kopf looks for each only once, when it starts.
     """
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry, id="login")
-    async def _login(**_: Any) -> kopf.ConnectionInfo:
+    async def _login(**_: Any) -> kopf.AiohttpSession:
         return await login()
 
     @kopf.on.startup(registry=registry, id="start")
-    async def _start(retry: int, **_: Any) -> None:
-        try:
-            await start()
-        except ClusterError as error:
-            # kopf would wait for a minute, and log where the error came from.
-            delay = retry_delay(retry + 1, chance=0.5)
-            raise kopf.TemporaryError(error.message, delay=delay) from error
+    async def _start(**_: Any) -> None:
+        await _try_until_started(start)
 
     @kopf.on.cleanup(registry=registry, id="stop")
     async def _stop(**_: Any) -> None:
         await stop()
 
-    @kopf.on.event(GROUP, VERSION, POLICIES, registry=registry, id="policy")
     async def _policy(event: Any, **_: Any) -> None:
         _hand_over_policy(engine, event)
 
-    @kopf.on.event(GROUP, VERSION, INSTANCES, registry=registry, id="instance")
     async def _instance(event: Any, **_: Any) -> None:
         _hand_over_instance(engine, event)
 
+    watch = kopf.on.event
+    if POLICY_KIND in kinds:
+        watch(GROUP, VERSION, POLICIES, registry=registry, id="policy")(_policy)
+    if INSTANCE_KIND in kinds:
+        watch(GROUP, VERSION, INSTANCES, registry=registry, id="instance")(_instance)
     return registry
+
+
+async def _try_until_started(start: Callable[[], Awaitable[None]]) -> None:
+    """Retry with growing delays; kopf's own retries would log a line each."""
+    for attempt in count(1):
+        try:
+            await start()
+        except ClusterError as error:
+            level = logging.WARNING if error.claim_telling() else logging.DEBUG
+            _log.log(level, "The start waits: %s", error.message)
+            delay = bounded_delay(attempt, random.random(), error.retry_after)  # noqa: S311 - it spreads load
+            await asyncio.sleep(delay)
+        else:
+            return
 
 
 def _hand_over_policy(engine: Engine, event: Any) -> None:
     body = event["object"]
-    metadata = body["metadata"]
-    key = PolicyKey(metadata["namespace"], metadata["name"])
+    metadata = body.get("metadata") or {}
+    key = PolicyKey(metadata.get("namespace", ""), metadata.get("name", ""))
+    uid, version = metadata.get("uid", ""), metadata.get("resourceVersion", "")
     if event["type"] == "DELETED":
-        engine.policy_gone(key, metadata["uid"])
+        engine.policy_gone(key, uid)
         return
-    # Two of three events are echoes of our own writes, whose answers we have read.
-    if engine.has_policy(key, metadata["uid"], metadata["resourceVersion"]):
+    # Two of three events are echoes of our own writes, whose responses we have stored.
+    if engine.has_policy(key, uid, version):
         return
     try:
         policy = parse_policy(body)
     except UnusableObject as error:
-        _log.warning("Ignored an object that does not fit its schema: %s", error)
+        _log.warning("Ignored an object: %s", error)
         return
     engine.policy_seen(policy)
 
@@ -168,11 +211,12 @@ def _hand_over_policy(engine: Engine, event: Any) -> None:
 def _hand_over_instance(engine: Engine, event: Any) -> None:
     body = event["object"]
     if event["type"] == "DELETED":
-        engine.instance_gone(body["metadata"]["name"], body["metadata"]["uid"])
+        metadata = body.get("metadata") or {}
+        engine.instance_gone(metadata.get("name", ""), metadata.get("uid", ""))
         return
     try:
         instance = parse_instance(body)
     except UnusableObject as error:
-        _log.warning("Ignored an object that does not fit its schema: %s", error)
+        _log.warning("Ignored an object: %s", error)
         return
     engine.instance_seen(instance)

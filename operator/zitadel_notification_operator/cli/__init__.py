@@ -1,39 +1,16 @@
-"""The `znp` command: one file a command, options also by environment.
+"""The `znp` command: one file per subcommand, options also by environment variable.
 
-Commands are imported when called, so that `znp emulator` does not pay for kopf.
+This module imports nothing that takes time: before `main` listens, a signal is lost if
+this is process 1, and ends any other process with the wrong exit code.
 """
 
-from importlib import import_module
-
-import click
-
-from zitadel_notification_operator.version import VERSION
-
-COMMANDS = {
-    "run": "run the operator",
-    "emulator": "run a ZITADEL for trials and tests",
-    "demo": "see the whole thing work on this machine",
-    "release": "let objects go after an uninstall in the wrong order",
-}
+from zitadel_notification_operator.cli.signals import Signals
 
 
-class LazyGroup(click.Group):
-    """A click group whose commands are imported only when they are needed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands, in the order people need them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import `cli/<cmd_name>.py` and return its `command`; None if unknown."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
-        command.short_help = COMMANDS[cmd_name]
-        return command
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(VERSION, prog_name="znp")
 def main() -> None:
-    """Keep ZITADEL's notification policies as declared in Kubernetes."""
+    """Listen for signals, then read the command line and run the command."""
+    signals = Signals()
+    signals.listen()
+    from zitadel_notification_operator.cli.commands import znp
+
+    znp(prog_name="znp", obj=signals)

@@ -2,4 +2,4 @@
 
 from zitadel_notification_operator.cli import main
 
-main(prog_name="znp")
+main()

@@ -1,11 +1,13 @@
-"""`znp demo`: the whole thing on this machine, step by step."""
+"""`znp demo`: a walk-through of the whole system on this machine."""
 
-import signal
 import sys
 import time
 from pathlib import Path
 
 import click
+
+from zitadel_notification_operator.cli.commands import pass_signals
+from zitadel_notification_operator.cli.signals import INTERRUPTED, Signals
 
 
 @click.command(
@@ -29,8 +31,13 @@ import click
     help="Use this existing cluster, which must not have the CRDs yet, and remove "
     "everything at the end. Default: a control plane of its own.",
 )
-def command(keep: bool, kubeconfig: Path | None) -> None:  # noqa: FBT001 - click's way
-    """Walk through; exit code 0 only when each step showed what it promises."""
+@pass_signals
+def command(
+    signals: Signals,
+    keep: bool,  # noqa: FBT001 - click's way
+    kubeconfig: Path | None,
+) -> None:
+    """Run the walk-through; exit with 0 only if each step showed what it promises."""
     from rich.console import Console
 
     from zitadel_notification_operator.demo.binaries import MissingBinaries
@@ -48,9 +55,9 @@ def command(keep: bool, kubeconfig: Path | None) -> None:  # noqa: FBT001 - clic
     if not (checkout / "examples" / "quickstart").is_dir():
         raise click.ClickException("Run znp demo from a checkout of the project")
     console = Console(soft_wrap=True)
-    # As Ctrl-C: the folder with the control plane's keys must go.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        # On a signal, the folder with the control plane's keys must be deleted.
+        signals.raise_interrupt()
         if kubeconfig is None:
             console.print("Starting Kubernetes: etcd and kube-apiserver, on loopback")
             cluster: ControlPlane | ExistingCluster = ControlPlane()
@@ -68,9 +75,11 @@ def command(keep: bool, kubeconfig: Path | None) -> None:  # noqa: FBT001 - clic
                 demo.stop()
         console.rule("Done: nothing of it is left")
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except (ClusterInUse, DemoFailed, MissingBinaries, StartFailed) as error:
         raise click.ClickException(str(error)) from error
+    finally:
+        signals.close()
 
 
 def _keep() -> None:

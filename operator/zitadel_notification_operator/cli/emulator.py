@@ -1,13 +1,15 @@
 """`znp emulator`: a ZITADEL for trials and tests."""
 
 import asyncio
-import signal
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from zitadel_notification_operator.cli.commands import pass_signals
+from zitadel_notification_operator.cli.signals import ENDING, Signals
+from zitadel_notification_operator.emulator.faults import BadControl
 from zitadel_notification_operator.emulator.server import (
     Emulator,
     Tls,
@@ -77,6 +79,14 @@ def _sendable(_: click.Context, __: click.Parameter, token: str) -> str:
     help="One more host that it answers to, without a port; may be repeated.",
 )
 @click.option(
+    "--policy-flag",
+    "policy_flags",
+    envvar="ZNP_POLICY_FLAG",
+    show_envvar=True,
+    multiple=True,
+    help="What a policy holds beside passwordChange, true or false; may be repeated.",
+)
+@click.option(
     "--tls-cert",
     envvar="ZNP_TLS_CERT",
     show_envvar=True,
@@ -90,22 +100,33 @@ def _sendable(_: click.Context, __: click.Parameter, token: str) -> str:
     type=_FILE,
     help="The certificate's key (PEM, not encrypted).",
 )
+@pass_signals
 def command(
+    signals: Signals,
+    /,
     port: int,
     host: str,
     token: str,
     organizations: int,
-    domains: Sequence[str],
     tls_cert: Path | None,
     tls_key: Path | None,
+    **names: Sequence[str],
 ) -> None:
     """Serve until SIGTERM or SIGINT."""
     if (tls_cert is None) is not (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together")
     tls = Tls(tls_cert, tls_key) if tls_cert and tls_key else None
-    emulator = new_emulator(token, organizations, domains=domains)
     try:
-        asyncio.run(_serve(emulator, host, port, tls))
+        emulator = new_emulator(
+            token,
+            organizations,
+            domains=names["domains"],
+            policy_flags=names["policy_flags"],
+        )
+    except BadControl as error:
+        raise click.BadParameter(str(error), param_hint="--policy-flag") from error
+    try:
+        asyncio.run(_serve(signals, emulator, host, port, tls))
     except ssl.SSLError as error:
         raise click.ClickException(
             f"Cannot use {tls_cert} with {tls_key}: {error.reason or error}; "
@@ -118,17 +139,20 @@ def command(
         ) from error
 
 
-async def _serve(emulator: Emulator, host: str, port: int, tls: Tls | None) -> None:
+async def _serve(
+    signals: Signals, emulator: Emulator, host: str, port: int, tls: Tls | None
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ENDING:
         loop.add_signal_handler(number, stop.set)
     async with serve(emulator, host, port, tls):
         click.echo(emulator.url)
         orgs = emulator.zitadel.organizations()
-        # A reader that wants the URL only must not block us with a full pipe.
+        # Few lines: a reader that only wants the URL must not block us by a full pipe.
         for org in orgs[:_MOST_SHOWN]:
             click.echo(f"organization {org.id} {org.name}")
         if len(orgs) > _MOST_SHOWN:
             click.echo(f"and {len(orgs) - _MOST_SHOWN} organizations more")
         await stop.wait()
+    signals.close()

@@ -1,14 +1,16 @@
-"""`znp release`: lets objects go that no operator will ever let go."""
+"""`znp release`: removes the operator's marks when no operator will ever do it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from zitadel_notification_operator.cli.commands import pass_signals
 from zitadel_notification_operator.cli.run import own_namespace
+from zitadel_notification_operator.cli.signals import INTERRUPTED, Signals
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.release import (
@@ -99,14 +101,17 @@ def _names(
     help="A kubeconfig file. Default: in-cluster, then KUBECONFIG, then "
     "~/.kube/config.",
 )
+@pass_signals
 def command(
+    signals: Signals,
+    /,
     policies: tuple[PolicyKey, ...],
     instances: tuple[str, ...],
     namespace: str,
     kubeconfig: Path | None,
     **options: bool,
 ) -> None:
-    """Check what was asked for, and do it."""
+    """Check the arguments, then release the objects."""
     named = bool(policies or instances)
     if named and options["everything"]:
         raise click.UsageError("Name objects or say --all, not both")
@@ -119,7 +124,10 @@ def command(
     run = _Run(policies, instances, dry_run=options["dry_run"])
     check = None if options["force"] else namespace
     try:
-        asyncio.run(run.run(kubeconfig, check))
+        asyncio.run(_until_interrupted(run.run(kubeconfig, check), signals))
+    except asyncio.CancelledError:
+        _interrupted(run)
+        raise click.exceptions.Exit(INTERRUPTED) from None
     except NoCluster as error:
         raise click.ClickException(str(error)) from error
     except ClusterError as error:
@@ -130,13 +138,36 @@ def command(
         raise click.exceptions.Exit(1)
 
 
+async def _until_interrupted(work: Coroutine[Any, Any, None], signals: Signals) -> None:
+    """Run `work`; a signal cancels it between two calls.
+
+    Raises:
+        CancelledError: It was interrupted.
+    """
+    task = asyncio.create_task(work)
+    signals.cancel(task)
+    try:
+        await task
+    finally:
+        signals.close()
+
+
+def _interrupted(run: "_Run") -> None:
+    click.echo(
+        f"Interrupted after {run.released} released: that stays so; for the others run "
+        "it again",
+        err=True,
+    )
+
+
 class _Run:
     """One run of the command.
 
     Args:
         policies: The policies that were named.
-        instances: The instances that were named; with no policies: everything.
-        dry_run: Nothing is written.
+        instances: The instances that were named. If nothing was named, everything is
+            released.
+        dry_run: Whether to write nothing.
     """
 
     def __init__(
@@ -152,11 +183,11 @@ class _Run:
         self._instances = instances
 
     async def run(self, kubeconfig: Path | None, namespace: str | None) -> None:
-        """Do it.
+        """Find the objects and release them.
 
         Args:
-            kubeconfig: A file that was asked for.
-            namespace: Where the Lease is looked for; None: it is not.
+            kubeconfig: The kubeconfig file that was asked for, or None.
+            namespace: Where to look for the Lease, or None to skip that check.
 
         Raises:
             NoCluster: There is no way into a cluster.
@@ -188,7 +219,7 @@ class _Run:
         _warn(running)
 
     async def _find(self, release: "Release") -> AsyncIterator[Marked]:
-        """Yield the objects that are meant, and tell of those that are not there."""
+        """Yield the requested objects, and report those that do not exist."""
         from zitadel_notification_operator.cluster.release import KINDS, NotServed
 
         reads = chain(

@@ -1,13 +1,19 @@
 """`znp run`: the operator itself."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from zitadel_notification_operator.cli.commands import pass_signals
+from zitadel_notification_operator.cli.signals import Signals
 from zitadel_notification_operator.core.durations import parse_duration
 from zitadel_notification_operator.core.lease import LONGEST, SHORTEST
+
+if TYPE_CHECKING:
+    from zitadel_notification_operator.app import Operator
 
 _SERVICE_ACCOUNT_NAMESPACE = Path(
     "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
@@ -16,7 +22,7 @@ _FALLBACK_NAMESPACE = "zitadel-notification-operator"
 
 
 def own_namespace() -> str:
-    """Return the service account's namespace; outside a pod the usual one."""
+    """Return the service account's namespace, or the usual one outside a pod."""
     try:
         return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
     except OSError:
@@ -24,14 +30,14 @@ def own_namespace() -> str:
 
 
 class LeaseDuration(click.ParamType[float]):
-    """Seconds, written as Kubernetes people write durations."""
+    """A duration as Kubernetes writes it, converted to seconds."""
 
     name = "duration"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return the seconds; say what is wrong with others."""
+        """Return the seconds, or fail with a message about what is wrong."""
         try:
             seconds = parse_duration(str(value))
         except ValueError as error:
@@ -39,6 +45,22 @@ class LeaseDuration(click.ParamType[float]):
         if not SHORTEST <= seconds <= LONGEST:
             self.fail(f"{value!r} is not from 5s to 1h", param, ctx)
         return seconds
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's loop factory, or None for asyncio's own if uvloop is missing."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _run(operator: "Operator", signals: Signals) -> None:
+    try:
+        await operator.run()
+    finally:
+        signals.close()
 
 
 @click.command(name="run", help="Run the operator until SIGTERM; exit code 0 then.")
@@ -89,9 +111,8 @@ class LeaseDuration(click.ParamType[float]):
     "--bind-address",
     envvar="ZNP_BIND_ADDRESS",
     show_envvar=True,
-    default="0.0.0.0",  # noqa: S104 - the kubelet probes the pod's address
-    show_default=True,
-    help="Where both ports listen.",
+    default="",
+    help="Where both ports listen. Default: on every address, by IPv4 and IPv6.",
 )
 @click.option(
     "--log-format",
@@ -146,7 +167,10 @@ class LeaseDuration(click.ParamType[float]):
     help="Connect to instances on loopback and link-local addresses, too: for trials "
     "and tests.",
 )
+@pass_signals
 def command(
+    signals: Signals,
+    /,
     namespace: str,
     watch_namespaces: tuple[str, ...],
     kubeconfig: Path | None,
@@ -154,9 +178,7 @@ def command(
     **options: str | float | bool,
 ) -> None:
     """Read the options, configure logs and run until the end."""
-    # Imported here so that `--help` and wrong options answer at once.
-    import uvloop
-
+    # Imported here so that `--help` and wrong options are answered at once.
     from zitadel_notification_operator.app import Operator, PortTaken, Settings
     from zitadel_notification_operator.cluster.connection import NoCluster
     from zitadel_notification_operator.engine.leadership import LeaseLost
@@ -179,7 +201,7 @@ def command(
         ),
     )
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(Operator(settings).run())
+        with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+            runner.run(_run(Operator(settings), signals))
     except (NoCluster, PortTaken, LeaseLost) as error:
         raise click.ClickException(str(error)) from error

@@ -1,1 +1,1 @@
-"""A control plane on this machine and the walk-through of `znp demo`."""
+"""The local control plane and the walk-through of `znp demo`."""

@@ -1,4 +1,4 @@
-"""Where the control plane's programs are: the first place that has all of them."""
+"""The search for the control plane's programs."""
 
 import os
 from pathlib import Path
@@ -7,23 +7,23 @@ NEEDED = ("etcd", "kube-apiserver", "kubectl")
 
 
 class MissingBinaries(RuntimeError):
-    """The programs were found nowhere; the text says how to get them."""
+    """The programs were not found; the text says how to get them."""
 
 
 def find_binaries(needed: tuple[str, ...] = NEEDED) -> Path:
-    """Return the absolute path of the folder that holds all the programs.
+    """Return the absolute path of the first folder that holds all the programs.
 
-    Looked for in `$KUBEBUILDER_ASSETS`, `/usr/local/kubebuilder/bin`, then `.tools/bin`
-    of the checkout, where `make tools` builds them. The checkout is the one around the
-    current folder, else the one that this file belongs to; an installed package has
-    only the first.
+    The search order is `$KUBEBUILDER_ASSETS`, `/usr/local/kubebuilder/bin`, and then
+    `.tools/bin` of a checkout, where `make tools` builds the programs. A checkout is
+    first looked for around the current folder and then around this file, which is in
+    none if the package was installed elsewhere.
 
     Args:
-        needed: Names of programs; one folder must have all of them, so that their
-            versions fit.
+        needed: The names of the programs. One folder must have all of them, so that
+            their versions match.
 
     Raises:
-        MissingBinaries: No place has all of them.
+        MissingBinaries: No folder has all of them.
     """
     places = [Path("/usr/local/kubebuilder/bin"), *_built()]
     if assets := os.environ.get("KUBEBUILDER_ASSETS"):
@@ -40,7 +40,7 @@ def find_binaries(needed: tuple[str, ...] = NEEDED) -> Path:
 
 
 def _built() -> list[Path]:
-    """Return `.tools/bin` of each checkout we may be in."""
+    """Return `.tools/bin` of each checkout around the current folder and this file."""
     here = Path.cwd()
     folders = (here, *here.parents, *Path(__file__).parents)
     checkouts = [f for f in folders if (f / "tools/kubernetes/go.mod").is_file()]

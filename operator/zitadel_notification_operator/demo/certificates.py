@@ -1,4 +1,4 @@
-"""A certificate authority, a serving certificate and a signing key, for one day."""
+"""The control plane's certificates and keys, which are valid for one day."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -15,8 +15,12 @@ _LIFE = timedelta(days=1)
 def write_certificates(folder: Path, *hosts: str) -> None:
     """Write ca.crt, serving.crt, serving.key and accounts.key (PEM) into a folder.
 
-    The serving certificate is for 127.0.0.1, localhost, the names by which pods know
-    the API server, and those that are given.
+    accounts.key signs the tokens of service accounts.
+
+    Args:
+        folder: An existing folder.
+        hosts: More names for the serving certificate, besides 127.0.0.1, localhost and
+            the name under which pods reach the API server.
     """
     ca_key, key = _new_key(), _new_key()
     ca = _sign(_name("znp demo ca"), _name("znp demo ca"), ca_key, ca_key, ca=True)
@@ -92,7 +96,7 @@ def _sign(
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM,
-        # kube-apiserver finds a public key in this form only.
+        # kube-apiserver derives the public key from a private key in this form only.
         serialization.PrivateFormat.TraditionalOpenSSL,
         serialization.NoEncryption(),
     )

@@ -1,8 +1,8 @@
 """A real Kubernetes control plane on loopback: etcd and kube-apiserver, no nodes.
 
-Serves `znp demo` and the tests. RBAC is on, and every finished request stands in the
-audit log, so that writes can be counted by object and verb. All of it is blocking and
-may be called from any thread, by one thread at a time.
+`znp demo` and the tests use it. RBAC is on, and the audit log records every finished
+request, so that writes can be counted by object and verb. All methods block. They may
+be called from any thread, but only from one at a time.
 """
 
 import http.client
@@ -27,9 +27,9 @@ from zitadel_notification_operator.demo.kubectl import run_kubectl
 from zitadel_notification_operator.demo.processes import Program, free_port
 
 START_TIMEOUT = 60.0
-"""Seconds for a program to answer; a slow machine needs some, a good one three."""
+"""How long to wait for a program to answer, in seconds; three are usually enough."""
 TRIES = 3
-"""How often a start is tried when somebody else was quicker to take its port."""
+"""How often to try the start if another process takes a chosen port first."""
 CONTROLLERS = (
     "namespace-controller",
     "garbage-collector-controller",
@@ -40,33 +40,34 @@ _OK = 200
 
 
 class StartFailed(RuntimeError):
-    """A program did not come up; the text holds the end of its log."""
+    """A program did not start; the text contains the end of its log."""
 
 
 class PortTaken(StartFailed):
-    """Between our look and the program's start somebody took its port."""
+    """Another process took the chosen port before the program could listen on it."""
 
 
 class ControlPlane:
-    """etcd and kube-apiserver; start it, use it, stop it, also as a `with` block.
+    """A control plane of etcd and kube-apiserver, which is also a context manager.
 
     Attributes:
-        folder: Holds all files; removed at the end unless it was given.
-        kubeconfig: For an administrator.
-        token: The same administrator's bearer token.
-        audit_log: JSON lines, one a finished request (audit.k8s.io/v1).
+        folder: The folder for all files; `stop` removes it if it is a temporary one.
+        kubeconfig: The path of an administrator's kubeconfig.
+        token: The bearer token of the same administrator.
+        audit_log: The path of the audit log, which has one line of JSON for each
+            finished request (audit.k8s.io/v1).
     """
 
     outlives_demo = False
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Prepare a control plane; nothing is started yet.
+        """Prepare a control plane without starting it.
 
         Args:
-            folder: Where to keep all files; None makes a temporary one.
+            folder: The folder for all files; None creates a temporary one.
 
         Raises:
-            MissingBinaries: The programs are not there.
+            MissingBinaries: The programs were not found.
         """
         self._binaries = find_binaries()
         self._temporary = (
@@ -85,19 +86,19 @@ class ControlPlane:
 
     @property
     def url(self) -> str:
-        """The API server's address, fixed once `start` has returned."""
+        """The URL of the API server, which no longer changes once `start` returned."""
         return f"https://127.0.0.1:{self._port}"
 
     @property
     def kubectl_path(self) -> Path:
-        """The kubectl of the same version."""
+        """The path of a kubectl of the same version as the API server."""
         return self._binaries / "kubectl"
 
     def start(self) -> Self:
         """Start both programs and wait until the API server is ready.
 
         Raises:
-            StartFailed: One of them ended or did not answer in time.
+            StartFailed: One of them exited or did not answer in time.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +118,7 @@ class ControlPlane:
         return self
 
     def stop(self) -> None:
-        """Stop everything and remove a temporary folder; safe to call again."""
+        """Stop all programs and remove a temporary folder; safe to call repeatedly."""
         self._stop_programs()
         if self._temporary is not None:
             self._temporary.cleanup()
@@ -126,16 +127,16 @@ class ControlPlane:
         """Start kube-apiserver on its port and wait until it is ready.
 
         Raises:
-            StartFailed: It ended or did not answer in time.
+            StartFailed: It exited or did not answer in time.
         """
         options = api_server_options(self.folder, self._port, self._etcd_port)
         self._api = self._run(self._binaries / "kube-apiserver", options)
         self._wait_until_ready(self._api, self._port, "/readyz")
-        # It makes the namespace `default` on its own, some time after it is ready.
+        # It creates the namespace `default` itself, some time after it is ready.
         self._wait_until_ready(self._api, self._port, "/api/v1/namespaces/default")
 
     def stop_api_server(self) -> None:
-        """Stop kube-apiserver; etcd keeps the data, and the port stays ours."""
+        """Stop kube-apiserver; etcd keeps the data, and a restart reuses the port."""
         if self._api is not None:
             self._api.stop(timeout=5)
             self._api = None
@@ -143,18 +144,19 @@ class ControlPlane:
     def start_controller_manager(
         self, controllers: Sequence[str] = CONTROLLERS
     ) -> None:
-        """Start kube-controller-manager: namespaces and owned objects really go.
+        """Start kube-controller-manager, which deletes namespaces and owned objects.
 
         Args:
-            controllers: Their names, as its own help lists them.
+            controllers: The names of the controllers, as the program's help lists them.
 
         Raises:
-            MissingBinaries: It is not there.
-            StartFailed: It ended or did not answer in time.
+            MissingBinaries: The program was not found.
+            StartFailed: It exited or did not answer in time.
         """
         self.stop_controller_manager()
         name = "kube-controller-manager"
-        # On its own: the usual collections of these programs come without it.
+        # It has its own search, because the usual packages of these programs do not
+        # contain it.
         binary = find_binaries((name,)) / name
         port = free_port()
         options = controller_manager_options(self.folder, port, controllers)
@@ -162,7 +164,7 @@ class ControlPlane:
         self._wait_until_ready(self._controllers, port, "/healthz")
 
     def stop_controller_manager(self) -> None:
-        """Stop kube-controller-manager, if it runs."""
+        """Stop kube-controller-manager if it is running."""
         if self._controllers is not None:
             self._controllers.stop(timeout=5)
             self._controllers = None
@@ -173,12 +175,13 @@ class ControlPlane:
         """Run kubectl as the administrator.
 
         Args:
-            arguments: The command, such as `get`, `znp`.
-            stdin: What it reads there; None is an empty input.
-            check: Whether a failure raises.
+            arguments: The arguments, such as `get`, `znp`.
+            stdin: The text for its standard input; None means no input.
+            check: Whether to raise an error if it fails.
 
         Raises:
-            CalledProcessError: It failed and `check` is true; what it said is a note.
+            CalledProcessError: It failed and `check` is true. A note on the error holds
+                its standard error.
         """
         return run_kubectl(
             self.kubectl_path,
@@ -186,16 +189,17 @@ class ControlPlane:
             arguments,
             stdin=stdin,
             check=check,
-            # It keeps what it discovered below here; another server's is wrong.
+            # kubectl caches API discovery below HOME, and the cache of another server
+            # would be wrong.
             environment={"HOME": str(self.folder)},
         )
 
     def __enter__(self) -> Self:
-        """Start it."""
+        """Start the control plane."""
         return self.start()
 
     def __exit__(self, *_: object) -> None:
-        """Stop it."""
+        """Stop the control plane."""
         self.stop()
 
     def _start_both(self) -> None:

@@ -1,8 +1,8 @@
-"""With what options and files the control plane's programs are started.
+"""The options and files with which the control plane's programs are started.
 
-Everything lies in one folder; every listener is on loopback. etcd answers only those
-who have the folder's certificate: on a machine with two control planes a mixed-up port
-fails, and does not lend one the other's data.
+All files are in one folder, and all programs listen on loopback. etcd accepts only
+clients with the folder's certificate. So if two control planes on a machine mix up
+their ports, the connection fails, and neither sees the other's data.
 """
 
 import json
@@ -11,24 +11,27 @@ from pathlib import Path
 
 ADMIN_GROUP = "system:masters"
 NO_ROTATION = 1_000_000
-"""Megabytes of audit log before a new file is begun: never, readers hold a place."""
+"""The size in megabytes at which the audit log is rotated.
+
+It is so high that this never happens, because readers of the log remember an offset.
+"""
 
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
-    # A request that ended is one line; a watch is a line when it ends.
+    # Each finished request is one line; a watch is logged when it ends.
     "omitStages": ["RequestReceived", "ResponseStarted"],
     "rules": [{"level": "Metadata"}],
 }
 
 
 def write_files(folder: Path, url: str, token: str) -> None:
-    """Write kubeconfig, token file and audit policy into a folder.
+    """Write the kubeconfig, the token file and the audit policy into a folder.
 
     Args:
-        folder: Exists, and holds ca.crt.
-        url: The API server's.
-        token: Becomes the administrator's.
+        folder: An existing folder that contains ca.crt.
+        url: The URL of the API server.
+        token: The bearer token for the administrator.
     """
     _write(folder / "tokens.csv", f'{token},admin,admin,"{ADMIN_GROUP}"\n')
     _write(folder / "audit-policy.json", json.dumps(_AUDIT_POLICY))
@@ -41,12 +44,12 @@ def write_files(folder: Path, url: str, token: str) -> None:
         "contexts": [{"name": "znp", "context": {"cluster": "znp", "user": "admin"}}],
         "current-context": "znp",
     }
-    # JSON is YAML, and needs no library.
+    # JSON is also YAML and needs no extra library.
     _write(folder / "kubeconfig", json.dumps(kubeconfig, indent=2))
 
 
 def etcd_options(folder: Path, port: int, peer_port: int) -> list[str]:
-    """Return etcd's options; its data folder is new for each port."""
+    """Return etcd's options; each port has its own data folder."""
     clients, peers = f"https://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}"
     return [
         f"--data-dir={folder / f'etcd-{port}'}",
@@ -60,14 +63,14 @@ def etcd_options(folder: Path, port: int, peer_port: int) -> list[str]:
         f"--trusted-ca-file={folder / 'ca.crt'}",
         "--client-cert-auth",
         "--enable-grpc-gateway=false",
-        # The data is worth nothing after us: no waiting for the disk.
+        # Nobody needs the data after a crash, so etcd need not wait for the disk.
         "--unsafe-no-fsync",
         "--log-level=warn",
     ]
 
 
 def api_server_options(folder: Path, port: int, etcd_port: int) -> list[str]:
-    """Return kube-apiserver's options: RBAC and the audit log are on."""
+    """Return kube-apiserver's options, with RBAC and the audit log enabled."""
     return [
         f"--etcd-servers=https://127.0.0.1:{etcd_port}",
         f"--etcd-cafile={folder / 'ca.crt'}",
@@ -88,9 +91,10 @@ def api_server_options(folder: Path, port: int, etcd_port: int) -> list[str]:
         f"--audit-log-path={folder / 'audit.log'}",
         f"--audit-policy-file={folder / 'audit-policy.json'}",
         f"--audit-log-maxsize={NO_ROTATION}",
-        # Written before the answer is sent: who has an answer finds its line.
+        # The line is written before the answer is sent, so whoever has received an
+        # answer finds its line in the log.
         "--audit-log-mode=blocking",
-        # Without a controller manager nobody makes service accounts.
+        # Without a controller manager no namespace gets a default service account.
         "--disable-admission-plugins=ServiceAccount",
         "--shutdown-delay-duration=0s",
         "--v=0",
@@ -100,7 +104,7 @@ def api_server_options(folder: Path, port: int, etcd_port: int) -> list[str]:
 def controller_manager_options(
     folder: Path, port: int, controllers: Sequence[str]
 ) -> list[str]:
-    """Return kube-controller-manager's options, as the administrator."""
+    """Return kube-controller-manager's options; it acts as the administrator."""
     return [
         f"--kubeconfig={folder / 'kubeconfig'}",
         f"--controllers={','.join(controllers)}",

@@ -1,4 +1,4 @@
-"""A cluster that somebody already has: it is asked first, and left as it was found."""
+"""An existing cluster for the demo, which checks it first and cleans up at the end."""
 
 import shutil
 import subprocess
@@ -17,27 +17,34 @@ CRDS = (
 
 
 class ClusterInUse(RuntimeError):
-    """The demo would mix with what is there, or cannot look; the text says which."""
+    """The demo's objects exist in the cluster, or the cluster does not answer.
+
+    The text says which.
+    """
 
 
 class ExistingCluster:
-    """Offers what `ControlPlane` offers to the demo; use it as a `with` block.
+    """The part of `ControlPlane` that the demo needs, for an existing cluster.
+
+    Use it as a context manager.
 
     Attributes:
-        folder: For logs; removed at the end.
-        kubeconfig: The file that was given.
+        folder: A temporary folder for logs, which is removed at the end.
+        kubeconfig: The path of the given kubeconfig.
     """
 
     outlives_demo = True
 
     def __init__(self, kubeconfig: Path) -> None:
-        """Prepare; nothing is asked yet.
+        """Find kubectl; the cluster is not contacted yet.
 
         Args:
-            kubeconfig: Of somebody who may install CRDs and create namespaces.
+            kubeconfig: The kubeconfig of a user who may install CRDs and create
+                namespaces.
 
         Raises:
-            MissingBinaries: There is no kubectl on the PATH or among our programs.
+            MissingBinaries: There is no kubectl on the PATH or where `find_binaries`
+                looks.
         """
         found = shutil.which("kubectl")
         self._program = (
@@ -56,14 +63,19 @@ class ExistingCluster:
         )
 
     def __enter__(self) -> Self:
-        """Make sure that nothing of ours is there.
+        """Check that the cluster contains neither the CRDs nor the namespace.
 
         Raises:
             ClusterInUse: The CRDs or the namespace exist, or the cluster does not
                 answer.
         """
-        found = self._present()
+        try:
+            found = self._present()
+        except ClusterInUse:
+            self._temporary.cleanup()
+            raise
         if found:
+            self._temporary.cleanup()
             raise ClusterInUse(
                 f"The cluster already has {', '.join(found)}; the demo installs its "
                 "own and removes them at the end, so it needs a cluster without them"
@@ -71,12 +83,18 @@ class ExistingCluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove what the demo installed; the objects are gone by now."""
-        self.kubectl("delete", "--wait=false", *self._present(), check=False)
-        self._temporary.cleanup()
+        """Delete the CRDs and the namespace; `Demo.stop` has deleted the objects."""
+        try:
+            self.kubectl("delete", "--wait=false", *self._present(), check=False)
+        finally:
+            self._temporary.cleanup()
 
     def _present(self) -> list[str]:
-        """Return which of our things the cluster has, as `kubectl` names them."""
+        """Return which of the CRDs and the namespace exist, as kubectl names them.
+
+        Raises:
+            ClusterInUse: The cluster does not answer.
+        """
         names = [f"namespace/{NAMESPACE}", *(f"crd/{name}" for name in CRDS)]
         done = self.kubectl(
             "get", *names, "--ignore-not-found", "--output=name", check=False

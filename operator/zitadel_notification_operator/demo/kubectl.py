@@ -1,4 +1,4 @@
-"""Runs kubectl and keeps what it prints."""
+"""A function that runs kubectl and captures its output."""
 
 import os
 import subprocess
@@ -15,18 +15,19 @@ def run_kubectl(
     check: bool = True,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run kubectl and wait for its end.
+    """Run kubectl and wait until it exits.
 
     Args:
-        program: The kubectl to use.
-        kubeconfig: The cluster, and who asks.
-        arguments: The command, such as `get`, `znp`.
-        stdin: What it reads there; None is an empty input.
-        check: Whether a failure raises.
-        environment: What is to differ from ours.
+        program: The path of kubectl.
+        kubeconfig: The kubeconfig, which names the cluster and the user.
+        arguments: The arguments, such as `get`, `znp`.
+        stdin: The text for its standard input; None means no input.
+        check: Whether to raise an error if it fails.
+        environment: Variables to set in addition to those of this process.
 
     Raises:
-        CalledProcessError: It failed and `check` is true; what it said is a note.
+        CalledProcessError: It failed and `check` is true. A note on the error holds
+            its standard error.
     """
     done = subprocess.run(  # noqa: S603 - our own program
         [str(program), *arguments],

@@ -1,4 +1,4 @@
-"""Programs that end with us: in their own group, killed when the parent is gone."""
+"""Child processes in their own process groups that do not outlive this process."""
 
 import ctypes
 import os
@@ -15,20 +15,21 @@ from typing import Self
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-# Below the ports that Linux (32768) and others (49152) give to outgoing connections. A
-# client that knocks at a closed port of that range may one day connect to itself, and
-# then a server that restarts finds its port taken.
+# These are below the ports that Linux (from 32768) and other systems (from 49152) give
+# to outgoing connections. A client that keeps connecting to a closed port of that range
+# may at some time connect to itself, and then a restarting server finds its port taken.
 _PORTS = range(20000, 32768)
 _TRIES = 50
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody uses at this moment.
+    """Return a loopback port that is free at this moment.
 
-    Somebody may take it before it is used: whoever starts a program there retries.
+    Another process may take it before the caller does, so a caller that starts a
+    program on it has to retry.
 
     Raises:
-        OSError: None of many ports was free.
+        OSError: All of the ports that were tried are in use.
     """
     for port in random.sample(_PORTS, _TRIES):
         if is_free(port):
@@ -37,9 +38,10 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Return whether nobody uses a loopback port at this moment."""
+    """Return whether a loopback port is free at this moment."""
     with socket.socket() as probe:
-        # As servers do: a port whose last connections linger is free.
+        # Servers set this option, too; so a port counts as free even if its last
+        # connections are still in TIME_WAIT.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -51,8 +53,8 @@ def is_free(port: int) -> bool:
 class Program:
     """A running program whose output goes to a file.
 
-    On Linux the kernel kills it when our process is gone, however that went; elsewhere
-    it ends by `stop` only.
+    On Linux the kernel kills it when this process ends for whatever reason. On other
+    systems only `stop` and `kill` end it.
     """
 
     def __init__(
@@ -62,13 +64,13 @@ class Program:
         log: Path,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Start it.
+        """Start the program.
 
         Args:
-            name: For messages.
-            command: The program's path and its arguments.
-            log: Takes both its outputs, appended.
-            environment: Its whole environment; None inherits ours.
+            name: The name for messages.
+            command: The path of the program and its arguments.
+            log: The file to which its standard output and error are appended.
+            environment: Its whole environment; None inherits that of this process.
 
         Raises:
             OSError: The program cannot be run.
@@ -85,9 +87,10 @@ class Program:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env=None if environment is None else dict(environment),
-                    # Ctrl-C in a terminal is for us; we stop our programs in order.
+                    # Only this process gets the signal of a Ctrl-C in a terminal, so
+                    # that it can stop its programs in order.
                     process_group=0,
-                    preexec_fn=die_with_us,  # noqa: PLW1509 - see there
+                    preexec_fn=die_with_us,  # noqa: PLW1509 - see `_die_with`
                 )
 
             self._process = _launcher().submit(start).result()
@@ -99,11 +102,14 @@ class Program:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the program is still running."""
         return self._process.poll() is None
 
     def wait(self, timeout: float) -> int:
-        """Wait for its end, at most `timeout` seconds; return its exit code.
+        """Wait until the program exits and return its exit code.
+
+        Args:
+            timeout: How long to wait at most, in seconds.
 
         Raises:
             TimeoutExpired: It is still running.
@@ -111,15 +117,15 @@ class Program:
         return self._process.wait(timeout)
 
     def kill(self) -> None:
-        """End it as `kill -9` does, and wait."""
+        """Kill the program with SIGKILL and wait until it is gone."""
         self._process.kill()
         self._process.wait()
 
     def stop(self, timeout: float = 10.0, with_signal: int = signal.SIGTERM) -> int:
-        """Ask it to end with a signal; kill it after `timeout` seconds.
+        """Ask the program to exit by a signal, and kill it after `timeout` seconds.
 
         Returns:
-            Its exit code; negative when a signal ended it.
+            Its exit code, which is negative if a signal ended it.
         """
         if self.running:
             self._process.send_signal(with_signal)
@@ -130,36 +136,36 @@ class Program:
         return self._process.wait()
 
     def tail(self, lines: int = 15) -> str:
-        """Return the last lines of its output."""
+        """Return the last lines of the program's output."""
         text = self.log.read_text(errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
     def __enter__(self) -> Self:
-        """Return itself."""
+        """Return the program, which is already running."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop it."""
+        """Stop the program."""
         self.stop()
 
 
 @cache
 def _launcher() -> ThreadPoolExecutor:
-    """Return the thread that starts all programs and lives as long as we do.
+    """Return the thread that starts all programs and lives as long as this process.
 
-    "Parent" in prctl(2) is the thread that forked: a program started by a thread of
-    some pool would be killed when that pool shrinks.
+    The parent in the sense of prctl(2) is the thread that forked. So a program that a
+    short-lived thread of a pool starts would be killed when that thread ends.
     """
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
 
 
 def _die_with(parent: int) -> None:
-    """Ask the kernel for SIGKILL when the parent ends; runs in the new process.
+    """Ask the kernel to send SIGKILL when the parent ends.
 
-    Between fork and exec of a process with threads only system calls are safe; these
-    two are all there is.
+    This runs in the new process between fork and exec. Because the parent has threads,
+    only system calls are safe there, so it makes two of them and does nothing else.
     """
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before we could ask
+    if os.getppid() != parent:  # the parent ended before the call above
         os._exit(1)

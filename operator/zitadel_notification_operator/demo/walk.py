@@ -1,4 +1,4 @@
-"""The walk-through of `znp demo`: what a person would type, and what it prints."""
+"""The walk-through of `znp demo`, which shows each command and its output."""
 
 import json
 import os
@@ -15,21 +15,22 @@ from rich.console import Console
 from zitadel_notification_operator.demo.processes import Program, free_port, is_free
 
 OWN_NAMESPACE = "zitadel-notification-operator"
-TOKEN = "demo-owner-token"  # noqa: S105 - of an emulator that lives for this demo
+TOKEN = "demo-owner-token"  # noqa: S105 - only for the demo's own emulator
 ACME = "280000000000000101"
 USUAL_PORT = 8085
 EXAMPLE_URL = f"http://127.0.0.1:{USUAL_PORT}"
 PATIENCE = 30.0
-"""Seconds to wait for what a step promises."""
+"""How long to wait for the expected result of a step, in seconds."""
 
 
 class Cluster(Protocol):
-    """What the demo needs of a cluster: one of its own, or somebody's.
+    """The cluster that the demo runs in: its own control plane or an existing one.
 
     Attributes:
-        folder: Takes the programs' logs.
-        kubeconfig: Of somebody who may install CRDs.
-        outlives_demo: What the demo created must be deleted at the end.
+        folder: The folder for the programs' logs.
+        kubeconfig: The path of the kubeconfig of a user who may install CRDs.
+        outlives_demo: Whether the cluster exists after the demo, which then has to
+            delete at the end what it created.
     """
 
     folder: Path
@@ -39,16 +40,16 @@ class Cluster(Protocol):
     def kubectl(
         self, *arguments: str, stdin: str | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl; see `run_kubectl`."""
+        """Run kubectl as `run_kubectl` does."""
         ...
 
 
 class DemoFailed(RuntimeError):
-    """A step did not show what it promises; the text says which."""
+    """A step did not have the expected result; the text says which."""
 
 
 class Demo:
-    """One demo: its programs, and the steps in their order."""
+    """One run of the demo: its programs and its steps."""
 
     def __init__(self, console: Console, checkout: Path, cluster: Cluster) -> None:
         self._console = console
@@ -58,8 +59,12 @@ class Demo:
         self._programs: list[Program] = []
 
     def start(self) -> None:
-        """Start emulator and operator beside the control plane."""
-        # The examples name the emulator's usual port.
+        """Start the emulator and the operator, and install the CRDs.
+
+        Raises:
+            DemoFailed: A command failed, or the operator did not become ready.
+        """
+        # The examples contain the emulator's usual port.
         port = USUAL_PORT if is_free(USUAL_PORT) else free_port()
         self._emulator_url = f"http://127.0.0.1:{port}"
         self._say("A ZITADEL (the emulator) and the operator start beside Kubernetes.")
@@ -79,23 +84,23 @@ class Demo:
         self._wait("the operator is ready", lambda: _answers(url))
 
     def tell_what_runs(self) -> None:
-        """Say how to go on with what the demo leaves running for now."""
+        """Print how to use the cluster and the emulator while they keep running."""
         self._say(f"export KUBECONFIG={self._cluster.kubeconfig}")
         self._say(f"ZITADEL (emulator): {self._emulator_url}, token {TOKEN}")
         self._say(f"Logs: {self._cluster.folder}")
 
     def stop(self) -> None:
-        """Delete what was created, where the cluster stays, and stop the programs."""
+        """Stop the programs, after deleting the examples in a cluster that remains."""
         if self._cluster.outlives_demo and self._programs:
             self._take_back()
         for program in reversed(self._programs):
             program.stop()
 
     def walk(self) -> None:
-        """Show every step; each waits until it is true.
+        """Run all steps; each one waits for its expected result.
 
         Raises:
-            DemoFailed: One of them did not become true.
+            DemoFailed: A step did not have its expected result in time.
         """
         self._connect()
         self._pin()
@@ -164,12 +169,16 @@ class Demo:
         reason = "--field-selector=reason=Deleted"
         self._wait(
             "the Event is posted",
-            lambda: self._cluster.kubectl("get", "events", reason).stdout,
+            lambda: (
+                self._cluster.kubectl(
+                    "get", "events", "--namespace=default", reason
+                ).stdout
+            ),
         )
         self._kubectl("get", "events", "--namespace=default", reason)
 
     def _take_back(self) -> None:
-        """Delete the examples while the operator still serves their deletion."""
+        """Delete the examples while the operator is still there to finalize them."""
         self._title("Deleting what the demo created")
         examples = "examples/quickstart"
         self._cluster.kubectl(
@@ -178,7 +187,7 @@ class Demo:
         )
 
     def _apply(self, name: str) -> None:
-        """Apply an example, with the emulator's port where it names the usual one."""
+        """Apply an example, with the emulator's real port instead of the usual one."""
         text = (self._checkout / "examples" / "quickstart" / name).read_text()
         shown = f"kubectl apply -f examples/quickstart/{name}"
         text = text.replace(EXAMPLE_URL, self._emulator_url)
@@ -195,7 +204,18 @@ class Demo:
         fails: bool = False,
         quiet: bool = False,
     ) -> str:
-        """Run kubectl, showing the command and what it prints."""
+        """Run kubectl and show the command and its output.
+
+        Args:
+            arguments: The arguments.
+            stdin: The text for its standard input.
+            shown: The command to show instead of the real one.
+            fails: Whether the command is expected to fail.
+            quiet: Whether to show nothing.
+
+        Raises:
+            DemoFailed: It failed, or it should have failed and did not.
+        """
         if not quiet:
             command = shown or "kubectl " + " ".join(arguments)
             self._console.print(f"$ {command}", style="bold cyan", highlight=False)
@@ -208,7 +228,7 @@ class Demo:
         return output
 
     def _ask_zitadel(self, org: str, note: str) -> None:
-        """Show ZITADEL's own answer."""
+        """Show the organization's policy as ZITADEL itself returns it."""
         self._console.print(
             f"$ curl .../management/v1/policies/notification   # {note}",
             style="bold cyan",

@@ -1,8 +1,9 @@
-"""All metrics in one place: name, type, labels, meaning.
+"""Defines every metric in one place: name, type, labels and meaning.
 
-`docs/reference/metrics.md` is generated from here (`tools/metrics_page.py`). Names of
-controller-runtime are used where it has one, so that stock dashboards work. Every label
-is bounded: no ids, addresses or texts of errors (conventions 4.1-4.3).
+`docs/reference/metrics.md` is generated from this file (`tools/metrics_page.py`). A
+metric that controller-runtime has, too, has the same name here, so that existing
+dashboards work. Every label is bounded: there are no ids, addresses or error texts
+(conventions 4.1-4.3).
 """
 
 from collections.abc import Callable, Iterator
@@ -16,23 +17,23 @@ RECONCILE_BUCKETS = (
     *(0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9),
     *(10, 15, 20, 25, 30, 40, 50, 60),
 )
-"""Seconds; controller-runtime's own."""
+"""In seconds; the same as in controller-runtime."""
 
 QUEUE_BUCKETS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1, 10, 100, 1000)
-"""Seconds; controller-runtime's own."""
+"""In seconds; the same as in controller-runtime."""
 
 REMOTE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-"""Seconds; a call may take ten."""
+"""In seconds; a call may take ten."""
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One metric.
+    """The definition of one metric.
 
     Attributes:
         kind: `counter`, `gauge` or `histogram`.
-        help: A sentence for people; also what `/metrics` says.
-        buckets: Upper bounds in seconds; of histograms only.
+        help: A sentence for people; `/metrics` shows it, too.
+        buckets: The upper bounds in seconds; only for histograms.
     """
 
     name: str
@@ -42,28 +43,28 @@ class Definition:
     buckets: tuple[float, ...] = ()
 
     def counter(self, registry: CollectorRegistry) -> Counter:
-        """Return the counter, registered."""
+        """Register the counter and return it."""
         return Counter(self.name, self.help, self.labels, registry=registry)
 
     def gauge(
         self, registry: CollectorRegistry, value: Callable[[], float], *labels: str
     ) -> None:
-        """Register a gauge that is asked for its value at each scrape."""
+        """Register a gauge whose value is computed at each scrape."""
         gauge = Gauge(self.name, self.help, self.labels, registry=registry)
         gauge.labels(*labels).set_function(value)
 
     def histogram(self, registry: CollectorRegistry) -> Histogram:
-        """Return the histogram, registered."""
+        """Register the histogram and return it."""
         return Histogram(
             self.name, self.help, self.labels, registry=registry, buckets=self.buckets
         )
 
     def family(self) -> GaugeMetricFamily:
-        """Return an empty family, for values that are collected when scraped."""
+        """Return an empty family, for values that are collected at each scrape."""
         return GaugeMetricFamily(self.name, self.help, labels=self.labels)
 
     def head(self) -> str:
-        """Return the lines that stand above its samples."""
+        """Return the HELP and TYPE lines that precede the samples."""
         return f"# HELP {self.name} {self.help}\n# TYPE {self.name} {self.kind}\n"
 
 
@@ -208,6 +209,34 @@ DRIFT_CORRECTIONS = Definition(
     ("kind",),
     "Changes of others in ZITADEL that were put right.",
 )
+READ_SIDE_REPAIRS = Definition(
+    "znp_read_side_repairs_total",
+    "counter",
+    ("missed",),
+    "Repairs of ZITADEL's read side, by the kind of event that it had missed: added, "
+    "changed or removed.",
+)
+EVENT_SEARCH_FAILURES = Definition(
+    "znp_event_search_failures_total",
+    "counter",
+    ("name",),
+    "Searches of the events of a ZitadelInstance that failed, or whose answer cannot "
+    "be right.",
+)
+DRIFT_DETECTION = Definition(
+    "znp_drift_detection",
+    "gauge",
+    ("name", "method"),
+    "How drift is looked for at a ZitadelInstance: 1 for the method in use, which is "
+    "Events, Poll or Disabled, else 0.",
+)
+DRIFT_DEGRADED = Definition(
+    "znp_drift_detection_degraded",
+    "gauge",
+    ("name",),
+    "1 while a ZitadelInstance is polled for drift because its events cannot be used, "
+    "though the spec asks for them; else 0.",
+)
 LAST_SYNC = Definition(
     "znp_last_successful_sync_timestamp_seconds",
     "gauge",
@@ -221,6 +250,13 @@ STATUS_CONDITION = Definition(
     "1 for the status that a condition has: True and False always, Unknown while it "
     "is so.",
 )
+ZITADEL_INCONSISTENT = Definition(
+    "znp_zitadel_inconsistent",
+    "gauge",
+    ("kind", "namespace", "name"),
+    "1 while the Ready condition of an object has the reason ZitadelInconsistent; "
+    "absent while it has not.",
+)
 CREDENTIAL_EXPIRY = Definition(
     "znp_credential_expiry_timestamp_seconds",
     "gauge",
@@ -228,9 +264,23 @@ CREDENTIAL_EXPIRY = Definition(
     "When the credential of a ZitadelInstance ends, where that is known.",
 )
 
+DEPRECATED_CALLS = Definition(
+    "znp_zitadel_deprecated_calls",
+    "gauge",
+    ("name",),
+    "Kinds of calls that the ZITADEL of a ZitadelInstance marks as deprecated.",
+)
+SUNSET = Definition(
+    "znp_zitadel_sunset_timestamp_seconds",
+    "gauge",
+    ("name",),
+    "When the ZITADEL of a ZitadelInstance will serve the first of them no longer, "
+    "where it says so.",
+)
+
 
 def definitions() -> Iterator[Definition]:
-    """Return all of them, in the order of this file."""
+    """Yield all definitions, in the order of this file."""
     for value in list(globals().values()):
         if isinstance(value, Definition):
             yield value

@@ -1,7 +1,9 @@
 """The HTTP endpoints for the kubelet and for Prometheus."""
 
 import asyncio
+import errno
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,10 +14,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the probes ask; each returns an empty text, or what is wrong.
+    """The checks behind the probes. Each returns what is wrong, or an empty text.
 
     Attributes:
-        alive: For `/healthz`: is a restart the cure? Never asks ZITADEL.
+        alive: For `/healthz`: would a restart help? It never depends on ZITADEL.
         ready: For `/readyz`: is the inventory filled?
     """
 
@@ -24,13 +26,13 @@ class Health:
 
 
 class FaultsAlone(logging.Filter):
-    """Drops what clients do: bytes that are no request, and leaving in the middle.
+    """Drops log records about clients that send malformed requests or disconnect early.
 
-    aiohttp logs the bytes, with the credentials that may be among them.
+    aiohttp logs the bytes that it received, and credentials may be among them.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the record tells a fault of ours."""
+        """Return whether the record is about a fault of our own."""
         error = record.exc_info[1] if record.exc_info else None
         return not isinstance(error, HttpProcessingError | ConnectionError)
 
@@ -39,33 +41,99 @@ _server_log = logging.getLogger(__name__)
 _server_log.addFilter(FaultsAlone())
 
 
+_NOT_HERE = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
+"""The errors if the machine lacks an address family, or an address of it."""
+
+
+async def listen(host: str, port: int) -> list[socket.socket]:
+    """Return sockets that listen on one port, one for each address of a host.
+
+    Args:
+        host: A name or an address. Empty means every address of both families by a
+            single socket, or of IPv4 only if the kernel has no IPv6 (design 11).
+        port: 0 picks a free port.
+
+    Raises:
+        OSError: The port is taken or not permitted, in at least one family.
+    """
+    if not host:
+        return [_listen_everywhere(port)]
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    sockets: list[socket.socket] = []
+    failure: OSError | None = None
+    for family, address in dict.fromkeys((each[0], each[4]) for each in found):
+        # If the first socket was given a free port, the others must use the same.
+        actual = sockets[0].getsockname()[1] if sockets else port
+        try:
+            made = socket.create_server((address[0], actual), family=family)
+        except OSError as error:
+            failure = error
+            if error.errno not in _NOT_HERE:
+                break
+        else:
+            sockets.append(made)
+    if failure and (not sockets or failure.errno not in _NOT_HERE):
+        for each in sockets:
+            each.close()
+        raise failure
+    return sockets
+
+
+def _listen_everywhere(port: int) -> socket.socket:
+    """Return one socket for both families, or for IPv4 if there is no IPv6."""
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(
+                ("", port), family=socket.AF_INET6, dualstack_ipv6=True
+            )
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+    return socket.create_server(("", port))
+
+
 class Endpoint:
-    """One listening HTTP server; knows its port once started."""
+    """A listening HTTP server.
+
+    It closes each connection after one response, because kopf would take the tasks of
+    open connections for its own and wait five seconds for them when it ends.
+
+    Args:
+        app: The application that it serves.
+        host: The address; empty for every address, by IPv4 and IPv6.
+        port: 0 picks a free port.
+    """
 
     def __init__(self, app: web.Application, host: str, port: int) -> None:
-        self._runner = web.AppRunner(app, access_log=None, logger=_server_log)
+        self._runner = web.AppRunner(
+            app, access_log=None, logger=_server_log, keepalive_timeout=0
+        )
         self._host = host
         self._port = port
 
     async def start(self) -> int:
-        """Listen; return the port, which is a free one when 0 was asked for.
+        """Start to listen, and return the port that is used.
 
         Raises:
-            OSError: The address is taken or may not be used.
+            OSError: The address is taken or not permitted.
         """
+        sockets = await listen(self._host, self._port)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port)
-        await site.start()
-        port: int = self._runner.addresses[0][1]
+        for each in sockets:
+            await web.SockSite(self._runner, each).start()
+        port: int = sockets[0].getsockname()[1]
         return port
 
     async def stop(self) -> None:
-        """Close it."""
+        """Stop listening and close all connections."""
         await self._runner.cleanup()
 
 
 def health_app(health: Health) -> web.Application:
-    """Return the application with `/healthz` and `/readyz` (200 or 503, text)."""
+    """Return the application for `/healthz` and `/readyz` (200 or 503, with a text)."""
 
     async def alive(_: web.Request) -> web.Response:
         return _answer(health.alive())
@@ -80,18 +148,21 @@ def health_app(health: Health) -> web.Application:
 
 
 def _answer(wrong: str) -> web.Response:
-    return web.Response(text=wrong or "ok", status=503 if wrong else 200)
+    response = web.Response(text=wrong or "ok", status=503 if wrong else 200)
+    response.force_close()
+    return response
 
 
 def metrics_app(parts: Callable[[], Iterator[bytes]]) -> web.Application:
-    """Return the application with `/metrics` in Prometheus' text format.
+    """Return the application for `/metrics` in Prometheus' text format.
 
     Args:
-        parts: Gives the text in parts; passes go on between two of them.
+        parts: Returns the text in parts. Other tasks run between two parts.
     """
 
     async def metrics(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE_LATEST})
+        response.force_close()
         await response.prepare(request)
         for part in parts():
             await response.write(part)

@@ -1,9 +1,9 @@
-"""Log lines: JSON for machines, text for people; one line an entry, on stdout.
+"""Formats log lines, as JSON or as text: one line per record, on stdout.
 
-Nothing here sees a secret: adapters keep them out of what they log, and the HTTP
-client's own request lines are switched off. Of a record's extras only those named here
-are written, so that no library can add others. What the fields mean stands in
-`docs/reference/logs-and-events.md`.
+No secrets reach this module: the adapters keep them out of what they log, and the HTTP
+client's own request lines are turned off. Of a record's extra attributes only those
+named here are written, so that no library can add others.
+`docs/reference/logs-and-events.md` explains the fields.
 """
 
 import json
@@ -19,54 +19,54 @@ from pythonjsonlogger.json import JsonFormatter
 from zitadel_notification_operator.core.text import one_line
 
 NOISY = ("httpx", "httpcore", "kopf.objects", "kubernetes", "aiohttp.access")
-"""Loggers of libraries that write a line per request or event."""
+"""Loggers of libraries that write a line for each request or event."""
 
 SUBJECT = ("kind", "namespace", "name", "generation")
-"""Fields that say which object a line is about."""
+"""The fields that say which object a line is about."""
 
 _KOPF_REFERENCE = "k8s_ref"
 
 
 class LogFormat(StrEnum):
-    """How a log line is written."""
+    """The format of the log lines."""
 
     JSON = "json"
     TEXT = "text"
 
 
 class Subject(Protocol):
-    """An object that lines are about; the engine's has this shape."""
+    """The object that a log line is about; the engine's class has this shape."""
 
     @property
     def kind(self) -> str:
-        """Of Kubernetes."""
+        """The kind of the object."""
         ...
 
     @property
     def namespace(self) -> str:
-        """Empty for cluster-scoped objects."""
+        """The namespace; empty for cluster-scoped objects."""
         ...
 
     @property
     def name(self) -> str:
-        """Of the object."""
+        """The name of the object."""
         ...
 
     @property
     def generation(self) -> int | None:
-        """Of the spec that is worked on; None where it is not known."""
+        """The generation of the spec that is being reconciled, or None if unknown."""
         ...
 
 
 class SubjectFilter(logging.Filter):
-    """Lets all records pass; notes what the running pass is about."""
+    """Adds the object that is being reconciled to each record; drops none."""
 
     def __init__(self, current: Callable[[], Subject | None]) -> None:
         super().__init__()
         self._current = current
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Add the fields of the subject that the record does not have itself."""
+        """Add the fields of the current object that the record does not have."""
         subject = self._current()
         if subject is not None:
             for field in SUBJECT:
@@ -75,7 +75,7 @@ class SubjectFilter(logging.Filter):
 
 
 class JsonLines(JsonFormatter):
-    """One JSON object a line, with these fields and no others."""
+    """Formats a record as one JSON object with a fixed set of fields."""
 
     def add_fields(
         self,
@@ -93,10 +93,10 @@ class JsonLines(JsonFormatter):
 
 
 class TextLines(logging.Formatter):
-    """One line for people; the fields stand at its end."""
+    """Formats a record as one line for people, with the fields at its end."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; a traceback goes on below it."""
+        """Return the line, followed by the traceback if there is one."""
         fields = " ".join(
             f"{name}={value if isinstance(value, int) else json.dumps(value)}"
             for name, value in _fields(record).items()
@@ -109,7 +109,7 @@ class TextLines(logging.Formatter):
 
 
 def configure_logs(log_format: LogFormat, level: str) -> None:
-    """Send all logs of the process to stdout in one form.
+    """Send all logs of the process to stdout in one format.
 
     Args:
         log_format: JSON or text.
@@ -126,25 +126,26 @@ def configure_logs(log_format: LogFormat, level: str) -> None:
 
 
 def name_subjects(current: Callable[[], Subject | None]) -> None:
-    """Have each line from now on say which object it is about.
+    """Attach the object that is being reconciled to every log line from now on.
 
     Args:
-        current: Asked at each line, where it is written; None: about no object.
+        current: Called for each record, in the task that logs it. Returns None if the
+            record is about no object.
     """
     for handler in logging.getLogger().handlers:
         handler.addFilter(SubjectFilter(current))
 
 
 def _timestamp(record: logging.LogRecord) -> str:
-    """Return RFC 3339 in UTC, to the millisecond."""
+    """Return the record's time as RFC 3339 in UTC, to the millisecond."""
     moment = datetime.fromtimestamp(record.created, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
 
 
 def _fields(record: logging.LogRecord) -> dict[str, str | int]:
-    """Return which object a record is about, and the reason of an Event.
+    """Return the fields of the object a record is about, and the reason of an Event.
 
-    kopf names the object of its handlers in its own way.
+    kopf names the object of its handlers in a way of its own.
     """
     reference: Any = record.__dict__.get(_KOPF_REFERENCE)
     told: Mapping[str, Any] = reference if isinstance(reference, Mapping) else {}

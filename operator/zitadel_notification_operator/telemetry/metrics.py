@@ -1,7 +1,7 @@
-"""What Prometheus may scrape; what each metric means stands in `definitions`.
+"""Collects all metrics of the process; `definitions` says what each one means.
 
-The other parts tell facts, by shape: the engine to `passes`, the adapters to the two
-observers here. What can be asked for is asked for at each scrape.
+The engine reports to `passes`, and the adapters report each call to the two observer
+methods of `Metrics`. What can be computed is computed at each scrape.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,13 +25,13 @@ _TOO_MANY_REQUESTS = "429"
 
 
 class Metrics:
-    """All figures of one process.
+    """All metrics of one process.
 
     Args:
-        version: Of the operator.
+        version: The version of the operator.
         revision: The commit that it was built from.
-        leading: Asked at each scrape: whether this replica leads.
-        workers: How many passes the policies of one instance may have at one time.
+        leading: Called at each scrape; returns whether this replica leads.
+        workers: How many passes over the policies of one instance may run at once.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Metrics:
         registry.register(
             AtScrape(self.passes, lambda: self._queue, self._instances, workers)
         )
-        # Looking for the child of some labels costs more than to count with it.
+        # Finding the child for some labels costs more than counting with it.
         self._kubernetes = cache(known.REST_REQUESTS.counter(registry).labels)
         self._zitadel = cache(known.REMOTE_REQUESTS.counter(registry).labels)
         self._zitadel_time = cache(known.REMOTE_DURATION.histogram(registry).labels)
@@ -57,7 +57,7 @@ class Metrics:
         GCCollector(registry=registry)
 
     def watch(self, queue: Queue, inventory: Inventory) -> None:
-        """Ask these at each scrape from now on."""
+        """Read this queue and this inventory at each scrape from now on."""
         self._queue = queue
         self._objects.inventory = inventory
 
@@ -67,10 +67,10 @@ class Metrics:
         """Count a call to ZITADEL.
 
         Args:
-            method: HTTP's.
-            endpoint: A path of `zitadel.calls`; there are few, and none holds an id.
-            code: An HTTP status, or `error` where no answer came.
-            seconds: From sending to the end of the answer.
+            method: The HTTP method.
+            endpoint: A path of `zitadel.calls`; there are few, and none contains an id.
+            code: The HTTP status, or `error` if there was no response.
+            seconds: The time from sending the request to the end of the response.
         """
         self._zitadel(method, endpoint, code).inc()
         self._zitadel_time(method, endpoint).observe(seconds)

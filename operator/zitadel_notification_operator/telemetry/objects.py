@@ -1,9 +1,9 @@
-"""What is told of each object: conditions, last success, end of the credential.
+"""The metrics of single objects: conditions, last success, expiry of the credential.
 
-Read from the inventory when scraped, so that no series is kept for an object and none
-outlives it. Ten thousand policies are megabytes of text: it is made in small parts, and
-the event loop goes on between them. Only the leading replica tells, so that each object
-is told once.
+They are computed from the inventory at each scrape, so no series is stored for an
+object, and none outlives it. Ten thousand policies are megabytes of text, so it is made
+in small parts, between which the event loop runs other tasks. Only the leader reports
+objects, so that each one is reported once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,44 +19,56 @@ from zitadel_notification_operator.core.conditions import (
     RECONCILING,
     STALLED,
     Condition,
+    find,
 )
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.deprecation import Deprecation
+from zitadel_notification_operator.core.objects import (
+    DriftMethod,
+    InstanceObject,
+    PolicyObject,
+)
+from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.telemetry.definitions import (
     CREDENTIAL_EXPIRY,
+    DEPRECATED_CALLS,
+    DRIFT_DEGRADED,
+    DRIFT_DETECTION,
     LAST_SYNC,
     STATUS_CONDITION,
+    SUNSET,
+    ZITADEL_INCONSISTENT,
 )
 
 POLICY = "NotificationPolicy"
 INSTANCE = "ZitadelInstance"
 
 PART = 200
-"""Objects in one part of the text: about a millisecond of work."""
+"""Objects in one part of the text, which is about a millisecond of work."""
 
 _TYPES = frozenset({READY, IN_SYNC, RECONCILING, STALLED})
 
 
 class Inventory(Protocol):
-    """What is known of the cluster; the engine's has this shape."""
+    """The known objects of the cluster; the engine's class has this shape."""
 
     @property
     def policies(self) -> Mapping[PolicyKey, PolicyObject]:
-        """By namespace and name."""
+        """The policies by namespace and name."""
         ...
 
     @property
     def instances(self) -> Mapping[str, InstanceObject]:
-        """By name."""
+        """The instances by name."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One object, as far as it is told of; names of Kubernetes need no escaping.
+    """What is reported of one object. Kubernetes names need no escaping.
 
     Attributes:
-        labels: Kind, namespace and name, as they stand in a line.
-        synced: Seconds since 1970; None when no pass has reached its end.
+        labels: Kind, namespace and name, in the form of a sample line.
+        synced: When a pass last succeeded, in seconds since 1970, or None.
     """
 
     labels: str
@@ -66,18 +78,21 @@ class Subject:
 
 @dataclass(slots=True)
 class ObjectMetrics:
-    """Makes the text.
+    """Produces the text of the metrics of all objects.
 
     Attributes:
-        inventory: None until there is one.
-        is_told: Whether this replica tells.
-        synced: When a pass over an object last reached its end, by namespace (empty
-            for instances) and name; seconds since 1970.
+        inventory: The known objects; None until there is an inventory.
+        is_told: Returns whether this replica reports objects.
+        deprecated: The calls that an instance's ZITADEL has marked as deprecated, by
+            the instance's name.
+        synced: When a pass over an object last succeeded, in seconds since 1970, by
+            namespace (empty for instances) and name.
     """
 
     is_told: Callable[[], bool]
     inventory: Inventory | None = None
     synced: dict[tuple[str, str], float] = field(default_factory=dict)
+    deprecated: dict[str, Deprecation | None] = field(default_factory=dict)
 
     def parts(self) -> Iterator[bytes]:
         """Return the text in parts; the inventory may change between two of them."""
@@ -86,6 +101,7 @@ class ObjectMetrics:
         for definition, lines in (
             (STATUS_CONDITION, _condition_lines),
             (LAST_SYNC, _sync_lines),
+            (ZITADEL_INCONSISTENT, _inconsistent_lines),
         ):
             yield definition.head().encode()
             subjects = self._subjects(inventory)
@@ -94,6 +110,22 @@ class ObjectMetrics:
         yield CREDENTIAL_EXPIRY.head().encode()
         instances = inventory.instances.values() if inventory else ()
         yield "".join(_expiry_lines(instances)).encode()
+        for definition, line_of in (
+            (DRIFT_DETECTION, _detection_lines),
+            (DRIFT_DEGRADED, _degraded_lines),
+        ):
+            yield definition.head().encode()
+            found = inventory.instances.values() if inventory else ()
+            yield "".join(line for one in found for line in line_of(one)).encode()
+        marked = {
+            one.name: self.deprecated[one.name]
+            for one in instances
+            if one.name in self.deprecated
+        }
+        yield DEPRECATED_CALLS.head().encode()
+        yield "".join(_deprecated_lines(marked)).encode()
+        yield SUNSET.head().encode()
+        yield "".join(_sunset_lines(marked)).encode()
 
     def _subjects(self, inventory: Inventory | None) -> Iterator[Subject]:
         if inventory is None:
@@ -126,6 +158,12 @@ def _sync_lines(subject: Subject) -> Iterator[str]:
         yield f"{LAST_SYNC.name}{{{subject.labels}}} {subject.synced:.3f}\n"
 
 
+def _inconsistent_lines(subject: Subject) -> Iterator[str]:
+    ready = find(subject.conditions, READY)
+    if ready is not None and ready.reason == Reason.ZITADEL_INCONSISTENT:
+        yield f"{ZITADEL_INCONSISTENT.name}{{{subject.labels}}} 1\n"
+
+
 def _expiry_lines(instances: Iterable[InstanceObject]) -> Iterator[str]:
     for instance in instances:
         told = instance.status.credential_expires_at
@@ -134,5 +172,34 @@ def _expiry_lines(instances: Iterable[InstanceObject]) -> Iterator[str]:
         try:
             end = datetime.fromisoformat(told).timestamp()
         except ValueError:
-            continue  # a status may be anybody's; ours has a time there
+            continue  # anyone may write a status; ours has a time there
         yield f'{CREDENTIAL_EXPIRY.name}{{name="{instance.name}"}} {end:.0f}\n'
+
+
+def _detection_lines(instance: InstanceObject) -> Iterator[str]:
+    told = instance.status.drift_detection
+    if told is None:
+        return
+    for method in (DriftMethod.EVENTS, DriftMethod.POLL, DriftMethod.DISABLED):
+        labels = f'name="{instance.name}",method="{method}"'
+        yield f"{DRIFT_DETECTION.name}{{{labels}}} {int(told.method is method)}\n"
+
+
+def _degraded_lines(instance: InstanceObject) -> Iterator[str]:
+    told = instance.status.drift_detection
+    if told is None:
+        return
+    degraded = int(instance.is_degraded(told))
+    yield f'{DRIFT_DEGRADED.name}{{name="{instance.name}"}} {degraded}\n'
+
+
+def _deprecated_lines(marked: Mapping[str, Deprecation | None]) -> Iterator[str]:
+    for name, found in marked.items():
+        number = len(found.calls) if found else 0
+        yield f'{DEPRECATED_CALLS.name}{{name="{name}"}} {number}\n'
+
+
+def _sunset_lines(marked: Mapping[str, Deprecation | None]) -> Iterator[str]:
+    for name, found in marked.items():
+        if found is not None and found.ends_at is not None:
+            yield f'{SUNSET.name}{{name="{name}"}} {found.ends_at:.0f}\n'

@@ -1,7 +1,7 @@
-"""Counts passes and what waits for one, in the words of controller-runtime.
+"""Counts passes and the queue's waiting objects, with controller-runtime's names.
 
-Satisfies the engine's `Meter` and `QueueMeter` by shape. A search for an instance's
-events is work on that instance, and counts as such.
+`PassMeter` has the shape of the engine's `Meter` and `QueueMeter`. A search for an
+instance's events is work on that instance and is counted as such.
 """
 
 import time
@@ -15,7 +15,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from zitadel_notification_operator.core.deprecation import Deprecation
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.read_side import Missed
 from zitadel_notification_operator.telemetry import definitions as known
 from zitadel_notification_operator.telemetry.objects import (
     INSTANCE,
@@ -24,7 +26,7 @@ from zitadel_notification_operator.telemetry.objects import (
 )
 
 CONTROLLERS = (POLICY.lower(), INSTANCE.lower())
-"""What passes are about, as controller-runtime writes kinds."""
+"""The kinds that passes are about, written as controller-runtime does."""
 
 PRIORITIES = ("delete", "change", "retry", "drift")
 
@@ -32,20 +34,20 @@ _RESULTS = ("success", "error", "requeue", "requeue_after")
 _PASSES_OF_INSTANCE = 2
 
 Key = tuple[str, str, str]
-"""Kind, namespace, name: what the queue holds."""
+"""Kind, namespace and name: an item of the queue."""
 
 
 class Queue(Protocol):
-    """The work queue; the engine's has this shape."""
+    """The work queue; the engine's class has this shape."""
 
     def waiting(self) -> Iterable[tuple[Key, IntEnum]]:
-        """Return what waits for a turn now, with its priority."""
+        """Return the keys that wait for their turn now, with their priorities."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Controller:
-    """The children of one controller, so that no pass looks for them."""
+    """The metrics of one controller, with labels set: no pass has to look them up."""
 
     results: Mapping[str, Counter]
     errors: Counter
@@ -59,11 +61,11 @@ class _Controller:
 
 
 class PassMeter:
-    """Counts; its times are of the processor's own clock.
+    """Counts passes and measures their times with the monotonic performance counter.
 
     Args:
-        registry: Where the counters are registered.
-        objects: Is told which object was brought to its end.
+        registry: Where the metrics are registered.
+        objects: Receives which objects were synced.
     """
 
     def __init__(self, registry: CollectorRegistry, objects: ObjectMetrics) -> None:
@@ -72,24 +74,28 @@ class PassMeter:
         self._taken: dict[Key, float] = {}
         self._controllers = _controllers(registry)
         self._corrections = known.DRIFT_CORRECTIONS.counter(registry).labels(POLICY)
+        self._repairs = known.READ_SIDE_REPAIRS.counter(registry)
+        for missed in Missed:
+            self._repairs.labels(str(missed))  # so that the first repair is an increase
+        self._searches = known.EVENT_SEARCH_FAILURES.counter(registry)
 
     def added(self, key: Key) -> None:
-        """Count that a key waits for its turn now."""
+        """Record that a key has begun to wait for its turn."""
         self._added[key] = time.perf_counter()
         self._of(key).adds.inc()
 
     def taken(self, key: Key) -> None:
-        """Count that a key has its turn."""
+        """Record that the turn of a key has begun."""
         self._taken[key] = now = time.perf_counter()
         self._of(key).waited.observe(now - self._added.pop(key, now))
 
     def done(self, key: Key) -> None:
-        """Count that a key's turn is over."""
+        """Record that the turn of a key is over."""
         now = time.perf_counter()
         self._of(key).worked.observe(now - self._taken.pop(key, now))
 
     def retried(self, key: Key) -> None:
-        """Count that a key comes back after a growing delay."""
+        """Count that a key will be retried after a growing delay."""
         self._of(key).retries.inc()
 
     def dropped(self, key: Key) -> None:
@@ -112,17 +118,32 @@ class PassMeter:
             controller.panics.inc()
 
     def corrected(self) -> None:
-        """Count a drift that was put right."""
+        """Count a drift that was corrected."""
         self._corrections.inc()
 
+    def repaired(self, missed: str) -> None:
+        """Count a repair of ZITADEL's read side, by the kind of event it had missed."""
+        self._repairs.labels(missed).inc()
+
+    def search_failed(self, instance: str) -> None:
+        """Count a failed search of an instance's events."""
+        self._searches.labels(instance).inc()
+
+    def deprecated(self, instance: str, found: Deprecation | None) -> None:
+        """Store which calls an instance's ZITADEL has marked as deprecated."""
+        self._objects.deprecated[instance] = found
+
     def synced(self, about: PolicyObject | InstanceObject) -> None:
-        """Note that a pass has brought an object to where its spec wants it."""
+        """Record that an object is now as its spec wants it."""
         key = ("", about.name) if isinstance(about, InstanceObject) else about.key
         self._objects.synced[key] = time.time()
 
     def gone(self, namespace: str, name: str) -> None:
         """Forget an object; the namespace of an instance is empty."""
         self._objects.synced.pop((namespace, name), None)
+        if not namespace:
+            self._searches.remove_by_labels({"name": name})
+            self._objects.deprecated.pop(name, None)
 
     def running(self) -> dict[str, list[float]]:
         """Return how long each running pass has taken so far, by controller."""
@@ -137,13 +158,13 @@ class PassMeter:
 
 
 class AtScrape(Collector):
-    """Asks at each scrape what waits and what runs.
+    """Collects at each scrape what waits and what runs.
 
     Args:
-        meter: Knows what runs.
-        queue: Gives the queue, once there is one.
-        instances: Asked for their number.
-        workers: How many passes the policies of one instance may have at one time.
+        meter: Knows the running passes.
+        queue: Returns the queue, or None if there is none yet.
+        instances: Returns the number of instances.
+        workers: How many passes over the policies of one instance may run at once.
     """
 
     def __init__(
@@ -159,7 +180,7 @@ class AtScrape(Collector):
         self._workers = workers
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Return the families."""
+        """Yield the metric families."""
         active, most = known.ACTIVE_WORKERS.family(), known.MAX_CONCURRENT.family()
         unfinished, longest = (
             known.UNFINISHED_WORK.family(),
@@ -187,12 +208,12 @@ class AtScrape(Collector):
 
 
 def controller_of(key: Key) -> str:
-    """Return the label of the controller that a key belongs to."""
+    """Return the controller label of a key."""
     return CONTROLLERS[0] if key[0] == POLICY else CONTROLLERS[1]
 
 
 def _controllers(registry: CollectorRegistry) -> dict[str, _Controller]:
-    """Register the counters; all children begin at zero, so that rates are right."""
+    """Register the metrics; all children start at zero, so that rates are correct."""
     results = known.RECONCILE_TOTAL.counter(registry)
     errors = known.RECONCILE_ERRORS.counter(registry)
     terminal = known.TERMINAL_ERRORS.counter(registry)

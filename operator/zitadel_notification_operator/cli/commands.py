@@ -1,0 +1,57 @@
+"""The subcommands of `znp`, each imported only when it is called.
+
+So `znp emulator` does not pay for importing kopf, and help is quick.
+"""
+
+from importlib import import_module
+
+import click
+
+from zitadel_notification_operator.cli.signals import INTERRUPTED, Signals
+from zitadel_notification_operator.version import VERSION
+
+COMMANDS = {
+    "run": "run the operator",
+    "emulator": "run a ZITADEL for trials and tests",
+    "demo": "see the whole thing work on this machine",
+    "release": "let objects go after an uninstall in the wrong order",
+}
+
+SERVERS = {"run", "emulator"}
+"""The commands that run until a signal, so that a signal is their normal end."""
+
+pass_signals = click.make_pass_decorator(Signals, ensure=True)
+"""Passes the `Signals` of the process to a command. A test that calls a command without
+any gets an instance that listens to nothing."""
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a command only when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, in the order in which people need them."""
+        return list(COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command. A signal that comes before it runs ends the process."""
+        signals = ctx.find_object(Signals)
+        if signals is not None:
+            signals.exit_at_once(0 if args[0] in SERVERS else INTERRUPTED)
+        return super().resolve_command(ctx, args)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import `cli/<cmd_name>.py` and return its `command`; None if unknown."""
+        if cmd_name not in COMMANDS:
+            return None
+        package = __package__
+        command: click.Command = import_module(f"{package}.{cmd_name}").command
+        command.short_help = COMMANDS[cmd_name]
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="znp")
+def znp() -> None:
+    """Keep ZITADEL's notification policies as declared in Kubernetes."""
