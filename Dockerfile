@@ -1,12 +1,13 @@
-# The operator's image; how to build it: docs/how-to/build-the-image.md. Both bases are
-# taken by digest. Without one the build ends at its first line, with the words below in
-# the message. tests/image does what this file says, without a container engine.
+# The operator's image; docs/how-to/build-the-image.md says how to build it. Both base
+# images are pinned by digest. Without a digest the build fails at its first step, and the
+# message contains the placeholder below. tests/image carries out the instructions of this
+# file without a container engine.
 ARG BUILDER_IMAGE=python:3.13-slim-trixie
 ARG BUILDER_DIGEST=sha256:MISSING-give-it-as-build-arg-BUILDER_DIGEST
-# Its Python must be of the builder's minor version: the last step of all makes sure.
+# Its Python must have the same minor version as the builder's; the last RUN step checks that.
 ARG BASE_IMAGE=python:3.13-slim-trixie
 ARG BASE_DIGEST=sha256:MISSING-give-it-as-build-arg-BASE_DIGEST
-# The version of pyproject.toml.
+# The version in pyproject.toml.
 ARG VERSION=0.1.0
 
 FROM ${BUILDER_IMAGE}@${BUILDER_DIGEST} AS dependencies
@@ -15,8 +16,8 @@ WORKDIR /src
 RUN python -m venv /tools
 COPY requirements/build.txt requirements/run.txt requirements/
 RUN /tools/bin/pip install --require-hashes --only-binary=:all: -r requirements/build.txt
-# Scripts of dependencies are nothing that the operator runs. Bytecode is never checked
-# against its source's age: nobody could write it anew.
+# The operator runs no scripts of its dependencies, so they are removed. Python does not
+# check whether the bytecode is older than its source, because nobody could write it again.
 RUN /tools/bin/pip install --require-hashes --only-binary=:all: --no-compile \
     --target /app -r requirements/run.txt \
     && rm -r /app/bin \
@@ -26,12 +27,13 @@ FROM dependencies AS builder
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 ARG VERSION
-# Seconds since 1970: the age of all files, so that the same sources make the same image.
+# The modification time of all files, in seconds since 1970, so that the same sources give
+# the same image.
 ARG SOURCE_DATE_EPOCH=1577836800
 RUN /tools/bin/hatchling build -t wheel -d /dist
 RUN /tools/bin/pip install --no-deps --no-index --no-compile --target /app \
     /dist/zitadel_notification_operator-${VERSION}-py3-none-any.whl
-# Where the base has its Python, which need not be where the builder has its own.
+# The path of Python in the base image, which may differ from the path in the builder.
 ARG PYTHON=/usr/local/bin/python3
 RUN ln -s "${PYTHON}" /app/bin/python \
     && sed -i '1s|.*|#!/app/bin/python|' /app/bin/znp \
@@ -43,7 +45,7 @@ FROM ${BASE_IMAGE}@${BASE_DIGEST}
 ARG BASE_IMAGE
 ARG BASE_DIGEST
 ARG VERSION
-# The commit, the time of the build (RFC 3339), and the address of the repository.
+# The commit, the time of the build (RFC 3339), and the URL of the repository.
 ARG REVISION
 ARG CREATED
 ARG SOURCE
@@ -60,8 +62,8 @@ LABEL org.opencontainers.image.title="zitadel-notification-operator" \
     org.opencontainers.image.base.name="${BASE_IMAGE}" \
     org.opencontainers.image.base.digest="${BASE_DIGEST}"
 COPY --from=builder /app /app
-# HOME and USER: a number that stands in no /etc/passwd has neither, and the kubernetes
-# package and kopf will not start without.
+# A numeric user that is not in /etc/passwd has no HOME and no USER, and the kubernetes
+# package and kopf do not start without them.
 ENV HOME=/ \
     USER=nonroot \
     ZNP_REVISION="${REVISION}" \

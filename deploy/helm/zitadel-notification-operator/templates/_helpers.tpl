@@ -98,8 +98,20 @@ imagePullSecrets:
 
 {{/* What both monitors say of their endpoint. Takes a monitor's values. */}}
 {{- define "zitadel-notification-operator.endpoint" -}}
+{{- $own := include "zitadel-notification-operator.ownEndpoint" . | fromYaml }}
+{{- /* Not `merge`, for which false, 0 and "" are nothing. */}}
+{{- range $name, $value := .extraEndpoint }}
+{{- $_ := set $own $name $value }}
+{{- end }}
+{{- toYaml $own }}
+{{- end }}
+
+{{- define "zitadel-notification-operator.ownEndpoint" -}}
 port: metrics
 path: /metrics
+{{- if .honorLabels }}
+honorLabels: true
+{{- end }}
 {{- with .interval }}
 interval: {{ . | quote }}
 {{- end }}
@@ -114,6 +126,26 @@ relabelings:
 metricRelabelings:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{/* What both monitors say of their target, which may be in another namespace than they
+     are. Takes (list $ VALUES). */}}
+{{- define "zitadel-notification-operator.target" -}}
+namespaceSelector:
+  matchNames:
+    - {{ include "zitadel-notification-operator.namespace" (first .) | quote }}
+{{- with last . }}
+{{- with .jobLabel }}
+jobLabel: {{ . | quote }}
+{{- end }}
+{{- with .podTargetLabels }}
+podTargetLabels:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+selector:
+  matchLabels:
+    {{- include "zitadel-notification-operator.selectorLabels" (first .) | nindent 4 }}
 {{- end }}
 
 {{/* The proxy's variables; the API server, which is inside, is always an exception. Only

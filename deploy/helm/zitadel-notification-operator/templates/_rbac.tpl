@@ -10,6 +10,16 @@
   verbs: [patch]
 {{- end }}
 
+{{- define "zitadel-notification-operator.crdRules" -}}
+# Whether a CRD is being deleted: its objects then go without being undone in ZITADEL.
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  resourceNames:
+    - notificationpolicies.zitadel-notification.dev
+    - zitadelinstances.zitadel-notification.dev
+  verbs: [get]
+{{- end }}
+
 {{- define "zitadel-notification-operator.policyRules" -}}
 - apiGroups: [zitadel-notification.dev]
   resources: [notificationpolicies]
