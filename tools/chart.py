@@ -1,11 +1,12 @@
-"""Keeps what the chart derives from elsewhere: its CRDs, and the table in its README.
+"""Update the generated files of the chart: its CRDs and the table in its README.
 
     python tools/chart.py [--check]
 
-The CRDs of deploy/crds are copied into the chart, which has to hold all it needs when
-it is packaged. The README's table is made of values.yaml: the keys with `# -- ` above
-them, with that comment. A map is one row when it has such a comment itself, else each
-of its keys is. `--check` writes nothing and fails where something is out of date.
+The CRDs of deploy/crds are copied into the chart, because a packaged chart has to
+contain everything that it needs. The table in the README is generated from values.yaml
+and has a row for each key with a comment that begins with `# -- ` above it. A map with
+such a comment is one row; without one, each of its keys needs its own. With `--check`
+the script writes nothing, and fails if a file is out of date.
 """
 
 import argparse
@@ -25,16 +26,16 @@ COPIES = CHART / "files" / "crds"
 BEGIN = "<!-- Made of values.yaml by tools/chart.py: begin -->\n"
 END = "<!-- Made of values.yaml by tools/chart.py: end -->\n"
 COMMENT = re.compile(r"\s*# -- (?:\((?P<kind>\w+)\) )?(?P<text>.*)")
-"""The first line of a comment; in brackets a type that the default does not tell."""
+"""The first line of a comment; a type in brackets replaces that of the default."""
 KINDS = {bool: "boolean", int: "integer", str: "string", list: "list", dict: "map"}
 
 
 class Undocumented(Exception):
-    """A value has no comment; the text says which."""
+    """A value has no comment, or its type is not known; the text says which value."""
 
 
 class Row(NamedTuple):
-    """One value: its path with dots, its type, its default and what it means."""
+    """One row of the table: a value's dotted path, type, default and meaning."""
 
     key: str
     kind: str
@@ -43,7 +44,7 @@ class Row(NamedTuple):
 
 
 def main() -> int:
-    """Write or check; return the exit code."""
+    """Write or check the files and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
@@ -67,10 +68,13 @@ def main() -> int:
 
 
 def derive_files() -> dict[Path, str | None]:
-    """Return what each derived file must hold; None: it must not be there.
+    """Return the text that each generated file must have.
+
+    Returns:
+        The text by path, or None for a file that must not exist.
 
     Raises:
-        Undocumented: A value has no comment.
+        Undocumented: A value has no comment or no type.
     """
     copies: dict[Path, str | None] = dict.fromkeys(COPIES.glob("*"))
     copies |= {COPIES / path.name: path.read_text() for path in CRDS.glob("*.yaml")}
@@ -82,12 +86,16 @@ def derive_files() -> dict[Path, str | None]:
 
 
 def read(path: Path) -> str | None:
-    """Return a file's text; None: there is no such file."""
+    """Return a file's text, or None if there is no such file."""
     return path.read_text() if path.is_file() else None
 
 
 def make_table(values: str) -> str:
-    """Return the Markdown table of a values.yaml."""
+    """Return the Markdown table for the text of a values.yaml.
+
+    Raises:
+        Undocumented: A value has no comment or no type.
+    """
     lines = ["| Key | Type | Default | Meaning |", "|---|---|---|---|"]
     for row in find_rows(values):
         default = json.dumps(row.default, ensure_ascii=False).replace("|", r"\|")
@@ -97,10 +105,10 @@ def make_table(values: str) -> str:
 
 
 def find_rows(values: str) -> list[Row]:
-    """Return the documented values in their order.
+    """Return the rows for the text of a values.yaml, in its order.
 
     Raises:
-        Undocumented: One has no comment.
+        Undocumented: A value has no comment or no type.
     """
     root = yaml.compose(values)
     return list(_walk(root, yaml.safe_load(values), values.splitlines(), ""))
@@ -128,7 +136,7 @@ def _walk(
 
 
 def _comment_above(lines: list[str], line: int) -> dict[str, str] | None:
-    """Return type and text of the comment right above a line; None: there is none."""
+    """Return the type and text of the `# -- ` comment above a line, or None."""
     more: list[str] = []
     while line and lines[line - 1].lstrip().startswith("#"):
         line -= 1

@@ -1,9 +1,9 @@
-"""Writes docs/reference/metrics.md from the definitions in the code.
+"""Write docs/reference/metrics.md from the definitions in the code.
 
     python tools/metrics_page.py [--check]
 
-With --check it writes nothing and fails when the page is not as it would be written.
-Needs the package, so run it with the Python of `make init`.
+With `--check` the script writes nothing, and fails if the page is out of date. It
+imports the package, so run it with the Python of `make init`.
 """
 
 import argparse
@@ -31,13 +31,15 @@ of ZITADEL or the text of an error.
 OBJECTS = """
 ## Series of each object
 
-`znp_status_condition`, `znp_last_successful_sync_timestamp_seconds` and
-`znp_credential_expiry_timestamp_seconds` are read from the operator's inventory when
-they are scraped, and end with their object. Only the replica that leads tells them, so
-each object is told once. A policy in order has five: True and False of `Ready` and of
-`InSync`, and the time of its last pass. `Reconciling` and `Stalled` have theirs only
-while they are True. The labels `kind`, `namespace` and `name` are those of Kubernetes;
-`namespace` is empty for a ZitadelInstance.
+`znp_status_condition`, `znp_last_successful_sync_timestamp_seconds`,
+`znp_zitadel_inconsistent` and `znp_credential_expiry_timestamp_seconds` are read from
+the operator's inventory when they are scraped, and end with their object. Only the
+replica that leads tells them, so each object is told once. A policy in order has five:
+True and False of `Ready` and of `InSync`, and the time of its last pass. `Reconciling`
+and `Stalled` have theirs only while they are True, and `znp_zitadel_inconsistent` is
+there only for objects that [say so](../concepts/two-sides.md). The labels `kind`,
+`namespace` and `name` are those of Kubernetes; `namespace` is empty for a
+ZitadelInstance.
 
 Prometheus puts the labels of the scraped pod beside them and calls ours
 `exported_namespace`, unless the scrape has `honorLabels: true`; the chart's monitors do
@@ -64,7 +66,7 @@ From the client library:
 
 
 def main() -> int:
-    """Write or compare the page; return the exit code."""
+    """Write or check the page and return the exit code."""
     parser = argparse.ArgumentParser(description="Write docs/reference/metrics.md.")
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
     options = parser.parse_args()
@@ -79,7 +81,7 @@ def main() -> int:
 
 
 def page() -> str:
-    """Return the whole page."""
+    """Return the text of the page."""
     own = list(definitions())
     return (
         HEAD
@@ -91,7 +93,7 @@ def page() -> str:
 
 
 def table(metrics: list[Definition]) -> str:
-    """Return the table of our own metrics, in the order of the code."""
+    """Return the table of the operator's own metrics, in the order of the code."""
     lines = ["| name | type | labels | meaning |", "|---|---|---|---|"]
     for metric in metrics:
         labels = ", ".join(f"`{label}`" for label in metric.labels)
@@ -101,7 +103,7 @@ def table(metrics: list[Definition]) -> str:
 
 
 def library(own: set[str]) -> Iterator[str]:
-    """Return lines for what the client library adds."""
+    """Yield a table row for each metric that the client library adds."""
     metrics = Metrics("", "", lambda: False, 1)
     for family in metrics.registry.collect():
         total = "_total" if family.type == "counter" else ""

@@ -1,11 +1,13 @@
 """The CRDs in the chart: the contract of deploy/crds, with labels and annotations."""
 
+import pytest
 import yaml
 
 from chart.rendering import ROOT, Document, of_kind, render
 
 CRD = "CustomResourceDefinition"
 KEEP = "helm.sh/resource-policy"
+ARGO_CD = "argocd.argoproj.io/sync-options"
 
 
 def contract() -> list[Document]:
@@ -29,10 +31,18 @@ def test_they_are_the_contract(documents: list[Document]) -> None:
         )
 
 
-def test_an_uninstall_keeps_them(defaults: list[Document]) -> None:
-    """With them would go every policy."""
+def annotations(*options: str) -> list[dict[str, str]]:
+    """Return the annotations of each CRD."""
+    found = of_kind(render(*options), CRD)
+    assert len(found) == 2
+    return [crd["metadata"]["annotations"] for crd in found]
+
+
+def test_an_uninstall_and_a_sync_keep_them(defaults: list[Document]) -> None:
+    """With them would go every policy. Argo CD prunes whatever Helm would keep."""
     for crd in of_kind(defaults, CRD):
         assert crd["metadata"]["annotations"][KEEP] == "keep"
+        assert crd["metadata"]["annotations"][ARGO_CD] == "Prune=false"
 
 
 def test_keeping_is_a_choice() -> None:
@@ -45,13 +55,33 @@ def test_keeping_is_a_choice() -> None:
 
 def test_more_annotations() -> None:
     """They are added to each."""
-    option = r"crds.annotations.argocd\.argoproj\.io/sync-options=ServerSideApply=true"
-    crds = of_kind(render("--set", option), CRD)
-    assert len(crds) == 2
-    for crd in crds:
-        annotations = crd["metadata"]["annotations"]
-        assert annotations["argocd.argoproj.io/sync-options"] == "ServerSideApply=true"
-        assert annotations[KEEP] == "keep"
+    for found in annotations("--set", r"crds.annotations.example\.com/a=b"):
+        assert found["example.com/a"] == "b"
+        assert found[KEEP] == "keep"
+        assert found[ARGO_CD] == "Prune=false"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("ServerSideApply=true", "ServerSideApply=true,Prune=false"),
+        (
+            r"Replace=true\,Validate=false",
+            "Replace=true,Validate=false,Prune=false",
+        ),
+        ("Prune=true", "Prune=true"),
+        (r"Delete=false\, Prune=confirm", "Delete=false, Prune=confirm"),
+        ("PruneLast=true", "PruneLast=true,Prune=false"),
+    ],
+)
+def test_other_options_of_argo_cd_stay(given: str, wanted: str) -> None:
+    """There is one annotation for all of them; a choice about pruning is the user's."""
+    option = rf"crds.annotations.argocd\.argoproj\.io/sync-options={given}"
+    for found in annotations("--set", option):
+        assert found[ARGO_CD] == wanted
+        assert found[KEEP] == "keep"
+    for found in annotations("--set", option, "--set", "crds.keep=false"):
+        assert found[ARGO_CD] == given.replace("\\", "")
 
 
 def test_they_can_be_left_to_others() -> None:

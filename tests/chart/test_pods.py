@@ -51,7 +51,8 @@ def _wrong_container(one: Document, pod: Document) -> list[str]:
     context = {**pod, **own}
     checks = {
         "runAsNonRoot": context.get("runAsNonRoot") is True,
-        "runAsUser": context.get("runAsUser", 0) != 0,
+        # Unset is the image's own, which is a number (tests/image).
+        "runAsUser": context.get("runAsUser") != 0,
         "allowPrivilegeEscalation": own.get("allowPrivilegeEscalation") is False,
         "capabilities": own.get("capabilities") == {"drop": ["ALL"]},
         "privileged": not own.get("privileged"),
@@ -72,6 +73,102 @@ def test_pods_are_restricted(documents: list[Document]) -> None:
     assert sorted(kind for kind, _ in found) == ["Deployment", "Pod"]
     for kind, pod in found:
         assert restricted(pod) == [], kind
+
+
+def refused_by_openshift(pod: Document) -> list[str]:
+    """Return what OpenShift's SCC restricted-v2 refuses in a pod.
+
+    It gives each namespace a range of users and groups of its own; a pod that names one
+    must hit that range, and no chart can. Rules: `oc get scc restricted-v2 -o yaml`.
+    """
+    spec = pod["spec"]
+    contexts = [spec.get("securityContext", {})]
+    contexts += [one.get("securityContext", {}) for one in spec["containers"]]
+    wrong = [
+        key
+        for context in contexts
+        for key in ("runAsUser", "fsGroup", "supplementalGroups", "seLinuxOptions")
+        if key in context
+    ]
+    for context in contexts:
+        if context.get("allowPrivilegeEscalation") or context.get("privileged"):
+            wrong.append("privileges")
+        if set(context.get("capabilities", {}).get("add", [])) - {"NET_BIND_SERVICE"}:
+            wrong.append("capabilities")
+        if context.get("seccompProfile", {}).get("type", "RuntimeDefault") != (
+            "RuntimeDefault"
+        ):
+            wrong.append("seccompProfile")
+    for volume in spec.get("volumes", []):
+        wrong += sorted(set(volume) - {"name"} - VOLUMES)
+    return wrong
+
+
+def test_openshift_starts_the_pods(documents: list[Document]) -> None:
+    """Else it makes none, and only an Event of the ReplicaSet says why."""
+    for kind, pod in pods(documents):
+        assert refused_by_openshift(pod) == [], kind
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "podSecurityContext.runAsUser=65532",
+        "podSecurityContext.fsGroup=65532",
+        "securityContext.runAsUser=65532",
+        "securityContext.privileged=true",
+    ],
+)
+def test_the_check_finds_what_openshift_refuses(option: str) -> None:
+    """A check that finds nothing is none; what the user sets reaches both pods."""
+    for _, pod in pods(render("--set", option)):
+        assert refused_by_openshift(pod) != []
+
+
+def test_a_mesh_leaves_the_tests_pod_alone(documents: list[Document]) -> None:
+    """A sidecar runs on when the test is over, and `helm test` waits for it."""
+    pod = only(documents, "Pod")["metadata"]
+    assert (
+        pod["annotations"].items()
+        >= {
+            "sidecar.istio.io/inject": "false",
+            "linkerd.io/inject": "disabled",
+            "helm.sh/hook": "test",
+            "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+        }.items()
+    )
+    assert pod["labels"]["sidecar.istio.io/inject"] == "false"
+    template = only(documents, "Deployment")["spec"]["template"]["metadata"]
+    assert "sidecar.istio.io/inject" not in template["labels"]
+
+
+def test_the_tests_pod_has_values_of_its_own() -> None:
+    """They are added; what Helm and the chart's selectors go by stays."""
+    options = [
+        r"helmTest.annotations.linkerd\.io/inject=enabled",
+        r"helmTest.annotations.helm\.sh/hook=pre-install",
+        r"helmTest.labels.example\.com/a=b",
+        r"helmTest.labels.app\.kubernetes\.io/component=operator",
+    ]
+    pod = only(render(*(p for o in options for p in ("--set-string", o))), "Pod")
+    found = pod["metadata"]
+    assert found["annotations"]["linkerd.io/inject"] == "enabled"
+    assert found["annotations"]["helm.sh/hook"] == "test"
+    assert found["labels"]["example.com/a"] == "b"
+    assert found["labels"]["app.kubernetes.io/component"] == "test"
+
+
+def test_values_of_an_older_release_are_enough() -> None:
+    """`helm upgrade --reuse-values` has none of the newer keys."""
+    options = (
+        "helmTest=null",
+        "serviceMonitor.namespace=null",
+        "dashboard.enabled=true",
+    )
+    documents = render(*(part for o in options for part in ("--set", o)))
+    annotations = only(documents, "Pod")["metadata"]["annotations"]
+    assert annotations["helm.sh/hook"] == "test"
+    assert only(documents, "ConfigMap")["metadata"]["namespace"] == "operators"
 
 
 BREAKS: dict[str, Callable[[Document], object]] = {

@@ -20,6 +20,10 @@ INSTANCES = {
     (GROUP, "zitadelinstances"): {"get", "list", "watch", "patch"},
     (GROUP, "zitadelinstances/status"): {"patch"},
 }
+CRDS = {
+    ("apiextensions.k8s.io", f"customresourcedefinitions:{plural}.{GROUP}"): {"get"}
+    for plural in ("notificationpolicies", "zitadelinstances")
+}
 POLICIES = {
     (GROUP, "notificationpolicies"): {"get", "list", "watch", "patch"},
     (GROUP, "notificationpolicies/status"): {"patch"},
@@ -85,7 +89,7 @@ def own(*, lease: bool) -> Rights:
 def test_cluster_mode(defaults: list[Document]) -> None:
     """Own kinds and Events everywhere; Secrets and the Lease at home only."""
     assert operators_rights(defaults) == {
-        "": INSTANCES | POLICIES | EVENTS,
+        "": INSTANCES | CRDS | POLICIES | EVENTS,
         NAMESPACE: own(lease=True),
     }
 
@@ -94,7 +98,7 @@ def test_namespaced_mode() -> None:
     """Policies in the named namespaces only; Events about instances in `default`."""
     documents = render("--set", "watchNamespaces={team-a,team-b}")
     assert operators_rights(documents) == {
-        "": INSTANCES,
+        "": INSTANCES | CRDS,
         NAMESPACE: own(lease=True),
         "team-a": POLICIES | EVENTS,
         "team-b": POLICIES | EVENTS,
@@ -222,5 +226,10 @@ def test_the_token_is_mounted_where_it_is_needed(documents: list[Document]) -> N
 def test_rules_say_why() -> None:
     """The file of the rights has a reason beside what is not plain."""
     text = (CHART / "templates" / "_rbac.tpl").read_text()
-    for reason in ("finalizer", "By name only", "A name cannot restrict create"):
+    for reason in (
+        "finalizer",
+        "By name only",
+        "A name cannot restrict create",
+        "is being deleted",
+    ):
         assert reason in text

@@ -161,6 +161,74 @@ def test_the_service_monitor_finds_the_service() -> None:
     assert {endpoint["port"] for endpoint in monitor["endpoints"]} <= ports
 
 
+ELSEWHERE = {
+    "ServiceMonitor": "serviceMonitor",
+    "PodMonitor": "podMonitor",
+    "PrometheusRule": "prometheusRule",
+    "ConfigMap": "dashboard",
+}
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_monitoring_may_be_in_another_namespace(kind: str) -> None:
+    """A Prometheus that selects in its own only; the target stays where it is."""
+    on = ("--set", f"{ELSEWHERE[kind]}.enabled=true")
+    served = ("--api-versions", "monitoring.coreos.com/v1")
+    away = ("--set-string", f"{ELSEWHERE[kind]}.namespace=1e3")
+    here, there = (only(render(*on, *served, *o), kind) for o in ((), away))
+    assert here["metadata"].pop("namespace") == "operators"
+    assert there["metadata"].pop("namespace") == "1e3"
+    assert here == there
+    if kind.endswith("Monitor"):
+        assert there["spec"]["namespaceSelector"] == {"matchNames": ["operators"]}
+    others = {
+        document["metadata"].get("namespace", "operators")
+        for document in render(*on, *served, *away)
+        if document["kind"] != kind
+    }
+    assert others == {"operators"}
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "endpoints"),
+    [
+        ("serviceMonitor", "ServiceMonitor", "endpoints"),
+        ("podMonitor", "PodMonitor", "podMetricsEndpoints"),
+    ],
+)
+def test_what_a_monitor_can_be_told(key: str, kind: str, endpoints: str) -> None:
+    """Labels that win, labels that series get, and fields that the chart knows not."""
+    served = (
+        "--set",
+        f"{key}.enabled=true",
+        "--api-versions",
+        "monitoring.coreos.com/v1",
+    )
+    plain = only(render(*served), kind)["spec"]
+    assert plain[endpoints] == [{"port": "metrics", "path": "/metrics"}]
+    assert set(plain) == {"selector", "namespaceSelector", endpoints}
+    options = [
+        *(f"{key}.honorLabels=true", f"{key}.jobLabel=app"),
+        *(f"{key}.podTargetLabels={{team,zone}}", f"{key}.interval=30s"),
+        *(f"{key}.extraEndpoint.scheme=https", f"{key}.extraEndpoint.interval=1m"),
+        *(f"{key}.extraEndpoint.honorLabels=false", f"{key}.scrapeTimeout=5s"),
+        f"{key}.extraEndpoint.scrapeTimeout=",
+    ]
+    told = only(render(*served, *(p for o in options for p in ("--set", o))), kind)
+    assert told["spec"][endpoints] == [
+        {
+            "port": "metrics",
+            "path": "/metrics",
+            "honorLabels": False,
+            "scheme": "https",
+            "interval": "1m",
+            "scrapeTimeout": "",
+        }
+    ]
+    assert told["spec"]["jobLabel"] == "app"
+    assert told["spec"]["podTargetLabels"] == ["team", "zone"]
+
+
 def other_version(folder: Path) -> Path:
     """Return a copy of the chart that calls itself another version."""
     copy = folder / "chart"

@@ -18,6 +18,10 @@ EXEMPT = {
         "opt-in: where ZITADEL and the API server are, only the user knows; "
         "networkPolicy.enabled makes one"
     ),
+    "container-security-context-user-group-id": (
+        "the image has a numeric user above 10000, and OpenShift refuses a pod that "
+        "names one; podSecurityContext is a value"
+    ),
     "deployment-has-host-podantiaffinity": (
         "topologySpreadConstraints keep the pods on different nodes"
     ),
@@ -75,7 +79,6 @@ def test_a_network_policy_satisfies_its_check() -> None:
     ("option", "check"),
     [
         ("securityContext.readOnlyRootFilesystem=false", "readonlyrootfilesystem"),
-        ("podSecurityContext.runAsUser=10", "user-group-id"),
         ("resources.limits.memory=null", "container-resources"),
         ("podDisruptionBudget.enabled=false", "deployment-has-poddisruptionbudget"),
         ("image.tag=latest", "container-image-tag"),

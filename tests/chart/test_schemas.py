@@ -28,6 +28,8 @@ ENDPOINT = {
         "path": {"const": "/metrics"},
         "interval": {"type": "string"},
         "scrapeTimeout": {"type": "string"},
+        "honorLabels": {"type": "boolean"},
+        "honorTimestamps": {"type": "boolean"},
         "relabelings": {"type": "array"},
         "metricRelabelings": {"type": "array"},
     },
@@ -58,13 +60,26 @@ GROUP = {
 }
 
 
+NAMES = {"type": "array", "items": {"type": "string"}}
+NAMESPACES = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["matchNames"],
+    "properties": {"matchNames": {**NAMES, "minItems": 1, "maxItems": 1}},
+}
+OPTIONAL = {
+    "jobLabel": {"type": "string"},
+    "podTargetLabels": NAMES,
+}
+
+
 def monitoring(**properties: Any) -> dict[str, Any]:
-    """Return the schema of a spec that has all of these and no other."""
+    """Return the schema of a spec that has all of these, some of OPTIONAL, no other."""
     return {
         "type": "object",
         "additionalProperties": False,
         "required": list(properties),
-        "properties": properties,
+        "properties": {**OPTIONAL, **properties},
     }
 
 
@@ -72,10 +87,13 @@ def monitoring(**properties: Any) -> dict[str, Any]:
 # from its API reference, monitoring.coreos.com/v1.
 MONITORING = {
     "ServiceMonitor": monitoring(
-        selector=SELECTOR, endpoints={"type": "array", "items": ENDPOINT, "minItems": 1}
+        selector=SELECTOR,
+        namespaceSelector=NAMESPACES,
+        endpoints={"type": "array", "items": ENDPOINT, "minItems": 1},
     ),
     "PodMonitor": monitoring(
         selector=SELECTOR,
+        namespaceSelector=NAMESPACES,
         podMetricsEndpoints={"type": "array", "items": ENDPOINT, "minItems": 1},
     ),
     "PrometheusRule": monitoring(groups={"type": "array", "items": GROUP}),

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from cluster.conftest import World
 from support.apiproxy import ApiProxy
+from support.kube_calls import read_all
 from support.running import EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
+from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 
@@ -39,7 +41,9 @@ def test_an_owner_that_ended_between_a_watch_and_its_410_is_no_conflict(
         # Were it told of a Conflict, it would be tried again after five minutes.
         world.wait_for(namespace, "new")
         assert emulator.policy(org).get("passwordChange", False) is False
-        assert "owns this organization" not in operator.log.read_text()
+        told = _reasons_of_events(world, namespace)
+        assert told
+        assert Reason.CONFLICT not in told
         world.delete("new", namespace)
         world.gone("znp", "new", namespace)
         control_plane.kubectl("delete", "zni", "ends")
@@ -48,3 +52,8 @@ def test_an_owner_that_ended_between_a_watch_and_its_410_is_no_conflict(
 
 def _watches(proxy: ApiProxy) -> list[str]:
     return [call.path for call in proxy.calls if "watch=true" in call.path]
+
+
+def _reasons_of_events(world: World, namespace: str) -> set[str]:
+    """Return the reasons of all Events of a namespace."""
+    return {event["reason"] for event in read_all(world.plane, "event", namespace)}

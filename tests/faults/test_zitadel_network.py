@@ -26,6 +26,7 @@ from zitadel_notification_operator.emulator.server import (
     serve,
 )
 from zitadel_notification_operator.engine import instance_pass
+from zitadel_notification_operator.zitadel import transport
 
 TIMES = 2
 """How many connections fail after a call was cut."""
@@ -107,6 +108,8 @@ def names(troubles: dict[str, Trouble]) -> Iterator[None]:
         # Each connection looks the name up.
         connector = partial(aiohttp.TCPConnector, use_dns_cache=False)
         patch.setattr(aiohttp, "TCPConnector", connector)
+        # Each call makes one: an idle one that was left would meet no trouble.
+        patch.setattr(transport, "KEEP_ALIVE", 1e-6)
         # A certificate that is not trusted is looked at again after a minute.
         patch.setattr(instance_pass, "SECRET_INTERVAL", 5.0)
         yield
@@ -142,6 +145,8 @@ async def life(kind: str, call: str, trouble: Trouble, folder: Path) -> str:
     return "" if history == HISTORY else repr(history)
 
 
+@pytest.mark.clock
+@pytest.mark.timeout(900)
 def test_names_and_handshakes_that_fail_change_nothing(tmp_path: Path) -> None:
     """Each is outlived, wherever it comes."""
     cases = [(kind, call) for kind in ("dns", "alert", "untrusted") for call in CALLS]

@@ -4,7 +4,6 @@ They are told in test_cluster_mode.py and test_namespaced_mode.py, together with
 of tests/cluster, which know nothing of who the operator is.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from types import ModuleType
@@ -16,6 +15,7 @@ from cluster.conftest import World
 from install.rights import Request, Right, granted, requests
 from support.audit import AuditLog
 from support.installed import ACCOUNT, RELEASE, Installation
+from support.kube_calls import read_all
 from support.running import OWN_NAMESPACE
 from support.waiting import eventually
 
@@ -63,15 +63,10 @@ def suite_of(module: ModuleType, *but: str) -> dict[str, Callable[..., Any]]:
 
 def series(world: World, namespace: str, name: str) -> int:
     """Return how often the Event about handled requests was told."""
-    done = world.plane.kubectl(
-        *("get", "events.events.k8s.io", f"--namespace={namespace}"),
-        *("--output=json", f"--field-selector=regarding.name={name}"),
+    found = read_all(
+        world.plane, "event", namespace, fieldSelector=f"regarding.name={name}"
     )
-    events = [
-        event
-        for event in json.loads(done.stdout)["items"]
-        if event["reason"] == "ReconcileRequested"
-    ]
+    events = [event for event in found if event["reason"] == "ReconcileRequested"]
     assert len(events) <= 1, events
     return sum(event.get("series", {}).get("count", 1) for event in events)
 
@@ -160,6 +155,10 @@ def test_a_restart_writes_nothing(
         "get pods --all-namespaces",
         "get namespaces",
         "get customresourcedefinitions",
+        "get crd/customresourcedefinitions.example.com",
+        "list customresourcedefinitions",
+        "watch crd/notificationpolicies.zitadel-notification.dev",
+        "delete crd/notificationpolicies.zitadel-notification.dev",
         "create clusterrolebindings",
         "impersonate users",
         "list events --all-namespaces",
@@ -176,6 +175,8 @@ def test_what_the_account_may_not(installation: Installation, question: str) -> 
         f"get secrets --namespace={OWN_NAMESPACE}",
         f"update leases/{RELEASE} --namespace={OWN_NAMESPACE}",
         "patch zitadelinstances",
+        "get crd/notificationpolicies.zitadel-notification.dev",
+        "get crd/zitadelinstances.zitadel-notification.dev",
     ],
 )
 def test_what_it_may(installation: Installation, question: str) -> None:

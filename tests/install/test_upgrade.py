@@ -140,7 +140,7 @@ def test_upgrade_and_rollback(
     for name in ("manages", "observes"):
         annotate(world, namespace, name, "after-the-rollback")
         world.wait_for(namespace, name)
-    assert "note" not in str(world.get("znp", "observes", namespace))
+    assert "note" not in (world.get("znp", "observes", namespace) or {})["spec"]
     assert world.emulator.writes() == writes
 
 

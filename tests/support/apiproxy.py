@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Self
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp import web
@@ -27,7 +28,12 @@ _NOT_PASSED_ON = {
     *("connection", "keep-alive", "transfer-encoding", "content-length"),
     *("host", "accept-encoding", "content-encoding"),
 }
-_REASONS = {409: "Conflict", 410: "Expired", 429: "TooManyRequests"}
+_REASONS = {
+    401: "Unauthorized",
+    409: "Conflict",
+    410: "Expired",
+    429: "TooManyRequests",
+}
 
 
 @dataclass
@@ -102,19 +108,32 @@ class ApiProxy:
     """Passes calls on to an API server; use it as a `with` block.
 
     Attributes:
-        port: Where it listens, in plain HTTP on loopback.
+        port: Where it listens, on loopback.
         troubles: What is to happen; the first one that takes a call has it.
         calls: All calls that came.
+        accepts: Asked about the bearer token of each call; 401 where it says no. None:
+            the API server itself is asked.
+        refused: How many calls it has said no to.
     """
 
-    def __init__(self, plane: ControlPlane, instances: str = "") -> None:
+    def __init__(
+        self, plane: ControlPlane, instances: str = "", pair: Path | None = None
+    ) -> None:
         """Stand in front of a control plane.
 
         Args:
             plane: Its administrator makes the calls.
             instances: A label selector: no other instances are listed and watched, so
                 that several operators can share a control plane.
+            pair: Certificate and key to show; None: plain HTTP is spoken.
         """
+        self.accepts: Callable[[str], bool] | None = None
+        self.refused = 0
+        self._connections: WeakSet[asyncio.BaseTransport] = WeakSet()
+        self._tls: ssl.SSLContext | None = None
+        if pair is not None:
+            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self._tls.load_cert_chain(pair)
         self._plane = plane
         self._instances = instances
         self.port = 0
@@ -135,12 +154,42 @@ class ApiProxy:
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(10)
 
-    def kubeconfig(self, path: Path) -> Path:
-        """Write a kubeconfig that leads here; return its path."""
+    def kubeconfig(
+        self,
+        path: Path,
+        cluster: dict[str, Any] | None = None,
+        user: dict[str, Any] | None = None,
+    ) -> Path:
+        """Write a kubeconfig that leads here; return its path.
+
+        Args:
+            path: Of the file.
+            cluster: Fields of the cluster, beside its server.
+            user: In place of the administrator.
+        """
         made = json.loads(self._plane.kubeconfig.read_text())
-        made["clusters"][0]["cluster"] = {"server": f"http://127.0.0.1:{self.port}"}
+        url = f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
+        made["clusters"][0]["cluster"] = {"server": url, **(cluster or {})}
+        if user is not None:
+            made["users"][0]["user"] = user
         path.write_text(json.dumps(made))
         return path
+
+    def show(self, pair: Path) -> None:
+        """Show another certificate from now on, and reset all connections."""
+        assert self._tls is not None
+        self._tls.load_cert_chain(pair)
+        self.drop()
+
+    def drop(self) -> None:
+        """Reset all connections."""
+
+        def abort() -> None:
+            for transport in list(self._connections):
+                if isinstance(transport, asyncio.Transport):
+                    transport.abort()
+
+        self._loop.call_soon_threadsafe(abort)
 
     def add(self, *troubles: Trouble) -> None:
         """Have troubles happen from now on."""
@@ -183,7 +232,7 @@ class ApiProxy:
         server = web.Server(self._handle, handler_cancellation=True)
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._tls)
         await site.start()
         self.port = runner.addresses[0][1]
         context = ssl.create_default_context(cafile=self._plane.folder / "ca.crt")
@@ -202,6 +251,12 @@ class ApiProxy:
         body = await request.read()
         call = Call(time.monotonic(), request.method, request.path_qs)
         self.calls.append(call)
+        if request.transport is not None:
+            self._connections.add(request.transport)
+        bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self.accepts is not None and not self.accepts(bearer):
+            self.refused += 1
+            return _refusal(Trouble(status=401))
         trouble = next((t for t in self.troubles if t.takes(request, body)), None)
         if trouble is None:
             return await self._pass_on(request, body, None)
@@ -257,6 +312,8 @@ class ApiProxy:
         if self._instances and re.search(r"/zitadelinstances(\?|$)", path):
             path += f"{'&' if '?' in path else '?'}labelSelector={self._instances}"
         headers = _kept(request.headers.items())
+        if self.accepts is not None:
+            headers["Authorization"] = f"Bearer {self._plane.token}"
         url = URL(self._plane.url + path, encoded=True)
         return self._session.request(
             request.method, url, headers=headers, data=body or None
@@ -275,6 +332,7 @@ class _Stream:
         self._reading: asyncio.Future[bytes] | None = None
         self._silent = False
         self._last_word = b""
+        self._rest = b""
 
     async def copy(self, content: aiohttp.StreamReader) -> None:
         """Pass on what comes, until its end or a trouble."""
@@ -288,6 +346,7 @@ class _Stream:
                 await self.put(self._last_word)
                 return
             if not data:
+                await self.put(self._rest)
                 return
             if self._silent:
                 continue
@@ -298,12 +357,18 @@ class _Stream:
                 return
             if self.left is not None:
                 self.left -= len(data)
-            await self.put(data)
+                await self.put(data)
+                continue
+            # A last word comes between two lines, as a real server's does.
+            whole, newline, self._rest = (self._rest + data).rpartition(b"\n")
+            await self.put(whole + newline)
 
     async def put(self, data: bytes) -> None:
         """Pass bytes on, unless the client has gone."""
         if self._request.transport is None:
             self.is_cut = True
+            return
+        if not data:
             return
         await self._made.write(data)
 

@@ -2,10 +2,12 @@
 
 import itertools
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from support.kube_calls import Away, request
 from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
@@ -50,6 +52,9 @@ class AuditLog:
         self._path = control_plane.audit_log
         self._offset = self._path.stat().st_size if self._path.exists() else 0
         self._seen: list[Write] = []
+        # What was answered before this may be logged a moment later.
+        self.settle()
+        self._seen.clear()
 
     def writes(
         self,
@@ -91,7 +96,8 @@ class AuditLog:
     def settle(self) -> None:
         """Make a request and wait for it, so that all earlier ones are in the log."""
         marker = f"/api/v1/namespaces/marker-{id(self)}-{next(_MARKERS)}"
-        self._control_plane.kubectl("get", "--raw", marker, check=False)
+        with suppress(Away):  # it is logged all the same
+            request(self._control_plane, marker)
         before = len(self._seen)
 
         def is_there() -> bool:

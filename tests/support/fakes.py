@@ -18,10 +18,15 @@ from zitadel_notification_operator.cluster.resources import (
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.credentials import AccessToken, Credential
 from zitadel_notification_operator.core.decision import Action
+from zitadel_notification_operator.core.deprecation import Deprecation
 from zitadel_notification_operator.core.errors import (
+    ApiMissing,
+    ObjectChanged,
     ObjectGone,
     OperatorError,
+    ReadSideBusy,
     TerminalError,
+    TransientError,
 )
 from zitadel_notification_operator.core.events import (
     EventId,
@@ -33,6 +38,7 @@ from zitadel_notification_operator.core.identity import Capabilities, Identity, 
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
     Endpoint,
+    InstanceList,
     InstanceObject,
     InstanceStatus,
     PolicyList,
@@ -88,12 +94,13 @@ class FakeCluster:
         self.secrets: dict[str, dict[str, bytes]] = {}
         self.config_maps: dict[str, dict[str, bytes]] = {}
         self.complaints: list[str] = []
-        self._version = 0
+        self.crds_ending: set[str] = set()
+        self.version = 0
 
     def put(self, policy: PolicyObject) -> PolicyObject:
         """Store a policy as a user would."""
-        self._version += 1
-        stored = replace(policy, resource_version=str(self._version))
+        self.version += 1
+        stored = replace(policy, resource_version=str(self.version))
         self.policies[policy.key] = stored
         if stored.deleting and not stored.finalizers:
             del self.policies[policy.key]
@@ -101,8 +108,8 @@ class FakeCluster:
 
     def put_instance(self, instance: InstanceObject) -> InstanceObject:
         """Store an instance as a user would."""
-        self._version += 1
-        stored = replace(instance, resource_version=str(self._version))
+        self.version += 1
+        stored = replace(instance, resource_version=str(self.version))
         self.instances[instance.name] = stored
         return stored
 
@@ -129,6 +136,7 @@ class FakeCluster:
         self, policy: PolicyObject, status: PolicyStatus
     ) -> PolicyObject:
         def effect() -> PolicyObject:
+            _require_not_older(self._stored(policy), policy)
             stored = self.put(replace(self._stored(policy), status=status))
             self._judge(stored, policy_status_json(status))
             return stored
@@ -171,6 +179,7 @@ class FakeCluster:
         self, instance: InstanceObject, status: InstanceStatus
     ) -> InstanceObject:
         def effect() -> InstanceObject:
+            _require_not_older(self.instances[instance.name], instance)
             stored = self.put_instance(
                 replace(self.instances[instance.name], status=status)
             )
@@ -195,16 +204,21 @@ class FakeCluster:
     async def list_policies(
         self, known: Mapping[PolicyKey, PolicyObject]
     ) -> PolicyList:
-        return PolicyList(list(self.policies.values()))
+        found = list(self.policies.values())
+        return PolicyList(found, version=str(self.version))
 
-    async def list_instances(self) -> list[InstanceObject]:
-        return list(self.instances.values())
+    async def list_instances(self) -> InstanceList:
+        return InstanceList(list(self.instances.values()), str(self.version))
 
     async def read_policy(self, namespace: str, name: str) -> PolicyObject | None:
         return self.policies.get(PolicyKey(namespace, name))
 
     async def read_instance(self, name: str) -> InstanceObject | None:
         return self.instances.get(name)
+
+    async def crd_is_ending(self, kind: str) -> bool:
+        """Return whether a test has the CRD deleted; each call is a step."""
+        return self.steps.step(lambda: kind in self.crds_ending, "crd", kind)
 
     async def read_secret(self, name: str) -> dict[str, bytes] | None:
         return self.secrets.get(name)
@@ -213,14 +227,38 @@ class FakeCluster:
         return self.config_maps.get(name)
 
 
+def _require_not_older(
+    stored: PolicyObject | InstanceObject, known: PolicyObject | InstanceObject
+) -> None:
+    """Refuse a status that was made from a version which is still to come."""
+    version = known.resource_version
+    if version and int(stored.resource_version) < int(version):
+        raise ObjectChanged("it is older than what was known")
+
+
 class FakeZitadel:
-    """One ZITADEL: a default, and own policies by organization."""
+    """One ZITADEL: a default, and own policies by organization.
+
+    Attributes:
+        default: The instance's policy as GETs show it; None: it has none.
+        flags: What a policy holds beside `passwordChange`, by organization; "" is the
+            instance's. A write replaces them all: what it does not say is gone.
+        own: The own policies as GETs show them, by organization.
+        lost: What the event log knows instead, where the read side has missed an
+            event; None: no own policy.
+        to_lose: Kind and organization of the events that the read side will miss.
+        stopped: The read side takes no event at all.
+        unready_until: GETs of policies fail until this loop time: an insert is retried.
+        reads_instance: Whether the credential may read the instance; else it learns
+            ZITADEL's id from a GET of the default policy.
+    """
 
     def __init__(self, steps: Steps, zitadel_id: str = "z") -> None:
         self.steps = steps
         self.id = zitadel_id
-        self.default = True
+        self.default: bool | None = True
         self.own: dict[str, bool] = {}
+        self.flags: dict[str, dict[str, object]] = {"": {}}
         self.trouble: OperatorError | None = None
         self.home = "home"
         self.removed: set[str] = set()
@@ -237,6 +275,16 @@ class FakeZitadel:
         self.events_log: list[ZitadelEvent] = []
         self.began = datetime(2026, 1, 1, tzinfo=UTC)
         self._sequences: dict[str, int] = {}
+        self._shown_sequences: dict[str, int] = {}
+        self.lost: dict[str, bool | None] = {}
+        self.to_lose: list[tuple[str, str]] = []
+        self.stopped = False
+        self.unready_until = 0.0
+        self.reads_instance = True
+        # Calls that are answered as if there were none, by their steps' names.
+        self.lacks: set[str] = set()
+        self.version = "v4.7.0"
+        self.deprecated: Deprecation | None = None
 
     def connect(
         self,
@@ -260,11 +308,19 @@ class FakeZitadel:
         """Return the writes so far."""
         return [s for s in self.steps.log if s[0] in {"Create", "Update", "Reset"}]
 
+    async def deprecation(self) -> Deprecation | None:
+        return self.deprecated
+
     async def identify(self) -> Identity:
         def effect() -> Identity:
-            return Identity(self.id, "v4.7.0", OURSELVES, self.capabilities)
+            if not self.reads_instance:
+                self._require_readable()
+            return Identity(self.id, self.version, OURSELVES, self.capabilities)
 
         return self._call(effect, "identify")
+
+    async def authenticate(self) -> None:
+        self._call(lambda: None, "authenticate")
 
     async def organizations(self, offset: int, limit: int) -> OrganizationPage:
         def effect() -> OrganizationPage:
@@ -304,25 +360,106 @@ class FakeZitadel:
     async def newest_event(self) -> ZitadelEvent | None:
         return self._call(lambda: (self.visible() or [None])[-1], "newest event")
 
+    async def last_policy_event(
+        self, organization_id: str | None
+    ) -> ZitadelEvent | None:
+        """Return the newest event of a policy; the removal of an organization is none.
+
+        By its sequence, as ZITADEL does where one aggregate is asked for.
+        """
+
+        def effect() -> ZitadelEvent | None:
+            aggregate = organization_id or self.id
+            found = [
+                event
+                for event in self.events_log
+                if event.id.aggregate == aggregate
+                and event.kind is not EventKind.ORGANIZATION_REMOVED
+            ]
+            return max(found, key=lambda event: event.id.sequence, default=None)
+
+        return self._call(effect, "last policy event", organization_id or "")
+
+    async def has_events(self) -> bool:
+        """Others than ours there are always."""
+        return self._call(lambda: True, "any event")
+
     def visible(self) -> list[ZitadelEvent]:
         """Return the events that a search finds now, oldest first."""
         return self.events_log
 
     def change(self, org: str, value: bool | None, editor: User = OTHERS) -> int:
-        """Change a policy as somebody; None removes it; return the sequence."""
+        """Change a policy as somebody; None removes it; return the sequence.
+
+        The flags stay as they are: a new policy has those that it inherited.
+        """
         self.sequence += 1
         aggregate = org or self.id
-        if not org:
-            assert value is not None
-            self.default = value
-        elif value is None:
-            del self.own[org]
+        if value is None:
+            assert org
+            self.flags.pop(org, None)
         else:
-            self.own[org] = value
+            self.flags[org] = self.flags_of(org)
+        before = self.written(org)
         self._sequences[aggregate] = self.sequence
+        self._project(org, before, value)
         kind = EventKind.ORGANIZATION_POLICY if org else EventKind.INSTANCE_POLICY
+        if value is None:
+            kind = EventKind.ORGANIZATION_POLICY_REMOVED
         self.happen(aggregate, kind, editor)
         return self.sequence
+
+    def written(self, org: str) -> bool | None:
+        """Return the value of the log; None: the organization has no own policy."""
+        if org in self.lost:
+            return self.lost[org]
+        return self.own.get(org) if org else self.default
+
+    def _project(self, org: str, before: bool | None, value: bool | None) -> None:
+        """Let the read side take an event, or miss it; `before` is the log's value."""
+        kind = "added" if before is None else "removed" if value is None else "changed"
+        has_row = org in self.own if org else self.default is not None
+        missed = self.stopped or (kind, org) in self.to_lose
+        if not self.stopped and missed:
+            self.to_lose.remove((kind, org))
+        if kind == "added" and has_row and not missed:
+            # The insert fails until ZITADEL gives the event up.
+            self.unready_until = asyncio.get_running_loop().time() + 5
+            missed = True
+        if missed or (kind == "changed" and not has_row):
+            self.lost[org] = value
+            return
+        self.lost.pop(org, None)
+        self._shown_sequences[org or self.id] = self.sequence
+        if value is None:
+            self.own.pop(org, None)
+        elif org:
+            self.own[org] = value
+        else:
+            self.default = value
+
+    def catch_up(self) -> None:
+        """Let a read side that was stopped take what it has missed."""
+        self.stopped = False
+        for org, value in self.lost.items():
+            if value is None:
+                self.own.pop(org, None)
+            elif org:
+                self.own[org] = value
+            else:
+                self.default = value
+        self.lost = {}
+        self._shown_sequences |= self._sequences
+
+    def change_flags(self, org: str, editor: User = OTHERS, **flags: object) -> None:
+        """Change flags of an own policy or the instance's as somebody."""
+        assert not org or org in self.own
+        self.flags[org] = {**self.flags_of(org), **flags}
+        self.change(org, self.own[org] if org else self.default is True, editor)
+
+    def flags_of(self, org: str) -> dict[str, object]:
+        """Return the flags in force, own ones or inherited ones."""
+        return dict(self.flags.get(org if org in self.own else "", {}))
 
     def remove(self, org: str, editor: User = OTHERS) -> None:
         """Remove an organization as somebody."""
@@ -330,6 +467,8 @@ class FakeZitadel:
         self.removed.add(org)
         self.names.pop(org, None)
         self.own.pop(org, None)
+        self.lost.pop(org, None)
+        self.flags.pop(org, None)
         self._sequences[org] = self.sequence
         self.happen(org, EventKind.ORGANIZATION_REMOVED, editor)
 
@@ -356,28 +495,44 @@ class FakeZitadel:
         return self._call(effect, "organization")
 
     async def observe(self, organization_id: str | None) -> ObservedPolicy | None:
-        def effect() -> ObservedPolicy:
+        def effect() -> ObservedPolicy | None:
+            self._require_readable()
             org = organization_id or ""
-            if org in self.own:
-                sequence = str(self._sequences.get(org, 1))
-                return ObservedPolicy(
-                    False, self.own[org], sequence, resource_owner=org
-                )
-            sequence = str(self._sequences.get(self.id, 1))
-            return ObservedPolicy(True, self.default, sequence, resource_owner=self.id)
+            own = org in self.own
+            if not own and self.default is None:
+                return None
+            owner = org if own else self.id
+            return ObservedPolicy(
+                is_default=not own,
+                password_change=self.own[org] if own else self.default is True,
+                sequence=str(self._shown_sequences.get(owner, 1)),
+                resource_owner=owner,
+                unknown_members=self.flags_of(org),
+            )
 
         return self._call(effect, "observe", organization_id or "")
 
     async def write(
-        self, organization_id: str | None, action: Action, *, password_change: bool
+        self,
+        organization_id: str | None,
+        action: Action,
+        *,
+        password_change: bool,
+        before: ObservedPolicy | None = None,
     ) -> WriteResult:
         def effect() -> WriteResult:
             org = organization_id or ""
-            if action is Action.CREATE and org in self.own:
+            flags = dict(before.unknown_members) if before else {}
+            now = self.written(org)
+            if action is Action.CREATE and now is not None:
                 return WriteResult(Answer.ALREADY_EXISTS)
-            if action is Action.UPDATE and org and org not in self.own:
+            if action is Action.UPDATE and now is None:
                 return WriteResult(Answer.NOT_FOUND)
+            same = (now, self.flags_of(org)) == (password_change, flags)
+            if action is Action.UPDATE and same:
+                return WriteResult(Answer.NOT_CHANGED)
             sequence = self.change(org, password_change, OURSELVES)
+            self.flags[org] = flags
             return WriteResult(
                 Answer.WRITTEN, str(sequence), resource_owner=org or self.id
             )
@@ -386,17 +541,24 @@ class FakeZitadel:
 
     async def reset(self, organization_id: str) -> WriteResult:
         def effect() -> WriteResult:
-            if organization_id not in self.own:
+            if self.written(organization_id) is None:
                 return WriteResult(Answer.NOT_FOUND)
             self.change(organization_id, None, OURSELVES)
             return WriteResult(Answer.WRITTEN)
 
         return self._call(effect, "Reset", organization_id)
 
+    def _require_readable(self) -> None:
+        if asyncio.get_running_loop().time() < self.unready_until:
+            raise ReadSideBusy("GET was answered with HTTP 500")
+
     def _call(self, effect: Callable[[], Any], *what: str) -> Any:
         def guarded() -> Any:
             if self.trouble is not None:
                 raise self.trouble
+            if what[0] in self.lacks:
+                trouble = TransientError(Reason.UNEXPECTED_ANSWER, "no such call")
+                raise ApiMissing(trouble, f"{what[0]} was answered with HTTP 404")
             if self.token != self.accepted:
                 raise TerminalError(Reason.CREDENTIALS_REJECTED, "refused")
             return effect()
@@ -431,7 +593,9 @@ class FakeRecorder:
 
     def __init__(self) -> None:
         self.notices: list[tuple[str, str]] = []
+        self.notes: list[str] = []
 
     def record(self, about: PolicyObject | InstanceObject, notice: Any) -> None:
         name = about.name if isinstance(about, InstanceObject) else about.key.name
         self.notices.append((name, notice.reason))
+        self.notes.append(notice.note)

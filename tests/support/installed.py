@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from chart.rendering import CHART, Document, parse, run_helm
+from support.kube_calls import create_namespace, read
 from support.running import OWN_NAMESPACE, OperatorProcess
 from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
@@ -117,12 +118,9 @@ class Installation:
 
     def holder(self) -> str:
         """Return the pod that the Lease names; empty for none."""
-        done = self.plane.kubectl(
-            *("get", "lease", RELEASE, f"--namespace={OWN_NAMESPACE}"),
-            "--output=jsonpath={.spec.holderIdentity}",
-            check=False,
-        )
-        return done.stdout.partition("_")[0]
+        lease = read(self.plane, "lease", RELEASE, OWN_NAMESPACE) or {"spec": {}}
+        holder: str = lease["spec"].get("holderIdentity", "")
+        return holder.partition("_")[0]
 
     def lead(self, pod: str) -> OperatorProcess:
         """Start one; wait until it is ready and acts."""
@@ -137,7 +135,7 @@ class Installation:
         if self.watched:
             name = self.watched[len(self._used)]
         else:
-            self.plane.kubectl("create", "namespace", name)
+            create_namespace(self.plane, name)
         self._used.append(name)
         return name
 

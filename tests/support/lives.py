@@ -17,8 +17,12 @@ from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 GROUP = "zitadel-notification.dev/v1alpha1"
 POLICY = "/management/v1/policies/notification"
-PATIENCE = 100.0
-"""Seconds for one phase of a life: kopf waits 70 for a watch that says nothing."""
+PATIENCE = 300.0
+"""Seconds for one phase of a life on a busy machine; kopf alone waits 70 for a watch
+that says nothing."""
+
+LOOK_INTERVAL = 0.2
+"""Seconds between two looks; a hundred lives that look all the time are a load."""
 
 HISTORY = [
     ("org.policy.notification.added", {}),
@@ -142,6 +146,7 @@ class Servers:
                 status = (await self.read(path)).get("status", {})
                 if status.get("lastHandledReconcileAt") == token:
                     return
+                await asyncio.sleep(LOOK_INTERVAL)
 
 
 @dataclass(eq=False)
@@ -204,8 +209,8 @@ class Life:
     async def _delete(self, path: str) -> None:
         await self.servers.kubernetes("DELETE", path)
         async with asyncio.timeout(PATIENCE):
-            while await self.servers.read(path) is not None:
-                pass
+            while await self.servers.read(path) is not None:  # noqa: ASYNC110 - polled
+                await asyncio.sleep(LOOK_INTERVAL)
 
     async def _until(self, path: str, ask: Callable[[Any], bool]) -> None:
         async with asyncio.timeout(PATIENCE):
@@ -213,12 +218,12 @@ class Life:
                 found = await self.servers.read(path) or {"metadata": {}}
                 status = found.get("status", {"conditions": []})
                 current = status.get("observedGeneration")
-                if current != found["metadata"].get("generation", 0):
-                    continue
-                seen = _seen(status)
-                if ("Ready", "True") in seen["conditions"] and ask(status):
-                    self.states.append(seen)
-                    return
+                if current == found["metadata"].get("generation", 0):
+                    seen = _seen(status)
+                    if ("Ready", "True") in seen["conditions"] and ask(status):
+                        self.states.append(seen)
+                        return
+                await asyncio.sleep(LOOK_INTERVAL)
 
     async def _told(self) -> list[str]:
         """Return the reasons of all Events about it, once they are complete."""

@@ -41,6 +41,7 @@ class Fleet:
     emulator: EmulatorProcess
     folder: Path
     replicas: list[Replica] = field(default_factory=list)
+    disturbers: list["Disturber"] = field(default_factory=list)
 
     def start(self, count: int, duration: str) -> list[Replica]:
         """Start some replicas and wait until all are ready; the first one leads."""
@@ -92,7 +93,9 @@ class Fleet:
         return found.partition("_")[0]
 
     def stop(self) -> None:
-        """End all of them."""
+        """End all of them, and who disturbs them."""
+        for disturber in self.disturbers:
+            disturber.stop()
         for replica in self.replicas:
             replica.stop()
 

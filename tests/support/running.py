@@ -123,7 +123,7 @@ class OperatorProcess:
 
     def wait_ready(self) -> None:
         """Wait until /readyz is 200."""
-        eventually(self.is_ready, 30, f"readiness:\n{self.program.tail(40)}")
+        eventually(self.is_ready, 90, f"readiness:\n{self.program.tail(40)}")
 
     def is_ready(self) -> bool:
         """Return whether /readyz is 200 now."""
@@ -158,13 +158,17 @@ class OperatorProcess:
 
 
 def create_secret(
-    plane: ControlPlane, name: str, token: str = TOKEN, **values: str
+    plane: ControlPlane,
+    name: str,
+    token: str = TOKEN,
+    namespace: str = OWN_NAMESPACE,
+    **values: str,
 ) -> None:
-    """Put a token, or other values, into a Secret of the operator's namespace."""
+    """Put a token, or other values, into a Secret of an operator's namespace."""
     manifest = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "namespace": OWN_NAMESPACE},
+        "metadata": {"name": name, "namespace": namespace},
         "stringData": values or {"token": token},
     }
     plane.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))

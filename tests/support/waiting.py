@@ -8,8 +8,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(ask: Callable[[], T], timeout: float = 20.0, what: str = "") -> T:
-    """Ask until the answer is true; return it; fail after `timeout` seconds."""
+def eventually(
+    ask: Callable[[], T], timeout: float = 20.0, what: str = "", every: float = 0.05
+) -> T:
+    """Ask until the answer is true; return it; fail after `timeout` seconds.
+
+    Where an answer costs as much as what is waited for, ask less often: `every` is the
+    number of seconds between two questions.
+    """
     deadline = time.monotonic() + timeout
     while True:
         answer = ask()
@@ -17,7 +23,7 @@ def eventually(ask: Callable[[], T], timeout: float = 20.0, what: str = "") -> T
             return answer
         if time.monotonic() > deadline:
             raise AssertionError(f"Not within {timeout} s: {what or ask} ({answer!r})")
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 async def soon(ask: Callable[[], T], patience: float = 10.0, what: str = "") -> T:

@@ -61,6 +61,7 @@ class World(Bench):
         self.tokens = {"s": "token"}
         self.cluster: WorldCluster = WorldCluster(self.steps, chance, lags)
         self.cluster.judge_mark = self.judge.mark
+        self.cluster.judge_status = self.judge.status
         self.cluster.judge_strip = self.judge.strip
         self.cluster.noted = self._noted
         self.cluster.secrets["s"] = {"token": b"token"}
@@ -69,6 +70,7 @@ class World(Bench):
             zitadel.home = "o1"
             zitadel.names = dict(ORGANIZATIONS)
             zitadel.domains = dict(DOMAINS)
+            zitadel.flags = {"": {"emailChange": True}}
             zitadel.name_anew()
         self.zitadel = self.zitadels["https://z"]
         self._faults = _Faults(self.judge)
@@ -176,11 +178,15 @@ class World(Bench):
         """Note what a call has told."""
         if name in {"search", "organizations"}:
             self.looked_up[instance] = asyncio.get_running_loop().time()
-        if name == "identify":
+        if name in {"identify", "authenticate"}:
             times = self.checked.setdefault(instance, [])
             times.append(asyncio.get_running_loop().time())
         if name == "observe":
-            self.judge.saw((zitadel.id, args[0]), zitadel.value(args[0]))
+            self.judge.saw(
+                (zitadel.id, args[0]),
+                zitadel.value(args[0]),
+                zitadel.flags_of(args[0] or ""),
+            )
 
     def _noted(self, key: PolicyKey, stored: PolicyObject | None) -> None:
         self.judge.noted(key, stored)

@@ -45,7 +45,7 @@ KINDS: tuple[frozenset[str], ...] = (
     frozenset({"observe"}),
     frozenset({"organization", "search", "organizations"}),
     frozenset({"events", "newest_event"}),
-    frozenset({"identify"}),
+    frozenset({"identify", "authenticate"}),
 )
 ERRORS = (
     TransientError(Reason.UNREACHABLE, "no answer"),

@@ -20,6 +20,7 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
+    InstanceList,
     InstanceObject,
     InstanceStatus,
     PolicyList,
@@ -85,9 +86,11 @@ class WorldCluster(FakeCluster):
         deaf: What is stored while it is set is never told.
         audience: The engine that the watch tells; None between two processes.
         judge_mark: Asked when a mark is sent.
+        judge_status: Asked when a status is sent.
         judge_strip: Asked when marks are taken off.
         noted: Told of each version that is stored.
         shared: Uids of copies, whose finalizer is not ours alone.
+        by_crd: Uids of policies that are deleted because their CRD is.
     """
 
     def __init__(self, steps: Steps, chance: random.Random, lags: Lags) -> None:
@@ -97,10 +100,12 @@ class WorldCluster(FakeCluster):
         self.deaf = False
         self.audience: Any = None
         self.judge_mark: Callable[[PolicyObject, str, bool], None]
+        self.judge_status: Callable[[PolicyObject, PolicyStatus], None]
         self.judge_strip: Callable[[PolicyObject, bool, bool], None]
         self.noted: Callable[[PolicyKey, PolicyObject | None], None]
         self._chance = chance
         self.shared: set[str] = set()
+        self.by_crd: set[str] = set()
         self._pending: deque[tuple[Name, Stored | None, Stored | None]] = deque()
         super().__init__(steps)
 
@@ -115,7 +120,7 @@ class WorldCluster(FakeCluster):
     def vanish(self, key: PolicyKey) -> None:
         """Remove a policy, whatever holds it."""
         del self.policies[key]
-        self._version += 1
+        self.version += 1
         self._tell(key, None)
 
     def put_instance(self, instance: InstanceObject) -> InstanceObject:
@@ -181,6 +186,7 @@ class WorldCluster(FakeCluster):
         async def write() -> PolicyObject:
             return await super(WorldCluster, self).apply_policy_status(policy, status)
 
+        self.judge_status(policy, status)
         return await self._write(policy.key, write)
 
     async def apply_original(
@@ -266,13 +272,13 @@ class WorldCluster(FakeCluster):
         await self._read()
         for key, policy in self.policies.items():
             self.beliefs.took(key, policy)
-        return PolicyList(list(self.policies.values()))
+        return await super().list_policies(known)
 
-    async def list_instances(self) -> list[InstanceObject]:
+    async def list_instances(self) -> InstanceList:
         await self._read()
         for name, instance in self.instances.items():
             self.beliefs.took(name, instance)
-        return list(self.instances.values())
+        return await super().list_instances()
 
     async def read_policy(self, namespace: str, name: str) -> PolicyObject | None:
         await self._read()
@@ -284,6 +290,10 @@ class WorldCluster(FakeCluster):
         await self._read()
         self.beliefs.took(name, self.instances.get(name))
         return self.instances.get(name)
+
+    async def crd_is_ending(self, kind: str) -> bool:
+        await self._read()
+        return await super().crd_is_ending(kind)
 
     async def read_secret(self, name: str) -> dict[str, bytes] | None:
         await self._read()

@@ -23,6 +23,7 @@ from support.world_choices import (
 from support.world_zitadel import Outage
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
+    NotUnderstood,
     PolicyObject,
     PolicyStatus,
 )
@@ -31,6 +32,11 @@ from zitadel_notification_operator.core.policy import (
     ManagementPolicy,
     Scope,
 )
+from zitadel_notification_operator.engine.keys import POLICY
+
+FLAGS = {"value": "password_change", "suspended": "suspended"}
+
+UNREAD = NotUnderstood("spec.passwordChange is required", frozenset({"passwordChange"}))
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,10 @@ class Create:
     foreign: bool = False
 
     def run(self, world: World) -> None:
-        """Store it under a free name."""
+        """Store it under a free name; Kubernetes takes none while the CRD goes."""
+        if POLICY in world.cluster.crds_ending and world.cluster.policies:
+            return
+        world.cluster.crds_ending.discard(POLICY)
         free = [key for key in KEYS if key not in world.cluster.policies]
         if not free:
             return
@@ -95,12 +104,14 @@ class Edit:
         if stored is None:
             return
         changes: dict[str, Any] = {}
-        if self.what == "value":
-            changes["password_change"] = not stored.password_change
+        if self.what in FLAGS:
+            name = FLAGS[self.what]
+            changes[name] = not getattr(stored, name)
         elif self.what == "manages":
-            changes["management"] = _management(manages=not stored.manages)
-        elif self.what == "suspended":
-            changes["suspended"] = not stored.suspended
+            changes["management"] = _management(manages=not stored.may_own)
+        elif self.what == "unread":
+            told = None if stored.not_understood else UNREAD
+            changes["not_understood"] = told
         elif self.what == "token":
             changes["requested_at"] = world.uid()
         elif self.what == "foreign":
@@ -130,6 +141,20 @@ class Delete:
         if stored is not None and not stored.deleting:
             generation = stored.generation + 1
             world.cluster.put(replace(stored, deleting=True, generation=generation))
+
+
+@dataclass(frozen=True)
+class DeleteCrd:
+    """Somebody deletes the CRD of the policies; it comes back with the next one."""
+
+    def run(self, world: World) -> None:
+        """Mark the CRD, and then all its objects, as Kubernetes does."""
+        world.cluster.crds_ending.add(POLICY)
+        for stored in list(world.cluster.policies.values()):
+            if not stored.deleting:
+                world.cluster.by_crd.add(stored.uid)
+                generation = stored.generation + 1
+                world.cluster.put(replace(stored, deleting=True, generation=generation))
 
 
 @dataclass(frozen=True)
@@ -285,16 +310,24 @@ class Break:
 
 @dataclass(frozen=True)
 class Change:
-    """Somebody else changes a policy in ZITADEL; None resets it."""
+    """Somebody else changes a policy in ZITADEL; None resets it.
+
+    `flag` is what becomes of a flag that this version does not know; None leaves it.
+    """
 
     place: int
     org: str
     value: bool | None = None
+    flag: bool | None = None
 
     def run(self, world: World) -> None:
         """Do it, where it is a change at all."""
         zitadel = world.zitadels[PLACES[self.place]]
-        now = zitadel.own.get(self.org) if self.org else zitadel.default
+        is_own = not self.org or zitadel.written(self.org) is not None
+        both_know = not self.org or self.org in zitadel.own
+        if self.flag is not None and is_own and both_know:
+            zitadel.change_flags(self.org, emailChange=self.flag)
+        now = zitadel.written(self.org)
         impossible = not self.org and self.value is None
         if now is self.value or impossible or self.org in zitadel.removed:
             return

@@ -1,16 +1,17 @@
 """Judges what a process does, while it does it: writes, marks, and endings."""
 
 import asyncio
-import re
 from dataclasses import replace
 from typing import Any
 
 from support.world_model import Model, Target, holds_finalizer, mark_of
+from support.world_pass import current_policy
 from support.world_zitadel import WorldZitadel
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
-from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.engine.keys import POLICY
 
 LIST_LIFE = 61.5
 """Seconds for which a list of organizations may vouch for one, and a call's time."""
@@ -18,7 +19,12 @@ LIST_LIFE = 61.5
 CALLS = 30.0
 """Seconds between a pass's first look and what it does last, at most."""
 
-_PASS = re.compile(r"namespace='([^']*)', name='([^']*)'")
+TO_BE_RESET = "it is to be reset"
+INHERITED_AT_FIRST = "it inherited at first"
+OTHER_AT_FIRST = "it was another one at first"
+
+_OTHER_ENDS = frozenset({TO_BE_RESET, INHERITED_AT_FIRST, OTHER_AT_FIRST})
+"""What is right to say of a write, but not of a step of a repair on the way."""
 
 
 class Judge:
@@ -31,6 +37,8 @@ class Judge:
         self._left: dict[Target, dict[str, OriginalValue]] = {}
         self._met: set[tuple[str, str, Target]] = set()
         self._seen: dict[tuple[PolicyKey, Target], OriginalValue] = {}
+        self._last: dict[PolicyKey, OriginalValue] = {}
+        self._flags: dict[tuple[PolicyKey, Target], dict[str, object]] = {}
         self._stripped: set[str] = set()
         self._undone: set[tuple[str, Target]] = set()
 
@@ -49,7 +57,7 @@ class Judge:
         key, org = current_policy(), args[0]
         target = (zitadel.id, org)
         what = f"{key}: {name}{args}{kwargs.get('password_change', '')} at {target}"
-        if zitadel.under_way[org or ""]:
+        if any(zitadel.under_way.values()):  # one at a time, whatever instance object
             self.complain(f"two writes at once: {what}")
         versions = [v for v in self._model.versions(key) if v is not None]
         value = kwargs.get("password_change")
@@ -63,11 +71,22 @@ class Judge:
             whys.append(why)
         else:
             self.complain(f"nobody asked for it: {what}: {'; '.join(whys)}")
+        if name == "write":
+            self._require_flags(key, target, kwargs["before"], what)
         removed_at = zitadel.removed_at.get(org or "")
         if removed_at is None or _time() - removed_at < LIST_LIFE:
             return
         if name == "write" or any(map(_told_of_its_end, versions)):
             self.complain(f"a write to a removed organization: {what}")
+
+    def _require_flags(
+        self, key: PolicyKey | None, target: Target, before: Any, what: str
+    ) -> None:
+        """Complain unless a write leaves all other flags as its pass has seen them."""
+        carried = dict(before.unknown_members) if before else {}
+        seen = self._flags.get((key, target)) if key else None
+        if carried != seen:
+            self.complain(f"{what} carries {carried}, but {seen} was seen")
 
     def _why_not(
         self, policy: PolicyObject, target: Target, name: str, value: bool | None
@@ -75,20 +94,37 @@ class Judge:
         """Return why this version of the policy does not want this write."""
         if not self._model.may_hold(policy, target):
             return "it may not manage that"
+        restates = self._restates(target, name, value)
         if policy.deleting:
-            return self._why_no_undoing(policy, target, name, value)
-        if name == "reset":
+            why = self._why_no_undoing(policy, target, name, value)
+            return "" if restates and why in _OTHER_ENDS else why
+        if name == "reset" and not restates:
             return "it is not being deleted"
         if policy.suspended:
             return "it is suspended"
-        if policy.password_change is not value:
+        if policy.not_understood:
+            return "nobody understands it"
+        if policy.password_change is not value and not restates:
             return f"it wants {policy.password_change}"
         older = self._model.older(policy, target)
         return f"{older} owns it" if older else ""
 
+    def _restates(self, target: Target, name: str, value: bool | None) -> bool:
+        """Return whether a write leads to what GETs show already: a repair's step."""
+        zitadel, org = self._model.zitadel(target[0]), target[1]
+        for shown in zitadel.shown_lately(org, CALLS):
+            inherits = bool(org) and shown.is_default
+            if name == "reset" and inherits:
+                return True
+            if name == "write" and not inherits and shown.password_change is value:
+                return True
+        return False
+
     def _why_no_undoing(
         self, policy: PolicyObject, target: Target, name: str, value: bool | None
     ) -> str:
+        if policy.uid in self._world.cluster.by_crd:
+            return "its CRD is being deleted"
         rivals = [rival.key for rival in self._model.rivals(policy, target)]
         if rivals:
             return f"{rivals} takes over"
@@ -100,19 +136,36 @@ class Judge:
             return "it has never owned that"
         ending = policy.deletion or ("Reset" if target[1] else "Retain")
         if ending == "Reset":
-            return "" if name == "reset" and target[1] else "it is to be reset"
+            return "" if name == "reset" and target[1] else TO_BE_RESET
         if ending == "Restore":
             if target[1] and record.is_default:
-                return "" if name == "reset" else "it inherited at first"
+                return "" if name == "reset" else INHERITED_AT_FIRST
             fits = name == "write" and value is record.password_change
-            return "" if fits else f"it was {record} at first"
+            return "" if fits else OTHER_AT_FIRST
         return f"its deletionPolicy is {ending}"
 
-    def saw(self, target: Target, value: OriginalValue) -> None:
+    def saw(
+        self, target: Target, value: OriginalValue, flags: dict[str, object]
+    ) -> None:
         """Note what a pass has observed."""
         key = current_policy()
         if key is not None:
             self._seen[key, target] = value
+            self._flags[key, target] = flags
+            self._last[key] = value
+
+    def status(self, policy: PolicyObject, status: PolicyStatus) -> None:
+        """Judge a status that is sent now: in force is what the last GET says."""
+        before, ready = policy.status, find(status.conditions, "Ready")
+        told = status.is_default, status.password_change
+        if ready is None or ready.status != "True" or told[1] is None:
+            return
+        was = find(before.conditions, "Ready")
+        if was == ready and told == (before.is_default, before.password_change):
+            return  # kept as it was
+        last = self._last.get(policy.key)
+        if last is None or told != (last.is_default, last.password_change):
+            self.complain(f"{policy.key}: is Ready with {told}, but a GET says {last}")
 
     # Marks.
 
@@ -234,7 +287,8 @@ class Judge:
         if original:
             self._stripped.add(policy.uid)
         found = mark_of(stored)
-        target = found[0] if found else None
+        # With their CRD all policies go, and nothing is owed.
+        target = found[0] if found and not self._crd_goes() else None
         if target is None or (policy.uid, target) not in self._records:
             return
         if original:
@@ -252,6 +306,9 @@ class Judge:
             self.complain(f"{policy.key}: the owner loses its original")
         if finalizer and all(_undoes(v) for v in versions if v):
             self.complain(f"{policy.key}: the owner loses its finalizer")
+
+    def _crd_goes(self) -> bool:
+        return POLICY in self._world.cluster.crds_ending
 
     def _require_gift(
         self, policy: PolicyObject, stored: PolicyObject, target: Target
@@ -296,7 +353,10 @@ class Judge:
         if heirs or len(endings) != 1 or not holds_finalizer(policy):
             return
         zitadel, org = self._model.zitadel(target[0]), target[1]
-        changed = zitadel.foreign.get(org or "", -10.0)
+        changed = max(
+            zitadel.foreign.get(org or "", float("-inf")),
+            zitadel.caught_up_at(org),
+        )
         if org in zitadel.removed or _time() - changed < CALLS:
             return
         now, record = zitadel.value(org), self._records[policy.uid, target]
@@ -310,16 +370,6 @@ class Judge:
                 wrong |= now.password_change is not record.password_change
             if wrong:
                 self.complain(f"{what}, though it was {record} at first")
-
-
-def current_policy() -> PolicyKey | None:
-    """Return whose pass is running: the engine names its tasks after them."""
-    task = asyncio.current_task()
-    name = task.get_name() if task else ""
-    found = _PASS.search(name)
-    if found is None or "NotificationPolicy" not in name:
-        return None
-    return PolicyKey(found[1], found[2])
 
 
 def _told_of_its_end(policy: PolicyObject) -> bool:

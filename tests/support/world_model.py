@@ -153,7 +153,7 @@ class Model:
 
     def may_hold(self, policy: PolicyObject, target: Target) -> bool:
         """Return whether a policy, alive or dying, may manage the target."""
-        if not policy.manages or not self.may_mean(policy, target):
+        if not policy.may_own or not self.may_mean(policy, target):
             return False
         return any(
             instance is not None
@@ -164,7 +164,7 @@ class Model:
 
     def holds(self, policy: PolicyObject, target: Target) -> bool:
         """Return whether a policy, alive or dying, does manage it, as all must know."""
-        if not policy.manages or not self.means(policy, target):
+        if not policy.may_own or not self.means(policy, target):
             return False
         return all(
             instance is not None

@@ -3,6 +3,7 @@
 from typing import Any
 
 from support import world_commands as c
+from support import world_losses as lose
 
 FAST = (0.0, 0.05)
 QUICK = (0.05, 0.05)
@@ -239,6 +240,39 @@ REGRESSIONS: dict[str, Told] = {
             (c.Restart(crash=False), 5.0),
             (c.Strip(0, "status"), 0.0),
             (c.Delete(0), 5.0),
+        ),
+    ),
+    "an instance speaks of one that has ended and is kept by somebody else": (
+        FAST,
+        (
+            (lose.ReadSide(0, stopped=True), 5.0),
+            (c.Create(2, 0, instance=1, deletion=2, foreign=True), 30.0),
+            (c.Create(3, 0, value=False, suspended=True, foreign=True), 5.0),
+            (c.Delete(1), 5.0),
+        ),
+    ),
+    "one that observes while a read side stands still (the judge was wrong)": (
+        FAST,
+        (
+            (c.Create(2, 3, deletion=3), 5.0),
+            (lose.ReadSide(0, stopped=True), 5.0),
+            (c.Create(1, 3, value=False, instance=1, deletion=2), 5.0),
+            (c.Delete(1), 70.0),
+            (c.Edit(1, "manages", 2), 5.0),
+        ),
+    ),
+    "what headers have told is known without a call (the judge was wrong)": (
+        QUICK,
+        (
+            (c.Regrant(1, 3), 30.0),
+            (c.Break(0, 7), 5.0),
+        ),
+    ),
+    "two writes to one ZITADEL at once (the judge looked at organizations only)": (
+        QUICK,
+        (
+            (c.Create(0, 0), 0.0),
+            (c.Create(1, 4, instance=1), 5.0),
         ),
     ),
 }

@@ -36,8 +36,11 @@ class Outage:
     hangs: bool = False
 
     def hits(self, kind: str) -> bool:
-        """Return whether calls of this kind fail."""
-        return not self.kinds or kind in self.kinds
+        """Return whether calls of this kind fail.
+
+        What headers have told of deprecations is known without a call.
+        """
+        return kind != "deprecation" and (not self.kinds or kind in self.kinds)
 
 
 class WorldZitadel(FakeZitadel):
@@ -49,6 +52,8 @@ class WorldZitadel(FakeZitadel):
         self.under_way: Counter[str] = Counter()
         self.removed_at: dict[str, float] = {}
         self.foreign: dict[str, float] = {}
+        # When GETs have changed without an event, and what they showed before.
+        self.caught_up: dict[str, tuple[float, OriginalValue]] = {}
         self._history: list[tuple[float, dict[Reference, str]]] = [(0.0, {})]
 
     def name_anew(self) -> None:
@@ -69,6 +74,29 @@ class WorldZitadel(FakeZitadel):
             found.add(meanings.get(reference))
             if since <= _time() - seconds:
                 break
+        return found
+
+    def catch_up(self) -> None:
+        """Take what was missed, and note what GETs have shown before."""
+        for org in self.lost:
+            self.caught_up[org] = _time(), self.value(org or None)
+        super().catch_up()
+
+    def caught_up_at(self, org: str | None) -> float:
+        """Return when GETs have changed without an event; -inf: they never have."""
+        at, _ = self.caught_up.get(org or "", (float("-inf"), None))
+        return at
+
+    def shown_lately(self, org: str | None, seconds: float) -> list[OriginalValue]:
+        """Return what GETs show where events were missed.
+
+        Args:
+            org: The organization; None: the instance.
+            seconds: For how long what they showed before they caught up counts, too.
+        """
+        found = [self.value(org)] if (org or "") in self.lost else []
+        if _time() - self.caught_up_at(org) < seconds:
+            found.append(self.caught_up[org or ""][1])
         return found
 
     def value(self, org: str | None) -> OriginalValue:

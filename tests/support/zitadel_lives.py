@@ -7,7 +7,8 @@ a life leaves in ZITADEL's event log is the same for all that end well.
 import asyncio
 import json
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -36,8 +37,12 @@ from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 ACME = "280000000000000101"
 KEY = PolicyKey("own", "p")
 POLICY = "/management/v1/policies/notification"
-PATIENCE = 90.0
-"""Seconds that a phase of a life may take: twice two faults, with their backoff."""
+CALL = 2.0
+"""Seconds that one call may take; on a busy machine half a second is not enough."""
+
+PATIENCE = 200.0
+"""Seconds that a phase of a life may take on a busy machine: twice two faults, with
+their backoff."""
 
 CALLS: dict[str, dict[str, str]] = {
     "GET": {"method": "GET", "path": POLICY},
@@ -72,32 +77,38 @@ class Life:
 
     async def run(self) -> None:
         """Live it, with two faults at the beginning of each phase."""
+        await self.create()
+        self._phase()
+        self.seen(password_change=True, generation=2)
+        await self.until(lambda: self.holds(2, value=True))
+        self._phase()
+        reset(self.emulator.zitadel.log, ACME, "somebody")
+        await self.until(lambda: self.holds(4, value=True))
+        self._phase()
+        self.seen(deleting=True, generation=3)
+        await self.until(lambda: KEY not in self.cluster.policies)
+
+    async def create(self) -> None:
+        """Start the engine and create the policy; return when it is Ready."""
         self._phase()
         await self.engine.start()
         await self.engine.lead(fresh=True)
         self.cluster.put(replace(policy("p"), organization=Reference(By.NAME, "acme")))
         self.engine.policy_seen(self.cluster.policies[KEY])
-        await self._until(lambda: self._holds(1, value=False))
-        self._phase()
-        self._seen(password_change=True, generation=2)
-        await self._until(lambda: self._holds(2, value=True))
-        self._phase()
-        reset(self.emulator.zitadel.log, ACME, "somebody")
-        await self._until(lambda: self._holds(4, value=True))
-        self._phase()
-        self._seen(deleting=True, generation=3)
-        await self._until(lambda: KEY not in self.cluster.policies)
+        await self.until(lambda: self.holds(1, value=False))
 
     def _phase(self) -> None:
         self.emulator.faults.active.clear()
         if self.fault is not None:
             self.emulator.faults.add(self.fault())
 
-    def _seen(self, **changes: Any) -> None:
+    def seen(self, **changes: Any) -> None:
+        """Store a change of the policy, and tell the engine of it."""
         stored = self.cluster.put(replace(self.cluster.policies[KEY], **changes))
         self.engine.policy_seen(stored)
 
-    def _holds(self, events: int, *, value: bool) -> bool:
+    def holds(self, events: int, *, value: bool) -> bool:
+        """Return whether the policy is Ready with a value, after so many events."""
         stored = self.cluster.policies[KEY]
         ready = find(stored.status.conditions, "Ready")
         return (
@@ -109,7 +120,8 @@ class Life:
             and len(self.events()) >= events
         )
 
-    async def _until(self, ask: Callable[[], bool]) -> None:
+    async def until(self, ask: Callable[[], bool]) -> None:
+        """Wait until something is so, at most as long as a phase may take."""
         async with asyncio.timeout(PATIENCE):
             while not ask():  # noqa: ASYNC110 - nobody tells us
                 await asyncio.sleep(0.05)
@@ -124,9 +136,20 @@ class Life:
 
 
 def add_credential(
-    emulator: Emulator, cluster: FakeCluster, *, key: bool
+    emulator: Emulator, cluster: FakeCluster, *, key: bool, token: str = ""
 ) -> CredentialRef:
-    """Make an IAM_OWNER with a credential, and keep it in a Secret."""
+    """Make an IAM_OWNER with a credential, and keep it in a Secret.
+
+    Args:
+        emulator: Whose user it is.
+        cluster: Has the Secret.
+        key: A key file instead of a client's secret.
+        token: The personal access token that the emulator was started with, instead of
+            both.
+    """
+    if token:
+        cluster.secrets["s"] = {"token": token.encode()}
+        return CredentialRef(CredentialKind.TOKEN, "s", "token")
     user = emulator.zitadel.add_user({EVERYWHERE: ["IAM_OWNER"]})
     if key:
         content = emulator.zitadel.keys.add_key(user.id)[0].content
@@ -147,6 +170,7 @@ async def one_life(
     roots: bytes = b"",
     *,
     key: bool = False,
+    token: str = "",
 ) -> list[tuple[str, Any]]:
     """Live a life; return its history.
 
@@ -156,11 +180,40 @@ async def one_life(
         fault: Makes the fault of a phase; None: there are none.
         roots: PEM; the authority that signed for the url, beside the system's.
         key: Use a key file, which needs discovery, instead of a client's secret.
+        token: The emulator's personal access token, to be used instead of both.
+    """
+    async with a_life(emulator, url, fault, roots, key=key, token=token) as life:
+        await life.run()
+    assert life.cluster.complaints == []
+    return life.events()
+
+
+@asynccontextmanager
+async def a_life(
+    emulator: Emulator,
+    url: str,
+    fault: Callable[[], Fault] | None,
+    roots: bytes = b"",
+    *,
+    key: bool = False,
+    token: str = "",
+    **instance: Any,
+) -> AsyncIterator[Life]:
+    """Make a life that is still to be lived; end its engine afterwards.
+
+    Args:
+        emulator: As in `one_life`, like all the others.
+        url: Likewise.
+        fault: Likewise.
+        roots: Likewise.
+        key: Likewise.
+        token: Likewise.
+        instance: Fields of the ZitadelInstance.
     """
     cluster = FakeCluster(Steps())
-    credential = add_credential(emulator, cluster, key=key)
+    credential = add_credential(emulator, cluster, key=key, token=token)
     cluster.config_maps["ca"] = {"ca.crt": roots}
-    connector = ZitadelConnector(call_timeout=0.5, allow_local=True)
+    connector = ZitadelConnector(call_timeout=CALL, allow_local=True)
     room = Room(
         inventory=Inventory("own"),
         queue=WorkQueue(),
@@ -171,23 +224,21 @@ async def one_life(
         recorder=FakeRecorder(),
         now=lambda: datetime.now(UTC),
         chance=random.Random(1),
+        write_limit=CALL,
     )
+    fields = {"method": DriftMethod.EVENTS, "events_interval": 1.0, **instance}
     cluster.put_instance(
         replace(
             INSTANCE,
             endpoint=Endpoint(url),
             credential=credential,
             ca=CaRef("ConfigMap", "ca", "ca.crt") if roots else None,
-            method=DriftMethod.EVENTS,
-            events_interval=1.0,
+            **fields,
         )
     )
     engine = Engine(room, cluster, workers=4)
-    life = Life(emulator, fault, cluster, engine)
     try:
-        await life.run()
+        yield Life(emulator, fault, cluster, engine)
     finally:
         await engine.stop()
         await connector.aclose()
-    assert cluster.complaints == []
-    return life.events()

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zitadel_notification_operator.core.backoff import LONGEST, retry_delay
+from zitadel_notification_operator.core.backoff import (
+    BOUND,
+    LONGEST,
+    bounded_delay,
+    retry_delay,
+)
 from zitadel_notification_operator.core.claims import (
     Claim,
     PolicyKey,
@@ -12,6 +17,8 @@ from zitadel_notification_operator.core.claims import (
     owner_of,
 )
 from zitadel_notification_operator.core.durations import parse_duration
+from zitadel_notification_operator.core.echoes import PATIENCE, Echoes
+from zitadel_notification_operator.core.events import EventId
 from zitadel_notification_operator.core.grants import Admission, Grant, admit
 from zitadel_notification_operator.core.original import Original, OriginalValue
 from zitadel_notification_operator.core.policy import Scope
@@ -69,6 +76,27 @@ def test_backoff_grows_to_a_bound(attempt: int, chance: float) -> None:
     """Never shorter than most of a second, never much longer than a minute."""
     assert 0.8 <= retry_delay(attempt, chance) <= LONGEST * 1.2
     assert retry_delay(attempt, chance, asked=100.0) >= 100.0
+
+
+@given(st.integers(7, 10_000), st.floats(0, 1, exclude_max=True))
+def test_long_delays_are_bounded_and_spread(attempt: int, chance: float) -> None:
+    """Replicas that wait for one API server do not come back at one moment."""
+    delay = bounded_delay(attempt, chance)
+    assert BOUND * 0.6 <= delay <= BOUND
+    shortest, longest = bounded_delay(attempt, 0.0), bounded_delay(attempt, 0.999)
+    assert longest - shortest > BOUND / 4
+    assert bounded_delay(attempt, chance, asked=100.0) == 100.0
+
+
+def test_a_log_that_stands_still_is_noticed_while_much_is_written() -> None:
+    """A hundred writes are remembered, and the oldest of them are not dropped."""
+    echoes = Echoes()
+    for number in range(1000):
+        now = number / 10
+        echoes.wrote(EventId("o", number), now)
+        assert echoes.is_missed(now) is (now > PATIENCE)
+    echoes.shown(EventId("o", number) for number in range(100))
+    assert not echoes.is_missed(100.0)
 
 
 @given(st.text(), st.none() | st.text(), st.booleans(), st.none() | st.booleans())

@@ -1,5 +1,6 @@
 """What Secrets must hold, each mistake with a message of its own, none with a value."""
 
+import base64
 import json
 from datetime import UTC, datetime
 
@@ -152,3 +153,111 @@ def test_roots_are_certificates_or_a_message() -> None:
             parse_roots(ref, data, "own")
         assert caught.value.reason is reason
         assert "ConfigMap own/ca, key 'ca.crt'" in caught.value.message
+
+
+def encoded(value: bytes, times: int = 1) -> bytes:
+    """Encode as people do by hand; in lines of 76 letters, with a newline."""
+    for _ in range(times):
+        value = base64.encodebytes(value)
+    return value
+
+
+LONG_TOKEN = b"eyJ" + base64.urlsafe_b64encode(bytes(range(7, 215)))[:277]
+OPAQUE_TOKEN = b"eyJ" + b"hbGciOiJSUzI1NiIsImtpZCI6IjEyMyJ9" + b"." * 2 + b"x" * 200
+JSON_TOKEN = base64.b64encode(json.dumps({"alg": "dir", "c": "x" * 180}).encode())
+RANDOM_TOKEN = b"canary7Hq2Lk9fS0aQzWx3EdC4RfV5TgB6YhN7UjM8IkOlP1QaZ2WsX3EdC4Rf"
+
+
+@pytest.mark.parametrize("token", [LONG_TOKEN, OPAQUE_TOKEN, JSON_TOKEN, RANDOM_TOKEN])
+def test_tokens_of_any_form_are_tokens(token: bytes) -> None:
+    """Some have 280 letters and begin with eyJ; none of them is a key file."""
+    found = parse_credential(TOKEN, {"token": token}, "own", NOW)
+    assert found == AccessToken(token.decode())
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(
+    ("ref", "key", "value"),
+    [
+        (TOKEN, "token", RANDOM_TOKEN),
+        (TOKEN, "token", LONG_TOKEN),
+        (TOKEN, "token", RANDOM_TOKEN + b"\n"),
+        (TOKEN, "token", json.dumps(FILE).encode()),
+        (KEY, "key.json", json.dumps(FILE).encode()),
+        (KEY, "key.json", json.dumps(FILE, indent=2).encode() + b"\n"),
+        (KEY, "key.json", RANDOM_TOKEN),
+        (KEY, "key.json", b"-----BEGIN PRIVATE KEY-----\ncanary"),
+        (CLIENT, "clientId", b"canary-machine-user"),
+        (CLIENT, "clientId", b"bot"),
+        (CLIENT, "clientSecret", RANDOM_TOKEN),
+    ],
+)
+def test_a_value_that_was_encoded_twice_is_told(
+    ref: CredentialRef, key: str, value: bytes, times: int
+) -> None:
+    data = {"clientId": b"machine", "clientSecret": b"canary-secret-9"}
+    data[key] = encoded(value, times)
+    if value == b"bot":
+        data[key] = data[key] if times == 2 else b"Ym90Cg=="
+    error = refusal(ref, data)
+    assert error.reason is Reason.CREDENTIALS_INVALID
+    assert "encoded twice" in error.message
+    assert repr(key) in error.message
+    assert data[key].decode()[:6] not in error.message
+
+
+@pytest.mark.parametrize(
+    ("ref", "key", "value", "words"),
+    [
+        (TOKEN, "token", b"Bearer canary-1", "without that word"),
+        (TOKEN, "token", b"Authorization: Bearer canary-1", "without that word"),
+        (TOKEN, "token", b'"canary-1"', "in quotes"),
+        (TOKEN, "token", b"'canary-1'", "in quotes"),
+        (TOKEN, "token", json.dumps(FILE).encode(), "credentials.privateKeyJWT"),
+        (TOKEN, "token", b"-----BEGIN PRIVATE KEY-----\ncanary", "in PEM"),
+        (KEY, "key.json", b"-----BEGIN RSA PRIVATE KEY-----\ncanary", "in PEM"),
+        (KEY, "key.json", json.dumps(json.dumps(FILE)).encode(), "in quotes"),
+        (KEY, "key.json", RANDOM_TOKEN, "if it is a token"),
+        (CLIENT, "clientSecret", b'"canary-1"', "in quotes"),
+        (CLIENT, "clientSecret", json.dumps(FILE).encode(), "no single value"),
+        (CLIENT, "clientId", b"-----BEGIN PRIVATE KEY-----\ncanary", "no single value"),
+    ],
+)
+def test_what_people_store_instead_is_named(
+    ref: CredentialRef, key: str, value: bytes, words: str
+) -> None:
+    data = {"clientId": b"machine", "clientSecret": b"canary-secret-9", key: value}
+    error = refusal(ref, data)
+    assert error.reason is Reason.CREDENTIALS_INVALID
+    assert words in error.message
+
+
+@pytest.mark.parametrize("name", ["operator", "machine1", "ci", "bot", "123456789012"])
+def test_plain_names_are_client_ids(name: str) -> None:
+    """Also those that happen to be base64 text."""
+    data = {"clientId": name.encode(), "clientSecret": RANDOM_TOKEN}
+    found = parse_credential(CLIENT, data, "own", NOW)
+    assert isinstance(found, ClientSecret)
+    assert found.client_id == name
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (encoded(b"-----BEGIN CERTIFICATE-----\ncanary"), "encoded twice"),
+        (encoded(b"-----BEGIN CERTIFICATE-----\ncanary", 2), "encoded twice"),
+        (b"\x30\x82\x01\x0acanary", "DER"),
+        (encoded(b"\x30\x82\x01\x0acanary"), "DER"),
+        (b"-----BEGIN PRIVATE KEY-----\ncanary", "no certificate"),
+        (b"canary", "holds no certificate"),
+    ],
+)
+def test_what_a_bundle_holds_instead_of_certificates_is_named(
+    value: bytes, words: str
+) -> None:
+    ref = CaRef("ConfigMap", "ca", "ca.crt")
+    with pytest.raises(OperatorError) as caught:
+        parse_roots(ref, {"ca.crt": value}, "own")
+    assert caught.value.reason is Reason.CA_BUNDLE_INVALID
+    assert words in caught.value.message
+    assert "canary" not in caught.value.message

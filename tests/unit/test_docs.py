@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.repairs import MOST
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -50,6 +51,41 @@ def test_each_reason_says_who_mends_it_and_what_comes_next() -> None:
         nobody = "nobody has to" in text or "see the reason" in text
         role = reason in {"InsufficientPermissions", "RequestRefused"}
         assert nobody or role or "\n- Command: " in text, reason
+
+
+def messages_of_the_engine() -> set[str]:
+    """Return all texts in the engine's code, with the limit of repairs put in."""
+    found = set()
+    for file in (ROOT / "operator" / "zitadel_notification_operator" / "engine").glob(
+        "*.py"
+    ):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                found.add("".join(part_of(value) for value in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)
+    return found
+
+
+def part_of(value: ast.expr) -> str:
+    """Return what a part of a text reads like; most fields are left out."""
+    if isinstance(value, ast.Constant):
+        return str(value.value)
+    is_limit = (
+        isinstance(value, ast.FormattedValue) and ast.unparse(value.value) == "MOST"
+    )
+    return str(MOST) if is_limit else ""
+
+
+def test_the_messages_of_an_inconsistent_zitadel_are_explained() -> None:
+    """What the page quotes is what the code says; "…" stands for the rest of it."""
+    text = sections()["ZitadelInconsistent"]
+    quoted = re.findall(r'^\| "(.+?)" \|', text, re.MULTILINE)
+    assert len(quoted) == 6
+    said = messages_of_the_engine()
+    for quote in quoted:
+        words = quote.strip("… ")
+        assert any(words in message for message in said), quote
 
 
 def test_each_dependency_is_explained() -> None:

@@ -19,7 +19,7 @@ from zitadel_notification_operator.core.policy import (
     ObservedPolicy,
 )
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.engine import LIST_INTERVAL
+from zitadel_notification_operator.engine.healing import LIST_INTERVAL
 from zitadel_notification_operator.engine.keys import policy_key
 
 
@@ -44,14 +44,19 @@ async def life_of_a_policy(bench: Bench) -> None:
 
 
 def test_fault_free_life_makes_the_promised_calls() -> None:
-    """Create 2 writes, change 1, delete 1; one GET a pass, one look for existence."""
+    """Create 2 writes, change 1, delete 1; a GET a pass, another after each write.
+
+    And a deletion looks whether the CRD itself goes, before it undoes anything.
+    """
     bench = Bench()
     run(life_of_a_policy(bench))
-    about_policy = [s for s in bench.steps.log if s[0] != "identify"]
+    about_policy = [
+        s for s in bench.steps.log if s[0] not in {"identify", "authenticate"}
+    ]
     assert [s[0] for s in about_policy if s[1:] != ("default",)] == [
-        *("observe", "organization", "original", "Create", "status"),
-        *("observe", "Update", "status"),
-        *("Reset", "strip"),
+        *("observe", "organization", "original", "Create", "observe", "status"),
+        *("observe", "Update", "observe", "status"),
+        *("crd", "Reset", "observe", "strip"),
     ]
 
 
@@ -109,7 +114,7 @@ def test_quiet_hours_write_nothing() -> None:
         await bench.live(6 * 3600)
         await bench.stop()
         verbs = {s[0] for s in bench.steps.log[before:]}
-        assert verbs == {"observe", "identify"}
+        assert verbs == {"observe", "identify", "authenticate"}
 
     run(story())
 
@@ -137,7 +142,7 @@ def test_a_token_is_handled_by_a_pass_that_began_after_it() -> None:
         bench.zitadel.observe = slow
         bench.seen(replace(bench.policy("p"), requested_at="t1"))
         await bench.live(5)
-        assert seen == [None, "t1"]
+        assert seen == [None, "t1", "t1"]
         assert bench.policy("p").status.last_handled_reconcile_at == "t2"
         assert bench.zitadel.own == {"o": False}
         await bench.stop()

@@ -50,7 +50,7 @@ def test_a_day_of_faults_leaves_nothing_behind() -> None:
             before = len(bench.steps.log)
             await bench.live(900)
             new = {step[0] for step in bench.steps.log[before:]}
-            assert new <= {"events", "identify", "observe"}
+            assert new <= {"events", "identify", "authenticate", "observe"}
         assert len(asyncio.all_tasks()) == tasks
         assert bench.room is not None
         assert len(bench.room.inventory.policies) == COUNT

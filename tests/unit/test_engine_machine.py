@@ -19,20 +19,25 @@ from hypothesis import strategies as st
 
 from support import world_choices as of
 from support import world_commands as c
+from support import world_losses as lose
 from support.oracle import complaints
 from support.virtual_time import run
 from support.world import World, steady_order
 from support.world_end import (
+    DAY,
     LONG,
     check_end,
     check_quiet,
     check_sizes,
+    has_changed_in_silence,
+    has_losses,
     is_contested,
     mend,
+    wrong_ones,
 )
 from support.world_regressions import REGRESSIONS
 
-STORIES = int(os.environ.get("ZNP_STORIES", "300"))
+STORIES = int(os.environ.get("ZNP_STORIES", "150"))
 LENGTH = int(os.environ.get("ZNP_STORY_LENGTH", "25"))
 LAGS = ((0.0, 0.05), (0.05, 0.05), (0.05, 0.5), (2.0, 0.05))
 WAITS = (5.0, 0.0, 0.02, 0.07, 1.0, 30.0, 70.0, 700.0)
@@ -82,11 +87,15 @@ EDIT = st.builds(
     c.Edit,
     KEY,
     st.sampled_from(
-        ["value", "deletion", "manages", "suspended", "token", "foreign", "value"]
+        [
+            *("value", "deletion", "manages", "suspended", "token", "foreign"),
+            *("value", "unread"),
+        ]
     ),
     any_of(len(of.DELETIONS)),
 )
 DELETE = st.builds(c.Delete, KEY)
+DELETE_CRD = st.just(c.DeleteCrd())
 COPY = st.builds(c.Copy, KEY, KEY)
 STRIP = st.builds(
     c.Strip, KEY, st.sampled_from(["annotation", "status", "both", "finalizer"])
@@ -107,7 +116,15 @@ CHANGE = st.builds(
     PLACE,
     st.sampled_from(["o1", "o1", "o2", ""]),
     st.sampled_from([None, True, False]),
+    st.sampled_from([None, None, True, False]),
 )
+LOSE = st.builds(
+    lose.Lose,
+    PLACE,
+    st.sampled_from(["added", "changed", "changed", "removed"]),
+    st.sampled_from(["o1", "o1", "o2", ""]),
+)
+READ_SIDE = st.builds(lose.ReadSide, PLACE, FLAG)
 ORGANIZATION = st.builds(
     c.Organization, PLACE, st.sampled_from(["rename", "remove", "create"]), ORG
 )
@@ -121,7 +138,8 @@ QUIET = st.just(Quiet())
 
 PEOPLE = [CREATE, CREATE, CREATE, EDIT, EDIT, DELETE, DELETE]
 UNUSUAL = [COPY, STRIP, INSTANCE, REGRANT, DROP, ACCEPT, SECRET, BREAK, MENDED]
-UNUSUAL += [CHANGE, ORGANIZATION, CLUSTER, CALM, KILL, RESTART]
+UNUSUAL += [CHANGE, ORGANIZATION, CLUSTER, CALM, KILL, RESTART, DELETE_CRD]
+UNUSUAL += [LOSE, READ_SIDE]
 THEMES: list[list[st.SearchStrategy[Any]]] = [
     [*PEOPLE],
     [*PEOPLE, RESTART, KILL, KILL],
@@ -129,7 +147,10 @@ THEMES: list[list[st.SearchStrategy[Any]]] = [
     [*PEOPLE, INSTANCE, REGRANT, DROP, ACCEPT],
     [*PEOPLE, BREAK, MENDED, SECRET, CHANGE],
     [*PEOPLE, ORGANIZATION, CHANGE, REGRANT],
+    [*PEOPLE, LOSE, LOSE, LOSE, CHANGE, RESTART, KILL],
+    [*PEOPLE, LOSE, LOSE, READ_SIDE, CHANGE, BREAK, MENDED, REGRANT],
     [*PEOPLE, CLUSTER, CALM, KILL],
+    [*PEOPLE, DELETE_CRD, CLUSTER, CALM, KILL, RESTART],
     [*PEOPLE, *UNUSUAL, QUIET],
 ]
 
@@ -170,7 +191,8 @@ async def happen(world: World, command: Any) -> None:
     if isinstance(command, Quiet):
         await world.live(2400)
         calm = world.cluster.trouble is None and world.steps.kill_at < 0
-        if calm and not is_contested(world):
+        losses = has_losses(world) or has_changed_in_silence(world)
+        if calm and not losses and not is_contested(world):
             await check_quiet(world, 1200)
     elif isinstance(command, c.Restart):
         await (world.crash() if command.crash else world.restart())
@@ -186,6 +208,8 @@ async def finish(world: World) -> None:
     await world.live(LONG)
     if is_contested(world):
         await world.live(10 * 3600)
+    if has_changed_in_silence(world) and wrong_ones(world):
+        await world.live(DAY)
     check_end(world)
     await check_quiet(world, 1800)
     await come_to_rest(world)

@@ -76,7 +76,7 @@ def test_disabled_looks_only_when_kubernetes_gives_a_reason() -> None:
         before = len(bench.steps.log)
         bench.zitadel.change("o", True, OTHERS)
         await bench.live(2 * DAY)
-        assert set(calls(bench, before)) == {"identify"}
+        assert set(calls(bench, before)) == {"identify", "authenticate"}
         bench.seen(replace(bench.policy("p"), requested_at="now"))
         await bench.live(5)
         assert bench.zitadel.own["o"] is False

@@ -8,6 +8,7 @@ import pytest
 from support.engines import INSTANCE, Bench, policy
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey, Target
+from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.original import Original, OriginalValue
 from zitadel_notification_operator.core.policy import (
@@ -254,6 +255,114 @@ def test_an_organization_known_to_be_removed_gets_no_delete() -> None:
         await bench.live(5)
         assert bench.cluster.policies == {}
         assert "Reset" not in [s[0] for s in bench.zitadel.writes()]
+        await bench.stop()
+
+    run(story())
+
+
+def _two_tenants() -> tuple[Any, Any]:
+    """Return policies of two namespaces for one organization; the first one owns it."""
+    evil = replace(policy("evil"), key=PolicyKey("evil", "evil"))
+    evil = replace(evil, deletion=DeletionPolicy.RETAIN)
+    heir = replace(policy("p", second=9), deletion=DeletionPolicy.RESTORE)
+    return evil, replace(heir, password_change=True)
+
+
+def _forged(owner: Any) -> Any:
+    """Return the policy with an original that it has made up."""
+    original = Original(owner.uid, Target("z", "o"), OriginalValue(False, False))
+    return replace(owner, original=original, original_text=original.to_text())
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_forged_original_of_an_owner_that_goes_at_once(*, told: bool) -> None:
+    """The owner's status counts, also when the annotation and its end come together.
+
+    Whether the watch has told of the forged annotation before makes no difference.
+    """
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("evil",)),)))
+        evil, heir = _two_tenants()
+        bench.cluster.put(evil)
+        bench.cluster.put(heir)
+        engine = await bench.start()
+        await bench.live(5)
+        assert bench.ready("p").reason == Reason.CONFLICT
+        stored = bench.cluster.put(_forged(bench.cluster.policies[evil.key]))
+        if told:
+            engine.policy_seen(stored)
+        del bench.cluster.policies[evil.key]
+        engine.policy_gone(evil.key, evil.uid)
+        await bench.live(5)
+        assert bench.policy("p").status.original == OriginalValue(True, True)
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_annotation_alone_reaches_no_other_namespace() -> None:
+    """An owner that has never got to a status may have written it by hand."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("evil",)),)))
+        evil, heir = _two_tenants()
+        evil = replace(evil, suspended=True)
+        bench.cluster.put(evil)
+        bench.cluster.put(heir)
+        engine = await bench.start()
+        await bench.live(5)
+        engine.policy_seen(bench.cluster.put(_forged(bench.cluster.policies[evil.key])))
+        await bench.live(5)
+        del bench.cluster.policies[evil.key]
+        engine.policy_gone(evil.key, evil.uid)
+        await bench.live(5)
+        assert bench.policy("p").status.original == OriginalValue(True, True)
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_owner_whose_write_no_get_has_shown_leaves_its_original() -> None:
+    """Its status says so although the pass was stopped: an heir elsewhere needs it."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("evil",)),)))
+        owner, heir = _two_tenants()
+        bench.cluster.put(owner)
+        bench.zitadel.stopped = True
+        await bench.start()
+        await bench.live(60)
+        stored = bench.cluster.policies[owner.key]
+        assert find(stored.status.conditions, "Ready").status == "False"
+        assert stored.status.original == OriginalValue(True, True)
+        bench.zitadel.catch_up()
+        bench.seen(heir)
+        await bench.live(1)
+        bench.seen(replace(bench.cluster.policies[owner.key], deleting=True))
+        await bench.live(900)
+        assert bench.policy("p").status.original == OriginalValue(True, True)
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_loser_that_forges_an_annotation_is_not_believed() -> None:
+    """It has never owned the target, so it cannot know what was there before."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("evil",)),)))
+        evil, heir = _two_tenants()
+        evil = _forged(replace(evil, created="2026-01-01T00:01:00Z", suspended=True))
+        bench.cluster.put(evil)
+        await bench.start()
+        bench.seen(heir)
+        await bench.live(5)
+        assert bench.policy("p").status.original == OriginalValue(True, True)
         await bench.stop()
 
     run(story())

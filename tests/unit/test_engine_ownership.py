@@ -101,7 +101,7 @@ def test_a_grant_that_goes_between_two_passes_ends_all_calls() -> None:
         assert tenant.key not in bench.cluster.policies
         assert bench.zitadel.own == {"o": False}
         calls = {s[0] for s in bench.steps.log[before:]}
-        assert calls <= {"status", "strip", "identify"}
+        assert calls <= {"status", "strip", "identify", "crd"}
         await bench.stop()
 
     run(story())

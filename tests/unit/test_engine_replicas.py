@@ -14,7 +14,12 @@ from support.virtual_time import VirtualLoop, run
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.lease import Timing
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.objects import (
+    InstanceList,
+    InstanceObject,
+    PolicyObject,
+    RateLimit,
+)
 from zitadel_notification_operator.core.policy import WriteResult
 from zitadel_notification_operator.engine.engine import Engine
 from zitadel_notification_operator.engine.inventory import Inventory
@@ -41,7 +46,7 @@ class SlowZitadel(FakeZitadel):
         self.landed: list[float] = []
 
     async def write(
-        self, organization_id: str | None, action: Action, *, password_change: bool
+        self, organization_id: str | None, action: Action, **policy: Any
     ) -> WriteResult:
         loop = asyncio.get_running_loop()
         self.begun.append(loop.time())
@@ -50,7 +55,7 @@ class SlowZitadel(FakeZitadel):
             await asyncio.sleep(self.takes)
             self.landed.append(loop.time())
             return await super(SlowZitadel, self).write(
-                organization_id, action, password_change=password_change
+                organization_id, action, **policy
             )
 
         return await asyncio.shield(asyncio.create_task(land()))
@@ -61,7 +66,7 @@ class UnwillingCluster(FakeCluster):
 
     lists = True
 
-    async def list_instances(self) -> list[InstanceObject]:
+    async def list_instances(self) -> InstanceList:
         if not self.lists:
             raise ClusterError("not now")
         return await super().list_instances()
@@ -183,7 +188,7 @@ async def test_a_take_over_of_settled_policies_asks_who_is_there(stage: Stage) -
     calls = [step[0] for step in stage.steps.log[before:]]
     assert calls.count("identify") == 1
     assert calls.count("observe") <= 1000 * 5 / 600 * 2
-    assert set(calls) <= {"identify", "observe"}
+    assert set(calls) <= {"identify", "authenticate", "observe"}
 
 
 @on_stage
@@ -203,7 +208,7 @@ async def test_what_was_missed_is_taken_up(stage: Stage) -> None:
 
 @on_stage
 async def test_a_take_over_waits_for_a_list(stage: Stage) -> None:
-    """It repeats it, and acts as soon as there is one."""
+    """It repeats it at a growing distance, and acts as soon as there is one."""
     process = Process(stage, "a")
     await process.start()
     stage.cluster.lists = False
@@ -212,13 +217,19 @@ async def test_a_take_over_waits_for_a_list(stage: Stage) -> None:
     assert process.leadership.is_leader
     assert stage.slow.begun == []
     stage.cluster.lists = True
-    await asyncio.sleep(2)
+    await asyncio.sleep(10)
     assert stage.slow.own == {"o": False}
 
 
 @on_stage
 async def test_a_stop_waits_for_the_write_under_way(stage: Stage) -> None:
-    """It lands, its status is stored, and only then the lease is free."""
+    """It lands, its status is stored, and only then the lease is free.
+
+    There are two of them, as many as the instance allows; a third one is not begun.
+    """
+    limit = RateLimit(max_concurrent_writes=2)
+    endpoint = replace(INSTANCE.endpoint, rate_limit=limit)
+    stage.cluster.put_instance(replace(INSTANCE, endpoint=endpoint))
     first = await Process(stage, "a").start()
     second = await Process(stage, "b").start()
     await asyncio.sleep(20)

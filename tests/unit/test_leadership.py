@@ -98,6 +98,20 @@ async def test_a_stop_while_standing_by_releases_nothing_of_others() -> None:
     assert record.lease.holder == "a"
 
 
+@on_virtual_clock
+async def test_a_lost_lease_is_explained_by_the_last_whole_answer() -> None:
+    """A try that the deadline has cut short says nothing but that it was late."""
+    record = Record()
+    first = Candidate(record, "a")
+    await elected(first)
+    await asyncio.sleep(20)
+    first.way.fault = "fail"
+    await asyncio.sleep(8)
+    first.way.fault = "hang"
+    with pytest.raises(LeaseLost, match=r"for 10\.0 s: refused"):
+        await first.task
+
+
 @pytest.mark.parametrize("fault", ["fail", "hang", "lose", "late"])
 def test_who_cannot_renew_gives_up_before_the_next_one_begins(fault: str) -> None:
     """Ended by the renew deadline; silent by duration less a second; then another."""
@@ -365,3 +379,24 @@ def test_never_two_writers(
         await trial.end()
 
     run(test())
+
+
+@on_virtual_clock
+async def test_a_record_that_is_older_than_it_was_is_told() -> None:
+    """After a restore of etcd leader and standby say so; the term goes on."""
+    record = Record()
+    first = Candidate(record, "a")
+    await elected(first)
+    second = Candidate(record, "b")
+    told = []
+    first.leadership.went_back = lambda: told.append("a")
+    second.leadership.went_back = lambda: told.append("b")
+    await asyncio.sleep(20)
+    kept = record.lease
+    await asyncio.sleep(60)
+    assert told == []
+    record.lease = kept
+    await asyncio.sleep(3 * RETRY)
+    assert sorted(set(told)) == ["a", "b"]
+    assert first.leadership.is_leader
+    second.task.cancel()

@@ -162,6 +162,7 @@ def test_a_line_of_text_stays_one_line(out: Out) -> None:
     assert "\x1b" not in out.text()
 
 
+@pytest.mark.clock
 async def test_what_clients_do_to_the_endpoints_is_no_fault(out: Out) -> None:
     """Bytes that are no request may hold a credential, and are logged by nobody."""
     configure()
@@ -240,7 +241,6 @@ def test_each_reason_of_an_event_is_documented_and_no_other() -> None:
     _, *parts = re.split(r"^### (\w+)$", PAGE.read_text(), flags=re.MULTILINE)
     sections = dict(zip(parts[::2], parts[1::2], strict=True))
     assert set(sections) == event_reasons()
-    assert len(sections) == 9
     for reason, text in sections.items():
         told = re.search(
             r"^- Type: (Normal|Warning), action [A-Z]\w+\.$", text, re.MULTILINE

@@ -12,8 +12,17 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.engines import INSTANCE, policy
+from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition
-from zitadel_notification_operator.core.objects import InstanceStatus, PolicyStatus
+from zitadel_notification_operator.core.deprecation import Deprecation
+from zitadel_notification_operator.core.objects import (
+    NOT_PERMITTED,
+    DriftDetection,
+    DriftMethod,
+    InstanceStatus,
+    PolicyStatus,
+)
+from zitadel_notification_operator.core.read_side import Missed
 from zitadel_notification_operator.engine.inventory import Inventory
 from zitadel_notification_operator.engine.subject import Subject, concerning
 from zitadel_notification_operator.engine.workqueue import WorkQueue
@@ -153,6 +162,111 @@ def test_objects_are_told_by_the_leader_alone() -> None:
         assert (expiry, unknown) == ((1769904000, 1) if leading else (None, None))
 
 
+@pytest.mark.parametrize("leading", [True, False])
+def test_objects_that_find_zitadel_inconsistent_are_told(*, leading: bool) -> None:
+    """By the leader alone, by Ready's reason alone, and only while it is that."""
+    inventory = inventory_of(3)
+    ready, in_sync, _ = inventory.policies[PolicyKey("own", "p0")].status.conditions
+    reason = "ZitadelInconsistent"
+    lost = replace(ready, status="False", reason=reason)
+    elsewhere = replace(in_sync, status="Unknown", reason=reason)
+    for name, conditions in (("p1", (lost, in_sync)), ("p2", (ready, elsewhere))):
+        stored = inventory.policies[PolicyKey("own", name)]
+        status = replace(stored.status, conditions=conditions)
+        inventory.put_policy(replace(stored, status=status))
+    metrics = new_metrics(leading=leading)
+    metrics.watch(WorkQueue[Any](), inventory)
+    gauge = "znp_zitadel_inconsistent"
+
+    def told(kind: str, namespace: str, name: str) -> float | None:
+        labels = {"kind": kind, "namespace": namespace, "name": name}
+        return value(metrics, gauge, **labels)
+
+    told_once = 1 if leading else None
+    assert told("NotificationPolicy", "own", "p1") == told_once
+    assert text(metrics).count(f"{gauge}{{") == (1 if leading else 0)
+    instance = inventory.instances["default"]
+    status = replace(instance.status, conditions=(lost,))
+    inventory.put_instance(replace(instance, status=status))
+    assert told("ZitadelInstance", "", "default") == told_once
+    inventory.put_instance(instance)
+    assert told("ZitadelInstance", "", "default") is None
+
+
+def test_repairs_are_counted_from_zero() -> None:
+    """By kind; a first repair is an increase, which an alert looks for."""
+    metrics = new_metrics()
+    repairs = "znp_read_side_repairs_total"
+    kinds = [str(missed) for missed in Missed]
+    assert [value(metrics, repairs, missed=kind) for kind in kinds] == [0, 0, 0]
+    metrics.passes.repaired("removed")
+    assert [value(metrics, repairs, missed=kind) for kind in kinds] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("leading", [True, False])
+def test_deprecated_calls_are_told_of_instances_that_are_there(
+    *, leading: bool
+) -> None:
+    """By the leader alone; zero once the marks are gone."""
+    metrics = new_metrics(leading=leading)
+    metrics.watch(WorkQueue[Any](), inventory_of(1))
+    found = Deprecation(("GET /a", "GET /b"), "2026-01-01", "2027-01-15", 1.8e9)
+    names = ("znp_zitadel_deprecated_calls", "znp_zitadel_sunset_timestamp_seconds")
+    for marks, number, sunset in ((found, 2, 1.8e9), (None, 0, None)):
+        metrics.passes.deprecated("default", marks)
+        metrics.passes.deprecated("gone", marks)
+        told = [value(metrics, name, name="default") for name in names]
+        assert told == ([number, sunset] if leading else [None, None])
+        assert value(metrics, names[0], name="gone") is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason", "degraded"),
+    [
+        (DriftMethod.EVENTS, "", 0.0),
+        (DriftMethod.AUTO, f"{NOT_PERMITTED}: may not read", 0.0),
+        (
+            DriftMethod.EVENTS,
+            f"{NOT_PERMITTED}: may not read",
+            1.0,
+        ),
+        (DriftMethod.AUTO, "ServerError: searches of ZITADEL's events fail", 1.0),
+    ],
+)
+def test_how_drift_is_looked_for_is_told(
+    asked: DriftMethod, reason: str, degraded: float
+) -> None:
+    """One method is 1, the others are 0; degraded is what the spec did not ask for."""
+    metrics, inventory = new_metrics(), inventory_of(0)
+    metrics.watch(WorkQueue[Any](), inventory)
+    assert value(metrics, "znp_drift_detection_degraded", name="default") is None
+    used = DriftMethod.POLL if reason else DriftMethod.EVENTS
+    instance = replace(inventory.instances["default"], method=asked)
+    told = DriftDetection(used, reason)
+    status = replace(instance.status, drift_detection=told)
+    inventory.put_instance(replace(instance, status=status))
+    methods = {
+        method: value(metrics, "znp_drift_detection", name="default", method=method)
+        for method in ("Events", "Poll", "Disabled")
+    }
+    assert methods == {
+        method: float(method == used) for method in ("Events", "Poll", "Disabled")
+    }
+    found = value(metrics, "znp_drift_detection_degraded", name="default")
+    assert found == degraded
+
+
+def test_failed_searches_are_counted_by_instance() -> None:
+    """Those that failed, and no others."""
+    metrics = new_metrics()
+    name = "znp_event_search_failures_total"
+    for instance in ("a", "b", "a"):
+        metrics.passes.search_failed(instance)
+    assert value(metrics, name, name="a") == 2
+    assert value(metrics, name, name="b") == 1
+    assert value(metrics, name, name="c") is None
+
+
 def test_calls_are_counted_by_what_came_back() -> None:
     """429 is told apart; the build says what it is."""
     metrics = new_metrics()
@@ -170,6 +284,7 @@ def test_calls_are_counted_by_what_came_back() -> None:
     assert value(metrics, "znp_build_info", version="1.2.3", revision="abc") == 1
 
 
+@pytest.mark.clock
 def test_counting_costs_less_than_two_percent_of_a_pass() -> None:
     """All that is told about a new policy: its turn, three calls out, three to us."""
     metrics = new_metrics()

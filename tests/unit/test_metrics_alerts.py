@@ -143,7 +143,7 @@ def test_links_of_the_runbooks_lead_somewhere() -> None:
         assert file.exists(), text
         if anchor:
             headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
-            assert anchor in {heading.lower() for heading in headings}
+            assert anchor in {one.lower().replace(" ", "-") for one in headings}
 
 
 def test_rules_are_ones_that_prometheus_takes() -> None:

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from support.engines import policy
-from zitadel_notification_operator.cli import main
+from zitadel_notification_operator.cli.commands import znp
 from zitadel_notification_operator.core.claims import PolicyKey, Target
 from zitadel_notification_operator.core.conditions import READY, Condition
 from zitadel_notification_operator.core.lease import Lease
@@ -327,6 +327,6 @@ def test_the_last_line(counts: tuple[int, int, int], dry_run: bool, text: str) -
 )
 def test_wrong_use_is_told(arguments: list[str], words: str) -> None:
     """With exit code 2, before any cluster is asked."""
-    done = CliRunner().invoke(main, ["release", *arguments])
+    done = CliRunner().invoke(znp, ["release", *arguments])
     assert done.exit_code == 2
     assert words in done.output

@@ -15,6 +15,13 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
+from zitadel_notification_operator.core.events import (
+    Cursor,
+    EventId,
+    EventKind,
+    ZitadelEvent,
+)
+from zitadel_notification_operator.core.feed import is_known
 from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import ObservedPolicy, Scope
@@ -130,6 +137,23 @@ def test_no_progress_for_ten_minutes_is_stalled() -> None:
     assert find(again.status.conditions, "Reconciling") is not None
 
 
+def test_an_edit_in_trouble_is_no_transition() -> None:
+    """The time of Reconciling stays; the caller says since when the edit is tried."""
+    trouble = TransientError(Reason.SERVER_ERROR, "x")
+    policy = judged(POLICY, troubled(POLICY, trouble, NOW))
+    edited = replace(policy, generation=4)
+    at = NOW + timedelta(seconds=500)
+    edited = judged(edited, troubled(edited, trouble, at, began=at))
+    assert [c.last_transition_time for c in edited.status.conditions] == [
+        c.last_transition_time for c in policy.status.conditions
+    ]
+    early = at + timedelta(seconds=PROGRESS_DEADLINE - 1)
+    assert troubled(edited, trouble, early, began=at) == edited.status
+    late = at + timedelta(seconds=PROGRESS_DEADLINE)
+    status = troubled(edited, trouble, late, began=at)
+    assert find(status.conditions, "Stalled") is not None
+
+
 def test_suspended_keeps_ready_with_its_old_generation() -> None:
     """Only the root generation moves, so `kubectl wait` stays honest."""
     policy = replace(ready_policy(), generation=4, suspended=True)
@@ -146,3 +170,51 @@ def test_token_is_copied_whatever_the_outcome() -> None:
     assert not is_quiet(policy)
     status = troubled(policy, TransientError(Reason.SERVER_ERROR, "x"), NOW)
     assert status.last_handled_reconcile_at == "t1"
+
+
+@pytest.mark.parametrize("time", ["", "yesterday", "2026-01-01T00:00:00", "9" * 30])
+def test_a_time_that_somebody_broke_is_observed_anew(time: str) -> None:
+    """What is wrong in a status stops no pass (design, section 11)."""
+    trouble = TransientError(Reason.SERVER_ERROR, "down")
+    policy = replace(POLICY, status=troubled(POLICY, trouble, NOW))
+    broken = tuple(
+        replace(condition, last_transition_time=time)
+        for condition in policy.status.conditions
+    )
+    policy = replace(policy, status=replace(policy.status, conditions=broken))
+    later = NOW + timedelta(seconds=PROGRESS_DEADLINE + 1)
+    status = judged(policy, troubled(policy, trouble, later)).status
+    assert find(status.conditions, "Reconciling") is not None
+    assert {c.last_transition_time for c in status.conditions} == {
+        "2026-01-01T00:10:01Z"
+    }
+
+
+@pytest.mark.parametrize("sequence", ["\N{SUPERSCRIPT TWO}", "9" * 5000, "x", ""])
+def test_a_sequence_that_somebody_broke_is_not_known(sequence: str) -> None:
+    status = PolicyStatus(sequence=sequence, resource_owner="o")
+    event = ZitadelEvent(
+        EventId("o", 1), EventKind.ORGANIZATION_POLICY, "2026-01-01T00:00:00Z"
+    )
+    assert not is_known(status, event)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9999-12-31T23:59:59.999999Z 1 o",
+        "0001-01-01T00:00:00Z 1 o",
+        "2026-01-01T00:00:00Z \N{SUPERSCRIPT TWO} o",
+        "2026-01-01T00:00:00Z 1 ",
+        "yesterday 1 o",
+    ],
+)
+def test_a_cursor_that_somebody_broke_is_none(text: str) -> None:
+    assert Cursor.from_text(text) is None
+
+
+def test_a_cursor_of_an_early_year_is_a_time_for_zitadel() -> None:
+    """Four digits, or ZITADEL refuses the search for ever."""
+    cursor = Cursor.from_text("0033-04-03T15:00:00Z 1 o")
+    assert cursor is not None
+    assert cursor.just_before() == "0033-04-03T14:59:59.999999Z"

@@ -67,3 +67,24 @@ async def test_retries_take_only_their_part_of_a_lane() -> None:
     waiting = asyncio.create_task(queue.get())
     queue.done("edit")
     assert await waiting == "c"
+
+
+async def test_a_running_key_has_the_most_urgent_priority_that_was_asked_for() -> None:
+    """What a pass waits for moves up when its key is asked for again."""
+    queue: WorkQueue[str] = WorkQueue()
+    assert queue.urgency("a") is Priority.RETRY
+    queue.add("a", Priority.DRIFT)
+    assert await queue.get() == "a"
+    assert queue.urgency("a") is Priority.DRIFT
+    queue.add("a", Priority.CHANGE)
+    assert queue.urgency("a") is Priority.CHANGE
+    queue.begin("a")
+    assert queue.urgency("a") is Priority.CHANGE
+    queue.add("a", Priority.RETRY)
+    assert queue.urgency("a") is Priority.CHANGE
+    queue.add("a", Priority.DELETE)
+    queue.done("a")
+    assert await queue.get() == "a"
+    assert queue.urgency("a") is Priority.DELETE
+    queue.done("a")
+    assert queue.urgency("a") is Priority.RETRY

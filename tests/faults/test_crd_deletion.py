@@ -1,0 +1,223 @@
+"""CRDs that are deleted under a running operator, and come back: real API servers.
+
+Each test has a control plane of its own, because a CRD takes all objects with it.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.conftest import World
+from faults.conftest import CRDS
+from support.kube_calls import read_all
+from support.running import EmulatorProcess, OperatorProcess, create_secret
+from support.waiting import eventually
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+POLICIES = "notificationpolicies.zitadel-notification.dev"
+INSTANCES = "zitadelinstances.zitadel-notification.dev"
+OTHER = "example.com/keep"
+
+
+@pytest.fixture
+def world(second_plane: ControlPlane, tmp_path: Path) -> Iterator[World]:
+    """An operator, an instance, and three policies that own a setting each."""
+    create_secret(second_plane, "zitadel-credentials")
+    emulator = EmulatorProcess(tmp_path)
+    with emulator.program:
+        operator = OperatorProcess(second_plane, tmp_path)
+        made = World(second_plane, emulator, operator, tmp_path)
+        try:
+            operator.wait_ready()
+            settle(made)
+            yield made
+        finally:
+            code = made.operator.program.stop()
+        assert code == 0
+
+
+def settle(world: World) -> None:
+    """Make the instance and the policies; wait until all is Ready."""
+    world.instance("shared", world.emulator.url)
+    for name, ending in (("reset", "Reset"), ("restore", "Restore"), ("kept", "Reset")):
+        world.policy("default", name, world.organization(), deletionPolicy=ending)
+    for name in ("reset", "restore", "kept"):
+        world.wait_for("default", name)
+
+
+def organizations(world: World) -> list[str]:
+    """Return the organizations that have been written to."""
+    return [write[2] for write in world.emulator.writes()]
+
+
+def delete_crd(world: World, *names: str) -> None:
+    """Delete CRDs as kubectl, Helm and Argo CD do; return at once."""
+    world.plane.kubectl("delete", "crd", *names, "--wait=false")
+
+
+def wait_for_no_crd(world: World, *names: str) -> None:
+    """Wait until CRDs, and with them all objects, are gone."""
+    for name in names:
+        eventually(lambda n=name: world.get("crd", n) is None, 30, f"{name} gone")
+
+
+def notes(world: World) -> dict[str, str]:
+    """Return what Events told about the end of each object."""
+    return {
+        event["regarding"]["name"]: event["note"]
+        for event in read_all(world.plane, "event")
+        if event["reason"] == "Deleted"
+    }
+
+
+def settings_stay(world: World) -> None:
+    """All settings are as the policies have made them; nothing was written since."""
+    writes = world.emulator.writes()
+    assert [write[0] for write in writes] == ["POST"] * 3
+    for organization in organizations(world):
+        assert world.emulator.policy(organization)["passwordChange"] is True
+
+
+def bring_back(world: World, *names: str) -> None:
+    """Apply the CRDs again."""
+    files: list[str] = []
+    for name in names:
+        plural, _, group = name.partition(".")
+        files += ["-f", str(CRDS / f"{group}_{plural}.yaml")]
+    world.plane.kubectl("apply", "--server-side", *files)
+    crds = [f"crd/{name}" for name in names]
+    world.plane.kubectl("wait", "--for=condition=Established", *crds)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [(POLICIES, INSTANCES), (INSTANCES, POLICIES), (POLICIES + " " + INSTANCES,)],
+    ids=["policies first", "instances first", "at once"],
+)
+def test_both_go_and_nothing_is_undone(world: World, order: tuple[str, ...]) -> None:
+    """The operator goes on, and serves what comes back without a restart."""
+    for names in order:
+        delete_crd(world, *names.split())
+        wait_for_no_crd(world, *names.split())
+    settings_stay(world)
+    told = notes(world)
+    assert {"reset", "restore", "kept"} <= told.keys()
+    assert all("CRD of " in note for note in told.values())
+    assert "NotificationPolicy is being deleted" in told["restore"]
+    if order[0] == INSTANCES:
+        assert "ZitadelInstance is being deleted" in told["shared"]
+    bring_back(world, POLICIES, INSTANCES)
+    settle_anew(world)
+
+
+def settle_anew(world: World) -> None:
+    """See that objects created anew are served, and undone when they are deleted."""
+    world.instance("shared", world.emulator.url)
+    organization = world.organization()
+    world.policy("default", "anew", organization)
+    world.wait_for("default", "anew")
+    world.delete("anew", "default")
+    world.gone("znp", "anew", "default")
+    assert world.emulator.policy(organization)["isDefault"] is True
+    eventually(world.operator.is_ready, 30, "readiness")
+
+
+def test_only_the_policies_crd_goes_and_comes_back(world: World) -> None:
+    """Its objects say why nothing is undone; the instance is served all the time."""
+    delete_crd(world, POLICIES)
+    wait_for_no_crd(world, POLICIES)
+    settings_stay(world)
+    assert len(notes(world)) == 3
+    bring_back(world, POLICIES)
+    settle_anew(world)
+
+
+def test_only_the_instances_crd_goes(world: World) -> None:
+    """Policies stay, and their deletions end; then their CRD may go, too."""
+    delete_crd(world, INSTANCES)
+    wait_for_no_crd(world, INSTANCES)
+    world.wait_for("default", "reset", ("False", "InstanceNotFound"))
+    world.delete("reset", "default")
+    world.gone("znp", "reset", "default")
+    settings_stay(world)
+    eventually(lambda: not world.operator.is_ready(), 30, "not ready without a CRD")
+    world.delete("kept", "default")
+    world.gone("znp", "kept", "default")
+    bring_back(world, INSTANCES)
+    world.instance("shared", world.emulator.url)
+    world.wait_for("default", "restore")
+    settle_anew(world)
+
+
+def test_others_finalizers_and_a_restart_in_the_middle(world: World) -> None:
+    """What somebody else keeps tells why; the CRD goes when they let it go."""
+    for name in ("reset", "restore"):
+        patch: Any = [{"op": "add", "path": "/metadata/finalizers/-", "value": OTHER}]
+        where = ("--namespace=default", "--type=json", f"--patch={json.dumps(patch)}")
+        world.plane.kubectl("patch", "znp", name, *where)
+    assert world.operator.program.stop() == 0
+    delete_crd(world, POLICIES)
+    eventually(
+        lambda: "deletionTimestamp" in world.get("znp", "kept", "default")["metadata"],
+        20,
+        "the objects are being deleted",
+    )
+    world.operator = OperatorProcess(world.plane, world.folder)
+    world.gone("znp", "kept", "default")
+    for name in ("reset", "restore"):
+        body = world.wait_for("default", name, ("False", "Deleted"))
+        assert body["metadata"]["finalizers"] == [OTHER]
+        (ready,) = [c for c in body["status"]["conditions"] if c["type"] == "Ready"]
+        assert "CRD" in ready["message"]
+    world.operator.program.kill()
+    world.operator = OperatorProcess(world.plane, world.folder)
+    patch = [{"op": "remove", "path": "/metadata/finalizers"}]
+    for name in ("reset", "restore"):
+        where = ("--namespace=default", "--type=json", f"--patch={json.dumps(patch)}")
+        world.plane.kubectl("patch", "znp", name, *where)
+    wait_for_no_crd(world, POLICIES)
+    settings_stay(world)
+    delete_crd(world, INSTANCES)
+    wait_for_no_crd(world, INSTANCES)
+
+
+def test_an_instance_that_somebody_keeps_and_a_restart_in_the_middle(
+    world: World,
+) -> None:
+    """Its CRD goes first: the policies stay as they are, and their CRD may go, too."""
+    patch: Any = [{"op": "add", "path": "/metadata/finalizers/-", "value": OTHER}]
+    where = ("zni", "shared", "--type=json", f"--patch={json.dumps(patch)}")
+    world.plane.kubectl("patch", *where)
+    assert world.operator.program.stop() == 0
+    delete_crd(world, INSTANCES)
+    eventually(
+        lambda: "deletionTimestamp" in world.get("zni", "shared")["metadata"],
+        20,
+        "the instance is being deleted",
+    )
+    world.operator = OperatorProcess(world.plane, world.folder)
+    eventually(
+        lambda: world.get("zni", "shared")["metadata"]["finalizers"] == [OTHER],
+        30,
+        "only the other finalizer is left",
+    )
+    assert "CRD of ZitadelInstance is being deleted" in notes(world)["shared"]
+    delete_crd(world, POLICIES)
+    wait_for_no_crd(world, POLICIES)
+    world.operator.program.kill()
+    world.operator = OperatorProcess(world.plane, world.folder)
+    patch = [{"op": "remove", "path": "/metadata/finalizers"}]
+    where = ("zni", "shared", "--type=json", f"--patch={json.dumps(patch)}")
+    world.plane.kubectl("patch", *where)
+    wait_for_no_crd(world, INSTANCES)
+    settings_stay(world)
+
+
+def test_a_deletion_by_hand_is_undone_as_ever(world: World) -> None:
+    """The CRD stands, so the deletion asks for what it says."""
+    world.delete("reset", "default")
+    world.gone("znp", "reset", "default")
+    assert [write[0] for write in world.emulator.writes()] == ["POST"] * 3 + ["DELETE"]

@@ -1,0 +1,230 @@
+"""Whole operators whose API server turns to other authorities, tokens and refusals."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.apiproxy import ApiProxy, lists, watches
+from support.authorities import Authority, write_pair
+from support.kube_calls import read
+from support.running import OWN_NAMESPACE, OperatorProcess
+from support.waiting import eventually
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+LEASE = "zitadel-notification-operator"
+MINUTE = 60.0
+
+
+@pytest.fixture
+def plane(control_plane: ControlPlane) -> Iterator[ControlPlane]:
+    """The file's control plane, without a Lease."""
+    yield control_plane
+    command = ("delete", "lease", "--all", f"--namespace={OWN_NAMESPACE}")
+    control_plane.kubectl(*command)
+
+
+def start(
+    proxy: ApiProxy, plane: ControlPlane, folder: Path, duration: str, **way: Any
+) -> OperatorProcess:
+    """Start an operator that takes part in the election behind a proxy."""
+    folder.mkdir()
+    return OperatorProcess(
+        plane,
+        folder,
+        *("--lease-duration", duration, "--log-level", "info"),
+        elect=True,
+        environment={"POD_NAME": folder.name, "NO_PROXY": "*"},
+        kubeconfig=proxy.kubeconfig(folder / "kubeconfig", **way),
+    )
+
+
+def wait_ready(operator: OperatorProcess) -> None:
+    """Wait until it is ready, also on a machine that is busy."""
+    eventually(operator.is_ready, 90, f"readiness:\n{operator.program.tail(40)}")
+
+
+def lines(operator: OperatorProcess, begun: int = 0) -> list[dict[str, Any]]:
+    """Return the lines of its log from a place on."""
+    text = operator.log.read_text()[begun:]
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def holder(plane: ControlPlane) -> str:
+    """Return the name of who has the Lease, and how often it changed hands."""
+    lease = read(plane, "lease", LEASE, OWN_NAMESPACE)
+    if lease is None:
+        return ""
+    spec = lease["spec"]
+    return f"{spec['holderIdentity'].partition('_')[0]} {spec['leaseTransitions']}"
+
+
+def aside_of_the_lease(proxy: ApiProxy, begun: float) -> list[str]:
+    """Return the calls since a moment, but for those about the Lease."""
+    return [
+        call.path
+        for call in proxy.calls
+        if call.time >= begun and "/leases" not in call.path
+    ]
+
+
+@pytest.mark.clock
+@pytest.mark.timeout(300)
+def test_a_server_that_answers_401_from_a_moment_on(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    """The leader ends with its lease; a standby asks seldom, says so, and recovers."""
+    with ApiProxy(plane) as first, ApiProxy(plane) as second:
+        leader = start(first, plane, tmp_path / "leader", "15s")
+        eventually(lambda: holder(plane).startswith("leader"), 60, "a leader")
+        standby = start(second, plane, tmp_path / "standby", "15s")
+        for operator in (leader, standby):
+            wait_ready(operator)
+        for proxy in (first, second):
+            eventually(lambda proxy=proxy: proxy.watches == 2, 30, "watches")
+        logged, begun = len(standby.log.read_text()), time.monotonic()
+        for proxy in (first, second):
+            proxy.accepts = lambda _: False
+            proxy.cut()
+        assert leader.program.wait(40) == 1
+        text = leader.log.read_text()
+        assert "is lost: it could not be renewed" in text.splitlines()[-1]
+        assert "401" in text
+        time.sleep(max(0.0, begun + MINUTE - time.monotonic()))
+        calls = aside_of_the_lease(second, begun)
+        told = lines(standby, logged)
+        assert standby.program.running
+        assert 4 <= len(calls) <= 30
+        assert 1 <= len(told) <= 10
+        assert len([line for line in told if line["level"] == "WARNING"]) == 1
+        second.accepts = None
+        eventually(lambda: second.watches == 2, 60, "watches again")
+        eventually(lambda: holder(plane).startswith("standby"), 60, "a new leader")
+        over = [line for line in lines(standby) if "calls again" in line["message"]]
+        assert len(over) == 1
+        assert standby.program.stop() == 0
+
+
+REFUSALS = {
+    "403": {"status": 403},
+    "429 with Retry-After": {"status": 429, "headers": {"Retry-After": "20"}},
+    "503 with Retry-After": {"status": 503, "headers": {"Retry-After": "20"}},
+    "resets": {"reset": True},
+}
+
+
+@pytest.mark.clock
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("case", REFUSALS)
+def test_watches_that_are_refused(
+    plane: ControlPlane, tmp_path: Path, case: str
+) -> None:
+    """They are made at a growing distance, as far apart as asked; each told once."""
+    what: dict[str, Any] = {**REFUSALS[case], "times": 1_000_000}
+    with ApiProxy(plane) as proxy:
+        operator = start(proxy, plane, tmp_path / "alone", "15s")
+        wait_ready(operator)
+        eventually(lambda: proxy.watches == 2, 30, "watches")
+        eventually(lambda: holder(plane).startswith("alone"), 30, "a leader")
+        logged, begun = len(operator.log.read_text()), time.monotonic()
+        proxy.add(*lists(**what), *watches(**what))
+        proxy.cut()
+        time.sleep(MINUTE / 2)
+        calls = aside_of_the_lease(proxy, begun)
+        told = lines(operator, logged)
+        # aiohttp makes a request once more that a reset has ended.
+        assert 2 <= len(calls) <= (6 if "Retry-After" in case else 28)
+        assert 1 <= len(told) <= 4
+        proxy.troubles = []
+        eventually(lambda: proxy.watches == 2, 60, "watches again")
+        assert operator.program.stop() == 0
+
+
+@pytest.mark.clock
+def test_watches_that_end_at_once(plane: ControlPlane, tmp_path: Path) -> None:
+    """A proxy that cuts each one is not asked a hundred times a second."""
+    with ApiProxy(plane) as proxy:
+        operator = start(proxy, plane, tmp_path / "alone", "15s")
+        wait_ready(operator)
+        eventually(lambda: proxy.watches == 2, 30, "watches")
+        begun = time.monotonic()
+        proxy.add(*watches(expired=True, times=1_000_000))
+        proxy.expire()
+        time.sleep(15)
+        assert 8 <= len(aside_of_the_lease(proxy, begun)) <= 40
+        proxy.troubles = []
+        eventually(lambda: proxy.watches == 2, 60, "watches again")
+        assert operator.program.stop() == 0
+
+
+@pytest.mark.tls
+@pytest.mark.timeout(300)
+@pytest.mark.clock
+def test_a_new_authority_and_its_certificate(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    """Leader and standby go on without a restart, and the Lease stays where it is."""
+    old, new = Authority(), Authority()
+    roots = tmp_path / "ca.crt"
+    roots.write_text(old.pem)
+    cluster = {"certificate-authority": str(roots)}
+    pair = write_pair(tmp_path, old.issue())
+    with ApiProxy(plane, pair=pair) as first, ApiProxy(plane, pair=pair) as second:
+        leader = start(first, plane, tmp_path / "leader", "60s", cluster=cluster)
+        eventually(lambda: holder(plane) == "leader 0", 60, "a leader")
+        standby = start(second, plane, tmp_path / "standby", "60s", cluster=cluster)
+        for operator in (leader, standby):
+            wait_ready(operator)
+        pair = write_pair(tmp_path, new.issue())
+        begun = len(first.calls), len(second.calls)
+        for proxy in (first, second):
+            eventually(lambda proxy=proxy: proxy.watches == 2, 30, "watches")
+            proxy.show(pair)
+        for operator in (leader, standby):
+            # Either by the lease's next try, or by a watch's.
+            eventually(
+                lambda operator=operator: "is not trusted" in operator.log.read_text(),
+                *(40, "words about the certificate"),
+            )
+        roots.write_text(new.pem)
+        for proxy, calls in zip((first, second), begun, strict=True):
+            eventually(lambda proxy=proxy: proxy.watches == 2, 60, "watches again")
+            assert len(proxy.calls) > calls
+        assert holder(plane) == "leader 0"
+        text = leader.log.read_text() + standby.log.read_text()
+        assert f"(authorities: {roots})" in text
+        assert "Operation not permitted" not in text
+        assert leader.program.stop() == standby.program.stop() == 0
+
+
+@pytest.mark.clock
+@pytest.mark.timeout(200)
+def test_a_login_program_whose_tokens_live_ten_seconds(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    """The operator runs on, no call is refused, and it runs no more than it must."""
+    program = tmp_path / "login"
+    program.write_text(
+        f"#!/bin/sh\necho >> {tmp_path}/runs\nnow=$(date +%s)\n"
+        'end=$(date -u -d "@$((now + 10))" +%FT%TZ)\n'
+        'echo "{\\"apiVersion\\":\\"client.authentication.k8s.io/v1\\",'
+        '\\"kind\\":\\"ExecCredential\\",\\"status\\":{\\"token\\":\\"$now\\",'
+        '\\"expirationTimestamp\\":\\"$end\\"}}"\n'
+    )
+    program.chmod(0o700)
+    version = "client.authentication.k8s.io/v1"
+    user = {"exec": {"apiVersion": version, "command": str(program)}}
+    with ApiProxy(plane) as proxy:
+        proxy.accepts = lambda bearer: time.time() - int(bearer or 0) < 10.5
+        operator = start(proxy, plane, tmp_path / "alone", "15s", user=user)
+        wait_ready(operator)
+        eventually(lambda: holder(plane).startswith("alone"), 30, "a leader")
+        time.sleep(25)
+        assert operator.program.running
+        assert proxy.refused == 0
+        runs = len((tmp_path / "runs").read_text().splitlines())
+        assert 3 <= runs <= 8
+        assert operator.program.stop() == 0

@@ -1,0 +1,255 @@
+"""Misfortunes over HTTP: engine, adapter and emulator, fifty quiet policies each.
+
+Kubernetes is in memory. Real time passes, because tokens end by the server's clock; the
+looks that find a misfortune out are as in production, those in peace come sooner.
+"""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from support.engines import INSTANCE, policy
+from support.fakes import FakeCluster, FakeRecorder, Steps
+from zitadel_notification_operator.core.conditions import Condition, find
+from zitadel_notification_operator.core.credentials import (
+    CredentialKind,
+    CredentialRef,
+)
+from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.emulator.access import INSTANCE as EVERYWHERE
+from zitadel_notification_operator.emulator.faults import Fault
+from zitadel_notification_operator.emulator.server import (
+    Emulator,
+    new_emulator,
+    serve,
+)
+from zitadel_notification_operator.engine import instance_pass, proof
+from zitadel_notification_operator.engine.engine import Engine
+from zitadel_notification_operator.engine.inventory import Inventory
+from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.workqueue import WorkQueue
+from zitadel_notification_operator.zitadel.connector import ZitadelConnector
+
+pytestmark = [pytest.mark.clock, pytest.mark.timeout(600)]
+
+COUNT = 50
+FIRST = 280000000000000101
+LIFE = 60
+"""Seconds that a token lives; its renewal begins six before."""
+
+REJECTED = json.dumps({"code": 16, "message": "Errors.Token.Invalid (AUTH-7fs1e)"})
+FAILED = json.dumps({"error": "server_error", "error_description": "Errors.Internal"})
+TOKEN = {"method": "POST", "path": "/oauth/v2/token"}
+PERMISSIONS = {"method": "POST", "path": "/auth/v1/permissions"}
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have instances looked at each second while all is well."""
+    monkeypatch.setattr(instance_pass, "SECRET_INTERVAL", 1.0)
+    monkeypatch.setattr(proof, "CHECK_INTERVAL", 0.5)
+
+
+@dataclass
+class Running:
+    """An operator with fifty policies that are Ready, and its ZITADEL."""
+
+    emulator: Emulator
+    cluster: FakeCluster
+    recorder: FakeRecorder
+    engine: Engine
+    user: str
+
+    def writes(self) -> tuple[int, int]:
+        """Return the status writes of policies and of the instance."""
+        written = [step[1] for step in self.cluster.steps.log if step[0] == "status"]
+        return len(written) - written.count("default"), written.count("default")
+
+    def requests(self, path: str) -> int:
+        """Return how many calls a path has had."""
+        seen = self.emulator.requests
+        return sum(request["path"].startswith(path) for request in seen)
+
+    def reasons(self) -> set[str]:
+        """Return the reasons of all policies' Ready conditions."""
+        return {_ready(stored).reason for stored in self.cluster.policies.values()}
+
+    def instance(self) -> Condition:
+        """Return the instance's Ready condition."""
+        return _ready(self.cluster.instances["default"])
+
+    async def until(self, ask: Callable[[], bool], seconds: float) -> None:
+        """Wait until something holds."""
+        async with asyncio.timeout(seconds):
+            while not ask():  # noqa: ASYNC110 - nobody tells us
+                await asyncio.sleep(0.1)
+
+
+def _ready(stored: Any) -> Condition:
+    found = find(stored.status.conditions, "Ready")
+    return found or Condition("Ready", "Unknown", "None", "", 0)
+
+
+def store_key(emulator: Emulator, cluster: FakeCluster, user: str) -> None:
+    """Make a key of a user and put it into the Secret."""
+    content = emulator.zitadel.keys.add_key(user)[0].content
+    cluster.secrets["s"] = {"key.json": json.dumps(content).encode()}
+
+
+@asynccontextmanager
+async def running(**instance: Any) -> AsyncIterator[Running]:
+    """Run an operator against an emulator until all is Ready; then count anew."""
+    cluster, recorder = FakeCluster(Steps()), FakeRecorder()
+    async with serve(new_emulator("token", COUNT)) as emulator:
+        behavior = replace(emulator.zitadel.behavior, token_lifetime=LIFE)
+        emulator.zitadel.behavior = behavior
+        user = emulator.zitadel.add_user({EVERYWHERE: ["IAM_OWNER"]}).id
+        store_key(emulator, cluster, user)
+        key = CredentialRef(CredentialKind.KEY, "s", "key.json")
+        reached = {"endpoint": Endpoint(emulator.url), "credential": key}
+        cluster.put_instance(replace(INSTANCE, **reached, **instance))
+        for number in range(COUNT):
+            cluster.put(policy(f"p{number}", str(FIRST + number)))
+        connector = ZitadelConnector(call_timeout=5, allow_local=True)
+        room = Room(
+            inventory=Inventory("own"),
+            queue=WorkQueue(),
+            writer=cluster,
+            instance_writer=cluster,
+            secrets=cluster,
+            connector=connector,
+            recorder=recorder,
+            now=lambda: datetime.now(UTC),
+            chance=random.Random(1),
+        )
+        made = Running(emulator, cluster, recorder, Engine(room, cluster, 4), user)
+        await made.engine.start()
+        await made.engine.lead(fresh=True)
+        try:
+            await made.until(lambda: made.reasons() == {"Succeeded"}, 120)
+            cluster.steps.log.clear()
+            recorder.notices.clear()
+            yield made
+        finally:
+            await made.engine.stop()
+            await connector.aclose()
+
+
+async def renewal(world: Running) -> None:
+    """Fail one renewal of a token that still holds."""
+    before = world.requests("/oauth/v2/token")
+    fault = world.emulator.faults.add(Fault(**TOKEN, status=500, body=FAILED, times=1))
+    await world.until(lambda: world.requests("/oauth/v2/token") >= before + 2, 90)
+    assert fault.times == 0
+
+
+async def new_key(world: Running) -> None:
+    """Fail once where the key of a rotation is tried."""
+    before = world.requests("/oauth/v2/token")
+    world.emulator.faults.add(Fault(**TOKEN, status=500, body=FAILED, times=1))
+    store_key(world.emulator, world.cluster, world.user)
+    await world.until(lambda: world.requests("/oauth/v2/token") >= before + 2, 30)
+
+
+async def one_401(world: Running) -> None:
+    """Refuse one call of a proof."""
+    fault = Fault(**PERMISSIONS, status=401, body=REJECTED, times=1)
+    world.emulator.faults.add(fault)
+    await world.until(lambda: fault.times == 0, 30)
+
+
+async def one_503(world: Running) -> None:
+    """Fail one call of a proof as a proxy does."""
+    fault = Fault(**PERMISSIONS, status=503, body="<html>", times=1)
+    world.emulator.faults.add(fault)
+    await world.until(lambda: fault.times == 0, 30)
+
+
+async def no_secret(world: Running) -> None:
+    """Take the Secret away for a while."""
+    kept = world.cluster.secrets.pop("s")
+    await world.until(lambda: world.instance().reason == "CredentialsMissing", 30)
+    await asyncio.sleep(40)
+    world.cluster.secrets["s"] = kept
+
+
+async def suffer(befall: Callable[[Running], Awaitable[None]]) -> str:
+    """Let something befall an operator; return what is wrong with what it has told."""
+    async with running() as world:
+        await befall(world)
+        await world.until(lambda: world.instance().status == "True", 60)
+        await asyncio.sleep(5)
+        policies, instance = world.writes()
+        most = 2 if befall is no_secret else 0
+        told = [name for name, _ in world.recorder.notices if name != "default"]
+        if policies or instance > most or told:
+            return f"{befall.__name__}: {policies}, {instance}, {told}"
+        return ""
+
+
+async def test_nobody_notices_a_misfortune() -> None:
+    """No status of fifty policies is written, two of the instance at most."""
+    cases = (renewal, new_key, one_401, one_503, no_secret)
+    assert await asyncio.gather(*map(suffer, cases)) == [""] * len(cases)
+
+
+async def test_a_lasting_refusal_is_told_and_taken_back_within_a_minute() -> None:
+    """The user is deactivated, and reactivated: each is told on all."""
+    async with running() as world:
+        for active, reason in ((False, "CredentialsRejected"), (True, "Succeeded")):
+            access = world.emulator.zitadel.access
+            access.set_active(world.user, "somebody", active=active)
+            await world.until(
+                lambda reason=reason: (  # type: ignore[misc]
+                    world.reasons() == {reason} and world.instance().reason == reason
+                ),
+                60,
+            )
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, "<html>hello</html>"), (403, "<html>WAF</html>"), (400, "{}"), (503, "")],
+)
+async def test_a_grant_by_name_that_cannot_be_looked_up_stays_alone(
+    status: int, body: str
+) -> None:
+    """Policies by id are served; one of the grant says why."""
+    org = frozenset({Scope.ORGANIZATION})
+    named = frozenset({Reference(By.NAME, "ACME")})
+    grants = (Grant(("team",), org, named),)
+    async with running(grants=grants) as world:
+        fault = Fault(path="/v2/", status=status, body=body)
+        world.emulator.faults.add(fault)
+        theirs = policy("theirs", str(FIRST))
+        theirs = replace(theirs, key=theirs.key._replace(namespace="team"))
+        world.cluster.put(theirs)
+        world.engine.policy_seen(world.cluster.policies[theirs.key])
+        await asyncio.sleep(3)
+        mine = world.cluster.policies[policy("p1").key]
+        world.cluster.put(replace(mine, password_change=True, generation=2))
+        world.engine.policy_seen(world.cluster.policies[mine.key])
+
+        def told() -> bool:
+            ready = _ready(world.cluster.policies[theirs.key])
+            served = _ready(world.cluster.policies[mine.key])
+            return (
+                ready.reason == "InstanceNotReady"
+                and "ACME" in ready.message
+                and served.observed_generation == 2
+                and served.status == "True"
+            )
+
+        await world.until(told, 60)
+        assert world.instance().status == "True"
+        assert len([n for n, _ in world.recorder.notices if n.startswith("p")]) == 1

@@ -1,0 +1,262 @@
+"""Stories in which ZITADEL's read side misses one event, and how each must end.
+
+Each is told to a whole engine on a virtual clock, as often as a test wants: with a
+process that lives, or with one that is killed at any outside call.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from support.engines import INSTANCE, Bench, policy
+from support.fakes import OTHERS
+from zitadel_notification_operator.core.objects import DriftMethod, PolicyObject
+from zitadel_notification_operator.core.policy import DeletionPolicy, Scope
+
+Act = Callable[[Bench], None]
+
+
+def nothing(_: Bench) -> None:
+    """Prepare nothing."""
+
+
+def create(bench: Bench) -> None:
+    """Ask for an own policy, false, where the instance's is true."""
+    bench.seen(policy("p"))
+
+
+def edit(bench: Bench) -> None:
+    """Ask for true, where false is in force."""
+    bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+
+
+def delete(bench: Bench) -> None:
+    """Delete the object; what that does is in its spec."""
+    bench.seen(replace(bench.policy("p"), deleting=True))
+
+
+def _reading_events(bench: Bench, wanted: PolicyObject) -> None:
+    bench.cluster.put_instance(replace(INSTANCE, method=DriftMethod.AUTO))
+    bench.cluster.put(wanted)
+
+
+def managed(bench: Bench) -> None:
+    """Begin with a policy that is in force, at an instance whose events are read."""
+    _reading_events(bench, policy("p"))
+
+
+def restoring(before: bool | None) -> Act:
+    """Begin with a policy that is to put back what was there before."""
+
+    def act(bench: Bench) -> None:
+        if before is not None:
+            bench.zitadel.own["o"] = before
+        restore = replace(policy("p"), deletion=DeletionPolicy.RESTORE)
+        bench.cluster.put(restore)
+
+    return act
+
+
+def _whole() -> PolicyObject:
+    """Return a policy that asks for false for the whole instance."""
+    whole = replace(policy("p"), scope=Scope.INSTANCE, organization=None)
+    return replace(whole, deletion=DeletionPolicy.RESTORE)
+
+
+def of_instance(bench: Bench) -> None:
+    """Begin with the instance's policy, false."""
+    bench.cluster.put(_whole())
+
+
+def managed_instance(bench: Bench) -> None:
+    """Begin with the same at an instance whose events are read."""
+    _reading_events(bench, _whole())
+
+
+def create_for_instance(bench: Bench) -> None:
+    """Ask for false for the whole instance."""
+    bench.seen(_whole())
+
+
+def others(value: bool | None, of: str = "o") -> Act:
+    """Let somebody else change a policy; None: remove it."""
+    return lambda bench: bench.zitadel.change(of, value, OTHERS) and None
+
+
+def loses(kind: str, of: str = "o") -> Act:
+    """Let the read side miss the next event of a kind."""
+    return lambda bench: bench.zitadel.to_lose.append((kind, of))
+
+
+def one_by_one(*acts: Act) -> Act:
+    """Do several things at one moment, before the operator can do anything."""
+
+    def act(bench: Bench) -> None:
+        for one in acts:
+            one(bench)
+
+    return act
+
+
+def stale_row(value: bool) -> Act:
+    """Begin with a row that GETs show, and that the log knows to be removed."""
+
+    def act(bench: Bench) -> None:
+        bench.zitadel.own["o"] = value
+        bench.zitadel.lost["o"] = None
+
+    return act
+
+
+def hidden_policy(value: bool) -> Act:
+    """Begin with an own policy that the log knows, and that no GET shows."""
+
+    def act(bench: Bench) -> None:
+        bench.zitadel.lost["o"] = value
+
+    return act
+
+
+def hidden_change(shown: bool) -> Act:
+    """Begin with an own policy whose last change no GET shows."""
+
+    def act(bench: Bench) -> None:
+        bench.zitadel.own["o"] = shown
+        bench.zitadel.lost["o"] = not shown
+
+    return act
+
+
+def hidden_change_of_instance(bench: Bench) -> None:
+    """Begin with an instance's policy, true, whose last change no GET shows."""
+    bench.zitadel.lost[""] = not bench.zitadel.default
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is lost, when, and how it must end.
+
+    Attributes:
+        begin: What there is before the operator starts.
+        loses: Kind and organization of the event that the read side misses next; None:
+            it has missed one before, or `then` says which it will miss.
+        then: What happens after that.
+        value: The own policy at the end, or the instance's; None: inherited.
+        told: Whether a repair is told; where one write is the whole repair, and GETs
+            show it at once, nothing was ever seen to be wrong.
+        of: "o", or "" for the instance's policy.
+        ends: Whether the object is deleted in the story.
+    """
+
+    begin: Act
+    loses: tuple[str, str] | None
+    then: Act
+    value: bool | None
+    told: bool = True
+    of: str = "o"
+    ends: bool = False
+
+
+def ending(
+    begin: Act,
+    loses: tuple[str, str] | None,
+    then: Act,
+    value: bool | None,
+    *,
+    told: bool = True,
+    of: str = "o",
+) -> Story:
+    """Return a story at whose end the object is deleted."""
+    return Story(begin, loses, one_by_one(then, delete), value, told, of, ends=True)
+
+
+REMOVED_AND_HIDDEN = one_by_one(others(None), loses("added"), others(True))
+"""Somebody removes the policy, and makes one that no GET shows."""
+
+HIDDEN_CHANGE = one_by_one(loses("changed"), others(True))
+"""Somebody changes the policy, and no GET shows it."""
+
+LOST_REMOVAL = one_by_one(loses("removed"), others(None))
+"""Somebody removes the policy, and GETs show it as before."""
+
+STORIES = {
+    "create, added": Story(nothing, ("added", "o"), create, False),
+    "edit, changed": Story(managed, ("changed", "o"), edit, True),
+    "edit, added by others": Story(
+        managed, None, one_by_one(REMOVED_AND_HIDDEN, edit), True
+    ),
+    "edit, removed by others": Story(
+        managed, None, one_by_one(LOST_REMOVAL, edit), True
+    ),
+    "reset, removed": ending(managed, ("removed", "o"), nothing, None),
+    "reset, added by others": ending(
+        managed, None, REMOVED_AND_HIDDEN, None, told=False
+    ),
+    "reset, changed by others": ending(managed, None, HIDDEN_CHANGE, None, told=False),
+    "restore, removed": ending(restoring(None), ("removed", "o"), nothing, None),
+    "restore, added by others": ending(
+        restoring(None), None, REMOVED_AND_HIDDEN, None, told=False
+    ),
+    "restore, changed by others": ending(
+        restoring(None), None, HIDDEN_CHANGE, None, told=False
+    ),
+    "restore a value, changed": ending(
+        restoring(True), ("changed", "o"), nothing, True
+    ),
+    "restore a value, added": ending(
+        restoring(True), ("added", "o"), others(None), True
+    ),
+    "restore a value, removed by others": ending(
+        restoring(True), None, LOST_REMOVAL, True
+    ),
+    "drift, changed by others": Story(managed, ("changed", "o"), others(True), False),
+    "drift, removed by others": Story(managed, ("removed", "o"), others(None), False),
+    "drift, correction changed": Story(
+        managed, None, one_by_one(others(True), loses("changed")), False
+    ),
+    "drift, correction added": Story(managed, ("added", "o"), others(None), False),
+    "take-over, added before": Story(hidden_policy(True), None, create, False),
+    "take-over, same added before": Story(hidden_policy(False), None, create, False),
+    "take-over, changed before": Story(hidden_change(True), None, create, False),
+    "take-over, removed before": Story(stale_row(True), None, create, False),
+    "instance, edit": Story(of_instance, ("changed", ""), edit, True, of=""),
+    "instance, restore": ending(of_instance, ("changed", ""), nothing, True, of=""),
+    "instance, drift": Story(
+        managed_instance, ("changed", ""), others(True, ""), False, of=""
+    ),
+    "instance, drift, correction": Story(
+        managed_instance,
+        None,
+        one_by_one(others(True, ""), loses("changed", "")),
+        False,
+        of="",
+    ),
+    "instance, take-over": Story(
+        hidden_change_of_instance, None, create_for_instance, False, of=""
+    ),
+}
+
+
+async def live(story: Story, bench: Bench) -> int:
+    """Live a story; return the number of the first step after the loss."""
+    story.begin(bench)
+    await bench.start()
+    await bench.live(200)
+    begun = len(bench.steps.log)
+    if story.loses is not None:
+        bench.zitadel.to_lose.append(story.loses)
+    story.then(bench)
+    reads_events = story.begin in {managed, managed_instance}
+    await bench.live(120 if reads_events else 60)
+    return begun
+
+
+def end(story: Story, bench: Bench) -> None:
+    """Check how it has ended: both sides agree on what was wanted."""
+    zitadel = bench.zitadel
+    assert zitadel.written(story.of) is story.value
+    if story.of:
+        assert zitadel.own.get("o") is story.value
+    else:
+        assert zitadel.default is story.value
+    left = list(bench.cluster.policies.values())
+    assert left == [] if story.ends else bench.ready("p").status == "True"

@@ -1,0 +1,193 @@
+"""Every repair of a read side, carried out against one that has missed an event.
+
+The emulator and the ZITADEL in memory are both held to this table, and so is the plan
+of steps that the core makes (design, section 12).
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+
+from zitadel_notification_operator.core.decision import Action
+from zitadel_notification_operator.core.errors import ReadSideBusy
+from zitadel_notification_operator.core.policy import Answer, Scope, WriteResult
+from zitadel_notification_operator.core.read_side import (
+    Attempt,
+    Missed,
+    Step,
+    Write,
+    after_insert,
+    can_be_repaired,
+    is_own,
+    repair,
+)
+from zitadel_notification_operator.engine.ports import PolicyClient
+
+_ACTIONS = {Write.CREATE: Action.CREATE, Write.UPDATE: Action.UPDATE}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table, with its values.
+
+    Attributes:
+        missed: What the read side has missed.
+        value: That of the policy that was added, of the one that GETs show in spite of
+            its change, or of the one that GETs show in spite of its removal.
+        wanted: The value at the end; None: inherited.
+        scope: Whose policy it is.
+    """
+
+    missed: Missed
+    value: bool
+    wanted: bool | None
+    scope: Scope
+
+    def __str__(self) -> str:
+        """Return a name for a test."""
+        return f"{self.scope}-{self.missed}-{self.value}-{self.wanted}"
+
+
+def _is_in_the_table(case: Case) -> bool:
+    if not can_be_repaired(case.missed, case.scope):
+        return False
+    if case.scope is Scope.INSTANCE and case.wanted is None:
+        return False  # it inherits from nobody
+    # A missed change is seen by nothing where GETs show what is wanted.
+    return case.missed is not Missed.CHANGED or case.value is not case.wanted
+
+
+CASES = [
+    case
+    for scope in Scope
+    for missed in Missed
+    for value in (True, False)
+    for wanted in (True, False, None)
+    if _is_in_the_table(case := Case(missed, value, wanted, scope))
+]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A ZITADEL whose policies are as at the start: inherited, and true.
+
+    Attributes:
+        client: Asks it and writes to it, as the engine does.
+        organization_id: An organization that it has.
+        lose: Has the read side miss the next event of a kind at a target.
+        pass_by: Lets the time pass for which an insert is tried in vain.
+    """
+
+    client: PolicyClient
+    organization_id: str
+    lose: Callable[[str, str | None], Awaitable[None]]
+    pass_by: Callable[[], Awaitable[None]]
+
+
+class Row:
+    """Carries out one row."""
+
+    def __init__(self, ground: Ground, case: Case) -> None:
+        self._ground, self._case = ground, case
+        of_organization = case.scope is Scope.ORGANIZATION
+        self._target = ground.organization_id if of_organization else None
+
+    async def run(self) -> None:
+        """Have the event missed, see that, repair it, and see that both sides agree."""
+        await self._miss()
+        await self._require_contradiction()
+        before = await self._shown()
+        steps = repair(self._case.missed, shown=before, wanted=self._case.wanted)
+        await self._carry_out(steps[:-1], before)
+        await self._require_taken(steps[-1])
+        if self._case.missed is Missed.REMOVED and self._case.wanted is not None:
+            assert await self._shown() is before
+            assert before is not None
+            rest = after_insert(shown=before, wanted=self._case.wanted)
+            await self._carry_out(rest[:-1], before)
+            for last in rest[-1:]:
+                await self._require_taken(last)
+        await self._require_agreement()
+
+    async def _miss(self) -> None:
+        """Have the event missed; anything else before it is not."""
+        case, create, update = self._case, Write.CREATE, Write.UPDATE
+        if case.missed is not Missed.ADDED and await self._shown() is not case.value:
+            first = create if case.scope is Scope.ORGANIZATION else update
+            await self._require_taken(Step(first, case.value))
+        await self._ground.lose(str(case.missed), self._target)
+        lost = {
+            Missed.ADDED: Step(create, case.value),
+            Missed.CHANGED: Step(update, not case.value),
+            Missed.REMOVED: Step(Write.RESET),
+        }
+        await self._require_taken(lost[case.missed])
+
+    async def _require_contradiction(self) -> None:
+        """See that the write which is wanted tells what was missed.
+
+        A DELETE that ZITADEL takes tells nothing, and is the whole repair.
+        """
+        case, own = self._case, await self._shown() is not None
+        step = Step(Write.UPDATE if own else Write.CREATE, case.wanted)
+        if case.wanted is None:
+            if case.missed is not Missed.REMOVED:
+                return
+            step = Step(Write.RESET)
+        result = await self._send(step)
+        shown = await self._ground.client.observe(self._target)
+        assert Attempt(step, result, shown, case.scope).missed is case.missed
+        if case.missed is Missed.ADDED:
+            # A change is taken as well, and no GET shows a row that is not there.
+            await self._require_taken(Step(Write.UPDATE, not case.value))
+            assert await self._shown() is None
+
+    async def _carry_out(self, steps: tuple[Step, ...], before: bool | None) -> None:
+        """Make steps that are not the last: no GET shows anything new after one."""
+        for step in steps:
+            await self._require_taken(step)
+            assert await self._shown() is before
+
+    async def _require_taken(self, step: Step) -> None:
+        """Make a step; an insert over a row stops all GETs for a while."""
+        over_a_row = step.write is Write.CREATE and await self._shown() is not None
+        assert (await self._send(step)).answer is Answer.WRITTEN
+        if over_a_row:
+            with pytest.raises(ReadSideBusy):
+                await self._shown()
+            await self._ground.pass_by()
+
+    async def _send(self, step: Step) -> WriteResult:
+        client, target = self._ground.client, self._target
+        if step.write is Write.RESET:
+            assert target is not None
+            return await client.reset(target)
+        assert step.value is not None
+        before = await client.observe(target)
+        action = _ACTIONS[step.write]
+        return await client.write(
+            target, action, password_change=step.value, before=before
+        )
+
+    async def _shown(self) -> bool | None:
+        """Return the value of the policy that GETs show; None: inherited."""
+        shown = await self._ground.client.observe(self._target)
+        own = is_own(shown, self._case.scope)
+        return shown.password_change if shown is not None and own else None
+
+    async def _require_agreement(self) -> None:
+        """See that GETs and the answers to writes know the same policy."""
+        wanted = self._case.wanted
+        assert await self._shown() is wanted
+        expected = {
+            Step(Write.CREATE, True): Answer.ALREADY_EXISTS,
+            Step(Write.UPDATE, wanted): Answer.NOT_CHANGED,
+        }
+        if wanted is None:
+            expected = {
+                Step(Write.UPDATE, True): Answer.NOT_FOUND,
+                Step(Write.RESET): Answer.NOT_FOUND,
+            }
+        for step, answer in expected.items():
+            assert (await self._send(step)).answer is answer

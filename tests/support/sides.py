@@ -1,0 +1,166 @@
+"""A ZITADEL that loses events, an operator beside it, and what tests ask of both."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+
+import pytest
+
+from cluster.conftest import World
+from support.kube_calls import read_all
+from support.running import EmulatorProcess, OperatorProcess, create_secret
+from support.waiting import eventually
+from support.watching import StatusWatch
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+POLICY = "/management/v1/policies/notification"
+DRIFT = {"method": "Poll", "pollInterval": "10s"}
+"""So that all policies are looked at while a read side answers no GET."""
+
+EVENTS = {"method": "Events", "eventsInterval": "5s"}
+"""So that what others have changed is told soon."""
+
+
+@contextmanager
+def own_world(
+    plane: ControlPlane, folder: Path, *options: str, **instance: Any
+) -> Iterator[World]:
+    """Run an emulator and an operator for one test; every status is judged.
+
+    Repairs are limited for each ZITADEL, and the emulators have one id: so each test
+    needs an operator that has made none yet.
+
+    Args:
+        plane: Has our CRDs; no other operator acts on it.
+        folder: For logs.
+        options: Of the emulator.
+        instance: Fields of the spec of the instance `shared`.
+    """
+    folder.mkdir(exist_ok=True)
+    create_secret(plane, "zitadel-credentials")
+    watch = StatusWatch(plane, folder)
+    emulator = EmulatorProcess(folder, 0, *options)
+    with emulator.program:
+        made = World(plane, emulator, OperatorProcess(plane, folder), folder)
+        try:
+            made.operator.wait_ready()
+            made.instance("shared", emulator.url, **instance)
+            made.wait_for("", "shared", kind="zni")
+            yield made
+        finally:
+            # Also after a failure: the next test begins without what this one has left.
+            try:
+                clear(made)
+            finally:
+                code = made.operator.program.stop()
+                judged, found = watch.stop()
+    assert code == 0
+    assert judged
+    assert not found
+
+
+def clear(world: World) -> None:
+    """Delete all objects through the operator, and wait until they are gone."""
+    for kind, where in (("znp", ("--all-namespaces",)), ("zni", ())):
+        # To wait for many is more than kubectl allows itself to ask.
+        world.plane.kubectl("delete", kind, "--all", *where, "--wait=false")
+        eventually(lambda kind=kind: not read_all(world.plane, kind), 60, f"no {kind}")
+
+
+def restart(world: World) -> None:
+    """Kill the operator as a lost node would, and start another one."""
+    world.operator.program.kill()
+    world.operator = OperatorProcess(world.plane, world.folder)
+
+
+def lose(world: World, kind: str, organization: str) -> None:
+    """Let the read side miss the organization's next event of a kind."""
+    loss = {"kind": kind, "organization": organization}
+    world.emulator.call("POST", "/emulator/v1/losses", loss)
+
+
+def edit(world: World, namespace: str, name: str, *, value: bool) -> None:
+    """Ask for another value."""
+    patch = json.dumps({"spec": {"passwordChange": value}})
+    command = ("patch", "znp", name, "-n", namespace, "--type=merge", "-p", patch)
+    world.plane.kubectl(*command)
+
+
+def writes_to(world: World, organization: str) -> list[str]:
+    """Return the verbs of all writes to an organization's policy."""
+    return [w[0] for w in world.emulator.writes() if w[2] == organization]
+
+
+def wait_for_writes(
+    world: World, organization: str, count: int, patience: float = 30
+) -> None:
+    """Wait until so many writes to an organization have been answered."""
+    eventually(
+        lambda: len(writes_to(world, organization)) >= count,
+        patience,
+        f"{count} writes to {organization}",
+        every=0.02,
+    )
+
+
+def repairs(operator: OperatorProcess, missed: str = "") -> int:
+    """Return how many repairs a process has counted, of one kind or of all."""
+    label = re.escape(missed) or "[a-z]+"
+    found = re.findall(
+        rf'^znp_read_side_repairs_total{{missed="{label}"}} (\S+)$',
+        operator.metrics(),
+        re.MULTILINE,
+    )
+    return int(sum(map(float, found)))
+
+
+def told(world: World, namespace: str, name: str = "") -> list[str]:
+    """Return what Events say of repairs in a namespace, or of one policy there."""
+    found = read_all(
+        world.plane, "event", namespace, fieldSelector="reason=ReadSideRepaired"
+    )
+    return [
+        event["note"] for event in found if name in {"", event["regarding"]["name"]}
+    ]
+
+
+def require_repair(world: World, namespace: str, name: str, missed: str) -> None:
+    """Wait until one repair is told; it is counted as well."""
+    eventually(lambda: told(world, namespace, name), 20, "ReadSideRepaired")
+    (note,) = told(world, namespace, name)
+    assert f"({missed})" in note
+    assert (repairs(world.operator), repairs(world.operator, missed)) == (1, 1)
+
+
+def require_shown(world: World, body: dict[str, Any], organization: str) -> None:
+    """See that a status tells what a GET says, by which version of the policy."""
+    shown, status = world.emulator.policy(organization), body["status"]
+    details = shown["details"]
+    assert status["isDefault"] is shown.get("isDefault", False)
+    assert status["passwordChange"] is shown.get("passwordChange", False)
+    assert status["sequence"] == details["sequence"]
+    assert status["changeDate"] == details["changeDate"]
+
+
+def require_agreement(world: World, organization: str, *, value: bool) -> None:
+    """See that the event log has an organization's own policy as GETs show it."""
+    shown = world.emulator.policy(organization)
+    assert "isDefault" not in shown
+    assert shown.get("passwordChange", False) is value
+    with pytest.raises(HTTPError) as refused:
+        world.emulator.call("PUT", POLICY, {"passwordChange": value}, organization)
+    assert refused.value.code == 400
+    assert "Org-ioqnxz" in refused.value.read().decode()
+
+
+def busy_answers(world: World, organization: str) -> int:
+    """Return how many GETs of a policy were not answered for want of an insert."""
+    return sum(
+        request["status"] == 500
+        for request in world.emulator.requests(POLICY)
+        if request["method"] == "GET" and request["organization"] == organization
+    )

@@ -1,0 +1,117 @@
+"""An API server that is slow, refuses, or says nothing, before anything else happens.
+
+For the first seconds of a process only: it knows the discovery of our group and the
+lists of our kinds. Whatever has to be stored needs the real one.
+"""
+
+import json
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+GROUP = "/apis/zitadel-notification.dev/v1alpha1"
+KINDS = ("notificationpolicies", "zitadelinstances")
+
+Answer = Callable[[str], tuple[int, Any] | None]
+"""Takes a path, returns status and JSON; None says nothing until the server ends."""
+
+
+class ThinApi:
+    """Serves plain HTTP on a free port of loopback.
+
+    Args:
+        answer: Says what a GET of a path is answered.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        self.paths: list[str] = []
+        self._ended = ended = Event()
+        paths = self.paths
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                path = urlsplit(self.path).path
+                paths.append(path)
+                said = answer(path)
+                if said is None:
+                    ended.wait(60)
+                    self.close_connection = True
+                    return
+                body = json.dumps(said[1]).encode()
+                self.send_response(said[0])
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Keep the test's output clean."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = Thread(target=self._server.serve_forever, args=(0.05,))
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        """Begin to serve."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End, and let go of those who wait for an answer."""
+        self._ended.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def silent(_: str) -> None:
+    """Say nothing at all."""
+    return
+
+
+def without_crds(_: str) -> tuple[int, Any]:
+    """Know no path, as before the CRDs are applied."""
+    return 404, {"kind": "Status", "code": 404, "reason": "NotFound"}
+
+
+def with_crds(lists: Answer) -> Answer:
+    """Serve our kinds; `lists` answers all but the discovery."""
+    resources = [{"name": name} for name in KINDS]
+
+    def answer(path: str) -> tuple[int, Any] | None:
+        if path == GROUP:
+            return 200, {"kind": "APIResourceList", "resources": resources}
+        return lists(path)
+
+    return answer
+
+
+def write_kubeconfig(folder: Path, server: str, **user: Any) -> Path:
+    """Write a kubeconfig for a server; return its path.
+
+    Args:
+        folder: Takes the file.
+        server: The URL.
+        user: What the file says of the user, such as `exec`.
+    """
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(content))
+    return path

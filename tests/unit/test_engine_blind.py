@@ -1,0 +1,589 @@
+"""An event log that cannot be used: polled instead, told, and the way back."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support.drift import bench_with, calls
+from support.engines import INSTANCE, Bench, policy
+from support.fakes import OTHERS
+from support.virtual_time import run
+from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.events import EventKind, ZitadelEvent
+from zitadel_notification_operator.core.identity import Capabilities
+from zitadel_notification_operator.core.objects import (
+    DriftDetection,
+    DriftMethod,
+    Endpoint,
+    RateLimit,
+)
+from zitadel_notification_operator.core.reasons import Reason
+
+Story = Callable[[], Awaitable[None]]
+POLL = 600.0
+EVENTS = DriftDetection(DriftMethod.EVENTS)
+
+TROUBLES: dict[str, OperatorError] = {
+    "hangs": TransientError(Reason.UNREACHABLE, "z cannot be reached: no answer"),
+    "500": TransientError(Reason.SERVER_ERROR, "cannot serve now: HTTP 500"),
+    "400": TerminalError(Reason.REQUEST_REFUSED, "refused: ", excerpt="request 17"),
+    "401": TerminalError(Reason.CREDENTIALS_REJECTED, "refused"),
+    "403": TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "no role"),
+    "404": TransientError(Reason.UNEXPECTED_ANSWER, "HTTP 404"),
+    "429": TransientError(Reason.RATE_LIMITED, "fewer calls", 45.0),
+    "HTML": TransientError(Reason.UNEXPECTED_ANSWER, "not as ZITADEL does"),
+}
+
+
+def detection(bench: Bench) -> DriftDetection:
+    """Return what the instance's status tells."""
+    told = bench.cluster.instances["default"].status.drift_detection
+    assert told is not None
+    return told
+
+
+def refuse(bench: Bench, trouble: OperatorError, *, hang: float = 0.0) -> None:
+    """Have all searches of events fail from now on."""
+
+    async def fail(*_: object) -> Any:
+        bench.steps.log.append(("failed search",))
+        await asyncio.sleep(hang)
+        raise trouble
+
+    for name in ("events", "newest_event", "has_events"):
+        setattr(bench.zitadel, name, fail)
+
+
+def mend(bench: Bench) -> None:
+    """Let searches work again."""
+    for name in ("events", "newest_event", "has_events"):
+        vars(bench.zitadel).pop(name, None)
+
+
+def told(bench: Bench) -> list[str]:
+    """Return the Events about the instance's drift detection."""
+    return [
+        reason
+        for name, reason in bench.recorder.notices
+        if name == "default" and reason.startswith("DriftEvents")
+    ]
+
+
+async def settled(bench: Bench) -> None:
+    """Start, and let what was new come to rest."""
+    await bench.start()
+    await bench.live(300)
+    assert detection(bench) == EVENTS
+
+
+@pytest.mark.parametrize("method", [DriftMethod.AUTO, DriftMethod.EVENTS])
+@pytest.mark.parametrize("what", TROUBLES)
+def test_drift_is_put_right_while_events_cannot_be_used(
+    what: str, method: DriftMethod
+) -> None:
+    """Within three failed searches and one pollInterval; all stays Ready."""
+
+    async def story() -> None:
+        policies = [policy(f"p{n}", f"o{n}") for n in range(20)]
+        bench = bench_with(*policies, method=method)
+        await settled(bench)
+        refuse(bench, TROUBLES[what], hang=10.0 if what == "hangs" else 0.0)
+        await bench.live(60)
+        bench.zitadel.change("o7", True, OTHERS)
+        await bench.live(3 * 20 + POLL)
+        assert bench.zitadel.own["o7"] is False
+        now = detection(bench)
+        assert now.method is DriftMethod.POLL
+        assert now.word == TROUBLES[what].reason
+        assert now.reason.endswith("; polling takes 10m a round")
+        assert "request 17" not in now.reason
+        assert told(bench) == ["DriftEventsUnreadable"]
+        ready = find(bench.cluster.instances["default"].status.conditions, "Ready")
+        assert ready is not None
+        assert ready.status == "True"
+        for number in range(20):
+            assert bench.ready(f"p{number}").status == "True"
+        await bench.stop()
+
+    run(story())
+
+
+def test_it_costs_little_and_stays_so() -> None:
+    """One proof for the suspicion, one status write, a search each five minutes."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        await settled(bench)
+        before = len(bench.steps.log)
+        refuse(bench, TROUBLES["500"])
+        await bench.live(170)
+        assert calls(bench, before).count("identify") <= 2
+        statuses = [s for s in bench.steps.log[before:] if s[0] == "status"]
+        assert statuses == [("status", "default")]
+        await bench.live(1200)
+        before = len(bench.steps.log)
+        await bench.live(3600)
+        new = calls(bench, before)
+        assert 12 <= new.count("failed search") <= 14
+        assert new.count("identify") <= 21
+        assert "status" not in [step[0] for step in bench.steps.log[before:]]
+        await bench.stop()
+
+    run(story())
+
+
+def test_one_failed_search_is_told_to_nobody() -> None:
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        await settled(bench)
+        before = len(bench.steps.log)
+        refuse(bench, TROUBLES["500"])
+        while "failed search" not in calls(bench, before):
+            await bench.live(1)
+        mend(bench)
+        await bench.live(600)
+        assert detection(bench) == EVENTS
+        assert told(bench) == []
+        assert "status" not in [step[0] for step in bench.steps.log[before:]]
+        assert "observe" not in calls(bench, before)
+        await bench.stop()
+
+    run(story())
+
+
+def test_there_is_a_way_back() -> None:
+    """By itself, with a Normal Event; nothing is polled after one more round."""
+
+    async def story() -> None:
+        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(20)))
+        await settled(bench)
+        refuse(bench, TROUBLES["500"])
+        await bench.live(7200)
+        assert detection(bench).method is DriftMethod.POLL
+        mend(bench)
+        await bench.live(301)
+        assert detection(bench) == EVENTS
+        assert told(bench) == ["DriftEventsUnreadable", "DriftEventsReadable"]
+        await bench.live(700)
+        before = len(bench.steps.log)
+        await bench.live(3600)
+        assert "observe" not in calls(bench, before)
+        bench.zitadel.change("o3", True, OTHERS)
+        await bench.live(61)
+        assert bench.zitadel.own["o3"] is False
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_short_interval_is_tried_again_within_a_minute() -> None:
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        stored = bench.cluster.instances["default"]
+        bench.cluster.put_instance(replace(stored, events_interval=10.0))
+        await settled(bench)
+        refuse(bench, TROUBLES["429"])
+        await bench.live(3600)
+        assert detection(bench).method is DriftMethod.POLL
+        mend(bench)
+        await bench.live(61)
+        assert detection(bench) == EVENTS
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_request_tries_the_search_at_once() -> None:
+    """The annotation of the instance asks for a pass over all of it."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        await settled(bench)
+        refuse(bench, TROUBLES["400"])
+        await bench.live(3600)
+        mend(bench)
+        stored = bench.cluster.instances["default"]
+        bench.instance_seen(replace(stored, requested_at="now"))
+        await bench.live(2)
+        assert detection(bench) == EVENTS
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_restart_writes_nothing_and_polls_on() -> None:
+    """The status tells the new process how it stands; it tries the search at once."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        await settled(bench)
+        refuse(bench, TROUBLES["500"])
+        await bench.live(1000)
+        await bench.stop()
+        before, events = len(bench.steps.log), len(bench.recorder.notices)
+        await bench.start()
+        await bench.live(10)
+        assert "failed search" in calls(bench, before)
+        bench.zitadel.change("o", True, OTHERS)
+        await bench.live(30)
+        assert "status" not in [step[0] for step in bench.steps.log[before:]]
+        assert len(bench.recorder.notices) == events
+        await bench.live(POLL)
+        assert bench.zitadel.own["o"] is False
+        mend(bench)
+        await bench.live(301)
+        assert detection(bench) == EVENTS
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_outage_of_zitadel_is_no_matter_of_its_log() -> None:
+    """The instance tells it; nobody is told of the search."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        await settled(bench)
+        for _ in range(5):
+            bench.zitadel.trouble = TransientError(Reason.SERVER_ERROR, "down")
+            await bench.live(100)
+            bench.zitadel.trouble = None
+            await bench.live(100)
+        assert detection(bench) == EVENTS
+        assert told(bench) == []
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("begins_so", [True, False])
+def test_an_empty_log_is_not_a_quiet_zitadel(begins_so: bool) -> None:
+    """`{}` from a moment on, or from the start: polled after three of them."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+
+        async def nothing(*_: object) -> list[ZitadelEvent]:
+            return []
+
+        async def nobody() -> None:
+            return None
+
+        async def no() -> bool:
+            return False
+
+        def empty() -> None:
+            bench.zitadel.events = nothing  # type: ignore[method-assign, assignment]
+            bench.zitadel.newest_event = nobody  # type: ignore[method-assign]
+            bench.zitadel.has_events = no  # type: ignore[method-assign]
+
+        if begins_so:
+            empty()
+            await bench.start()
+            await bench.live(300)
+        else:
+            await settled(bench)
+            empty()
+            await bench.live(100)
+        assert detection(bench).method is DriftMethod.POLL
+        assert detection(bench).word == "UnexpectedAnswer"
+        bench.zitadel.change("o", True, OTHERS)
+        await bench.live(POLL)
+        assert bench.zitadel.own["o"] is False
+        mend(bench)
+        await bench.live(301)
+        assert detection(bench) == EVENTS
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_log_that_stands_still_is_found_out_by_our_own_writes() -> None:
+    """A cache answers: nothing is missing in it but what we have written."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p", "o"), policy("q", "u"))
+        await settled(bench)
+        events, cached = bench.zitadel.events, list(bench.zitadel.events_log)
+
+        async def stale(since: str | None, limit: int) -> list[ZitadelEvent]:
+            true, bench.zitadel.events_log = bench.zitadel.events_log, cached
+            try:
+                return await events(since, limit)
+            finally:
+                bench.zitadel.events_log = true
+
+        bench.zitadel.events = stale  # type: ignore[method-assign]
+        await bench.live(300)
+        assert detection(bench) == EVENTS
+        bench.seen(replace(bench.policy("q"), password_change=True, generation=2))
+        await bench.live(120)
+        assert "does not show what the operator has written" in detection(bench).reason
+        bench.zitadel.change("o", True, OTHERS)
+        await bench.live(POLL)
+        assert bench.zitadel.own["o"] is False
+        await bench.live(3600)
+        assert told(bench) == ["DriftEventsUnreadable"]
+        mend(bench)
+        await bench.live(301)
+        assert detection(bench) == EVENTS
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_log_that_lags_by_seconds_is_used() -> None:
+    """Our writes become visible ten seconds late, each of many."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        bench.cluster.put_instance(
+            replace(bench.cluster.instances["default"], events_interval=5.0)
+        )
+        log: list[tuple[float, ZitadelEvent]] = []
+        zitadel, loop = bench.zitadel, asyncio.get_running_loop()
+        happen = zitadel.happen
+
+        def late(aggregate: str, kind: EventKind, editor: Any) -> None:
+            happen(aggregate, kind, editor)
+            log.append((loop.time() + 10, zitadel.events_log[-1]))
+
+        zitadel.happen = late  # type: ignore[method-assign]
+        zitadel.visible = lambda: [  # type: ignore[method-assign]
+            event for at, event in log if at <= loop.time()
+        ]
+        await bench.start()
+        for number in range(60):
+            stored = bench.policy("p")
+            value = bool(number % 2)
+            bench.seen(replace(stored, password_change=value, generation=number + 2))
+            await bench.live(7)
+        assert detection(bench) == EVENTS
+        assert told(bench) == []
+        await bench.stop()
+
+    run(story())
+
+
+def test_answers_that_are_cut_again_and_again_lead_to_polling() -> None:
+    """Each lacks the last event: no endless looks at all, but polling that is told."""
+
+    async def story() -> None:
+        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(5)))
+        await settled(bench)
+        events = bench.zitadel.events
+
+        async def cut(since: str | None, limit: int) -> list[ZitadelEvent]:
+            return (await events(since, limit))[:-1]
+
+        bench.zitadel.events = cut  # type: ignore[method-assign]
+        await bench.live(110)
+        assert detection(bench).method is DriftMethod.POLL
+        assert "Events are missing" in detection(bench).reason
+        bench.zitadel.change("o3", True, OTHERS)
+        await bench.live(POLL)
+        assert bench.zitadel.own["o3"] is False
+        mend(bench)
+        await bench.live(301)
+        assert detection(bench) == EVENTS
+        await bench.stop()
+
+    run(story())
+
+
+def test_slow_searches_are_used_and_keep_their_interval() -> None:
+    """Nine seconds each: drift is found a search later, and nobody is told."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        await settled(bench)
+        events = bench.zitadel.events
+
+        async def slow(since: str | None, limit: int) -> list[ZitadelEvent]:
+            await asyncio.sleep(9)
+            return await events(since, limit)
+
+        bench.zitadel.events = slow  # type: ignore[method-assign]
+        await bench.live(120)
+        before = len(bench.steps.log)
+        await bench.live(3600)
+        assert 60 <= calls(bench, before).count("events") <= 67
+        bench.zitadel.change("o", True, OTHERS)
+        await bench.live(70)
+        assert bench.zitadel.own["o"] is False
+        assert detection(bench) == EVENTS
+        await bench.stop()
+
+    run(story())
+
+
+def test_polling_takes_half_of_the_rate_and_says_how_long_a_round_takes() -> None:
+    async def story() -> None:
+        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(400)))
+        slow = Endpoint("https://z", rate_limit=RateLimit(requests_per_second=2))
+        bench.cluster.put_instance(
+            replace(
+                INSTANCE, method=DriftMethod.EVENTS, endpoint=slow, poll_interval=10.0
+            )
+        )
+        await settled(bench)
+        refuse(bench, TROUBLES["500"])
+        await bench.live(600)
+        assert detection(bench).reason.endswith("; polling takes 445s a round")
+        before = len(bench.steps.log)
+        await bench.live(3600)
+        assert 0.8 * 3600 < calls(bench, before).count("observe") <= 3600
+        statuses = [s for s in bench.steps.log[before:] if s[0] == "status"]
+        assert statuses == []
+        await bench.stop()
+
+    run(story())
+
+
+def test_the_daily_look_does_not_depend_on_the_search() -> None:
+    """Two tries of three fail, so it is never told; the day's look comes."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        await settled(bench)
+        bench.zitadel.own["o"] = True
+        events, turns = bench.zitadel.events, iter(range(10**6))
+
+        async def moody(since: str | None, limit: int) -> list[ZitadelEvent]:
+            if next(turns) % 3:
+                raise TROUBLES["500"]
+            return await events(since, limit)
+
+        bench.zitadel.events = moody  # type: ignore[method-assign]
+        await bench.live(24 * 3600 + 3700)
+        assert bench.zitadel.own["o"] is False
+        assert told(bench) == []
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("method", "expected", "events"),
+    [
+        (DriftMethod.AUTO, "EventsNotPermitted", []),
+        (DriftMethod.EVENTS, "EventsNotPermitted", ["DriftEventsUnreadable"]),
+        (DriftMethod.POLL, "", []),
+        (DriftMethod.DISABLED, "", []),
+    ],
+)
+def test_the_status_says_how_it_is_looked_for(
+    method: DriftMethod, expected: str, events: list[str]
+) -> None:
+    """With a credential that may not read events; and a role makes it right."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"), method=method)
+        bench.zitadel.capabilities = Capabilities(list_organizations=True)
+        await bench.start()
+        await bench.live(10)
+        now = detection(bench)
+        auto = method in {DriftMethod.AUTO, DriftMethod.EVENTS}
+        assert now.method is (DriftMethod.POLL if auto else method)
+        assert now.word == expected
+        assert told(bench) == events
+        bench.zitadel.capabilities = Capabilities(True, True, True)
+        await bench.live(400)
+        assert detection(bench) == DriftDetection(
+            DriftMethod.EVENTS if auto else method
+        )
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_edit_of_the_method_is_followed() -> None:
+    """Disabled stays Disabled; what is as asked has no reason, and no Event."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"))
+        await settled(bench)
+        refuse(bench, TROUBLES["500"])
+        await bench.live(200)
+        for number, method in enumerate((DriftMethod.POLL, DriftMethod.DISABLED)):
+            stored = bench.cluster.instances["default"]
+            changed = replace(stored, method=method, generation=2 + number)
+            bench.instance_seen(changed)
+            await bench.live(5)
+            assert detection(bench) == DriftDetection(method)
+        before = len(bench.steps.log)
+        await bench.live(7200)
+        assert set(calls(bench, before)) <= {"identify", "authenticate", "observe"}
+        assert calls(bench, before).count("observe") <= 1
+        assert told(bench) == ["DriftEventsUnreadable"]
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_event_without_a_readable_time_wakes_and_stops_nothing() -> None:
+    """Whatever stands there: whom it concerns is looked at, and reading goes on."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p", "o"), policy("q", "u"))
+        await settled(bench)
+        for time in ("", "yesterday", "0001-01-01T00:00:00Z"):
+            bench.zitadel.change("o", True, OTHERS)
+            event = replace(bench.zitadel.events_log.pop(), time=time)
+            events = bench.zitadel.events
+
+            async def with_it(
+                since: str | None,
+                limit: int,
+                events: Any = events,
+                event: ZitadelEvent = event,
+            ) -> list[ZitadelEvent]:
+                return [*await events(since, limit), event]
+
+            bench.zitadel.events = with_it  # type: ignore[method-assign]
+            await bench.live(62)
+            assert bench.zitadel.own["o"] is False, time
+        bench.zitadel.change("u", True, OTHERS)
+        await bench.live(62)
+        assert bench.zitadel.own["u"] is False
+        assert detection(bench) == EVENTS
+        before = len(bench.steps.log)
+        await bench.live(600)
+        assert "observe" not in calls(bench, before)
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_crd_that_drops_the_field_is_not_written_to_for_ever() -> None:
+    """The operator may be newer than the CRD: one write and one Event, as ever."""
+
+    async def story() -> None:
+        bench = bench_with(policy("p"), method=DriftMethod.EVENTS)
+        apply = bench.cluster.apply_instance_status
+
+        async def prune(instance: Any, status: Any) -> Any:
+            return await apply(instance, replace(status, drift_detection=None))
+
+        bench.cluster.apply_instance_status = prune  # type: ignore[method-assign]
+        await bench.start()
+        await bench.live(300)
+        before = len(bench.steps.log)
+        await bench.live(600)
+        assert "status" not in [step[0] for step in bench.steps.log[before:]]
+        refuse(bench, TROUBLES["500"])
+        await bench.live(3600)
+        statuses = [s for s in bench.steps.log[before:] if s[0] == "status"]
+        assert len(statuses) <= 1
+        assert told(bench) == ["DriftEventsUnreadable"]
+        await bench.stop()
+
+    run(story())

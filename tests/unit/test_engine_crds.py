@@ -1,0 +1,287 @@
+"""A CRD that is being deleted asks for no setting to be undone: its objects just go."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support.engines import Bench, policy
+from support.virtual_time import run
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.errors import (
+    ClusterError,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.keys import INSTANCE as INSTANCE_KIND
+from zitadel_notification_operator.engine.keys import POLICY
+
+MANY = 200
+OTHER = "example.com/keep"
+
+
+class CrdBench(Bench):
+    """A bench whose Events can be read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[str, str, str]] = []
+        self.recorder.record = self._record  # type: ignore[method-assign]
+        self.cluster.crd_is_ending = self._asked  # type: ignore[method-assign]
+        self.broken = False
+        self.asked = 0
+
+    async def _asked(self, kind: str) -> bool:
+        self.asked += 1
+        if self.broken:
+            raise ClusterError(f"no answer, for the {self.asked}th time")
+        return kind in self.cluster.crds_ending
+
+    def _record(self, about: Any, notice: Any) -> None:
+        name = getattr(about, "name", None) or about.key.name
+        self.told.append((name, notice.reason, notice.note))
+
+    def delete(self, name: str, *finalizers: str) -> None:
+        """Delete a policy as kubectl does."""
+        known = self.policy(name)
+        self.seen(
+            replace(
+                known,
+                deleting=True,
+                generation=known.generation + 1,
+                finalizers=(*known.finalizers, *finalizers),
+            )
+        )
+
+    def delete_crd(self, kind: str = POLICY) -> None:
+        """Mark the CRD first and all its objects after that, as Kubernetes does."""
+        self.cluster.crds_ending.add(kind)
+        if kind == POLICY:
+            for key in list(self.cluster.policies):
+                self.delete(key.name)
+        else:
+            for known in list(self.cluster.instances.values()):
+                self.instance_seen(replace(known, deleting=True, generation=2))
+
+
+@pytest.mark.parametrize("ending", [True, False])
+def test_many_deletions_cost_a_few_readings(*, ending: bool) -> None:
+    """One GET serves all that wait; with the CRD going no setting is undone."""
+
+    async def story() -> None:
+        bench = CrdBench()
+        for number in range(MANY):
+            bench.cluster.put(policy(f"p{number}", f"o{number}"))
+        await bench.start()
+        await bench.live(100)
+        before = len(bench.zitadel.writes())
+        assert before == MANY
+        if ending:
+            bench.delete_crd()
+        else:
+            for number in range(MANY):
+                bench.delete(f"p{number}")
+        await bench.live(100)
+        assert bench.cluster.policies == {}
+        assert len(bench.zitadel.writes()) - before == (0 if ending else MANY)
+        assert len(bench.zitadel.own) == (MANY if ending else 0)
+        assert bench.asked <= 3
+        notes = [note for _, reason, note in bench.told if reason == "Deleted"]
+        assert len(notes) == MANY
+        assert all(("CRD" in note) is ending for note in notes)
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("ending", [DeletionPolicy.RESTORE, DeletionPolicy.RESET])
+def test_another_finalizer_keeps_it_and_the_status_says_why(
+    ending: DeletionPolicy,
+) -> None:
+    """Ours goes all the same."""
+
+    async def story() -> None:
+        bench = CrdBench()
+        bench.cluster.put(replace(policy("p"), deletion=ending, finalizers=(OTHER,)))
+        await bench.start()
+        await bench.live(5)
+        bench.delete_crd()
+        await bench.live(5)
+        assert bench.policy("p").finalizers == (OTHER,)
+        assert bench.ready("p").reason == Reason.DELETED
+        assert "CRD" in bench.ready("p").message
+        assert bench.zitadel.own == {"o": False}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_reading_from_before_the_deletion_does_not_count() -> None:
+    """The CRD was there when an earlier deletion asked; it has gone since."""
+
+    async def story() -> None:
+        bench = CrdBench()
+        bench.cluster.put(policy("p", "o"))
+        bench.cluster.put(policy("q", "o2"))
+        await bench.start()
+        await bench.live(5)
+        bench.delete("p")
+        await bench.live(0.5)
+        assert bench.zitadel.own == {"o2": False}
+        bench.delete_crd()
+        await bench.live(0.5)
+        assert bench.cluster.policies == {}
+        assert bench.zitadel.own == {"o2": False}
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("trouble", [TransientError, TerminalError])
+def test_a_deletion_that_waits_goes_at_once(trouble: type[Any]) -> None:
+    """It has waited for ZITADEL for minutes when its CRD is deleted."""
+
+    async def story() -> None:
+        bench = CrdBench()
+        bench.cluster.put(policy("p", "o"))
+        bench.cluster.put(policy("q", "o2"))
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.trouble = trouble(Reason.INSUFFICIENT_PERMISSIONS, "x")
+        bench.delete("p")
+        await bench.live(400)
+        assert "set spec.deletionPolicy to Retain" in bench.ready("p").message
+        bench.delete_crd()
+        await bench.live(1)
+        assert bench.cluster.policies == {}
+        await bench.stop()
+
+    run(story())
+
+
+def test_while_nobody_knows_the_deletion_waits_and_says_why() -> None:
+    """One message for all tries; nothing is undone on a guess."""
+
+    async def story() -> None:
+        bench = CrdBench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.broken = True
+        bench.delete("p")
+        await bench.live(5)
+        ready = bench.ready("p")
+        assert ready.reason == Reason.CLUSTER_UNAVAILABLE
+        assert "CRD" in ready.message
+        assert ready.message.endswith("set spec.deletionPolicy to Retain")
+        await bench.live(300)
+        assert bench.ready("p") == ready
+        assert find(bench.policy("p").status.conditions, "Reconciling") is not None
+        assert bench.zitadel.own == {"o": False}
+        assert find(bench.cluster.instances["default"].status.conditions, "Ready")
+        bench.broken = False
+        await bench.live(75)
+        assert bench.cluster.policies == {}
+        assert bench.zitadel.own == {}
+        await bench.stop()
+
+    run(story())
+
+
+def test_retain_needs_no_answer() -> None:
+    """The way out that the message names works while Kubernetes does not tell."""
+
+    async def story() -> None:
+        bench = CrdBench()
+        bench.cluster.put(policy("p"))
+        bench.cluster.put(replace(policy("q"), management=ManagementPolicy.OBSERVE))
+        await bench.start()
+        await bench.live(5)
+        bench.broken = True
+        bench.delete("p")
+        await bench.live(5)
+        bench.seen(
+            replace(bench.policy("p"), deletion=DeletionPolicy.RETAIN, generation=9)
+        )
+        await bench.live(1)
+        assert list(bench.cluster.policies) == [PolicyKey("own", "q")]
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_instance_does_not_wait_for_its_policies() -> None:
+    """It goes with its CRD; the policies stay, with their setting in ZITADEL."""
+
+    async def story() -> None:
+        bench = CrdBench()
+        bench.cluster.put(policy("p"))
+        engine = await bench.start()
+        await bench.live(5)
+        bench.delete_crd(INSTANCE_KIND)
+        await bench.live(2)
+        assert bench.cluster.instances == {}
+        engine.instance_gone("default", "i")
+        assert [told[:2] for told in bench.told if told[0] == "default"] == [
+            ("default", "Deleted")
+        ]
+        await bench.live(30)
+        assert bench.ready("p").reason == Reason.INSTANCE_NOT_FOUND
+        bench.delete("p")
+        await bench.live(5)
+        assert bench.cluster.policies == {}
+        assert bench.zitadel.own == {"o": False}
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("first", [POLICY, INSTANCE_KIND])
+def test_both_crds_in_either_order(first: str) -> None:
+    """Nothing is left of the objects, all is left in ZITADEL."""
+
+    async def story() -> None:
+        bench = CrdBench()
+        for number in range(20):
+            bench.cluster.put(policy(f"p{number}", f"o{number}"))
+        engine = await bench.start()
+        await bench.live(20)
+        second = INSTANCE_KIND if first == POLICY else POLICY
+        for kind in (first, second):
+            bench.delete_crd(kind)
+            await bench.live(0.3)
+            if "default" not in bench.cluster.instances:
+                engine.instance_gone("default", "i")
+        await bench.live(10)
+        assert bench.cluster.policies == {}
+        assert bench.cluster.instances == {}
+        assert len(bench.zitadel.own) == 20
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_instance_whose_crd_stays_waits_as_ever() -> None:
+    """Also while nobody knows."""
+
+    async def story() -> None:
+        bench = CrdBench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.broken = True
+        known = bench.cluster.instances["default"]
+        bench.instance_seen(replace(known, deleting=True, generation=2))
+        await bench.live(200)
+        bench.broken = False
+        await bench.live(200)
+        assert bench.cluster.instances["default"].held
+        assert [told[1] for told in bench.told if told[0] == "default"] == [
+            "InstanceInUse"
+        ]
+        await bench.stop()
+
+    run(story())

@@ -1,0 +1,232 @@
+"""When trouble is Stalled; a new object under an old name inherits nothing of it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from support.engines import INSTANCE, Bench, policy
+from support.virtual_time import run
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.conditions import Condition, find
+from zitadel_notification_operator.core.errors import ClusterError, TransientError
+from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.keys import (
+    events_key,
+    instance_key,
+    policy_key,
+)
+from zitadel_notification_operator.engine.lanes import Lanes
+
+EDITED = 300.0
+DEADLINE = 600.0
+RETRY = 75.0
+"""Seconds between two tries, at most."""
+
+
+def of_policy(bench: Bench) -> tuple[Condition, ...]:
+    """Return the conditions of the policy."""
+    return bench.policy("p").status.conditions
+
+
+def of_instance(bench: Bench) -> tuple[Condition, ...]:
+    """Return the conditions of the instance."""
+    return bench.cluster.instances["default"].status.conditions
+
+
+def edit_policy(bench: Bench) -> None:
+    """Change the policy's spec."""
+    bench.seen(replace(bench.policy("p"), generation=2, password_change=True))
+
+
+def edit_instance(bench: Bench) -> None:
+    """Change the instance's spec."""
+    known = bench.cluster.instances["default"]
+    bench.instance_seen(replace(known, generation=2, poll_interval=300.0))
+
+
+KINDS = pytest.mark.parametrize(
+    ("conditions", "edit"), [(of_policy, edit_policy), (of_instance, edit_instance)]
+)
+Conditions = Callable[[Bench], tuple[Condition, ...]]
+
+
+def in_trouble() -> Bench:
+    """Return a bench whose ZITADEL fails."""
+    bench = Bench()
+    bench.cluster.put(policy("p"))
+    bench.zitadel.trouble = TransientError(Reason.SERVER_ERROR, "x")
+    return bench
+
+
+def is_stalled(conditions: tuple[Condition, ...]) -> bool:
+    """Return whether the deadline has passed."""
+    found = find(conditions, "Stalled")
+    return found is not None and found.reason == Reason.PROGRESS_DEADLINE_EXCEEDED
+
+
+@KINDS
+def test_an_edit_in_trouble_moves_no_time(
+    conditions: Conditions, edit: Callable[[Bench], None]
+) -> None:
+    """And the new spec has its own ten minutes."""
+
+    async def story() -> None:
+        bench = in_trouble()
+        await bench.start()
+        await bench.live(EDITED)
+        before = find(conditions(bench), "Reconciling")
+        assert before is not None
+        edit(bench)
+        await bench.live(5)
+        after = find(conditions(bench), "Reconciling")
+        assert after is not None
+        assert after.observed_generation == 2
+        assert after.last_transition_time == before.last_transition_time
+        await bench.live(DEADLINE - 10)
+        assert not is_stalled(conditions(bench))
+        await bench.live(5 + RETRY)
+        assert is_stalled(conditions(bench))
+        await bench.stop()
+
+    run(story())
+
+
+@KINDS
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_restart_does_not_put_the_deadline_off(
+    conditions: Conditions, edit: Callable[[Bench], None], *, edited: bool
+) -> None:
+    """An operator that crashes every few minutes still tells."""
+
+    async def story() -> None:
+        bench = in_trouble()
+        await bench.start()
+        for _ in range(3):
+            await bench.live(150)
+            await bench.stop()
+            await bench.start()
+        if edited:
+            edit(bench)
+        await bench.live(100)
+        assert not is_stalled(conditions(bench))
+        await bench.live(DEADLINE + RETRY - (0 if edited else 550))
+        assert is_stalled(conditions(bench))
+        await bench.stop()
+
+    run(story())
+
+
+def test_quiet_policies_do_not_all_turn_unknown_in_one_second() -> None:
+    """After ten minutes, not before; within one more minute, and each once."""
+
+    async def story() -> None:
+        bench = Bench()
+        for number in range(40):
+            bench.cluster.put(policy(f"p{number}", f"o{number}"))
+        await bench.start()
+        await bench.live(100)
+        bench.zitadel.trouble = TransientError(Reason.SERVER_ERROR, "x")
+        bench.instance_seen(
+            replace(bench.cluster.instances["default"], requested_at="t")
+        )
+        await bench.live(1)
+        seconds = [unknown(bench)]
+        for _ in range(700):
+            await bench.live(1)
+            seconds.append(unknown(bench))
+        assert seconds[596] == 0
+        assert seconds[662] == 40
+        assert max(b - a for a, b in pairwise(seconds)) <= 4
+        await bench.stop()
+
+    def unknown(bench: Bench) -> int:
+        found = [
+            find(p.status.conditions, "InSync") for p in bench.cluster.policies.values()
+        ]
+        return sum(sync is not None and sync.status == "Unknown" for sync in found)
+
+    run(story())
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_new_object_inherits_no_backoff(*, told: bool) -> None:
+    """Of the policy, the instance and its events; whether their end was told or not."""
+
+    async def story() -> None:
+        bench = in_trouble()
+        engine = await bench.start()
+        await bench.live(200)
+        assert bench.room is not None
+        queue = bench.room.queue
+        keys = [policy_key(PolicyKey("own", "p")), instance_key("default")]
+        keys.append(events_key("default"))
+        queue.failed(keys[2])
+        assert all(queue.failures(key) for key in keys)
+        if told:
+            engine.policy_gone(PolicyKey("own", "p"), "uid-p")
+            engine.instance_gone("default", "i")
+        engine.instance_seen(bench.cluster.put_instance(replace(INSTANCE, uid="i2")))
+        engine.policy_seen(bench.cluster.put(replace(policy("p"), uid="uid-2")))
+        assert [queue.failures(key) for key in keys] == [0, 0, 0]
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_failure_of_the_former_object_does_not_count() -> None:
+    """The pass that was under way when the object was replaced was not about it."""
+
+    async def story() -> None:
+        bench = Bench()
+        engine = await bench.start()
+        await bench.live(5)
+        uids = iter(["uid-2"])
+
+        async def observe(_: str | None) -> Any:
+            for uid in uids:
+                new = replace(policy("p"), uid=uid)
+                engine.policy_seen(bench.cluster.put(new))
+            raise ClusterError("x")
+
+        bench.zitadel.observe = observe  # type: ignore[method-assign]
+        bench.seen(policy("p"))
+        await bench.live(0.5)
+        assert bench.room is not None
+        assert bench.room.queue.failures(policy_key(PolicyKey("own", "p"))) == 1
+        await bench.stop()
+
+    run(story())
+
+
+def test_tenants_name_no_lanes() -> None:
+    """What is not admitted shares turns with its like, however it is named."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("friend",)),)))
+        names = {"own": "default", "friend": "default", "foe": "default"}
+        policies = [
+            replace(policy("p"), key=PolicyKey(namespace, "p"), instance=name)
+            for namespace, name in names.items()
+        ]
+        for number in range(100):
+            absent = replace(policy(f"p{number}"), instance=f"absent-{number}")
+            policies.append(absent)
+        for one in policies:
+            bench.cluster.put(one)
+        await bench.start()
+        await bench.live(1)
+        assert bench.room is not None
+        lanes = Lanes(bench.room.inventory, 16)
+        assert {lanes.lane_of(policy_key(one.key)) for one in policies} == {
+            "policies of default",
+            "refused by default",
+            "of no instance",
+        }
+        await bench.stop()
+
+    run(story())

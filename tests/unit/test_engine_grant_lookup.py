@@ -1,0 +1,244 @@
+"""A name in a grant that cannot be looked up concerns those of that grant alone."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support.engines import INSTANCE, Bench, policy
+from support.misfortunes import within
+from support.virtual_time import run
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.conditions import Condition, find
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import By, Reference
+
+ORG = frozenset({Scope.ORGANIZATION})
+HTML = TransientError(Reason.UNEXPECTED_ANSWER, "answered not as ZITADEL does")
+TROUBLES = [
+    HTML,
+    TransientError(Reason.SERVER_ERROR, "cannot serve now"),
+    TransientError(Reason.UNREACHABLE, "no answer"),
+    TransientError(Reason.RATE_LIMITED, "fewer calls"),
+    TerminalError(Reason.REQUEST_REFUSED, "refused with HTTP 400"),
+    TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "lacks a role"),
+    TerminalError(Reason.CREDENTIALS_REJECTED, "refused"),
+]
+
+
+def grants(*names: str) -> tuple[Grant, ...]:
+    """Return grants: by a name to `named`, by an id to `by-id`, of all to `free`."""
+    meant = frozenset(Reference(By.NAME, name) for name in names)
+    return (
+        Grant(("named",), ORG, meant),
+        Grant(("by-id",), ORG, frozenset({Reference(By.ID, "b")})),
+        Grant(("free",), ORG),
+    )
+
+
+def of(namespace: str, org: str, second: int = 0) -> PolicyObject:
+    """Return a policy of a tenant, by the organization's id."""
+    made = policy(namespace, org, second)
+    return replace(made, key=PolicyKey(namespace, "p"))
+
+
+def stored(bench: Bench, namespace: str) -> PolicyObject:
+    """Return a tenant's policy."""
+    return bench.cluster.policies[PolicyKey(namespace, "p")]
+
+
+def ready(bench: Bench, namespace: str) -> Condition:
+    """Return the Ready condition of a tenant's policy."""
+    found = find(stored(bench, namespace).status.conditions, "Ready")
+    assert found is not None
+    return found
+
+
+def instance_ready(bench: Bench) -> Condition:
+    """Return the Ready condition of the instance."""
+    found = find(bench.cluster.instances["default"].status.conditions, "Ready")
+    assert found is not None
+    return found
+
+
+def break_searches(bench: Bench, trouble: OperatorError) -> list[int]:
+    """Have all of `/v2/` fail; return a list that holds the number of calls."""
+    count = [0]
+
+    async def fail(*_: Any) -> Any:
+        count[0] += 1
+        raise trouble
+
+    bench.zitadel.search = bench.zitadel.organizations = fail
+    return count
+
+
+def world(*names: str) -> Bench:
+    """Return a world with three tenants and their policies."""
+    bench = Bench()
+    bench.zitadel.names |= {"a": "ACME", "b": "Globex", "c": "Initech"}
+    bench.cluster.put_instance(replace(INSTANCE, grants=grants(*names)))
+    for namespace, org in (("named", "a"), ("by-id", "b"), ("free", "c")):
+        bench.cluster.put(of(namespace, org))
+    return bench
+
+
+@pytest.mark.parametrize("names", [("ACME",), ("ACME", "Other")])
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda t: str(t.reason))
+def test_a_look_up_that_fails_from_the_beginning(
+    trouble: OperatorError, names: tuple[str, ...]
+) -> None:
+    """The others are served; those of the grant say why, and are served later."""
+
+    async def story() -> None:
+        bench = world(*names)
+        search, pages = bench.zitadel.search, bench.zitadel.organizations
+        break_searches(bench, trouble)
+        await bench.start()
+        await bench.live(60)
+        assert instance_ready(bench).status == "True"
+        assert bench.zitadel.own == {"b": False, "c": False}
+        told = ready(bench, "named")
+        assert told.reason == Reason.INSTANCE_NOT_READY
+        assert trouble.message in told.message
+        assert "ACME" in told.message
+        bench.zitadel.search, bench.zitadel.organizations = search, pages
+        await within(200, lambda: ready(bench, "named").status == "True", bench)
+        assert bench.zitadel.own == {"a": False, "b": False, "c": False}
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda t: str(t.reason))
+def test_a_look_up_that_fails_later(trouble: OperatorError) -> None:
+    """Quiet policies of that grant wait, then tell; nothing is written for them."""
+
+    async def story() -> None:
+        bench = world("ACME", "Other")
+        await bench.start()
+        await bench.live(10)
+        before = len(bench.steps.log)
+        search, pages = bench.zitadel.search, bench.zitadel.organizations
+        calls = break_searches(bench, trouble)
+        await within(200, lambda: calls[0] > 0, bench)
+        bench.zitadel.own["a"] = True
+        edited = replace(stored(bench, "free"), password_change=True, generation=2)
+        bench.seen(edited)
+        await bench.live(15)
+        assert ready(bench, "named").status == "True"
+        await bench.live(15)
+        assert ready(bench, "named").reason == Reason.INSTANCE_NOT_READY
+        edited = replace(stored(bench, "named"), password_change=True, generation=2)
+        bench.seen(edited)
+        await bench.live(600)
+        assert bench.zitadel.own == {"a": True, "b": False, "c": True}
+        # It costs two calls for each name and look, at most.
+        assert calls[0] < 5 * 660 / 27
+        new = bench.steps.log[before:]
+        assert ("status", str(PolicyKey("by-id", "p"))) not in new
+        assert ("status", "default") not in new
+        bench.zitadel.search, bench.zitadel.organizations = search, pages
+        await within(200, lambda: ready(bench, "named").status == "True", bench)
+        await bench.stop()
+
+    run(story())
+
+
+def test_one_look_up_that_fails_is_noticed_by_nobody() -> None:
+    """No status is written, of policies or instance."""
+
+    async def story() -> None:
+        bench = world("ACME")
+        await bench.start()
+        await bench.live(10)
+        search = bench.zitadel.search
+        calls = break_searches(bench, HTML)
+        before = len(bench.steps.log)
+        await within(200, lambda: calls[0] > 0, bench)
+        bench.zitadel.search = search
+        await bench.live(700)
+        assert not [s for s in bench.steps.log[before:] if s[0] == "status"]
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_page_that_fails_stops_no_look_up() -> None:
+    """Each name is asked for by itself then."""
+
+    async def story() -> None:
+        bench = world("ACME", "Globex")
+
+        async def fail(*_: Any) -> Any:
+            raise HTML
+
+        bench.zitadel.organizations = fail
+        await bench.start()
+        await bench.live(10)
+        assert ready(bench, "named").status == "True"
+        await bench.stop()
+
+    run(story())
+
+
+def test_nobody_takes_over_from_an_owner_that_cannot_be_looked_up() -> None:
+    """After a restart its grant is not known; that is no end of its claim."""
+
+    async def story() -> None:
+        bench = world("ACME")
+        bench.cluster.put(replace(of("free", "a", 30), password_change=True))
+        await bench.start()
+        await bench.live(10)
+        assert ready(bench, "free").reason == Reason.CONFLICT
+        assert bench.zitadel.own["a"] is False
+        await bench.stop()
+        search = bench.zitadel.search
+        break_searches(bench, HTML)
+        await bench.start()
+        await bench.live(700)
+        assert bench.zitadel.own["a"] is False
+        bench.zitadel.search = search
+        await bench.live(60)
+        assert ready(bench, "named").status == "True"
+        assert ready(bench, "free").reason == Reason.CONFLICT
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_deletion_that_waits_for_a_look_up_says_so(restart: bool) -> None:
+    """It names what to edit, and ends once it is known what the name means."""
+
+    async def story() -> None:
+        bench = world("ACME")
+        await bench.start()
+        await bench.live(10)
+        search = bench.zitadel.search
+        if restart:
+            await bench.stop()
+        calls = break_searches(bench, HTML)
+        if restart:
+            await bench.start()
+        await within(200, lambda: calls[0] > 0, bench)
+        bench.seen(replace(stored(bench, "named"), deleting=True, generation=2))
+        await bench.live(60)
+        told = ready(bench, "named")
+        assert HTML.message in told.message
+        assert "spec.deletionPolicy" in told.message
+        bench.zitadel.search = search
+        await bench.live(60)
+        assert PolicyKey("named", "p") not in bench.cluster.policies
+        assert "a" not in bench.zitadel.own
+        await bench.stop()
+
+    run(story())

@@ -1,0 +1,236 @@
+"""Two rules at one time: where each is kept alone, and both together once were not."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support.engines import INSTANCE, Bench, policy
+from support.fakes import FakeZitadel
+from support.virtual_time import run
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.errors import ApiMissing, TransientError
+from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.identity import Identity
+from zitadel_notification_operator.core.objects import (
+    DriftMethod,
+    InstanceObject,
+    InstanceStatus,
+    NotUnderstood,
+)
+from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import By, Reference
+
+WRITES = {"Create", "Update", "Reset", "original", "strip", "status"}
+
+
+def made(bench: Bench, since: int) -> list[tuple[str, ...]]:
+    """Return the writes about policies, to Kubernetes and to ZITADEL."""
+    log = bench.steps.log[since:]
+    return [s for s in log if s[0] in WRITES and s[1:] not in {("default",), ("b",)}]
+
+
+@pytest.mark.parametrize("understood", [True, False])
+def test_a_crd_that_goes_retains_whether_it_is_understood_or_not(
+    understood: bool,
+) -> None:
+    """An image that was rolled back reads a policy no longer, and then its CRD goes."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(30)
+        if not understood:
+            fields = frozenset({"passwordChange"})
+            unread = NotUnderstood("spec.passwordChange is missing", fields)
+            bench.seen(replace(bench.policy("p"), generation=2, not_understood=unread))
+            await bench.live(10)
+        bench.cluster.crds_ending = {"NotificationPolicy"}
+        bench.seen(replace(bench.policy("p"), deleting=True))
+        await bench.live(30)
+        assert bench.cluster.policies == {}
+        assert bench.zitadel.own == {"o": False}
+        await bench.stop()
+
+    run(story())
+
+
+class Apart(FakeZitadel):
+    """A ZITADEL that instances reach in different ways."""
+
+    slow = 0.0
+    wrong = 0
+
+    def connect(self, instance: str, *access: Any) -> Any:
+        """Return a client that may be slow, or be led astray, for `default` alone."""
+        client = super().connect(instance, *access)
+        return Astray(self, client) if instance == "default" else client
+
+
+class Astray:
+    """The client of one instance."""
+
+    def __init__(self, zitadel: Apart, client: Any) -> None:
+        self._zitadel, self._client = zitadel, client
+
+    def guarded(self, check: Any) -> "Astray":
+        return Astray(self._zitadel, self._client.guarded(check))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def identify(self) -> Identity:
+        await asyncio.sleep(self._zitadel.slow)
+        found: Identity = await self._client.identify()
+        if self._zitadel.wrong:
+            self._zitadel.wrong -= 1
+            return replace(found, zitadel_id="another")
+        return found
+
+
+def two_ways(bench: Bench) -> Apart:
+    """Have an older policy by one instance, a younger one of another by another."""
+    zitadel = bench.zitadel = Apart(bench.steps)
+    zitadel.names["o"] = "acme"
+    by_name = frozenset({Reference(By.NAME, "acme")})
+    by_id = frozenset({Reference(By.ID, "o")})
+    scopes = frozenset({Scope.ORGANIZATION})
+    one = replace(INSTANCE, grants=(Grant(("one",), scopes, by_name),))
+    bench.cluster.put_instance(one)
+    other = replace(one, name="b", uid="b", grants=(Grant(("two",), scopes, by_id),))
+    bench.cluster.put_instance(other)
+    bench.cluster.put(replace(policy("p"), key=PolicyKey("one", "p")))
+    younger = replace(policy("p", second=5), key=PolicyKey("two", "p"), uid="younger")
+    bench.cluster.put(replace(younger, instance="b", password_change=True))
+    return zitadel
+
+
+def reasons(bench: Bench) -> list[str]:
+    """Return why both are as they are, the older one first."""
+    found = []
+    for key in (PolicyKey("one", "p"), PolicyKey("two", "p")):
+        ready = find(bench.cluster.policies[key].status.conditions, "Ready")
+        assert ready is not None
+        found.append(str(ready.reason))
+    return found
+
+
+def test_a_restart_gives_nobody_what_another_one_had() -> None:
+    """Its grant by name is looked up a second later than the other's is known."""
+
+    async def story() -> None:
+        bench = Bench()
+        zitadel = two_ways(bench)
+        await bench.start()
+        await bench.live(60)
+        assert reasons(bench) == ["Succeeded", "Conflict"]
+        await bench.stop()
+        zitadel.slow, since = 1.0, len(bench.steps.log)
+        await bench.start()
+        await bench.live(120)
+        assert reasons(bench) == ["Succeeded", "Conflict"]
+        assert made(bench, since) == []
+        await bench.stop()
+
+    run(story())
+
+
+def test_one_wrong_answer_gives_nobody_what_another_one_has() -> None:
+    """Another ZITADEL behind the url is a verdict after three looks, not after one."""
+
+    async def story() -> None:
+        bench = Bench()
+        zitadel = two_ways(bench)
+        await bench.start()
+        await bench.live(60)
+        zitadel.wrong, since = 1, len(bench.steps.log)
+        assert bench.room is not None
+        bench.room.suspect("default")
+        await bench.live(120)
+        assert zitadel.wrong == 0
+        assert reasons(bench) == ["Succeeded", "Conflict"]
+        assert made(bench, since) == []
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_edit_that_our_own_write_tells_first_begins_searches() -> None:
+    """Poll turns into Events while the instance's status is being written."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(700)
+        apply, edits = bench.cluster.apply_instance_status, [DriftMethod.EVENTS]
+
+        async def edited(
+            instance: InstanceObject, status: InstanceStatus
+        ) -> InstanceObject:
+            while edits:
+                known = bench.cluster.instances["default"]
+                edit = replace(known, method=edits.pop(), generation=2)
+                bench.cluster.put_instance(edit)
+            return await apply(instance, status)
+
+        bench.cluster.apply_instance_status = edited
+        bench.seen(policy("q", "other"))
+        await bench.live(100)
+        assert edits == []
+        bench.zitadel.change("o", True)
+        await bench.live(130)
+        assert bench.zitadel.own["o"] is False
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_outage_of_changing_causes_costs_one_write_a_policy() -> None:
+    async def story() -> None:
+        bench = Bench()
+        for number in range(10):
+            bench.cluster.put(policy(f"p{number}", f"o{number}"))
+        await bench.start()
+        await bench.live(60)
+        since = len(bench.steps.log)
+        for turn in range(120):
+            words = ("connection refused", "HTTP 503")[turn % 2]
+            bench.zitadel.trouble = TransientError(Reason.UNREACHABLE, words)
+            await bench.live(30)
+        assert len(made(bench, since)) == 10
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_restart_takes_no_missing_call_back() -> None:
+    """The status says ApiUnsupported, and nothing has become better."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(30)
+
+        async def missing(*_: Any) -> Any:
+            what = "GET of a policy was answered with HTTP 404"
+            raise ApiMissing(TransientError(Reason.UNEXPECTED_ANSWER, what), what)
+
+        bench.zitadel.observe = missing
+        bench.seen(replace(bench.policy("p"), requested_at="now"))
+        await bench.live(600)
+        assert bench.ready("p").reason == Reason.API_UNSUPPORTED
+        await bench.stop()
+        since = len(bench.steps.log)
+        await bench.start()
+        await bench.live(1200)
+        assert bench.ready("p").reason == Reason.API_UNSUPPORTED
+        assert made(bench, since) == []
+        await bench.stop()
+
+    run(story())

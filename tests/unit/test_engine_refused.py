@@ -1,0 +1,86 @@
+"""Kubernetes refuses calls: how long is waited, and how often it is told."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from support.engines import Bench, policy
+from support.leases import Candidate, Record
+from support.virtual_time import run
+from zitadel_notification_operator.core.errors import ClusterError, Trouble
+from zitadel_notification_operator.engine.leadership import LeaseLost
+
+
+class Refusing(Bench):
+    """A bench whose API server takes no status of policies."""
+
+    def __init__(self, asked: float | None, trouble: Trouble | None) -> None:
+        super().__init__()
+        self.tries: list[float] = []
+
+        async def refuse(*_: Any, **__: Any) -> Any:
+            self.tries.append(asyncio.get_running_loop().time())
+            error = ClusterError("Kubernetes refused it: 429", asked)
+            error.trouble = trouble
+            raise error
+
+        self.cluster.apply_policy_status = refuse
+
+
+@pytest.mark.parametrize("asked", [None, 90.0])
+def test_a_pass_waits_as_long_as_kubernetes_asks(asked: float | None) -> None:
+    """Retry-After is a lower bound of the wait, not of the first one alone."""
+
+    async def story() -> None:
+        bench = Refusing(asked, None)
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(300)
+        waits = [b - a for a, b in zip(bench.tries, bench.tries[1:], strict=False)]
+        assert waits
+        if asked is None:
+            assert waits[0] < 2
+        else:
+            assert min(waits) >= asked
+        await bench.engine.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_cause_that_many_passes_meet_is_told_once(
+    shared: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the first of them, where they share it."""
+    caplog.set_level(logging.WARNING)
+
+    async def story() -> None:
+        bench = Refusing(None, Trouble() if shared else None)
+        for number in range(5):
+            bench.cluster.put(policy(f"p{number}", f"o{number}"))
+        await bench.start()
+        await bench.live(60)
+        assert len(bench.tries) > 10
+        told = [line for line in caplog.messages if "429" in line]
+        assert len(told) == (1 if shared else len(bench.tries))
+        await bench.engine.stop()
+
+    run(story())
+
+
+def test_a_lost_lease_tells_why_it_could_not_be_renewed() -> None:
+    """The last failure is in the text that ends the process."""
+
+    async def story() -> None:
+        candidate = Candidate(Record(), "a")
+        await asyncio.wait_for(candidate.leadership.elected.wait(), 10)
+        candidate.way.fault = "fail"
+        await asyncio.sleep(15)
+        lost = candidate.task.exception()
+        assert isinstance(lost, LeaseLost)
+        assert "could not be renewed for 10.0 s: " in str(lost)
+        assert not str(lost).endswith(": ")
+
+    run(story())

@@ -1,0 +1,441 @@
+"""A read side that has lost an event: noticed, repaired, told; and no false alarm.
+
+Each story loses one event of ZITADEL's projection. At its end GETs and the event log
+agree on what is wanted, whichever outside call the process was killed at.
+"""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from support.drift import bench_with, calls
+from support.engines import INSTANCE, Bench, policy
+from support.fakes import OTHERS, OURSELVES
+from support.loss_stories import (
+    STORIES,
+    Story,
+    create,
+    delete,
+    edit,
+    end,
+    live,
+    stale_row,
+)
+from support.virtual_time import run
+from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.identity import Capabilities, User
+from zitadel_notification_operator.core.objects import DriftMethod
+from zitadel_notification_operator.core.policy import (
+    Answer,
+    DeletionPolicy,
+    ManagementPolicy,
+    WriteResult,
+)
+from zitadel_notification_operator.core.reasons import Reason
+
+EXTRA = 4
+"""Writes that a loss may cost beside the one that was asked for."""
+
+
+Moves = list[tuple[int, bool | None]]
+"""The steps at which writes of ours have changed what GETs show, and to what."""
+
+
+def moves_by_us(bench: Bench, story: Story) -> Moves:
+    """Have each change of what GETs show noted that a write of ours leads to."""
+    moves: Moves = []
+    zitadel = bench.zitadel
+    change = zitadel.change
+
+    def shown() -> bool | None:
+        return zitadel.own.get(story.of) if story.of else zitadel.default
+
+    def noted(org: str, value: bool | None, editor: User = OTHERS) -> int:
+        before = shown()
+        sequence = change(org, value, editor)
+        if editor is OURSELVES and shown() is not before:
+            moves.append((len(bench.steps.log), shown()))
+        return sequence
+
+    zitadel.change = noted  # type: ignore[method-assign]
+    return moves
+
+
+def require_one_move(story: Story, moves: Moves, begun: int) -> None:
+    """Check that GETs have gone to what is wanted at once, and nowhere else."""
+    values = [value for step, value in moves if step > begun]
+    assert values in ([], [story.value])
+
+
+def writes_since(bench: Bench, begun: int) -> list[tuple[str, ...]]:
+    """Return the writes of ours from that step on."""
+    writes = {"Create", "Update", "Reset"}
+    return [step for step in bench.steps.log[begun:] if step[0] in writes]
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_loss_is_repaired_within_a_minute(name: str) -> None:
+    """With four writes more at most; told once; nobody sees a drift that is none."""
+    story, bench = STORIES[name], Bench()
+
+    async def lived() -> None:
+        begun = await live(story, bench)
+        end(story, bench)
+        made = writes_since(bench, begun)
+        assert 1 <= len(made) <= 1 + EXTRA
+        assert {organization for _, organization in made} == {story.of}
+        told = [reason for _, reason in bench.recorder.notices]
+        assert told.count("ReadSideRepaired") == story.told
+        assert not bench.recorder.notices.count(("p", "DriftCorrected"))
+        assert "Contested" not in told
+        await bench.stop()
+
+    run(lived())
+
+
+def _steps_of(story: Story) -> tuple[int, int]:
+    bench = Bench()
+
+    async def lived() -> tuple[int, int]:
+        begun = await live(story, bench)
+        await bench.stop()
+        return begun, len(bench.steps.log)
+
+    first, last = run(lived())
+    return first, last
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("name", STORIES)
+def test_killed_at_any_step_it_ends_the_same(name: str, after: bool) -> None:
+    """Before or after each outside call; no step but the last changes what is shown."""
+    story = STORIES[name]
+    first, last = _steps_of(story)
+    for number in range(first, last):
+        bench = Bench()
+        bench.steps.kill_at, bench.steps.after = number, after
+        moves = moves_by_us(bench, story)
+
+        async def lived(bench: Bench = bench, moves: Moves = moves) -> None:
+            begun = await live(story, bench)
+            await bench.live(60)
+            end(story, bench)
+            require_one_move(story, moves, begun)
+            made = writes_since(bench, begun)
+            assert len(made) <= 1 + 2 * EXTRA
+            assert {organization for _, organization in made} <= {story.of}
+            await bench.stop()
+
+        run(lived())
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_only_the_last_step_changes_what_is_in_force(name: str) -> None:
+    """In between GETs show what they have shown before."""
+    story, bench = STORIES[name], Bench()
+    moves = moves_by_us(bench, story)
+
+    async def lived() -> None:
+        begun = await live(story, bench)
+        end(story, bench)
+        require_one_move(story, moves, begun)
+        await bench.stop()
+
+    run(lived())
+
+
+def without_events(bench: Bench) -> None:
+    """Take the right to read events away."""
+    bench.zitadel.capabilities = Capabilities(False, True, True)
+
+
+def test_without_the_event_log_it_takes_longer() -> None:
+    """Three contradictions over thirty seconds; then the same repair."""
+    bench = Bench()
+    without_events(bench)
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.to_lose.append(("added", "o"))
+        create(bench)
+        await bench.live(25)
+        assert bench.zitadel.own == {}
+        ready = bench.ready("p")
+        assert (ready.status, ready.reason) == ("False", Reason.ZITADEL_INCONSISTENT)
+        assert find(bench.policy("p").status.conditions, "Stalled") is None
+        await bench.live(30)
+        assert bench.zitadel.own == {"o": False}
+        assert bench.ready("p").status == "True"
+        await bench.stop()
+
+    run(lived())
+
+
+def test_somebody_who_is_always_faster_is_no_loss() -> None:
+    """He changes it after each look of ours: an event lies between, nothing is lost."""
+    bench = bench_with(policy("p"))
+
+    async def lived() -> None:
+        zitadel = bench.zitadel
+        observe = zitadel.observe
+
+        async def faster(organization_id: str | None) -> object:
+            found = await observe(organization_id)
+            if zitadel.written("o") is None:
+                zitadel.change("o", True, OTHERS)
+            else:
+                zitadel.change("o", None, OTHERS)
+            return found
+
+        zitadel.observe = faster  # type: ignore[assignment]
+        await bench.start()
+        await bench.live(120)
+        assert not [r for _, r in bench.recorder.notices if r == "ReadSideRepaired"]
+        assert bench.ready("p").reason == Reason.UNEXPECTED_ANSWER
+        zitadel.observe = observe
+        await bench.live(120)
+        assert zitadel.own == {"o": False}
+        assert bench.ready("p").status == "True"
+        await bench.stop()
+
+    run(lived())
+
+
+def test_a_pod_that_lags_half_a_second_is_no_loss() -> None:
+    """One write, as without it."""
+    bench = Bench()
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(5)
+        zitadel = bench.zitadel
+        project = zitadel._project  # noqa: SLF001 - where the read side moves
+
+        def late(*event: object) -> None:
+            zitadel.stopped = True
+            project(*event)  # type: ignore[arg-type]
+            asyncio.get_running_loop().call_later(0.5, zitadel.catch_up)
+
+        zitadel._project = late  # type: ignore[assignment]  # noqa: SLF001
+        create(bench)
+        await bench.live(10)
+        assert [s[0] for s in zitadel.writes()] == ["Create"]
+        edit(bench)
+        await bench.live(10)
+        assert [s[0] for s in zitadel.writes()] == ["Create", "Update"]
+        assert bench.ready("p").status == "True"
+        delete(bench)
+        await bench.live(10)
+        assert [s[0] for s in zitadel.writes()] == ["Create", "Update", "Reset"]
+        assert bench.cluster.policies == {}
+        assert not [r for _, r in bench.recorder.notices if r == "ReadSideRepaired"]
+        await bench.stop()
+
+    run(lived())
+
+
+def test_a_read_side_that_stands_still_gets_no_flood_of_writes() -> None:
+    """A hundred edits: a write each, eight more in all; the instance says it."""
+    count = 100
+    bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(count)))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        bench.zitadel.stopped = True
+        before = len(bench.zitadel.writes())
+        for number in range(count):
+            stored = bench.policy(f"p{number}")
+            bench.seen(replace(stored, password_change=True, generation=2))
+        await bench.live(300)
+        assert len(bench.zitadel.writes()) - before <= count + 2 * EXTRA
+        stored = bench.cluster.instances["default"].status
+        ready, stalled = (
+            find(stored.conditions, "Ready"),
+            find(stored.conditions, "Stalled"),
+        )
+        assert ready is not None
+        assert stalled is not None
+        assert ready.reason == stalled.reason == Reason.ZITADEL_INCONSISTENT
+        assert bench.ready("p7").reason == Reason.ZITADEL_INCONSISTENT
+        bench.zitadel.catch_up()
+        await bench.live(150)
+        states = {bench.ready(f"p{n}").status for n in range(count)}
+        assert states == {"True"}
+        stored = bench.cluster.instances["default"].status
+        ready = find(stored.conditions, "Ready")
+        assert ready is not None
+        assert ready.status == "True"
+        assert len(bench.zitadel.writes()) - before <= count + 2 * EXTRA
+        await bench.stop()
+
+    run(lived())
+
+
+def test_three_repairs_an_hour_and_then_somebody_must_look() -> None:
+    """The read side misses each edit; the fourth loss is told and left."""
+    bench = bench_with(policy("p"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        value = False
+        for generation in range(2, 6):
+            value = not value
+            bench.zitadel.to_lose = [("changed", "o")]
+            stored = bench.policy("p")
+            bench.seen(replace(stored, password_change=value, generation=generation))
+            await bench.live(60)
+        assert bench.recorder.notices.count(("p", "ReadSideRepaired")) == 3
+        ready = bench.ready("p")
+        assert ready.reason == Reason.ZITADEL_INCONSISTENT
+        assert "two-sides.md" in ready.message
+        assert 'ZITADEL answered "not changed" to a PUT' in ready.message
+        assert "a GET afterwards says passwordChange true" in ready.message
+        stalled = find(bench.policy("p").status.conditions, "Stalled")
+        assert stalled is not None
+        before = len(bench.zitadel.writes())
+        await bench.live(600)
+        assert len(bench.zitadel.writes()) - before <= 3
+        await bench.live(3600)
+        assert bench.zitadel.own == {"o": False}
+        assert bench.ready("p").status == "True"
+        await bench.stop()
+
+    run(lived())
+
+
+@pytest.mark.parametrize("how", ["suspend", "Observe", "Retain"])
+def test_a_repair_stops_when_it_is_no_longer_asked_for(how: str) -> None:
+    """Between two steps; what was done so far has changed nothing in force."""
+    bench = bench_with(policy("p"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        zitadel = bench.zitadel
+        zitadel.to_lose.append(("removed" if how == "Retain" else "changed", "o"))
+        write = zitadel.write
+
+        async def edited(*args: object, **kwargs: object) -> WriteResult:
+            result: WriteResult = await write(*args, **kwargs)  # type: ignore[arg-type]
+            made = [s[0] for s in zitadel.writes()][1:]
+            if made in (["Update"] * 3, ["Reset", "Reset", "Create"]):
+                # The first step of the repair is made, and was answered with 200.
+                assert result.answer is Answer.WRITTEN
+                stored = bench.policy("p")
+                edits = {
+                    "suspend": {"suspended": True},
+                    "Observe": {"management": ManagementPolicy.OBSERVE},
+                    "Retain": {"deletion": DeletionPolicy.RETAIN},
+                }
+                generation = stored.generation + 1
+                bench.seen(replace(stored, generation=generation, **edits[how]))
+            return result
+
+        zitadel.write = edited  # type: ignore[assignment]
+        if how == "Retain":
+            delete(bench)
+        else:
+            edit(bench)
+        await bench.live(120)
+        made = [s[0] for s in zitadel.writes()][1:]
+        assert zitadel.own == {"o": False}
+        steps = ["Update"] * 3 if how != "Retain" else ["Reset", "Reset", "Create"]
+        assert made == steps
+        await bench.stop()
+
+    run(lived())
+
+
+@pytest.mark.parametrize("how", ["Observe", "suspended"])
+def test_nothing_is_repaired_for_who_does_not_manage(how: str) -> None:
+    """What a GET says is reported, and that is all."""
+    bench = Bench()
+    stale_row(True)(bench)
+    only = replace(policy("p"), management=ManagementPolicy.OBSERVE)
+    if how == "suspended":
+        only = replace(policy("p"), suspended=True)
+    bench.cluster.put(only)
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(100)
+        bench.zitadel.to_lose.append(("added", "o"))
+        bench.zitadel.change("o", False, OTHERS)
+        await bench.live(200)
+        assert bench.zitadel.writes() == []
+        if how == "Observe":
+            assert bench.ready("p").status == "True"
+            assert bench.policy("p").status.password_change is True
+        await bench.stop()
+
+    run(lived())
+
+
+def test_others_wait_quietly_while_an_insert_is_retried() -> None:
+    """No status of theirs moves, and the instance is not suspected."""
+    bench = bench_with(policy("p"), policy("q", "o2"), method=DriftMethod.POLL)
+    bench.cluster.put_instance(replace(INSTANCE, poll_interval=10))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        stale_row(True)(bench)
+        begun = len(bench.steps.log)
+        await bench.live(60)
+        assert bench.zitadel.own["o"] is False
+        after = bench.steps.log[begun:]
+        assert ("status", "own/q") not in after
+        assert ("status", "default") not in after
+        assert "identify" not in calls(bench, begun)
+        await bench.stop()
+
+    run(lived())
+
+
+def test_a_row_is_posted_over_once_in_ten_minutes() -> None:
+    """It stops all GETs of policies for seconds; a second one waits and says so."""
+    bench = Bench()
+    for number in range(2):
+        bench.zitadel.own[f"o{number}"] = True
+        bench.zitadel.lost[f"o{number}"] = None
+        bench.cluster.put(policy(f"p{number}", f"o{number}"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(120)
+        states = sorted(bench.ready(f"p{n}").reason for n in range(2))
+        assert states == [Reason.SUCCEEDED, Reason.ZITADEL_INCONSISTENT]
+        await bench.live(600)
+        assert bench.zitadel.own == {"o0": False, "o1": False}
+        await bench.stop()
+
+    run(lived())
+
+
+def test_the_verifying_get_may_fail_and_the_drift_is_told_all_the_same() -> None:
+    """The write was taken; it is told as soon as a GET shows it."""
+    bench = bench_with(policy("p"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        zitadel = bench.zitadel
+        write = zitadel.write
+
+        async def written(*args: object, **kwargs: object) -> object:
+            result = await write(*args, **kwargs)  # type: ignore[arg-type]
+            zitadel.unready_until = asyncio.get_running_loop().time() + 100
+            return result
+
+        zitadel.write = written  # type: ignore[assignment]
+        zitadel.change("o", True, OTHERS)
+        await bench.live(400)
+        assert bench.recorder.notices.count(("p", "DriftCorrected")) == 1
+        assert bench.policy("p").status.last_drift is not None
+        await bench.stop()
+
+    run(lived())

@@ -1,0 +1,72 @@
+"""What the event log tells and GETs do not show yet: it is not forgotten.
+
+No event comes when a read side that stood still catches up.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from support.drift import bench_with, calls, in_sync
+from support.engines import policy
+from support.fakes import OTHERS
+from support.virtual_time import run
+from zitadel_notification_operator.core.errors import TransientError
+from zitadel_notification_operator.core.policy import ManagementPolicy
+from zitadel_notification_operator.core.reasons import Reason
+
+
+@pytest.mark.parametrize("inherits", [False, True])
+def test_one_that_only_observes_sees_it_when_the_read_side_has_caught_up(
+    inherits: bool,
+) -> None:
+    """It looks again as often as without events, and no longer than it must."""
+    bench = bench_with(replace(policy("p"), management=ManagementPolicy.OBSERVE))
+
+    async def lived() -> None:
+        zitadel = bench.zitadel
+        if not inherits:
+            zitadel.change("o", True, OTHERS)
+        await bench.start()
+        await bench.live(100)
+        zitadel.stopped = True
+        zitadel.change("" if inherits else "o", False, OTHERS)
+        await bench.live(2000)
+        assert bench.policy("p").status.password_change is True
+        zitadel.catch_up()
+        await bench.live(700)
+        assert bench.policy("p").status.password_change is False
+        begun = len(bench.steps.log)
+        await bench.live(2000)
+        assert "observe" not in calls(bench, begun)
+        if not inherits:
+            assert in_sync(bench, "p").status == "True"
+        await bench.stop()
+
+    run(lived())
+
+
+def test_a_log_that_cannot_be_read_for_a_while_is_read_later() -> None:
+    """An unseen event is dealt with once the search for it works again."""
+    bench = bench_with(policy("p"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(100)
+        zitadel = bench.zitadel
+        search = zitadel.last_policy_event
+
+        async def fails(_: str | None) -> None:
+            raise TransientError(Reason.SERVER_ERROR, "HTTP 500")
+
+        zitadel.last_policy_event = fails  # type: ignore[method-assign]
+        zitadel.to_lose.append(("changed", "o"))
+        zitadel.change("o", True, OTHERS)
+        await bench.live(200)
+        assert bench.ready("p").status == "True"
+        zitadel.last_policy_event = search  # type: ignore[method-assign]
+        await bench.live(700)
+        assert zitadel.written("o") is False
+        await bench.stop()
+
+    run(lived())

@@ -1,0 +1,380 @@
+"""What a repair may not do: wait for ever, be forgotten, or speak for others.
+
+Each test is a fault that the engine once had.
+"""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support.drift import bench_with, calls
+from support.engines import INSTANCE, Bench, policy
+from support.fakes import OTHERS
+from support.virtual_time import run
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.errors import TransientError
+from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.objects import DriftMethod
+from zitadel_notification_operator.core.policy import ManagementPolicy, Scope
+from zitadel_notification_operator.core.reasons import Reason
+
+
+def edit(bench: Bench, name: str, **changes: Any) -> None:
+    """Store a new spec of a policy."""
+    stored = bench.policy(name)
+    bench.seen(replace(stored, generation=stored.generation + 1, **changes))
+
+
+def instance_reason(bench: Bench) -> str:
+    """Return the reason of the instance's Ready condition."""
+    ready = find(bench.cluster.instances["default"].status.conditions, "Ready")
+    assert ready is not None
+    return str(ready.reason)
+
+
+def repairs_told(bench: Bench) -> int:
+    """Return how many repairs Events have told of."""
+    return [r for _, r in bench.recorder.notices].count("ReadSideRepaired")
+
+
+async def stand_still(bench: Bench, *names: str) -> None:
+    """Let the read side stop, and edits be contradicted until repairs are blocked."""
+    bench.zitadel.stopped = True
+    for name in names:
+        edit(bench, name, password_change=True)
+    await bench.live(120)
+    assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
+
+
+def test_looks_of_others_do_not_put_a_repair_off_for_ever() -> None:
+    """Another policy of the same organization is polled; it was told of no event."""
+    bench = bench_with(policy("p"))
+    polled = replace(
+        INSTANCE, name="polled", uid="i2", method=DriftMethod.POLL, poll_interval=10
+    )
+    bench.cluster.put_instance(polled)
+    watching = replace(
+        policy("q"), instance="polled", management=ManagementPolicy.OBSERVE
+    )
+    bench.cluster.put(watching)
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(100)
+        bench.zitadel.to_lose.append(("changed", "o"))
+        bench.zitadel.change("o", True, OTHERS)
+        await bench.live(150)
+        assert bench.zitadel.written("o") is False
+        assert repairs_told(bench) == 1
+        await bench.stop()
+
+    run(lived())
+
+
+def test_newer_events_do_not_put_a_repair_off_for_ever() -> None:
+    """GETs stand still, and somebody writes more often than every thirty seconds."""
+    bench = bench_with(policy("p"))
+    often = replace(INSTANCE, method=DriftMethod.AUTO, events_interval=5)
+    bench.cluster.put_instance(often)
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(100)
+        begun = len(bench.steps.log)
+        bench.zitadel.stopped = True
+        for number in range(6):
+            bench.zitadel.change("o", number % 2 == 0, OTHERS)
+            await bench.live(15)
+        assert "last policy event" in calls(bench, begun)
+        await bench.stop()
+
+    run(lived())
+
+
+def test_a_loss_is_not_forgotten_while_another_one_is_repaired() -> None:
+    """Both are repaired, the second one when it is its turn."""
+    names = [f"p{number}" for number in range(5)]
+    bench = bench_with(*(policy(name, f"o-{name}") for name in names))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(100)
+        write = bench.zitadel.write
+
+        async def slow(*args: object, **kwargs: object) -> object:
+            await asyncio.sleep(3)
+            return await write(*args, **kwargs)  # type: ignore[arg-type]
+
+        bench.zitadel.write = slow  # type: ignore[assignment]
+        before = len(bench.zitadel.writes())
+        for name in names:
+            bench.zitadel.to_lose.append(("changed", f"o-{name}"))
+            bench.zitadel.change(f"o-{name}", True, OTHERS)
+        await bench.live(200)
+        # One write is what such a repair takes; nobody makes it a second time.
+        made = [organization for _, organization in bench.zitadel.writes()[before:]]
+        assert sorted(made) == sorted(f"o-{name}" for name in names)
+        log = {name: bench.zitadel.written(f"o-{name}") for name in names}
+        assert log == dict.fromkeys(names, False)
+        assert repairs_told(bench) == len(names)
+        await bench.stop()
+
+    run(lived())
+
+
+def test_a_loss_is_not_forgotten_while_zitadel_fails() -> None:
+    """The write that would repair it is answered 500 at first."""
+    bench = bench_with(policy("p"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(100)
+        zitadel = bench.zitadel
+        write = zitadel.write
+        failing = True
+
+        async def fails(*args: object, **kwargs: object) -> object:
+            if failing:
+                raise TransientError(Reason.SERVER_ERROR, "HTTP 500")
+            return await write(*args, **kwargs)  # type: ignore[arg-type]
+
+        zitadel.write = fails  # type: ignore[assignment]
+        zitadel.to_lose.append(("changed", "o"))
+        zitadel.change("o", True, OTHERS)
+        await bench.live(120)
+        failing = False
+        await bench.live(300)
+        assert zitadel.written("o") is False
+        assert bench.ready("p").status == "True"
+        await bench.stop()
+
+    run(lived())
+
+
+@pytest.mark.parametrize("how", ["Observe", "suspend", "delete"])
+def test_the_instance_speaks_of_nobody_who_wants_no_repair(how: str) -> None:
+    """Whom it concerned asks for nothing any longer."""
+    bench = bench_with(policy("p"), policy("q", "o2"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        await stand_still(bench, "p", "q")
+        for name in ("p", "q"):
+            if how == "delete":
+                bench.cluster.policies.pop(bench.policy(name).key)
+                assert bench.engine is not None
+                bench.engine.policy_gone(policy(name).key)
+            elif how == "suspend":
+                edit(bench, name, suspended=True)
+            else:
+                edit(bench, name, management=ManagementPolicy.OBSERVE)
+        await bench.live(120)
+        assert instance_reason(bench) == Reason.SUCCEEDED
+        await bench.stop()
+
+    run(lived())
+
+
+@pytest.mark.parametrize("how", ["ended", "lost"])
+def test_the_instance_speaks_of_nobody_who_may_not_write(how: str) -> None:
+    """The new owner is suspended, and whom it concerned is still there.
+
+    One has ended, and a finalizer of somebody else keeps it; the other one has lost a
+    conflict. Neither of them writes again while its heir is suspended.
+    """
+    bench = bench_with(policy("p", second=2), policy("q", "o2", second=2))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        await stand_still(bench, "p", "q")
+        for name, org in (("p", "o"), ("q", "o2")):
+            second = 3 if how == "ended" else 1
+            bench.seen(replace(policy(f"{name}-heir", org, second), suspended=True))
+            if how == "ended":
+                kept = (*bench.policy(name).finalizers, "example.com/mine")
+                edit(bench, name, deleting=True, finalizers=kept)
+        await bench.live(120)
+        reason = Reason.DELETED if how == "ended" else Reason.CONFLICT
+        assert bench.ready("p").reason == reason
+        assert instance_reason(bench) == Reason.SUCCEEDED
+        await bench.stop()
+
+    run(lived())
+
+
+def test_the_instance_speaks_of_nobody_who_has_lost_his_grant() -> None:
+    """As above, for another namespace."""
+    team = (Grant(("team",), frozenset({Scope.ORGANIZATION})),)
+    bench = bench_with()
+    bench.cluster.put_instance(replace(INSTANCE, grants=team))
+    keys = [PolicyKey("team", name) for name in "pq"]
+    for key in keys:
+        bench.cluster.put(replace(policy(key.name, f"o-{key.name}"), key=key))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        bench.zitadel.stopped = True
+        for key in keys:
+            stored = bench.cluster.policies[key]
+            bench.seen(replace(stored, password_change=True, generation=2))
+        await bench.live(120)
+        assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
+        stored_instance = bench.cluster.instances["default"]
+        bench.instance_seen(replace(stored_instance, grants=(), generation=2))
+        await bench.live(120)
+        assert instance_reason(bench) == Reason.SUCCEEDED
+        await bench.stop()
+
+    run(lived())
+
+
+def test_a_spec_that_goes_back_says_nothing_of_the_read_side() -> None:
+    """Repairs stay blocked for the others: nothing has moved."""
+    bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(6)))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        await stand_still(bench, *(f"p{n}" for n in range(6)))
+        before = len(bench.zitadel.writes())
+        for number in range(3):
+            edit(bench, f"p{number}", password_change=False)
+            await bench.live(60)
+        assert len(bench.zitadel.writes()) == before
+        assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
+        assert bench.ready("p0").status == "True"
+        await bench.stop()
+
+    run(lived())
+
+
+def test_a_read_side_that_moves_again_is_written_to_at_once() -> None:
+    """It has caught up with somebody else's change; ten minutes need not pass."""
+    names = ["p", "q"]
+    bench = bench_with(*(policy(name, f"o-{name}") for name in names))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        await stand_still(bench, *names)
+        for name in names:
+            bench.zitadel.change(f"o-{name}", None, OTHERS)
+        bench.zitadel.catch_up()
+        await bench.live(150)
+        assert bench.zitadel.own == dict.fromkeys([f"o-{n}" for n in names], True)
+        assert {bench.ready(name).status for name in names} == {"True"}
+        assert instance_reason(bench) == Reason.SUCCEEDED
+        await bench.stop()
+
+    run(lived())
+
+
+def busy_from_now(bench: Bench, seconds: float) -> None:
+    """Let GETs of policies fail for want of an insert."""
+    bench.zitadel.unready_until = asyncio.get_running_loop().time() + seconds
+
+
+def test_a_long_insert_is_told_and_is_no_outage() -> None:
+    """Ten minutes without a GET: told of the policy, and the instance is not asked."""
+    bench = bench_with(policy("p"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        begun = len(bench.steps.log)
+        busy_from_now(bench, 600)
+        edit(bench, "p", password_change=True)
+        await bench.live(500)
+        assert bench.ready("p").status == "False"
+        assert "read side" in bench.ready("p").message
+        assert instance_reason(bench) == Reason.SUCCEEDED
+        assert calls(bench, begun).count("identify") <= 2
+        assert calls(bench, begun).count("observe") <= 60
+        await bench.live(400)
+        assert bench.zitadel.own == {"o": True}
+        assert bench.ready("p").status == "True"
+        await bench.stop()
+
+    run(lived())
+
+
+def test_a_second_insert_is_waited_for_like_the_first() -> None:
+    """Nobody has seen the end of the first one: its policy was gone by then."""
+    bench = bench_with(policy("p"), policy("q", "o2"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        busy_from_now(bench, 30)
+        edit(bench, "p", password_change=True)
+        await bench.live(5)
+        edit(bench, "p", suspended=True)
+        await bench.live(3000)
+        busy_from_now(bench, 20)
+        edit(bench, "q", password_change=True)
+        await bench.live(10)
+        assert bench.ready("q").status == "True"
+        await bench.live(60)
+        assert bench.zitadel.own["o2"] is True
+        await bench.stop()
+
+    run(lived())
+
+
+def test_a_look_before_a_delayed_write_may_meet_an_insert() -> None:
+    """It is waited for as anywhere else: nothing is told, nobody is suspected."""
+    bench = bench_with(policy("p"), policy("q", "o2"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        write = bench.zitadel.write
+
+        async def slow(*args: object, **kwargs: object) -> object:
+            await asyncio.sleep(3)
+            return await write(*args, **kwargs)  # type: ignore[arg-type]
+
+        bench.zitadel.write = slow  # type: ignore[assignment]
+        begun = len(bench.steps.log)
+        edit(bench, "p", password_change=True)
+        edit(bench, "q", password_change=True)
+        await bench.live(2)
+        busy_from_now(bench, 10)
+        await bench.live(10)
+        assert {bench.ready(name).status for name in "pq"} == {"True"}
+        assert "identify" not in calls(bench, begun)
+        await bench.live(30)
+        assert bench.zitadel.own == {"o": True, "o2": True}
+        await bench.stop()
+
+    run(lived())
+
+
+def test_the_end_of_the_process_does_not_wait_for_an_insert() -> None:
+    """The write was made; who starts next looks at it."""
+    bench = bench_with(policy("p"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        write = bench.zitadel.write
+
+        async def written(*args: object, **kwargs: object) -> object:
+            result = await write(*args, **kwargs)  # type: ignore[arg-type]
+            busy_from_now(bench, 50)
+            return result
+
+        bench.zitadel.write = written  # type: ignore[assignment]
+        edit(bench, "p", password_change=True)
+        await bench.live(5)
+        ended = asyncio.get_running_loop().time()
+        await bench.stop()
+        assert asyncio.get_running_loop().time() - ended < 3
+
+    run(lived())

@@ -1,0 +1,225 @@
+"""What comes in the middle of a repair: after its first step, or with its last one.
+
+A repair of a lost change is a PUT of what GETs show and one of what is wanted. Before
+it there were two PUTs that showed that the change was lost.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from support.drift import bench_with, calls
+from support.engines import INSTANCE, Bench
+from support.engines import policy as own_policy
+from support.fakes import OTHERS
+from support.virtual_time import run
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.conditions import Condition, find
+from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.objects import DriftMethod, PolicyObject
+from zitadel_notification_operator.core.policy import Answer, Scope, WriteResult
+from zitadel_notification_operator.core.reasons import Reason
+
+KEY = PolicyKey("team", "p")
+"""Of a policy that needs a grant."""
+
+GRANTS = (Grant(("team",), frozenset({Scope.ORGANIZATION})),)
+
+BEFORE = [("Update", True, Answer.WRITTEN), ("Update", True, Answer.NOT_CHANGED)]
+FIRST_STEP = ("Update", False, Answer.WRITTEN)
+LAST_STEP = ("Update", True, Answer.WRITTEN)
+RESET = ("Reset", None, Answer.WRITTEN)
+
+Made = list[tuple[str, bool | None, Answer]]
+
+
+def stored(bench: Bench) -> PolicyObject:
+    """Return the policy."""
+    return bench.cluster.policies[KEY]
+
+
+def edit(bench: Bench, **changes: Any) -> None:
+    """Store a new spec of the policy."""
+    known = stored(bench)
+    bench.seen(replace(known, generation=known.generation + 1, **changes))
+
+
+def ready(bench: Bench) -> Condition:
+    """Return the policy's Ready condition."""
+    found = find(stored(bench).status.conditions, "Ready")
+    assert found is not None
+    return found
+
+
+def writes_of(bench: Bench, acts: dict[tuple[int, bool], Callable[[], None]]) -> Made:
+    """Have the writes noted, with their answers, and things happen with them.
+
+    Args:
+        bench: The world.
+        acts: What happens, by the number of the write, and whether it has been
+            answered; else it is under way, and ZITADEL carries it out.
+    """
+    made: Made = []
+    zitadel = bench.zitadel
+    write, reset = zitadel.write, zitadel.reset
+
+    async def noted(call: Any, verb: str, value: bool | None) -> WriteResult:
+        number = len(made) + 1
+        acts.get((number, False), lambda: None)()
+        result: WriteResult = await call
+        made.append((verb, value, result.answer))
+        acts.get((number, True), lambda: None)()
+        return result
+
+    async def noted_write(org: str, action: Any, **kwargs: Any) -> WriteResult:
+        call = write(org, action, **kwargs)
+        return await noted(call, str(action), kwargs["password_change"])
+
+    async def noted_reset(org: str) -> WriteResult:
+        return await noted(reset(org), "Reset", None)
+
+    zitadel.write = noted_write  # type: ignore[method-assign, assignment]
+    zitadel.reset = noted_reset  # type: ignore[method-assign]
+    return made
+
+
+def take_back(bench: Bench) -> None:
+    """Want what GETs show."""
+    edit(bench, password_change=False)
+
+
+def delete(bench: Bench) -> None:
+    """Delete the object, which resets the organization."""
+    edit(bench, deleting=True)
+
+
+def revoke(bench: Bench) -> None:
+    """Take the grant away."""
+    known = bench.cluster.instances["default"]
+    bench.instance_seen(replace(known, grants=(), generation=known.generation + 1))
+
+
+def lose_lease(bench: Bench) -> None:
+    """Let another replica lead."""
+    assert bench.room is not None
+    bench.room.term.time_left = lambda: 0
+
+
+def regain_lease(bench: Bench) -> None:
+    """Lead again."""
+    assert bench.room is not None
+    bench.room.term.time_left = lambda: math.inf
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Something that comes in the middle.
+
+    Attributes:
+        act: What comes.
+        after: The writes that follow, where it comes between the two steps.
+        late: The same, where it comes while the last step is under way.
+        reason: Of the policy's Ready condition at the end; None: it is gone.
+    """
+
+    act: Callable[[Bench], None]
+    after: Made
+    late: Made
+    reason: Reason | None
+
+
+BACK = ("Update", False, Answer.WRITTEN)
+
+TURNS = {
+    "value back": Turn(take_back, [], [BACK], Reason.SUCCEEDED),
+    "deleted": Turn(delete, [RESET], [RESET], None),
+    "grant lost": Turn(revoke, [], [], Reason.INSTANCE_NOT_FOUND),
+    "lease lost": Turn(lose_lease, [], [], Reason.SUCCEEDED),
+}
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("name", TURNS)
+def test_what_comes_in_the_middle_of_a_repair_stops_it(name: str, late: bool) -> None:
+    """No write follows that is no longer wanted; a write under way is not stopped."""
+    turn = TURNS[name]
+    bench = bench_with()
+    granting = replace(INSTANCE, method=DriftMethod.AUTO, grants=GRANTS)
+    bench.cluster.put_instance(granting)
+    bench.cluster.put(replace(own_policy("p"), key=KEY))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        moment = (4, False) if late else (3, True)
+        made = writes_of(bench, {moment: lambda: turn.act(bench)})
+        bench.zitadel.to_lose.append(("changed", "o"))
+        edit(bench, password_change=True)
+        await bench.live(60)
+        steps = [FIRST_STEP, LAST_STEP] if late else [FIRST_STEP]
+        assert made == [*BEFORE, *steps, *(turn.late if late else turn.after)]
+        if name == "lease lost":
+            # Another replica would go on; here the same one leads again.
+            regain_lease(bench)
+            await bench.live(60)
+            assert made == [*BEFORE, FIRST_STEP, LAST_STEP]
+        wanted = {"value back": False, "deleted": None, "lease lost": True}
+        value = wanted.get(name, late)
+        assert bench.zitadel.own.get("o") is bench.zitadel.written("o") is value
+        if turn.reason is None:
+            assert KEY not in bench.cluster.policies
+        else:
+            assert ready(bench).reason == turn.reason
+        await bench.stop()
+
+    run(lived())
+
+
+def test_a_write_that_no_get_shows_is_looked_at_three_times_within_a_second() -> None:
+    """Then it is made once more, after two seconds, and not before."""
+    bench = bench_with()
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        bench.zitadel.to_lose.append(("added", "o"))
+        begun = len(bench.steps.log)
+        bench.seen(own_policy("p"))
+        await bench.live(1)
+        looks = ["Create", *["observe"] * 3, "last policy event"]
+        assert calls(bench, begun)[-len(looks) :] == looks
+        await bench.live(1.8)
+        assert calls(bench, begun)[-len(looks) :] == looks
+        await bench.live(0.5)
+        # One more look, and the same write, which tells what was lost.
+        assert calls(bench, begun).count("Create") == 2
+        assert bench.zitadel.own == {}
+        await bench.live(30)
+        assert bench.zitadel.own == {"o": False}
+        await bench.stop()
+
+    run(lived())
+
+
+def test_corrections_that_are_repaired_are_no_contest() -> None:
+    """Somebody changes it three times, and ZITADEL loses each of our corrections."""
+    bench = bench_with(own_policy("p"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        zitadel = bench.zitadel
+        for _ in range(3):
+            zitadel.change("o", True, OTHERS)
+            zitadel.to_lose.append(("changed", "o"))
+            await bench.live(100)
+            assert zitadel.own["o"] is zitadel.written("o") is False
+        told = [reason for _, reason in bench.recorder.notices]
+        assert told == ["Created", *["ReadSideRepaired"] * 3]
+        assert bench.ready("p").status == "True"
+        await bench.stop()
+
+    run(lived())

@@ -1,0 +1,232 @@
+"""Others act while the read side is repaired, which is no failure of the repair."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support.drift import bench_with
+from support.engines import Bench, policy
+from support.fakes import OTHERS
+from support.virtual_time import run
+from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.policy import (
+    Answer,
+    DeletionPolicy,
+    WriteResult,
+)
+from zitadel_notification_operator.core.reasons import Reason
+
+
+def edit(bench: Bench, name: str, **changes: Any) -> None:
+    """Store a new spec of a policy."""
+    stored = bench.policy(name)
+    bench.seen(replace(stored, generation=stored.generation + 1, **changes))
+
+
+def instance_reason(bench: Bench) -> str:
+    """Return the reason of the instance's Ready condition."""
+    ready = find(bench.cluster.instances["default"].status.conditions, "Ready")
+    assert ready is not None
+    return str(ready.reason)
+
+
+def before_write(bench: Bench, number: int, act: Callable[[str], None]) -> None:
+    """Have something happen right before the nth write or DELETE of an organization."""
+    zitadel = bench.zitadel
+    made: dict[str, int] = {}
+
+    def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
+        async def counted(org: str, *args: object, **kwargs: object) -> object:
+            made[org] = made.get(org, 0) + 1
+            if made[org] == number:
+                act(org)
+            return await call(org, *args, **kwargs)
+
+        return counted
+
+    zitadel.write = wrapped(zitadel.write)  # type: ignore[method-assign]
+    zitadel.reset = wrapped(zitadel.reset)  # type: ignore[method-assign]
+
+
+def test_somebody_who_writes_in_the_middle_of_repairs_is_no_failure() -> None:
+    """Again and again: nothing is blocked, and no instance is called inconsistent."""
+    names = [f"p{number}" for number in range(6)]
+    bench = bench_with(*(policy(name, f"o-{name}") for name in names))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        before_write(bench, 3, lambda org: bench.zitadel.change(org, False) and None)
+        for name in names:
+            bench.zitadel.to_lose.append(("changed", f"o-{name}"))
+            edit(bench, name, password_change=True)
+        await bench.live(60)
+        assert set(bench.zitadel.own.values()) == {True}
+        assert instance_reason(bench) == Reason.SUCCEEDED
+        assert {bench.ready(name).status for name in names} == {"True"}
+        await bench.stop()
+
+    run(lived())
+
+
+def test_an_own_policy_that_others_remove_in_the_middle_is_made_again() -> None:
+    """The DELETE of a repair is answered 404; that is not the end that was wanted."""
+    bench = bench_with()
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        zitadel = bench.zitadel
+
+        def removed(org: str) -> None:
+            zitadel.change(org, None, OTHERS)
+
+        before_write(bench, 3, removed)
+        zitadel.to_lose.append(("added", "o"))
+        bench.seen(policy("p"))
+        await bench.live(60)
+        assert zitadel.own == {"o": False}
+        assert bench.ready("p").status == "True"
+        await bench.stop()
+
+    run(lived())
+
+
+@pytest.mark.parametrize("ending", [DeletionPolicy.RESET, DeletionPolicy.RESTORE])
+def test_an_organization_that_goes_in_the_middle_ends_the_deletion(
+    ending: DeletionPolicy,
+) -> None:
+    """ZITADEL says that it knows no such organization; nothing is left to be done."""
+    bench = bench_with(replace(policy("p"), deletion=ending))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        zitadel = bench.zitadel
+        gone_from(zitadel, lambda: zitadel.remove("o"), 3)
+        zitadel.to_lose.append(("removed", "o"))
+        begun = len(bench.steps.log)
+        bench.seen(replace(bench.policy("p"), deleting=True))
+        await bench.live(10)
+        assert bench.cluster.policies == {}
+        # No trouble was told on the way: a repair that nobody needs has not failed.
+        assert ("status", "own/p") not in bench.steps.log[begun:]
+        assert instance_reason(bench) == Reason.SUCCEEDED
+        await bench.stop()
+
+    run(lived())
+
+
+def gone_from(zitadel: Any, remove: Callable[[], None], number: int) -> None:
+    """Have an organization removed right before the nth write, and writes say so."""
+    made = 0
+
+    def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
+        async def counted(*args: object, **kwargs: object) -> object:
+            nonlocal made
+            made += 1
+            if made == number:
+                remove()
+            if made >= number:
+                return WriteResult(Answer.ORGANIZATION_GONE)
+            return await call(*args, **kwargs)
+
+        return counted
+
+    zitadel.write = wrapped(zitadel.write)
+    zitadel.reset = wrapped(zitadel.reset)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "HTTP 403"),
+        TerminalError(Reason.REQUEST_REFUSED, "HTTP 400"),
+        TransientError(Reason.SERVER_ERROR, "HTTP 500"),
+    ],
+)
+def test_a_write_that_is_refused_in_the_middle_is_told_and_tried_again(
+    refusal: OperatorError,
+) -> None:
+    """Nothing of a repair is left behind but what GETs have said before."""
+    bench = bench_with(policy("p"), policy("q", "o2"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        zitadel, refusing = bench.zitadel, True
+
+        def refused(_: str) -> None:
+            if refusing:
+                raise refusal
+
+        for number in range(4, 40):
+            before_write(bench, number, refused)
+        zitadel.to_lose.append(("changed", "o"))
+        edit(bench, "p", password_change=True)
+        await bench.live(60)
+        assert zitadel.own["o"] is zitadel.written("o") is False
+        assert bench.ready("p").reason == refusal.reason
+        zitadel.to_lose.append(("changed", "o2"))
+        refusing = False
+        edit(bench, "q", password_change=True)
+        await bench.live(700)
+        assert zitadel.own == {"o": True, "o2": True}
+        assert {bench.ready(name).status for name in "pq"} == {"True"}
+        assert instance_reason(bench) == Reason.SUCCEEDED
+        assert not bench.recorder.notices.count(("p", "DriftCorrected"))
+        assert bench.recorder.notices.count(("p", "ReadSideRepaired")) == 1
+        await bench.stop()
+
+    run(lived())
+
+
+def test_what_a_deletion_has_done_is_told_whatever_comes_meanwhile() -> None:
+    """Retain comes while the DELETE is under way: too late, and that is told."""
+    bench = bench_with(policy("p"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+
+        def retain(_: str) -> None:
+            edit(bench, "p", deletion=DeletionPolicy.RETAIN)
+
+        before_write(bench, 1, retain)
+        edit(bench, "p", deleting=True)
+        await bench.live(30)
+        assert bench.cluster.policies == {}
+        assert bench.zitadel.own == {}
+        assert "inherits the instance's setting again" in bench.recorder.notes[-1]
+        await bench.stop()
+
+    run(lived())
+
+
+def test_records_of_writes_go_with_their_policies() -> None:
+    """A write was made, no GET shows it, and the object is gone by hand."""
+    bench = bench_with(policy("p"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        bench.zitadel.stopped = True
+        edit(bench, "p", password_change=True)
+        await bench.live(30)
+        key = bench.policy("p").key
+        del bench.cluster.policies[key]
+        assert bench.engine is not None
+        bench.engine.policy_gone(key)
+        await bench.live(10)
+        assert bench.room is not None
+        assert len(bench.room.accounts) == 0
+        await bench.stop()
+
+    run(lived())

@@ -1,0 +1,367 @@
+"""A read side that stands still: nothing is said to be repaired, and little is written.
+
+Nothing that is written to it is seen, so no write of ours helps anybody. What GETs say
+tells it apart from one that has lost a single event: they show nothing newer at all.
+"""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support.drift import bench_with
+from support.engines import INSTANCE, Bench, policy
+from support.fakes import OTHERS
+from support.virtual_time import run
+from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.identity import Capabilities
+from zitadel_notification_operator.core.objects import DriftMethod
+from zitadel_notification_operator.core.policy import Answer
+from zitadel_notification_operator.core.reasons import Reason
+
+PER_TEN_MINUTES = 8
+"""Writes that a whole read side that stands still may get of us in ten minutes."""
+
+
+def bench_that_reads_often() -> Bench:
+    """Return a bench with one policy, whose instance reads events each 5 seconds."""
+    bench = bench_with(policy("p"))
+    often = replace(INSTANCE, method=DriftMethod.AUTO, events_interval=5)
+    bench.cluster.put_instance(often)
+    return bench
+
+
+def edit(bench: Bench, name: str, **changes: Any) -> None:
+    """Store a new spec of a policy."""
+    stored = bench.policy(name)
+    bench.seen(replace(stored, generation=stored.generation + 1, **changes))
+
+
+def told(bench: Bench) -> Counter[str]:
+    """Return how often each reason was told of."""
+    return Counter(reason for _, reason in bench.recorder.notices)
+
+
+def instance_reason(bench: Bench) -> str:
+    """Return the reason of the instance's Ready condition."""
+    ready = find(bench.cluster.instances["default"].status.conditions, "Ready")
+    assert ready is not None
+    return str(ready.reason)
+
+
+@pytest.mark.parametrize("value", [True, None])
+def test_what_was_not_seen_to_move_is_not_called_repaired(value: bool | None) -> None:
+    """Somebody else changes or removes it; the log has our value then, as GETs do."""
+    bench = bench_with(policy("p"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(100)
+        begun = len(bench.zitadel.writes())
+        bench.zitadel.stopped = True
+        bench.zitadel.change("o", value, OTHERS)
+        await bench.live(1000)
+        made = [step[0] for step in bench.zitadel.writes()[begun:]]
+        # The PUT is answered 404 where the policy is removed.
+        assert made == (["Update"] if value else ["Update", "Create"])
+        assert "ReadSideRepaired" not in told(bench)
+        assert bench.zitadel.written("o") is bench.zitadel.own["o"] is False
+        assert bench.ready("p").status == "True"
+        await bench.stop()
+
+    run(lived())
+
+
+def test_a_repair_that_was_stopped_is_not_told_when_nothing_has_moved() -> None:
+    """Between two steps the spec goes back to what GETs show all the time."""
+    bench = bench_that_reads_often()
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(100)
+        zitadel = bench.zitadel
+        write, made = zitadel.write, []
+
+        async def stopped(*args: object, **kwargs: object) -> object:
+            result = await write(*args, **kwargs)  # type: ignore[arg-type]
+            made.append((kwargs["password_change"], result.answer))
+            if made[-1] == (False, Answer.WRITTEN) and len(made) == 3:
+                zitadel.change("o", True, OTHERS)
+                edit(bench, "p", password_change=False)
+            return result
+
+        zitadel.write = stopped  # type: ignore[assignment]
+        zitadel.stopped = True
+        zitadel.change("o", True, OTHERS)
+        await bench.live(15)
+        edit(bench, "p", password_change=True)
+        await bench.live(200)
+        told_before = [(True, Answer.NOT_CHANGED)] * 2
+        assert made == [*told_before, *[(False, Answer.WRITTEN)] * 2]
+        assert zitadel.written("o") is zitadel.own["o"] is False
+        assert "ReadSideRepaired" not in told(bench)
+        await bench.stop()
+
+    run(lived())
+
+
+def test_a_pod_that_lags_hides_no_repair() -> None:
+    """GETs show our write half a second later; the event before it was lost."""
+    bench = bench_with(policy("p"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(100)
+        zitadel = bench.zitadel
+        zitadel.to_lose.append(("changed", "o"))
+        zitadel.change("o", True, OTHERS)
+        project = zitadel._project  # noqa: SLF001 - where the read side moves
+
+        def late(*event: object) -> None:
+            zitadel.stopped = True
+            project(*event)  # type: ignore[arg-type]
+            asyncio.get_running_loop().call_later(0.5, zitadel.catch_up)
+
+        zitadel._project = late  # type: ignore[assignment]  # noqa: SLF001
+        await bench.live(120)
+        assert zitadel.written("o") is zitadel.own["o"] is False
+        assert told(bench)["ReadSideRepaired"] == 1
+        await bench.stop()
+
+    run(lived())
+
+
+@pytest.mark.parametrize("value", [True, None])
+def test_changes_of_others_that_no_get_shows_are_no_flood_either(
+    value: bool | None,
+) -> None:
+    """Twelve policies are changed or removed: a few writes show that nothing moves.
+
+    A removal is recognized by a write that is answered 404, so it takes one for each.
+    """
+    names = [f"p{number}" for number in range(12)]
+    bench = bench_with(*(policy(name, f"o-{name}") for name in names))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(100)
+        zitadel = bench.zitadel
+        zitadel.stopped = True
+        for name in names:
+            zitadel.change(f"o-{name}", value, OTHERS)
+        for period in range(6):
+            before = len(zitadel.writes())
+            await bench.live(600)
+            most = PER_TEN_MINUTES
+            if value is None and period == 0:
+                most += len(names)
+            assert len(zitadel.writes()) - before <= most
+        assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
+        assert "ReadSideRepaired" not in told(bench)
+        zitadel.catch_up()
+        await bench.live(200)
+        assert zitadel.own == {f"o-{name}": False for name in names}
+        assert {bench.ready(name).status for name in names} == {"True"}
+        assert instance_reason(bench) == Reason.SUCCEEDED
+        await bench.stop()
+
+    run(lived())
+
+
+def test_changes_of_others_that_are_lost_again_and_again_are_left_in_the_end() -> None:
+    """A write that repairs it counts as a repair: three an hour, then it is told."""
+    bench = bench_with(policy("p"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(100)
+        zitadel = bench.zitadel
+        before = len(zitadel.writes())
+        for _ in range(4):
+            zitadel.to_lose.append(("changed", "o"))
+            zitadel.change("o", True, OTHERS)
+            await bench.live(200)
+        assert len(zitadel.writes()) - before == 3
+        assert told(bench)["ReadSideRepaired"] == 3
+        stalled = find(bench.policy("p").status.conditions, "Stalled")
+        assert stalled is not None
+        assert stalled.reason == Reason.ZITADEL_INCONSISTENT
+        sequence = zitadel.events_log[-1].id.sequence
+        assert f"the log's last event of it has sequence {sequence}" in stalled.message
+        assert "GETs, which are older, say passwordChange false" in stalled.message
+        assert "docs/concepts/two-sides.md" in stalled.message
+        await bench.live(3600)
+        assert zitadel.written("o") is zitadel.own["o"] is False
+        assert bench.ready("p").status == "True"
+        await bench.stop()
+
+    run(lived())
+
+
+def test_who_waits_for_its_turn_to_be_posted_over_writes_nothing() -> None:
+    """Only one removal in ten minutes is repaired; nobody asks again and again."""
+    names = [f"p{number}" for number in range(5)]
+    bench = bench_with(*(policy(name, f"o-{name}") for name in names))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(100)
+        zitadel = bench.zitadel
+        for name in names:
+            zitadel.to_lose.append(("removed", f"o-{name}"))
+            zitadel.change(f"o-{name}", None, OTHERS)
+        before = len(zitadel.writes())
+        await bench.live(600)
+        # One that is answered 404 each, and the POST of the first one.
+        assert len(zitadel.writes()) - before == len(names) + 1
+        reasons = Counter(bench.ready(name).reason for name in names)
+        assert reasons == {Reason.ZITADEL_INCONSISTENT: 4, Reason.SUCCEEDED: 1}
+        await bench.live(4 * 660)
+        assert {bench.ready(name).status for name in names} == {"True"}
+        assert [zitadel.written(f"o-{name}") for name in names] == [False] * 5
+        assert told(bench)["ReadSideRepaired"] == len(names)
+        # Each of them is answered 404 once more when it is its turn.
+        assert len(zitadel.writes()) - before <= 3 * len(names)
+        await bench.stop()
+
+    run(lived())
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_a_new_try_comes_after_ten_minutes_and_no_flood(count: int) -> None:
+    """For an hour; each edit is written once, and a repair takes up to four writes."""
+    names = [f"p{number}" for number in range(count)]
+    bench = bench_with(*(policy(name, f"o-{name}") for name in names))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        zitadel = bench.zitadel
+        zitadel.stopped = True
+        for name in names:
+            edit(bench, name, password_change=True)
+        made: list[int] = []
+        for _ in range(6):
+            before = len(zitadel.writes())
+            await bench.live(600)
+            made.append(len(zitadel.writes()) - before)
+            assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
+        assert made[0] <= count + PER_TEN_MINUTES
+        assert all(1 <= number <= PER_TEN_MINUTES for number in made[1:])
+        assert "ReadSideRepaired" not in told(bench)
+        zitadel.catch_up()
+        await bench.live(300)
+        assert {bench.ready(name).status for name in names} == {"True"}
+        assert instance_reason(bench) == Reason.SUCCEEDED
+        await bench.stop()
+
+    run(lived())
+
+
+@pytest.mark.parametrize("count", [2, 12])
+def test_without_the_event_log_there_is_no_flood_either(count: int) -> None:
+    """Each edit may be tried twice before it is a fact; ZITADEL refuses the second."""
+    names = [f"p{number}" for number in range(count)]
+    bench = bench_with(*(policy(name, f"o-{name}") for name in names))
+    bench.zitadel.capabilities = Capabilities(False, True, True)
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(60)
+        zitadel = bench.zitadel
+        zitadel.stopped = True
+        for name in names:
+            edit(bench, name, password_change=True)
+        made: list[int] = []
+        taken = -len(zitadel.events_log)
+        for period in range(6):
+            before = len(zitadel.writes())
+            await bench.live(600)
+            made.append(len(zitadel.writes()) - before)
+            if period == 0:
+                taken += len(zitadel.events_log)
+            assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
+        assert taken <= count + PER_TEN_MINUTES
+        assert made[0] <= 2 * count + PER_TEN_MINUTES
+        assert all(1 <= number <= PER_TEN_MINUTES for number in made[1:])
+        zitadel.catch_up()
+        await bench.live(900)
+        assert {bench.ready(name).status for name in names} == {"True"}
+        assert instance_reason(bench) == Reason.SUCCEEDED
+        await bench.stop()
+
+    run(lived())
+
+
+def test_what_shows_up_within_half_a_minute_is_no_loss() -> None:
+    """A read side that is late by less is waited for, and nothing is written."""
+    bench = bench_that_reads_often()
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(100)
+        zitadel = bench.zitadel
+        before = len(zitadel.writes())
+        zitadel.stopped = True
+        zitadel.change("o", True, OTHERS)
+        await bench.live(25)
+        assert len(zitadel.writes()) == before
+        zitadel.catch_up()
+        await bench.live(60)
+        assert zitadel.writes()[before:] == [("Update", "o")]
+        assert zitadel.own == {"o": False}
+        assert told(bench)["DriftCorrected"] == 1
+        assert "ReadSideRepaired" not in told(bench)
+        await bench.stop()
+
+    run(lived())
+
+
+def test_who_waits_for_its_turn_writes_at_once_when_the_reads_move() -> None:
+    """The removal was only late: a GET shows it now, and nothing is in the way."""
+    bench = bench_with(policy("p", "o-p"), policy("q", "o-q"))
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(100)
+        zitadel = bench.zitadel
+        zitadel.stopped = True
+        for org in ("o-p", "o-q"):
+            zitadel.change(org, None, OTHERS)
+        await bench.live(120)
+        reasons = {bench.ready(name).reason for name in "pq"}
+        assert reasons == {Reason.SUCCEEDED, Reason.ZITADEL_INCONSISTENT}
+        zitadel.catch_up()
+        await bench.live(90)
+        assert zitadel.own == {"o-p": False, "o-q": False}
+        assert {bench.ready(name).status for name in "pq"} == {"True"}
+        await bench.stop()
+
+    run(lived())
+
+
+def test_the_instance_says_it_as_soon_as_a_policy_has_to_wait_for_it() -> None:
+    """Two writes that moved nothing have left nothing to be done; the third waits."""
+    bench = bench_that_reads_often()
+
+    async def lived() -> None:
+        await bench.start()
+        await bench.live(100)
+        zitadel = bench.zitadel
+        zitadel.stopped = True
+        for _ in range(3):
+            assert instance_reason(bench) == Reason.SUCCEEDED
+            assert bench.ready("p").status == "True"
+            zitadel.change("o", True, OTHERS)
+            for _ in range(60):
+                await bench.live(1)
+                if bench.ready("p").status != "True":
+                    break
+        await bench.live(1)
+        assert bench.ready("p").reason == Reason.ZITADEL_INCONSISTENT
+        assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
+        await bench.stop()
+
+    run(lived())

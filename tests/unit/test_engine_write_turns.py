@@ -1,0 +1,312 @@
+"""Writes to one ZITADEL in turns, as whole engines make them."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from support.engines import INSTANCE, Bench, policy
+from support.fakes import FakeZitadel
+from support.virtual_time import run
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.errors import OperatorError, TransientError
+from zitadel_notification_operator.core.objects import (
+    DeletionPolicy,
+    Endpoint,
+    InstanceObject,
+    ManagementPolicy,
+    PolicyObject,
+    RateLimit,
+)
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.keys import policy_key
+from zitadel_notification_operator.engine.workqueue import Priority
+from zitadel_notification_operator.engine.write_turns import MARGIN, WRITE_LIMIT
+
+
+class Slow(FakeZitadel):
+    """A ZITADEL whose writes take time.
+
+    Attributes:
+        seconds: How long.
+        sent: Action, organization and loop time of each write as it began.
+        most: How many there were at one time.
+        errors: What the next writes end with, after their effect.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.seconds = 0.5
+        self.sent: list[tuple[str, str, float]] = []
+        self.now = self.most = 0
+        self.errors: list[OperatorError] = []
+
+    async def write(self, organization_id: str | None, action: Any, **more: Any) -> Any:
+        make = partial(super().write, organization_id, action, **more)
+        return await self._slowly(make, str(action), organization_id or "")
+
+    async def reset(self, organization_id: str) -> Any:
+        make = partial(super().reset, organization_id)
+        return await self._slowly(make, "Reset", organization_id)
+
+    async def _slowly(self, make: Callable[[], Any], action: str, org: str) -> Any:
+        self.sent.append((action, org, asyncio.get_running_loop().time()))
+        self.now += 1
+        self.most = max(self.most, self.now)
+        error = self.errors.pop(0) if self.errors else None
+        try:
+            await asyncio.sleep(self.seconds)
+            result = await make()
+            if error is not None:
+                raise error
+            return result
+        finally:
+            self.now -= 1
+
+    @property
+    def in_turn(self) -> list[tuple[str, str]]:
+        """What was written where, in turn."""
+        return [(action, org) for action, org, _ in self.sent]
+
+
+def bench_with(*policies: PolicyObject) -> tuple[Bench, Slow]:
+    """Return a bench with a slow ZITADEL, and that ZITADEL."""
+    bench = Bench()
+    bench.zitadel = slow = Slow(bench.steps)
+    for one in policies:
+        bench.cluster.put(one)
+    return bench, slow
+
+
+def instance(name: str, writes: int, url: str = "https://z") -> InstanceObject:
+    """Return an instance object that allows so many writes at one time."""
+    limit = RateLimit(max_concurrent_writes=writes)
+    return replace(
+        INSTANCE, name=name, uid=f"i-{name}", endpoint=Endpoint(url, rate_limit=limit)
+    )
+
+
+def another_way(bench: Bench, writes: int) -> InstanceObject:
+    """Store an instance object that reaches the same ZITADEL by another url."""
+    bench.zitadel.elsewhere["https://y"] = bench.zitadel
+    return bench.cluster.put_instance(instance("second", writes, "https://y"))
+
+
+def of(name: str, count: int) -> list[PolicyObject]:
+    """Return policies of an instance object, each of an organization of its own."""
+    return [
+        replace(policy(f"{name}-{n}", f"o-{name}-{n}"), instance=name)
+        for n in range(count)
+    ]
+
+
+def edited(bench: Bench, name: str, *, value: bool) -> PolicyObject:
+    """Return a policy as its user wants it from now on."""
+    stored = bench.policy(name)
+    return replace(stored, generation=stored.generation + 1, password_change=value)
+
+
+def all_ready(bench: Bench, policies: list[PolicyObject]) -> bool:
+    return all(bench.ready(p.key.name).status == "True" for p in policies)
+
+
+def test_one_at_a_time_for_all_instances_that_reach_a_zitadel() -> None:
+    """ZITADEL's own id counts: each instance object has a url of its own."""
+
+    async def story() -> None:
+        wanted = of("default", 4) + of("second", 4)
+        bench, slow = bench_with(*wanted)
+        another_way(bench, 1)
+        await bench.start(workers=8)
+        await bench.live(60)
+        assert all_ready(bench, wanted)
+        assert slow.most == 1
+        assert len(slow.sent) == 8
+        assert bench.room is not None
+        assert len(bench.room.write_turns) == 0
+        await bench.stop()
+
+    run(story())
+
+
+def test_as_many_as_the_spec_allows() -> None:
+    async def story() -> None:
+        wanted = of("default", 8)
+        bench, slow = bench_with(*wanted)
+        bench.cluster.put_instance(replace(instance("default", 3), uid="i"))
+        await bench.start(workers=8)
+        await bench.live(60)
+        assert all_ready(bench, wanted)
+        assert slow.most == 3
+        await bench.stop()
+
+    run(story())
+
+
+def test_the_smallest_number_of_two_counts_and_is_read_anew() -> None:
+    async def story() -> None:
+        wanted = of("default", 8) + of("second", 8)
+        bench, slow = bench_with(*wanted)
+        bench.cluster.put_instance(replace(instance("default", 4), uid="i"))
+        second = another_way(bench, 2)
+        await bench.start(workers=8)
+        await bench.live(60)
+        assert all_ready(bench, wanted)
+        assert slow.most == 2
+        limit = RateLimit(max_concurrent_writes=4)
+        endpoint = replace(second.endpoint, rate_limit=limit)
+        stored = bench.cluster.instances["second"]
+        bench.instance_seen(replace(stored, endpoint=endpoint, generation=2))
+        await bench.live(5)
+        slow.most = 0
+        for one in wanted:
+            bench.seen(edited(bench, one.key.name, value=True))
+        await bench.live(60)
+        assert all_ready(bench, wanted)
+        assert slow.most == 4
+        await bench.stop()
+
+    run(story())
+
+
+def test_deletions_then_edits_then_retries_then_drift() -> None:
+    async def story() -> None:
+        names = ["first", "gone", "edit", "again", "drift"]
+        wanted = [policy(name, f"o-{name}") for name in names]
+        wanted[1] = replace(wanted[1], deletion=DeletionPolicy.RESET)
+        bench, slow = bench_with(*wanted)
+        await bench.start(workers=16)
+        await bench.live(30)
+        assert all_ready(bench, wanted)
+        slow.sent.clear()
+        slow.seconds = 5
+        bench.seen(edited(bench, "first", value=True))
+        await bench.live(0.1)
+        assert bench.room is not None
+        for name, priority in (("drift", Priority.DRIFT), ("again", Priority.RETRY)):
+            slow.change(f"o-{name}", True)
+            bench.room.queue.add(policy_key(PolicyKey("own", name)), priority)
+            await bench.live(0.1)
+        bench.seen(edited(bench, "edit", value=True))
+        await bench.live(0.1)
+        bench.seen(replace(bench.policy("gone"), deleting=True))
+        await bench.live(60)
+        orgs = [org for _, org in slow.in_turn]
+        assert orgs == ["o-first", "o-gone", "o-edit", "o-again", "o-drift"]
+        assert slow.most == 1
+        await bench.stop()
+
+    run(story())
+
+
+def test_reads_wait_for_no_write() -> None:
+    async def story() -> None:
+        looks = replace(policy("looks", "o-l"), management=ManagementPolicy.OBSERVE)
+        bench, slow = bench_with(*of("default", 3), looks)
+        slow.seconds = 9
+        await bench.start(workers=8)
+        await bench.live(2)
+        assert bench.ready("looks").status == "True"
+        assert slow.now == 1
+        await bench.stop()
+
+    run(story())
+
+
+def test_after_a_write_without_an_answer_the_next_one_waits() -> None:
+    """The policy of the write that was lost is right, too, at the end."""
+
+    async def story() -> None:
+        wanted = of("default", 3)
+        bench, slow = bench_with(*wanted)
+        slow.seconds = 0.2
+        lost = TransientError(Reason.UNREACHABLE, "no answer", maybe_done=True)
+        slow.errors = [lost]
+        await bench.start()
+        await bench.live(60)
+        assert all_ready(bench, wanted)
+        first, second = slow.sent[0][2], slow.sent[1][2]
+        assert second - first == WRITE_LIMIT + MARGIN
+        assert len(slow.sent) == 3  # what was done after all is not done again
+        assert slow.most == 1
+        assert bench.room is not None
+        assert len(bench.room.write_turns) == 0
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_zitadel_that_hangs_holds_up_no_other_one() -> None:
+    async def story() -> None:
+        wanted = of("default", 4)
+        bench, slow = bench_with(*wanted, *of("second", 4))
+        bench.zitadel.elsewhere["https://y"] = hanging = Slow(bench.steps, "y")
+        hanging.seconds = 10_000
+        bench.cluster.put_instance(instance("second", 1, "https://y"))
+        await bench.start()
+        await bench.live(10)
+        assert all_ready(bench, wanted)
+        assert (slow.most, hanging.now) == (1, 1)
+        assert bench.engine is not None
+        bench.engine.abort(RuntimeError("enough"))
+        await bench.stop()
+
+    run(story())
+
+
+def test_what_has_changed_while_it_waited_is_not_written() -> None:
+    async def story() -> None:
+        bench, slow = bench_with(*of("default", 2))
+        await bench.start()
+        await bench.live(20)
+        slow.sent.clear()
+        slow.seconds = 5
+        for name in ("default-0", "default-1"):
+            bench.seen(edited(bench, name, value=True))
+            await bench.live(0.1)
+        bench.seen(edited(bench, "default-1", value=False))
+        await bench.live(30)
+        assert slow.in_turn == [("Update", "o-default-0")]
+        assert bench.ready("default-1").status == "True"
+        await bench.stop()
+
+    run(story())
+
+
+def test_the_end_of_the_process_waits_for_one_write_alone() -> None:
+    async def story() -> None:
+        bench, slow = bench_with(*of("default", 4))
+        slow.seconds = 8
+        await bench.start()
+        await bench.live(1)
+        assert slow.now == 1
+        began = asyncio.get_running_loop().time()
+        await bench.stop()
+        assert asyncio.get_running_loop().time() - began < 8
+        assert len(slow.sent) == 1
+        assert len(slow.own) == 1
+
+    run(story())
+
+
+def test_what_others_changed_while_a_write_waited_stays() -> None:
+    """A write replaces the whole policy, so it must not be made of an old one."""
+
+    async def story() -> None:
+        wanted = of("default", 2)
+        bench, slow = bench_with(*wanted)
+        await bench.start()
+        await bench.live(20)
+        slow.seconds = 5
+        for one in wanted:
+            bench.seen(edited(bench, one.key.name, value=True))
+            await bench.live(0.1)
+        slow.change_flags("o-default-1", newFlag=True)
+        await bench.live(30)
+        assert all_ready(bench, wanted)
+        assert slow.own["o-default-1"] is True
+        assert slow.flags["o-default-1"] == {"newFlag": True}
+        await bench.stop()
+
+    run(story())

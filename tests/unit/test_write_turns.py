@@ -1,0 +1,408 @@
+"""Turns to write: how many at once, in which order, and when the next one may begin."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from support.virtual_time import run
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.outcome import Superseded
+from zitadel_notification_operator.engine.workqueue import DRIFT_PATIENCE, Priority
+from zitadel_notification_operator.engine.write_turns import (
+    MARGIN,
+    WRITE_LIMIT,
+    WriteTurns,
+)
+from zitadel_notification_operator.zitadel.connector import CALL_TIMEOUT
+
+OPEN = TransientError(Reason.UNREACHABLE, "no answer", maybe_done=True)
+CLOSED = TransientError(Reason.UNREACHABLE, "refused")
+
+Told = list[tuple[str, float]]
+
+
+class World:
+    """Turns, and writes that take a second unless they say otherwise."""
+
+    def __init__(self, limit: int = 1) -> None:
+        self.limit = limit
+        self.turns = WriteTurns(lambda _: self.limit)
+        self.began: Told = []
+        self.now = 0
+        self.most = 0
+
+    async def write(
+        self,
+        name: str,
+        priority: Priority | Callable[[], Priority] = Priority.CHANGE,
+        *,
+        seconds: float = 1.0,
+        zitadel: str = "z",
+        error: BaseException | None = None,
+        is_sent: bool = True,
+    ) -> None:
+        """Write once; notes when it began, and how many there were at one time."""
+        urgency = priority if callable(priority) else lambda: priority
+        async with self.turns.turn(zitadel, urgency) as turn:
+            self.began.append((name, asyncio.get_running_loop().time()))
+            self.now += 1
+            self.most = max(self.most, self.now)
+            try:
+                if is_sent:
+                    turn.sent()
+                await asyncio.sleep(seconds)
+                if error is not None:
+                    raise error
+            finally:
+                self.now -= 1
+
+    def begin(self, *writes: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
+        """Begin writes in this order."""
+        return [asyncio.ensure_future(write) for write in writes]
+
+    @property
+    def names(self) -> list[str]:
+        """Who has written, in turn."""
+        return [name for name, _ in self.began]
+
+
+def test_one_at_a_time_in_the_order_they_came() -> None:
+    async def story() -> None:
+        world = World()
+        await asyncio.gather(*world.begin(*(world.write(f"{n}") for n in range(5))))
+        assert world.most == 1
+        assert world.began == [(f"{n}", float(n)) for n in range(5)]
+        assert len(world.turns) == 0
+
+    run(story())
+
+
+def test_three_at_a_time() -> None:
+    """Eight wait: they take three seconds."""
+
+    async def story() -> None:
+        world = World(3)
+        await asyncio.gather(*world.begin(*(world.write(f"{n}") for n in range(8))))
+        assert world.most == 3
+        assert [at for _, at in world.began] == [0, 0, 0, 1, 1, 1, 2, 2]
+
+    run(story())
+
+
+def test_the_number_is_read_anew_for_each_write() -> None:
+    async def story() -> None:
+        world = World(1)
+        writes = world.begin(*(world.write(f"{n}") for n in range(6)))
+        await asyncio.sleep(0.5)
+        world.limit = 4
+        await asyncio.sleep(1)
+        assert world.now == 4
+        world.limit = 1
+        await asyncio.gather(*writes)
+        assert [at for _, at in world.began] == [0, 1, 1, 1, 1, 2]
+
+    run(story())
+
+
+def test_each_zitadel_has_a_line_of_its_own() -> None:
+    """One that hangs holds up nobody else's writes."""
+
+    async def story() -> None:
+        world = World()
+        hanging = world.begin(world.write("hangs", seconds=1000, zitadel="dead"))
+        await asyncio.gather(*(world.write(f"{n}") for n in range(3)))
+        assert asyncio.get_running_loop().time() == 3
+        assert len(world.turns) == 1
+        await asyncio.gather(*hanging)
+        assert len(world.turns) == 0
+
+    run(story())
+
+
+def test_the_urgent_go_first() -> None:
+    """As in the queue of passes; among equals the oldest."""
+
+    async def story() -> None:
+        world = World()
+        ranks = [Priority.DRIFT, Priority.RETRY, Priority.CHANGE, Priority.DELETE]
+        writes = world.begin(world.write("first"))
+        await asyncio.sleep(0.1)
+        for number in (1, 2):
+            writes += world.begin(
+                *(world.write(f"{rank.name} {number}", rank) for rank in ranks)
+            )
+        await asyncio.gather(*writes)
+        wanted = [f"{r.name} {n}" for r in reversed(ranks) for n in (1, 2)]
+        assert world.names == ["first", *wanted]
+
+    run(story())
+
+
+def test_a_write_that_becomes_urgent_moves_up() -> None:
+    """The newest priority counts: what waits may be in the way of an edit."""
+
+    async def story() -> None:
+        world = World()
+        now = [Priority.DRIFT]
+        writes = world.begin(
+            world.write("first"),
+            world.write("change"),
+            world.write("looks", lambda: now[0]),
+        )
+        await asyncio.sleep(0.5)
+        now[0] = Priority.DELETE
+        await asyncio.gather(*writes)
+        assert world.names == ["first", "looks", "change"]
+
+    run(story())
+
+
+def test_endless_retries_do_not_starve_drift() -> None:
+    async def story() -> None:
+        world = World()
+        writes = world.begin(world.write("r0", Priority.RETRY, seconds=1))
+        writes += world.begin(world.write("drift", Priority.DRIFT))
+        for number in range(1, 100):
+            writes += world.begin(world.write(f"r{number}", Priority.RETRY))
+            await asyncio.sleep(0.9)
+        await asyncio.gather(*writes)
+        at = dict(world.began)["drift"]
+        assert DRIFT_PATIENCE <= at < DRIFT_PATIENCE * 1.5
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "begins"),
+    [(WRITE_LIMIT, WRITE_LIMIT + MARGIN), (0.2, WRITE_LIMIT + MARGIN), (12.0, 12.0)],
+)
+def test_after_a_write_without_an_answer_the_next_one_waits(
+    seconds: float, begins: float
+) -> None:
+    """Until its limit and a second have passed since it was sent, and no longer."""
+
+    async def story() -> None:
+        world = World()
+        first, *others = world.begin(
+            world.write("lost", seconds=seconds, error=OPEN),
+            world.write("next"),
+            world.write("after"),
+        )
+        with pytest.raises(TransientError):
+            await first
+        await asyncio.gather(*others)
+        assert world.began[1:] == [("next", begins), ("after", begins + 1)]
+        assert len(world.turns) == 0
+
+    run(story())
+
+
+def test_who_comes_later_waits_only_for_the_rest() -> None:
+    async def story() -> None:
+        world = World()
+        with pytest.raises(TransientError):
+            await world.write("lost", seconds=0.5, error=OPEN)
+        assert len(world.turns) == 1
+        await asyncio.sleep(6)
+        await world.write("next")
+        assert world.began[-1] == ("next", WRITE_LIMIT + MARGIN)
+        await asyncio.sleep(60)
+        with pytest.raises(TransientError):
+            await world.write("lost", seconds=0.5, error=OPEN)
+        await asyncio.sleep(WRITE_LIMIT + MARGIN)
+        assert len(world.turns) == 0  # although nobody has come
+
+    run(story())
+
+
+def test_the_moment_of_sending_counts_and_not_that_of_the_turn() -> None:
+    """The pool's own limits may take their time within the turn."""
+
+    async def story() -> None:
+        world = World()
+
+        async def late() -> None:
+            async with world.turns.turn("z", lambda: Priority.CHANGE) as turn:
+                await asyncio.sleep(5)
+                turn.sent()
+                await asyncio.sleep(1)
+                turn.sent()  # made again with another token
+                raise OPEN
+
+        first, second = world.begin(late(), world.write("next"))
+        with pytest.raises(TransientError):
+            await first
+        await second
+        assert world.began == [("next", 6 + WRITE_LIMIT + MARGIN)]
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("error", "is_sent"),
+    [
+        (CLOSED, True),
+        (TerminalError(Reason.REQUEST_REFUSED, "no"), True),
+        (Superseded(), False),
+        (OPEN, False),
+    ],
+)
+def test_a_write_that_is_over_holds_nobody_up(
+    error: BaseException, is_sent: bool
+) -> None:
+    async def story() -> None:
+        world = World()
+        first, second = world.begin(
+            world.write("fails", error=error, is_sent=is_sent), world.write("next")
+        )
+        with pytest.raises((OperatorError, Superseded)):
+            await first
+        await second
+        assert world.began == [("fails", 0), ("next", 1)]
+        assert len(world.turns) == 0
+
+    run(story())
+
+
+def test_with_several_turns_all_wait_for_the_one_that_is_open() -> None:
+    """Those that are under way go on; the wait ends although one of them hangs."""
+
+    async def story() -> None:
+        world = World(2)
+        lost, *others = world.begin(
+            world.write("lost", seconds=1, error=OPEN),
+            world.write("hangs", seconds=100),
+            world.write("next"),
+        )
+        with pytest.raises(TransientError):
+            await lost
+        await asyncio.gather(*others)
+        assert world.began[2:] == [("next", WRITE_LIMIT + MARGIN)]
+
+    run(story())
+
+
+def test_one_line_that_waits_holds_no_other_up() -> None:
+    async def story() -> None:
+        world = World()
+        with pytest.raises(TransientError):
+            await world.write("lost", error=OPEN, zitadel="y")
+        await world.write("mine", zitadel="z")
+        assert world.began[-1] == ("mine", 1)
+
+    run(story())
+
+
+def test_a_cancelled_waiter_leaves_the_line_clean() -> None:
+    async def story() -> None:
+        world = World()
+        first, second, third = world.begin(*(world.write(f"{n}") for n in range(3)))
+        await asyncio.sleep(0.5)
+        second.cancel()
+        await asyncio.gather(first, third)
+        assert world.began == [("0", 0), ("2", 1)]
+        assert len(world.turns) == 0
+        with pytest.raises(asyncio.CancelledError):
+            await second
+
+    run(story())
+
+
+def test_who_is_cancelled_in_the_moment_of_its_turn_gives_it_on() -> None:
+    async def story() -> None:
+        world = World()
+        others: list[asyncio.Task[None]] = []
+
+        async def write() -> None:
+            await world.write("0")
+            others[0].cancel()  # it has its turn, and has not run yet
+
+        first = asyncio.ensure_future(write())
+        await asyncio.sleep(0.5)
+        others += world.begin(world.write("1"), world.write("2"))
+        await asyncio.wait([first, *others])
+        second = others[0]
+        assert second.cancelled()
+        assert world.began == [("0", 0), ("2", 1)]
+        assert len(world.turns) == 0
+
+    run(story())
+
+
+def test_the_last_waiter_that_is_cancelled_leaves_nothing() -> None:
+    """Also while a write without an answer is waited for."""
+
+    async def story() -> None:
+        world = World()
+        with pytest.raises(TransientError):
+            await world.write("lost", error=OPEN)
+        (waiter,) = world.begin(world.write("never"))
+        await asyncio.sleep(1)
+        waiter.cancel()
+        await asyncio.sleep(WRITE_LIMIT + MARGIN)
+        assert world.names == ["lost"]
+        assert len(world.turns) == 0
+
+    run(story())
+
+
+def test_a_write_that_is_cut_off_is_an_open_one() -> None:
+    """Nobody waits for its answer, and ZITADEL may go on with it."""
+
+    async def story() -> None:
+        world = World()
+        first, second = world.begin(world.write("cut", seconds=9), world.write("next"))
+        await asyncio.sleep(0.5)
+        first.cancel()
+        await second
+        assert world.began[-1] == ("next", WRITE_LIMIT + MARGIN)
+
+    run(story())
+
+
+def test_at_the_end_all_that_wait_go_home_at_once() -> None:
+    """A write that is under way is waited for by the engine."""
+
+    async def story() -> None:
+        world = World()
+        writes = world.begin(*(world.write(f"{n}", seconds=9) for n in range(4)))
+        await asyncio.sleep(0.5)
+        world.turns.end()
+        ends = await asyncio.gather(*writes[1:], return_exceptions=True)
+        assert asyncio.get_running_loop().time() == 0.5
+        assert [type(end) for end in ends] == [Superseded] * 3
+        with pytest.raises(Superseded):
+            await world.write("late")
+        await writes[0]
+        assert world.names == ["0"]
+        assert len(world.turns) == 0
+
+    run(story())
+
+
+def test_who_is_cancelled_at_the_end_leaves_nothing_either() -> None:
+    async def story() -> None:
+        world = World()
+        first, second = world.begin(*(world.write(f"{n}") for n in range(2)))
+        await asyncio.sleep(0.5)
+        world.turns.end()
+        second.cancel()
+        await first
+        await asyncio.wait([second])
+        assert second.cancelled()
+        assert world.names == ["0"]
+        assert len(world.turns) == 0
+
+    run(story())
+
+
+def test_the_limit_is_the_one_that_writes_are_given() -> None:
+    """The engine knows no adapter, so the two numbers are compared here."""
+    assert WRITE_LIMIT == CALL_TIMEOUT
