@@ -9,6 +9,7 @@ import pytest
 from support.audit import AuditLog
 from support.kube_calls import create_namespace
 from support.loopback import loopback_only
+from support.waiting import BUSY
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 ROOT = Path(__file__).parent.parent
@@ -19,18 +20,20 @@ _NUMBERS = itertools.count(1)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Where files are run side by side, begin with those that may take long.
+    """Allow each test what a busy machine needs, and begin with the longest files.
 
-    Else one that takes minutes begins last, and the other processes wait for it.
+    Where files are run side by side, one that takes minutes and begins last would keep
+    the other processes waiting.
     """
-    if not hasattr(config, "workerinput"):
-        return
+    usual = float(config.getini("timeout"))
     longest: dict[Path, float] = {}
     for item in items:
         marker = item.get_closest_marker("timeout")
-        limit = float(marker.args[0]) if marker else 0.0
+        limit = float(marker.args[0]) if marker else usual
         longest[item.path] = max(limit, longest.get(item.path, 0.0))
-    items.sort(key=lambda item: longest[item.path], reverse=True)
+        item.add_marker(pytest.mark.timeout(BUSY * limit), append=False)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: longest[item.path], reverse=True)
 
 
 @pytest.fixture(autouse=True, scope="session")

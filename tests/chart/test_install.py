@@ -282,7 +282,7 @@ def test_an_uninstall_may_take_the_crds(installed: Cluster) -> None:
     """For those who say so."""
     installed.helm("upgrade", RELEASE, str(CHART), "--set", "crds.keep=false")
     installed.helm("uninstall", RELEASE)
-    installed.plane.kubectl("wait", "--for=delete", "crd", *CRDS, "--timeout=30s")
+    installed.plane.kubectl("wait", "--for=delete", "crd", *CRDS, "--timeout=90s")
     assert installed.names("crd") == set()
 
 
@@ -299,7 +299,7 @@ def test_helm_test_tells_ready_from_not_ready(
     assert url == f"http://{FULL}-metrics:{ports['health']}/readyz"
     installed.helm("upgrade", RELEASE, str(CHART), "--set", "crds.keep=false")
     installed.helm("uninstall", RELEASE)
-    installed.plane.kubectl("wait", "--for=delete", "crd", *CRDS, "--timeout=30s")
+    installed.plane.kubectl("wait", "--for=delete", "crd", *CRDS, "--timeout=90s")
     operator = OperatorProcess(installed.plane, tmp_path)
     with operator.program:
         eventually(lambda: operator.probe("health", "/healthz") == 200)

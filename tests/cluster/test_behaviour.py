@@ -29,7 +29,7 @@ def test_quickstart_both_scopes_and_both_orders(
     files = sorted(tmp_path.glob("*.yaml"), reverse=order == "reversed")
     for file in files:
         kubectl("apply", "-f", str(file))
-    wait = ("wait", "--for=condition=Ready", "--timeout=20s")
+    wait = ("wait", "--for=condition=Ready", "--timeout=90s")
     kubectl(*wait, "zni/default")
     kubectl(*wait, "znp/acme", "--namespace=default")
     kubectl(*wait, "znp/instance-default", f"--namespace={OWN_NAMESPACE}")

@@ -368,7 +368,7 @@ def test_a_namespace_goes_with_its_policies(world: World, namespace: str) -> Non
         world.wait_for(namespace, f"p{number}")
     world.plane.start_controller_manager(("namespace-controller",))
     try:
-        command = ("delete", "namespace", namespace, "--timeout=30s")
+        command = ("delete", "namespace", namespace, "--timeout=90s")
         world.plane.kubectl(*command)
     finally:
         world.plane.stop_controller_manager()
@@ -391,7 +391,7 @@ def test_everything_at_once(world: World, namespace: str, order: str) -> None:
         found.reverse()
     manifest = {"apiVersion": "v1", "kind": "List", "items": found}
     world.plane.kubectl(
-        "delete", "-f", "-", "--timeout=30s", stdin=json.dumps(manifest)
+        "delete", "-f", "-", "--timeout=90s", stdin=json.dumps(manifest)
     )
     assert world.get("zni", namespace) is None
     for number, org in enumerate(orgs):

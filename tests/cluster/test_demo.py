@@ -42,7 +42,7 @@ def test_every_step_is_shown_and_everything_is_taken_back(
     assert "spec.passwordChange: Required value" in done.stdout
     assert "The organization inherits the instance's setting again" in done.stdout
     somebodys.kubectl(
-        *("wait", "--for=delete", "--timeout=30s", f"namespace/{OWN_NAMESPACE}")
+        *("wait", "--for=delete", "--timeout=90s", f"namespace/{OWN_NAMESPACE}")
     )
     assert somebodys.kubectl("get", "crd", "--output=name").stdout == ""
 

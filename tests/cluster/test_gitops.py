@@ -238,7 +238,7 @@ def test_helm_waits_for_policies(world: World, namespace: str, tmp_path: Path) -
             [
                 str(find_binaries(("helm",)) / "helm"),
                 *("install", release, str(folder), f"--namespace={namespace}"),
-                *("--wait", "--timeout=20s"),
+                *("--wait", "--timeout=90s"),
             ],
             capture_output=True,
             text=True,
@@ -278,7 +278,7 @@ def test_the_whole_quickstart_goes_at_once(
     world.plane.start_controller_manager(("namespace-controller",))
     try:
         everything = {"apiVersion": "v1", "kind": "List", "items": manifests}
-        kubectl(world, "delete", everything, "--timeout=30s")
+        kubectl(world, "delete", everything, "--timeout=90s")
     finally:
         world.plane.stop_controller_manager()
     assert world.get("zni", "default") is None

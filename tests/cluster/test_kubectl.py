@@ -111,7 +111,7 @@ def test_wait_does_not_take_an_old_true(world: World, namespace: str) -> None:
     inside = f"--namespace={namespace}"
     wait = ("wait", "--for=condition=Ready", "znp/p", inside)
     world.policy(namespace, "p", org)
-    world.plane.kubectl(*wait, "--timeout=20s")
+    world.plane.kubectl(*wait, "--timeout=90s")
     world.policy(namespace, "p", org, passwordChange=False, suspend=True)
     eventually(
         lambda: world.get("znp", "p", namespace)["status"]["observedGeneration"] == 2
@@ -119,7 +119,7 @@ def test_wait_does_not_take_an_old_true(world: World, namespace: str) -> None:
     assert world.condition("znp", "p", namespace, "Ready") == ("True", "Succeeded")
     assert world.plane.kubectl(*wait, "--timeout=1s", check=False).returncode
     world.policy(namespace, "p", org, passwordChange=False)
-    world.plane.kubectl(*wait, "--timeout=20s")
+    world.plane.kubectl(*wait, "--timeout=90s")
     assert world.emulator.policy(org).get("passwordChange", False) is False
 
 

@@ -85,7 +85,7 @@ def test_watched_namespaces_alone_are_served(tmp_path: Path) -> None:
                 f'Organization, organization: {{id: "{org}"}}, passwordChange: true}}\n'
             )
             plane.kubectl("apply", "-n", where, "-f", "-", stdin=manifest)
-        wait = ("wait", "--for=condition=Ready", "znp/p", "--timeout=20s")
+        wait = ("wait", "--for=condition=Ready", "znp/p", "--timeout=90s")
         plane.kubectl(*wait, "--namespace=seen")
         assert {w[2] for w in emulator.writes()} == {"280000000000000101"}
         assert operator.program.stop() == 0

@@ -141,7 +141,7 @@ def test_an_uninstall_in_the_wrong_order(plane: ControlPlane, tmp_path: Path) ->
         plane.kubectl("delete", "-f", str(CRDS), "--wait=false")
         done = release(plane, "--all")
         assert done.exit_code == 0, done.stderr
-        plane.kubectl("wait", "--for=delete", "-f", str(CRDS), "--timeout=20s")
+        plane.kubectl("wait", "--for=delete", "-f", str(CRDS), "--timeout=90s")
         assert emulator.writes() == writes
         assert emulator.policy(acme).get("passwordChange", False) is False
     told = done.stdout

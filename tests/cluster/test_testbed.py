@@ -149,7 +149,7 @@ def test_namespaces_go_when_the_controller_manager_runs(
     own_plane.kubectl("create", "namespace", "going")
     own_plane.kubectl("delete", "namespace", "going", "--wait=false")
     own_plane.start_controller_manager()
-    own_plane.kubectl("wait", "--for=delete", "namespace/going", "--timeout=60s")
+    own_plane.kubectl("wait", "--for=delete", "namespace/going", "--timeout=180s")
     own_plane.stop_controller_manager()
     left = own_plane.kubectl("get", "namespaces", "--output=name").stdout.split()
     assert "namespace/going" not in left

@@ -167,7 +167,9 @@ def test_a_watched_namespace_that_was_deleted_first(
         way_out = "znp release --force team-b/globex"
         assert way_out in DOCUMENT.read_text()
         assert "NotificationPolicy team-b/globex: released" in shell.run(way_out)
-        world.plane.kubectl("wait", "--for=delete", "namespace/team-b", "--timeout=60s")
+        world.plane.kubectl(
+            "wait", "--for=delete", "namespace/team-b", "--timeout=180s"
+        )
         world.wait_for("team-a", "acme")
         end(world, installation)
 
@@ -175,6 +177,6 @@ def test_a_watched_namespace_that_was_deleted_first(
 def end(world: World, installation: Installation) -> None:
     """Leave nothing for the next test but the operator's namespace."""
     for kind, where in (("notificationpolicies", "-A"), ("zitadelinstances", "--wait")):
-        world.plane.kubectl("delete", kind, "--all", where, "--timeout=60s")
+        world.plane.kubectl("delete", kind, "--all", where, "--timeout=180s")
     installation.helm("uninstall", RELEASE)
     world.plane.kubectl("delete", "crd", *CRDS)
