@@ -98,8 +98,9 @@ bench-steady: control-plane $(VENV)/.bench ## measure idle, restart, drift and f
 
 BEFORE ?= HEAD
 AFTER ?= .
+bench-compare: N = 300
 bench-compare: control-plane $(VENV)/.bench ## compare BEFORE=HEAD with AFTER=. (the working tree) as ratios, N=300 policies
-	@$(BENCH) compare $(BEFORE) $(AFTER) --policies $(if $(filter 1000,$(N)),300,$(N))
+	@$(BENCH) compare $(BEFORE) $(AFTER) --policies $(N)
 
 lint: init ## check style, the direction of imports, YAML, spelling and generated files
 	@$(BIN)/ruff check $(CODE)
