@@ -145,6 +145,7 @@ async def life(kind: str, call: str, trouble: Trouble, folder: Path) -> str:
     return "" if history == HISTORY else repr(history)
 
 
+@pytest.mark.tls
 @pytest.mark.clock
 @pytest.mark.timeout(900)
 def test_names_and_handshakes_that_fail_change_nothing(tmp_path: Path) -> None:
