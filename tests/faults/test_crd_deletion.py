@@ -152,19 +152,42 @@ def test_only_the_instances_crd_goes(world: World) -> None:
     settle_anew(world)
 
 
-def test_others_finalizers_and_a_restart_in_the_middle(world: World) -> None:
-    """What somebody else keeps tells why; the CRD goes when they let it go."""
-    for name in ("reset", "restore"):
-        patch: Any = [{"op": "add", "path": "/metadata/finalizers/-", "value": OTHER}]
-        where = ("--namespace=default", "--type=json", f"--patch={json.dumps(patch)}")
-        world.plane.kubectl("patch", "znp", name, *where)
-    assert world.operator.program.stop() == 0
-    delete_crd(world, POLICIES)
+def patch_all(world: World, operation: dict[str, str], *names: str) -> None:
+    """Change metadata of policies as somebody else does."""
+    patch = f"--patch={json.dumps([operation])}"
+    for name in names:
+        where = ("znp", name, "--namespace=default", "--type=json", patch)
+        world.plane.kubectl("patch", *where)
+
+
+def being_deleted(world: World, kind: str, name: str, namespace: str = "") -> None:
+    """Wait until an object of a CRD that goes is being deleted, too."""
     eventually(
-        lambda: "deletionTimestamp" in world.get("znp", "kept", "default")["metadata"],
+        lambda: "deletionTimestamp" in world.get(kind, name, namespace)["metadata"],
         20,
-        "the objects are being deleted",
+        f"{name} is being deleted",
     )
+
+
+@pytest.mark.parametrize(
+    "first", [POLICIES, INSTANCES], ids=["policies first", "instances first"]
+)
+def test_others_finalizers_and_a_restart_in_the_middle(
+    world: World, first: str
+) -> None:
+    """What somebody else keeps tells why; the CRD goes when they let it go."""
+    keep = {"op": "add", "path": "/metadata/finalizers/-", "value": OTHER}
+    patch_all(world, keep, "reset", "restore")
+    assert world.operator.program.stop() == 0
+    if first == INSTANCES:
+        delete_crd(world, INSTANCES)
+        being_deleted(world, "zni", "shared")
+        world.operator = OperatorProcess(world.plane, world.folder)
+        wait_for_no_crd(world, INSTANCES)
+        world.wait_for("default", "reset", ("False", "InstanceNotFound"))
+        world.operator.program.kill()
+    delete_crd(world, POLICIES)
+    being_deleted(world, "znp", "kept", "default")
     world.operator = OperatorProcess(world.plane, world.folder)
     world.gone("znp", "kept", "default")
     for name in ("reset", "restore"):
@@ -174,14 +197,18 @@ def test_others_finalizers_and_a_restart_in_the_middle(world: World) -> None:
         assert "CRD" in ready["message"]
     world.operator.program.kill()
     world.operator = OperatorProcess(world.plane, world.folder)
-    patch = [{"op": "remove", "path": "/metadata/finalizers"}]
-    for name in ("reset", "restore"):
-        where = ("--namespace=default", "--type=json", f"--patch={json.dumps(patch)}")
-        world.plane.kubectl("patch", "znp", name, *where)
+    let_go = {"op": "remove", "path": "/metadata/finalizers"}
+    patch_all(world, let_go, "reset", "restore")
     wait_for_no_crd(world, POLICIES)
     settings_stay(world)
-    delete_crd(world, INSTANCES)
-    wait_for_no_crd(world, INSTANCES)
+    if first == INSTANCES:
+        assert "ZitadelInstance is being deleted" in notes(world)["shared"]
+    else:
+        delete_crd(world, INSTANCES)
+        wait_for_no_crd(world, INSTANCES)
+    assert {"reset", "restore", "kept"} <= notes(world).keys()
+    bring_back(world, POLICIES, INSTANCES)
+    settle_anew(world)
 
 
 def test_an_instance_that_somebody_keeps_and_a_restart_in_the_middle(
@@ -193,11 +220,7 @@ def test_an_instance_that_somebody_keeps_and_a_restart_in_the_middle(
     world.plane.kubectl("patch", *where)
     assert world.operator.program.stop() == 0
     delete_crd(world, INSTANCES)
-    eventually(
-        lambda: "deletionTimestamp" in world.get("zni", "shared")["metadata"],
-        20,
-        "the instance is being deleted",
-    )
+    being_deleted(world, "zni", "shared")
     world.operator = OperatorProcess(world.plane, world.folder)
     eventually(
         lambda: world.get("zni", "shared")["metadata"]["finalizers"] == [OTHER],
