@@ -1,0 +1,128 @@
+"""`.ci/run` with a `make` that only notes what it is asked for."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from unit.test_find_python import program
+
+ROOT = Path(__file__).parent.parent.parent
+DEFAULT = "3.97"
+IMAGE = "3.98"
+"""Two versions that no machine has."""
+FIRST = ["lint", "type", "demo"]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """A copy of the script, whose PATH leads to `bin` in the same folder only."""
+    for name in (".ci/run", "tools/find_python.sh"):
+        copy = tmp_path / name
+        copy.parent.mkdir()
+        shutil.copy(ROOT / name, copy)
+    text, changed = re.subn(
+        r"(?m)^(ARG BASE_IMAGE=python:)\d+\.\d+",
+        rf"\g<1>{IMAGE}",
+        (ROOT / "Dockerfile").read_text(),
+    )
+    assert changed == 1
+    (tmp_path / "Dockerfile").write_text(text)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "sh", "env", "sed", "sort", "dirname"):
+        found = shutil.which(name, path="/usr/bin:/bin")
+        assert found
+        (tools / name).symlink_to(found)
+    interpreter(tmp_path, "python3", DEFAULT)
+    make(tmp_path)
+    return tmp_path
+
+
+def interpreter(machine: Path, name: str, version: str) -> Path:
+    """Put a program on the PATH that answers what Pythons are asked here."""
+    return program(
+        machine / "bin" / name,
+        f'case "$2" in *executable*) echo "$0";; *%d.%d*) echo {version};; esac',
+    )
+
+
+def make(machine: Path, failing: str = "never") -> None:
+    """Put a `make` on the PATH; it fails when its arguments end with this one."""
+    program(
+        machine / "bin" / "make",
+        f'IFS="|"; echo "$*" >> {machine}/made\n'
+        f'case "$*" in "{failing}"|*"|{failing}") exit 2;; esac',
+    )
+
+
+def run(machine: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the script from another folder, and expect no words on stderr."""
+    done = subprocess.run(
+        [str(machine / ".ci" / "run")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env={"PATH": str(machine / "bin"), "HOME": str(machine), **environment},
+    )
+    assert done.stderr == ""
+    return done
+
+
+def made(machine: Path) -> list[str]:
+    """Return what `make` has been asked for, a call a line."""
+    return (machine / "made").read_text().splitlines()
+
+
+@pytest.mark.parametrize("environment", [{}, {"PYTHON": "python-of-mine"}])
+def test_the_image_has_the_default_version(
+    machine: Path, environment: dict[str, str]
+) -> None:
+    """All tests run once; `PYTHON` in the environment may say what the default is."""
+    interpreter(machine, environment.get("PYTHON", "python3"), IMAGE)
+    done = run(machine, **environment)
+    assert done.returncode == 0
+    assert made(machine) == [*FIRST, "test"]
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(f"Python {IMAGE}, the image's, is the default here: all")
+
+
+def test_the_image_has_another_version_that_is_found(machine: Path) -> None:
+    """The tests that are marked for it run on it, and then all on the default one."""
+    found = interpreter(machine, f"python{IMAGE}", IMAGE)
+    done = run(machine)
+    assert done.returncode == 0
+    assert made(machine) == [*FIRST, f"test|PYTHON={found}|TESTS=-m tls", "test"]
+    (line,) = done.stdout.splitlines()
+    assert line == f"Python {IMAGE}, the image's: what speaks TLS or starts the process"
+
+
+@pytest.mark.parametrize("stand_in", [False, True])
+def test_the_image_has_a_version_that_is_not_here(
+    machine: Path, *, stand_in: bool
+) -> None:
+    """Nor is a version manager's stand-in that fails: a line says so, tests run."""
+    if stand_in:
+        program(machine / "bin" / f"python{IMAGE}", "echo not chosen >&2; exit 127")
+    done = run(machine)
+    assert done.returncode == 0
+    assert made(machine) == [*FIRST, "test"]
+    (line,) = done.stdout.splitlines()
+    assert f"no Python {IMAGE}, the image's, on this machine" in line
+    assert line.endswith(f"all tests run on {DEFAULT} only")
+
+
+STEPS = [*FIRST, "TESTS=-m tls", "test"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_that_fails_is_the_last_one(machine: Path, step: str) -> None:
+    """The script fails, also where only the image's Python has trouble."""
+    interpreter(machine, f"python{IMAGE}", IMAGE)
+    make(machine, failing=step)
+    assert run(machine).returncode == 2
+    ends = [call.rpartition("|")[2] for call in made(machine)]
+    assert ends == STEPS[: STEPS.index(step) + 1]
