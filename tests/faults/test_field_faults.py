@@ -1,0 +1,203 @@
+"""Faults that users of comparable operators met, as whole programs side by side.
+
+A real API server, the emulator and the operator, each as a process of its own.
+"""
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.conftest import World
+from cluster.test_connections import create_roots, credentials_of, look
+from support.apiserver import kubeconfig
+from support.authorities import Authority
+from support.kube_calls import create_namespace
+from support.running import EmulatorProcess, OperatorProcess, create_secret
+from support.waiting import eventually
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+pytestmark = [pytest.mark.clock, pytest.mark.timeout(300)]
+
+ACME = "280000000000000101"
+NOWHERE = "http://127.0.0.1:1"
+"""Nobody listens there."""
+
+
+@contextmanager
+def world_of(
+    plane: ControlPlane, folder: Path, *options: str, **environment: str
+) -> Iterator[World]:
+    """Start an emulator and an operator with these options and variables."""
+    create_secret(plane, "zitadel-credentials")
+    emulator = EmulatorProcess(folder, 0, *options)
+    with emulator.program:
+        operator = OperatorProcess(plane, folder, environment=environment)
+        try:
+            operator.wait_ready()
+            yield World(plane, emulator, operator, folder)
+        finally:
+            code = operator.program.stop()
+    assert code == 0
+
+
+def message(body: dict[str, Any]) -> str:
+    """Return what the condition Ready says."""
+    (ready,) = [c for c in body["status"]["conditions"] if c["type"] == "Ready"]
+    return str(ready["message"])
+
+
+@pytest.mark.tls
+def test_an_api_server_of_another_authority_is_told_as_that(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """The log speaks of the certificate and of where the authority is named.
+
+    With the right one in the kubeconfig the operator goes on, without a restart.
+    """
+    path = tmp_path / "kubeconfig"
+
+    def write(authority: str) -> None:
+        data = base64.b64encode(authority.encode()).decode()
+        cluster = {"certificate-authority-data": data}
+        user = {"token": control_plane.token}
+        kubeconfig(path, control_plane.url, cluster=cluster, user=user)
+
+    write(Authority().pem)
+    operator = OperatorProcess(control_plane, tmp_path, kubeconfig=path)
+    try:
+        eventually(
+            lambda: "its certificate is not trusted" in operator.log.read_text(),
+            30,
+            "words about the certificate",
+        )
+        assert not operator.is_ready()
+        write((control_plane.folder / "ca.crt").read_text())
+        operator.wait_ready()
+    finally:
+        code = operator.program.stop()
+    assert code == 0
+    text = operator.log.read_text()
+    assert "(authorities: the kubeconfig's certificate-authority-data)" in text
+    assert "not permitted" not in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.tls
+def test_a_zitadel_whose_authority_is_bare_is_trusted_by_its_bundle(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """It has basicConstraints and nothing else, as curl --cacert accepts it."""
+    authority = Authority("bare")
+    roots, cert, key = (tmp_path / name for name in ("ca.crt", "tls.crt", "tls.key"))
+    roots.write_text(authority.pem)
+    shown = authority.issue("zitadel")
+    cert.write_text(shown[0])
+    key.write_text(shown[1])
+    options = ("--tls-cert", str(cert), "--tls-key", str(key))
+    with world_of(control_plane, tmp_path, *options, NO_PROXY="*") as world:
+        create_roots(world, "bare", roots)
+        bundle = {"configMapRef": {"name": "bare"}}
+        spec: dict[str, Any] = {"caBundle": bundle, "allowInsecureHTTP": False}
+        world.instance("bare", world.emulator.url, **spec)
+        world.wait_for("", "bare", kind="zni")
+        world.policy("default", "bare", ACME, instanceRef={"name": "bare"})
+        world.wait_for("default", "bare")
+        world.delete("bare", "default")
+        world.gone("znp", "bare", "default")
+
+
+def test_a_zitadel_that_refuses_great_limits_is_asked_for_less(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """Two policies and two grants by name, among more organizations than a page has."""
+    with world_of(control_plane, tmp_path, NO_PROXY="*") as world:
+        behavior = {"largest_limit": 100}
+        world.emulator.call("PUT", "/emulator/v1/behavior", behavior)
+        organizations = [world.organization() for _ in range(120)]
+        names = {
+            f"pages-{index}": world.emulator.get("/management/v1/orgs/me", found)["org"]
+            for index, found in enumerate((organizations[0], organizations[-1]))
+        }
+        for namespace in names:
+            create_namespace(control_plane, namespace)
+        grants = [
+            {"namespaces": [namespace], "organizations": [{"name": org["name"]}]}
+            for namespace, org in names.items()
+        ]
+        world.instance("pages", world.emulator.url, grants=grants)
+        for namespace, org in names.items():
+            ref = {"name": org["name"]}
+            world.policy(namespace, "p", ref, instanceRef={"name": "pages"})
+        for namespace, org in names.items():
+            status = world.wait_for(namespace, "p")["status"]
+            assert status["organizationId"] == org["id"]
+            assert world.emulator.policy(org["id"])["passwordChange"] is True
+        # Events are read by smaller pages, too.
+        path = "/management/v1/policies/notification"
+        world.emulator.call("DELETE", path, organization=organizations[0])
+        eventually(
+            lambda: not world.emulator.policy(organizations[0]).get("isDefault"),
+            *(20, "the drift is corrected"),
+        )
+        status = world.wait_for("", "pages", kind="zni")["status"]
+        assert status["driftDetection"]["method"] == "Events"
+        refused = [r for r in world.emulator.requests() if r["status"] == 400]
+        # From 1,000 down by halves, and what was learnt is kept.
+        assert 1 <= len(refused) <= 10
+        for namespace in names:
+            world.delete("p", namespace)
+            world.gone("znp", "p", namespace)
+
+
+def test_a_range_in_no_proxy_is_reached_directly(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """ZITADEL and Kubernetes are; what is outside goes to the proxy, which is away."""
+    variables = {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE}
+    variables["NO_PROXY"] = "127.0.0.0/8"
+    # This machine may have its own in small letters.
+    variables |= {name.lower(): value for name, value in variables.items()}
+    with world_of(control_plane, tmp_path, **variables) as world:
+        world.instance("range", world.emulator.url)
+        world.wait_for("", "range", kind="zni")
+        world.policy("default", "range", ACME, instanceRef={"name": "range"})
+        world.wait_for("default", "range")
+        world.instance("outside", "http://zitadel.example")
+        unreachable = ("False", "Unreachable")
+        body = world.wait_for("", "outside", unreachable, kind="zni")
+        assert "proxy" in message(body)
+        world.delete("range", "default")
+        world.gone("znp", "range", "default")
+
+
+@pytest.mark.parametrize("kind", ["token", "key"])
+def test_a_credential_that_was_encoded_twice_is_told(
+    control_plane: ControlPlane, tmp_path: Path, kind: str
+) -> None:
+    """By the instance, without a call of ZITADEL; the right one heals it."""
+    with world_of(control_plane, tmp_path, NO_PROXY="*") as world:
+        made = world.emulator.user("IAM_OWNER", credential=kind)
+        secret = f"twice-{kind}"
+        credentials = credentials_of(world, secret, made)
+        value = made["token"] if kind == "token" else json.dumps(made["keyFile"])
+        once = base64.b64encode(value.encode()).decode()
+        # Kubernetes encodes what it stores once more.
+        field = "token" if kind == "token" else "key.json"
+        create_secret(world.plane, secret, **{field: once})
+        before = world.emulator.requests()
+        world.instance(secret, world.emulator.url, credentials=credentials)
+        invalid = ("False", "CredentialsInvalid")
+        told = message(world.wait_for("", secret, invalid, kind="zni"))
+        assert "was base64-encoded twice" in told
+        assert secret in told
+        assert field in told
+        assert world.emulator.requests() == before
+        credentials_of(world, secret, made)
+        look(world, secret, "1")
+        world.wait_for("", secret, kind="zni")
+        assert once[:20] not in world.operator.log.read_text()
