@@ -170,23 +170,25 @@ def being_deleted(world: World, kind: str, name: str, namespace: str = "") -> No
 
 
 @pytest.mark.parametrize(
-    "first", [POLICIES, INSTANCES], ids=["policies first", "instances first"]
+    "first",
+    [(POLICIES,), (INSTANCES,), (INSTANCES, POLICIES)],
+    ids=["policies first", "instances first", "at once"],
 )
 def test_others_finalizers_and_a_restart_in_the_middle(
-    world: World, first: str
+    world: World, first: tuple[str, ...]
 ) -> None:
     """What somebody else keeps tells why; the CRD goes when they let it go."""
     keep = {"op": "add", "path": "/metadata/finalizers/-", "value": OTHER}
     patch_all(world, keep, "reset", "restore")
     assert world.operator.program.stop() == 0
-    if first == INSTANCES:
-        delete_crd(world, INSTANCES)
+    delete_crd(world, *first)
+    if POLICIES not in first:
         being_deleted(world, "zni", "shared")
         world.operator = OperatorProcess(world.plane, world.folder)
         wait_for_no_crd(world, INSTANCES)
         world.wait_for("default", "reset", ("False", "InstanceNotFound"))
         world.operator.program.kill()
-    delete_crd(world, POLICIES)
+        delete_crd(world, POLICIES)
     being_deleted(world, "znp", "kept", "default")
     world.operator = OperatorProcess(world.plane, world.folder)
     world.gone("znp", "kept", "default")
@@ -201,11 +203,11 @@ def test_others_finalizers_and_a_restart_in_the_middle(
     patch_all(world, let_go, "reset", "restore")
     wait_for_no_crd(world, POLICIES)
     settings_stay(world)
-    if first == INSTANCES:
+    if INSTANCES in first:
         assert "ZitadelInstance is being deleted" in notes(world)["shared"]
     else:
         delete_crd(world, INSTANCES)
-        wait_for_no_crd(world, INSTANCES)
+    wait_for_no_crd(world, INSTANCES)
     assert {"reset", "restore", "kept"} <= notes(world).keys()
     bring_back(world, POLICIES, INSTANCES)
     settle_anew(world)
