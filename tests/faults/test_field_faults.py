@@ -78,10 +78,10 @@ def test_an_api_server_of_another_authority_is_told_as_that(
         assert not operator.is_ready()
         write((control_plane.folder / "ca.crt").read_text())
         operator.wait_ready()
+        text = operator.log.read_text()
     finally:
         code = operator.program.stop()
     assert code == 0
-    text = operator.log.read_text()
     assert "(authorities: the kubeconfig's certificate-authority-data)" in text
     assert "not permitted" not in text
     assert "Traceback" not in text
