@@ -27,7 +27,6 @@ from zitadel_notification_operator.cluster.resources import (
     parse_instance,
     parse_policy,
 )
-from zitadel_notification_operator.cluster.watching import WatchesEnded
 from zitadel_notification_operator.core.backoff import bounded_delay
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
@@ -41,15 +40,12 @@ _log = logging.getLogger(__name__)
 class _FaultsAlone(logging.Filter):
     """Drops the tracebacks of watches whose kind is no longer served.
 
-    `app` logs that in a sentence, and starts again without the kind. The other watch
-    ends with the session that both share.
+    `app` logs that in a sentence, and starts again without the kind.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the record is about anything else."""
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, WatchesEnded):
-            return False
         return getattr(error, "status", None) != _NOT_FOUND
 
 

@@ -5,6 +5,7 @@ something to finish, with 130.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from support.thin_api import (
     GROUP,
     Answer,
     ThinApi,
+    lists_alone,
     silent,
     with_crds,
     without_crds,
@@ -121,6 +123,20 @@ def test_run_hears_them_before_it_is_ready(
         if words == "Starting Kopf":
             eventually(lambda: set(api.paths) - {GROUP}, 120, "the first LIST")
         assert_ends(started, numbers)
+
+
+def test_run_ends_quietly_while_kopf_discovers_kinds(
+    start: Callable[..., Program], tmp_path: Path
+) -> None:
+    """Requests of kopf that nobody waits for end without an error or a warning."""
+    with ThinApi(with_crds(lists_alone)) as api:
+        kubeconfig = write_kubeconfig(tmp_path, api.url)
+        started = start(*operator(kubeconfig))
+        eventually(lambda: {"/api", "/apis"} <= set(api.paths), 120, "discovery")
+        assert_ends(started, [signal.SIGTERM])
+    log = started.log.read_text()
+    assert "SIGTERM" in log
+    assert not re.search("WARNING|ERROR", log.partition("SIGTERM")[2])
 
 
 def test_run_hears_them_while_the_api_server_is_away(

@@ -96,6 +96,13 @@ def with_crds(lists: Answer) -> Answer:
     return answer
 
 
+def lists_alone(path: str) -> tuple[int, Any] | None:
+    """Serve empty lists of our kinds; say nothing else."""
+    if path.rpartition("/")[2] not in KINDS:
+        return None
+    return 200, {"kind": "List", "metadata": {"resourceVersion": "1"}, "items": []}
+
+
 def write_kubeconfig(folder: Path, server: str, **user: Any) -> Path:
     """Write a kubeconfig for a server; return its path.
 

@@ -55,10 +55,6 @@ class _Line:
     not_before: float = 0.0
 
 
-class WatchesEnded(RuntimeError):
-    """A watch made a request after its session was closed for the shutdown."""
-
-
 class WatchSession:
     """Stands in for `aiohttp.ClientSession`, with the members that kopf uses.
 
@@ -78,8 +74,8 @@ class WatchSession:
         """Always False.
 
         If it were True, kopf would log in again, and its watches would wait for that
-        login when they should end. A request after `close` raises an error instead,
-        which ends the watch.
+        login when they should end. A request after `close` is cancelled instead, which
+        ends the watch.
         """
         return False
 
@@ -99,13 +95,16 @@ class WatchSession:
         """Repeat a request until there is a response that kopf can handle.
 
         That is a successful one, or one that says something about an object or a
-        version.
+        version. Its body has been read, unless it is that of a watch.
 
         Raises:
-            WatchesEnded: The session was closed.
+            CancelledError: The session was closed, so the process is ending. kopf does
+                not wait for all requests that it has begun, and asyncio would log any
+                other exception of theirs as one that nobody has retrieved.
         """
         parts = urlsplit(url)
-        name = parts.path + ("?watch" if "watch=true" in parts.query else "")
+        is_watch = "watch=true" in parts.query
+        name = parts.path + ("?watch" if is_watch else "")
         line = self._lines.setdefault(name, _Line())
         where = place_of(method.upper(), name)
         # The pages of one LIST look like the same request, but none of them is in vain.
@@ -114,15 +113,19 @@ class WatchSession:
         while True:
             await asyncio.sleep(max(0.0, line.not_before - time.monotonic()))
             if self._session.closed:
-                raise WatchesEnded("The watches have ended")
+                raise asyncio.CancelledError
             line.begun = time.monotonic()
             try:
                 answer = await self._session.request(
                     method, url, timeout=timeout, json=json, headers=headers
                 )
                 error = await self._refusal(answer, f"{method.upper()} {name}")
+                if error is None and not is_watch:
+                    await self._session.read(answer)
             except ClusterError as failure:
                 error = failure
+            if error is not None and self._session.closed:
+                raise asyncio.CancelledError
             if error is None:
                 line.failures = 0
                 went_well(self._troubles, where)
