@@ -19,7 +19,7 @@ endif
 BIN := $(VENV)/bin
 CODE := operator tests tools
 # Test files run in parallel, because they wait for processes nine tenths of their time.
-WORKERS ?= 3
+WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 CONTROL_PLANE := etcd kube-apiserver kubectl
 BUILD := $(BIN)/python tools/build.py --unless-found
