@@ -31,19 +31,16 @@ from zitadel_notification_operator.cluster.writer import ClusterWriter
 from zitadel_notification_operator.core.backoff import bounded_delay
 from zitadel_notification_operator.core.errors import ClusterError, ObjectGone
 from zitadel_notification_operator.core.lease import Timing
+from zitadel_notification_operator.engine.composition import Composition, Ports
 from zitadel_notification_operator.engine.engine import Engine
-from zitadel_notification_operator.engine.inventory import Inventory
-from zitadel_notification_operator.engine.keys import Key
 from zitadel_notification_operator.engine.leadership import (
     Clocks,
     Leadership,
     LeaseLost,
 )
 from zitadel_notification_operator.engine.replica import Replica
-from zitadel_notification_operator.engine.room import Room
 from zitadel_notification_operator.engine.subject import current
 from zitadel_notification_operator.engine.term import Term
-from zitadel_notification_operator.engine.workqueue import WorkQueue
 from zitadel_notification_operator.handlers import build_registry, build_settings
 from zitadel_notification_operator.telemetry.endpoints import (
     Endpoint,
@@ -358,7 +355,9 @@ class Operator:
         ours, cancel = asyncio.all_tasks(), self._begin_to_end
         try:
             tasks = await kopf.spawn_tasks(
-                registry=build_registry(engine, login, start, end, reader.kinds),
+                registry=build_registry(
+                    engine.arrivals, login, start, end, reader.kinds
+                ),
                 settings=build_settings(),
                 clusterwide=not self._settings.watch_namespaces,
                 namespaces=self._settings.watch_namespaces,
@@ -390,23 +389,24 @@ class Operator:
         term: Term,
     ) -> Engine:
         writer = ClusterWriter(access.api, term.require_lease)
-        meter = self._metrics.passes
-        queue: WorkQueue[Key] = WorkQueue(meter)
-        room = Room(
-            inventory=Inventory(self._settings.namespace),
-            queue=queue,
+        ports = Ports(
+            reader=reader,
             writer=writer,
-            instance_writer=writer,
             secrets=ClusterSecrets(access.api, self._settings.namespace),
             connector=connector,
             recorder=recorder,
             now=_now,
+            meter=self._metrics.passes,
+        )
+        parts = Composition(
+            ports,
+            self._settings.namespace,
+            workers=self._settings.workers,
             term=term,
-            meter=meter,
             write_limit=CALL_TIMEOUT,
         )
-        self._metrics.watch(queue, room.inventory)
-        return Engine(room, reader, self._settings.workers)
+        self._metrics.watch(parts.queue, parts.inventory)
+        return parts.engine
 
     def _build_leadership(
         self, stack: AsyncExitStack, access: ClusterAccess

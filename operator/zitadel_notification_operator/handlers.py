@@ -30,7 +30,7 @@ from zitadel_notification_operator.cluster.resources import (
 from zitadel_notification_operator.core.backoff import bounded_delay
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
-from zitadel_notification_operator.engine.engine import Engine
+from zitadel_notification_operator.engine.arrivals import Arrivals
 
 _UNUSED_FINALIZER = "zitadel-notification.dev/never-set-by-kopf"
 
@@ -127,7 +127,7 @@ def build_settings() -> kopf.OperatorSettings:
 
 
 def build_registry(
-    engine: Engine,
+    arrivals: Arrivals,
     login: Callable[[], Awaitable[kopf.AiohttpSession]],
     start: Callable[[], Awaitable[None]],
     stop: Callable[[], Awaitable[None]],
@@ -136,7 +136,7 @@ def build_registry(
     """Return a registry whose handlers feed the engine.
 
     Args:
-        engine: Receives the objects that the watches deliver.
+        arrivals: Receives the objects that the watches deliver.
         login: Returns the session for the watches.
         start: Starts the engine. It is awaited before the first watch, and again if
             Kubernetes did not answer.
@@ -158,10 +158,10 @@ def build_registry(
         await stop()
 
     async def _policy(event: Any, **_: Any) -> None:
-        _hand_over_policy(engine, event)
+        _hand_over_policy(arrivals, event)
 
     async def _instance(event: Any, **_: Any) -> None:
-        _hand_over_instance(engine, event)
+        _hand_over_instance(arrivals, event)
 
     watch = kopf.on.event
     if POLICY_KIND in kinds:
@@ -185,34 +185,34 @@ async def _try_until_started(start: Callable[[], Awaitable[None]]) -> None:
             return
 
 
-def _hand_over_policy(engine: Engine, event: Any) -> None:
+def _hand_over_policy(arrivals: Arrivals, event: Any) -> None:
     body = event["object"]
     metadata = body.get("metadata") or {}
     key = PolicyKey(metadata.get("namespace", ""), metadata.get("name", ""))
     uid, version = metadata.get("uid", ""), metadata.get("resourceVersion", "")
     if event["type"] == "DELETED":
-        engine.policy_gone(key, uid)
+        arrivals.policy_gone(key, uid)
         return
     # Two of three events are echoes of our own writes, whose responses we have stored.
-    if engine.has_policy(key, uid, version):
+    if arrivals.has_policy(key, uid, version):
         return
     try:
         policy = parse_policy(body)
     except UnusableObject as error:
         _log.warning("Ignored an object: %s", error)
         return
-    engine.policy_seen(policy)
+    arrivals.policy_seen(policy)
 
 
-def _hand_over_instance(engine: Engine, event: Any) -> None:
+def _hand_over_instance(arrivals: Arrivals, event: Any) -> None:
     body = event["object"]
     if event["type"] == "DELETED":
         metadata = body.get("metadata") or {}
-        engine.instance_gone(metadata.get("name", ""), metadata.get("uid", ""))
+        arrivals.instance_gone(metadata.get("name", ""), metadata.get("uid", ""))
         return
     try:
         instance = parse_instance(body)
     except UnusableObject as error:
         _log.warning("Ignored an object: %s", error)
         return
-    engine.instance_seen(instance)
+    arrivals.instance_seen(instance)

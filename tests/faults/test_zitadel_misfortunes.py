@@ -6,7 +6,6 @@ looks that find a misfortune out are as in production, those in peace come soone
 
 import asyncio
 import json
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from support.engines import INSTANCE, policy
+from support.engines import INSTANCE, compose, policy
 from support.fakes import FakeCluster, FakeRecorder, Steps
 from zitadel_notification_operator.core.conditions import Condition, find
 from zitadel_notification_operator.core.credentials import (
@@ -35,9 +34,6 @@ from zitadel_notification_operator.emulator.server import (
 )
 from zitadel_notification_operator.engine import instance_pass, proof
 from zitadel_notification_operator.engine.engine import Engine
-from zitadel_notification_operator.engine.inventory import Inventory
-from zitadel_notification_operator.engine.room import Room
-from zitadel_notification_operator.engine.workqueue import WorkQueue
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 
 pytestmark = [pytest.mark.clock, pytest.mark.timeout(600)]
@@ -121,18 +117,8 @@ async def running(**instance: Any) -> AsyncIterator[Running]:
         for number in range(COUNT):
             cluster.put(policy(f"p{number}", str(FIRST + number)))
         connector = ZitadelConnector(call_timeout=5, allow_local=True)
-        room = Room(
-            inventory=Inventory("own"),
-            queue=WorkQueue(),
-            writer=cluster,
-            instance_writer=cluster,
-            secrets=cluster,
-            connector=connector,
-            recorder=recorder,
-            now=lambda: datetime.now(UTC),
-            chance=random.Random(1),
-        )
-        made = Running(emulator, cluster, recorder, Engine(room, cluster, 4), user)
+        parts = compose(cluster, connector, recorder, lambda: datetime.now(UTC))
+        made = Running(emulator, cluster, recorder, parts.engine, user)
         await made.engine.start()
         await made.engine.lead(fresh=True)
         try:
@@ -234,11 +220,11 @@ async def test_a_grant_by_name_that_cannot_be_looked_up_stays_alone(
         theirs = policy("theirs", str(FIRST))
         theirs = replace(theirs, key=theirs.key._replace(namespace="team"))
         world.cluster.put(theirs)
-        world.engine.policy_seen(world.cluster.policies[theirs.key])
+        world.engine.arrivals.policy_seen(world.cluster.policies[theirs.key])
         await asyncio.sleep(3)
         mine = world.cluster.policies[policy("p1").key]
         world.cluster.put(replace(mine, password_change=True, generation=2))
-        world.engine.policy_seen(world.cluster.policies[mine.key])
+        world.engine.arrivals.policy_seen(world.cluster.policies[mine.key])
 
         def told() -> bool:
             ready = _ready(world.cluster.policies[theirs.key])

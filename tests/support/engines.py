@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import random
+from collections.abc import Callable
+from datetime import datetime
 
 from support.fakes import FakeCluster, FakeRecorder, FakeZitadel, Steps
 from support.virtual_time import VirtualLoop
@@ -20,10 +22,12 @@ from zitadel_notification_operator.core.objects import (
 )
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.engine.composition import Composition, Ports
 from zitadel_notification_operator.engine.engine import Engine
-from zitadel_notification_operator.engine.inventory import Inventory
-from zitadel_notification_operator.engine.room import Room
-from zitadel_notification_operator.engine.workqueue import WorkQueue
+from zitadel_notification_operator.engine.meter import EngineMeter, Unmetered
+from zitadel_notification_operator.engine.ports import Connector, Recorder
+from zitadel_notification_operator.engine.term import Term
+from zitadel_notification_operator.engine.write_turns import WRITE_LIMIT
 
 REF = CredentialRef(CredentialKind.TOKEN, "s", "token")
 INSTANCE = InstanceObject(
@@ -52,6 +56,34 @@ def policy(name: str, org: str = "o", second: int = 0) -> PolicyObject:
     )
 
 
+def compose(
+    cluster: FakeCluster,
+    connector: Connector,
+    recorder: Recorder,
+    now: Callable[[], datetime],
+    *,
+    workers: int = 4,
+    seed: int = 1,
+    meter: EngineMeter | None = None,
+    term: Term | None = None,
+    write_limit: float = WRITE_LIMIT,
+) -> Composition:
+    """Build an engine as `app` does, over a Kubernetes in memory."""
+    ports = Ports(
+        reader=cluster,
+        writer=cluster,
+        secrets=cluster,
+        connector=connector,
+        recorder=recorder,
+        now=now,
+        chance=random.Random(seed),
+        meter=Unmetered() if meter is None else meter,
+    )
+    return Composition(
+        ports, "own", workers=workers, term=term, write_limit=write_limit
+    )
+
+
 class Bench:
     """The stores that outlive a process, and processes over them."""
 
@@ -63,25 +95,16 @@ class Bench:
         self.cluster.secrets["s"] = {"token": b"token"}
         self.cluster.put_instance(INSTANCE)
         self.engine: Engine | None = None
-        self.room: Room | None = None
+        self.parts: Composition | None = None
 
     async def start(self, workers: int = 4) -> Engine:
         """Start a new process."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
-        room = Room(
-            inventory=Inventory("own"),
-            queue=WorkQueue(),
-            writer=self.cluster,
-            instance_writer=self.cluster,
-            secrets=self.cluster,
-            connector=self.zitadel,
-            recorder=self.recorder,
-            now=loop.now,
-            chance=random.Random(1),
+        self.parts = compose(
+            self.cluster, self.zitadel, self.recorder, loop.now, workers=workers
         )
-        self.room = room
-        self.engine = Engine(room, self.cluster, workers)
+        self.engine = self.parts.engine
         await self.engine.start()
         await self.engine.lead(fresh=True)
         return self.engine
@@ -108,15 +131,15 @@ class Bench:
         """Store a user's change and let the watch tell it."""
         stored = self.cluster.put(changed)
         assert self.engine is not None
-        self.engine.policy_seen(stored)
+        self.engine.arrivals.policy_seen(stored)
         if changed.key not in self.cluster.policies:
-            self.engine.policy_gone(changed.key)
+            self.engine.arrivals.policy_gone(changed.key)
 
     def instance_seen(self, changed: InstanceObject) -> None:
         """Store an administrator's change and let the watch tell it."""
         stored = self.cluster.put_instance(changed)
         assert self.engine is not None
-        self.engine.instance_seen(stored)
+        self.engine.arrivals.instance_seen(stored)
 
     def policy(self, name: str) -> PolicyObject:
         """Return a policy as stored."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from support.engines import INSTANCE, Bench
+from support.engines import INSTANCE, Bench, compose
 from support.virtual_time import VirtualLoop
 from support.world_cluster import Lags, MortalSteps, WorldCluster
 from support.world_judge import Judge
@@ -24,10 +24,8 @@ from zitadel_notification_operator.core.credentials import (
 )
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.engine.engine import Engine
-from zitadel_notification_operator.engine.inventory import Inventory
 from zitadel_notification_operator.engine.keys import Key
-from zitadel_notification_operator.engine.room import Room
-from zitadel_notification_operator.engine.workqueue import WorkQueue
+from zitadel_notification_operator.engine.passes import Passes
 
 URLS = {"https://z": "z", "https://y": "y"}
 """Urls, and the ids of the ZITADELs behind them."""
@@ -79,26 +77,22 @@ class World(Bench):
         """Start a new process; its first LIST always works."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
-        logging.getLogger(Engine.__module__).addHandler(self._faults)
+        logging.getLogger(Passes.__module__).addHandler(self._faults)
         self.began = loop.time()
         self.judge.restarted()
         trouble, self.cluster.trouble = self.cluster.trouble, None
-        self.room = Room(
-            inventory=Inventory("own"),
-            queue=WorkQueue(),
-            writer=self.cluster,
-            instance_writer=self.cluster,
-            secrets=self.cluster,
-            connector=WorldConnector(self),
-            recorder=self.recorder,
-            now=loop.now,
-            chance=random.Random(1),
+        self.parts = compose(
+            self.cluster,
+            WorldConnector(self),
+            self.recorder,
+            loop.now,
+            workers=self._workers,
         )
-        self.engine = Engine(self.room, self.cluster, workers=self._workers)
+        self.engine = self.parts.engine
         await self.engine.start()
         self.cluster.trouble = trouble
         self.cluster.beliefs.took_all()
-        self.cluster.restart_watch(self.engine)
+        self.cluster.restart_watch(self.engine.arrivals)
         await self.engine.lead(fresh=True)
         return self.engine
 
@@ -135,7 +129,7 @@ class World(Bench):
         assert self.engine is not None
         self.cluster.restart_watch(None)
         await self.engine.stop()
-        logging.getLogger(Engine.__module__).removeHandler(self._faults)
+        logging.getLogger(Passes.__module__).removeHandler(self._faults)
 
     def now(self) -> str:
         """Return the time as Kubernetes writes it."""

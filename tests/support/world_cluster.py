@@ -84,7 +84,7 @@ class WorldCluster(FakeCluster):
         watch_lag: Seconds after which the watch tells.
         trouble: `before` or `after` its effect each write fails; None: all is well.
         deaf: What is stored while it is set is never told.
-        audience: The engine that the watch tells; None between two processes.
+        audience: What the watch tells; None between two processes.
         judge_mark: Asked when a mark is sent.
         judge_status: Asked when a status is sent.
         judge_strip: Asked when marks are taken off.

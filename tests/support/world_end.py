@@ -266,16 +266,15 @@ def owner_of(world: World, target: Target, *, unpinned: bool = False) -> Any:
 
 def check_sizes(world: World) -> None:
     """Complain about memory that holds more than there is."""
-    room, engine = world.room, world.engine
-    assert room is not None
-    assert engine is not None
+    parts = world.parts
+    assert parts is not None
     policies = len(world.cluster.policies)
     exact = {
-        "policies": (len(room.inventory.policies), policies),
-        "instances": (len(room.inventory.instances), len(world.cluster.instances)),
-        "waiting": (len(room.queue), 0),
-        "running": (room.queue.active, 0),
-        "turns": (len(room._turns), 0),  # noqa: SLF001
+        "policies": (len(parts.inventory.policies), policies),
+        "instances": (len(parts.inventory.instances), len(world.cluster.instances)),
+        "waiting": (len(parts.queue), 0),
+        "running": (parts.queue.active, 0),
+        "turns": (len(parts.targets), 0),
         "tasks": (len(asyncio.all_tasks()), 3),
     }
     for name, (size, wanted) in exact.items():
@@ -284,21 +283,21 @@ def check_sizes(world: World) -> None:
     names = {policy.instance for policy in world.cluster.policies.values()}
     names |= world.cluster.instances.keys()
     most = {"Inventory": max(policies, len(names)), "Connections": len(names)}
-    for part, name, size in sizes(engine, room):
+    for part, name, size in sizes(parts):
         if size > most.get(part, policies + 4):
             world.judge.complain(
                 f"{part}.{name} holds {size}, with {policies} policies"
             )
 
 
-def sizes(engine: Any, room: Any) -> Iterator[tuple[str, str, int]]:
+def sizes(parts: Any) -> Iterator[tuple[str, str, int]]:
     """Yield how much each part of a process holds: all that are containers."""
-    parts = [room.inventory, room.inventory._originals, room.queue]  # noqa: SLF001
-    parts += [room.connections, room.drift, room.contests, room.own_writes]
-    parts += [engine, engine._events]  # noqa: SLF001
-    for part in parts:
+    each = [parts.inventory, parts.inventory._originals, parts.queue]  # noqa: SLF001
+    each += [parts.connections, parts.drift, parts.contests, parts.own_writes]
+    each += [parts.accounts, parts.engine, parts.events]
+    for part in each:
         for name, value in vars(part).items():
             if isinstance(value, Sized) and not isinstance(value, str):
                 yield type(part).__name__, name, len(value)
-    for name, line in room.connections._lines.items():  # noqa: SLF001
+    for name, line in parts.connections._lines.items():  # noqa: SLF001
         yield "Line", name, len(line.waiting)

@@ -6,14 +6,13 @@ a life leaves in ZITADEL's event log is the same for all that end well.
 
 import asyncio
 import json
-import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from support.engines import INSTANCE, policy
+from support.engines import INSTANCE, compose, policy
 from support.fakes import FakeCluster, FakeRecorder, Steps
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
@@ -29,9 +28,6 @@ from zitadel_notification_operator.emulator.faults import Fault
 from zitadel_notification_operator.emulator.policies import reset
 from zitadel_notification_operator.emulator.server import Emulator
 from zitadel_notification_operator.engine.engine import Engine
-from zitadel_notification_operator.engine.inventory import Inventory
-from zitadel_notification_operator.engine.room import Room
-from zitadel_notification_operator.engine.workqueue import WorkQueue
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 
 ACME = "280000000000000101"
@@ -94,7 +90,7 @@ class Life:
         await self.engine.start()
         await self.engine.lead(fresh=True)
         self.cluster.put(replace(policy("p"), organization=Reference(By.NAME, "acme")))
-        self.engine.policy_seen(self.cluster.policies[KEY])
+        self.engine.arrivals.policy_seen(self.cluster.policies[KEY])
         await self.until(lambda: self.holds(1, value=False))
 
     def _phase(self) -> None:
@@ -105,7 +101,7 @@ class Life:
     def seen(self, **changes: Any) -> None:
         """Store a change of the policy, and tell the engine of it."""
         stored = self.cluster.put(replace(self.cluster.policies[KEY], **changes))
-        self.engine.policy_seen(stored)
+        self.engine.arrivals.policy_seen(stored)
 
     def holds(self, events: int, *, value: bool) -> bool:
         """Return whether the policy is Ready with a value, after so many events."""
@@ -214,16 +210,11 @@ async def a_life(
     credential = add_credential(emulator, cluster, key=key, token=token)
     cluster.config_maps["ca"] = {"ca.crt": roots}
     connector = ZitadelConnector(call_timeout=CALL, allow_local=True)
-    room = Room(
-        inventory=Inventory("own"),
-        queue=WorkQueue(),
-        writer=cluster,
-        instance_writer=cluster,
-        secrets=cluster,
-        connector=connector,
-        recorder=FakeRecorder(),
-        now=lambda: datetime.now(UTC),
-        chance=random.Random(1),
+    parts = compose(
+        cluster,
+        connector,
+        FakeRecorder(),
+        lambda: datetime.now(UTC),
         write_limit=CALL,
     )
     fields = {"method": DriftMethod.EVENTS, "events_interval": 1.0, **instance}
@@ -236,7 +227,7 @@ async def a_life(
             **fields,
         )
     )
-    engine = Engine(room, cluster, workers=4)
+    engine = parts.engine
     try:
         yield Life(emulator, fault, cluster, engine)
     finally:

@@ -260,8 +260,8 @@ def test_whoever_was_forgotten_is_found_by_the_list() -> None:
         bench.cluster.put(policy("p"))
         await bench.start()
         await bench.live(5)
-        assert bench.room is not None
-        bench.room.queue.forget(policy_key(PolicyKey("own", "p")))
+        assert bench.parts is not None
+        bench.parts.queue.forget(policy_key(PolicyKey("own", "p")))
         bench.zitadel.own["o"] = True
         await bench.live(3 * LIST_INTERVAL)
         assert bench.zitadel.own == {"o": False}

@@ -45,8 +45,8 @@ def instance_ready(bench: Bench) -> Condition:
 
 def suspect(bench: Bench) -> None:
     """Let a policy pass have seen trouble, so that the instance is proven again."""
-    assert bench.room is not None
-    bench.room.suspect("default")
+    assert bench.parts is not None
+    bench.parts.connections.suspect("default")
 
 
 def test_a_proof_that_meets_it_is_no_trouble_of_the_instance() -> None:

@@ -224,7 +224,7 @@ def test_an_instance_does_not_wait_for_its_policies() -> None:
         bench.delete_crd(INSTANCE_KIND)
         await bench.live(2)
         assert bench.cluster.instances == {}
-        engine.instance_gone("default", "i")
+        engine.arrivals.instance_gone("default", "i")
         assert [told[:2] for told in bench.told if told[0] == "default"] == [
             ("default", "Deleted")
         ]
@@ -254,7 +254,7 @@ def test_both_crds_in_either_order(first: str) -> None:
             bench.delete_crd(kind)
             await bench.live(0.3)
             if "default" not in bench.cluster.instances:
-                engine.instance_gone("default", "i")
+                engine.arrivals.instance_gone("default", "i")
         await bench.live(10)
         assert bench.cluster.policies == {}
         assert bench.cluster.instances == {}

@@ -160,17 +160,21 @@ def test_a_new_object_inherits_no_backoff(*, told: bool) -> None:
         bench = in_trouble()
         engine = await bench.start()
         await bench.live(200)
-        assert bench.room is not None
-        queue = bench.room.queue
+        assert bench.parts is not None
+        queue = bench.parts.queue
         keys = [policy_key(PolicyKey("own", "p")), instance_key("default")]
         keys.append(events_key("default"))
         queue.failed(keys[2])
         assert all(queue.failures(key) for key in keys)
         if told:
-            engine.policy_gone(PolicyKey("own", "p"), "uid-p")
-            engine.instance_gone("default", "i")
-        engine.instance_seen(bench.cluster.put_instance(replace(INSTANCE, uid="i2")))
-        engine.policy_seen(bench.cluster.put(replace(policy("p"), uid="uid-2")))
+            engine.arrivals.policy_gone(PolicyKey("own", "p"), "uid-p")
+            engine.arrivals.instance_gone("default", "i")
+        engine.arrivals.instance_seen(
+            bench.cluster.put_instance(replace(INSTANCE, uid="i2"))
+        )
+        engine.arrivals.policy_seen(
+            bench.cluster.put(replace(policy("p"), uid="uid-2"))
+        )
         assert [queue.failures(key) for key in keys] == [0, 0, 0]
         await bench.stop()
 
@@ -189,14 +193,14 @@ def test_a_failure_of_the_former_object_does_not_count() -> None:
         async def observe(_: str | None) -> Any:
             for uid in uids:
                 new = replace(policy("p"), uid=uid)
-                engine.policy_seen(bench.cluster.put(new))
+                engine.arrivals.policy_seen(bench.cluster.put(new))
             raise ClusterError("x")
 
         bench.zitadel.observe = observe  # type: ignore[method-assign]
         bench.seen(policy("p"))
         await bench.live(0.5)
-        assert bench.room is not None
-        assert bench.room.queue.failures(policy_key(PolicyKey("own", "p"))) == 1
+        assert bench.parts is not None
+        assert bench.parts.queue.failures(policy_key(PolicyKey("own", "p"))) == 1
         await bench.stop()
 
     run(story())
@@ -220,8 +224,8 @@ def test_tenants_name_no_lanes() -> None:
             bench.cluster.put(one)
         await bench.start()
         await bench.live(1)
-        assert bench.room is not None
-        lanes = Lanes(bench.room.inventory, 16)
+        assert bench.parts is not None
+        lanes = Lanes(bench.parts.inventory, 16)
         assert {lanes.lane_of(policy_key(one.key)) for one in policies} == {
             "policies of default",
             "refused by default",

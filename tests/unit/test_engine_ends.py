@@ -158,10 +158,10 @@ def test_late_news_of_a_policy_that_has_ended_brings_nothing_back() -> None:
         await bench.live(5)
         assert bench.cluster.policies == {}
         before = len(bench.steps.log)
-        engine.policy_seen(replace(dying, resource_version="9999"))
+        engine.arrivals.policy_seen(replace(dying, resource_version="9999"))
         await bench.live(60)
-        assert bench.room is not None
-        assert bench.room.inventory.policies == {}
+        assert bench.parts is not None
+        assert bench.parts.inventory.policies == {}
         # The instance tells that it has one policy less; the policy is left alone.
         new = set(bench.steps.log[before:])
         assert new <= {("identify",), ("authenticate",), ("status", "default")}
@@ -181,9 +181,11 @@ def test_an_older_namesake_does_not_replace_a_newer_one() -> None:
         await bench.live(5)
         del bench.cluster.policies[first.key]
         bench.seen(replace(policy("p"), uid="new", password_change=True))
-        engine.policy_seen(replace(first, resource_version="2"))
-        engine.policy_seen(replace(first, uid="never known", resource_version="1"))
-        engine.policy_gone(first.key, first.uid)
+        engine.arrivals.policy_seen(replace(first, resource_version="2"))
+        engine.arrivals.policy_seen(
+            replace(first, uid="never known", resource_version="1")
+        )
+        engine.arrivals.policy_gone(first.key, first.uid)
         await bench.live(5)
         assert bench.policy("p").uid == "new"
         assert bench.ready("p").status == "True"
@@ -203,12 +205,12 @@ def test_the_end_of_an_instance_is_not_that_of_its_namesake() -> None:
         await bench.live(5)
         bench.instance_seen(replace(INSTANCE, uid="i2"))
         await bench.live(5)
-        engine.instance_gone("default", "i")
+        engine.arrivals.instance_gone("default", "i")
         late = replace(INSTANCE, grants=(), resource_version="9999")
-        engine.instance_seen(late)
+        engine.arrivals.instance_seen(late)
         await bench.live(5)
-        assert bench.room is not None
-        assert bench.room.inventory.instances["default"].uid == "i2"
+        assert bench.parts is not None
+        assert bench.parts.inventory.instances["default"].uid == "i2"
         stored = bench.policy("p")
         bench.seen(replace(stored, password_change=True, generation=2))
         await bench.live(5)
@@ -228,12 +230,12 @@ def test_what_has_ended_is_not_remembered_for_ever() -> None:
                 policy("p"), uid=f"u{number}", management=ManagementPolicy.OBSERVE
             )
             bench.seen(observed)
-            engine.policy_gone(observed.key, observed.uid)
+            engine.arrivals.policy_gone(observed.key, observed.uid)
             del bench.cluster.policies[observed.key]
-        assert bench.room is not None
-        assert "u49" in bench.room.inventory.ended
+        assert bench.parts is not None
+        assert "u49" in bench.parts.inventory.ended
         await bench.live(2000)
-        assert "u49" not in bench.room.inventory.ended
+        assert "u49" not in bench.parts.inventory.ended
         await bench.stop()
 
     run(story())

@@ -64,17 +64,17 @@ def test_one_that_cannot_be_read_again_stops_no_other() -> None:
         for name in ("b", "c"):
             del bench.cluster.policies[PolicyKey("own", name)]
         await bench.live(1.2 * LIST_INTERVAL)
-        assert bench.room is not None
-        known = {key.name for key in bench.room.inventory.policies}
+        assert bench.parts is not None
+        known = {key.name for key in bench.parts.inventory.policies}
         assert known == {"a"}
-        assert set(bench.room.inventory.instances) == {"default", "aged"}
+        assert set(bench.parts.inventory.instances) == {"default", "aged"}
         tries = bench.tries
         await bench.live(2 * SOON)
         assert bench.tries > tries
         bench.stubborn = set()
         del bench.cluster.policies[PolicyKey("own", "a")]
         await bench.live(2 * SOON)
-        assert bench.room.inventory.policies == {}
+        assert bench.parts.inventory.policies == {}
         assert not engine.failed.is_set()
         await bench.stop()
 
@@ -137,8 +137,8 @@ def test_a_restored_etcd_is_taken_as_the_truth() -> None:
         await bench.live(1.2 * LIST_INTERVAL)
         assert bench.zitadel.own["a"] is False
         assert bench.zitadel.own["b"] is False  # its uid had been known to be gone
-        assert bench.room is not None
-        known = bench.room.inventory.policies
+        assert bench.parts is not None
+        known = bench.parts.inventory.policies
         assert {key.name for key in known} == {"changed", "deleted"}
         for name in ("changed", "deleted"):
             assert bench.ready(name).status == "True"
@@ -195,8 +195,8 @@ def test_an_answer_that_is_older_than_what_was_known_is_noticed_at_once() -> Non
         calls = len(bench.steps.log)
         assert bench.engine is not None
         # The watch is told of a token: the pass writes a status.
-        known = bench.room.inventory.policies[PolicyKey("own", "q")]  # type: ignore[union-attr]
-        bench.engine.policy_seen(replace(known, requested_at="now"))
+        known = bench.parts.inventory.policies[PolicyKey("own", "q")]  # type: ignore[union-attr]
+        bench.engine.arrivals.policy_seen(replace(known, requested_at="now"))
         await bench.live(10)
         assert bench.zitadel.own == {"o": False, "q": False}
         assert len(bench.steps.log) - calls < 40

@@ -148,8 +148,8 @@ def test_one_wrong_answer_gives_nobody_what_another_one_has() -> None:
         await bench.start()
         await bench.live(60)
         zitadel.wrong, since = 1, len(bench.steps.log)
-        assert bench.room is not None
-        bench.room.suspect("default")
+        assert bench.parts is not None
+        bench.parts.connections.suspect("default")
         await bench.live(120)
         assert zitadel.wrong == 0
         assert reasons(bench) == ["Succeeded", "Conflict"]

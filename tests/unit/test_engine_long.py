@@ -52,9 +52,9 @@ def test_a_day_of_faults_leaves_nothing_behind() -> None:
             new = {step[0] for step in bench.steps.log[before:]}
             assert new <= {"events", "identify", "authenticate", "observe"}
         assert len(asyncio.all_tasks()) == tasks
-        assert bench.room is not None
-        assert len(bench.room.inventory.policies) == COUNT
-        assert len(bench.room.queue) == 0
+        assert bench.parts is not None
+        assert len(bench.parts.inventory.policies) == COUNT
+        assert len(bench.parts.queue) == 0
         ready = {bench.ready(f"p{n}").status for n in range(COUNT)}
         assert ready == {"True"}
         await bench.stop()

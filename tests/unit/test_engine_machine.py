@@ -219,9 +219,9 @@ async def finish(world: World) -> None:
 
 async def come_to_rest(world: World) -> None:
     """Wait for a moment in which no pass runs."""
-    assert world.room is not None
+    assert world.parts is not None
     for _ in range(1000):
-        if not (world.room.queue.active or len(world.room.queue)):
+        if not (world.parts.queue.active or len(world.parts.queue)):
             return
         await world.live(0.1)
 

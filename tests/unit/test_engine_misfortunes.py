@@ -509,8 +509,8 @@ def test_a_suspicion_during_a_proof_asks_for_another_one() -> None:
         bench.zitadel.identify = slow
         before = bench.calls("identify")
         await within(200, lambda: bench.calls("identify") > before, bench)
-        assert bench.room is not None
-        bench.room.suspect("default")
+        assert bench.parts is not None
+        bench.parts.connections.suspect("default")
         before = bench.calls("identify")
         await bench.live(5)
         assert bench.calls("identify") == before + 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, compose, policy
 from support.fakes import FakeCluster, FakeZitadel, Steps
 from support.leases import Record, Way
 from support.virtual_time import VirtualLoop, run
@@ -21,17 +21,13 @@ from zitadel_notification_operator.core.objects import (
     RateLimit,
 )
 from zitadel_notification_operator.core.policy import WriteResult
-from zitadel_notification_operator.engine.engine import Engine
-from zitadel_notification_operator.engine.inventory import Inventory
 from zitadel_notification_operator.engine.leadership import (
     Clocks,
     Leadership,
     LeaseLost,
 )
 from zitadel_notification_operator.engine.replica import Replica
-from zitadel_notification_operator.engine.room import Room
 from zitadel_notification_operator.engine.term import Term
-from zitadel_notification_operator.engine.workqueue import WorkQueue
 
 TIMING = Timing(15.0)
 
@@ -89,9 +85,11 @@ class Stage(Bench):
         """Store a change and let everybody's watch tell it."""
         for process in self.processes:
             if isinstance(changed, InstanceObject):
-                process.engine.instance_seen(self.cluster.put_instance(changed))
+                process.engine.arrivals.instance_seen(
+                    self.cluster.put_instance(changed)
+                )
             else:
-                process.engine.policy_seen(self.cluster.put(changed))
+                process.engine.arrivals.policy_seen(self.cluster.put(changed))
 
     async def end(self) -> None:
         """End all of them."""
@@ -109,19 +107,10 @@ class Process:
         clocks = Clocks(loop.time, loop.now, random.Random(name))
         self.leadership = Leadership(self.way, name, TIMING, clocks)
         term = Term(self.leadership.time_left) if elect else Term()
-        self.room = Room(
-            inventory=Inventory("own"),
-            queue=WorkQueue(),
-            writer=stage.cluster,
-            instance_writer=stage.cluster,
-            secrets=stage.cluster,
-            connector=stage.zitadel,
-            recorder=stage.recorder,
-            now=loop.now,
-            chance=random.Random(1),
-            term=term,
+        self.parts = compose(
+            stage.cluster, stage.zitadel, stage.recorder, loop.now, term=term
         )
-        self.engine = Engine(self.room, stage.cluster, workers=4)
+        self.engine = self.parts.engine
         self.replica = Replica(self.engine, self.leadership if elect else None)
         stage.processes.append(self)
 
@@ -165,10 +154,10 @@ async def test_a_standby_knows_all_and_does_nothing(stage: Stage) -> None:
         stage.tell(policy(f"p{number}", f"o{number}"))
     stage.tell(replace(INSTANCE, generation=2))
     await asyncio.sleep(700)
-    assert len(second.room.inventory.policies) == 20
-    assert len(second.room.queue) == 0
-    assert second.room.queue.active == 0
-    assert second.room.connections.line("default").proven is None
+    assert len(second.parts.inventory.policies) == 20
+    assert len(second.parts.queue) == 0
+    assert second.parts.queue.active == 0
+    assert second.parts.connections.line("default").proven is None
     assert first.leadership.is_leader
     assert len(stage.slow.begun) == 20
 
@@ -264,7 +253,7 @@ async def test_a_stop_lets_a_pass_make_no_further_call(stage: Stage) -> None:
     stage.slow.turn.clear()
     stage.tell(policy("p"))
     await asyncio.sleep(1)
-    assert process.room.queue.active == 1
+    assert process.parts.queue.active == 1
     before = len(stage.steps.log)
     stop = asyncio.create_task(process.replica.stop())
     await asyncio.sleep(1)
@@ -302,7 +291,7 @@ async def test_a_lost_lease_ends_passes_at_once(stage: Stage) -> None:
     stage.tell(policy("q", "o2"))
     await asyncio.sleep(1)
     assert len(stage.slow.begun) == 1
-    assert process.room.queue.active == 0
+    assert process.parts.queue.active == 0
     assert stage.record.lease is not None
     assert stage.record.lease.holder == "a"
 
@@ -332,7 +321,7 @@ async def test_without_an_election_it_leads_at_once(stage: Stage) -> None:
     await asyncio.sleep(3600)
     assert stage.slow.own == {"o": False}
     assert stage.record.lease is None
-    assert process.room.term.time_left() == float("inf")
+    assert process.parts.term.time_left() == float("inf")
 
 
 @pytest.mark.parametrize("when", [0.0, 0.012, 0.02, 1.0])

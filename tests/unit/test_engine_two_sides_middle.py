@@ -104,14 +104,14 @@ def revoke(bench: Bench) -> None:
 
 def lose_lease(bench: Bench) -> None:
     """Let another replica lead."""
-    assert bench.room is not None
-    bench.room.term.time_left = lambda: 0
+    assert bench.parts is not None
+    bench.parts.term.time_left = lambda: 0
 
 
 def regain_lease(bench: Bench) -> None:
     """Lead again."""
-    assert bench.room is not None
-    bench.room.term.time_left = lambda: math.inf
+    assert bench.parts is not None
+    bench.parts.term.time_left = lambda: math.inf
 
 
 @dataclass(frozen=True)

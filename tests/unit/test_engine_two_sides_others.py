@@ -223,10 +223,10 @@ def test_records_of_writes_go_with_their_policies() -> None:
         key = bench.policy("p").key
         del bench.cluster.policies[key]
         assert bench.engine is not None
-        bench.engine.policy_gone(key)
+        bench.engine.arrivals.policy_gone(key)
         await bench.live(10)
-        assert bench.room is not None
-        assert len(bench.room.accounts) == 0
+        assert bench.parts is not None
+        assert len(bench.parts.accounts) == 0
         await bench.stop()
 
     run(lived())

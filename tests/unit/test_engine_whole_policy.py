@@ -347,8 +347,8 @@ def test_each_try_carries_what_was_read_right_before_it(
         # log is not asked whether there was an event between.
         assert ("last policy event", "o") not in bench.steps.log
         assert ("p", "ReadSideRepaired") not in bench.recorder.notices
-        assert bench.room is not None
-        assert not bench.room.repairs.is_pending(Target("z", "o"))
+        assert bench.parts is not None
+        assert not bench.parts.repairs.is_pending(Target("z", "o"))
         await bench.stop()
 
     run(story())

@@ -123,8 +123,8 @@ def test_one_at_a_time_for_all_instances_that_reach_a_zitadel() -> None:
         assert all_ready(bench, wanted)
         assert slow.most == 1
         assert len(slow.sent) == 8
-        assert bench.room is not None
-        assert len(bench.room.write_turns) == 0
+        assert bench.parts is not None
+        assert len(bench.parts.write_turns) == 0
         await bench.stop()
 
     run(story())
@@ -183,10 +183,10 @@ def test_deletions_then_edits_then_retries_then_drift() -> None:
         slow.seconds = 5
         bench.seen(edited(bench, "first", value=True))
         await bench.live(0.1)
-        assert bench.room is not None
+        assert bench.parts is not None
         for name, priority in (("drift", Priority.DRIFT), ("again", Priority.RETRY)):
             slow.change(f"o-{name}", True)
-            bench.room.queue.add(policy_key(PolicyKey("own", name)), priority)
+            bench.parts.queue.add(policy_key(PolicyKey("own", name)), priority)
             await bench.live(0.1)
         bench.seen(edited(bench, "edit", value=True))
         await bench.live(0.1)
@@ -230,8 +230,8 @@ def test_after_a_write_without_an_answer_the_next_one_waits() -> None:
         assert second - first == WRITE_LIMIT + MARGIN
         assert len(slow.sent) == 3  # what was done after all is not done again
         assert slow.most == 1
-        assert bench.room is not None
-        assert len(bench.room.write_turns) == 0
+        assert bench.parts is not None
+        assert len(bench.parts.write_turns) == 0
         await bench.stop()
 
     run(story())

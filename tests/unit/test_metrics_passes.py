@@ -1,7 +1,6 @@
 """Metrics of passes: the engine on a virtual clock, and what it tells its meter."""
 
 import asyncio
-import random
 import time
 from collections.abc import Hashable
 from dataclasses import replace
@@ -9,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, compose, policy
 from support.fakes import OTHERS
 from support.virtual_time import VirtualLoop, run
 from unit.test_metrics import new_metrics, text, value
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.engine.engine import Engine
 from zitadel_notification_operator.engine.inventory import Inventory
-from zitadel_notification_operator.engine.room import Room
 from zitadel_notification_operator.engine.workqueue import Priority, WorkQueue
 from zitadel_notification_operator.telemetry.passes import PRIORITIES
 
@@ -33,21 +31,17 @@ class Metered(Bench):
         """Start a process."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
-        passes = self.metrics.passes
-        self.room = Room(
-            inventory=Inventory("own"),
-            queue=WorkQueue(passes),
-            writer=self.cluster,
-            instance_writer=self.cluster,
-            secrets=self.cluster,
-            connector=self.zitadel,
-            recorder=self.recorder,
-            now=loop.now,
-            chance=random.Random(self.seed),
-            meter=passes,
+        self.parts = compose(
+            self.cluster,
+            self.zitadel,
+            self.recorder,
+            loop.now,
+            workers=workers,
+            seed=self.seed,
+            meter=self.metrics.passes,
         )
-        self.metrics.watch(self.room.queue, self.room.inventory)
-        self.engine = Engine(self.room, self.cluster, workers)
+        self.metrics.watch(self.parts.queue, self.parts.inventory)
+        self.engine = self.parts.engine
         await self.engine.start()
         await self.engine.lead(fresh=True)
         return self.engine
@@ -134,13 +128,13 @@ def test_drift_success_and_end_of_an_object_are_told() -> None:
         bench.seen(replace(stored, deleting=True, generation=stored.generation + 1))
         await bench.live(30)
         assert PolicyKey("own", "p") not in bench.cluster.policies
-        bench.engine.policy_gone(PolicyKey("own", "p"))
+        bench.engine.arrivals.policy_gone(PolicyKey("own", "p"))
         assert 'name="p"' not in text(bench.metrics)
         of_instance = {"kind": "ZitadelInstance", "namespace": "", "name": "default"}
         assert value(bench.metrics, synced, **of_instance) is not None
-        bench.engine.instance_gone("default")
+        bench.engine.arrivals.instance_gone("default")
         assert 'name="default"' not in text(bench.metrics)
-        bench.engine.instance_seen(replace(INSTANCE, uid="another"))
+        bench.engine.arrivals.instance_seen(replace(INSTANCE, uid="another"))
         assert value(bench.metrics, synced, **of_instance) is None
         await bench.stop()
 
@@ -200,8 +194,8 @@ def test_a_namesake_does_not_inherit_the_success(*, told: bool) -> None:
         assert value(bench.metrics, synced, **of_p) is not None
         assert bench.engine is not None
         if told:
-            bench.engine.policy_gone(PolicyKey("own", "p"))
-        bench.engine.policy_seen(replace(policy("p"), uid="another"))
+            bench.engine.arrivals.policy_gone(PolicyKey("own", "p"))
+        bench.engine.arrivals.policy_seen(replace(policy("p"), uid="another"))
         assert value(bench.metrics, synced, **of_p) is None
         await bench.stop()
 

@@ -30,6 +30,7 @@ from zitadel_notification_operator.core.objects import (
     Endpoint,
     InstanceObject,
     InstanceStatus,
+    PolicyObject,
 )
 from zitadel_notification_operator.core.paging import PageSize
 from zitadel_notification_operator.core.patience import Streak, once_more
@@ -37,7 +38,9 @@ from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.engine.api_support import ApiSupport
 from zitadel_notification_operator.engine.directory import Directory
+from zitadel_notification_operator.engine.keys import Key, instance_key
 from zitadel_notification_operator.engine.ports import PolicyClient
+from zitadel_notification_operator.engine.workqueue import Priority, WorkQueue
 
 ORGANIZATIONS = 1000
 """Organizations in one page at first, which is ZITADEL's own maximum."""
@@ -250,9 +253,14 @@ class Line:
 
 
 class Connections:
-    """What is known of all instances, by name."""
+    """What is known of all instances, by name.
 
-    def __init__(self) -> None:
+    Args:
+        queue: Receives the instances that have to be probed.
+    """
+
+    def __init__(self, queue: WorkQueue[Key]) -> None:
+        self._queue = queue
         self._lines: dict[str, Line] = {}
 
     def line(self, instance: str) -> Line:
@@ -266,6 +274,23 @@ class Connections:
     def keep(self, instances: frozenset[str]) -> None:
         """Forget all instances but these: no object uses the other names."""
         self._lines = {n: line for n, line in self._lines.items() if n in instances}
+
+    def suspect(self, instance: str) -> None:
+        """Queue a probe of an instance, because a policy's call found trouble."""
+        line = self.line(instance)
+        if not line.suspected:
+            line.suspected = True
+            self._queue.add(instance_key(instance), Priority.CHANGE)
+
+    def ask_as_requested(self, policy: PolicyObject) -> None:
+        """Queue a pass over a troubled instance if a policy's token asks for one."""
+        asked = policy.requested_at
+        if asked in {None, policy.status.last_handled_reconcile_at}:
+            return
+        if policy.suspended and not policy.deleting:
+            return  # the token takes effect when the policy is resumed
+        if self.line(policy.instance).trouble is not None:
+            self._queue.add(instance_key(policy.instance), Priority.CHANGE)
 
     def wait_for_verdict(self, instance: str, key: PolicyKey) -> None:
         """Record that a policy cannot continue before the instance has a verdict."""

@@ -4,16 +4,11 @@ A deletion always ends, or its status says what to edit. Only a managing owner u
 its settings; every other policy is released at once (design, section 3, "Deletion").
 """
 
-import asyncio
-from typing import NamedTuple
-
-from zitadel_notification_operator.core.backoff import SLOW
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.conditions import READY, find
 from zitadel_notification_operator.core.errors import (
     ClusterError,
     OperatorError,
-    ReadSideBusy,
     TerminalError,
     TransientError,
 )
@@ -24,10 +19,11 @@ from zitadel_notification_operator.core.policy import (
     ManagementPolicy,
 )
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.report import ended, troubled
-from zitadel_notification_operator.engine.connections import NotCheckedYet
+from zitadel_notification_operator.engine.connections import Connections, NotCheckedYet
 from zitadel_notification_operator.engine.crds import Crds
-from zitadel_notification_operator.engine.grant_lookup import require
+from zitadel_notification_operator.engine.deletion_report import DeletionReport, Ending
+from zitadel_notification_operator.engine.grant_lookup import require_lookup
+from zitadel_notification_operator.engine.inventory import Inventory
 from zitadel_notification_operator.engine.keys import POLICY
 from zitadel_notification_operator.engine.not_understood import why_as_retain
 from zitadel_notification_operator.engine.outcome import (
@@ -35,14 +31,12 @@ from zitadel_notification_operator.engine.outcome import (
     WAIT,
     Outcome,
     Superseded,
-    back_off,
-    stall,
 )
 from zitadel_notification_operator.engine.owners import Owners
+from zitadel_notification_operator.engine.ownership import Ownership
 from zitadel_notification_operator.engine.resolution import Resolution
-from zitadel_notification_operator.engine.room import Room
-from zitadel_notification_operator.engine.target_client import TargetClient
-from zitadel_notification_operator.engine.target_writer import TargetWriter
+from zitadel_notification_operator.engine.targets import Targets
+from zitadel_notification_operator.engine.term import is_verifying
 from zitadel_notification_operator.engine.undoing import Undoing
 
 RETAINED = "deletionPolicy Retain: ZITADEL stays as it is"
@@ -50,29 +44,41 @@ CRD_GOES = (
     "the CRD of NotificationPolicy is being deleted, which asks for no setting to be "
     "undone; ZITADEL stays as it is, as with deletionPolicy Retain"
 )
-WAY_OUT = "to delete it without touching ZITADEL, set spec.deletionPolicy to Retain"
-
-
-class Ending(NamedTuple):
-    """The result of a deletion.
-
-    Attributes:
-        sentence: What was done, for people, without a full stop.
-        wrote: Whether this attempt has changed something in ZITADEL.
-    """
-
-    sentence: str
-    wrote: bool = False
 
 
 class DeletionPass:
-    """Runs passes over policies that are being deleted."""
+    """Runs passes over policies that are being deleted.
 
-    def __init__(self, room: Room, owners: Owners, crds: Crds) -> None:
-        self._room = room
+    Args:
+        inventory: Holds the newest records.
+        connections: Know how each instance is reached.
+        ownership: Knows what the policy has recorded, and passes it on.
+        owners: Confirm who owns a target.
+        crds: Know whether the CRD is being deleted, too.
+        resolution: Resolves the policy's organization.
+        targets: Give the pass its turn at the target.
+        reports: Reports how the pass ends.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        connections: Connections,
+        ownership: Ownership,
+        owners: Owners,
+        crds: Crds,
+        resolution: Resolution,
+        targets: Targets,
+        reports: DeletionReport,
+    ) -> None:
+        self._inventory = inventory
+        self._connections = connections
+        self._ownership = ownership
         self._owners = owners
         self._crds = crds
-        self._resolution = Resolution(room)
+        self._resolution = resolution
+        self._targets = targets
+        self._reports = reports
 
     async def run(self, policy: PolicyObject) -> Outcome:
         """Undo what is due and remove the finalizer, or report what prevents that.
@@ -85,15 +91,15 @@ class DeletionPass:
         try:
             ending = await self._undo(policy)
         except NotCheckedYet:
-            self._room.connections.wait_for_verdict(policy.instance, policy.key)
+            self._connections.wait_for_verdict(policy.instance, policy.key)
             return WAIT
         except Superseded:
             return AGAIN
         except OperatorError as trouble:
             if isinstance(trouble, ClusterError):
                 raise
-            return await self._report(policy, trouble)
-        return await self._end(policy, ending)
+            return await self._reports.trouble(policy, trouble)
+        return await self._reports.end(policy, ending)
 
     async def _undo(self, policy: PolicyObject) -> Ending:
         """Undo what this deletion has to undo, and return what was done."""
@@ -101,18 +107,18 @@ class DeletionPass:
         if await self._goes_with_its_crd(policy, must_know=not nothing):
             return Ending(CRD_GOES)
         if nothing:
-            await self._room.ownership.bequeath(policy)
+            await self._ownership.bequeath(policy)
             return Ending(nothing)
         self._require_decision(policy)
-        target = self._room.inventory.target_of(policy)
+        target = self._inventory.target_of(policy)
         if target is None:
             return Ending(await self._without_target(policy))
-        if not self._room.ownership.has_owned(policy, target):
+        if not self._ownership.has_owned(policy, target):
             original = policy.original
             if original is not None and original.target.zitadel_id != target.zitadel_id:
                 return Ending("what it owned is in another ZITADEL; nothing was undone")
             return Ending("it never owned its target; nothing was undone")
-        async with self._room.turn(target):
+        async with self._targets.turn(target):
             return await self._undo_in_turn(policy, target)
 
     async def _goes_with_its_crd(
@@ -151,32 +157,8 @@ class DeletionPass:
         why = self._why_nothing(policy)
         if not why:
             why = "nothing was owed" if policy.undoes else RETAINED
-        await self._room.ownership.bequeath(policy)
-        return await self._end(policy, Ending(why))
-
-    async def _end(self, policy: PolicyObject, ending: Ending) -> Outcome:
-        """Release the object; if another finalizer keeps it, report what was done."""
-        inventory = self._room.inventory
-        newest = inventory.newest(policy)
-        telling, told = self._room.telling, ending.sentence
-        if ending.wrote:
-            telling.ended(policy)  # this attempt did more than an earlier one reported
-        else:
-            # An attempt that is repeated because Kubernetes did not answer has less to
-            # do, so the sentence of the first one stands.
-            told = telling.told(policy) or told
-        if newest is None or newest.held:
-            telling.ending(policy, told)  # the object may vanish with its finalizer
-        if newest is not None:
-            await self._room.ownership.strip(newest)
-        kept = inventory.newest(policy)
-        if kept is not None:
-            status = ended(kept, told, self._room.now())
-            stored = await self._room.writer.apply_policy_status(kept, status)
-            self._room.news.stored(stored)
-        telling.ending(policy, told)
-        telling.ended(policy)
-        return WAIT
+        await self._ownership.bequeath(policy)
+        return await self._reports.end(policy, Ending(why))
 
     async def _without_target(self, policy: PolicyObject) -> str:
         """Return why nothing can be undone if ZITADEL or the organization is unknown.
@@ -191,46 +173,43 @@ class DeletionPass:
             return "it never owned its target; nothing was undone"
         if not policy.undoes:
             return RETAINED
-        connection = self._room.connections.for_cleanup(policy.instance)
+        connection = self._connections.for_cleanup(policy.instance)
         try:
             await self._resolution.run(policy, connection)
         except TerminalError as error:
             if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
                 raise
-        if self._room.inventory.target_of(policy) is not None:
+        if self._inventory.target_of(policy) is not None:
             raise Superseded
         return "its organization is not known any longer; nothing was undone"
 
     async def _undo_in_turn(self, policy: PolicyObject, target: Target) -> Ending:
         heir = await self._owners.other(policy, target)
-        if heir and await self._room.ownership.hand_over(policy, target):
+        if heir and await self._ownership.hand_over(policy, target):
             return Ending(
                 "another NotificationPolicy has taken over; ZITADEL stays as it is"
             )
         if not policy.undoes:
             return Ending(RETAINED)
-        connection = self._room.connections.for_cleanup(policy.instance)
+        connection = self._connections.for_cleanup(policy.instance)
         # If a grant cannot be looked up, it may be gone, and then nothing is undone.
-        require(self._room, policy)
+        self._require_lookup(policy)
         if target.zitadel_id != connection.zitadel_id:
             return Ending(
                 "the instance leads to another ZITADEL now; nothing was undone"
             )
-        guarded = connection.client.guarded(lambda: self._require_right(policy, target))
-        client = TargetClient(self._room, policy, guarded)
-        reads_events = connection.identity.capabilities.read_events
-        writer = TargetWriter(
-            self._room, policy, target, client, reads_events=reads_events
+        writer = self._targets.writer(
+            policy, target, connection, lambda: self._require_right(policy, target)
         )
-        undoing = Undoing(client, writer, policy, target.organization_id)
+        undoing = Undoing(writer, policy, target.organization_id)
         if policy.ending is DeletionPolicy.RESTORE:
-            recorded = self._room.ownership.recorded(policy, target)
+            recorded = self._ownership.recorded(policy, target)
             told = await undoing.restore(recorded)
         else:
             told = await undoing.reset()
-        if self._room.inventory.newest(policy) is not None:
+        if self._inventory.newest(policy) is not None:
             # A new owner that waits for this target must not inherit the original.
-            self._room.inventory.disown(policy.key)
+            self._inventory.disown(policy.key)
         return Ending(told, undoing.wrote)
 
     def _why_nothing(self, policy: PolicyObject) -> str:
@@ -240,7 +219,7 @@ class DeletionPass:
         unread = why_as_retain(policy)
         if unread:
             return unread
-        if self._room.inventory.admission(policy) not in POSSIBLE:
+        if self._inventory.admission(policy) not in POSSIBLE:
             return "no ZitadelInstance grants it any longer; nothing was undone"
         return ""
 
@@ -253,10 +232,15 @@ class DeletionPass:
         """
         if not (policy.undoes and policy.has_record):
             return  # it changes nothing, whatever the decision is
-        if self._room.inventory.admission(policy) is Admission.UNDECIDED:
-            self._room.connections.for_cleanup(policy.instance)
-            require(self._room, policy)
+        if self._inventory.admission(policy) is Admission.UNDECIDED:
+            self._connections.for_cleanup(policy.instance)
+            self._require_lookup(policy)
             raise NotCheckedYet
+
+    def _require_lookup(self, policy: PolicyObject) -> None:
+        """Check that the policy's grant does not depend on a name that failed."""
+        line = self._connections.line(policy.instance)
+        require_lookup(self._inventory, line, policy)
 
     def _require_right(self, policy: PolicyObject, target: Target) -> None:
         """Check, right before each call, that the policy may still undo its settings.
@@ -268,57 +252,14 @@ class DeletionPass:
             Superseded: It may no longer, its name has a different object, or a new
                 owner has appeared.
         """
-        if self._room.term.is_verifying:
+        if is_verifying():
             return
-        inventory = self._room.inventory
-        newest = self._room.newest(policy)
+        inventory = self._inventory
+        newest = self._inventory.require_newest(policy)
         if (
             newest.generation != policy.generation
-            or self._room.connections.line(newest.instance).finding_out
+            or self._connections.line(newest.instance).finding_out
             or inventory.admission(newest) is not Admission.GRANTED
             or inventory.owner(target) is not None
         ):
             raise Superseded
-
-    async def _report(self, policy: PolicyObject, trouble: OperatorError) -> Outcome:
-        policy = self._room.newest(policy)
-        line = self._room.connections.line(policy.instance)
-        # `ApiUnsupported` is only reported after repeated probes of the instance have
-        # succeeded, and what Kubernetes refuses says nothing about the instance.
-        known = {
-            Reason.API_UNSUPPORTED,
-            Reason.CLUSTER_UNAVAILABLE,
-            Reason.ZITADEL_INCONSISTENT,
-        }
-        own_finding = line.trouble is None and trouble.reason not in known
-        if own_finding and not isinstance(trouble, ReadSideBusy):
-            self._room.suspect(policy.instance)
-        if self._may_be_a_misfortune(policy, trouble):
-            return back_off()
-        now, passing = self._room.now(), isinstance(trouble, TransientError)
-        began = self._room.deadlines.began(policy, now) if passing else None
-        status = troubled(policy, trouble, now, WAY_OUT, began)
-        if status != policy.status:
-            stored = await self._room.writer.apply_policy_status(policy, status)
-            self._room.news.stored(stored)
-        if isinstance(trouble, TransientError):
-            return back_off(trouble.retry_after)
-        if own_finding and trouble.reason is Reason.CREDENTIALS_REJECTED:
-            # The instance's check may find the credential good; then only this call had
-            # bad luck.
-            return back_off()
-        return stall(self._room.spread(SLOW))
-
-    def _may_be_a_misfortune(
-        self, policy: PolicyObject, trouble: OperatorError
-    ) -> bool:
-        """Return whether a refusal must be met again, as the credential has worked."""
-        line = self._room.connections.line(policy.instance)
-        known = (
-            None if line.finding_out or line.trouble is None else line.trouble.reason
-        )
-        rejected = Reason.CREDENTIALS_REJECTED
-        if trouble.reason is not rejected or known is rejected or line.proven is None:
-            return False
-        now = asyncio.get_running_loop().time()
-        return not line.refused_again(policy.key, now).is_verdict

@@ -8,7 +8,6 @@ from zitadel_notification_operator.core.echoes import Echoes
 from zitadel_notification_operator.core.events import EventId, EventKind, ZitadelEvent
 from zitadel_notification_operator.core.feed import number_of
 from zitadel_notification_operator.core.objects import (
-    Drift,
     DriftDetection,
     DriftMethod,
     InstanceObject,
@@ -44,7 +43,6 @@ class DriftWatch:
         self._health: dict[str, SearchHealth] = {}
         self._echoes: dict[str, Echoes] = {}
         self._usable_since: dict[str, float] = {}
-        self._untold: dict[PolicyKey, Drift] = {}
         self._told: dict[PolicyKey, ZitadelEvent] = {}
         self._late: dict[PolicyKey, ZitadelEvent] = {}
 
@@ -154,16 +152,6 @@ class DriftWatch:
             self._late.pop(key, None)
         else:
             self._late[key] = event
-
-    def corrected(self, key: PolicyKey, drift: Drift | None) -> Drift | None:
-        """Keep a corrected drift; return the one that no status reports yet."""
-        if drift is not None:
-            self._untold[key] = drift
-        return self._untold.get(key)
-
-    def reported(self, key: PolicyKey) -> None:
-        """Drop the corrected drift: a status reports it, or the policy is gone."""
-        self._untold.pop(key, None)
 
     def forget(self, key: PolicyKey, event: ZitadelEvent | None = None) -> None:
         """Drop the event about a policy: it is gone, or a pass has handled the event.

@@ -7,8 +7,9 @@ be used, polling takes its place (`engine.search_health`).
 """
 
 import asyncio
+import random
 
-from zitadel_notification_operator.core.claims import PolicyKey, Target
+from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
 from zitadel_notification_operator.core.events import (
     Cursor,
@@ -20,15 +21,21 @@ from zitadel_notification_operator.core.objects import InstanceObject, PolicyObj
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import is_vouched_for
-from zitadel_notification_operator.engine.connections import Connection, Line
+from zitadel_notification_operator.engine.checks import Checks
+from zitadel_notification_operator.engine.connections import (
+    Connection,
+    Connections,
+    Line,
+)
+from zitadel_notification_operator.engine.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.event_reading import Reading, Search
-from zitadel_notification_operator.engine.keys import instance_key, policy_key
-from zitadel_notification_operator.engine.meter import Result
+from zitadel_notification_operator.engine.inventory import Inventory
+from zitadel_notification_operator.engine.keys import Key, instance_key, policy_key
+from zitadel_notification_operator.engine.meter import Meter, Result
 from zitadel_notification_operator.engine.outcome import WAIT, Outcome, look_again
 from zitadel_notification_operator.engine.ports import PolicyClient
-from zitadel_notification_operator.engine.room import Room
 from zitadel_notification_operator.engine.search_health import TRIES
-from zitadel_notification_operator.engine.workqueue import Priority
+from zitadel_notification_operator.engine.workqueue import Priority, WorkQueue
 
 SWEEP_INTERVAL = 24 * 3600.0
 """Seconds between two checks of all policies."""
@@ -44,15 +51,40 @@ _MOST_UNSAVED = 1000
 
 
 class EventsPass:
-    """Searches the event logs of instances."""
+    """Searches the event logs of instances.
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    Args:
+        inventory: Holds the newest records.
+        connections: Know how each instance is reached.
+        drift: Knows which instances' events are searched, and remembers what they say.
+        checks: Schedules drift checks.
+        queue: Receives the policies that events affect.
+        meter: Counts failed searches.
+        chance: The source of jitter.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        connections: Connections,
+        drift: DriftWatch,
+        checks: Checks,
+        queue: WorkQueue[Key],
+        meter: Meter,
+        chance: random.Random,
+    ) -> None:
+        self._inventory = inventory
+        self._connections = connections
+        self._drift = drift
+        self._checks = checks
+        self._queue = queue
+        self._meter = meter
+        self._random = chance
         self._readings: dict[str, Reading] = {}
 
     async def run(self, instance: InstanceObject) -> Outcome:
         """Search once, and queue the policies that the events affect."""
-        line = self._room.connections.line(instance.name)
+        line = self._connections.line(instance.name)
         troubled = line.trouble is not None and not line.finding_out
         if troubled or instance.not_understood is not None:
             return WAIT  # the next verdict schedules a search
@@ -61,7 +93,7 @@ class EventsPass:
             # The instance is being probed, or may lead to another ZITADEL by now. A
             # verdict that is the same as before would schedule no search.
             return self._next(instance)
-        if not self._room.drift.searches(instance):
+        if not self._drift.searches(instance):
             return WAIT
         began = _time()
         reading = self._reading(instance, connection)
@@ -96,7 +128,7 @@ class EventsPass:
         relevant = self._tell(instance, connection, reading, new)
         reading.unsaved += len(new)
         self._save(instance, reading, relevant=relevant)
-        if self._room.drift.echoes(instance.name).is_missed(_time()):
+        if self._drift.echoes(instance.name).is_missed(_time()):
             raise TransientError(
                 Reason.UNEXPECTED_ANSWER,
                 "ZITADEL's event log does not show what the operator has written",
@@ -111,8 +143,8 @@ class EventsPass:
 
     def _leads_still(self, instance: InstanceObject, connection: Connection) -> bool:
         """Return whether a search's result still applies to the present object."""
-        newest = self._room.inventory.instances.get(instance.name)
-        proven = self._room.connections.line(instance.name).proven
+        newest = self._inventory.instances.get(instance.name)
+        proven = self._connections.line(instance.name).proven
         return (
             newest is not None
             and newest.uid == instance.uid
@@ -126,11 +158,11 @@ class EventsPass:
         if known is not None and known.owner == owner:
             return known
         if known is not None:
-            self._room.drift.echoes(instance.name).forget()
-        first = 3600 + (SWEEP_INTERVAL - 3600) * self._room.chance.random()
+            self._drift.echoes(instance.name).forget()
+        first = 3600 + (SWEEP_INTERVAL - 3600) * self._random.random()
         reading = Reading(owner, _time() + first)
         # The newest cursor may not be stored yet, if Kubernetes did not accept it.
-        kept = self._room.connections.line(instance.name).cursor
+        kept = self._connections.line(instance.name).cursor
         cursor = Cursor.from_text(kept) if kept else None
         cursor = cursor or stored_cursor(instance.status, connection.zitadel_id)
         reading.feed, reading.begun = Feed(cursor), cursor is not None
@@ -144,11 +176,11 @@ class EventsPass:
         self._require_welcome(instance)
         search = Search(
             client,
-            self._room.connections.line(instance.name).events,
-            self._room.drift.echoes(instance.name),
+            self._connections.line(instance.name).events,
+            self._drift.echoes(instance.name),
             lambda: self._sweep(instance, instance.poll_interval),
         )
-        since = self._room.drift.usable_since(instance.name)
+        since = self._drift.usable_since(instance.name)
         return await search.run(reading, _time() if since is None else since)
 
     def _require_welcome(self, instance: InstanceObject) -> None:
@@ -157,45 +189,45 @@ class EventsPass:
         Raises:
             OperatorError: The error by which it did.
         """
-        health = self._room.drift.health(instance)
+        health = self._drift.health(instance)
         if health.refusal is not None and _time() < health.wait_until:
             raise health.refusal
 
     def _failed(self, instance: InstanceObject, trouble: OperatorError) -> Outcome:
         """Count a failed search; after three of them have the policies polled."""
         now = _time()
-        line = self._room.connections.line(instance.name)
-        health = self._room.drift.health(instance)
+        line = self._connections.line(instance.name)
+        health = self._drift.health(instance)
         asked = trouble.retry_after if isinstance(trouble, TransientError) else None
         if asked and now >= health.wait_until:
             health.asked_to_wait(trouble, now + asked)
         was_used = health.why is None
         is_news = health.failed(trouble, now, line.checked_at)
-        self._room.meter.search_failed(instance.name)
+        self._meter.search_failed(instance.name)
         if was_used and health.why is None:
             self._suspect(instance, line)
         elif was_used:
             self._sweep(instance, instance.poll_interval)
         if is_news:
             # The instance's pass reports it, so that each status has one writer.
-            self._room.queue.add(instance_key(instance.name), Priority.RETRY)
+            self._queue.add(instance_key(instance.name), Priority.RETRY)
         delay = health.delay(instance.events_interval, now)
         counts_as = Result.ERROR if health.why is None else None
         return Outcome(delay * self._chance(0.9), Priority.RETRY, counts_as=counts_as)
 
     def _suspect(self, instance: InstanceObject, line: Line) -> None:
         """Have the instance probed, once, as it may be in trouble as a whole."""
-        health = self._room.drift.health(instance)
+        health = self._drift.health(instance)
         if health.failures == 1 or (
             health.failures >= TRIES and line.checked_at < health.since
         ):
-            self._room.suspect(instance.name)
+            self._connections.suspect(instance.name)
 
     def _worked(self, instance: InstanceObject, began: float) -> Outcome:
         """Record a successful search and return when the next one is due."""
-        if self._room.drift.health(instance).worked():
+        if self._drift.health(instance).worked():
             # Checks that are scheduled stay: events may have been lost meanwhile.
-            self._room.queue.add(instance_key(instance.name), Priority.RETRY)
+            self._queue.add(instance_key(instance.name), Priority.RETRY)
         # Never later than the interval, which users rely on. It counts from begin to
         # begin, and there is some rest after a slow search.
         interval = instance.events_interval
@@ -234,20 +266,20 @@ class EventsPass:
     def _wake(self, policy: PolicyObject, event: ZitadelEvent, delay: float) -> bool:
         """Queue a pass over a policy unless a status or a due pass covers the event."""
         key = policy_key(policy.key)
-        looks = is_vouched_for(policy) or self._room.queue.is_running(key)
+        looks = is_vouched_for(policy) or self._queue.is_running(key)
         if is_known(policy.status, event) or not looks:
             return False
-        self._room.drift.note(policy.key, event)
+        self._drift.note(policy.key, event)
         if delay:
-            self._later(policy.key, delay)
+            self._checks.within(policy.key, delay)
         else:
-            self._room.queue.add(key, Priority.DRIFT)
+            self._queue.add(key, Priority.DRIFT)
         return True
 
     def _inheriting(self, instance: InstanceObject) -> list[PolicyObject]:
         """Return the policies of organizations that inherit the instance's setting."""
-        users = self._room.inventory.users_of(instance.name)
-        policies = [self._room.inventory.policies[key] for key in users]
+        users = self._inventory.users_of(instance.name)
+        policies = [self._inventory.policies[key] for key in users]
         return [
             policy
             for policy in policies
@@ -258,9 +290,9 @@ class EventsPass:
         self, instance: InstanceObject
     ) -> dict[Target, list[PolicyObject]]:
         found: dict[Target, list[PolicyObject]] = {}
-        for key in self._room.inventory.users_of(instance.name):
-            policy = self._room.inventory.policies[key]
-            target = self._room.inventory.target_of(policy)
+        for key in self._inventory.users_of(instance.name):
+            policy = self._inventory.policies[key]
+            target = self._inventory.target_of(policy)
             if target is not None:
                 found.setdefault(target, []).append(policy)
         return found
@@ -276,8 +308,8 @@ class EventsPass:
         saved = instance.status.drift_cursor is not None
         if reading.relevant or not saved or reading.unsaved >= _MOST_UNSAVED:
             reading.unsaved, reading.relevant = 0, False
-            self._room.connections.line(instance.name).cursor = cursor.to_text()
-            self._room.queue.add(instance_key(instance.name), Priority.RETRY)
+            self._connections.line(instance.name).cursor = cursor.to_text()
+            self._queue.add(instance_key(instance.name), Priority.RETRY)
 
     def _owes_a_look(self, reading: Reading) -> bool:
         """Return whether a policy that an event has queued still waits for its pass.
@@ -285,12 +317,12 @@ class EventsPass:
         A new process would not know of that event. Only quiet policies count, because a
         new process reconciles all others anyhow.
         """
-        policies = self._room.inventory.policies
+        policies = self._inventory.policies
         reading.woken = {
             key
             for key in reading.woken
             if key in policies
-            and self._room.drift.told(key) is not None
+            and self._drift.told(key) is not None
             and is_vouched_for(policies[key])
         }
         return bool(reading.woken)
@@ -301,16 +333,11 @@ class EventsPass:
             self._sweep(instance, SWEEP_SPREAD)
 
     def _sweep(self, instance: InstanceObject, seconds: float) -> None:
-        seconds = self._room.drift.round(instance, seconds)
-        for key in self._room.inventory.users_of(instance.name):
-            self._later(key, seconds)
-
-    def _later(self, key: PolicyKey, seconds: float) -> None:
-        delay = seconds * self._room.chance.random()
-        self._room.queue.add_after(policy_key(key), delay, Priority.DRIFT)
+        seconds = self._drift.round(instance, seconds)
+        self._checks.all_within(instance.name, seconds)
 
     def _chance(self, least: float) -> float:
-        return least + (1 - least) * self._room.chance.random()
+        return least + (1 - least) * self._random.random()
 
 
 def _time() -> float:

@@ -29,8 +29,8 @@ from zitadel_notification_operator.engine.connections import (
     Unread,
 )
 from zitadel_notification_operator.engine.directory import Directory
+from zitadel_notification_operator.engine.inventory import Inventory
 from zitadel_notification_operator.engine.ports import PolicyClient
-from zitadel_notification_operator.engine.room import Room
 
 Found = dict[Reference, str | None]
 Failed = dict[Reference, OperatorError]
@@ -108,37 +108,41 @@ def note(line: Line, failed: Failed, now: float) -> set[Reference]:
 
 
 def concerned(
-    room: Room, instance: InstanceObject, references: Iterable[Reference]
+    inventory: Inventory, instance: InstanceObject, references: Iterable[Reference]
 ) -> list[PolicyKey]:
     """Return the policies that a grant with one of these names may admit."""
     wanted = frozenset(references)
     if not wanted:
         return []
-    policies = map(room.inventory.policies.get, room.inventory.users_of(instance.name))
+    policies = map(inventory.policies.get, inventory.users_of(instance.name))
     return [
         policy.key
         for policy in policies
-        if policy is not None and wanted & _granted(room, policy)
+        if policy is not None and wanted & _granted(inventory, policy)
     ]
 
 
-def require(room: Room, policy: PolicyObject) -> None:
+def require_lookup(inventory: Inventory, line: Line, policy: PolicyObject) -> None:
     """Check that the policy's grant does not depend on a name that failed to resolve.
+
+    Args:
+        inventory: Holds the grants, and what their names mean.
+        line: What is known of the policy's instance.
+        policy: The policy.
 
     Raises:
         NotCheckedYet: It does, the policy is quiet, and the failure may be a single
             one.
         TransientError: `InstanceNotReady`, with the name and the error.
     """
-    line = room.connections.line(policy.instance)
     if not line.unread or policy.scope is Scope.INSTANCE:
         return
-    granted = _granted(room, policy)
-    known = room.inventory.organization_of(policy)
+    granted = _granted(inventory, policy)
+    known = inventory.organization_of(policy)
     if known is not None:
         if Reference(By.ID, known) in granted:
             return
-        meant = room.inventory.meant
+        meant = inventory.meant
         sure = granted - line.unread.keys()
         if any(meant(policy.instance, reference) == known for reference in sure):
             return
@@ -157,10 +161,10 @@ def require(room: Room, policy: PolicyObject) -> None:
     )
 
 
-def _granted(room: Room, policy: PolicyObject) -> frozenset[Reference]:
-    instance = room.inventory.instances.get(policy.instance)
+def _granted(inventory: Inventory, policy: PolicyObject) -> frozenset[Reference]:
+    instance = inventory.instances.get(policy.instance)
     if instance is None:
         return frozenset()
-    own, namespace = room.inventory.own_namespace, policy.key.namespace
+    own, namespace = inventory.own_namespace, policy.key.namespace
     granted = granted_organizations(instance.grants, own, namespace)
     return granted or frozenset()

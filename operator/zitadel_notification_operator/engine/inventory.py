@@ -30,6 +30,7 @@ from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.engine.admissions import Admissions
 from zitadel_notification_operator.engine.ended import Ended
 from zitadel_notification_operator.engine.originals import Originals, value_carried
+from zitadel_notification_operator.engine.outcome import Superseded
 from zitadel_notification_operator.engine.records import (
     had_its_target,
     is_older,
@@ -91,6 +92,17 @@ class Inventory:
         """Return the newest record of this very object, or None if it is gone."""
         known = self.policies.get(policy.key)
         return known if known is not None and known.uid == policy.uid else None
+
+    def require_newest(self, policy: PolicyObject) -> PolicyObject:
+        """Return the newest record of this very object.
+
+        Raises:
+            Superseded: The object is gone; a different one may have its name.
+        """
+        newest = self.newest(policy)
+        if newest is None:
+            raise Superseded
+        return newest
 
     def has_policy(self, key: PolicyKey, uid: str, resource_version: str) -> bool:
         """Return whether this version, or a newer one, of the object is known."""

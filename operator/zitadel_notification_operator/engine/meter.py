@@ -91,6 +91,10 @@ class Meter(Protocol):
         ...
 
 
+class EngineMeter(Meter, QueueMeter[Key], Protocol):
+    """Receives all callbacks of an engine: of its passes and of its work queue."""
+
+
 class Unmetered:
     """A `Meter` and `QueueMeter` that counts nothing."""
 

@@ -1,4 +1,4 @@
-"""Stores what our own writes returned, and queues the policies that this affects.
+"""Stores what our own writes returned, and queues the objects that changes affect.
 
 So a pass reads its own writes, and the watch's echo of them is no change.
 """
@@ -7,10 +7,15 @@ from collections.abc import Iterable
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.grants import POSSIBLE
-from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.core.report import is_vouched_for
 from zitadel_notification_operator.engine.inventory import Inventory
-from zitadel_notification_operator.engine.keys import Key, instance_key, policy_key
+from zitadel_notification_operator.engine.keys import (
+    POLICY,
+    Key,
+    instance_key,
+    policy_key,
+)
 from zitadel_notification_operator.engine.records import is_older
 from zitadel_notification_operator.engine.workqueue import Priority, WorkQueue
 
@@ -38,6 +43,11 @@ class News:
         self.wake_dying(policy.instance)
         return policy
 
+    def stored_instance(self, instance: InstanceObject) -> InstanceObject:
+        """Store an instance as Kubernetes returned it for our write, and return it."""
+        self.concerned(self._inventory.put_instance(instance) or ())
+        return instance
+
     def gone(self, policy: PolicyObject) -> None:
         """Forget a policy that is gone and queue the policies that this affects."""
         self._inventory.ended.add(policy.uid)
@@ -50,6 +60,31 @@ class News:
         instance = self._inventory.instances.get(name)
         if instance is not None and instance.deleting:
             self._queue.add(instance_key(name), Priority.DELETE)
+
+    def crd_ending(self, kind: str) -> None:
+        """Queue all objects of a kind that are being deleted.
+
+        Their CRD is being deleted too, so they need not wait for anything any longer.
+        """
+        inventory = self._inventory
+        dying = [i for i in inventory.instances.values() if i.deleting]
+        keys = [instance_key(instance.name) for instance in dying]
+        if kind == POLICY:
+            keys = [
+                policy_key(p.key) for p in inventory.policies.values() if p.deleting
+            ]
+        for key in keys:
+            self._queue.add(key, Priority.DELETE)
+
+    def look_at_instances_of(self, zitadel_id: str) -> None:
+        """Queue all instances that lead to a ZITADEL, to report what is known of it."""
+        for name in self._inventory.instances:
+            if self._inventory.leads_to(name, zitadel_id):
+                self._queue.add(instance_key(name), Priority.CHANGE)
+
+    def mistaken(self, instance: str) -> None:
+        """Record that an instance leads to another ZITADEL than its policies expect."""
+        self.concerned(self._inventory.mistaken(instance))
 
     def regranted(self, instance: str, moved: Iterable[PolicyKey] = ()) -> None:
         """Queue the policies that a change of grants may have admitted or refused.

@@ -94,39 +94,6 @@ class Ownership:
         """Return what the policy has recorded about the target, if anything."""
         return value_carried(policy, target)
 
-    def told_in_trouble(self, policy: PolicyObject) -> OriginalValue | None:
-        """Return the `status.original` of a policy whose pass was stopped.
-
-        A pass may be stopped after its write, for example when a GET that verifies it
-        fails. A new owner in another namespace only believes the status, because
-        anybody may write an annotation. Without this value it would take what we
-        ourselves have set for the original.
-
-        Returns:
-            What the owner of a target has recorded; for any other policy what its
-            status says already.
-        """
-        target = self._inventory.target_of(policy)
-        owns = (
-            target is not None
-            and policy.manages
-            and policy.not_understood is None
-            and self._inventory.admission(policy) is Admission.GRANTED
-            and self._inventory.owner(target) == policy.key
-        )
-        if target is None or not owns:
-            return policy.status.original
-        return value_carried(policy, target)
-
-    def depends_on_zitadel(self, policy: PolicyObject) -> bool:
-        """Return whether a status holds values that mean nothing in another ZITADEL.
-
-        A pinned reference and an original carry no id of their ZITADEL; only the
-        instance's status names it.
-        """
-        pinned = policy.organization_id is None and policy.status.organization_id
-        return bool(pinned) or policy.status.original is not None
-
     async def hand_over(self, policy: PolicyObject, target: Target) -> bool:
         """Pass the original on to the owner of the target, if that is another policy.
 
@@ -183,3 +150,28 @@ class Ownership:
             policy, original.to_text(), finalizer=policy.undoes
         )
         return self._news.stored(stored)
+
+
+def told_in_trouble(inventory: Inventory, policy: PolicyObject) -> OriginalValue | None:
+    """Return the `status.original` of a policy whose pass was stopped.
+
+    A pass may be stopped after its write, for example when a GET that verifies it
+    fails. A new owner in another namespace only believes the status, because anybody
+    may write an annotation. Without this value it would take what we ourselves have set
+    for the original.
+
+    Returns:
+        What the owner of a target has recorded; for any other policy what its status
+        says already.
+    """
+    target = inventory.target_of(policy)
+    owns = (
+        target is not None
+        and policy.manages
+        and policy.not_understood is None
+        and inventory.admission(policy) is Admission.GRANTED
+        and inventory.owner(target) == policy.key
+    )
+    if target is None or not owns:
+        return policy.status.original
+    return value_carried(policy, target)

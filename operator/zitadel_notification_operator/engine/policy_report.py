@@ -6,12 +6,13 @@ so a ZITADEL that does not answer causes no status write for each policy (ADR 00
 """
 
 import asyncio
+import random
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from zitadel_notification_operator.core.backoff import SLOW
+from zitadel_notification_operator.core.backoff import SLOW, spread
 from zitadel_notification_operator.core.conditions import IN_SYNC, READY, find
 from zitadel_notification_operator.core.errors import (
     ApiMissing,
@@ -19,20 +20,26 @@ from zitadel_notification_operator.core.errors import (
     ReadSideBusy,
     TransientError,
 )
-from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
+from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import (
     PROGRESS_DEADLINE,
     Findings,
     is_quiet,
     settled,
+    suspended,
     troubled,
     unobserved,
 )
 from zitadel_notification_operator.engine.connections import (
     AWAY,
     UNUSABLE_ACCESS,
+    Connections,
 )
+from zitadel_notification_operator.engine.deadlines import Deadlines
+from zitadel_notification_operator.engine.drift_watch import DriftWatch
+from zitadel_notification_operator.engine.inventory import Inventory
+from zitadel_notification_operator.engine.meter import Meter
 from zitadel_notification_operator.engine.notices import of_settling, of_trouble
 from zitadel_notification_operator.engine.outcome import (
     WAIT,
@@ -43,8 +50,8 @@ from zitadel_notification_operator.engine.outcome import (
     retry_in,
     stall,
 )
-from zitadel_notification_operator.engine.ports import Notice
-from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.ownership import told_in_trouble
+from zitadel_notification_operator.engine.statuses import Statuses
 
 _PATIENCE = 3
 """Failed tries in a row after which a quiet policy's own trouble is reported."""
@@ -77,15 +84,54 @@ _REFUSALS = frozenset(
 """Refusals that a single call may meet by mistake, of a proxy for example."""
 
 
-def _nothing(_: PolicyObject) -> list[Notice]:
-    return []
-
-
 class PolicyReport:
-    """Reports passes over policies."""
+    """Reports passes over policies.
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    Args:
+        statuses: Writes the status and posts its Events.
+        inventory: Holds the newest records.
+        connections: Know what trouble instances have.
+        drift: Knows when a quiet policy is checked for drift.
+        deadlines: Know since when policies are in trouble.
+        meter: Receives the time of the report.
+        chance: The source of jitter.
+        now: Returns the wall-clock time.
+    """
+
+    def __init__(
+        self,
+        statuses: Statuses,
+        inventory: Inventory,
+        connections: Connections,
+        drift: DriftWatch,
+        deadlines: Deadlines,
+        meter: Meter,
+        chance: random.Random,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._statuses = statuses
+        self._inventory = inventory
+        self._connections = connections
+        self._drift = drift
+        self._deadlines = deadlines
+        self._meter = meter
+        self._chance = chance
+        self._now = now
+
+    async def suspend(self, policy: PolicyObject) -> Outcome:
+        """Report a suspended policy, which nothing is done for.
+
+        Raises:
+            Superseded: The object is gone; a different one may have its name.
+            ClusterError: Kubernetes did not accept the status.
+        """
+        await self._statuses.write(policy, suspended(policy, self._now()))
+        return WAIT
+
+    def wait_for_verdict(self, policy: PolicyObject) -> Outcome:
+        """Report nothing: the next verdict on the instance queues the policy."""
+        self._connections.wait_for_verdict(policy.instance, policy.key)
+        return WAIT
 
     async def settle(
         self, policy: PolicyObject, findings: Findings, again_in: float = 0.0
@@ -99,20 +145,22 @@ class PolicyReport:
             again_in: Seconds until a pass that is due in any case, or 0 for none.
 
         Raises:
-            Superseded: As for `write`.
+            Superseded: The object is gone; a different one may have its name.
             ClusterError: Kubernetes did not accept the status.
         """
-        status = settled(policy, findings, self._room.now())
-        await self.write(policy, status, lambda known: of_settling(known, status))
-        line = self._room.connections.line(policy.instance)
+        status = settled(policy, findings, self._now())
+        await self._statuses.write(
+            policy, status, lambda known: of_settling(known, status)
+        )
+        line = self._connections.line(policy.instance)
         line.refused.pop(policy.key, None)
         line.answered_at = asyncio.get_running_loop().time()
-        self._room.meter.synced(policy)
-        instance = self._room.inventory.instances.get(policy.instance)
-        interval = self._room.drift.interval(instance) if instance else SLOW
+        self._meter.synced(policy)
+        instance = self._inventory.instances.get(policy.instance)
+        interval = self._drift.interval(instance) if instance else SLOW
         if interval is not None:
             # Never later than the interval, which users rely on.
-            interval *= 0.9 + 0.1 * self._room.chance.random()
+            interval *= 0.9 + 0.1 * self._chance.random()
         due = [seconds for seconds in (interval, again_in) if seconds]
         return look_again(min(due)) if due else WAIT
 
@@ -127,22 +175,21 @@ class PolicyReport:
             failures: The number of consecutive failed passes before it.
 
         Raises:
-            Superseded: As for `write`, or the spec has changed meanwhile.
+            Superseded: As for `settle`, or the spec has changed meanwhile.
             ClusterError: Kubernetes did not accept the status.
         """
         asked = policy.requested_at
-        newest = self._room.newest(policy)
+        newest = self._inventory.require_newest(policy)
         if newest.generation != policy.generation:
             raise Superseded  # the trouble says nothing about another spec
         policy = replace(newest, requested_at=asked)
-        now = self._room.now()
+        now = self._now()
         passing = isinstance(trouble, TransientError)
-        line = self._room.connections.line(policy.instance)
+        line = self._connections.line(policy.instance)
         shared = trouble.reason not in _OF_THE_POLICY
         if line.finding_out and shared:
             # The instance's verdict will explain this.
-            self._room.connections.wait_for_verdict(policy.instance, policy.key)
-            return WAIT
+            return self.wait_for_verdict(policy)
         if shared and self._is_away(policy):
             waits = await self._wait_quietly(policy, trouble, now)
             if waits is not None:
@@ -151,31 +198,33 @@ class PolicyReport:
         own = self._is_own_finding(policy, trouble)
         is_busy = isinstance(trouble, ReadSideBusy)  # no outage of the instance
         if own and (passing or rejected) and not is_busy:
-            self._room.suspect(policy.instance)
+            self._connections.suspect(policy.instance)
         if own and self._may_be_a_misfortune(policy, trouble, failures):
             return back_off(_asked(trouble))
         if isinstance(trouble, ApiMissing) and _says_unsupported(policy):
             # An earlier process was certain, and nothing says that it is better now.
             return back_off(_asked(trouble))
-        began = self._room.deadlines.began(policy, now) if passing else None
+        began = self._deadlines.began(policy, now) if passing else None
         status = troubled(policy, trouble, now, began=began)
         if trouble.reason is Reason.CONFLICT:
             # The reference is resolved, and its result is kept for when the owner goes.
-            meant = self._room.inventory.organization_of(policy)
+            meant = self._inventory.organization_of(policy)
             status = replace(status, organization_id=meant)
         else:
-            original = self._room.ownership.told_in_trouble(policy)
+            original = told_in_trouble(self._inventory, policy)
             status = replace(status, original=original)
-        await self.write(policy, status, lambda known: of_trouble(known, trouble))
+        await self._statuses.write(
+            policy, status, lambda known: of_trouble(known, trouble)
+        )
         if passing or (own and rejected):
             # A refusal that the instance does not share may have hit this one call
             # only.
             return back_off(_asked(trouble))
-        return stall(self._room.spread(SLOW))
+        return stall(spread(SLOW, self._chance.random()))
 
     def _is_own_finding(self, policy: PolicyObject, trouble: OperatorError) -> bool:
         """Return whether the trouble came from the policy's call, not its instance."""
-        line = self._room.connections.line(policy.instance)
+        line = self._connections.line(policy.instance)
         told = {
             Reason.INSTANCE_NOT_FOUND,
             Reason.INSTANCE_NOT_READY,
@@ -189,7 +238,7 @@ class PolicyReport:
         """Return whether trouble must repeat before a status reports it."""
         quiet = is_quiet(policy)
         if trouble.reason in _REFUSALS:
-            line = self._room.connections.line(policy.instance)
+            line = self._connections.line(policy.instance)
             streak = line.refused_again(policy.key, asyncio.get_running_loop().time())
             rejected = trouble.reason is Reason.CREDENTIALS_REJECTED
             return (quiet or rejected) and not streak.is_verdict
@@ -198,7 +247,7 @@ class PolicyReport:
 
     def _is_away(self, policy: PolicyObject) -> bool:
         """Return whether a quiet policy's instance has trouble that may pass."""
-        trouble = self._room.connections.line(policy.instance).trouble
+        trouble = self._connections.line(policy.instance).trouble
         return trouble is not None and trouble.reason in _QUIETLY and is_quiet(policy)
 
     async def _wait_quietly(
@@ -210,11 +259,11 @@ class PolicyReport:
             How the pass ends, or None if the trouble must be reported. That is so if
             the Secret or the CA bundle is missing, because somebody must correct that.
         """
-        line = self._room.connections.line(policy.instance)
-        if self._room.drift.told(policy.key) is not None:
+        line = self._connections.line(policy.instance)
+        if self._drift.told(policy.key) is not None:
             # The event is not repeated, so the pass that it needs comes with the next
             # verdict.
-            self._room.connections.wait_for_verdict(policy.instance, policy.key)
+            self._connections.wait_for_verdict(policy.instance, policy.key)
         # Derived from the uid, so that a policy that is queued meanwhile keeps its
         # moment.
         share = zlib.crc32(policy.uid.encode()) / 2**32
@@ -227,34 +276,8 @@ class PolicyReport:
         sync = find(policy.status.conditions, IN_SYNC)
         if sync is None or sync.reason != Reason.NOT_OBSERVED:
             # Only once, because the cause may change with each try while it is away.
-            await self.write(policy, unobserved(policy, now, trouble.message))
+            await self._statuses.write(policy, unobserved(policy, now, trouble.message))
         return WAIT
-
-    async def write(
-        self,
-        policy: PolicyObject,
-        status: PolicyStatus,
-        notices: Callable[[PolicyObject], list[Notice]] = _nothing,
-    ) -> None:
-        """Write the status if it differs from the newest one, then post its Events.
-
-        Args:
-            policy: The policy.
-            status: Its whole status.
-            notices: Returns the Events to post once it is stored; receives the object
-                as it is before the write.
-
-        Raises:
-            Superseded: The object is gone; a different one may have its name.
-            ClusterError: Kubernetes did not accept the status; no Event was posted.
-        """
-        newest = self._room.newest(policy)
-        self._room.telling.confirm(newest)
-        if newest.status == status:
-            return
-        with self._room.telling.after(newest, status, notices(newest)):
-            stored = await self._room.writer.apply_policy_status(newest, status)
-        self._room.news.stored(stored)
 
 
 def _says_unsupported(policy: PolicyObject) -> bool:

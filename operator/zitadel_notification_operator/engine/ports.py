@@ -201,6 +201,10 @@ class InstanceWriter(Protocol):
         ...
 
 
+class Writer(ObjectWriter, InstanceWriter, Protocol):
+    """Writes both kinds of our objects."""
+
+
 class ObjectReader(Protocol):
     """Reads the operator's own kinds."""
 

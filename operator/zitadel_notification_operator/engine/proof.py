@@ -6,8 +6,9 @@ writes nothing to ZITADEL.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.credentials import (
@@ -33,10 +34,17 @@ from zitadel_notification_operator.engine.grant_lookup import (
     look_up,
     note,
 )
+from zitadel_notification_operator.engine.inventory import Inventory
+from zitadel_notification_operator.engine.news import News
 from zitadel_notification_operator.engine.not_understood import require_understood
 from zitadel_notification_operator.engine.outcome import Superseded
-from zitadel_notification_operator.engine.ports import PolicyClient
-from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.ports import (
+    Connector,
+    PolicyClient,
+    SecretReader,
+)
+from zitadel_notification_operator.engine.records import depends_on_zitadel
+from zitadel_notification_operator.engine.statuses import Statuses
 
 CHECK_INTERVAL = 180.0
 """Seconds after which ZITADEL is asked again who it is, if nothing happens earlier."""
@@ -48,10 +56,32 @@ are needed to be sure of it."""
 
 
 class Proof:
-    """Probes instances."""
+    """Probes instances.
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    Args:
+        inventory: Remembers which ZITADEL an instance reaches, and what grants mean.
+        news: Queues the policies that this affects.
+        statuses: Clears what statuses hold of another ZITADEL.
+        secrets: Reads credentials and CA bundles.
+        connector: Makes clients.
+        now: Returns the wall-clock time.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        news: News,
+        statuses: Statuses,
+        secrets: SecretReader,
+        connector: Connector,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._inventory = inventory
+        self._news = news
+        self._statuses = statuses
+        self._secrets = secrets
+        self._connector = connector
+        self._now = now
 
     async def run(self, instance: InstanceObject, line: Line) -> None:
         """Probe an instance, unless the last probe still holds.
@@ -84,7 +114,7 @@ class Proof:
         line.suspected = False
         same, line.tried = line.tried == access, access
         identity, client = await self._identify(instance, line, access)
-        if is_superseded(self._room, instance):
+        if is_superseded(self._inventory, instance):
             return
         self._require_same_zitadel(instance, identity.zitadel_id)
         await self._unpin(instance, line, identity.zitadel_id)
@@ -92,25 +122,25 @@ class Proof:
         # What grants mean is looked up again at each probe: a rename may revoke one.
         directory.drop()
         lookup, failed = await look_up(instance, client, directory)
-        if is_superseded(self._room, instance):
+        if is_superseded(self._inventory, instance):
             return
         if line.proven is not None and line.proven.zitadel_id != identity.zitadel_id:
             line.cursor = None
         else:
             lookup |= self._as_before(instance, failed)
         if self._is_asked_anew(instance, line, identity, same=same):
-            self._room.news.concerned(self._room.inventory.users_of(instance.name))
+            self._news.concerned(self._inventory.users_of(instance.name))
         # There is no await from here on, so no other task sees a part of the change.
         line.proven, line.good = Connection(client, identity, directory), access
         line.generation = instance.generation
         line.checked_at = line.answered_at = loop.time()
-        inventory, news = self._room.inventory, self._room.news
+        inventory, news = self._inventory, self._news
         told = note(line, failed, loop.time())
         news.concerned(inventory.identified(instance.name, identity.zitadel_id))
         moved = inventory.looked_up(instance.name, lookup)
         if moved is not None:
             news.regranted(instance.name, moved)
-        news.concerned(concerned(self._room, instance, told))
+        news.concerned(concerned(inventory, instance, told))
 
     async def _identify(
         self, instance: InstanceObject, line: Line, access: Access
@@ -133,7 +163,7 @@ class Proof:
         self, instance: InstanceObject, failed: Failed
     ) -> dict[Reference, str | None]:
         """Return what the names that could not be looked up meant at the last probe."""
-        inventory = self._room.inventory
+        inventory = self._inventory
         known = failed.keys() - inventory.to_look_up(instance)
         return {r: inventory.meant(instance.name, r) for r in known}
 
@@ -155,7 +185,7 @@ class Proof:
         ) and line.apis.doubt()
 
     async def _read(self, instance: InstanceObject) -> Access:
-        secrets, own = self._room.secrets, self._room.inventory.own_namespace
+        secrets, own = self._secrets, self._inventory.own_namespace
         roots = None
         if instance.ca is not None:
             read = secrets.read_secret
@@ -163,18 +193,18 @@ class Proof:
                 read = secrets.read_config_map
             roots = parse_roots(instance.ca, await read(instance.ca.name), own)
         data = await secrets.read_secret(instance.credential.secret)
-        credential = parse_credential(instance.credential, data, own, self._room.now())
+        credential = parse_credential(instance.credential, data, own, self._now())
         return Access(instance.endpoint, roots, credential)
 
     def _connect(self, instance: InstanceObject, access: Access) -> PolicyClient:
         try:
-            return self._room.connector.connect(
+            return self._connector.connect(
                 instance.name, access.endpoint, access.credential, access.roots
             )
         except TerminalError as error:
             if error.reason is not Reason.CA_BUNDLE_INVALID or instance.ca is None:
                 raise
-            where = bundle_name(instance.ca, self._room.inventory.own_namespace)
+            where = bundle_name(instance.ca, self._inventory.own_namespace)
             raise TerminalError(error.reason, f"{where}: {error.message}") from error
 
     def _must_ask(self, instance: InstanceObject, line: Line, access: Access) -> bool:
@@ -189,7 +219,7 @@ class Proof:
             or now - line.checked_at >= CHECK_INTERVAL
             or requested not in {None, instance.status.last_handled_reconcile_at}
             or bool(line.unread)
-            or bool(self._room.inventory.to_look_up(instance))
+            or bool(self._inventory.to_look_up(instance))
         )
 
     def _require_same_zitadel(self, instance: InstanceObject, zitadel_id: str) -> None:
@@ -218,7 +248,6 @@ class Proof:
             return
         if line.proven is not None and line.proven.zitadel_id == zitadel_id:
             return  # done before; only the status with the new id is not stored yet
-        news, inventory = self._room.news, self._room.inventory
         if not self._former_ids(instance) - {zitadel_id}:
             return
         trouble = TransientError(
@@ -227,8 +256,8 @@ class Proof:
             "begins anew there",
         )
         # From here on, a pass that still works with the former one reports nothing.
-        news.concerned(inventory.mistaken(instance.name))
-        for key in inventory.users_of(instance.name):
+        self._news.mistaken(instance.name)
+        for key in self._inventory.users_of(instance.name):
             await self._unpin_one(key, zitadel_id, trouble)
 
     def _former_ids(self, instance: InstanceObject) -> set[str]:
@@ -238,26 +267,25 @@ class Proof:
         # have one.
         if known:
             return {known}
-        return self._room.inventory.zitadel_ids_seen(instance.name)
+        return self._inventory.zitadel_ids_seen(instance.name)
 
     async def _unpin_one(
         self, key: PolicyKey, zitadel_id: str, trouble: TransientError
     ) -> None:
         """Invalidate what a policy holds, or gets meanwhile, of another ZITADEL."""
         while True:
-            policy = self._room.inventory.policies.get(key)
-            if policy is None or not self._room.ownership.depends_on_zitadel(policy):
+            policy = self._inventory.policies.get(key)
+            if policy is None or not depends_on_zitadel(policy):
                 return
             if _is_marked_with(policy, zitadel_id):
                 return  # all that it holds belongs to this ZITADEL
-            status = unpinned(policy, trouble, self._room.now())
+            status = unpinned(policy, trouble, self._now())
             try:
-                stored = await self._room.writer.apply_policy_status(policy, status)
+                await self._statuses.store(policy, status)
             except Superseded:
                 continue  # its pass was writing; what that wrote is invalid as well
             except ObjectGone:
                 return
-            self._room.news.stored(stored)
 
 
 @contextmanager
@@ -273,9 +301,9 @@ def _heeding(line: Line) -> Iterator[None]:
         raise
 
 
-def is_superseded(room: Room, instance: InstanceObject) -> bool:
+def is_superseded(inventory: Inventory, instance: InstanceObject) -> bool:
     """Return whether the object leads elsewhere by now, or is a different one."""
-    newest = room.inventory.instances.get(instance.name)
+    newest = inventory.instances.get(instance.name)
     return newest is None or _access_of(newest) != _access_of(instance)
 
 

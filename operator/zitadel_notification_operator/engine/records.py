@@ -34,3 +34,13 @@ def had_its_target(policy: PolicyObject) -> bool:
     ready = find(policy.status.conditions, READY)
     refused = ready is not None and ready.reason in REFUSALS
     return policy.status.original is not None and not refused
+
+
+def depends_on_zitadel(policy: PolicyObject) -> bool:
+    """Return whether a status holds values that mean nothing in another ZITADEL.
+
+    A pinned reference and an original carry no id of their ZITADEL; only the instance's
+    status names it.
+    """
+    pinned = policy.organization_id is None and policy.status.organization_id
+    return bool(pinned) or policy.status.original is not None

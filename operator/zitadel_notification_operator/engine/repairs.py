@@ -6,7 +6,7 @@ then shows. The rules are in `core.read_side` and in design, section 12.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -127,8 +127,16 @@ class _Pending:
 
 @dataclass(slots=True)
 class Repairs:
-    """Contradictions by target, and the limits of repairs by ZITADEL and target."""
+    """Contradictions by target, and the limits of repairs by ZITADEL and target.
 
+    Attributes:
+        wanted: Returns the targets that some policy may want to write now.
+        changed: Called with the id of a ZITADEL when repairs of it begin to fail, or
+            when one helps again, so that its instances report that.
+    """
+
+    wanted: Callable[[], Container[Target]]
+    changed: Callable[[str], None]
     _sides: dict[str, _Side] = field(default_factory=dict)
     _pending: dict[Target, _Pending] = field(default_factory=dict)
     _made: dict[Target, list[float]] = field(default_factory=dict)
@@ -155,49 +163,45 @@ class Repairs:
             shown: What the GET that a write contradicts returned.
             readable: Whether the log could be read.
         """
+        was = self._is_inconsistent(target.zitadel_id)
         known = self._pending.get(target)
         before = known.tally if known else None
         tally = once_more(before, _time(), event, readable=readable)
         begun = known.begun if known else None
         waits = known.waits if known and known.shown == shown else None
         self._pending[target] = _Pending(tally, shown, begun, waits)
+        self._tell_change(target, was=was)
         return tally
 
-    def agrees(self, target: Target, shown: ObservedPolicy | None) -> bool:
+    def agrees(self, target: Target, shown: ObservedPolicy | None) -> None:
         """Record that a GET shows what is wanted, so that no contradiction is left.
 
         Args:
             target: The target.
             shown: What the GET returned. If it is the same as when the contradiction
                 was met, the projection has not moved: the wanted value has changed.
-
-        Returns:
-            Whether this changes the answer of `is_inconsistent` for its ZITADEL.
         """
         if target not in self._pending:
-            return False
-        was = self.is_inconsistent(target.zitadel_id)
+            return
+        was = self._is_inconsistent(target.zitadel_id)
         self._note_move(target, self._pending.pop(target).shown, shown)
-        return was is not self.is_inconsistent(target.zitadel_id)
+        self._tell_change(target, was=was)
 
-    def looked(self, target: Target, shown: ObservedPolicy | None) -> bool:
+    def looked(self, target: Target, shown: ObservedPolicy | None) -> None:
         """Record what a GET shows of a target that has to be written.
 
         Args:
             target: The target.
             shown: What the GET returned. If it differs from what was contradicted, then
                 the projection is moving, and repairs need not wait any longer.
-
-        Returns:
-            As for `agrees`.
         """
         if target not in self._pending:
-            return False
-        was = self.is_inconsistent(target.zitadel_id)
+            return
+        was = self._is_inconsistent(target.zitadel_id)
         self._note_move(target, self._pending[target].shown, shown)
         if self._pending[target].shown != shown:
             self._pending[target].waits = None
-        return was is not self.is_inconsistent(target.zitadel_id)
+        self._tell_change(target, was=was)
 
     def _note_move(
         self,
@@ -211,10 +215,26 @@ class Repairs:
             side.failures, side.blocked_until = 0, float("-inf")
 
     def is_inconsistent(self, zitadel_id: str) -> bool:
+        """Return whether an instance should report that repairs do not help.
+
+        Only policies that want to write count. A contradiction at the target of a
+        policy that is gone, suspended, in Observe or without its grant is nobody's
+        trouble any longer.
+        """
+        if not self._is_inconsistent(zitadel_id):
+            return False
+        self._keep_pending(self.wanted().__contains__)
+        return self._is_inconsistent(zitadel_id)
+
+    def _is_inconsistent(self, zitadel_id: str) -> bool:
         """Return whether repairs have failed, so that none is tried for a while."""
         side = self._sides.get(zitadel_id)
         failed = side is not None and side.failures >= FAILURES
         return failed and any(t.zitadel_id == zitadel_id for t in self._pending)
+
+    def _tell_change(self, target: Target, *, was: bool) -> None:
+        if self._is_inconsistent(target.zitadel_id) is not was:
+            self.changed(target.zitadel_id)
 
     @contextmanager
     def turn(self, target: Target) -> Iterator[None]:
@@ -326,7 +346,7 @@ class Repairs:
         known = self._pending.get(target)
         return known.begun if known and known.shown != shown else None
 
-    def end(self, target: Target, *, helped: bool | None) -> bool:
+    def end(self, target: Target, *, helped: bool | None) -> None:
         """Record the end of a repair.
 
         Args:
@@ -334,11 +354,8 @@ class Repairs:
             helped: Whether a GET shows the wanted result. None if somebody else has
                 changed the policy meanwhile, so that nobody can tell; a new repair
                 begins if it is needed.
-
-        Returns:
-            Whether this changes the answer of `is_inconsistent` for its ZITADEL.
         """
-        was, side = self.is_inconsistent(target.zitadel_id), self._side(target)
+        was, side = self._is_inconsistent(target.zitadel_id), self._side(target)
         if helped is False:
             side.failures += 1
             if target in self._pending:  # else no policy wants this target any longer
@@ -348,7 +365,7 @@ class Repairs:
         else:
             side.failures = 0 if helped else side.failures
             self._pending.pop(target, None)
-        return was is not self.is_inconsistent(target.zitadel_id)
+        self._tell_change(target, was=was)
 
     def is_briefly_busy(self, zitadel_id: str) -> bool:
         """Record that a GET was not answered because of an insert.
@@ -399,7 +416,7 @@ class Repairs:
     def keep(self, is_known: Callable[[Target], bool]) -> None:
         """Forget the targets that no policy is about any longer."""
         now = _time()
-        self.keep_pending(is_known)
+        self._keep_pending(is_known)
         self._accepted = {k: n for k, n in self._accepted.items() if is_known(k[0])}
         self._behind = {t: b for t, b in self._behind.items() if is_known(t)}
         self._made = {t: m for t, m in self._made.items() if now - m[-1] < HOUR}
@@ -409,9 +426,10 @@ class Repairs:
             for zitadel_id, side in self._sides.items()
             if zitadel_id in known or side.is_in_use(now)
         }
+        self._keep_pending(self.wanted().__contains__)
 
-    def keep_pending(self, is_wanted: Callable[[Target], bool]) -> None:
-        """Forget the contradictions at targets that no policy wants to write now."""
+    def _keep_pending(self, is_wanted: Callable[[Target], bool]) -> None:
+        """Forget the contradictions at all other targets."""
         self._pending = {t: p for t, p in self._pending.items() if is_wanted(t)}
 
     def _side(self, target: Target) -> _Side:

@@ -4,22 +4,46 @@ A rename moves no policy. Only if the pinned organization is known to be removed
 the name or domain means another one, does the policy follow (design, section 3).
 """
 
+from collections.abc import Callable
+from datetime import datetime
+
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.errors import TerminalError, TransientError
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import Organization
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import unpinned
-from zitadel_notification_operator.engine.connections import Connection
+from zitadel_notification_operator.engine.connections import Connection, Connections
+from zitadel_notification_operator.engine.inventory import Inventory
+from zitadel_notification_operator.engine.news import News
 from zitadel_notification_operator.engine.notices import of_following
-from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.statuses import Statuses
 
 
 class Resolution:
-    """Resolves the references of policies, and remembers the result."""
+    """Resolves the references of policies, and remembers the result.
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    Args:
+        inventory: Remembers what references mean.
+        connections: Know how each instance is reached.
+        statuses: Clears what a status holds of an organization that is gone.
+        news: Queues the policies whose claims change.
+        now: Returns the wall-clock time.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        connections: Connections,
+        statuses: Statuses,
+        news: News,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._inventory = inventory
+        self._connections = connections
+        self._statuses = statuses
+        self._news = news
+        self._now = now
 
     async def run(
         self, policy: PolicyObject, connection: Connection
@@ -36,7 +60,7 @@ class Resolution:
         reference = policy.organization
         if reference is None:
             return None
-        inventory = self._room.inventory
+        inventory = self._inventory
         known = inventory.organization_of(policy)
         if known is not None:
             return Organization(known)
@@ -61,7 +85,7 @@ class Resolution:
             OperatorError: Any error of ZITADEL or Kubernetes.
         """
         reference = policy.organization
-        known = self._room.inventory.organization_of(policy)
+        known = self._inventory.organization_of(policy)
         if reference is None or not reference.is_search or known is None:
             return False
         try:
@@ -70,7 +94,7 @@ class Resolution:
             if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
                 raise
             return False
-        if found.id == known or not self._room.inventory.may_set(policy, found.id):
+        if found.id == known or not self._inventory.may_set(policy, found.id):
             # An organization that is not granted is treated like none.
             return False
         trouble = TransientError(
@@ -78,18 +102,13 @@ class Resolution:
             f"Organization {known} has been removed; the policy begins anew with the "
             f"{reference} that there is now",
         )
-        status = unpinned(policy, trouble, self._room.now())
+        status = unpinned(policy, trouble, self._now())
         notice = of_following(known, reference, found)
-        self._room.telling.confirm(policy)
-        with self._room.telling.after(policy, status, [notice]):
-            stored = await self._room.writer.apply_policy_status(policy, status)
-        self._room.news.stored(stored)
+        await self._statuses.write_over(policy, status, [notice])
         self._pin(policy, connection, found)
         return True
 
-    async def follow_refused(
-        self, policy: PolicyObject, connection: Connection
-    ) -> bool:
+    async def follow_refused(self, policy: PolicyObject) -> bool:
         """Move to what a name means now, if the grant uses the same name.
 
         The pinned organization is not granted any longer, because a grant by name
@@ -97,13 +116,17 @@ class Resolution:
         organization that is granted.
 
         Returns:
-            As `follow`.
+            As `follow`; also False if nothing can be looked up now.
 
         Raises:
             Superseded: The policy is gone.
             OperatorError: Any error of ZITADEL or Kubernetes.
         """
-        inventory, reference = self._room.inventory, policy.organization
+        line = self._connections.line(policy.instance)
+        connection = line.proven
+        if line.trouble is not None or connection is None:
+            return False
+        inventory, reference = self._inventory, policy.organization
         meant = inventory.meant(policy.instance, reference) if reference else None
         known = inventory.organization_of(policy)
         if meant in {None, known} or not inventory.may_set(policy, meant or ""):
@@ -113,15 +136,15 @@ class Resolution:
         except TerminalError as error:
             if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
                 raise
-            return await self.follow(self._room.newest(policy), connection)
+            return await self.follow(self._inventory.require_newest(policy), connection)
         return False
 
     def _pin(
         self, policy: PolicyObject, connection: Connection, found: Organization
     ) -> None:
         """Record the policy's organization; raise Superseded if the policy is gone."""
-        self._room.newest(policy)
+        self._inventory.require_newest(policy)
         target = Target(connection.zitadel_id, found.id)
-        self._room.news.concerned(
-            self._room.inventory.resolved(policy.key, target) - {policy.key}
+        self._news.concerned(
+            self._inventory.resolved(policy.key, target) - {policy.key}
         )

@@ -7,19 +7,23 @@ the pass was about to do is no longer wanted, and it begins anew.
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.grants import Admission
 from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.engine.connections import Connections
+from zitadel_notification_operator.engine.inventory import Inventory
 from zitadel_notification_operator.engine.outcome import Superseded
-from zitadel_notification_operator.engine.room import Room
+from zitadel_notification_operator.engine.term import is_verifying
 
 
 class Standing:
     """Compares the policy that a pass began with to the newest records.
 
     Args:
-        room: Holds the newest records.
+        inventory: Holds the newest records.
+        connections: Know which instances are in doubt.
     """
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, inventory: Inventory, connections: Connections) -> None:
+        self._inventory = inventory
+        self._connections = connections
 
     def newest(self, policy: PolicyObject) -> PolicyObject:
         """Return the newest record, if the pass may go on with it.
@@ -28,14 +32,14 @@ class Standing:
             Superseded: The spec has changed, the policy is deleted, or its grant is
                 gone.
         """
-        newest = self._room.inventory.policies.get(policy.key)
+        newest = self._inventory.policies.get(policy.key)
         if (
             newest is None
             or newest.uid != policy.uid
             or newest.generation != policy.generation
             or newest.not_understood is not None
             or newest.deleting
-            or self._room.inventory.admission(newest) is not Admission.GRANTED
+            or self._inventory.admission(newest) is not Admission.GRANTED
         ):
             raise Superseded
         return newest
@@ -50,10 +54,10 @@ class Standing:
                 the target by now, or there is new trouble of the instance without a
                 verdict.
         """
-        if self._room.term.is_verifying:
+        if is_verifying():
             return
         newest = self.newest(policy)
-        if self._room.connections.line(newest.instance).finding_out:
+        if self._connections.line(newest.instance).finding_out:
             raise Superseded
-        if newest.manages and self._room.inventory.owner(target) != newest.key:
+        if newest.manages and self._inventory.owner(target) != newest.key:
             raise Superseded

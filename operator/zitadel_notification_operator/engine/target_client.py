@@ -18,17 +18,23 @@ from zitadel_notification_operator.core.errors import (
 from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import (
+    Answer,
     ObservedPolicy,
     Organization,
     WriteResult,
 )
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import asks_for_a_pass
-from zitadel_notification_operator.engine.keys import policy_key
+from zitadel_notification_operator.engine.checks import Checks
+from zitadel_notification_operator.engine.connections import Connections
+from zitadel_notification_operator.engine.drift_watch import DriftWatch
+from zitadel_notification_operator.engine.inventory import Inventory
+from zitadel_notification_operator.engine.keys import Key, policy_key
 from zitadel_notification_operator.engine.outcome import Superseded
 from zitadel_notification_operator.engine.ports import PolicyClient
-from zitadel_notification_operator.engine.room import Room
-from zitadel_notification_operator.engine.workqueue import Priority
+from zitadel_notification_operator.engine.term import is_verifying
+from zitadel_notification_operator.engine.workqueue import Priority, WorkQueue
+from zitadel_notification_operator.engine.write_turns import WriteTurns
 
 BACK_WITHIN = 60.0
 """Seconds over which all policies get a pass when a missing call is back."""
@@ -53,19 +59,38 @@ class TargetClient:
     """Makes the calls for one target; calls that this ZITADEL lacks are tried rarely.
 
     Args:
-        room: Knows which calls the instance's ZITADEL lacks.
+        inventory: Knows the policy's target.
+        connections: Know which calls the instance's ZITADEL lacks.
+        checks: Schedules passes over the other policies when that changes.
+        queue: Knows how urgent the pass is.
+        write_turns: Gives turns to writes.
+        drift: Records our own writes, which the event log has to show.
         policy: The policy of the pass.
         client: Makes the calls.
     """
 
-    def __init__(self, room: Room, policy: PolicyObject, client: PolicyClient) -> None:
-        self._room = room
+    def __init__(
+        self,
+        inventory: Inventory,
+        connections: Connections,
+        checks: Checks,
+        queue: WorkQueue[Key],
+        write_turns: WriteTurns,
+        drift: DriftWatch,
+        policy: PolicyObject,
+        client: PolicyClient,
+    ) -> None:
+        self._connections = connections
+        self._checks = checks
+        self._queue = queue
+        self._write_turns = write_turns
+        self._drift = drift
         self._instance = policy.instance
         self._scope = policy.scope
         self._changed = asks_for_a_pass(policy)
         self._client = client
         self._key = policy_key(policy.key)
-        target = room.inventory.target_of(policy)
+        target = inventory.target_of(policy)
         # Without a known target, only this instance's writes share a turn, and the
         # pass's guard refuses the call anyhow.
         self._zitadel = target.zitadel_id if target else f"of {policy.instance}"
@@ -124,7 +149,9 @@ class TargetClient:
                 before=before,
             )
 
-        return await self._watched(str(action), lambda: self._in_turn(write))
+        return self._noted(
+            await self._watched(str(action), lambda: self._in_turn(write))
+        )
 
     async def reset(self, organization_id: str) -> WriteResult:
         """Remove the organization's own policy, when it is its turn.
@@ -137,22 +164,30 @@ class TargetClient:
         async def reset(client: PolicyClient, _waited: float) -> WriteResult:
             return await client.reset(organization_id)
 
-        return await self._watched("reset", lambda: self._in_turn(reset))
+        return self._noted(await self._watched("reset", lambda: self._in_turn(reset)))
+
+    def _noted(self, result: WriteResult) -> WriteResult:
+        """Record a write, and return its result."""
+        if result.answer is Answer.WRITTEN:
+            self._drift.wrote(self._instance, result)
+        return result
 
     async def _in_turn(
         self, make: Callable[[PolicyClient, float], Awaitable[WriteResult]]
     ) -> WriteResult:
         """Make a write when it is its turn; the pass's guard is checked after that."""
-        queue = self._room.queue
-        turns = self._room.write_turns
-        async with turns.turn(self._zitadel, lambda: queue.urgency(self._key)) as turn:
+
+        def urgency() -> Priority:
+            return self._queue.urgency(self._key)
+
+        async with self._write_turns.turn(self._zitadel, urgency) as turn:
             return await make(self._client.guarded(turn.sent), turn.waited)
 
     async def _watched(self, verb: str, ask: Callable[[], Awaitable[T]]) -> T:
-        line = self._room.connections.line(self._instance)
+        line = self._connections.line(self._instance)
         call = f"{verb} {self._scope}"
         loop = asyncio.get_running_loop()
-        if not self._room.term.is_verifying:
+        if not is_verifying():
             # A write was taken, so what it has led to is read in any case.
             line.apis.require(call, loop.time(), changed=self._changed)
         lacked = line.apis.lacks(call)
@@ -163,7 +198,7 @@ class TargetClient:
             if line.apis.lacks(call) and not lacked and verb == _OBSERVE:
                 # No policy's state can be read any longer; they report it one after the
                 # other.
-                self._look_at_all(SLOW)
+                self._checks.all_within(self._instance, SLOW)
             raise verdict from error
         except TerminalError as error:
             if error.reason in _REFUSALS:
@@ -176,14 +211,9 @@ class TargetClient:
         return found
 
     def _back(self, call: str) -> None:
-        line = self._room.connections.line(self._instance)
+        line = self._connections.line(self._instance)
         if line.apis.answered(call):
-            self._look_at_all(BACK_WITHIN)
-
-    def _look_at_all(self, seconds: float) -> None:
-        for key in self._room.inventory.users_of(self._instance):
-            delay = seconds * self._room.chance.random()
-            self._room.queue.add_after(policy_key(key), delay, Priority.DRIFT)
+            self._checks.all_within(self._instance, BACK_WITHIN)
 
 
 def _differs(now: ObservedPolicy | None, before: ObservedPolicy) -> bool:

@@ -21,6 +21,7 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.events import EventId, ZitadelEvent
 from zitadel_notification_operator.core.feed import number_of
+from zitadel_notification_operator.core.identity import Capabilities
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import (
     Answer,
@@ -46,6 +47,7 @@ from zitadel_notification_operator.engine.contradiction_messages import (
     describe_contradiction,
     describe_unseen_event,
 )
+from zitadel_notification_operator.engine.meter import Meter
 from zitadel_notification_operator.engine.notices import of_repair
 from zitadel_notification_operator.engine.outcome import LookAgain
 from zitadel_notification_operator.engine.repairs import (
@@ -54,8 +56,9 @@ from zitadel_notification_operator.engine.repairs import (
     UNSEEN_INTERVAL,
     Repairs,
 )
-from zitadel_notification_operator.engine.room import Room
 from zitadel_notification_operator.engine.target_client import TargetClient
+from zitadel_notification_operator.engine.telling import Telling
+from zitadel_notification_operator.engine.term import verifying
 
 LOOKS = (0.0, 0.3, 0.6)
 """Seconds before each of the GETs that verify a write. There are three tries within a
@@ -93,36 +96,38 @@ class TargetWriter:
     """Writes to one target during one pass.
 
     Args:
-        room: Shares the records of contradictions.
+        repairs: Records contradictions.
+        telling: Posts the Events about repairs.
+        meter: Counts repairs.
         policy: The policy that the pass is about.
         target: The target to change.
         client: A client that refuses each call once the policy may not go on.
-        reads_events: Whether the credential may read the event log.
+        capabilities: What the credential may do.
 
     Attributes:
+        client: The client.
         wrote: Whether ZITADEL has accepted any write.
     """
 
     def __init__(
         self,
-        room: Room,
+        repairs: Repairs,
+        telling: Telling,
+        meter: Meter,
         policy: PolicyObject,
         target: Target,
         client: TargetClient,
-        *,
-        reads_events: bool,
+        capabilities: Capabilities,
     ) -> None:
-        self._room = room
+        self._repairs = repairs
+        self._telling = telling
+        self._meter = meter
         self._policy = policy
         self._target = target
-        self._client = client
-        self._reads_events = reads_events
+        self.client = client
+        self._reads_events = capabilities.read_events
         self._met_insert = False
         self.wrote = False
-
-    @property
-    def _repairs(self) -> Repairs:
-        return self._room.repairs
 
     async def observe(self) -> ObservedPolicy | None:
         """Return the policy in force.
@@ -133,7 +138,7 @@ class TargetWriter:
             OperatorError: Any error of the client; `ReadSideBusy` only after a minute.
         """
         with self._waiting():
-            shown = await self._client.observe(self._target.organization_id)
+            shown = await self.client.observe(self._target.organization_id)
         self._repairs.answered(self._target.zitadel_id)
         return shown
 
@@ -168,8 +173,7 @@ class TargetWriter:
             OperatorError: Any error of the client.
         """
         if self._repairs.is_pending(self._target):
-            if self._repairs.looked(self._target, observed):
-                self._room.look_at_instances_of(self._target.zitadel_id)
+            self._repairs.looked(self._target, observed)
             with self._repairs.turn(self._target):
                 self._repairs.require_unblocked(self._target)
                 return await self._insist(step, observed)
@@ -200,7 +204,7 @@ class TargetWriter:
             OperatorError: As for `change`.
         """
         seen = describe_unseen_event(event, observed, self._scope)
-        self._contradicted(event.id, observed, readable=True)
+        self._repairs.contradicted(self._target, event.id, observed, readable=True)
         with self._repairs.turn(self._target):
             self._repairs.require_unblocked(self._target)
             self._repairs.require_few(self._target, seen)
@@ -218,7 +222,8 @@ class TargetWriter:
         """
         self._repairs.count(self._target)
         has_moved = not is_behind(change.shown, event)
-        self._end(helped=has_moved if change.is_done else None)
+        helped = has_moved if change.is_done else None
+        self._repairs.end(self._target, helped=helped)
         if not (change.is_done and has_moved):
             return change
         missed = missed_by(event)
@@ -230,7 +235,7 @@ class TargetWriter:
         if not self._reads_events:
             return None, False
         try:
-            found = await self._client.last_policy_event(self._target.organization_id)
+            found = await self.client.last_policy_event(self._target.organization_id)
         except OperatorError:
             return None, False  # without the log, contradictions need more proof
         return found, True
@@ -279,9 +284,9 @@ class TargetWriter:
         has_moved = end.shown != attempt.shown or self._met_insert
         if not _is_taken(last):
             # Somebody else has changed the policy during the repair.
-            self._end(helped=None)
+            self._repairs.end(self._target, helped=None)
             return self._ended(end)
-        self._end(helped=end.is_as_wanted and has_moved)
+        self._repairs.end(self._target, helped=end.is_as_wanted and has_moved)
         if not end.is_as_wanted:
             raise TransientError(
                 Reason.ZITADEL_INCONSISTENT,
@@ -291,13 +296,9 @@ class TargetWriter:
             self._tell(missed, seen, wanted)
         return self._ended(last, missed)
 
-    def _end(self, *, helped: bool | None) -> None:
-        if self._repairs.end(self._target, helped=helped):
-            self._room.look_at_instances_of(self._target.zitadel_id)
-
     def _tell(self, missed: Missed, seen: str, wanted: bool | None) -> None:  # noqa: FBT001 - a value, not a switch
-        self._room.meter.repaired(str(missed))
-        self._room.tell(self._policy, of_repair(missed, seen, wanted))
+        self._meter.repaired(str(missed))
+        self._telling.tell(self._policy, of_repair(missed, seen, wanted))
 
     async def _finish_insert(self, last: Attempt, *, wanted: bool) -> Attempt:
         """Write the wanted value, once, if the old row is still there after a POST."""
@@ -321,7 +322,6 @@ class TargetWriter:
         result = await self._send(step, observed)
         if result.answer is Answer.WRITTEN:
             self.wrote = True
-            self._room.drift.wrote(self._policy.instance, result)
         attempt = Attempt(step, result, None, self._scope)
         if result.answer is Answer.ORGANIZATION_GONE:
             return attempt  # a GET would not add anything
@@ -340,7 +340,7 @@ class TargetWriter:
             Superseded: It does not answer, and the pass may not go on.
             OperatorError: Any error of the client; `ReadSideBusy` only after a minute.
         """
-        with suppress(LookAgain), self._room.term.verifying():
+        with suppress(LookAgain), verifying():
             return await self.observe()
         self._met_insert = True
         while True:
@@ -353,9 +353,9 @@ class TargetWriter:
         if step.write is Write.RESET:
             if organization_id is None:
                 raise AssertionError("the instance's policy has no DELETE")
-            return await self._client.reset(organization_id)
+            return await self.client.reset(organization_id)
         with self._waiting():  # the client may make another GET before it writes
-            return await self._client.write(
+            return await self.client.write(
                 organization_id,
                 _ACTIONS[step.write],
                 password_change=step.value is True,
@@ -365,20 +365,9 @@ class TargetWriter:
     async def _count(self, attempt: Attempt) -> Tally:
         event, readable = await self.last_event()
         seen = event.id if event else None
-        return self._contradicted(seen, attempt.shown, readable=readable)
-
-    def _contradicted(
-        self, event: EventId | None, shown: ObservedPolicy | None, *, readable: bool
-    ) -> Tally:
-        """Count a contradiction; the instance says it where no repair has helped."""
-        zitadel_id = self._target.zitadel_id
-        was = self._repairs.is_inconsistent(zitadel_id)
-        tally = self._repairs.contradicted(
-            self._target, event, shown, readable=readable
+        return self._repairs.contradicted(
+            self._target, seen, attempt.shown, readable=readable
         )
-        if self._repairs.is_inconsistent(zitadel_id) is not was:
-            self._room.look_at_instances_of(zitadel_id)
-        return tally
 
     def _ended(self, attempt: Attempt, missed: Missed | None = None) -> Change:
         if attempt.is_as_wanted:
@@ -388,8 +377,7 @@ class TargetWriter:
                 # one.
                 missed, seen = begun
                 self._tell(missed, seen, attempt.step.value)
-            if self._repairs.agrees(self._target, attempt.shown):
-                self._room.look_at_instances_of(self._target.zitadel_id)
+            self._repairs.agrees(self._target, attempt.shown)
             self._accept_older(attempt)
         answer = attempt.result.answer
         return Change(attempt.shown, answer, attempt.is_as_wanted, missed)

@@ -8,7 +8,8 @@ posted right before the finalizer is removed, because the object may vanish with
 (design, section 11).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from zitadel_notification_operator.core.objects import (
@@ -18,23 +19,31 @@ from zitadel_notification_operator.core.objects import (
     PolicyStatus,
 )
 from zitadel_notification_operator.engine.notices import of_ending
-from zitadel_notification_operator.engine.ports import Notice
+from zitadel_notification_operator.engine.ports import Notice, Recorder
 
 Object = PolicyObject | InstanceObject
 Status = PolicyStatus | InstanceStatus
+
+_log = logging.getLogger(__name__)
 
 
 class Telling:
     """Events that wait for a write, and the Events that deletions have posted.
 
     Args:
-        tell: Posts an Event.
+        recorder: Posts Events.
     """
 
-    def __init__(self, tell: Callable[[Object, Notice], None]) -> None:
-        self._tell = tell
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
         self._waiting: dict[str, tuple[Status, tuple[Notice, ...]]] = {}
         self._endings: dict[str, str] = {}
+
+    def tell(self, about: Object, notice: Notice) -> None:
+        """Log and post an Event now."""
+        level = logging.WARNING if notice.warning else logging.INFO
+        _log.log(level, "%s", notice.note, extra={"znp_reason": str(notice.reason)})
+        self._recorder.record(about, notice)
 
     @contextmanager
     def after(
@@ -52,7 +61,7 @@ class Telling:
         yield
         self._waiting.pop(about.uid, None)
         for notice in told:
-            self._tell(about, notice)
+            self.tell(about, notice)
 
     def confirm(self, stored: Object) -> None:
         """Post the Events that wait for a status if it is stored; otherwise drop them.
@@ -63,13 +72,13 @@ class Telling:
         status, notices = self._waiting.pop(stored.uid, (None, ()))
         if status == stored.status:
             for notice in notices:
-                self._tell(stored, notice)
+                self.tell(stored, notice)
 
     def ending(self, about: Object, sentence: str) -> None:
         """Post the Event about a deletion, unless it was posted before."""
         if about.uid not in self._endings:
             self._endings[about.uid] = sentence
-            self._tell(about, of_ending(sentence))
+            self.tell(about, of_ending(sentence))
 
     def told(self, policy: PolicyObject) -> str | None:
         """Return the sentence that this deletion has posted earlier, if any."""

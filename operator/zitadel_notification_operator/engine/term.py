@@ -17,6 +17,26 @@ from zitadel_notification_operator.engine.ports import Connector, PolicyClient
 _verifying: ContextVar[bool] = ContextVar("verifying", default=False)
 
 
+def is_verifying() -> bool:
+    """Return whether this task reads the result of its own write."""
+    return _verifying.get()
+
+
+@contextmanager
+def verifying() -> Iterator[None]:
+    """Let this task read the result of its own write, whatever has happened.
+
+    So a write that was under way when the process began to stop, or when the policy
+    lost its claim, is still reported. The original that was found first must reach the
+    status, because a new owner in another namespace believes only that.
+    """
+    mark = _verifying.set(True)
+    try:
+        yield
+    finally:
+        _verifying.reset(mark)
+
+
 class Term:
     """The time in which this process may act.
 
@@ -40,25 +60,6 @@ class Term:
         for call in self._at_end:
             call()
 
-    @property
-    def is_verifying(self) -> bool:
-        """Whether this task reads the result of its own write."""
-        return _verifying.get()
-
-    @contextmanager
-    def verifying(self) -> Iterator[None]:
-        """Let this task read the result of its own write, whatever has happened.
-
-        So a write that was under way when the process began to stop, or when the policy
-        lost its claim, is still reported. The original that was found first must reach
-        the status, because a new owner in another namespace believes only that.
-        """
-        mark = _verifying.set(True)
-        try:
-            yield
-        finally:
-            _verifying.reset(mark)
-
     def require_lease(self) -> None:
         """Check that this process may write.
 
@@ -74,7 +75,7 @@ class Term:
         Raises:
             Superseded: The process is stopping, or may not write.
         """
-        if self._ending and not _verifying.get():
+        if self._ending and not is_verifying():
             raise Superseded
         self.require_lease()
 

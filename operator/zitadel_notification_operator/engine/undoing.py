@@ -15,7 +15,6 @@ from zitadel_notification_operator.core.policy import (
 )
 from zitadel_notification_operator.core.read_side import Step, Write
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.target_client import TargetClient
 from zitadel_notification_operator.engine.target_writer import TargetWriter
 
 GONE = "the organization no longer exists"
@@ -28,20 +27,18 @@ class Undoing:
     """Undoes one policy in ZITADEL.
 
     Args:
-        client: A client that refuses each call once the policy may not undo any longer.
-        writer: Writes with the same client, and verifies that a GET shows the result.
+        writer: Writes, and verifies that a GET shows the result; its client refuses
+            each call once the policy may not undo any longer.
         policy: The policy that is being deleted.
         organization_id: Its target, or None for the instance.
     """
 
     def __init__(
         self,
-        client: TargetClient,
         writer: TargetWriter,
         policy: PolicyObject,
         organization_id: str | None,
     ) -> None:
-        self._client = client
         self._writer = writer
         self._policy = policy
         self._organization_id = organization_id
@@ -97,7 +94,7 @@ class Undoing:
 
     async def _exists(self, organization_id: str) -> bool:
         try:
-            await self._client.organization(organization_id)
+            await self._writer.client.organization(organization_id)
         except TerminalError as error:
             if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
                 raise
