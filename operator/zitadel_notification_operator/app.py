@@ -31,16 +31,16 @@ from zitadel_notification_operator.cluster.writer import ClusterWriter
 from zitadel_notification_operator.core.backoff import bounded_delay
 from zitadel_notification_operator.core.errors import ClusterError, ObjectGone
 from zitadel_notification_operator.core.lease import Timing
-from zitadel_notification_operator.engine.composition import Composition, Ports
-from zitadel_notification_operator.engine.engine import Engine
-from zitadel_notification_operator.engine.leadership import (
+from zitadel_notification_operator.engine.calls.term import Term
+from zitadel_notification_operator.engine.leader.composition import Composition, Ports
+from zitadel_notification_operator.engine.leader.engine import Engine
+from zitadel_notification_operator.engine.leader.leadership import (
     Clocks,
     Leadership,
     LeaseLost,
 )
-from zitadel_notification_operator.engine.replica import Replica
-from zitadel_notification_operator.engine.subject import current
-from zitadel_notification_operator.engine.term import Term
+from zitadel_notification_operator.engine.leader.replica import Replica
+from zitadel_notification_operator.engine.leader.subject import current
 from zitadel_notification_operator.handlers import build_registry, build_settings
 from zitadel_notification_operator.telemetry.endpoints import (
     Endpoint,

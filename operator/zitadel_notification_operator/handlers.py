@@ -30,7 +30,7 @@ from zitadel_notification_operator.cluster.resources import (
 from zitadel_notification_operator.core.backoff import bounded_delay
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
-from zitadel_notification_operator.engine.arrivals import Arrivals
+from zitadel_notification_operator.engine.leader.arrivals import Arrivals
 
 _UNUSED_FINALIZER = "zitadel-notification.dev/never-set-by-kopf"
 

@@ -24,7 +24,7 @@ from support.lives import HISTORY, TOLD, Life, Servers
 from support.running import EmulatorProcess, OperatorProcess
 from support.waiting import soon
 from zitadel_notification_operator.demo.control_plane import ControlPlane
-from zitadel_notification_operator.engine.passes import FAULT
+from zitadel_notification_operator.engine.leader.passes import FAULT
 
 LOOKS = ("/admin/v1/events/", "/admin/v1/instances/", "/auth/v1/")
 """What is asked of a ZITADEL where nothing happens: events, and who it is."""

@@ -13,7 +13,7 @@ import pytest
 from support.zitadel_lives import CALLS, HISTORY, one_life
 from zitadel_notification_operator.emulator.faults import Fault
 from zitadel_notification_operator.emulator.server import new_emulator, serve
-from zitadel_notification_operator.engine import instance_pass
+from zitadel_notification_operator.engine.instances import instance_pass
 
 AT_ONCE = 40
 """Lives that are led at one time: all of them together would time out by themselves."""

@@ -32,8 +32,8 @@ from zitadel_notification_operator.emulator.server import (
     new_emulator,
     serve,
 )
-from zitadel_notification_operator.engine import instance_pass, proof
-from zitadel_notification_operator.engine.engine import Engine
+from zitadel_notification_operator.engine.instances import instance_pass, proof
+from zitadel_notification_operator.engine.leader.engine import Engine
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 
 pytestmark = [pytest.mark.clock, pytest.mark.timeout(600)]

@@ -25,7 +25,7 @@ from zitadel_notification_operator.emulator.server import (
     new_emulator,
     serve,
 )
-from zitadel_notification_operator.engine import instance_pass
+from zitadel_notification_operator.engine.instances import instance_pass
 from zitadel_notification_operator.zitadel import transport
 
 TIMES = 2

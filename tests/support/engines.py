@@ -22,12 +22,12 @@ from zitadel_notification_operator.core.objects import (
 )
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.references import By, Reference
-from zitadel_notification_operator.engine.composition import Composition, Ports
-from zitadel_notification_operator.engine.engine import Engine
-from zitadel_notification_operator.engine.meter import EngineMeter, Unmetered
+from zitadel_notification_operator.engine.calls.term import Term
+from zitadel_notification_operator.engine.calls.write_turns import WRITE_LIMIT
+from zitadel_notification_operator.engine.leader.composition import Composition, Ports
+from zitadel_notification_operator.engine.leader.engine import Engine
 from zitadel_notification_operator.engine.ports import Connector, Recorder
-from zitadel_notification_operator.engine.term import Term
-from zitadel_notification_operator.engine.write_turns import WRITE_LIMIT
+from zitadel_notification_operator.engine.queue.meter import EngineMeter, Unmetered
 
 REF = CredentialRef(CredentialKind.TOKEN, "s", "token")
 INSTANCE = InstanceObject(

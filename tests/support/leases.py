@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from support.virtual_time import VirtualLoop
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.lease import Lease, Timing
-from zitadel_notification_operator.engine.leadership import Clocks, Leadership
+from zitadel_notification_operator.engine.leader.leadership import Clocks, Leadership
 
 LATENCY = 0.01
 

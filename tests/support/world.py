@@ -23,9 +23,9 @@ from zitadel_notification_operator.core.credentials import (
     CredentialRef,
 )
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
-from zitadel_notification_operator.engine.engine import Engine
-from zitadel_notification_operator.engine.keys import Key
-from zitadel_notification_operator.engine.passes import Passes
+from zitadel_notification_operator.engine.leader.engine import Engine
+from zitadel_notification_operator.engine.leader.passes import Passes
+from zitadel_notification_operator.engine.queue.keys import Key
 
 URLS = {"https://z": "z", "https://y": "y"}
 """Urls, and the ids of the ZITADELs behind them."""

@@ -32,7 +32,7 @@ from zitadel_notification_operator.core.policy import (
     ManagementPolicy,
     Scope,
 )
-from zitadel_notification_operator.engine.keys import POLICY
+from zitadel_notification_operator.engine.queue.keys import POLICY
 
 FLAGS = {"value": "password_change", "suspended": "suspended"}
 

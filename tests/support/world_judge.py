@@ -11,7 +11,7 @@ from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.original import OriginalValue
-from zitadel_notification_operator.engine.keys import POLICY
+from zitadel_notification_operator.engine.queue.keys import POLICY
 
 LIST_LIFE = 61.5
 """Seconds for which a list of organizations may vouch for one, and a call's time."""

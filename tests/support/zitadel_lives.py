@@ -27,7 +27,7 @@ from zitadel_notification_operator.emulator.access import INSTANCE as EVERYWHERE
 from zitadel_notification_operator.emulator.faults import Fault
 from zitadel_notification_operator.emulator.policies import reset
 from zitadel_notification_operator.emulator.server import Emulator
-from zitadel_notification_operator.engine.engine import Engine
+from zitadel_notification_operator.engine.leader.engine import Engine
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 
 ACME = "280000000000000101"

@@ -10,7 +10,7 @@ from zitadel_notification_operator.core.paging import PageSize
 from zitadel_notification_operator.core.policy import Organization, OrganizationPage
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
-from zitadel_notification_operator.engine.directory import FRESH, Directory
+from zitadel_notification_operator.engine.calls.directory import FRESH, Directory
 from zitadel_notification_operator.engine.ports import PolicyClient
 
 

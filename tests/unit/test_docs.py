@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.repairs import MOST
+from zitadel_notification_operator.engine.calls.repairs import MOST
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -56,9 +56,8 @@ def test_each_reason_says_who_mends_it_and_what_comes_next() -> None:
 def messages_of_the_engine() -> set[str]:
     """Return all texts in the engine's code, with the limit of repairs put in."""
     found = set()
-    for file in (ROOT / "operator" / "zitadel_notification_operator" / "engine").glob(
-        "*.py"
-    ):
+    engine = ROOT / "operator" / "zitadel_notification_operator" / "engine"
+    for file in engine.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.JoinedStr):
                 found.add("".join(part_of(value) for value in node.values))

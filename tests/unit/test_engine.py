@@ -19,8 +19,8 @@ from zitadel_notification_operator.core.policy import (
     ObservedPolicy,
 )
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.healing import LIST_INTERVAL
-from zitadel_notification_operator.engine.keys import policy_key
+from zitadel_notification_operator.engine.leader.healing import LIST_INTERVAL
+from zitadel_notification_operator.engine.queue.keys import policy_key
 
 
 async def life_of_a_policy(bench: Bench) -> None:

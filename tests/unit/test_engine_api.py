@@ -12,7 +12,7 @@ from zitadel_notification_operator.core.errors import ApiMissing, TransientError
 from zitadel_notification_operator.core.objects import FINALIZER
 from zitadel_notification_operator.core.policy import DeletionPolicy
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.api_support import ApiSupport
+from zitadel_notification_operator.engine.calls.api_support import ApiSupport
 
 LACKING = Reason.API_UNSUPPORTED
 WRITES = {"Create", "Update", "Reset"}

@@ -17,7 +17,7 @@ from zitadel_notification_operator.core.conditions import Condition, find
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.objects import DriftMethod
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.proof import CHECK_INTERVAL
+from zitadel_notification_operator.engine.instances.proof import CHECK_INTERVAL
 
 WINDOW = 20.0
 """Seconds without a GET: more than two looks at an instance take."""

@@ -16,8 +16,8 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.keys import INSTANCE as INSTANCE_KIND
-from zitadel_notification_operator.engine.keys import POLICY
+from zitadel_notification_operator.engine.queue.keys import INSTANCE as INSTANCE_KIND
+from zitadel_notification_operator.engine.queue.keys import POLICY
 
 MANY = 200
 OTHER = "example.com/keep"

@@ -14,12 +14,12 @@ from zitadel_notification_operator.core.conditions import Condition, find
 from zitadel_notification_operator.core.errors import ClusterError, TransientError
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.keys import (
+from zitadel_notification_operator.engine.leader.lanes import Lanes
+from zitadel_notification_operator.engine.queue.keys import (
     events_key,
     instance_key,
     policy_key,
 )
-from zitadel_notification_operator.engine.lanes import Lanes
 
 EDITED = 300.0
 DEADLINE = 600.0

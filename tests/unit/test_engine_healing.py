@@ -9,7 +9,7 @@ from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
-from zitadel_notification_operator.engine.healing import LIST_INTERVAL, SOON
+from zitadel_notification_operator.engine.leader.healing import LIST_INTERVAL, SOON
 
 
 class Stubborn(Bench):

@@ -10,7 +10,7 @@ from support.engines import Bench, policy
 from support.leases import Candidate, Record
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import ClusterError, Trouble
-from zitadel_notification_operator.engine.leadership import LeaseLost
+from zitadel_notification_operator.engine.leader.leadership import LeaseLost
 
 
 class Refusing(Bench):

@@ -21,13 +21,13 @@ from zitadel_notification_operator.core.objects import (
     RateLimit,
 )
 from zitadel_notification_operator.core.policy import WriteResult
-from zitadel_notification_operator.engine.leadership import (
+from zitadel_notification_operator.engine.calls.term import Term
+from zitadel_notification_operator.engine.leader.leadership import (
     Clocks,
     Leadership,
     LeaseLost,
 )
-from zitadel_notification_operator.engine.replica import Replica
-from zitadel_notification_operator.engine.term import Term
+from zitadel_notification_operator.engine.leader.replica import Replica
 
 TIMING = Timing(15.0)
 

@@ -20,9 +20,9 @@ from zitadel_notification_operator.core.objects import (
     RateLimit,
 )
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.keys import policy_key
-from zitadel_notification_operator.engine.workqueue import Priority
-from zitadel_notification_operator.engine.write_turns import MARGIN, WRITE_LIMIT
+from zitadel_notification_operator.engine.calls.write_turns import MARGIN, WRITE_LIMIT
+from zitadel_notification_operator.engine.queue.keys import policy_key
+from zitadel_notification_operator.engine.queue.workqueue import Priority
 
 
 class Slow(FakeZitadel):

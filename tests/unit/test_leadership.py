@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.leases import LATENCY, Candidate, Record, Witness
 from support.virtual_time import VirtualLoop, run
 from zitadel_notification_operator.core.lease import Lease, Timing
-from zitadel_notification_operator.engine.leadership import LeaseLost
+from zitadel_notification_operator.engine.leader.leadership import LeaseLost
 
 DURATION = 15.0
 RETRY = DURATION * 2 / 15

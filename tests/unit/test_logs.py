@@ -15,7 +15,11 @@ import pytest
 from support.engines import Bench, policy
 from support.virtual_time import run
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.subject import Subject, concerning, current
+from zitadel_notification_operator.engine.leader.subject import (
+    Subject,
+    concerning,
+    current,
+)
 from zitadel_notification_operator.telemetry.endpoints import Endpoint, metrics_app
 from zitadel_notification_operator.telemetry.logs import (
     LogFormat,
@@ -24,7 +28,7 @@ from zitadel_notification_operator.telemetry.logs import (
 )
 
 ROOT = Path(__file__).parent.parent.parent
-NOTICES = ROOT / "operator/zitadel_notification_operator/engine/notices.py"
+NOTICES = ROOT / "operator/zitadel_notification_operator/engine/reporting/notices.py"
 PAGE = ROOT / "docs" / "reference" / "logs-and-events.md"
 ALWAYS = ["timestamp", "level", "logger", "message"]
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -23,9 +23,9 @@ from zitadel_notification_operator.core.objects import (
     PolicyStatus,
 )
 from zitadel_notification_operator.core.read_side import Missed
-from zitadel_notification_operator.engine.inventory import Inventory
-from zitadel_notification_operator.engine.subject import Subject, concerning
-from zitadel_notification_operator.engine.workqueue import WorkQueue
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.leader.subject import Subject, concerning
+from zitadel_notification_operator.engine.queue.workqueue import WorkQueue
 from zitadel_notification_operator.telemetry.definitions import definitions
 from zitadel_notification_operator.telemetry.metrics import Metrics
 

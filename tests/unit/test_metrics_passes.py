@@ -13,9 +13,9 @@ from support.fakes import OTHERS
 from support.virtual_time import VirtualLoop, run
 from unit.test_metrics import new_metrics, text, value
 from zitadel_notification_operator.core.claims import PolicyKey
-from zitadel_notification_operator.engine.engine import Engine
-from zitadel_notification_operator.engine.inventory import Inventory
-from zitadel_notification_operator.engine.workqueue import Priority, WorkQueue
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.leader.engine import Engine
+from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 from zitadel_notification_operator.telemetry.passes import PRIORITIES
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from zitadel_notification_operator.engine.workqueue import Priority, WorkQueue
+from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
 
 async def test_urgent_first_and_each_once() -> None:

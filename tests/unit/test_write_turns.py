@@ -13,12 +13,15 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.outcome import Superseded
-from zitadel_notification_operator.engine.workqueue import DRIFT_PATIENCE, Priority
-from zitadel_notification_operator.engine.write_turns import (
+from zitadel_notification_operator.engine.calls.write_turns import (
     MARGIN,
     WRITE_LIMIT,
     WriteTurns,
+)
+from zitadel_notification_operator.engine.queue.outcome import Superseded
+from zitadel_notification_operator.engine.queue.workqueue import (
+    DRIFT_PATIENCE,
+    Priority,
 )
 from zitadel_notification_operator.zitadel.connector import CALL_TIMEOUT
 

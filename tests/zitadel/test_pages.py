@@ -21,9 +21,9 @@ from zitadel_notification_operator.core.feed import Feed
 from zitadel_notification_operator.core.paging import SMALLEST, PageSize
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
-from zitadel_notification_operator.engine.connections import EVENTS as PAGE
-from zitadel_notification_operator.engine.directory import Directory
-from zitadel_notification_operator.engine.event_reading import Reading, Search
+from zitadel_notification_operator.engine.calls.connections import EVENTS as PAGE
+from zitadel_notification_operator.engine.calls.directory import Directory
+from zitadel_notification_operator.engine.drift.event_reading import Reading, Search
 from zitadel_notification_operator.zitadel.calls import EVENTS
 from zitadel_notification_operator.zitadel.client import ZitadelClient
 

@@ -181,7 +181,7 @@ def command(
     # Imported here so that `--help` and wrong options are answered at once.
     from zitadel_notification_operator.app import Operator, PortTaken, Settings
     from zitadel_notification_operator.cluster.connection import NoCluster
-    from zitadel_notification_operator.engine.leadership import LeaseLost
+    from zitadel_notification_operator.engine.leader.leadership import LeaseLost
     from zitadel_notification_operator.telemetry.logs import LogFormat, configure_logs
 
     configure_logs(

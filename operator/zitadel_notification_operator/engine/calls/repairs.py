@@ -1,0 +1,440 @@
+"""Records of ZITADELs whose event log and reads disagree, and the limits of repairs.
+
+Everything is in memory only. After a restart contradictions are counted from the
+beginning, and a repair that was stopped between two steps continues from what a GET
+then shows. The rules are in `core.read_side` and in design, section 12.
+"""
+
+import asyncio
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.errors import TerminalError, TransientError
+from zitadel_notification_operator.core.events import EventId
+from zitadel_notification_operator.core.policy import ObservedPolicy
+from zitadel_notification_operator.core.read_side import (
+    Missed,
+    Tally,
+    begins_over_a_row,
+    once_more,
+)
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.queue.outcome import LookAgain
+
+BLOCK = 600.0
+"""Seconds without any repair of a ZITADEL after two failed ones in a row, and between
+two repairs that begin with a POST over an existing row."""
+
+FAILURES = 2
+"""Failed repairs in a row after which no more are tried for a while."""
+
+MOST = 3
+"""The largest number of repairs of one target within an hour."""
+
+HOUR = 3600.0
+
+BUSY_FOR = 60.0
+"""Seconds for which no trouble is reported while a read side answers no GET."""
+
+FORGOTTEN_AFTER = 900.0
+"""Seconds after which such a time is forgotten unless a pass has met it again. This is
+longer than the waiting time of a pass that meets it again and again."""
+
+LOOK_AGAIN = 60.0
+"""Seconds between two passes over a target whose repair has to wait."""
+
+REPAIR_INTERVAL = 2.0
+"""Seconds until a target tries again to get its turn for a repair."""
+
+BUSY_INTERVAL = 3.0
+"""Seconds until the next GET to a read side that answers none."""
+
+UNSEEN_INTERVAL = 16.0
+"""Seconds between two writes that contradict the GETs, where the operator may not read
+the log: three of them then take more than thirty seconds."""
+
+READ_ON = (
+    "a ZITADEL administrator can rebuild its read side: docs/concepts/two-sides.md "
+    "says how"
+)
+"""The end of a message, which names the document to read on."""
+
+
+@dataclass(slots=True)
+class _Side:
+    """The read side of one ZITADEL; times are on the event loop's clock.
+
+    Attributes:
+        repairing: Whether a target has its turn for a repair now.
+        failures: The number of failed repairs in a row.
+        blocked_until: The time before which no repair begins.
+        over_row_at: When the last repair began with a POST over an existing row.
+        busy_since: Since when it has answered no GET because of an insert, or None.
+        busy_at: When a pass last met that.
+    """
+
+    repairing: bool = False
+    failures: int = 0
+    blocked_until: float = float("-inf")
+    over_row_at: float = float("-inf")
+    busy_since: float | None = None
+    busy_at: float = float("-inf")
+
+    def is_in_use(self, now: float) -> bool:
+        """Return whether this record still limits what passes may do."""
+        return (
+            self.repairing
+            or now - self.busy_at < FORGOTTEN_AFTER
+            or now < max(self.blocked_until, self.over_row_at + BLOCK)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """GETs that are older than an event of the log.
+
+    Attributes:
+        event: The event.
+        shown: The sequence in the first GET that was older.
+        since: The time of that GET, on the event loop's clock.
+    """
+
+    event: EventId
+    shown: str | None
+    since: float
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A contradiction that is not resolved yet.
+
+    Attributes:
+        tally: How often it was met.
+        shown: What the GET that the last write contradicts returned.
+        begun: What the read side has missed and the sentence that says so, if a repair
+            has begun and was stopped between two steps.
+        waits: What was seen, where the next repair begins with a POST over a row and
+            another one has done so a short time ago.
+    """
+
+    tally: Tally
+    shown: ObservedPolicy | None
+    begun: tuple[Missed, str] | None = None
+    waits: str | None = None
+
+
+@dataclass(slots=True)
+class Repairs:
+    """Contradictions by target, and the limits of repairs by ZITADEL and target.
+
+    Attributes:
+        wanted: Returns the targets that some policy may want to write now.
+        changed: Called with the id of a ZITADEL when repairs of it begin to fail, or
+            when one helps again, so that its instances report that.
+    """
+
+    wanted: Callable[[], Container[Target]]
+    changed: Callable[[str], None]
+    _sides: dict[str, _Side] = field(default_factory=dict)
+    _pending: dict[Target, _Pending] = field(default_factory=dict)
+    _made: dict[Target, list[float]] = field(default_factory=dict)
+    _accepted: dict[tuple[Target, str], int] = field(default_factory=dict)
+    _behind: dict[Target, _Behind] = field(default_factory=dict)
+
+    def is_pending(self, target: Target) -> bool:
+        """Return whether the last write to the target met a contradiction."""
+        return target in self._pending
+
+    def contradicted(
+        self,
+        target: Target,
+        event: EventId | None,
+        shown: ObservedPolicy | None,
+        *,
+        readable: bool,
+    ) -> Tally:
+        """Count one more contradiction at a target.
+
+        Args:
+            target: The target where it was met.
+            event: The target's last policy event in the log, as for `once_more`.
+            shown: What the GET that a write contradicts returned.
+            readable: Whether the log could be read.
+        """
+        was = self._is_inconsistent(target.zitadel_id)
+        known = self._pending.get(target)
+        before = known.tally if known else None
+        tally = once_more(before, _time(), event, readable=readable)
+        begun = known.begun if known else None
+        waits = known.waits if known and known.shown == shown else None
+        self._pending[target] = _Pending(tally, shown, begun, waits)
+        self._tell_change(target, was=was)
+        return tally
+
+    def agrees(self, target: Target, shown: ObservedPolicy | None) -> None:
+        """Record that a GET shows what is wanted, so that no contradiction is left.
+
+        Args:
+            target: The target.
+            shown: What the GET returned. If it is the same as when the contradiction
+                was met, the projection has not moved: the wanted value has changed.
+        """
+        if target not in self._pending:
+            return
+        was = self._is_inconsistent(target.zitadel_id)
+        self._note_move(target, self._pending.pop(target).shown, shown)
+        self._tell_change(target, was=was)
+
+    def looked(self, target: Target, shown: ObservedPolicy | None) -> None:
+        """Record what a GET shows of a target that has to be written.
+
+        Args:
+            target: The target.
+            shown: What the GET returned. If it differs from what was contradicted, then
+                the projection is moving, and repairs need not wait any longer.
+        """
+        if target not in self._pending:
+            return
+        was = self._is_inconsistent(target.zitadel_id)
+        self._note_move(target, self._pending[target].shown, shown)
+        if self._pending[target].shown != shown:
+            self._pending[target].waits = None
+        self._tell_change(target, was=was)
+
+    def _note_move(
+        self,
+        target: Target,
+        before: ObservedPolicy | None,
+        shown: ObservedPolicy | None,
+    ) -> None:
+        """Lift the block on repairs if the projection has moved."""
+        if before != shown:
+            side = self._side(target)
+            side.failures, side.blocked_until = 0, float("-inf")
+
+    def is_inconsistent(self, zitadel_id: str) -> bool:
+        """Return whether an instance should report that repairs do not help.
+
+        Only policies that want to write count. A contradiction at the target of a
+        policy that is gone, suspended, in Observe or without its grant is nobody's
+        trouble any longer.
+        """
+        if not self._is_inconsistent(zitadel_id):
+            return False
+        self._keep_pending(self.wanted().__contains__)
+        return self._is_inconsistent(zitadel_id)
+
+    def _is_inconsistent(self, zitadel_id: str) -> bool:
+        """Return whether repairs have failed, so that none is tried for a while."""
+        side = self._sides.get(zitadel_id)
+        failed = side is not None and side.failures >= FAILURES
+        return failed and any(t.zitadel_id == zitadel_id for t in self._pending)
+
+    def _tell_change(self, target: Target, *, was: bool) -> None:
+        if self._is_inconsistent(target.zitadel_id) is not was:
+            self.changed(target.zitadel_id)
+
+    @contextmanager
+    def turn(self, target: Target) -> Iterator[None]:
+        """Handle a contradiction in the block; one target at a time in each ZITADEL.
+
+        Raises:
+            LookAgain: Another target has the turn.
+        """
+        side = self._side(target)
+        if side.repairing:
+            raise LookAgain(REPAIR_INTERVAL)
+        side.repairing = True
+        try:
+            yield
+        finally:
+            side.repairing = False
+
+    def require_unblocked(self, target: Target) -> None:
+        """Check that repairs at this ZITADEL, and of this target, do not have to wait.
+
+        While they wait, the contradicted write would tell nothing new.
+
+        Raises:
+            TransientError: `ZitadelInconsistent`: they have to.
+        """
+        side = self._side(target)
+        left = side.blocked_until - _time()
+        if left > 0:
+            raise TransientError(
+                Reason.ZITADEL_INCONSISTENT,
+                "ZITADEL's reads contradict its event log, and two repairs in a row "
+                "did not help, so no policy of this ZITADEL is repaired for ten "
+                f"minutes; {READ_ON}",
+                min(left, LOOK_AGAIN),
+            )
+        known = self._pending.get(target)
+        if known is not None and known.waits is not None:
+            self._require_no_row_before(target, known.waits)
+
+    def _require_no_row_before(self, target: Target, seen: str) -> None:
+        """Do nothing unless there was a POST over a row a short time ago.
+
+        Raises:
+            TransientError: `ZitadelInconsistent`: this target waits for its turn.
+        """
+        left = self._side(target).over_row_at + BLOCK - _time()
+        if left > 0:
+            self._pending[target].waits = seen
+            raise TransientError(
+                Reason.ZITADEL_INCONSISTENT,
+                f"{seen}; while this is repaired, ZITADEL answers no GET of "
+                "notification policies for some seconds, so that is done once in "
+                "ten minutes at most, and this policy waits for its turn",
+                min(left, LOOK_AGAIN),
+            )
+        self._pending[target].waits = None
+
+    def begin(self, target: Target, missed: Missed, seen: str) -> None:
+        """Count a repair that begins now.
+
+        Args:
+            target: The target to repair.
+            missed: The kind of event that the read side has missed.
+            seen: What both sides say, a sentence without a full stop.
+
+        Raises:
+            TerminalError: `ZitadelInconsistent`: there were three within an hour.
+            TransientError: `ZitadelInconsistent`: the repair has to wait.
+        """
+        self.require_unblocked(target)
+        self.require_few(target, seen)
+        if begins_over_a_row(missed):
+            self._require_no_row_before(target, seen)
+            self._side(target).over_row_at = _time()
+        self.count(target)
+        self._pending[target].begun = missed, seen
+
+    def require_few(self, target: Target, seen: str) -> None:
+        """Do nothing unless a target was repaired too often; arguments as `begin`.
+
+        Raises:
+            TerminalError: `ZitadelInconsistent`: there were three within an hour.
+        """
+        if len(self._made_of(target)) >= MOST:
+            raise TerminalError(
+                Reason.ZITADEL_INCONSISTENT,
+                f"{seen}; it was repaired {MOST} times within an hour, and is so "
+                f"again; {READ_ON}",
+            )
+
+    def count(self, target: Target) -> None:
+        """Count a repair of a target, for the limit of repairs within an hour."""
+        self._made[target] = [*self._made_of(target), _time()]
+
+    def _made_of(self, target: Target) -> list[float]:
+        now = _time()
+        return [at for at in self._made.get(target, []) if now - at < HOUR]
+
+    def begun(
+        self, target: Target, shown: ObservedPolicy | None
+    ) -> tuple[Missed, str] | None:
+        """Return what a repair is about that was stopped between two steps, if any.
+
+        Args:
+            target: What is repaired.
+            shown: What a GET says now. Where it is what was contradicted before, the
+                projection has not moved, and nothing is repaired.
+        """
+        known = self._pending.get(target)
+        return known.begun if known and known.shown != shown else None
+
+    def end(self, target: Target, *, helped: bool | None) -> None:
+        """Record the end of a repair.
+
+        Args:
+            target: The target that was repaired.
+            helped: Whether a GET shows the wanted result. None if somebody else has
+                changed the policy meanwhile, so that nobody can tell; a new repair
+                begins if it is needed.
+        """
+        was, side = self._is_inconsistent(target.zitadel_id), self._side(target)
+        if helped is False:
+            side.failures += 1
+            if target in self._pending:  # else no policy wants this target any longer
+                self._pending[target].begun = None
+            if side.failures >= FAILURES:
+                side.blocked_until = _time() + BLOCK
+        else:
+            side.failures = 0 if helped else side.failures
+            self._pending.pop(target, None)
+        self._tell_change(target, was=was)
+
+    def is_briefly_busy(self, zitadel_id: str) -> bool:
+        """Record that a GET was not answered because of an insert.
+
+        Returns:
+            Whether this may be a side effect of a repair; False after a minute.
+        """
+        now, side = _time(), self._sides.setdefault(zitadel_id, _Side())
+        if side.busy_since is None or now - side.busy_at > FORGOTTEN_AFTER:
+            side.busy_since = now  # no pass has seen the end of the last one
+        side.busy_at = now
+        return now - side.busy_since < BUSY_FOR
+
+    def answered(self, zitadel_id: str) -> None:
+        """Record that a GET was answered."""
+        side = self._sides.get(zitadel_id)
+        if side is not None:
+            side.busy_since = None
+
+    def behind_for(self, target: Target, event: EventId, shown: str | None) -> float:
+        """Return for how many seconds GETs have been older than events of the log.
+
+        Args:
+            target: The target of the GETs.
+            event: The newest event that is known of it.
+            shown: The sequence in the last GET. While it does not move, newer events do
+                not restart the time.
+        """
+        known = self._behind.get(target)
+        if known is None or (known.event != event and known.shown != shown):
+            known = self._behind[target] = _Behind(event, shown, _time())
+        return _time() - known.since
+
+    def accept(self, target: Target, event: EventId) -> None:
+        """Accept what GETs show, and wait for no event up to this one any longer."""
+        key = target, event.aggregate
+        self._accepted[key] = max(event.sequence, self._accepted.get(key, 0))
+        self._behind.pop(target, None)
+
+    def is_accepted(self, target: Target, event: EventId) -> bool:
+        """Return whether GETs are accepted although they are older than an event."""
+        return event.sequence <= self._accepted.get((target, event.aggregate), 0)
+
+    def caught_up(self, target: Target) -> None:
+        """Record that GETs are as new as the log."""
+        self._behind.pop(target, None)
+
+    def keep(self, is_known: Callable[[Target], bool]) -> None:
+        """Forget the targets that no policy is about any longer."""
+        now = _time()
+        self._keep_pending(is_known)
+        self._accepted = {k: n for k, n in self._accepted.items() if is_known(k[0])}
+        self._behind = {t: b for t, b in self._behind.items() if is_known(t)}
+        self._made = {t: m for t, m in self._made.items() if now - m[-1] < HOUR}
+        known = {t.zitadel_id for t in self._pending}
+        self._sides = {
+            zitadel_id: side
+            for zitadel_id, side in self._sides.items()
+            if zitadel_id in known or side.is_in_use(now)
+        }
+        self._keep_pending(self.wanted().__contains__)
+
+    def _keep_pending(self, is_wanted: Callable[[Target], bool]) -> None:
+        """Forget the contradictions at all other targets."""
+        self._pending = {t: p for t, p in self._pending.items() if is_wanted(t)}
+
+    def _side(self, target: Target) -> _Side:
+        return self._sides.setdefault(target.zitadel_id, _Side())
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,438 @@
+"""A cache of our objects in compact records, and the claims between policies.
+
+The inventory is the only memory of the cluster. It stores the newest of the records
+from watch events, from our own writes and from the periodic LIST, and it answers who
+owns a target. It decides nothing about ZITADEL.
+"""
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import Any
+
+from zitadel_notification_operator.core.claims import (
+    Claim,
+    PolicyKey,
+    Target,
+    owner_of,
+)
+from zitadel_notification_operator.core.conditions import STALLED, is_true
+from zitadel_notification_operator.core.grants import (
+    POSSIBLE,
+    Admission,
+    Lookup,
+    references_in,
+)
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import Reference
+from zitadel_notification_operator.engine.claims.admissions import Admissions
+from zitadel_notification_operator.engine.claims.ended import Ended
+from zitadel_notification_operator.engine.claims.originals import (
+    Originals,
+    value_carried,
+)
+from zitadel_notification_operator.engine.claims.records import (
+    had_its_target,
+    is_older,
+    recorded_target,
+)
+from zitadel_notification_operator.engine.queue.outcome import Superseded
+
+
+class Inventory:
+    """Records by key and claims by target, for the watched namespaces only."""
+
+    def __init__(self, own_namespace: str) -> None:
+        self.own_namespace = own_namespace
+        self.policies: dict[PolicyKey, PolicyObject] = {}
+        self.instances: dict[str, InstanceObject] = {}
+        self._of_instance: dict[str, set[PolicyKey]] = defaultdict(set)
+        # None means that it leads to another ZITADEL, which nobody has accepted yet.
+        self._zitadel_ids: dict[str, str | None] = {}
+        self._former_ids: dict[str, str] = {}
+        self._lookups: dict[str, Lookup] = {}
+        self._admissions = Admissions(own_namespace, self._lookups)
+        self._resolved: dict[PolicyKey, Target] = {}
+        self._targets: dict[PolicyKey, frozenset[Target]] = {}
+        self._claims: dict[Target, dict[PolicyKey, Claim]] = defaultdict(dict)
+        self._originals = Originals()
+        self.ended = Ended()
+
+    def users_of(self, instance: str) -> frozenset[PolicyKey]:
+        """Return the policies that name this instance, admitted or not."""
+        return frozenset(self._of_instance.get(instance, ()))
+
+    def tidy(self) -> frozenset[str]:
+        """Drop what is no longer needed.
+
+        Returns:
+            The names of instances that exist or that a policy uses.
+        """
+        self.ended.age()
+        named = {name for name, users in self._of_instance.items() if users}
+        used = named | self.instances.keys()
+        kept: tuple[dict[str, Any], ...] = (self._of_instance, self._zitadel_ids)
+        kept += (self._former_ids, self._lookups)
+        for by_name in kept:
+            for name in by_name.keys() - used:
+                del by_name[name]
+        return frozenset(used)
+
+    def begin_anew(self) -> None:
+        """Accept whatever comes next as newer: Kubernetes has gone back to older data.
+
+        An object that was known to be gone may exist again, with its old uid.
+        """
+        self.ended.forget()
+        for key, policy in self.policies.items():
+            self.policies[key] = replace(policy, resource_version="")
+        for name, instance in self.instances.items():
+            self.instances[name] = replace(instance, resource_version="")
+
+    def newest(self, policy: PolicyObject) -> PolicyObject | None:
+        """Return the newest record of this very object, or None if it is gone."""
+        known = self.policies.get(policy.key)
+        return known if known is not None and known.uid == policy.uid else None
+
+    def require_newest(self, policy: PolicyObject) -> PolicyObject:
+        """Return the newest record of this very object.
+
+        Raises:
+            Superseded: The object is gone; a different one may have its name.
+        """
+        newest = self.newest(policy)
+        if newest is None:
+            raise Superseded
+        return newest
+
+    def has_policy(self, key: PolicyKey, uid: str, resource_version: str) -> bool:
+        """Return whether this version, or a newer one, of the object is known."""
+        known = self.policies.get(key)
+        return (
+            known is not None
+            and known.uid == uid
+            and known.resource_version.isdigit()
+            and resource_version.isdigit()
+            and int(known.resource_version) >= int(resource_version)
+        )
+
+    def put_policy(self, policy: PolicyObject) -> set[PolicyKey]:
+        """Store a record unless it is older than ours.
+
+        Returns:
+            The keys that need a pass: the policy itself if the record differs, and
+            every policy whose claim it wins or loses against. Empty for an echo, and
+            for an object that is known to be gone.
+        """
+        known = self.policies.get(policy.key)
+        if policy.uid in self.ended or (known and is_older(policy, known)):
+            return set()
+        if known is not None and known.uid != policy.uid:
+            concerned = self.drop_policy(policy.key)
+            return concerned | self.put_policy(policy)
+        self.policies[policy.key] = policy
+        if known == policy:
+            return set()
+        if known is not None and known.instance != policy.instance:
+            # The present schema allows no such edit: instanceRef cannot be read now, or
+            # could not be read before.
+            self._of_instance[known.instance].discard(policy.key)
+        self._of_instance[policy.instance].add(policy.key)
+        self._originals.put(policy)
+        concerned = {policy.key} | self._claim_anew(policy.key)
+        original = self._originals.of(policy.key)
+        if original is not None and self.owner(original.target) == policy.key:
+            self._originals.forget_bequest(original.target)
+        return concerned
+
+    def drop_policy(self, key: PolicyKey) -> set[PolicyKey]:
+        """Forget a policy that is gone and return the policies that this affects."""
+        policy = self.policies.get(key)
+        if policy is None:
+            return set()
+        for target in self._targets.get(key, frozenset()):
+            # While its status is still known, as that takes precedence over its
+            # annotation.
+            if self.owner(target) == key:
+                self._bequeath(key, target)
+        del self.policies[key]
+        self.ended.add(policy.uid)
+        self._resolved.pop(key, None)
+        self._of_instance[policy.instance].discard(key)
+        concerned = self._claim_anew(key) - {key}
+        self._originals.drop(key)
+        return concerned
+
+    def put_instance(self, instance: InstanceObject) -> set[PolicyKey] | None:
+        """Store a record.
+
+        Returns:
+            The policies whose claims changed, or None if the record is old or an echo.
+        """
+        known = self.instances.get(instance.name)
+        if instance.uid in self.ended or (known and is_older(instance, known)):
+            return None
+        if known is not None and known.uid != instance.uid:
+            self.ended.add(known.uid)
+            self._zitadel_ids.pop(instance.name, None)
+            self._lookups.pop(instance.name, None)
+        elif known == instance:
+            self.instances[instance.name] = instance
+            return None
+        self.instances[instance.name] = instance
+        return self._claim_for(instance.name)
+
+    def drop_instance(self, name: str) -> set[PolicyKey]:
+        """Forget an instance that is gone; return the policies whose claims changed."""
+        known = self.instances.pop(name, None)
+        if known is not None:
+            self.ended.add(known.uid)
+        self._zitadel_ids.pop(name, None)
+        self._lookups.pop(name, None)
+        return self._claim_for(name)
+
+    def identified(self, instance: str, zitadel_id: str) -> set[PolicyKey]:
+        """Record which ZITADEL an instance reaches.
+
+        Returns:
+            The policies whose claims changed.
+        """
+        if self._zitadel_ids.get(instance) == zitadel_id:
+            return set()
+        self._lookups.pop(instance, None)
+        self._zitadel_ids[instance] = zitadel_id
+        self._former_ids[instance] = zitadel_id
+        return self._claim_for(instance)
+
+    def mistaken(self, instance: str) -> set[PolicyKey]:
+        """Record that an instance leads to another ZITADEL: its policies claim nothing.
+
+        Returns:
+            The policies whose claims changed.
+        """
+        self._zitadel_ids[instance] = None
+        return self._claim_for(instance)
+
+    def leads_to(self, instance: str, zitadel_id: str) -> bool:
+        """Return whether the instance reaches this ZITADEL, as far as is known."""
+        return self._zitadel_id(instance) == zitadel_id
+
+    def resolved(self, key: PolicyKey, target: Target) -> set[PolicyKey]:
+        """Record which organization a reference means.
+
+        Returns:
+            The policies whose claims changed.
+        """
+        if self._resolved.get(key) == target or key not in self.policies:
+            return set()
+        self._resolved[key] = target
+        return self._claim_anew(key)
+
+    def looked_up(self, instance: str, lookup: Lookup) -> set[PolicyKey] | None:
+        """Record what the names and domains in grants mean.
+
+        Returns:
+            The policies whose claims changed, or None if all meanings are as before.
+        """
+        if self._lookups.get(instance, {}) == lookup:
+            return None
+        self._lookups[instance] = lookup
+        return self._claim_for(instance)
+
+    def meant(self, instance: str, reference: Reference) -> str | None:
+        """Return the organization that a name or domain in grants means, if known."""
+        return self._lookups.get(instance, {}).get(reference)
+
+    def to_look_up(self, instance: InstanceObject) -> frozenset[Reference]:
+        """Return the names and domains in an instance's grants not looked up yet."""
+        known = self._lookups.get(instance.name, {})
+        return references_in(instance.grants) - known.keys()
+
+    def unresolved(self, instance: str) -> int:
+        """Return how many policies name an organization that is not known yet."""
+        users = (self.policies[key] for key in self.users_of(instance))
+        return sum(
+            user.organization is not None
+            and user.organization.is_search
+            and self.organization_of(user) is None
+            for user in users
+        )
+
+    def admission(self, policy: PolicyObject) -> Admission:
+        """Return whether the policy may use its instance.
+
+        A missing instance reads like one that does not admit the namespace. While the
+        organization is not known, it cannot be refused; the caller must check again
+        later.
+        """
+        instance = self.instances.get(policy.instance)
+        if instance is None:
+            return Admission.NAMESPACE_UNKNOWN
+        organization_id = self._organization_meant(policy)
+        return self._admissions.decide(policy, instance, organization_id)
+
+    def may_set(self, policy: PolicyObject, organization_id: str) -> bool:
+        """Return whether the policy's namespace may set this organization."""
+        instance = self.instances.get(policy.instance)
+        return instance is not None and self._admissions.may_set(
+            policy, instance, organization_id
+        )
+
+    def is_restricted(self, policy: PolicyObject) -> bool:
+        """Return whether the policy's namespace may only set certain organizations."""
+        instance = self.instances.get(policy.instance)
+        return instance is not None and self._admissions.is_restricted(policy, instance)
+
+    def organization_of(self, policy: PolicyObject) -> str | None:
+        """Return the id of the policy's organization, as far as it is known now."""
+        if policy.organization_id is not None:
+            return policy.organization_id
+        zitadel_id = self._zitadel_id(policy.instance)
+        found = self._resolved.get(policy.key)
+        if found is not None and found.zitadel_id == zitadel_id:
+            return found.organization_id
+        told = policy.status.organization_id
+        if told is None and not policy.can_read("organization"):
+            recorded = recorded_target(policy)
+            if recorded is not None and recorded.zitadel_id == zitadel_id:
+                return recorded.organization_id
+        return told
+
+    def target_of(self, policy: PolicyObject) -> Target | None:
+        """Return the policy's target, if ZITADEL and organization are known."""
+        zitadel_id = self._zitadel_id(policy.instance)
+        if zitadel_id is None:
+            return None
+        if policy.scope is Scope.INSTANCE:
+            return Target(zitadel_id, None)
+        organization_id = self.organization_of(policy)
+        return Target(zitadel_id, organization_id) if organization_id else None
+
+    def owner(self, target: Target) -> PolicyKey | None:
+        """Return the policy whose claim to the target wins, if any."""
+        return owner_of(self._claims.get(target, {}).values())
+
+    def original_at(self, target: Target, namespace: str) -> OriginalValue | None:
+        """Return what a present or former owner of the target has recorded.
+
+        Anybody may write an annotation. So it only counts on a policy that may use its
+        instance, manages, and is about this very target. If no status confirms it, it
+        counts for policies of its own namespace (`namespace`) only.
+        """
+        bequest = self._originals.bequest(target, namespace)
+        if bequest is not None:
+            return bequest
+        for key, value in self._originals.at(target):
+            policy = self.policies[key]
+            if not self._may_carry(policy, target):
+                continue
+            told = policy.status.original
+            if told is not None and self.target_of(policy) == target:
+                return told
+            if key.namespace == namespace:
+                return value
+        return None
+
+    def disown(self, key: PolicyKey) -> None:
+        """Forget a policy's original, because it was undone: nobody inherits it."""
+        self._originals.drop(key)
+
+    def zitadel_ids_seen(self, instance: str) -> set[str]:
+        """Return the ids of ZITADELs that a recreated instance may have led to.
+
+        If this process knew the earlier object of that name, only its id counts. After
+        a restart there are only the annotations of policies that have managed. Anybody
+        who may edit such a policy can hold an instance up with one, but cannot lead it
+        to another ZITADEL.
+        """
+        users = [self.policies[key] for key in self.users_of(instance)]
+        former = self._former_ids.get(instance)
+        if former is not None:
+            bound = any(p.status.organization_id or p.status.original for p in users)
+            return {former} if bound else set()
+        return {
+            policy.original.target.zitadel_id
+            for policy in users
+            if policy.original is not None
+            and policy.original.uid == policy.uid
+            and policy.status.original is not None
+            and self.admission(policy) in POSSIBLE
+        }
+
+    def _may_carry(self, policy: PolicyObject, target: Target) -> bool:
+        return (
+            policy.may_own
+            and self.admission(policy) is Admission.GRANTED
+            and self._organization_meant(policy) == target.organization_id
+        )
+
+    def _organization_meant(self, policy: PolicyObject) -> str | None:
+        if policy.scope is Scope.INSTANCE:
+            return None
+        return self.organization_of(policy)
+
+    def _bequeath(self, key: PolicyKey, target: Target) -> None:
+        """Keep the original of an owner whose claim ends, for others who claim too."""
+        policy = self.policies.get(key)
+        if policy is None or self._claims[target].keys() == {key}:
+            return  # it is gone and has passed its original on, or nobody follows
+        original = value_carried(policy, target)
+        if original is not None:
+            only = None if policy.status.original is not None else key.namespace
+            self._originals.bequeath(target, original, only)
+
+    def _zitadel_id(self, instance: str) -> str | None:
+        if instance in self._zitadel_ids:
+            return self._zitadel_ids[instance]
+        record = self.instances.get(instance)
+        if record is None:
+            return None
+        lost = is_true(record.status.conditions, STALLED, Reason.INSTANCE_CHANGED)
+        return None if lost else record.status.instance_id
+
+    def _claim_for(self, instance: str) -> set[PolicyKey]:
+        concerned: set[PolicyKey] = set()
+        for key in self.users_of(instance):
+            concerned |= self._claim_anew(key)
+        return concerned
+
+    def _claim_anew(self, key: PolicyKey) -> set[PolicyKey]:
+        before = self._targets.get(key, frozenset())
+        after = self._targets_claimed_by(key)
+        if before == after:
+            return set()
+        concerned: set[PolicyKey] = set()
+        for target in before | after:
+            claims = self._claims[target]
+            concerned |= claims.keys()
+            if target in after:
+                claims[key] = Claim(self.policies[key].created, key)
+            else:
+                if owner_of(claims.values()) == key:
+                    self._bequeath(key, target)
+                claims.pop(key, None)
+                if not claims:
+                    del self._claims[target]
+                    self._originals.forget_bequest(target)
+        if after:
+            self._targets[key] = after
+        else:
+            self._targets.pop(key, None)
+        return concerned | {key}
+
+    def _targets_claimed_by(self, key: PolicyKey) -> frozenset[Target]:
+        policy = self.policies.get(key)
+        if policy is None or policy.deleting or not policy.may_own:
+            return frozenset()
+        if not policy.can_read("instanceRef"):
+            recorded = recorded_target(policy) if had_its_target(policy) else None
+            return frozenset({recorded} if recorded else ())
+        instance = self.instances.get(policy.instance)
+        if instance is None or not self._admissions.may_claim(
+            policy, instance, self._organization_meant(policy)
+        ):
+            return frozenset()
+        target = self.target_of(policy)
+        return frozenset({target} if target else ())

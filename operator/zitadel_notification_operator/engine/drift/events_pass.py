@@ -1,0 +1,348 @@
+"""Search an instance's event log once and queue the policies that new events affect.
+
+So an idle instance costs one call for each interval, whatever the number of its
+policies. The cursor is kept in the instance's status. All policies are checked once a
+day, spread over an hour, and whenever events are known to be missing. If the log cannot
+be used, polling takes its place (`engine.drift.search_health`).
+"""
+
+import asyncio
+import random
+
+from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.errors import OperatorError, TransientError
+from zitadel_notification_operator.core.events import (
+    Cursor,
+    EventKind,
+    ZitadelEvent,
+)
+from zitadel_notification_operator.core.feed import Feed, is_known, stored_cursor
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.report import is_vouched_for
+from zitadel_notification_operator.engine.calls.connections import (
+    Connection,
+    Connections,
+    Line,
+)
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.drift.checks import Checks
+from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
+from zitadel_notification_operator.engine.drift.event_reading import Reading, Search
+from zitadel_notification_operator.engine.drift.search_health import TRIES
+from zitadel_notification_operator.engine.ports import PolicyClient
+from zitadel_notification_operator.engine.queue.keys import (
+    Key,
+    instance_key,
+    policy_key,
+)
+from zitadel_notification_operator.engine.queue.meter import Meter, Result
+from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome, look_again
+from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
+
+SWEEP_INTERVAL = 24 * 3600.0
+"""Seconds between two checks of all policies."""
+
+SWEEP_SPREAD = 3600.0
+"""Seconds over which such a check is spread."""
+
+INHERITING_SPREAD = 60.0
+"""Seconds over which the policies that inherit a changed default are checked."""
+
+_MOST_UNSAVED = 1000
+"""Events after which the cursor is saved even if none of them was relevant."""
+
+
+class EventsPass:
+    """Searches the event logs of instances.
+
+    Args:
+        inventory: Holds the newest records.
+        connections: Know how each instance is reached.
+        drift: Knows which instances' events are searched, and remembers what they say.
+        checks: Schedules drift checks.
+        queue: Receives the policies that events affect.
+        meter: Counts failed searches.
+        chance: The source of jitter.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        connections: Connections,
+        drift: DriftWatch,
+        checks: Checks,
+        queue: WorkQueue[Key],
+        meter: Meter,
+        chance: random.Random,
+    ) -> None:
+        self._inventory = inventory
+        self._connections = connections
+        self._drift = drift
+        self._checks = checks
+        self._queue = queue
+        self._meter = meter
+        self._random = chance
+        self._readings: dict[str, Reading] = {}
+
+    async def run(self, instance: InstanceObject) -> Outcome:
+        """Search once, and queue the policies that the events affect."""
+        line = self._connections.line(instance.name)
+        troubled = line.trouble is not None and not line.finding_out
+        if troubled or instance.not_understood is not None:
+            return WAIT  # the next verdict schedules a search
+        connection = line.proven
+        if connection is None or line.finding_out:
+            # The instance is being probed, or may lead to another ZITADEL by now. A
+            # verdict that is the same as before would schedule no search.
+            return self._next(instance)
+        if not self._drift.searches(instance):
+            return WAIT
+        began = _time()
+        reading = self._reading(instance, connection)
+        # Before the search, because the daily check finds what no search finds.
+        self._sweep_if_due(instance, reading)
+        try:
+            new = await self._search(connection.client, instance, reading)
+            if self._leads_still(instance, connection):
+                self._take(instance, connection, reading, new)
+        except OperatorError as trouble:
+            if trouble.reason is Reason.CLUSTER_UNAVAILABLE:
+                raise
+            if self._leads_still(instance, connection):
+                return self._failed(instance, trouble)
+        if not self._leads_still(instance, connection):
+            return self._next(instance)
+        line.answered_at = _time()
+        return self._worked(instance, began)
+
+    def _take(
+        self,
+        instance: InstanceObject,
+        connection: Connection,
+        reading: Reading,
+        new: list[ZitadelEvent],
+    ) -> None:
+        """Handle new events: queue policies, save the cursor, look for our own writes.
+
+        Raises:
+            TransientError: `UnexpectedAnswer`: events of our own writes are missing.
+        """
+        relevant = self._tell(instance, connection, reading, new)
+        reading.unsaved += len(new)
+        self._save(instance, reading, relevant=relevant)
+        if self._drift.echoes(instance.name).is_missed(_time()):
+            raise TransientError(
+                Reason.UNEXPECTED_ANSWER,
+                "ZITADEL's event log does not show what the operator has written",
+            )
+
+    def _next(self, instance: InstanceObject) -> Outcome:
+        return look_again(instance.events_interval * self._chance(0.9))
+
+    def forget(self, instance: str) -> None:
+        """Drop the reading of an instance that is gone."""
+        self._readings.pop(instance, None)
+
+    def _leads_still(self, instance: InstanceObject, connection: Connection) -> bool:
+        """Return whether a search's result still applies to the present object."""
+        newest = self._inventory.instances.get(instance.name)
+        proven = self._connections.line(instance.name).proven
+        return (
+            newest is not None
+            and newest.uid == instance.uid
+            and proven is not None
+            and proven.zitadel_id == connection.zitadel_id
+        )
+
+    def _reading(self, instance: InstanceObject, connection: Connection) -> Reading:
+        owner = (instance.uid, connection.zitadel_id)
+        known = self._readings.get(instance.name)
+        if known is not None and known.owner == owner:
+            return known
+        if known is not None:
+            self._drift.echoes(instance.name).forget()
+        first = 3600 + (SWEEP_INTERVAL - 3600) * self._random.random()
+        reading = Reading(owner, _time() + first)
+        # The newest cursor may not be stored yet, if Kubernetes did not accept it.
+        kept = self._connections.line(instance.name).cursor
+        cursor = Cursor.from_text(kept) if kept else None
+        cursor = cursor or stored_cursor(instance.status, connection.zitadel_id)
+        reading.feed, reading.begun = Feed(cursor), cursor is not None
+        self._readings[instance.name] = reading
+        return reading
+
+    async def _search(
+        self, client: PolicyClient, instance: InstanceObject, reading: Reading
+    ) -> list[ZitadelEvent]:
+        """Return the new events; raises the errors of `Search.run`."""
+        self._require_welcome(instance)
+        search = Search(
+            client,
+            self._connections.line(instance.name).events,
+            self._drift.echoes(instance.name),
+            lambda: self._sweep(instance, instance.poll_interval),
+        )
+        since = self._drift.usable_since(instance.name)
+        return await search.run(reading, _time() if since is None else since)
+
+    def _require_welcome(self, instance: InstanceObject) -> None:
+        """Check that ZITADEL has not asked us to wait with searches (Retry-After).
+
+        Raises:
+            OperatorError: The error by which it did.
+        """
+        health = self._drift.health(instance)
+        if health.refusal is not None and _time() < health.wait_until:
+            raise health.refusal
+
+    def _failed(self, instance: InstanceObject, trouble: OperatorError) -> Outcome:
+        """Count a failed search; after three of them have the policies polled."""
+        now = _time()
+        line = self._connections.line(instance.name)
+        health = self._drift.health(instance)
+        asked = trouble.retry_after if isinstance(trouble, TransientError) else None
+        if asked and now >= health.wait_until:
+            health.asked_to_wait(trouble, now + asked)
+        was_used = health.why is None
+        is_news = health.failed(trouble, now, line.checked_at)
+        self._meter.search_failed(instance.name)
+        if was_used and health.why is None:
+            self._suspect(instance, line)
+        elif was_used:
+            self._sweep(instance, instance.poll_interval)
+        if is_news:
+            # The instance's pass reports it, so that each status has one writer.
+            self._queue.add(instance_key(instance.name), Priority.RETRY)
+        delay = health.delay(instance.events_interval, now)
+        counts_as = Result.ERROR if health.why is None else None
+        return Outcome(delay * self._chance(0.9), Priority.RETRY, counts_as=counts_as)
+
+    def _suspect(self, instance: InstanceObject, line: Line) -> None:
+        """Have the instance probed, once, as it may be in trouble as a whole."""
+        health = self._drift.health(instance)
+        if health.failures == 1 or (
+            health.failures >= TRIES and line.checked_at < health.since
+        ):
+            self._connections.suspect(instance.name)
+
+    def _worked(self, instance: InstanceObject, began: float) -> Outcome:
+        """Record a successful search and return when the next one is due."""
+        if self._drift.health(instance).worked():
+            # Checks that are scheduled stay: events may have been lost meanwhile.
+            self._queue.add(instance_key(instance.name), Priority.RETRY)
+        # Never later than the interval, which users rely on. It counts from begin to
+        # begin, and there is some rest after a slow search.
+        interval = instance.events_interval
+        left = interval * self._chance(0.9) - (_time() - began)
+        return look_again(max(left, interval / 4))
+
+    def _tell(
+        self,
+        instance: InstanceObject,
+        connection: Connection,
+        reading: Reading,
+        new: list[ZitadelEvent],
+    ) -> bool:
+        """Queue the policies that events affect; return whether there are any."""
+        if not new:
+            return False
+        by_target = self._policies_by_target(instance)
+        relevant = False
+        for event in new:
+            organization_id: str | None = event.id.aggregate
+            inheriting: list[PolicyObject] = []
+            if event.kind is EventKind.INSTANCE_POLICY:
+                organization_id, inheriting = None, self._inheriting(instance)
+            target = Target(connection.zitadel_id, organization_id)
+            for policy in by_target.get(target, ()):
+                relevant = True
+                if self._wake(policy, event, 0):
+                    reading.woken.add(policy.key)
+            for policy in inheriting:
+                # Spread over time, because the default affects many policies at once.
+                if self._wake(policy, event, INHERITING_SPREAD):
+                    relevant = True
+                    reading.woken.add(policy.key)
+        return relevant
+
+    def _wake(self, policy: PolicyObject, event: ZitadelEvent, delay: float) -> bool:
+        """Queue a pass over a policy unless a status or a due pass covers the event."""
+        key = policy_key(policy.key)
+        looks = is_vouched_for(policy) or self._queue.is_running(key)
+        if is_known(policy.status, event) or not looks:
+            return False
+        self._drift.note(policy.key, event)
+        if delay:
+            self._checks.within(policy.key, delay)
+        else:
+            self._queue.add(key, Priority.DRIFT)
+        return True
+
+    def _inheriting(self, instance: InstanceObject) -> list[PolicyObject]:
+        """Return the policies of organizations that inherit the instance's setting."""
+        users = self._inventory.users_of(instance.name)
+        policies = [self._inventory.policies[key] for key in users]
+        return [
+            policy
+            for policy in policies
+            if policy.scope is Scope.ORGANIZATION and policy.status.is_default
+        ]
+
+    def _policies_by_target(
+        self, instance: InstanceObject
+    ) -> dict[Target, list[PolicyObject]]:
+        found: dict[Target, list[PolicyObject]] = {}
+        for key in self._inventory.users_of(instance.name):
+            policy = self._inventory.policies[key]
+            target = self._inventory.target_of(policy)
+            if target is not None:
+                found.setdefault(target, []).append(policy)
+        return found
+
+    def _save(
+        self, instance: InstanceObject, reading: Reading, *, relevant: bool
+    ) -> None:
+        """Have the instance's pass store the cursor: each status has one writer."""
+        cursor = reading.feed.cursor
+        reading.relevant |= relevant
+        if cursor is None or self._owes_a_look(reading):
+            return
+        saved = instance.status.drift_cursor is not None
+        if reading.relevant or not saved or reading.unsaved >= _MOST_UNSAVED:
+            reading.unsaved, reading.relevant = 0, False
+            self._connections.line(instance.name).cursor = cursor.to_text()
+            self._queue.add(instance_key(instance.name), Priority.RETRY)
+
+    def _owes_a_look(self, reading: Reading) -> bool:
+        """Return whether a policy that an event has queued still waits for its pass.
+
+        A new process would not know of that event. Only quiet policies count, because a
+        new process reconciles all others anyhow.
+        """
+        policies = self._inventory.policies
+        reading.woken = {
+            key
+            for key in reading.woken
+            if key in policies
+            and self._drift.told(key) is not None
+            and is_vouched_for(policies[key])
+        }
+        return bool(reading.woken)
+
+    def _sweep_if_due(self, instance: InstanceObject, reading: Reading) -> None:
+        if _time() >= reading.sweep_at:
+            reading.sweep_at = _time() + SWEEP_INTERVAL
+            self._sweep(instance, SWEEP_SPREAD)
+
+    def _sweep(self, instance: InstanceObject, seconds: float) -> None:
+        seconds = self._drift.round(instance, seconds)
+        self._checks.all_within(instance.name, seconds)
+
+    def _chance(self, least: float) -> float:
+        return least + (1 - least) * self._random.random()
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,103 @@
+"""Holds an instance by a finalizer until no policy needs it, or until its CRD goes."""
+
+import logging
+
+from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.grants import POSSIBLE
+from zitadel_notification_operator.core.objects import InstanceObject
+from zitadel_notification_operator.engine.calls.connections import Connections
+from zitadel_notification_operator.engine.claims.crds import Crds
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.instances.instance_writes import (
+    InstanceWrites,
+)
+from zitadel_notification_operator.engine.queue.keys import INSTANCE
+from zitadel_notification_operator.engine.reporting.notices import of_waiting
+from zitadel_notification_operator.engine.reporting.telling import Telling
+
+CRD_GOES = (
+    "the CRD of ZitadelInstance is being deleted, so it does not wait for the "
+    "NotificationPolicy objects that need it; ZITADEL stays as it is"
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Holding:
+    """Adds and removes the finalizer of instances.
+
+    Args:
+        inventory: Knows the policies that need an instance.
+        connections: Remember what an Event has told about a waiting deletion.
+        crds: Know whether the CRD is being deleted, too.
+        writes: Writes the objects.
+        telling: Posts Events.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        connections: Connections,
+        crds: Crds,
+        writes: InstanceWrites,
+        telling: Telling,
+    ) -> None:
+        self._inventory = inventory
+        self._connections = connections
+        self._crds = crds
+        self._writes = writes
+        self._telling = telling
+
+    async def hold(self, instance: InstanceObject) -> InstanceObject:
+        """Make sure that the instance has the finalizer; return it as it is stored.
+
+        Raises:
+            ClusterError: Kubernetes did not accept the write.
+        """
+        return instance if instance.held else await self._writes.hold(instance)
+
+    async def let_go(self, instance: InstanceObject) -> bool:
+        """Remove the finalizer once no policy needs the instance, or if its CRD goes.
+
+        Returns:
+            Whether the object is gone. While another finalizer keeps it, it still
+            serves.
+
+        Raises:
+            ClusterError: Kubernetes did not accept the write.
+        """
+        if not instance.held:
+            return False
+        inventory = self._inventory
+        needed = any(
+            inventory.policies[key].held
+            and inventory.admission(inventory.policies[key]) in POSSIBLE
+            for key in inventory.users_of(instance.name)
+        )
+        if needed:
+            if not await self._goes_with_its_crd(instance):
+                self._tell_in_use(instance)
+                return False
+            self._telling.ending(instance, CRD_GOES)
+        return await self._writes.release(instance)
+
+    async def _goes_with_its_crd(self, instance: InstanceObject) -> bool:
+        """Return whether the CRD is known to be deleted, so that nothing is waited for.
+
+        The policies then stay without an instance, as if it had never existed, and
+        change nothing in ZITADEL. Waiting for them would keep the CRD until somebody
+        deletes them, and that would undo settings that a deletion of the CRD asks
+        nobody to undo.
+        """
+        try:
+            return await self._crds.is_ending(INSTANCE, instance.uid)
+        except ClusterError as error:
+            level = logging.WARNING if error.claim_telling() else logging.DEBUG
+            _log.log(level, "%s", error.message)
+            return False
+
+    def _tell_in_use(self, instance: InstanceObject) -> None:
+        line = self._connections.line(instance.name)
+        if not line.told_in_use:
+            line.told_in_use = True
+            self._telling.tell(instance, of_waiting(instance))

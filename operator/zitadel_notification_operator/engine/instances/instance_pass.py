@@ -1,0 +1,117 @@
+"""One pass over an instance: add the finalizer, probe it, report, queue policies.
+
+Its verdict decides whether the policies that use the instance may make calls
+(`engine.instances.verdicts`).
+"""
+
+import random
+
+from zitadel_notification_operator.core.backoff import spread
+from zitadel_notification_operator.core.errors import TransientError
+from zitadel_notification_operator.core.objects import InstanceObject
+from zitadel_notification_operator.engine.calls.connections import Connections, Line
+from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
+from zitadel_notification_operator.engine.drift.searches import Searches
+from zitadel_notification_operator.engine.instances.finding_out import LOOKS, next_look
+from zitadel_notification_operator.engine.instances.holding import Holding
+from zitadel_notification_operator.engine.instances.instance_report import (
+    InstanceReport,
+)
+from zitadel_notification_operator.engine.instances.verdicts import Verdicts
+from zitadel_notification_operator.engine.instances.waking import Waking
+from zitadel_notification_operator.engine.queue.meter import Result
+from zitadel_notification_operator.engine.queue.outcome import (
+    WAIT,
+    Outcome,
+    back_off,
+    retry_in,
+    stall,
+)
+from zitadel_notification_operator.engine.queue.workqueue import Priority
+
+SECRET_INTERVAL = 30.0
+"""Seconds between reads of the Secret, whatever the state. So a bad credential is
+reported, and one that is good again is used, within a minute (design, section 11)."""
+
+SECOND_LOOK = 5.0
+"""Seconds until a new error that somebody has to fix is checked once more."""
+
+
+class InstancePass:
+    """Runs passes over instances.
+
+    Args:
+        connections: Hold what is known of each instance.
+        holding: Adds and removes the finalizer.
+        verdicts: Probe the instance.
+        waking: Queues the policies that a verdict affects.
+        reports: Writes the status.
+        searches: Schedule searches of the instance's events.
+        drift: Knows how drift is detected at the instance.
+        chance: The source of jitter.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        holding: Holding,
+        verdicts: Verdicts,
+        waking: Waking,
+        reports: InstanceReport,
+        searches: Searches,
+        drift: DriftWatch,
+        chance: random.Random,
+    ) -> None:
+        self._connections = connections
+        self._holding = holding
+        self._verdicts = verdicts
+        self._waking = waking
+        self._reports = reports
+        self._searches = searches
+        self._drift = drift
+        self._chance = chance
+
+    async def run(self, instance: InstanceObject) -> Outcome:
+        """Reach a verdict on one instance and report it.
+
+        Raises:
+            ClusterError: Kubernetes did not accept a call; the last verdict stands.
+            LookAgain: ZITADEL's read side is giving up an insert; the last verdict
+                stands.
+        """
+        if not instance.deleting:
+            instance = await self._holding.hold(instance)
+        elif await self._holding.let_go(instance):
+            return WAIT
+        line = self._connections.line(instance.name)
+        before_token = instance.status.last_handled_reconcile_at
+        reads = self._drift.reads_events(instance)
+        if not await self._verdicts.find(instance, line):
+            return WAIT
+        if line.finding_out:
+            # This is counted as a failure but not reported yet.
+            again_in = next_look(line)
+            return Outcome(again_in, Priority.RETRY, counts_as=Result.ERROR)
+        changed = self._verdicts.settle(line)
+        reads_as_before = reads is self._drift.reads_events(instance)
+        self._waking.wake(instance, line, changed=changed or not reads_as_before)
+        await self._reports.write(instance, line)
+        if before_token != instance.requested_at is not None:
+            self._searches.search_now(instance)
+        await self._reports.finish(instance, line)
+        self._searches.keep(instance, line)
+        return self._next_look(line, changed=changed)
+
+    def _next_look(self, line: Line, *, changed: bool) -> Outcome:
+        trouble, soon = line.trouble, spread(SECRET_INTERVAL, self._chance.random())
+        if trouble is None:
+            tries = [unread.streak.count for unread in line.unread.values()]
+            if tries and min(tries) <= len(LOOKS):
+                soon = LOOKS[min(tries) - 1]
+            return retry_in(soon)
+        if isinstance(trouble, TransientError):
+            return back_off(trouble.retry_after)
+        if changed:
+            # Check once more soon: the refusal may have hit this one call only.
+            return stall(SECOND_LOOK)
+        return stall(soon)

@@ -1,0 +1,332 @@
+"""The probe of an instance: read its credential and ask ZITADEL who answers.
+
+Credential and CA bundle are read at least every minute, so a rotation needs no restart.
+ZITADEL itself is asked every few minutes, and at once when a pass saw trouble. A probe
+writes nothing to ZITADEL.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.credentials import (
+    bundle_name,
+    parse_credential,
+    parse_roots,
+)
+from zitadel_notification_operator.core.errors import (
+    ObjectGone,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.identity import Identity
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import Reference
+from zitadel_notification_operator.core.report import unpinned
+from zitadel_notification_operator.engine.calls.connections import (
+    Access,
+    Connection,
+    Line,
+    is_superseded,
+)
+from zitadel_notification_operator.engine.calls.directory import Directory
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.claims.news import News
+from zitadel_notification_operator.engine.claims.not_understood import (
+    require_understood,
+)
+from zitadel_notification_operator.engine.claims.records import depends_on_zitadel
+from zitadel_notification_operator.engine.claims.statuses import Statuses
+from zitadel_notification_operator.engine.instances.grant_lookup import (
+    Failed,
+    concerned,
+    look_up,
+    note,
+)
+from zitadel_notification_operator.engine.ports import (
+    Connector,
+    PolicyClient,
+    SecretReader,
+)
+from zitadel_notification_operator.engine.queue.outcome import Superseded
+
+CHECK_INTERVAL = 180.0
+"""Seconds after which ZITADEL is asked again who it is, if nothing happens earlier."""
+
+CREDENTIAL_INTERVAL = 25.0
+"""Seconds without a call that has shown that the credential is good, after which one
+small call tries it. A refusal is reported within a minute, and twenty seconds of that
+are needed to be sure of it."""
+
+
+class Proof:
+    """Probes instances.
+
+    Args:
+        inventory: Remembers which ZITADEL an instance reaches, and what grants mean.
+        news: Queues the policies that this affects.
+        statuses: Clears what statuses hold of another ZITADEL.
+        secrets: Reads credentials and CA bundles.
+        connector: Makes clients.
+        now: Returns the wall-clock time.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        news: News,
+        statuses: Statuses,
+        secrets: SecretReader,
+        connector: Connector,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._inventory = inventory
+        self._news = news
+        self._statuses = statuses
+        self._secrets = secrets
+        self._connector = connector
+        self._now = now
+
+    async def run(self, instance: InstanceObject, line: Line) -> None:
+        """Probe an instance, unless the last probe still holds.
+
+        Args:
+            instance: The record as the inventory holds it.
+            line: Receives the connection; the caller sets its verdict.
+
+        Raises:
+            TerminalError: `SpecNotUnderstood`: it is not known how to reach the
+                instance.
+            OperatorError: Why it cannot be used now.
+        """
+        require_understood(instance)
+        if line.endpoint != instance.endpoint:
+            # The spec names another endpoint: what worked before may not work there.
+            line.proven, line.tried, line.endpoint = None, None, instance.endpoint
+            line.cursor = None  # it may belong to another ZITADEL; the status has one
+            line.good = None
+            line.pause, line.pause_until = None, float("-inf")
+            line.unread = {}
+        access = await self._read(instance)
+        loop = asyncio.get_running_loop()
+        if not self._must_ask(instance, line, access):
+            await self._try_credential(line, loop.time())
+            return
+        if line.pause is not None and loop.time() < line.pause_until:
+            raise line.pause  # ZITADEL asked us to wait; only Kubernetes was read
+        # Cleared only here: any suspicion from now on causes another probe.
+        line.suspected = False
+        same, line.tried = line.tried == access, access
+        identity, client = await self._identify(instance, line, access)
+        if is_superseded(self._inventory, instance):
+            return
+        self._require_same_zitadel(instance, identity.zitadel_id)
+        await self._unpin(instance, line, identity.zitadel_id)
+        directory = _directory(line, identity, same=same)
+        # What grants mean is looked up again at each probe: a rename may revoke one.
+        directory.drop()
+        lookup, failed = await look_up(instance, client, directory)
+        if is_superseded(self._inventory, instance):
+            return
+        if line.proven is not None and line.proven.zitadel_id != identity.zitadel_id:
+            line.cursor = None
+        else:
+            lookup |= self._as_before(instance, failed)
+        if self._is_asked_anew(instance, line, identity, same=same):
+            self._news.concerned(self._inventory.users_of(instance.name))
+        # There is no await from here on, so no other task sees a part of the change.
+        line.proven, line.good = Connection(client, identity, directory), access
+        line.generation = instance.generation
+        line.checked_at = line.answered_at = loop.time()
+        inventory, news = self._inventory, self._news
+        told = note(line, failed, loop.time())
+        news.concerned(inventory.identified(instance.name, identity.zitadel_id))
+        moved = inventory.looked_up(instance.name, lookup)
+        if moved is not None:
+            news.regranted(instance.name, moved)
+        news.concerned(concerned(inventory, instance, told))
+
+    async def _identify(
+        self, instance: InstanceObject, line: Line, access: Access
+    ) -> tuple[Identity, PolicyClient]:
+        """Ask who answers and who asks; remember a Retry-After."""
+        client = self._connect(instance, access)
+        with _heeding(line):
+            return await client.identify(), client
+
+    async def _try_credential(self, line: Line, now: float) -> None:
+        """Make one small call, if no other has shown that the credential is good."""
+        answered_at = max(line.checked_at, line.answered_at)
+        if line.proven is None or now - answered_at < CREDENTIAL_INTERVAL:
+            return
+        with _heeding(line):
+            await line.proven.client.authenticate()
+        line.answered_at = now
+
+    def _as_before(
+        self, instance: InstanceObject, failed: Failed
+    ) -> dict[Reference, str | None]:
+        """Return what the names that could not be looked up meant at the last probe."""
+        inventory = self._inventory
+        known = failed.keys() - inventory.to_look_up(instance)
+        return {r: inventory.meant(instance.name, r) for r in known}
+
+    def _is_asked_anew(
+        self, instance: InstanceObject, line: Line, identity: Identity, *, same: bool
+    ) -> bool:
+        """Return whether calls that ZITADEL lacked may exist now.
+
+        That is so after a change of spec, credential, rights or version, or when a
+        person asks for a pass.
+        """
+        handled = instance.status.last_handled_reconcile_at
+        return (
+            not same
+            or line.generation != instance.generation
+            or line.proven is None
+            or line.proven.identity != identity
+            or instance.requested_at not in {None, handled}
+        ) and line.apis.doubt()
+
+    async def _read(self, instance: InstanceObject) -> Access:
+        secrets, own = self._secrets, self._inventory.own_namespace
+        roots = None
+        if instance.ca is not None:
+            read = secrets.read_secret
+            if instance.ca.kind == "ConfigMap":
+                read = secrets.read_config_map
+            roots = parse_roots(instance.ca, await read(instance.ca.name), own)
+        data = await secrets.read_secret(instance.credential.secret)
+        credential = parse_credential(instance.credential, data, own, self._now())
+        return Access(instance.endpoint, roots, credential)
+
+    def _connect(self, instance: InstanceObject, access: Access) -> PolicyClient:
+        try:
+            return self._connector.connect(
+                instance.name, access.endpoint, access.credential, access.roots
+            )
+        except TerminalError as error:
+            if error.reason is not Reason.CA_BUNDLE_INVALID or instance.ca is None:
+                raise
+            where = bundle_name(instance.ca, self._inventory.own_namespace)
+            raise TerminalError(error.reason, f"{where}: {error.message}") from error
+
+    def _must_ask(self, instance: InstanceObject, line: Line, access: Access) -> bool:
+        now = asyncio.get_running_loop().time()
+        requested = instance.requested_at
+        return (
+            line.proven is None
+            or line.trouble is not None
+            or line.suspected
+            or line.tried != access
+            or line.generation != instance.generation
+            or now - line.checked_at >= CHECK_INTERVAL
+            or requested not in {None, instance.status.last_handled_reconcile_at}
+            or bool(line.unread)
+            or bool(self._inventory.to_look_up(instance))
+        )
+
+    def _require_same_zitadel(self, instance: InstanceObject, zitadel_id: str) -> None:
+        others = self._former_ids(instance) - {zitadel_id}
+        if not others or instance.accepted_id == zitadel_id:
+            return
+        known = min(others)
+        raise TerminalError(
+            Reason.INSTANCE_CHANGED,
+            f"The url leads to ZITADEL {zitadel_id}, before it was {known}; nothing is "
+            "touched until the annotation zitadel-notification.dev/accept-instance-id "
+            f"is {zitadel_id}",
+        )
+
+    async def _unpin(
+        self, instance: InstanceObject, line: Line, zitadel_id: str
+    ) -> None:
+        """Invalidate what policies hold of another ZITADEL, before reporting this one.
+
+        Their references are then resolved again. The instance's status gets the new id
+        only after this, so a crash in between repeats it. A recreated instance has no
+        id in its status; if it leads to the same ZITADEL as before, nothing is
+        invalidated.
+        """
+        if instance.status.instance_id == zitadel_id:
+            return
+        if line.proven is not None and line.proven.zitadel_id == zitadel_id:
+            return  # done before; only the status with the new id is not stored yet
+        if not self._former_ids(instance) - {zitadel_id}:
+            return
+        trouble = TransientError(
+            Reason.INSTANCE_NOT_READY,
+            "The ZitadelInstance leads to another ZITADEL than before; the policy "
+            "begins anew there",
+        )
+        # From here on, a pass that still works with the former one reports nothing.
+        self._news.mistaken(instance.name)
+        for key in self._inventory.users_of(instance.name):
+            await self._unpin_one(key, zitadel_id, trouble)
+
+    def _former_ids(self, instance: InstanceObject) -> set[str]:
+        """Return the ids of the ZITADELs that the object, or an earlier one, led to."""
+        known = instance.status.instance_id
+        # A recreated object has no id in its status, but its policies' originals may
+        # have one.
+        if known:
+            return {known}
+        return self._inventory.zitadel_ids_seen(instance.name)
+
+    async def _unpin_one(
+        self, key: PolicyKey, zitadel_id: str, trouble: TransientError
+    ) -> None:
+        """Invalidate what a policy holds, or gets meanwhile, of another ZITADEL."""
+        while True:
+            policy = self._inventory.policies.get(key)
+            if policy is None or not depends_on_zitadel(policy):
+                return
+            if _is_marked_with(policy, zitadel_id):
+                return  # all that it holds belongs to this ZITADEL
+            status = unpinned(policy, trouble, self._now())
+            try:
+                await self._statuses.store(policy, status)
+            except Superseded:
+                continue  # its pass was writing; what that wrote is invalid as well
+            except ObjectGone:
+                return
+
+
+@contextmanager
+def _heeding(line: Line) -> Iterator[None]:
+    """Remember when ZITADEL asks us by Retry-After to wait for a while."""
+    try:
+        yield
+    except TransientError as trouble:
+        if trouble.retry_after:
+            line.pause = trouble
+            now = asyncio.get_running_loop().time()
+            line.pause_until = now + trouble.retry_after
+        raise
+
+
+def _is_marked_with(policy: PolicyObject, zitadel_id: str) -> bool:
+    """Return whether the annotation of this very object names this ZITADEL.
+
+    It is the only mark that survives a loss of the instance's status (design, section
+    3).
+    """
+    original = policy.original
+    return (
+        original is not None
+        and original.uid == policy.uid
+        and original.target.zitadel_id == zitadel_id
+    )
+
+
+def _directory(line: Line, identity: Identity, *, same: bool) -> Directory:
+    """Return the list of organizations; the old one if the credential is the same."""
+    before = line.proven
+    if same and before is not None and before.identity == identity:
+        return before.directory
+    return Directory(
+        lists=identity.capabilities.list_organizations, page=line.organizations
+    )

@@ -1,0 +1,346 @@
+"""Builds an engine: the only place that knows all of its parts.
+
+Each part gets by name what it may touch. They are built from the lowest room to the
+highest, so nothing can be given to a part that is built before it.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+
+from zitadel_notification_operator.engine.calls.connections import Connections
+from zitadel_notification_operator.engine.calls.repairs import Repairs
+from zitadel_notification_operator.engine.calls.term import Term, TermConnector
+from zitadel_notification_operator.engine.calls.write_turns import (
+    WRITE_LIMIT,
+    WriteTurns,
+    writes_at_once,
+)
+from zitadel_notification_operator.engine.claims.crds import Crds
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.claims.news import News
+from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
+from zitadel_notification_operator.engine.claims.owners import Owners
+from zitadel_notification_operator.engine.claims.ownership import Ownership
+from zitadel_notification_operator.engine.claims.statuses import Statuses
+from zitadel_notification_operator.engine.claims.wanted import wanted_targets
+from zitadel_notification_operator.engine.drift.checks import Checks
+from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
+from zitadel_notification_operator.engine.drift.events_pass import EventsPass
+from zitadel_notification_operator.engine.drift.searches import Searches
+from zitadel_notification_operator.engine.instances.holding import Holding
+from zitadel_notification_operator.engine.instances.instance_pass import InstancePass
+from zitadel_notification_operator.engine.instances.instance_report import (
+    InstanceReport,
+)
+from zitadel_notification_operator.engine.instances.instance_writes import (
+    InstanceWrites,
+)
+from zitadel_notification_operator.engine.instances.proof import Proof
+from zitadel_notification_operator.engine.instances.verdicts import Verdicts
+from zitadel_notification_operator.engine.instances.waking import Waking
+from zitadel_notification_operator.engine.leader.arrivals import Arrivals
+from zitadel_notification_operator.engine.leader.dispatch import Dispatch
+from zitadel_notification_operator.engine.leader.engine import Engine
+from zitadel_notification_operator.engine.leader.forgetting import Forgetting
+from zitadel_notification_operator.engine.leader.healing import Healing
+from zitadel_notification_operator.engine.leader.lanes import Lanes
+from zitadel_notification_operator.engine.leader.passes import Passes
+from zitadel_notification_operator.engine.leader.tidying import Tidying
+from zitadel_notification_operator.engine.policies.accounts import Accounts
+from zitadel_notification_operator.engine.policies.admittance import Admittance
+from zitadel_notification_operator.engine.policies.contests import Contests
+from zitadel_notification_operator.engine.policies.converging import Converging
+from zitadel_notification_operator.engine.policies.deletion_pass import DeletionPass
+from zitadel_notification_operator.engine.policies.deletion_report import DeletionReport
+from zitadel_notification_operator.engine.policies.lagging import Lagging
+from zitadel_notification_operator.engine.policies.owning import Owning
+from zitadel_notification_operator.engine.policies.policy_pass import PolicyPass
+from zitadel_notification_operator.engine.policies.policy_report import PolicyReport
+from zitadel_notification_operator.engine.policies.resolution import Resolution
+from zitadel_notification_operator.engine.policies.standing import Standing
+from zitadel_notification_operator.engine.policies.target_client import TargetClient
+from zitadel_notification_operator.engine.policies.target_writer import TargetWriter
+from zitadel_notification_operator.engine.policies.targets import Targets
+from zitadel_notification_operator.engine.ports import (
+    Connector,
+    ObjectReader,
+    Recorder,
+    SecretReader,
+    Writer,
+)
+from zitadel_notification_operator.engine.queue.keys import Key
+from zitadel_notification_operator.engine.queue.meter import EngineMeter, Unmetered
+from zitadel_notification_operator.engine.queue.workqueue import WorkQueue
+from zitadel_notification_operator.engine.reporting.deadlines import Deadlines
+from zitadel_notification_operator.engine.reporting.telling import Telling
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The adapters through which one engine reaches the outside world.
+
+    Attributes:
+        reader: Reads our objects.
+        writer: Writes our objects.
+        secrets: Reads credentials and CA bundles.
+        connector: Makes clients of ZITADEL.
+        recorder: Posts Events.
+        now: The wall clock, with a time zone.
+        chance: The source of jitter; seeded in tests.
+        meter: Receives the results of passes.
+    """
+
+    reader: ObjectReader
+    writer: Writer
+    secrets: SecretReader
+    connector: Connector
+    recorder: Recorder
+    now: Callable[[], datetime]
+    chance: random.Random = field(default_factory=random.Random)
+    meter: EngineMeter = field(default_factory=Unmetered)
+
+
+class Composition:
+    """One engine and its parts.
+
+    No part gets this object. It is for `app`, which shows some of the parts to the
+    metrics, and for tests.
+
+    Args:
+        ports: The adapters.
+        namespace: The namespace of the operator itself.
+        workers: The number of passes that one lane of the work queue may run at once.
+        term: What passes may still do; it is checked before each call to ZITADEL.
+        write_limit: Seconds that a write to ZITADEL may take at most.
+
+    Attributes:
+        engine: The engine.
+    """
+
+    def __init__(
+        self,
+        ports: Ports,
+        namespace: str,
+        *,
+        workers: int,
+        term: Term | None = None,
+        write_limit: float = WRITE_LIMIT,
+    ) -> None:
+        self._ports = ports
+        self.term = Term() if term is None else term
+        # No client makes a call outside the term.
+        self._connector = TermConnector(ports.connector, self.term)
+        self.queue: WorkQueue[Key] = WorkQueue(ports.meter)
+        self.telling = Telling(ports.recorder)
+        self.deadlines = Deadlines()
+        self._build_claims(namespace)
+        self._build_instances(write_limit)
+        self.contests = Contests()
+        self.accounts = Accounts(
+            self.drift, self.contests, self.telling, ports.meter, ports.now
+        )
+        self._build_arrivals()
+        lanes = Lanes(self.inventory, workers)
+        self.queue.divide(lanes.lane_of, workers, lanes.retries_of)
+        self.engine = self._engine()
+
+    def _build_claims(self, namespace: str) -> None:
+        """Build what knows our objects, and who owns which target."""
+        self.inventory = Inventory(namespace)
+        self.news = News(self.inventory, self.queue)
+        # All writes to policies go through this, so that their echoes are recognized.
+        self.own_writes = OwnWrites(self._ports.writer, self.inventory.newest)
+        self.ownership = Ownership(self.inventory, self.own_writes, self.news)
+        self.statuses = Statuses(
+            self.inventory, self.own_writes, self.news, self.telling
+        )
+
+    def _build_instances(self, write_limit: float) -> None:
+        """Build what knows the ZITADELs: who may call them, and what has drifted."""
+        inventory, chance = self.inventory, self._ports.chance
+        self.connections = Connections(self.queue)
+        self.repairs = Repairs(
+            partial(wanted_targets, inventory), self.news.look_at_instances_of
+        )
+        self.drift = DriftWatch(self.connections, inventory.users_of)
+        self.checks = Checks(inventory, self.drift, self.queue, chance)
+        self.write_turns = WriteTurns(partial(writes_at_once, inventory), write_limit)
+        self.term.at_end(self.write_turns.end)
+        self.crds = Crds(self._ports.reader.crd_is_ending, self.news.crd_ending)
+        self.events = EventsPass(
+            inventory,
+            self.connections,
+            self.drift,
+            self.checks,
+            self.queue,
+            self._ports.meter,
+            chance,
+        )
+
+    def _build_arrivals(self) -> None:
+        """Build what takes objects from Kubernetes."""
+        forgetting = Forgetting(
+            self.connections,
+            self.drift,
+            self.events,
+            self.contests,
+            self.accounts,
+            self._ports.meter,
+        )
+        self.arrivals = Arrivals(
+            self.inventory,
+            self.own_writes,
+            self.news,
+            self.connections,
+            self.crds,
+            forgetting,
+            self.checks,
+            self.queue,
+        )
+        self.healing = Healing(
+            self._ports.reader,
+            self.inventory,
+            self.arrivals,
+            self.connections,
+            self.checks,
+            self.queue,
+            self._ports.chance,
+        )
+
+    def _instance_pass(self) -> InstancePass:
+        inventory, ports = self.inventory, self._ports
+        writes = InstanceWrites(ports.writer, self.news)
+        searches = Searches(inventory, self.drift, self.queue)
+        proof = Proof(
+            inventory,
+            self.news,
+            self.statuses,
+            ports.secrets,
+            self._connector,
+            ports.now,
+        )
+        return InstancePass(
+            self.connections,
+            Holding(inventory, self.connections, self.crds, writes, self.telling),
+            Verdicts(inventory, proof, searches, self.news, ports.now),
+            Waking(inventory, self.news, self.drift, self.checks, searches, self.queue),
+            InstanceReport(
+                inventory,
+                writes,
+                self.telling,
+                self.drift,
+                self.repairs,
+                self.deadlines,
+                ports.meter,
+                ports.now,
+            ),
+            searches,
+            self.drift,
+            ports.chance,
+        )
+
+    def _targets(self) -> Targets:
+        client_of = partial(
+            TargetClient,
+            self.inventory,
+            self.connections,
+            self.checks,
+            self.queue,
+            self.write_turns,
+            self.drift,
+        )
+        writer_of = partial(TargetWriter, self.repairs, self.telling, self._ports.meter)
+        return Targets(client_of, writer_of)
+
+    def _policy_passes(self) -> tuple[PolicyPass, DeletionPass]:
+        inventory, connections, ports = self.inventory, self.connections, self._ports
+        owners = Owners(inventory, self.healing.reread_policy)
+        self.targets = self._targets()
+        resolution = Resolution(
+            inventory, connections, self.statuses, self.news, ports.now
+        )
+        standing = Standing(inventory, connections)
+        reports = PolicyReport(
+            self.statuses,
+            inventory,
+            connections,
+            self.drift,
+            self.deadlines,
+            ports.meter,
+            ports.chance,
+            ports.now,
+        )
+        converging = Converging(
+            inventory,
+            standing,
+            Lagging(inventory, self.drift, self.repairs),
+            self.ownership,
+            self.contests,
+            self.accounts,
+            self.repairs,
+            reports,
+        )
+        policies = PolicyPass(
+            Admittance(inventory, connections),
+            resolution,
+            self.targets,
+            standing,
+            Owning(owners, self.ownership),
+            converging,
+            reports,
+        )
+        deletions = DeletionPass(
+            inventory,
+            connections,
+            self.ownership,
+            owners,
+            self.crds,
+            resolution,
+            self.targets,
+            DeletionReport(
+                inventory,
+                self.ownership,
+                self.statuses,
+                self.telling,
+                connections,
+                self.deadlines,
+                ports.chance,
+                ports.now,
+            ),
+        )
+        return policies, deletions
+
+    def _engine(self) -> Engine:
+        policies, deletions = self._policy_passes()
+        dispatch = Dispatch(
+            self.inventory,
+            self.connections,
+            self._connector,
+            self._instance_pass(),
+            self.events,
+            policies,
+            deletions,
+        )
+        passes = Passes(
+            self.queue,
+            self.inventory,
+            dispatch,
+            self.healing,
+            self._ports.meter,
+            self._ports.chance,
+        )
+        tidying = Tidying(
+            self.inventory,
+            self.connections,
+            self.drift,
+            self.repairs,
+            self.deadlines,
+            self.telling,
+            self.crds,
+        )
+        return Engine(
+            self.term, self.queue, self.arrivals, self.healing, passes, tidying
+        )

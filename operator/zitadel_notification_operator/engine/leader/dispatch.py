@@ -1,0 +1,72 @@
+"""Leads from a key of the work queue to the pass over its object."""
+
+from zitadel_notification_operator.engine.calls.connections import Connections
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.drift.events_pass import EventsPass
+from zitadel_notification_operator.engine.instances.instance_pass import InstancePass
+from zitadel_notification_operator.engine.policies.deletion_pass import DeletionPass
+from zitadel_notification_operator.engine.policies.policy_pass import PolicyPass
+from zitadel_notification_operator.engine.ports import Connector
+from zitadel_notification_operator.engine.queue.keys import EVENTS, INSTANCE, Key
+from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome
+
+
+class Dispatch:
+    """Runs the pass that a key stands for.
+
+    Args:
+        inventory: Holds the objects.
+        connections: Know which instances have trouble.
+        connector: Closes the connections of instances that are gone.
+        instances: Runs passes over instances.
+        events: Runs searches of the events of instances.
+        policies: Runs passes over policies.
+        deletions: Runs passes over policies that are being deleted.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        connections: Connections,
+        connector: Connector,
+        instances: InstancePass,
+        events: EventsPass,
+        policies: PolicyPass,
+        deletions: DeletionPass,
+    ) -> None:
+        self._inventory = inventory
+        self._connections = connections
+        self._connector = connector
+        self._instances = instances
+        self._events = events
+        self._policies = policies
+        self._deletions = deletions
+
+    async def run(self, key: Key, failures: int) -> Outcome:
+        """Run the pass over an object, if there is one with this name.
+
+        Args:
+            key: The key.
+            failures: The number of consecutive passes over it that have failed.
+
+        Raises:
+            ClusterError: Kubernetes did not accept a write; nothing was reported.
+            Superseded: What the pass is about has changed; it begins anew.
+            LookAgain: The pass has to wait for ZITADEL.
+        """
+        if key.kind == INSTANCE:
+            instance = self._inventory.instances.get(key.name)
+            if instance is None:
+                await self._connector.disconnect(key.name)
+                return WAIT
+            return await self._instances.run(instance)
+        if key.kind == EVENTS:
+            instance = self._inventory.instances.get(key.name)
+            return await self._events.run(instance) if instance else WAIT
+        policy = self._inventory.policies.get(key.policy)
+        if policy is None:
+            return WAIT
+        self._connections.ask_as_requested(policy)
+        if policy.deleting:
+            return await self._deletions.run(policy)
+        return await self._policies.run(policy, failures)

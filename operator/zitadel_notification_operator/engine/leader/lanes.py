@@ -1,0 +1,54 @@
+"""Puts keys into lanes, so that one instance's trouble does not delay another's work.
+
+A lane is named after an instance that exists, never after what a tenant has written: a
+policy may name anything, and each lane has its own turns.
+"""
+
+from zitadel_notification_operator.core.grants import POSSIBLE
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.queue.keys import EVENTS, INSTANCE, Key
+
+RETRY_SHARE = 4
+"""Policies that have failed before get at most one in this many turns of an
+instance."""
+
+POLICIES_OF = "policies of "
+"""Prefix of the lane of the policies that an instance admits."""
+
+REFUSED_BY = "refused by "
+"""Prefix of the lane of the policies that an instance does not admit."""
+
+NOBODYS = "of no instance"
+"""The lane of policies whose instance does not exist."""
+
+
+class Lanes:
+    """Names lanes, and says how many of their turns retries may take.
+
+    Args:
+        inventory: Says which instances exist, and which policies they admit.
+        workers: The number of turns of each lane.
+    """
+
+    def __init__(self, inventory: Inventory, workers: int) -> None:
+        self._inventory = inventory
+        self._workers = workers
+
+    def lane_of(self, key: Key) -> str:
+        """Return the lane of a key."""
+        if key.kind in {INSTANCE, EVENTS}:
+            return f"{key.kind} {key.name}"
+        policy = self._inventory.policies.get(key.policy)
+        if policy is None or policy.instance not in self._inventory.instances:
+            return NOBODYS
+        if self._inventory.admission(policy) not in POSSIBLE:
+            return f"{REFUSED_BY}{policy.instance}"
+        return f"{POLICIES_OF}{policy.instance}"
+
+    def retries_of(self, lane: str) -> int:
+        """Return how many of a lane's turns, and so of its calls, retries may take."""
+        share = self._workers // RETRY_SHARE
+        instance = self._inventory.instances.get(lane.removeprefix(POLICIES_OF))
+        if instance is not None:
+            share = min(share, instance.endpoint.rate_limit.max_concurrent - 1)
+        return max(1, share)

@@ -1,0 +1,149 @@
+"""Runs the passes that are due, and decides when each key is due again."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from zitadel_notification_operator.core.backoff import retry_delay, spread
+from zitadel_notification_operator.core.errors import (
+    ClusterError,
+    ObjectChanged,
+    ObjectGone,
+)
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.instances.instance_pass import SECRET_INTERVAL
+from zitadel_notification_operator.engine.leader.dispatch import Dispatch
+from zitadel_notification_operator.engine.leader.healing import Healing, level_of
+from zitadel_notification_operator.engine.leader.subject import (
+    concerning,
+    subject_of,
+    uid_of,
+)
+from zitadel_notification_operator.engine.queue.keys import INSTANCE, Key
+from zitadel_notification_operator.engine.queue.meter import Meter, Result
+from zitadel_notification_operator.engine.queue.outcome import (
+    AGAIN,
+    LookAgain,
+    Outcome,
+    Superseded,
+    back_off,
+    retry_in,
+)
+from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
+
+OFTEN = 3
+"""Consecutive failures of a key after which a refused write is logged as a warning."""
+
+FAULT = "Failed a pass by a fault of the operator"
+"""Is logged, with a traceback, when a pass ends with an unexpected exception."""
+
+_log = logging.getLogger(__name__)
+
+
+class Passes:
+    """Runs passes, each in a task of its own.
+
+    Args:
+        queue: Says which keys are due, and how many passes may run at once.
+        inventory: Holds the objects.
+        dispatch: Runs the pass over an object.
+        healing: Reads an object again after a write has found another version.
+        meter: Counts the results.
+        chance: The source of jitter.
+
+    Attributes:
+        running: The tasks of the passes that run now.
+    """
+
+    def __init__(
+        self,
+        queue: WorkQueue[Key],
+        inventory: Inventory,
+        dispatch: Dispatch,
+        healing: Healing,
+        meter: Meter,
+        chance: random.Random,
+    ) -> None:
+        self._queue = queue
+        self._inventory = inventory
+        self._dispatch = dispatch
+        self._healing = healing
+        self._meter = meter
+        self._chance = chance
+        self.running: set[asyncio.Task[None]] = set()
+
+    async def work(self, died: Callable[[asyncio.Task[None]], None]) -> None:
+        """Begin a pass for each key; the queue limits how many run at once.
+
+        Args:
+            died: Called with the task of a pass that ended with an exception.
+        """
+        loop = asyncio.get_running_loop()
+
+        def passed(task: asyncio.Task[None]) -> None:
+            self.running.discard(task)
+            if not task.cancelled() and task.exception() is not None:
+                died(task)
+
+        while True:
+            key = await self._queue.get()
+            task = loop.create_task(self._pass(key), name=f"znp-pass {key}")
+            self.running.add(task)
+            task.add_done_callback(passed)
+
+    async def _pass(self, key: Key) -> None:
+        self._queue.begin(key)
+        about = uid_of(key, self._inventory)
+        try:
+            with concerning(subject_of(key, self._inventory)):
+                outcome = await self._look_at(key)
+            self._meter.passed(key, outcome.result)
+            if outcome.failed and uid_of(key, self._inventory) != about:
+                # The name belongs to a different object by now: the failure does not
+                # count against that one.
+                self._queue.succeeded(key)
+                outcome = AGAIN
+            self._schedule(key, outcome)
+        finally:
+            self._queue.done(key)
+
+    async def _look_at(self, key: Key) -> Outcome:
+        """Run one pass; errors of Kubernetes and our own bugs end in a backoff."""
+        failures = self._queue.failures(key)
+        try:
+            return await self._dispatch.run(key, failures)
+        except (ObjectGone, ObjectChanged) as error:
+            if self._queue.failures(key) >= OFTEN:
+                # Fewer failures only mean that somebody else wrote first. Kubernetes
+                # answers 422 both to such a conflict and to a write that it refuses.
+                _log.warning("%s", error.message)
+            await self._healing.reread(key)
+            return Outcome(priority=Priority.RETRY, failed=True)
+        except Superseded:
+            return AGAIN
+        except LookAgain as wait:
+            return retry_in(spread(wait.seconds, self._chance.random()))
+        except ClusterError as error:
+            _log.log(level_of(error), "%s", error.message)
+            return back_off(error.retry_after)
+        except Exception:
+            # A bug of ours must not stop the other policies. It is logged with its
+            # traceback, and this key is retried with a growing delay.
+            _log.exception(FAULT)
+            return Outcome(priority=Priority.RETRY, failed=True, counts_as=Result.FAULT)
+
+    def _schedule(self, key: Key, outcome: Outcome) -> None:
+        queue = self._queue
+        if outcome.failed:
+            attempt = queue.failed(key)
+            delay = retry_delay(attempt, self._chance.random(), outcome.asked)
+            if key.kind == INSTANCE:
+                # The Secret is still read regularly, however long ZITADEL asks us to
+                # wait.
+                delay = min(delay, spread(SECRET_INTERVAL, self._chance.random()))
+            queue.add_after(key, delay, Priority.RETRY)
+            return
+        queue.succeeded(key)
+        if outcome.again_in is not None:
+            queue.add_after(key, outcome.again_in, outcome.priority)

@@ -1,0 +1,154 @@
+"""Events about writes to ZITADEL that wait until a GET shows the written value.
+
+ZITADEL may accept a write and the GET that verifies it may fail. Then the Events are
+kept here, and a later pass posts them. The drift that the write has corrected is kept
+until a status reports it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.decision import Decision
+from zitadel_notification_operator.core.objects import Drift, PolicyObject
+from zitadel_notification_operator.core.original import OriginalValue, seen
+from zitadel_notification_operator.core.policy import ObservedPolicy, Scope
+from zitadel_notification_operator.core.report import is_quiet
+from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
+from zitadel_notification_operator.engine.policies.contests import Contests
+from zitadel_notification_operator.engine.ports import Notice
+from zitadel_notification_operator.engine.queue.meter import Meter
+from zitadel_notification_operator.engine.reporting.notices import (
+    of_acting,
+    of_contest,
+    of_correcting,
+)
+from zitadel_notification_operator.engine.reporting.telling import Telling
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The Events about one write, and the drift that it corrected.
+
+    Attributes:
+        uid: The uid of the object that asked for the write.
+        generation: The generation of the spec that asked for it.
+        notices: The Events.
+        drift: The corrected drift; None if the spec or a person asked for the write.
+    """
+
+    uid: str
+    generation: int
+    notices: tuple[Notice, ...]
+    drift: Drift | None = None
+
+
+class Accounts:
+    """The account of each policy's last write; a restart loses them.
+
+    Args:
+        drift: Knows the events of ZITADEL's log that wait for a pass.
+        contests: Counts corrections.
+        telling: Posts Events.
+        meter: Counts corrections for the metrics.
+        now: Returns the wall-clock time.
+    """
+
+    def __init__(
+        self,
+        drift: DriftWatch,
+        contests: Contests,
+        telling: Telling,
+        meter: Meter,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._drift = drift
+        self._contests = contests
+        self._telling = telling
+        self._meter = meter
+        self._now = now
+        self._accounts: dict[PolicyKey, Account] = {}
+        self._untold: dict[PolicyKey, Drift] = {}
+
+    def __len__(self) -> int:
+        """Return the number of policies whose Events still wait."""
+        return len(self._accounts)
+
+    def keep(
+        self,
+        policy: PolicyObject,
+        decision: Decision,
+        before: ObservedPolicy | None,
+        *,
+        repaired: bool,
+    ) -> None:
+        """Keep the account of a policy's last write.
+
+        Args:
+            policy: The policy.
+            decision: What the write was about.
+            before: What a GET returned before it.
+            repaired: Whether it was a repair of ZITADEL's read side, which counts
+                neither as drift nor as a contest.
+        """
+        account = self._compose(policy, decision, before, repaired=repaired)
+        self._accounts[policy.key] = account
+
+    def tell(self, policy: PolicyObject) -> Drift | None:
+        """Post the Events about the last write, if this very spec asked for it.
+
+        Returns:
+            The corrected drift that no status reports yet, if any.
+        """
+        account = self._accounts.pop(policy.key, None)
+        is_its_own = account is not None and (account.uid, account.generation) == (
+            policy.uid,
+            policy.generation,
+        )
+        if account is not None and is_its_own:
+            for notice in account.notices:
+                self._telling.tell(policy, notice)
+            if account.drift is not None:
+                self._untold[policy.key] = account.drift
+        return self._untold.get(policy.key)
+
+    def reported(self, key: PolicyKey) -> None:
+        """Drop the corrected drift, because a status reports it."""
+        self._untold.pop(key, None)
+
+    def forget(self, key: PolicyKey) -> None:
+        """Drop what is known about a policy that is gone."""
+        self._accounts.pop(key, None)
+        self._untold.pop(key, None)
+
+    def _compose(
+        self,
+        policy: PolicyObject,
+        decision: Decision,
+        before: ObservedPolicy | None,
+        *,
+        repaired: bool,
+    ) -> Account:
+        """Compose the Events about a write.
+
+        A write that neither the spec nor a person asked for has corrected drift.
+        """
+        uid, generation = policy.uid, policy.generation
+        if not is_quiet(policy):
+            notice = of_acting(policy, decision, before)
+            return Account(uid, generation, (notice,))
+        if repaired:
+            return Account(uid, generation, ())
+        told = self._drift.told(policy.key)
+        drift = Drift(
+            f"{self._now():%Y-%m-%dT%H:%M:%SZ}",
+            told.editor if told else None,
+            seen(before),
+            OriginalValue(policy.scope is Scope.INSTANCE, policy.password_change),
+        )
+        notices = [of_correcting(drift)]
+        self._meter.corrected()
+        if self._contests.corrected(policy):
+            notices.append(of_contest())
+        return Account(uid, generation, tuple(notices), drift)

@@ -1,0 +1,271 @@
+"""One pass over a policy that is being deleted: undo, report, remove the finalizer.
+
+A deletion always ends, or its status says what to edit. Only a managing owner undoes
+its settings; every other policy is released at once (design, section 3, "Deletion").
+"""
+
+from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.conditions import READY, find
+from zitadel_notification_operator.core.errors import (
+    ClusterError,
+    OperatorError,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.grants import POSSIBLE, Admission
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy import (
+    DeletionPolicy,
+    ManagementPolicy,
+)
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.calls.connections import (
+    Connections,
+    NotCheckedYet,
+)
+from zitadel_notification_operator.engine.calls.term import is_verifying
+from zitadel_notification_operator.engine.claims.crds import Crds
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.claims.not_understood import why_as_retain
+from zitadel_notification_operator.engine.claims.owners import Owners
+from zitadel_notification_operator.engine.claims.ownership import Ownership
+from zitadel_notification_operator.engine.instances.grant_lookup import require_lookup
+from zitadel_notification_operator.engine.policies.deletion_report import (
+    DeletionReport,
+    Ending,
+)
+from zitadel_notification_operator.engine.policies.resolution import Resolution
+from zitadel_notification_operator.engine.policies.targets import Targets
+from zitadel_notification_operator.engine.policies.undoing import Undoing
+from zitadel_notification_operator.engine.queue.keys import POLICY
+from zitadel_notification_operator.engine.queue.outcome import (
+    AGAIN,
+    WAIT,
+    Outcome,
+    Superseded,
+)
+
+RETAINED = "deletionPolicy Retain: ZITADEL stays as it is"
+CRD_GOES = (
+    "the CRD of NotificationPolicy is being deleted, which asks for no setting to be "
+    "undone; ZITADEL stays as it is, as with deletionPolicy Retain"
+)
+
+
+class DeletionPass:
+    """Runs passes over policies that are being deleted.
+
+    Args:
+        inventory: Holds the newest records.
+        connections: Know how each instance is reached.
+        ownership: Knows what the policy has recorded, and passes it on.
+        owners: Confirm who owns a target.
+        crds: Know whether the CRD is being deleted, too.
+        resolution: Resolves the policy's organization.
+        targets: Give the pass its turn at the target.
+        reports: Reports how the pass ends.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        connections: Connections,
+        ownership: Ownership,
+        owners: Owners,
+        crds: Crds,
+        resolution: Resolution,
+        targets: Targets,
+        reports: DeletionReport,
+    ) -> None:
+        self._inventory = inventory
+        self._connections = connections
+        self._ownership = ownership
+        self._owners = owners
+        self._crds = crds
+        self._resolution = resolution
+        self._targets = targets
+        self._reports = reports
+
+    async def run(self, policy: PolicyObject) -> Outcome:
+        """Undo what is due and remove the finalizer, or report what prevents that.
+
+        Raises:
+            ClusterError: Kubernetes did not accept a write.
+        """
+        if not policy.held:
+            return await self._end_unheld(policy)
+        try:
+            ending = await self._undo(policy)
+        except NotCheckedYet:
+            self._connections.wait_for_verdict(policy.instance, policy.key)
+            return WAIT
+        except Superseded:
+            return AGAIN
+        except OperatorError as trouble:
+            if isinstance(trouble, ClusterError):
+                raise
+            return await self._reports.trouble(policy, trouble)
+        return await self._reports.end(policy, ending)
+
+    async def _undo(self, policy: PolicyObject) -> Ending:
+        """Undo what this deletion has to undo, and return what was done."""
+        nothing = self._why_nothing(policy)
+        if await self._goes_with_its_crd(policy, must_know=not nothing):
+            return Ending(CRD_GOES)
+        if nothing:
+            await self._ownership.bequeath(policy)
+            return Ending(nothing)
+        self._require_decision(policy)
+        target = self._inventory.target_of(policy)
+        if target is None:
+            return Ending(await self._without_target(policy))
+        if not self._ownership.has_owned(policy, target):
+            original = policy.original
+            if original is not None and original.target.zitadel_id != target.zitadel_id:
+                return Ending("what it owned is in another ZITADEL; nothing was undone")
+            return Ending("it never owned its target; nothing was undone")
+        async with self._targets.turn(target):
+            return await self._undo_in_turn(policy, target)
+
+    async def _goes_with_its_crd(
+        self, policy: PolicyObject, *, must_know: bool
+    ) -> bool:
+        """Return whether the CRD is being deleted; called before anything is undone.
+
+        Args:
+            policy: The policy. The CRD is only read if its spec asks to undo something.
+            must_know: Whether something would really be undone, so that a guess is not
+                enough.
+
+        Raises:
+            TransientError: That is not known; the deletion waits and reports it.
+        """
+        if not (policy.undoes and policy.may_own):
+            return False
+        try:
+            return await self._crds.is_ending(POLICY, policy.uid)
+        except ClusterError as error:
+            if not must_know:
+                return False
+            raise TransientError(
+                Reason.CLUSTER_UNAVAILABLE,
+                "Kubernetes did not say whether the CRD of NotificationPolicy is being "
+                "deleted, and then nothing would have to be undone",
+                excerpt=f": {error.message}",
+            ) from error
+
+    async def _end_unheld(self, policy: PolicyObject) -> Outcome:
+        """Report the end of a policy that only another finalizer keeps."""
+        ready = find(policy.status.conditions, READY)
+        told = ready is not None and ready.reason == Reason.DELETED
+        if told or not policy.finalizers:
+            return WAIT
+        why = self._why_nothing(policy)
+        if not why:
+            why = "nothing was owed" if policy.undoes else RETAINED
+        await self._ownership.bequeath(policy)
+        return await self._reports.end(policy, Ending(why))
+
+    async def _without_target(self, policy: PolicyObject) -> str:
+        """Return why nothing can be undone if ZITADEL or the organization is unknown.
+
+        Raises:
+            Superseded: The reference was resolved again after all: somebody had removed
+                the status, or a backup has restored the policy without it.
+            NotCheckedYet: The instance has no verdict yet.
+            OperatorError: The instance cannot be used now; the deletion waits.
+        """
+        if policy.original is None and policy.status.original is None:
+            return "it never owned its target; nothing was undone"
+        if not policy.undoes:
+            return RETAINED
+        connection = self._connections.for_cleanup(policy.instance)
+        try:
+            await self._resolution.run(policy, connection)
+        except TerminalError as error:
+            if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
+                raise
+        if self._inventory.target_of(policy) is not None:
+            raise Superseded
+        return "its organization is not known any longer; nothing was undone"
+
+    async def _undo_in_turn(self, policy: PolicyObject, target: Target) -> Ending:
+        heir = await self._owners.other(policy, target)
+        if heir and await self._ownership.hand_over(policy, target):
+            return Ending(
+                "another NotificationPolicy has taken over; ZITADEL stays as it is"
+            )
+        if not policy.undoes:
+            return Ending(RETAINED)
+        connection = self._connections.for_cleanup(policy.instance)
+        # If a grant cannot be looked up, it may be gone, and then nothing is undone.
+        self._require_lookup(policy)
+        if target.zitadel_id != connection.zitadel_id:
+            return Ending(
+                "the instance leads to another ZITADEL now; nothing was undone"
+            )
+        writer = self._targets.writer(
+            policy, target, connection, lambda: self._require_right(policy, target)
+        )
+        undoing = Undoing(writer, policy, target.organization_id)
+        if policy.ending is DeletionPolicy.RESTORE:
+            recorded = self._ownership.recorded(policy, target)
+            told = await undoing.restore(recorded)
+        else:
+            told = await undoing.reset()
+        if self._inventory.newest(policy) is not None:
+            # A new owner that waits for this target must not inherit the original.
+            self._inventory.disown(policy.key)
+        return Ending(told, undoing.wrote)
+
+    def _why_nothing(self, policy: PolicyObject) -> str:
+        """Return why this policy undoes nothing; empty if it may have to."""
+        if policy.management is ManagementPolicy.OBSERVE:
+            return "managementPolicy Observe: ZITADEL stays as it is"
+        unread = why_as_retain(policy)
+        if unread:
+            return unread
+        if self._inventory.admission(policy) not in POSSIBLE:
+            return "no ZitadelInstance grants it any longer; nothing was undone"
+        return ""
+
+    def _require_decision(self, policy: PolicyObject) -> None:
+        """Check that it is known whether the policy is granted what it would undo.
+
+        Raises:
+            NotCheckedYet: It is not; the instance's next verdict decides.
+            OperatorError: The instance cannot be used now; the deletion waits.
+        """
+        if not (policy.undoes and policy.has_record):
+            return  # it changes nothing, whatever the decision is
+        if self._inventory.admission(policy) is Admission.UNDECIDED:
+            self._connections.for_cleanup(policy.instance)
+            self._require_lookup(policy)
+            raise NotCheckedYet
+
+    def _require_lookup(self, policy: PolicyObject) -> None:
+        """Check that the policy's grant does not depend on a name that failed."""
+        line = self._connections.line(policy.instance)
+        require_lookup(self._inventory, line, policy)
+
+    def _require_right(self, policy: PolicyObject, target: Target) -> None:
+        """Check, right before each call, that the policy may still undo its settings.
+
+        A read that verifies a write is always allowed, because the write has to be
+        reported.
+
+        Raises:
+            Superseded: It may no longer, its name has a different object, or a new
+                owner has appeared.
+        """
+        if is_verifying():
+            return
+        inventory = self._inventory
+        newest = self._inventory.require_newest(policy)
+        if (
+            newest.generation != policy.generation
+            or self._connections.line(newest.instance).finding_out
+            or inventory.admission(newest) is not Admission.GRANTED
+            or inventory.owner(target) is not None
+        ):
+            raise Superseded

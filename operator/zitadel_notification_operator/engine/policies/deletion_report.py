@@ -1,0 +1,153 @@
+"""How a deletion's pass ends: what was done is told, or what it waits for."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
+
+from zitadel_notification_operator.core.backoff import SLOW, spread
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    ReadSideBusy,
+    TransientError,
+)
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.report import ended, troubled
+from zitadel_notification_operator.engine.calls.connections import Connections
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.claims.ownership import Ownership
+from zitadel_notification_operator.engine.claims.statuses import Statuses
+from zitadel_notification_operator.engine.queue.outcome import (
+    WAIT,
+    Outcome,
+    back_off,
+    stall,
+)
+from zitadel_notification_operator.engine.reporting.deadlines import Deadlines
+from zitadel_notification_operator.engine.reporting.telling import Telling
+
+WAY_OUT = "to delete it without touching ZITADEL, set spec.deletionPolicy to Retain"
+
+
+class Ending(NamedTuple):
+    """The result of a deletion.
+
+    Attributes:
+        sentence: What was done, for people, without a full stop.
+        wrote: Whether this attempt has changed something in ZITADEL.
+    """
+
+    sentence: str
+    wrote: bool = False
+
+
+class DeletionReport:
+    """Reports passes over policies that are being deleted.
+
+    Args:
+        inventory: Holds the newest records.
+        ownership: Removes the finalizer.
+        statuses: Writes the status.
+        telling: Posts the Event about the end.
+        connections: Know what trouble instances have.
+        deadlines: Know since when policies are in trouble.
+        chance: The source of jitter.
+        now: Returns the wall-clock time.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        ownership: Ownership,
+        statuses: Statuses,
+        telling: Telling,
+        connections: Connections,
+        deadlines: Deadlines,
+        chance: random.Random,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._inventory = inventory
+        self._ownership = ownership
+        self._statuses = statuses
+        self._telling = telling
+        self._connections = connections
+        self._deadlines = deadlines
+        self._chance = chance
+        self._now = now
+
+    async def end(self, policy: PolicyObject, ending: Ending) -> Outcome:
+        """Release the object; if another finalizer keeps it, report what was done.
+
+        Raises:
+            ClusterError: Kubernetes did not accept a write.
+        """
+        inventory = self._inventory
+        newest = inventory.newest(policy)
+        telling, told = self._telling, ending.sentence
+        if ending.wrote:
+            telling.ended(policy)  # this attempt did more than an earlier one reported
+        else:
+            # An attempt that is repeated because Kubernetes did not answer has less to
+            # do, so the sentence of the first one stands.
+            told = telling.told(policy) or told
+        if newest is None or newest.held:
+            telling.ending(policy, told)  # the object may vanish with its finalizer
+        if newest is not None:
+            await self._ownership.strip(newest)
+        kept = inventory.newest(policy)
+        if kept is not None:
+            status = ended(kept, told, self._now())
+            await self._statuses.store(kept, status)
+        telling.ending(policy, told)
+        telling.ended(policy)
+        return WAIT
+
+    async def trouble(self, policy: PolicyObject, trouble: OperatorError) -> Outcome:
+        """Report what stopped a deletion, and return when it is retried.
+
+        Raises:
+            Superseded: The object is gone; a different one may have its name.
+            ClusterError: Kubernetes did not accept the status.
+        """
+        policy = self._inventory.require_newest(policy)
+        line = self._connections.line(policy.instance)
+        # `ApiUnsupported` is only reported after repeated probes of the instance have
+        # succeeded, and what Kubernetes refuses says nothing about the instance.
+        known = {
+            Reason.API_UNSUPPORTED,
+            Reason.CLUSTER_UNAVAILABLE,
+            Reason.ZITADEL_INCONSISTENT,
+        }
+        own_finding = line.trouble is None and trouble.reason not in known
+        if own_finding and not isinstance(trouble, ReadSideBusy):
+            self._connections.suspect(policy.instance)
+        if self._may_be_a_misfortune(policy, trouble):
+            return back_off()
+        now, passing = self._now(), isinstance(trouble, TransientError)
+        began = self._deadlines.began(policy, now) if passing else None
+        status = troubled(policy, trouble, now, WAY_OUT, began)
+        if status != policy.status:
+            await self._statuses.store(policy, status)
+        if isinstance(trouble, TransientError):
+            return back_off(trouble.retry_after)
+        if own_finding and trouble.reason is Reason.CREDENTIALS_REJECTED:
+            # The instance's check may find the credential good; then only this call had
+            # bad luck.
+            return back_off()
+        return stall(spread(SLOW, self._chance.random()))
+
+    def _may_be_a_misfortune(
+        self, policy: PolicyObject, trouble: OperatorError
+    ) -> bool:
+        """Return whether a refusal must be met again, as the credential has worked."""
+        line = self._connections.line(policy.instance)
+        known = (
+            None if line.finding_out or line.trouble is None else line.trouble.reason
+        )
+        rejected = Reason.CREDENTIALS_REJECTED
+        if trouble.reason is not rejected or known is rejected or line.proven is None:
+            return False
+        now = asyncio.get_running_loop().time()
+        return not line.refused_again(policy.key, now).is_verdict

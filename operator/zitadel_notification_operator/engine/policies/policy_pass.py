@@ -1,0 +1,156 @@
+"""One pass over a policy: admit, own, observe, decide, act, verify, report.
+
+The steps, in this order, and where each of them is:
+
+    admit     Admittance, Resolution   the grant, the connection and the organization
+    own       Owning                   no older policy owns the target
+    observe   Converging               a GET, and what the event log says beyond it
+    decide    core.decision            what differs
+    act       TargetWriter             the write, when it is its turn
+    verify    TargetWriter             a GET shows the written value
+    report    PolicyReport             the status, its Events, and the next pass
+
+Whatever stops a pass is raised as an `OperatorError` with a reason, and the report
+turns that into conditions. Apart from repairs of ZITADEL's read side a pass writes at
+most once to ZITADEL, and only what the newest spec asks for.
+"""
+
+from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.errors import OperatorError, TerminalError
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy import Organization
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.calls.connections import (
+    Connection,
+    NotCheckedYet,
+)
+from zitadel_notification_operator.engine.claims.not_understood import (
+    require_understood,
+)
+from zitadel_notification_operator.engine.policies.admittance import Admittance
+from zitadel_notification_operator.engine.policies.converging import Converging
+from zitadel_notification_operator.engine.policies.owning import Owning
+from zitadel_notification_operator.engine.policies.policy_report import PolicyReport
+from zitadel_notification_operator.engine.policies.resolution import Resolution
+from zitadel_notification_operator.engine.policies.standing import Standing
+from zitadel_notification_operator.engine.policies.targets import Targets
+from zitadel_notification_operator.engine.policies.work import Work
+from zitadel_notification_operator.engine.queue.outcome import (
+    AGAIN,
+    Outcome,
+    Superseded,
+)
+
+
+class PolicyPass:
+    """Runs passes over policies.
+
+    Args:
+        admittance: Admits the policy to its instance.
+        resolution: Resolves the policy's organization.
+        targets: Give the pass its turn at the target.
+        standing: Checks whether the pass may go on.
+        owning: Makes sure that the policy owns the target.
+        converging: Brings the target in line with the spec.
+        reports: Reports how the pass ends.
+    """
+
+    def __init__(
+        self,
+        admittance: Admittance,
+        resolution: Resolution,
+        targets: Targets,
+        standing: Standing,
+        owning: Owning,
+        converging: Converging,
+        reports: PolicyReport,
+    ) -> None:
+        self._admittance = admittance
+        self._resolution = resolution
+        self._targets = targets
+        self._standing = standing
+        self._owning = owning
+        self._converging = converging
+        self._reports = reports
+
+    async def run(self, policy: PolicyObject, failures: int) -> Outcome:
+        """Bring the target of one policy in line with its spec, or report why not.
+
+        Args:
+            policy: The record as the inventory holds it.
+            failures: The number of consecutive passes over it that have failed.
+
+        Raises:
+            ClusterError: Kubernetes did not accept a write; nothing was reported.
+        """
+        if policy.suspended and policy.not_understood is None:
+            if not policy.manages:
+                policy = await self._owning.leave(policy)
+            return await self._reports.suspend(policy)
+        try:
+            require_understood(policy)
+            connection, organization = await self._admit(policy)
+            return await self._work(policy, connection, organization)
+        except NotCheckedYet:
+            return self._reports.wait_for_verdict(policy)
+        except Superseded:
+            return AGAIN
+        except OperatorError as trouble:
+            if trouble.reason is Reason.CLUSTER_UNAVAILABLE:
+                raise
+            told = self._admittance.as_told_to_tenant(policy, trouble)
+            return await self._reports.trouble(policy, told, failures)
+
+    async def _admit(
+        self, policy: PolicyObject
+    ) -> tuple[Connection, Organization | None]:
+        """Return how to reach the policy's ZITADEL, and its organization there.
+
+        Raises:
+            Superseded: A policy that was refused moves to another organization, because
+                both its name and the grant mean that one now.
+        """
+        if self._admittance.lacks_organization(
+            policy
+        ) and await self._resolution.follow_refused(policy):
+            raise Superseded
+        connection = self._admittance.admit(policy)
+        organization = await self._resolution.run(policy, connection)
+        self._admittance.require(policy)  # the grant may name the organization
+        return connection, organization
+
+    async def _work(
+        self,
+        policy: PolicyObject,
+        connection: Connection,
+        organization: Organization | None,
+    ) -> Outcome:
+        """Own the target and bring it in line with the spec, when it is its turn."""
+        organization_id = organization.id if organization else None
+        target = Target(connection.zitadel_id, organization_id)
+        async with self._targets.turn(target):
+            policy = self._standing.newest(policy)
+            writer = self._targets.writer(
+                policy,
+                target,
+                connection,
+                lambda: self._standing.require_claim(policy, target),
+            )
+            work = Work(connection, writer, target, organization, policy.requested_at)
+            policy = await self._owning.own(policy, target)
+            try:
+                return await self._converging.run(policy, work)
+            except TerminalError as error:
+                if error.reason is Reason.ORGANIZATION_NOT_FOUND:
+                    await self._follow(policy, connection)
+                raise
+
+    async def _follow(self, policy: PolicyObject, connection: Connection) -> None:
+        """Move to another organization if the policy's reference means that one now.
+
+        Raises:
+            Superseded: It does; the next pass begins there.
+        """
+        newest = self._standing.newest(policy)
+        if await self._resolution.follow(newest, connection):
+            raise Superseded

@@ -1,0 +1,296 @@
+"""How a policy's pass ends: its status, its Events, and when the next one is due.
+
+Trouble is not always reported at once. A quiet policy waits for its instance's verdict,
+so a ZITADEL that does not answer causes no status write for each policy (ADR 0006 and
+0009).
+"""
+
+import asyncio
+import random
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from zitadel_notification_operator.core.backoff import SLOW, spread
+from zitadel_notification_operator.core.conditions import IN_SYNC, READY, find
+from zitadel_notification_operator.core.errors import (
+    ApiMissing,
+    OperatorError,
+    ReadSideBusy,
+    TransientError,
+)
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.report import (
+    PROGRESS_DEADLINE,
+    Findings,
+    is_quiet,
+    settled,
+    suspended,
+    troubled,
+    unobserved,
+)
+from zitadel_notification_operator.engine.calls.connections import (
+    AWAY,
+    UNUSABLE_ACCESS,
+    Connections,
+)
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.claims.ownership import told_in_trouble
+from zitadel_notification_operator.engine.claims.statuses import Statuses
+from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
+from zitadel_notification_operator.engine.queue.meter import Meter
+from zitadel_notification_operator.engine.queue.outcome import (
+    WAIT,
+    Outcome,
+    Superseded,
+    back_off,
+    look_again,
+    retry_in,
+    stall,
+)
+from zitadel_notification_operator.engine.reporting.deadlines import Deadlines
+from zitadel_notification_operator.engine.reporting.notices import (
+    of_settling,
+    of_trouble,
+)
+
+_PATIENCE = 3
+"""Failed tries in a row after which a quiet policy's own trouble is reported."""
+
+AWAY_SPREAD = 60.0
+"""Seconds, after the ten minutes, over which the quiet policies of an instance that is
+away report it; otherwise thousands would write in one second."""
+
+_QUIETLY = AWAY | UNUSABLE_ACCESS
+"""Reasons of an instance's trouble that leave quiet policies as they are for ten
+minutes."""
+
+_OF_THE_POLICY = frozenset(
+    {
+        Reason.NOT_GRANTED,
+        Reason.CONFLICT,
+        Reason.ORGANIZATION_NOT_FOUND,
+        Reason.INSTANCE_NOT_FOUND,
+    }
+)
+"""Trouble of the policy itself, whatever trouble its instance has meanwhile."""
+
+_REFUSALS = frozenset(
+    {
+        Reason.CREDENTIALS_REJECTED,
+        Reason.INSUFFICIENT_PERMISSIONS,
+        Reason.REQUEST_REFUSED,
+    }
+)
+"""Refusals that a single call may meet by mistake, of a proxy for example."""
+
+
+class PolicyReport:
+    """Reports passes over policies.
+
+    Args:
+        statuses: Writes the status and posts its Events.
+        inventory: Holds the newest records.
+        connections: Know what trouble instances have.
+        drift: Knows when a quiet policy is checked for drift.
+        deadlines: Know since when policies are in trouble.
+        meter: Receives the time of the report.
+        chance: The source of jitter.
+        now: Returns the wall-clock time.
+    """
+
+    def __init__(
+        self,
+        statuses: Statuses,
+        inventory: Inventory,
+        connections: Connections,
+        drift: DriftWatch,
+        deadlines: Deadlines,
+        meter: Meter,
+        chance: random.Random,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._statuses = statuses
+        self._inventory = inventory
+        self._connections = connections
+        self._drift = drift
+        self._deadlines = deadlines
+        self._meter = meter
+        self._chance = chance
+        self._now = now
+
+    async def suspend(self, policy: PolicyObject) -> Outcome:
+        """Report a suspended policy, which nothing is done for.
+
+        Raises:
+            Superseded: The object is gone; a different one may have its name.
+            ClusterError: Kubernetes did not accept the status.
+        """
+        await self._statuses.write(policy, suspended(policy, self._now()))
+        return WAIT
+
+    def wait_for_verdict(self, policy: PolicyObject) -> Outcome:
+        """Report nothing: the next verdict on the instance queues the policy."""
+        self._connections.wait_for_verdict(policy.instance, policy.key)
+        return WAIT
+
+    async def settle(
+        self, policy: PolicyObject, findings: Findings, again_in: float = 0.0
+    ) -> Outcome:
+        """Report a pass that reached its end, and return when the next one is due.
+
+        Args:
+            policy: The policy, with the reconcile-requested-at token of the pass's
+                beginning.
+            findings: What the pass found and did.
+            again_in: Seconds until a pass that is due in any case, or 0 for none.
+
+        Raises:
+            Superseded: The object is gone; a different one may have its name.
+            ClusterError: Kubernetes did not accept the status.
+        """
+        status = settled(policy, findings, self._now())
+        await self._statuses.write(
+            policy, status, lambda known: of_settling(known, status)
+        )
+        line = self._connections.line(policy.instance)
+        line.refused.pop(policy.key, None)
+        line.answered_at = asyncio.get_running_loop().time()
+        self._meter.synced(policy)
+        instance = self._inventory.instances.get(policy.instance)
+        interval = self._drift.interval(instance) if instance else SLOW
+        if interval is not None:
+            # Never later than the interval, which users rely on.
+            interval *= 0.9 + 0.1 * self._chance.random()
+        due = [seconds for seconds in (interval, again_in) if seconds]
+        return look_again(min(due)) if due else WAIT
+
+    async def trouble(
+        self, policy: PolicyObject, trouble: OperatorError, failures: int
+    ) -> Outcome:
+        """Report what stopped a pass, and return when it is retried.
+
+        Args:
+            policy: The record that the pass began with.
+            trouble: What stopped it.
+            failures: The number of consecutive failed passes before it.
+
+        Raises:
+            Superseded: As for `settle`, or the spec has changed meanwhile.
+            ClusterError: Kubernetes did not accept the status.
+        """
+        asked = policy.requested_at
+        newest = self._inventory.require_newest(policy)
+        if newest.generation != policy.generation:
+            raise Superseded  # the trouble says nothing about another spec
+        policy = replace(newest, requested_at=asked)
+        now = self._now()
+        passing = isinstance(trouble, TransientError)
+        line = self._connections.line(policy.instance)
+        shared = trouble.reason not in _OF_THE_POLICY
+        if line.finding_out and shared:
+            # The instance's verdict will explain this.
+            return self.wait_for_verdict(policy)
+        if shared and self._is_away(policy):
+            waits = await self._wait_quietly(policy, trouble, now)
+            if waits is not None:
+                return waits
+        rejected = trouble.reason is Reason.CREDENTIALS_REJECTED
+        own = self._is_own_finding(policy, trouble)
+        is_busy = isinstance(trouble, ReadSideBusy)  # no outage of the instance
+        if own and (passing or rejected) and not is_busy:
+            self._connections.suspect(policy.instance)
+        if own and self._may_be_a_misfortune(policy, trouble, failures):
+            return back_off(_asked(trouble))
+        if isinstance(trouble, ApiMissing) and _says_unsupported(policy):
+            # An earlier process was certain, and nothing says that it is better now.
+            return back_off(_asked(trouble))
+        began = self._deadlines.began(policy, now) if passing else None
+        status = troubled(policy, trouble, now, began=began)
+        if trouble.reason is Reason.CONFLICT:
+            # The reference is resolved, and its result is kept for when the owner goes.
+            meant = self._inventory.organization_of(policy)
+            status = replace(status, organization_id=meant)
+        else:
+            original = told_in_trouble(self._inventory, policy)
+            status = replace(status, original=original)
+        await self._statuses.write(
+            policy, status, lambda known: of_trouble(known, trouble)
+        )
+        if passing or (own and rejected):
+            # A refusal that the instance does not share may have hit this one call
+            # only.
+            return back_off(_asked(trouble))
+        return stall(spread(SLOW, self._chance.random()))
+
+    def _is_own_finding(self, policy: PolicyObject, trouble: OperatorError) -> bool:
+        """Return whether the trouble came from the policy's call, not its instance."""
+        line = self._connections.line(policy.instance)
+        told = {
+            Reason.INSTANCE_NOT_FOUND,
+            Reason.INSTANCE_NOT_READY,
+            Reason.ZITADEL_INCONSISTENT,
+        }
+        return line.trouble is None and trouble.reason not in told
+
+    def _may_be_a_misfortune(
+        self, policy: PolicyObject, trouble: OperatorError, failures: int
+    ) -> bool:
+        """Return whether trouble must repeat before a status reports it."""
+        quiet = is_quiet(policy)
+        if trouble.reason in _REFUSALS:
+            line = self._connections.line(policy.instance)
+            streak = line.refused_again(policy.key, asyncio.get_running_loop().time())
+            rejected = trouble.reason is Reason.CREDENTIALS_REJECTED
+            return (quiet or rejected) and not streak.is_verdict
+        passing = isinstance(trouble, TransientError)
+        return quiet and passing and failures + 1 < _PATIENCE
+
+    def _is_away(self, policy: PolicyObject) -> bool:
+        """Return whether a quiet policy's instance has trouble that may pass."""
+        trouble = self._connections.line(policy.instance).trouble
+        return trouble is not None and trouble.reason in _QUIETLY and is_quiet(policy)
+
+    async def _wait_quietly(
+        self, policy: PolicyObject, trouble: OperatorError, now: datetime
+    ) -> Outcome | None:
+        """Leave a quiet policy alone while its instance is away, up to ten minutes.
+
+        Returns:
+            How the pass ends, or None if the trouble must be reported. That is so if
+            the Secret or the CA bundle is missing, because somebody must correct that.
+        """
+        line = self._connections.line(policy.instance)
+        if self._drift.told(policy.key) is not None:
+            # The event is not repeated, so the pass that it needs comes with the next
+            # verdict.
+            self._connections.wait_for_verdict(policy.instance, policy.key)
+        # Derived from the uid, so that a policy that is queued meanwhile keeps its
+        # moment.
+        share = zlib.crc32(policy.uid.encode()) / 2**32
+        deadline = PROGRESS_DEADLINE + AWAY_SPREAD * share
+        left = deadline - (now - (line.troubled_since or now)).total_seconds()
+        if left > 0:
+            return retry_in(left)
+        if line.trouble is not None and line.trouble.reason in UNUSABLE_ACCESS:
+            return None
+        sync = find(policy.status.conditions, IN_SYNC)
+        if sync is None or sync.reason != Reason.NOT_OBSERVED:
+            # Only once, because the cause may change with each try while it is away.
+            await self._statuses.write(policy, unobserved(policy, now, trouble.message))
+        return WAIT
+
+
+def _says_unsupported(policy: PolicyObject) -> bool:
+    ready = find(policy.status.conditions, READY)
+    return (
+        ready is not None
+        and ready.reason == Reason.API_UNSUPPORTED
+        and ready.observed_generation == policy.generation
+    )
+
+
+def _asked(trouble: OperatorError) -> float | None:
+    return trouble.retry_after if isinstance(trouble, TransientError) else None

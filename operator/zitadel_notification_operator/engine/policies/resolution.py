@@ -1,0 +1,153 @@
+"""Resolves a policy's organization once, and pins it to its id.
+
+A rename moves no policy. Only if the pinned organization is known to be removed, and
+the name or domain means another one, does the policy follow (design, section 3).
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.errors import TerminalError, TransientError
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy import Organization
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.report import unpinned
+from zitadel_notification_operator.engine.calls.connections import (
+    Connection,
+    Connections,
+)
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.claims.news import News
+from zitadel_notification_operator.engine.claims.statuses import Statuses
+from zitadel_notification_operator.engine.reporting.notices import of_following
+
+
+class Resolution:
+    """Resolves the references of policies, and remembers the result.
+
+    Args:
+        inventory: Remembers what references mean.
+        connections: Know how each instance is reached.
+        statuses: Clears what a status holds of an organization that is gone.
+        news: Queues the policies whose claims change.
+        now: Returns the wall-clock time.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        connections: Connections,
+        statuses: Statuses,
+        news: News,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._inventory = inventory
+        self._connections = connections
+        self._statuses = statuses
+        self._news = news
+        self._now = now
+
+    async def run(
+        self, policy: PolicyObject, connection: Connection
+    ) -> Organization | None:
+        """Return the policy's organization, or None for the instance scope.
+
+        If it was known already, only its id is set.
+
+        Raises:
+            Superseded: The policy is gone.
+            TerminalError: `OrganizationNotFound`.
+            OperatorError: Any other error of ZITADEL.
+        """
+        reference = policy.organization
+        if reference is None:
+            return None
+        inventory = self._inventory
+        known = inventory.organization_of(policy)
+        if known is not None:
+            return Organization(known)
+        if reference.is_search:
+            found = await connection.directory.find(
+                connection.client, reference, inventory.unresolved(policy.instance)
+            )
+        else:
+            found = await connection.client.organization(None)
+        self._pin(policy, connection, found)
+        return found
+
+    async def follow(self, policy: PolicyObject, connection: Connection) -> bool:
+        """Move to the organization that the reference means now; the old one is gone.
+
+        Returns:
+            Whether there is another one. If so, everything that the policy holds of the
+            old one was cleared, before anything is done about the new one.
+
+        Raises:
+            Superseded: The policy is gone.
+            OperatorError: Any error of ZITADEL or Kubernetes.
+        """
+        reference = policy.organization
+        known = self._inventory.organization_of(policy)
+        if reference is None or not reference.is_search or known is None:
+            return False
+        try:
+            found = await connection.directory.search(connection.client, reference)
+        except TerminalError as error:
+            if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
+                raise
+            return False
+        if found.id == known or not self._inventory.may_set(policy, found.id):
+            # An organization that is not granted is treated like none.
+            return False
+        trouble = TransientError(
+            Reason.ORGANIZATION_NOT_FOUND,
+            f"Organization {known} has been removed; the policy begins anew with the "
+            f"{reference} that there is now",
+        )
+        status = unpinned(policy, trouble, self._now())
+        notice = of_following(known, reference, found)
+        await self._statuses.write_over(policy, status, [notice])
+        self._pin(policy, connection, found)
+        return True
+
+    async def follow_refused(self, policy: PolicyObject) -> bool:
+        """Move to what a name means now, if the grant uses the same name.
+
+        The pinned organization is not granted any longer, because a grant by name
+        follows the name at once. ZITADEL is only called if the name means an
+        organization that is granted.
+
+        Returns:
+            As `follow`; also False if nothing can be looked up now.
+
+        Raises:
+            Superseded: The policy is gone.
+            OperatorError: Any error of ZITADEL or Kubernetes.
+        """
+        line = self._connections.line(policy.instance)
+        connection = line.proven
+        if line.trouble is not None or connection is None:
+            return False
+        inventory, reference = self._inventory, policy.organization
+        meant = inventory.meant(policy.instance, reference) if reference else None
+        known = inventory.organization_of(policy)
+        if meant in {None, known} or not inventory.may_set(policy, meant or ""):
+            return False
+        try:
+            await connection.client.organization(known)
+        except TerminalError as error:
+            if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
+                raise
+            return await self.follow(self._inventory.require_newest(policy), connection)
+        return False
+
+    def _pin(
+        self, policy: PolicyObject, connection: Connection, found: Organization
+    ) -> None:
+        """Record the policy's organization; raise Superseded if the policy is gone."""
+        self._inventory.require_newest(policy)
+        target = Target(connection.zitadel_id, found.id)
+        self._news.concerned(
+            self._inventory.resolved(policy.key, target) - {policy.key}
+        )

@@ -1,0 +1,224 @@
+"""The client of one pass over one policy.
+
+It records whether ZITADEL has the calls, and waits for a turn before each write.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from zitadel_notification_operator.core.backoff import SLOW
+from zitadel_notification_operator.core.decision import Action
+from zitadel_notification_operator.core.errors import (
+    ApiMissing,
+    ReadSideBusy,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.events import ZitadelEvent
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy import (
+    Answer,
+    ObservedPolicy,
+    Organization,
+    WriteResult,
+)
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.report import asks_for_a_pass
+from zitadel_notification_operator.engine.calls.connections import Connections
+from zitadel_notification_operator.engine.calls.term import is_verifying
+from zitadel_notification_operator.engine.calls.write_turns import WriteTurns
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.drift.checks import Checks
+from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
+from zitadel_notification_operator.engine.ports import PolicyClient
+from zitadel_notification_operator.engine.queue.keys import Key, policy_key
+from zitadel_notification_operator.engine.queue.outcome import Superseded
+from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
+
+BACK_WITHIN = 60.0
+"""Seconds over which all policies get a pass when a missing call is back."""
+
+FRESH = 1.0
+"""Seconds that a write may wait for its turn before the policy must be read again."""
+
+_OBSERVE = "observe"
+_REFUSALS = frozenset(
+    {
+        Reason.ORGANIZATION_NOT_FOUND,
+        Reason.INSUFFICIENT_PERMISSIONS,
+        Reason.REQUEST_REFUSED,
+    }
+)
+"""Errors by which only a ZITADEL that has the call answers it."""
+
+T = TypeVar("T")
+
+
+class TargetClient:
+    """Makes the calls for one target; calls that this ZITADEL lacks are tried rarely.
+
+    Args:
+        inventory: Knows the policy's target.
+        connections: Know which calls the instance's ZITADEL lacks.
+        checks: Schedules passes over the other policies when that changes.
+        queue: Knows how urgent the pass is.
+        write_turns: Gives turns to writes.
+        drift: Records our own writes, which the event log has to show.
+        policy: The policy of the pass.
+        client: Makes the calls.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        connections: Connections,
+        checks: Checks,
+        queue: WorkQueue[Key],
+        write_turns: WriteTurns,
+        drift: DriftWatch,
+        policy: PolicyObject,
+        client: PolicyClient,
+    ) -> None:
+        self._connections = connections
+        self._checks = checks
+        self._queue = queue
+        self._write_turns = write_turns
+        self._drift = drift
+        self._instance = policy.instance
+        self._scope = policy.scope
+        self._changed = asks_for_a_pass(policy)
+        self._client = client
+        self._key = policy_key(policy.key)
+        target = inventory.target_of(policy)
+        # Without a known target, only this instance's writes share a turn, and the
+        # pass's guard refuses the call anyhow.
+        self._zitadel = target.zitadel_id if target else f"of {policy.instance}"
+
+    async def organization(self, organization_id: str | None) -> Organization:
+        """Return an organization that exists; without an id, the credential's own."""
+        return await self._client.organization(organization_id)
+
+    async def last_policy_event(
+        self, organization_id: str | None
+    ) -> ZitadelEvent | None:
+        """Return the target's newest policy event, or None if there is none."""
+        return await self._client.last_policy_event(organization_id)
+
+    async def observe(self, organization_id: str | None) -> ObservedPolicy | None:
+        """Return the policy in force; for None the instance's, which may be missing.
+
+        Raises:
+            TerminalError: `ApiUnsupported`, besides what the port names.
+        """
+        return await self._watched(
+            _OBSERVE, lambda: self._client.observe(organization_id)
+        )
+
+    async def write(
+        self,
+        organization_id: str | None,
+        action: Action,
+        *,
+        password_change: bool,
+        before: ObservedPolicy | None,
+    ) -> WriteResult:
+        """Create or update a policy, as the port says, when it is its turn.
+
+        Raises:
+            TerminalError: `ApiUnsupported`, besides what the port names.
+            Superseded: The process is stopping, the pass may not write any longer,
+                somebody has changed the policy during a long wait, or a GET after that
+                wait is not answered because ZITADEL's read side is giving up an insert.
+        """
+
+        async def write(client: PolicyClient, waited: float) -> WriteResult:
+            if before is not None and waited > FRESH:
+                try:
+                    now = await self._client.observe(organization_id)
+                except ReadSideBusy:
+                    raise Superseded from None  # the next pass waits with its own GET
+                if _differs(now, before):
+                    # A write replaces the whole policy, and this one is based on an old
+                    # one.
+                    raise Superseded
+            return await client.write(
+                organization_id,
+                action,
+                password_change=password_change,
+                before=before,
+            )
+
+        return self._noted(
+            await self._watched(str(action), lambda: self._in_turn(write))
+        )
+
+    async def reset(self, organization_id: str) -> WriteResult:
+        """Remove the organization's own policy, when it is its turn.
+
+        Raises:
+            TerminalError: `ApiUnsupported`, besides what the port names.
+            Superseded: The process is stopping, or the pass may not write any longer.
+        """
+
+        async def reset(client: PolicyClient, _waited: float) -> WriteResult:
+            return await client.reset(organization_id)
+
+        return self._noted(await self._watched("reset", lambda: self._in_turn(reset)))
+
+    def _noted(self, result: WriteResult) -> WriteResult:
+        """Record a write, and return its result."""
+        if result.answer is Answer.WRITTEN:
+            self._drift.wrote(self._instance, result)
+        return result
+
+    async def _in_turn(
+        self, make: Callable[[PolicyClient, float], Awaitable[WriteResult]]
+    ) -> WriteResult:
+        """Make a write when it is its turn; the pass's guard is checked after that."""
+
+        def urgency() -> Priority:
+            return self._queue.urgency(self._key)
+
+        async with self._write_turns.turn(self._zitadel, urgency) as turn:
+            return await make(self._client.guarded(turn.sent), turn.waited)
+
+    async def _watched(self, verb: str, ask: Callable[[], Awaitable[T]]) -> T:
+        line = self._connections.line(self._instance)
+        call = f"{verb} {self._scope}"
+        loop = asyncio.get_running_loop()
+        if not is_verifying():
+            # A write was taken, so what it has led to is read in any case.
+            line.apis.require(call, loop.time(), changed=self._changed)
+        lacked = line.apis.lacks(call)
+        try:
+            found = await ask()
+        except ApiMissing as error:
+            verdict = line.apis.missed(call, error, loop.time(), line.checked_at)
+            if line.apis.lacks(call) and not lacked and verb == _OBSERVE:
+                # No policy's state can be read any longer; they report it one after the
+                # other.
+                self._checks.all_within(self._instance, SLOW)
+            raise verdict from error
+        except TerminalError as error:
+            if error.reason in _REFUSALS:
+                self._back(call)
+            raise
+        except (TransientError, Superseded):
+            line.apis.unanswered(call)
+            raise
+        self._back(call)
+        return found
+
+    def _back(self, call: str) -> None:
+        line = self._connections.line(self._instance)
+        if line.apis.answered(call):
+            self._checks.all_within(self._instance, BACK_WITHIN)
+
+
+def _differs(now: ObservedPolicy | None, before: ObservedPolicy) -> bool:
+    """Return whether the policy has changed, apart from its sequence."""
+    return now is None or (
+        (now.is_default, now.password_change, now.unknown_members)
+        != (before.is_default, before.password_change, before.unknown_members)
+    )

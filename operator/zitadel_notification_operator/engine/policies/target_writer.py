@@ -1,0 +1,432 @@
+"""Changes one target until a GET shows the change, and repairs ZITADEL's read side.
+
+A write is complete when a GET after it shows the value. If the answer to a write and
+the GETs contradict each other repeatedly, with no event between, then ZITADEL's read
+side has lost an event. A short series of writes makes it current again
+(`core.read_side`).
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+
+from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.decision import Action
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    ReadSideBusy,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.events import EventId, ZitadelEvent
+from zitadel_notification_operator.core.feed import number_of
+from zitadel_notification_operator.core.identity import Capabilities
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy import (
+    Answer,
+    ObservedPolicy,
+    Scope,
+    WriteResult,
+)
+from zitadel_notification_operator.core.read_side import (
+    Attempt,
+    Missed,
+    Step,
+    Tally,
+    Write,
+    after_insert,
+    can_be_repaired,
+    is_behind,
+    is_own,
+    missed_by,
+    repair,
+)
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.calls.repairs import (
+    BUSY_INTERVAL,
+    READ_ON,
+    UNSEEN_INTERVAL,
+    Repairs,
+)
+from zitadel_notification_operator.engine.calls.term import verifying
+from zitadel_notification_operator.engine.policies.contradiction_messages import (
+    describe_contradiction,
+    describe_unseen_event,
+)
+from zitadel_notification_operator.engine.policies.target_client import TargetClient
+from zitadel_notification_operator.engine.queue.meter import Meter
+from zitadel_notification_operator.engine.queue.outcome import LookAgain
+from zitadel_notification_operator.engine.reporting.notices import of_repair
+from zitadel_notification_operator.engine.reporting.telling import Telling
+
+LOOKS = (0.0, 0.3, 0.6)
+"""Seconds before each of the GETs that verify a write. There are three tries within a
+second, because ZITADEL has several pods and one of them may lag."""
+
+PAUSE = 2.0
+"""Seconds to wait before a write that no GET shows is repeated."""
+
+INSERT_INTERVAL = 1.0
+"""Seconds between GETs while the read side retries an insert that cannot succeed."""
+
+_ACTIONS = {Write.CREATE: Action.CREATE, Write.UPDATE: Action.UPDATE}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The result of a change.
+
+    Attributes:
+        shown: The policy that the last GET returned, or None if there is no policy at
+            all.
+        answer: The answer to the last write.
+        is_done: Whether `shown` is what was wanted. If not, somebody else has changed
+            the policy first.
+        missed: The kind of event that the read side had missed, if this was repaired.
+    """
+
+    shown: ObservedPolicy | None
+    answer: Answer
+    is_done: bool
+    missed: Missed | None = None
+
+
+class TargetWriter:
+    """Writes to one target during one pass.
+
+    Args:
+        repairs: Records contradictions.
+        telling: Posts the Events about repairs.
+        meter: Counts repairs.
+        policy: The policy that the pass is about.
+        target: The target to change.
+        client: A client that refuses each call once the policy may not go on.
+        capabilities: What the credential may do.
+
+    Attributes:
+        client: The client.
+        wrote: Whether ZITADEL has accepted any write.
+    """
+
+    def __init__(
+        self,
+        repairs: Repairs,
+        telling: Telling,
+        meter: Meter,
+        policy: PolicyObject,
+        target: Target,
+        client: TargetClient,
+        capabilities: Capabilities,
+    ) -> None:
+        self._repairs = repairs
+        self._telling = telling
+        self._meter = meter
+        self._policy = policy
+        self._target = target
+        self.client = client
+        self._reads_events = capabilities.read_events
+        self._met_insert = False
+        self.wrote = False
+
+    async def observe(self) -> ObservedPolicy | None:
+        """Return the policy in force.
+
+        Raises:
+            LookAgain: ZITADEL's read side is still giving up an insert, as it does
+                after a repair. It answers again within seconds.
+            OperatorError: Any error of the client; `ReadSideBusy` only after a minute.
+        """
+        with self._waiting():
+            shown = await self.client.observe(self._target.organization_id)
+        self._repairs.answered(self._target.zitadel_id)
+        return shown
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Requeue the pass when the read side answers no GET because of an insert.
+
+        Raises:
+            LookAgain: That is so, and ZITADEL should answer again within seconds.
+            ReadSideBusy: It has been so for a minute.
+        """
+        try:
+            yield
+        except ReadSideBusy:
+            if not self._repairs.is_briefly_busy(self._target.zitadel_id):
+                raise
+            raise LookAgain(BUSY_INTERVAL) from None
+
+    async def change(self, step: Step, observed: ObservedPolicy | None) -> Change:
+        """Write, and verify that a GET shows the result.
+
+        Args:
+            step: The wanted result: a value, or no policy of its own (DELETE).
+            observed: What a GET returned right before; its other members are written
+                back.
+
+        Raises:
+            LookAgain: The write has to wait for the repair of another target.
+            TransientError: `ZitadelInconsistent`: the write is retried later.
+            TerminalError: `ZitadelInconsistent`: an administrator of ZITADEL has to
+                act.
+            OperatorError: Any error of the client.
+        """
+        if self._repairs.is_pending(self._target):
+            self._repairs.looked(self._target, observed)
+            with self._repairs.turn(self._target):
+                self._repairs.require_unblocked(self._target)
+                return await self._insist(step, observed)
+        attempt = await self._try(step, observed)
+        if not attempt.is_contradiction:
+            return self._ended(attempt)
+        # The contradiction is counted before anything else can stop this pass, so that
+        # the next pass does not write as if nothing had happened.
+        tally = await self._count(attempt)
+        with self._repairs.turn(self._target):
+            self._repairs.require_unblocked(self._target)
+            if not tally.readable:
+                raise _pending(attempt)
+            return await self._once_more(attempt)
+
+    async def restate(
+        self, step: Step, observed: ObservedPolicy | None, event: ZitadelEvent
+    ) -> Change:
+        """Write a value that GETs show already, because the event log says otherwise.
+
+        Args:
+            step: The call that fits the state that a GET shows, with the value it
+                shows.
+            observed: What the GET returned.
+            event: The log's last event of this target, which no GET shows.
+
+        Raises:
+            OperatorError: As for `change`.
+        """
+        seen = describe_unseen_event(event, observed, self._scope)
+        self._repairs.contradicted(self._target, event.id, observed, readable=True)
+        with self._repairs.turn(self._target):
+            self._repairs.require_unblocked(self._target)
+            self._repairs.require_few(self._target, seen)
+            change = await self._insist(step, observed)
+            if change.answer is Answer.WRITTEN and not change.missed:
+                change = self._restated(change, event, seen)
+        self._repairs.accept(self._target, event.id)
+        return change
+
+    def _restated(self, change: Change, event: ZitadelEvent, seen: str) -> Change:
+        """Count a write that was a repair of its own; tell it if the GETs have moved.
+
+        They showed the value before, so the value alone does not tell whether the
+        projection has taken anything.
+        """
+        self._repairs.count(self._target)
+        has_moved = not is_behind(change.shown, event)
+        helped = has_moved if change.is_done else None
+        self._repairs.end(self._target, helped=helped)
+        if not (change.is_done and has_moved):
+            return change
+        missed = missed_by(event)
+        self._tell(missed, seen, change.shown.password_change if change.shown else None)
+        return replace(change, missed=missed)
+
+    async def last_event(self) -> tuple[ZitadelEvent | None, bool]:
+        """Return the target's last policy event, and whether the log could be read."""
+        if not self._reads_events:
+            return None, False
+        try:
+            found = await self.client.last_policy_event(self._target.organization_id)
+        except OperatorError:
+            return None, False  # without the log, contradictions need more proof
+        return found, True
+
+    async def _once_more(self, first: Attempt) -> Change:
+        """Repeat a write that contradicts what GETs show, after a pause."""
+        await asyncio.sleep(PAUSE)
+        shown = await self._look()
+        later = replace(first, shown=shown)
+        if not later.is_contradiction:
+            return self._ended(later)
+        return await self._insist(first.step, shown)
+
+    async def _insist(self, step: Step, observed: ObservedPolicy | None) -> Change:
+        """Repeat a write that met a contradiction; repair if it meets one again."""
+        attempt = await self._try(self._fitting(step, observed), observed)
+        if not attempt.is_contradiction:
+            return self._ended(attempt)
+        tally = await self._count(attempt)
+        if not tally.is_fact and tally.readable:
+            return self._ended(attempt)  # somebody else has changed the policy first
+        if not tally.is_fact or attempt.missed is None:
+            raise _pending(attempt)
+        return await self._repair(attempt, attempt.missed)
+
+    async def _repair(self, attempt: Attempt, missed: Missed) -> Change:
+        """Make the read side current again, step by step."""
+        seen = describe_contradiction(attempt, self._target.organization_id)
+        if not can_be_repaired(missed, self._scope):
+            raise TerminalError(
+                Reason.ZITADEL_INCONSISTENT,
+                f"{seen}; ZITADEL has no call by which the instance's policy could be "
+                f"removed to repair this; {READ_ON}",
+            )
+        self._repairs.begin(self._target, missed, seen)
+        wanted = attempt.step.value
+        shown = attempt.shown
+        own = shown.password_change if shown and self._is_own(shown) else None
+        last = await self._carry_out(repair(missed, shown=own, wanted=wanted), attempt)
+        if missed is Missed.REMOVED and wanted is not None and _is_taken(last):
+            last = await self._finish_insert(last, wanted=wanted)
+        # Judge the end by what was wanted at first, not by the last step of the repair.
+        # Where GETs showed that value before, only a newer answer, or an insert that
+        # ZITADEL has given up, tells that something has moved.
+        end = replace(last, step=attempt.step)
+        has_moved = end.shown != attempt.shown or self._met_insert
+        if not _is_taken(last):
+            # Somebody else has changed the policy during the repair.
+            self._repairs.end(self._target, helped=None)
+            return self._ended(end)
+        self._repairs.end(self._target, helped=end.is_as_wanted and has_moved)
+        if not end.is_as_wanted:
+            raise TransientError(
+                Reason.ZITADEL_INCONSISTENT,
+                f"{seen}; a repair by writing again did not help; it is tried again",
+            )
+        if has_moved:
+            self._tell(missed, seen, wanted)
+        return self._ended(last, missed)
+
+    def _tell(self, missed: Missed, seen: str, wanted: bool | None) -> None:  # noqa: FBT001 - a value, not a switch
+        self._meter.repaired(str(missed))
+        self._telling.tell(self._policy, of_repair(missed, seen, wanted))
+
+    async def _finish_insert(self, last: Attempt, *, wanted: bool) -> Attempt:
+        """Write the wanted value, once, if the old row is still there after a POST."""
+        shown = last.shown
+        if shown is None or not self._is_own(shown):
+            return last
+        rest = after_insert(shown=shown.password_change, wanted=wanted)
+        return await self._carry_out(rest, last) if rest else last
+
+    async def _carry_out(self, steps: tuple[Step, ...], before: Attempt) -> Attempt:
+        """Make these writes until one is not accepted, and return the last attempt."""
+        last = before
+        for step in steps:
+            last = await self._try(step, last.shown)
+            if not _is_taken(last):
+                break
+        return last
+
+    async def _try(self, step: Step, observed: ObservedPolicy | None) -> Attempt:
+        """Write once, then GET up to three times until the result fits the answer."""
+        result = await self._send(step, observed)
+        if result.answer is Answer.WRITTEN:
+            self.wrote = True
+        attempt = Attempt(step, result, None, self._scope)
+        if result.answer is Answer.ORGANIZATION_GONE:
+            return attempt  # a GET would not add anything
+        for delay in LOOKS:
+            await asyncio.sleep(delay)
+            shown = await self._look()
+            attempt = Attempt(step, result, shown, self._scope)
+            if not attempt.is_contradiction and _newer_event(attempt) is None:
+                break
+        return attempt
+
+    async def _look(self) -> ObservedPolicy | None:
+        """Return the policy in force, waiting until the read side answers.
+
+        Raises:
+            Superseded: It does not answer, and the pass may not go on.
+            OperatorError: Any error of the client; `ReadSideBusy` only after a minute.
+        """
+        with suppress(LookAgain), verifying():
+            return await self.observe()
+        self._met_insert = True
+        while True:
+            await asyncio.sleep(INSERT_INTERVAL)
+            with suppress(LookAgain):
+                return await self.observe()
+
+    async def _send(self, step: Step, observed: ObservedPolicy | None) -> WriteResult:
+        organization_id = self._target.organization_id
+        if step.write is Write.RESET:
+            if organization_id is None:
+                raise AssertionError("the instance's policy has no DELETE")
+            return await self.client.reset(organization_id)
+        with self._waiting():  # the client may make another GET before it writes
+            return await self.client.write(
+                organization_id,
+                _ACTIONS[step.write],
+                password_change=step.value is True,
+                before=observed,
+            )
+
+    async def _count(self, attempt: Attempt) -> Tally:
+        event, readable = await self.last_event()
+        seen = event.id if event else None
+        return self._repairs.contradicted(
+            self._target, seen, attempt.shown, readable=readable
+        )
+
+    def _ended(self, attempt: Attempt, missed: Missed | None = None) -> Change:
+        if attempt.is_as_wanted:
+            begun = self._repairs.begun(self._target, attempt.shown)
+            if begun is not None and _is_taken(attempt):
+                # A repair was stopped between two steps, and this write was its last
+                # one.
+                missed, seen = begun
+                self._tell(missed, seen, attempt.step.value)
+            self._repairs.agrees(self._target, attempt.shown)
+            self._accept_older(attempt)
+        answer = attempt.result.answer
+        return Change(attempt.shown, answer, attempt.is_as_wanted, missed)
+
+    def _accept_older(self, attempt: Attempt) -> None:
+        """Accept GETs that show the wanted value, but not the event of our own write.
+
+        After an insert that ZITADEL has given up, the row keeps its old sequence.
+        """
+        event = _newer_event(attempt)
+        if event is not None:
+            self._repairs.accept(self._target, event)
+
+    def _fitting(self, step: Step, observed: ObservedPolicy | None) -> Step:
+        """Return the call that gives the same result from what a GET shows now."""
+        if step.write is Write.RESET:
+            return step
+        return Step(
+            Write.UPDATE if self._is_own(observed) else Write.CREATE, step.value
+        )
+
+    def _is_own(self, observed: ObservedPolicy | None) -> bool:
+        return is_own(observed, self._scope)
+
+    @property
+    def _scope(self) -> Scope:
+        return self._policy.scope
+
+
+def _is_taken(attempt: Attempt) -> bool:
+    return attempt.result.answer is Answer.WRITTEN
+
+
+def _newer_event(attempt: Attempt) -> EventId | None:
+    """Return the event of a write, if a GET shows an older one of the same policy."""
+    result, shown = attempt.result, attempt.shown
+    written = number_of(result.sequence)
+    if shown is None or shown.resource_owner != result.resource_owner:
+        return None
+    told = number_of(shown.sequence)
+    if written is None or told is None or told >= written:
+        return None
+    return EventId(result.resource_owner, written)
+
+
+def _pending(attempt: Attempt) -> TransientError:
+    return TransientError(
+        Reason.ZITADEL_INCONSISTENT,
+        f"{describe_contradiction(attempt, None)}; before anything is repaired, the "
+        "write is tried again, for somebody else may have been faster",
+        UNSEEN_INTERVAL,
+    )

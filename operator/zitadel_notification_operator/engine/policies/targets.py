@@ -1,0 +1,71 @@
+"""Gives each pass its turn at a target, and what it reads and writes it with."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.identity import Capabilities
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.engine.calls.connections import Connection
+from zitadel_notification_operator.engine.policies.target_client import TargetClient
+from zitadel_notification_operator.engine.policies.target_writer import TargetWriter
+from zitadel_notification_operator.engine.ports import PolicyClient
+
+ClientOf = Callable[[PolicyObject, PolicyClient], TargetClient]
+"""Makes the client of one pass."""
+
+WriterOf = Callable[[PolicyObject, Target, TargetClient, Capabilities], TargetWriter]
+"""Makes the writer of one pass."""
+
+
+class Targets:
+    """The targets that passes work on now.
+
+    Args:
+        client_of: Makes the client of one pass.
+        writer_of: Makes the writer of one pass.
+    """
+
+    def __init__(self, client_of: ClientOf, writer_of: WriterOf) -> None:
+        self._client_of = client_of
+        self._writer_of = writer_of
+        self._turns: dict[Target, tuple[asyncio.Lock, int]] = {}
+
+    def __len__(self) -> int:
+        """Return the number of targets that passes work on or wait for."""
+        return len(self._turns)
+
+    @asynccontextmanager
+    async def turn(self, target: Target) -> AsyncIterator[None]:
+        """Lock the target, so that no two passes work on one organization at once."""
+        lock, waiting = self._turns.get(target, (asyncio.Lock(), 0))
+        self._turns[target] = (lock, waiting + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, waiting = self._turns[target]
+            if waiting == 1:
+                del self._turns[target]
+            else:
+                self._turns[target] = (lock, waiting - 1)
+
+    def writer(
+        self,
+        policy: PolicyObject,
+        target: Target,
+        connection: Connection,
+        check: Callable[[], None],
+    ) -> TargetWriter:
+        """Return what a pass reads and writes its target with.
+
+        Args:
+            policy: The policy of the pass.
+            target: Its target, which the pass has locked.
+            connection: The connection to the target's ZITADEL.
+            check: Called right before each call; it raises if the pass may not go on.
+        """
+        client = self._client_of(policy, connection.client.guarded(check))
+        capabilities = connection.identity.capabilities
+        return self._writer_of(policy, target, client, capabilities)

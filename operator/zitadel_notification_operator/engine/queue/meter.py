@@ -1,0 +1,135 @@
+"""What the engine reports about its work to the metrics; it keeps no figures itself.
+
+All methods return at once and never raise.
+"""
+
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+from zitadel_notification_operator.core.deprecation import Deprecation
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.engine.queue.keys import Key
+
+K_contra = TypeVar("K_contra", contravariant=True)
+
+
+class Result(StrEnum):
+    """How a pass ended, in the words of controller-runtime if it has one."""
+
+    SUCCESS = "success"
+    """There is nothing to do until something changes."""
+
+    REQUEUE = "requeue"
+    """What the pass was about has changed meanwhile; it begins anew."""
+
+    REQUEUE_AFTER = "requeue_after"
+    """It went well, and a later pass is scheduled."""
+
+    ERROR = "error"
+    """It failed, and is retried with a growing delay."""
+
+    TERMINAL = "terminal"
+    """It failed for a cause that somebody has to correct."""
+
+    FAULT = "fault"
+    """It failed because of a bug of the operator."""
+
+
+class QueueMeter(Protocol[K_contra]):
+    """Receives callbacks about the keys of a work queue, to count them."""
+
+    def added(self, key: K_contra) -> None:
+        """Count a key that begins to wait for its turn."""
+        ...
+
+    def taken(self, key: K_contra) -> None:
+        """Count a key that gets its turn."""
+        ...
+
+    def done(self, key: K_contra) -> None:
+        """Count a key whose turn is over."""
+        ...
+
+    def retried(self, key: K_contra) -> None:
+        """Count a key that is retried after a growing delay."""
+        ...
+
+    def dropped(self, key: K_contra) -> None:
+        """Count a key that no longer waits and gets no turn."""
+        ...
+
+
+class Meter(Protocol):
+    """Receives callbacks about the results of passes, to count them."""
+
+    def passed(self, key: Key, result: Result) -> None:
+        """Count a pass that has ended, before its turn is over."""
+        ...
+
+    def corrected(self) -> None:
+        """Count a corrected drift."""
+        ...
+
+    def repaired(self, missed: str) -> None:
+        """Count a repair of ZITADEL's read side, by the kind of event it had missed."""
+        ...
+
+    def search_failed(self, instance: str) -> None:
+        """Count a failed search of an instance's events."""
+        ...
+
+    def deprecated(self, instance: str, found: Deprecation | None) -> None:
+        """Record which calls an instance's ZITADEL has marked as deprecated."""
+        ...
+
+    def synced(self, about: PolicyObject | InstanceObject) -> None:
+        """Record that a pass has reached its end, and its report is stored."""
+        ...
+
+    def gone(self, namespace: str, name: str) -> None:
+        """Record that an object is gone; the namespace of an instance is empty."""
+        ...
+
+
+class EngineMeter(Meter, QueueMeter[Key], Protocol):
+    """Receives all callbacks of an engine: of its passes and of its work queue."""
+
+
+class Unmetered:
+    """A `Meter` and `QueueMeter` that counts nothing."""
+
+    def added(self, key: object) -> None:
+        """Ignore it."""
+
+    def taken(self, key: object) -> None:
+        """Ignore it."""
+
+    def done(self, key: object) -> None:
+        """Ignore it."""
+
+    def retried(self, key: object) -> None:
+        """Ignore it."""
+
+    def dropped(self, key: object) -> None:
+        """Ignore it."""
+
+    def passed(self, key: Key, result: Result) -> None:
+        """Ignore it."""
+
+    def corrected(self) -> None:
+        """Ignore it."""
+
+    def repaired(self, missed: str) -> None:
+        """Ignore it."""
+
+    def search_failed(self, instance: str) -> None:
+        """Ignore it."""
+
+    def deprecated(self, instance: str, found: Deprecation | None) -> None:
+        """Ignore it."""
+
+    def synced(self, about: PolicyObject | InstanceObject) -> None:
+        """Ignore it."""
+
+    def gone(self, namespace: str, name: str) -> None:
+        """Ignore it."""

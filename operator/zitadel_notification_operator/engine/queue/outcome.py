@@ -1,0 +1,83 @@
+"""How a pass ends, and when its key is due again."""
+
+from dataclasses import dataclass
+
+from zitadel_notification_operator.engine.queue.meter import Result
+from zitadel_notification_operator.engine.queue.workqueue import Priority
+
+
+class Superseded(Exception):
+    """What the pass is about has changed while it ran; a new pass follows."""
+
+
+class LookAgain(Exception):
+    """The pass has to wait for ZITADEL, and reports nothing meanwhile.
+
+    Attributes:
+        seconds: Seconds until the next pass.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a pass.
+
+    Attributes:
+        again_in: Seconds until the next pass; None waits for a change.
+        priority: Priority of the next pass.
+        failed: Whether it counts as one more failure in a row.
+        asked: Seconds that the other side asked us to wait after a failure.
+        counts_as: TERMINAL or FAULT, which the other fields do not show, or None.
+    """
+
+    again_in: float | None = None
+    priority: Priority = Priority.DRIFT
+    failed: bool = False
+    asked: float | None = None
+    counts_as: Result | None = None
+
+    @property
+    def result(self) -> Result:
+        """The result that the metrics count for this pass."""
+        if self.counts_as is not None:
+            return self.counts_as
+        if self.failed:
+            return Result.ERROR
+        if self.again_in is None:
+            return Result.SUCCESS
+        return Result.REQUEUE if self == AGAIN else Result.REQUEUE_AFTER
+
+
+SOON = 0.2
+"""Seconds until a superseded pass is repeated, unless a change comes earlier."""
+
+WAIT = Outcome()
+"""There is nothing to do until something changes."""
+
+
+AGAIN = Outcome(SOON, Priority.RETRY)
+"""A superseded pass: the next one begins anew."""
+
+
+def look_again(seconds: float) -> Outcome:
+    """Return the end of a successful pass, with a drift check after some seconds."""
+    return Outcome(seconds, Priority.DRIFT)
+
+
+def retry_in(seconds: float) -> Outcome:
+    """Return the end of a pass that must be repeated after a fixed time."""
+    return Outcome(seconds, Priority.RETRY)
+
+
+def stall(seconds: float) -> Outcome:
+    """Return the end of a pass that fails until somebody acts; retried slowly."""
+    return Outcome(seconds, Priority.RETRY, counts_as=Result.TERMINAL)
+
+
+def back_off(asked: float | None = None) -> Outcome:
+    """Return the end of a failed pass; the queue's backoff decides when to retry."""
+    return Outcome(priority=Priority.RETRY, failed=True, asked=asked)
