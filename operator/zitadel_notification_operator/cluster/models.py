@@ -73,11 +73,25 @@ Duration = Annotated[str, AfterValidator(_require_duration)]
 
 
 class Model(BaseModel):
-    """Base of all models. It reads camelCase names and ignores unknown fields."""
+    """Base of all models. It reads camelCase names and ignores unknown fields.
+
+    An operator may be older than the CRDs, whose defaults it does not know.
+    """
 
     model_config = ConfigDict(
         extra="ignore", alias_generator=to_camel, populate_by_name=True, frozen=True
     )
+
+
+class WholeModel(Model):
+    """Base of models whose unknown fields are refused.
+
+    A flag or a restriction that a newer CRD has would be ignored otherwise, and the
+    status would say that the object is as declared. Such a field may have no default
+    in a CRD: objects that do not use it would be refused as well.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class MetadataModel(Model):
@@ -128,13 +142,13 @@ class DriftModel(Model):
     restored: OriginalModel = Field(alias="to")
 
 
-class ReferenceModel(Model):
+class ReferenceModel(WholeModel):
     """`spec.instanceRef`."""
 
     name: str = "default"
 
 
-class OrganizationModel(Model):
+class OrganizationModel(WholeModel):
     """`spec.organization`, and an item of a grant's `organizations`."""
 
     id: str | None = None
@@ -159,7 +173,7 @@ NO_TARGET = (
 )
 
 
-class PolicySpecModel(Model):
+class PolicySpecModel(WholeModel):
     """`spec` of a NotificationPolicy."""
 
     scope: Scope
@@ -306,7 +320,7 @@ class DriftDetectionModel(Model):
     poll_interval: Duration = "10m"
 
 
-class GrantModel(Model):
+class GrantModel(WholeModel):
     """An item of `spec.grants`."""
 
     namespaces: tuple[str, ...]
