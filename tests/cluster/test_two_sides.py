@@ -240,6 +240,28 @@ def test_what_others_wrote_is_lost_and_the_log_tells(
 
 
 @pytest.mark.timeout(300)
+def test_a_get_that_is_older_than_our_own_write_tells_nothing(
+    sides: World, where: str
+) -> None:
+    """An edit that is taken back at once, and an object that is made again."""
+    org = sides.organization()
+    sides.policy(where, "p", org, passwordChange=False)
+    sides.wait_for(where, "p")
+    edit(sides, where, "p", value=True)
+    sides.wait_for(where, "p")
+    sides.emulator.call("PUT", "/emulator/v1/behavior", {"stale_reads": 1})
+    edit(sides, where, "p", value=False)
+    sides.wait_for(where, "p")
+    assert writes_to(sides, org) == ["POST", "PUT", "PUT"]
+    sides.delete("p", where)
+    sides.gone("znp", "p", where)
+    sides.emulator.call("PUT", "/emulator/v1/behavior", {"stale_reads": 1})
+    sides.policy(where, "p", org, passwordChange=False, deletionPolicy="Restore")
+    body = sides.wait_for(where, "p")
+    assert writes_to(sides, org) == ["POST", "PUT", "PUT", "DELETE", "POST"]
+    assert body["status"]["original"]["isDefault"] is True
+
+
 def test_a_read_side_that_stands_still_is_told_by_the_instance(
     sides: World, where: str
 ) -> None:

@@ -543,8 +543,10 @@ class FakeZitadel:
         def effect() -> WriteResult:
             if self.written(organization_id) is None:
                 return WriteResult(Answer.NOT_FOUND)
-            self.change(organization_id, None, OURSELVES)
-            return WriteResult(Answer.WRITTEN)
+            sequence = self.change(organization_id, None, OURSELVES)
+            return WriteResult(
+                Answer.WRITTEN, str(sequence), resource_owner=organization_id
+            )
 
         return self._call(effect, "Reset", organization_id)
 

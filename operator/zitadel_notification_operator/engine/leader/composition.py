@@ -1,7 +1,7 @@
 """Builds an engine: the only place that knows all of its parts.
 
-Each part gets by name what it may touch. They are built from the lowest room to the
-highest, so nothing can be given to a part that is built before it.
+Each part gets by name what it may touch. They are built in the order in which they need
+each other.
 """
 
 import random
@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from zitadel_notification_operator.engine.calls.connections import Connections
+from zitadel_notification_operator.engine.calls.last_writes import LastWrites
 from zitadel_notification_operator.engine.calls.repairs import Repairs
 from zitadel_notification_operator.engine.calls.term import Term, TermConnector
 from zitadel_notification_operator.engine.calls.write_turns import (
@@ -165,6 +166,7 @@ class Composition:
         self.repairs = Repairs(
             partial(wanted_targets, inventory), self.news.look_at_instances_of
         )
+        self.last_writes = LastWrites()
         self.drift = DriftWatch(self.connections, inventory.users_of)
         self.checks = Checks(inventory, self.drift, self.queue, chance)
         self.write_turns = WriteTurns(partial(writes_at_once, inventory), write_limit)
@@ -252,7 +254,13 @@ class Composition:
             self.write_turns,
             self.drift,
         )
-        writer_of = partial(TargetWriter, self.repairs, self.telling, self._ports.meter)
+        writer_of = partial(
+            TargetWriter,
+            self.repairs,
+            self.last_writes,
+            self.telling,
+            self._ports.meter,
+        )
         return Targets(client_of, writer_of)
 
     def _policy_passes(self) -> tuple[PolicyPass, DeletionPass]:
@@ -337,6 +345,7 @@ class Composition:
             self.connections,
             self.drift,
             self.repairs,
+            self.last_writes,
             self.deadlines,
             self.telling,
             self.crds,

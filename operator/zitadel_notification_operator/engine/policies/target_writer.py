@@ -43,6 +43,7 @@ from zitadel_notification_operator.core.read_side import (
     repair,
 )
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.calls.last_writes import LastWrites
 from zitadel_notification_operator.engine.calls.repairs import (
     BUSY_INTERVAL,
     READ_ON,
@@ -69,6 +70,9 @@ PAUSE = 2.0
 
 INSERT_INTERVAL = 1.0
 """Seconds between GETs while the read side retries an insert that cannot succeed."""
+
+LAG_INTERVAL = 2.0
+"""Seconds between GETs while they are older than our own last write."""
 
 _ACTIONS = {Write.CREATE: Action.CREATE, Write.UPDATE: Action.UPDATE}
 
@@ -97,6 +101,7 @@ class TargetWriter:
 
     Args:
         repairs: Records contradictions.
+        last_writes: Remembers what was written last.
         telling: Posts the Events about repairs.
         meter: Counts repairs.
         policy: The policy that the pass is about.
@@ -112,6 +117,7 @@ class TargetWriter:
     def __init__(
         self,
         repairs: Repairs,
+        last_writes: LastWrites,
         telling: Telling,
         meter: Meter,
         policy: PolicyObject,
@@ -120,6 +126,7 @@ class TargetWriter:
         capabilities: Capabilities,
     ) -> None:
         self._repairs = repairs
+        self._last_writes = last_writes
         self._telling = telling
         self._meter = meter
         self._policy = policy
@@ -134,9 +141,27 @@ class TargetWriter:
 
         Raises:
             LookAgain: ZITADEL's read side is still giving up an insert, as it does
-                after a repair. It answers again within seconds.
+                after a repair, or the GET is older than our own last write. Either is
+                over within seconds.
             OperatorError: Any error of the client; `ReadSideBusy` only after a minute.
         """
+        shown = await self._get()
+        if self._is_out_of_date(shown):
+            raise LookAgain(LAG_INTERVAL)
+        return shown
+
+    def _is_out_of_date(self, shown: ObservedPolicy | None) -> bool:
+        """Return whether a GET is older than our last write, and may catch up.
+
+        Where the read side has lost that write, a repair is pending, or such GETs are
+        accepted.
+        """
+        event = self._last_writes.later_than(self._target, shown)
+        if event is None or self._repairs.is_pending(self._target):
+            return False
+        return not self._repairs.is_accepted(self._target, event)
+
+    async def _get(self) -> ObservedPolicy | None:
         with self._waiting():
             shown = await self.client.observe(self._target.organization_id)
         self._repairs.answered(self._target.zitadel_id)
@@ -322,6 +347,7 @@ class TargetWriter:
         result = await self._send(step, observed)
         if result.answer is Answer.WRITTEN:
             self.wrote = True
+            self._last_writes.wrote(self._target, result)
         attempt = Attempt(step, result, None, self._scope)
         if result.answer is Answer.ORGANIZATION_GONE:
             return attempt  # a GET would not add anything
@@ -341,12 +367,12 @@ class TargetWriter:
             OperatorError: Any error of the client; `ReadSideBusy` only after a minute.
         """
         with suppress(LookAgain), verifying():
-            return await self.observe()
+            return await self._get()
         self._met_insert = True
         while True:
             await asyncio.sleep(INSERT_INTERVAL)
             with suppress(LookAgain):
-                return await self.observe()
+                return await self._get()
 
     async def _send(self, step: Step, observed: ObservedPolicy | None) -> WriteResult:
         organization_id = self._target.organization_id
