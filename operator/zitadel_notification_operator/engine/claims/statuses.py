@@ -1,7 +1,7 @@
 """Writes the statuses of policies, with the Events about them, and stores the results.
 
-A status is written whole and made from the newest one. Its Events are posted once
-Kubernetes has accepted it (`engine.reporting.telling`).
+A status is written whole. Its Events are posted once Kubernetes has accepted it
+(`engine.reporting.telling`).
 """
 
 from collections.abc import Callable, Iterable
@@ -65,12 +65,22 @@ class Statuses:
     async def write_over(
         self, policy: PolicyObject, status: PolicyStatus, notices: Iterable[Notice]
     ) -> None:
-        """Write the status in any case, then post its Events; raises as `write`."""
+        """Write the status over the given record in any case, then post its Events.
+
+        Raises:
+            Superseded: The object is gone, or has another status by now.
+            ClusterError: Kubernetes did not accept the status; no Event was posted.
+        """
         self._telling.confirm(policy)
         await self._store(policy, status, notices)
 
     async def store(self, policy: PolicyObject, status: PolicyStatus) -> None:
-        """Write a status without any Event; raises as `write`."""
+        """Write a status over the given record without any Event.
+
+        Raises:
+            Superseded: The object is gone, or has another status by now.
+            ClusterError: Kubernetes did not accept the status.
+        """
         self._news.stored(await self._writer.apply_policy_status(policy, status))
 
     async def _store(

@@ -33,7 +33,10 @@ class Checks:
         self._chance = chance
 
     def schedule(self, policy: PolicyObject) -> None:
-        """Schedule the next check of a policy, if its instance is polled for drift."""
+        """Schedule the next check of a policy, if its instance is polled for drift.
+
+        A policy whose instance does not exist is queued at once, to say so.
+        """
         instance = self._inventory.instances.get(policy.instance)
         if instance is None:
             self._queue.add(policy_key(policy.key), Priority.CHANGE)

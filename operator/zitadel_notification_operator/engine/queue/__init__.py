@@ -2,5 +2,5 @@
 
 This room owns the work queue, the keys in it, the outcomes by which passes say when
 they are due again, and the callbacks through which the metrics count all of that. It
-knows nothing of policies and instances but their names.
+decides nothing about policies and instances: only the callbacks name their records.
 """
