@@ -173,8 +173,6 @@ BROKEN: dict[str, tuple[Json, str]] = {
     "both": ({"organization": {"name": "x"}}, "spec.organization"),
     "label": ({"organization": {"id": None, "label": "x"}}, "spec.organization"),
     "ref": ({"instanceRef": "default"}, "spec.instanceRef"),
-    "flag": ({"emailChange": False}, "spec.emailChange"),
-    "more": ({"organization": {"label": "x"}}, "spec.organization.label"),
 }
 
 

@@ -21,11 +21,6 @@ from zitadel_notification_operator.core.conditions import OWN_TYPES
 
 M = TypeVar("M", bound=BaseModel)
 
-_UNKNOWN = "it is not a field of this version"
-
-_LONGEST = 100
-"""How many characters of a field's name are told; anyone may have made it up."""
-
 _TOLD = 3
 """How many problems one sentence lists; the rest is only counted."""
 
@@ -68,10 +63,6 @@ def read_fields(model: type[BaseModel], raw: object) -> Reading:
             problems[told] = f"{told} is required"
         else:
             values[name] = field.get_default(call_default_factory=True)
-    if model.model_config.get("extra") == "forbid":
-        fields = {field.alias or name for name, field in model.model_fields.items()}
-        for told in sorted(body.keys() - fields):
-            problems[told] = f"{told[:_LONGEST]}: {_UNKNOWN}"
     return Reading(values, problems)
 
 
@@ -142,11 +133,8 @@ def _read_conditions(raw: object) -> tuple[tuple[ConditionModel, ...], bool]:
 def first_problem(error: ValidationError, where: str = "") -> str:
     """Say which field below `where` is wrong, and how, without quoting its value."""
     first = error.errors(include_url=False, include_input=False)[0]
-    names = (where, *map(str, first["loc"]))
-    path = ".".join(name[:_LONGEST] for name in names if name)
+    path = ".".join(part for part in (where, *map(str, first["loc"])) if part)
     what = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        what = _UNKNOWN
     return f"{path}: {what}" if path else what
 
 

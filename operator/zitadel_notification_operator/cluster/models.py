@@ -73,25 +73,11 @@ Duration = Annotated[str, AfterValidator(_require_duration)]
 
 
 class Model(BaseModel):
-    """Base of all models. It reads camelCase names and ignores unknown fields.
-
-    An operator may be older than the CRDs, whose defaults it does not know.
-    """
+    """Base of all models. It reads camelCase names and ignores unknown fields."""
 
     model_config = ConfigDict(
         extra="ignore", alias_generator=to_camel, populate_by_name=True, frozen=True
     )
-
-
-class WholeModel(Model):
-    """Base of models whose unknown fields are refused.
-
-    A flag or a restriction that a newer CRD has would be ignored otherwise, and the
-    status would say that the object is as declared. Such a field may have no default
-    in a CRD: objects that do not use it would be refused as well.
-    """
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class MetadataModel(Model):
@@ -142,13 +128,13 @@ class DriftModel(Model):
     restored: OriginalModel = Field(alias="to")
 
 
-class ReferenceModel(WholeModel):
+class ReferenceModel(Model):
     """`spec.instanceRef`."""
 
     name: str = "default"
 
 
-class OrganizationModel(WholeModel):
+class OrganizationModel(Model):
     """`spec.organization`, and an item of a grant's `organizations`."""
 
     id: str | None = None
@@ -173,7 +159,7 @@ NO_TARGET = (
 )
 
 
-class PolicySpecModel(WholeModel):
+class PolicySpecModel(Model):
     """`spec` of a NotificationPolicy."""
 
     scope: Scope
@@ -320,7 +306,7 @@ class DriftDetectionModel(Model):
     poll_interval: Duration = "10m"
 
 
-class GrantModel(WholeModel):
+class GrantModel(Model):
     """An item of `spec.grants`."""
 
     namespaces: tuple[str, ...]
