@@ -231,7 +231,7 @@ class TokenErrorReply(Model):
 
 
 def _named_in(details: object) -> tuple[str, ...]:
-    """Return the error ids in `details`, whatever else it contains.
+    """Return the error ids in the `details` of an error; any JSON may stand there.
 
     `zitadel.v1.ErrorDetail` has `id`, `zitadel.error.v2.ErrorDetail` has `slug`. There
     may be objects of other types and of any shape. The ids of ZITADEL's own types come
