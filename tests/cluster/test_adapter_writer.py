@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from support.audit import AuditLog
+from support.settings import mails
 from zitadel_notification_operator.cluster.client import ApiClient
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.reader import ClusterReader
@@ -168,12 +169,12 @@ FULL = PolicyStatus(
     organization_id="1",
     organization_name="ÄCME",
     is_default=False,
-    password_change=True,
+    settings=mails(True),
     sequence=str(2**64 - 1),
     creation_date="2026-01-01T00:00:00.000000Z",
     change_date="2026-01-01T00:00:00.000000Z",
     resource_owner="1",
-    original=OriginalValue(is_default=True, password_change=None),
+    original=OriginalValue(is_default=True, settings=mails(None)),
     last_handled_reconcile_at="token",
 )
 

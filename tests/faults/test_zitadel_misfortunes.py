@@ -16,6 +16,7 @@ import pytest
 
 from support.engines import INSTANCE, compose, policy
 from support.fakes import FakeCluster, FakeRecorder, Steps
+from support.settings import mails
 from zitadel_notification_operator.core.conditions import Condition, find
 from zitadel_notification_operator.core.credentials import (
     CredentialKind,
@@ -223,7 +224,7 @@ async def test_a_grant_by_name_that_cannot_be_looked_up_stays_alone(
         world.engine.arrivals.policy_seen(world.cluster.policies[theirs.key])
         await asyncio.sleep(3)
         mine = world.cluster.policies[policy("p1").key]
-        world.cluster.put(replace(mine, password_change=True, generation=2))
+        world.cluster.put(replace(mine, settings=mails(True), generation=2))
         world.engine.arrivals.policy_seen(world.cluster.policies[mine.key])
 
         def told() -> bool:

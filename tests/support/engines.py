@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from support.fakes import FakeCluster, FakeRecorder, FakeZitadel, Steps
+from support.settings import mails
 from support.virtual_time import VirtualLoop
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition, find
@@ -51,7 +52,7 @@ def policy(name: str, org: str = "o", second: int = 0) -> PolicyObject:
         created=f"2026-01-01T00:00:{second:02}Z",
         scope=Scope.ORGANIZATION,
         instance="default",
-        password_change=False,
+        settings=mails(False),
         organization=Reference(By.ID, org),
     )
 

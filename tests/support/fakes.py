@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from support.oracle import complaints
+from support.settings import mailing, mails
 from zitadel_notification_operator.cluster.resources import (
     instance_status_json,
     policy_status_json,
@@ -55,6 +56,7 @@ from zitadel_notification_operator.core.policy import (
 )
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.core.settings import Settings
 
 OURSELVES = User("u-1", "gitops")
 OTHERS = User("u-2", "Somebody")
@@ -504,7 +506,7 @@ class FakeZitadel:
             owner = org if own else self.id
             return ObservedPolicy(
                 is_default=not own,
-                password_change=self.own[org] if own else self.default is True,
+                settings=mails(self.own[org] if own else self.default is True),
                 sequence=str(self._shown_sequences.get(owner, 1)),
                 resource_owner=owner,
                 unknown_members=self.flags_of(org),
@@ -517,21 +519,22 @@ class FakeZitadel:
         organization_id: str | None,
         action: Action,
         *,
-        password_change: bool,
+        settings: Settings,
         before: ObservedPolicy | None = None,
     ) -> WriteResult:
         def effect() -> WriteResult:
             org = organization_id or ""
             flags = dict(before.unknown_members) if before else {}
+            value = mailing(settings) is True
             now = self.written(org)
             if action is Action.CREATE and now is not None:
                 return WriteResult(Answer.ALREADY_EXISTS)
             if action is Action.UPDATE and now is None:
                 return WriteResult(Answer.NOT_FOUND)
-            same = (now, self.flags_of(org)) == (password_change, flags)
+            same = (now, self.flags_of(org)) == (value, flags)
             if action is Action.UPDATE and same:
                 return WriteResult(Answer.NOT_CHANGED)
-            sequence = self.change(org, password_change, OURSELVES)
+            sequence = self.change(org, value, OURSELVES)
             self.flags[org] = flags
             return WriteResult(
                 Answer.WRITTEN, str(sequence), resource_owner=org or self.id

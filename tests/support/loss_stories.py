@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from support.engines import INSTANCE, Bench, policy
 from support.fakes import OTHERS
+from support.settings import mails
 from zitadel_notification_operator.core.objects import DriftMethod, PolicyObject
 from zitadel_notification_operator.core.policy import DeletionPolicy, Scope
 
@@ -26,7 +27,7 @@ def create(bench: Bench) -> None:
 
 def edit(bench: Bench) -> None:
     """Ask for true, where false is in force."""
-    bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+    bench.seen(replace(bench.policy("p"), settings=mails(True), generation=2))
 
 
 def delete(bench: Bench) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from support.settings import mailing, mails
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import ReadSideBusy
 from zitadel_notification_operator.core.policy import Answer, Scope, WriteResult
@@ -22,6 +23,7 @@ from zitadel_notification_operator.core.read_side import (
     is_own,
     repair,
 )
+from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.engine.ports import PolicyClient
 
 _ACTIONS = {Write.CREATE: Action.CREATE, Write.UPDATE: Action.UPDATE}
@@ -98,13 +100,17 @@ class Row:
         await self._miss()
         await self._require_contradiction()
         before = await self._shown()
-        steps = repair(self._case.missed, shown=before, wanted=self._case.wanted)
+        steps = repair(
+            self._case.missed,
+            shown=_settings(before),
+            wanted=_settings(self._case.wanted),
+        )
         await self._carry_out(steps[:-1], before)
         await self._require_taken(steps[-1])
         if self._case.missed is Missed.REMOVED and self._case.wanted is not None:
             assert await self._shown() is before
             assert before is not None
-            rest = after_insert(shown=before, wanted=self._case.wanted)
+            rest = after_insert(shown=mails(before), wanted=mails(self._case.wanted))
             await self._carry_out(rest[:-1], before)
             for last in rest[-1:]:
                 await self._require_taken(last)
@@ -115,11 +121,11 @@ class Row:
         case, create, update = self._case, Write.CREATE, Write.UPDATE
         if case.missed is not Missed.ADDED and await self._shown() is not case.value:
             first = create if case.scope is Scope.ORGANIZATION else update
-            await self._require_taken(Step(first, case.value))
+            await self._require_taken(Step(first, mails(case.value)))
         await self._ground.lose(str(case.missed), self._target)
         lost = {
-            Missed.ADDED: Step(create, case.value),
-            Missed.CHANGED: Step(update, not case.value),
+            Missed.ADDED: Step(create, mails(case.value)),
+            Missed.CHANGED: Step(update, mails(not case.value)),
             Missed.REMOVED: Step(Write.RESET),
         }
         await self._require_taken(lost[case.missed])
@@ -130,7 +136,7 @@ class Row:
         A DELETE that ZITADEL takes tells nothing, and is the whole repair.
         """
         case, own = self._case, await self._shown() is not None
-        step = Step(Write.UPDATE if own else Write.CREATE, case.wanted)
+        step = Step(Write.UPDATE if own else Write.CREATE, _settings(case.wanted))
         if case.wanted is None:
             if case.missed is not Missed.REMOVED:
                 return
@@ -140,7 +146,7 @@ class Row:
         assert Attempt(step, result, shown, case.scope).missed is case.missed
         if case.missed is Missed.ADDED:
             # A change is taken as well, and no GET shows a row that is not there.
-            await self._require_taken(Step(Write.UPDATE, not case.value))
+            await self._require_taken(Step(Write.UPDATE, mails(not case.value)))
             assert await self._shown() is None
 
     async def _carry_out(self, steps: tuple[Step, ...], before: bool | None) -> None:
@@ -163,31 +169,34 @@ class Row:
         if step.write is Write.RESET:
             assert target is not None
             return await client.reset(target)
-        assert step.value is not None
+        assert step.settings is not None
         before = await client.observe(target)
         action = _ACTIONS[step.write]
-        return await client.write(
-            target, action, password_change=step.value, before=before
-        )
+        return await client.write(target, action, settings=step.settings, before=before)
 
     async def _shown(self) -> bool | None:
         """Return the value of the policy that GETs show; None: inherited."""
         shown = await self._ground.client.observe(self._target)
         own = is_own(shown, self._case.scope)
-        return shown.password_change if shown is not None and own else None
+        return mailing(shown.settings) if shown is not None and own else None
 
     async def _require_agreement(self) -> None:
         """See that GETs and the answers to writes know the same policy."""
         wanted = self._case.wanted
         assert await self._shown() is wanted
         expected = {
-            Step(Write.CREATE, True): Answer.ALREADY_EXISTS,
-            Step(Write.UPDATE, wanted): Answer.NOT_CHANGED,
+            Step(Write.CREATE, mails(True)): Answer.ALREADY_EXISTS,
+            Step(Write.UPDATE, _settings(wanted)): Answer.NOT_CHANGED,
         }
         if wanted is None:
             expected = {
-                Step(Write.UPDATE, True): Answer.NOT_FOUND,
+                Step(Write.UPDATE, mails(True)): Answer.NOT_FOUND,
                 Step(Write.RESET): Answer.NOT_FOUND,
             }
         for step, answer in expected.items():
             assert (await self._send(step)).answer is answer
+
+
+def _settings(value: bool | None) -> Settings | None:
+    """Return what a step sets, or None for one that resets."""
+    return None if value is None else mails(value)

@@ -4,10 +4,12 @@ Each does nothing where it does not fit, so that any part of a story is one, too
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from support.engines import INSTANCE
+from support.settings import mailing, mails
 from support.world import DOMAINS, ORGANIZATIONS, URLS, World
 from support.world_choices import (
     DELETIONS,
@@ -34,7 +36,10 @@ from zitadel_notification_operator.core.policy import (
 )
 from zitadel_notification_operator.engine.queue.keys import POLICY
 
-FLAGS = {"value": "password_change", "suspended": "suspended"}
+FLIPS: dict[str, Callable[[PolicyObject], dict[str, Any]]] = {
+    "value": lambda stored: {"settings": mails(not mailing(stored.settings))},
+    "suspended": lambda stored: {"suspended": not stored.suspended},
+}
 
 UNREAD = NotUnderstood("spec.passwordChange is required", frozenset({"passwordChange"}))
 
@@ -80,7 +85,7 @@ class Create:
                 created=world.now(),
                 scope=Scope.ORGANIZATION if reference else Scope.INSTANCE,
                 instance=INSTANCES[self.instance],
-                password_change=self.value,
+                settings=mails(self.value),
                 organization=reference,
                 management=_management(manages=self.manages),
                 deletion=deletion,
@@ -104,9 +109,8 @@ class Edit:
         if stored is None:
             return
         changes: dict[str, Any] = {}
-        if self.what in FLAGS:
-            name = FLAGS[self.what]
-            changes[name] = not getattr(stored, name)
+        if self.what in FLIPS:
+            changes |= FLIPS[self.what](stored)
         elif self.what == "manages":
             changes["management"] = _management(manages=not stored.may_own)
         elif self.what == "unread":

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sized
 from typing import Any
 
 from support.fakes import OURSELVES
+from support.settings import mails
 from support.world import World
 from support.world_model import Target, holds_finalizer, mark_of
 from zitadel_notification_operator.core.conditions import Condition, find
@@ -145,7 +146,7 @@ def _ready_wrong(world: World, policy: PolicyObject) -> str:
     assert target is not None
     value = world.model.zitadel(target[0]).value(target[1])
     inherits = value.is_default and target[1] is not None
-    fits = value.password_change is policy.password_change and not inherits
+    fits = value.settings == policy.settings and not inherits
     sync = find(policy.status.conditions, "InSync")
     if not policy.manages:
         if policy.original_text or holds_finalizer(policy):
@@ -156,7 +157,7 @@ def _ready_wrong(world: World, policy: PolicyObject) -> str:
     written = world.model.zitadel(target[0]).written(target[1] or "")
     reads = world.cluster.instances[policy.instance].method is DriftMethod.AUTO
     known = reads and not _is_last_of_others(world, target)
-    if known and written is not policy.password_change:
+    if known and mails(written) != policy.settings:
         return f"ZITADEL shows {value}, but its log says {written}"
     ending = policy.deletion or ("Reset" if policy.organization else "Retain")
     if holds_finalizer(policy) is (ending == "Retain"):

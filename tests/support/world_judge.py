@@ -11,6 +11,7 @@ from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.engine.queue.keys import POLICY
 
 LIST_LIFE = 61.5
@@ -56,11 +57,11 @@ class Judge:
         """Judge a write that is sent now."""
         key, org = current_policy(), args[0]
         target = (zitadel.id, org)
-        what = f"{key}: {name}{args}{kwargs.get('password_change', '')} at {target}"
+        what = f"{key}: {name}{args}{kwargs.get('settings', '')} at {target}"
         if any(zitadel.under_way.values()):  # one at a time, whatever instance object
             self.complain(f"two writes at once: {what}")
         versions = [v for v in self._model.versions(key) if v is not None]
-        value = kwargs.get("password_change")
+        value = kwargs.get("settings")
         whys = []
         for version in versions:
             why = self._why_not(version, target, name, value)
@@ -89,7 +90,7 @@ class Judge:
             self.complain(f"{what} carries {carried}, but {seen} was seen")
 
     def _why_not(
-        self, policy: PolicyObject, target: Target, name: str, value: bool | None
+        self, policy: PolicyObject, target: Target, name: str, value: Settings | None
     ) -> str:
         """Return why this version of the policy does not want this write."""
         if not self._model.may_hold(policy, target):
@@ -104,24 +105,24 @@ class Judge:
             return "it is suspended"
         if policy.not_understood:
             return "nobody understands it"
-        if policy.password_change is not value and not restates:
-            return f"it wants {policy.password_change}"
+        if policy.settings != value and not restates:
+            return f"it wants {policy.settings}"
         older = self._model.older(policy, target)
         return f"{older} owns it" if older else ""
 
-    def _restates(self, target: Target, name: str, value: bool | None) -> bool:
+    def _restates(self, target: Target, name: str, value: Settings | None) -> bool:
         """Return whether a write leads to what GETs show already: a repair's step."""
         zitadel, org = self._model.zitadel(target[0]), target[1]
         for shown in zitadel.shown_lately(org, CALLS):
             inherits = bool(org) and shown.is_default
             if name == "reset" and inherits:
                 return True
-            if name == "write" and not inherits and shown.password_change is value:
+            if name == "write" and not inherits and shown.settings == value:
                 return True
         return False
 
     def _why_no_undoing(
-        self, policy: PolicyObject, target: Target, name: str, value: bool | None
+        self, policy: PolicyObject, target: Target, name: str, value: Settings | None
     ) -> str:
         if policy.uid in self._world.cluster.by_crd:
             return "its CRD is being deleted"
@@ -140,7 +141,7 @@ class Judge:
         if ending == "Restore":
             if target[1] and record.is_default:
                 return "" if name == "reset" else INHERITED_AT_FIRST
-            fits = name == "write" and value is record.password_change
+            fits = name == "write" and value == record.settings
             return "" if fits else OTHER_AT_FIRST
         return f"its deletionPolicy is {ending}"
 
@@ -157,14 +158,14 @@ class Judge:
     def status(self, policy: PolicyObject, status: PolicyStatus) -> None:
         """Judge a status that is sent now: in force is what the last GET says."""
         before, ready = policy.status, find(status.conditions, "Ready")
-        told = status.is_default, status.password_change
-        if ready is None or ready.status != "True" or told[1] is None:
+        told = status.is_default, status.settings
+        if ready is None or ready.status != "True" or told[1].is_empty:
             return
         was = find(before.conditions, "Ready")
-        if was == ready and told == (before.is_default, before.password_change):
+        if was == ready and told == (before.is_default, before.settings):
             return  # kept as it was
         last = self._last.get(policy.key)
-        if last is None or told != (last.is_default, last.password_change):
+        if last is None or told != (last.is_default, last.settings):
             self.complain(f"{policy.key}: is Ready with {told}, but a GET says {last}")
 
     # Marks.
@@ -367,7 +368,7 @@ class Judge:
             inherits = bool(org) and record.is_default
             wrong = now.is_default is not inherits if org else False
             if not inherits:
-                wrong |= now.password_change is not record.password_change
+                wrong |= now.settings != record.settings
             if wrong:
                 self.complain(f"{what}, though it was {record} at first")
 

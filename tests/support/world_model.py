@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
+from support.settings import mails
 from support.world_zitadel import WorldZitadel
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.grants import Grant
@@ -214,7 +215,7 @@ def mark_of(policy: PolicyObject) -> tuple[Target, OriginalValue] | None:
         if data["uid"] != policy.uid:
             return None
         target = (data["instanceId"], data["organizationId"])
-        return target, OriginalValue(data["isDefault"], data["passwordChange"])
+        return target, OriginalValue(data["isDefault"], mails(data["passwordChange"]))
     except (ValueError, KeyError, TypeError):
         return None
 

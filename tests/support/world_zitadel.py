@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from support.fakes import FakeZitadel, Steps
+from support.settings import mails
 from zitadel_notification_operator.core.credentials import AccessToken, Credential
 from zitadel_notification_operator.core.errors import OperatorError
 from zitadel_notification_operator.core.objects import Endpoint
@@ -102,8 +103,8 @@ class WorldZitadel(FakeZitadel):
     def value(self, org: str | None) -> OriginalValue:
         """Return what is in force."""
         if org in self.own:
-            return OriginalValue(False, self.own[org])
-        return OriginalValue(True, self.default)
+            return OriginalValue(False, mails(self.own[org]))
+        return OriginalValue(True, mails(self.default))
 
 
 class Wire:

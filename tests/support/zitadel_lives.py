@@ -14,6 +14,7 @@ from typing import Any
 
 from support.engines import INSTANCE, compose, policy
 from support.fakes import FakeCluster, FakeRecorder, Steps
+from support.settings import mails
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.credentials import (
@@ -75,7 +76,7 @@ class Life:
         """Live it, with two faults at the beginning of each phase."""
         await self.create()
         self._phase()
-        self.seen(password_change=True, generation=2)
+        self.seen(settings=mails(True), generation=2)
         await self.until(lambda: self.holds(2, value=True))
         self._phase()
         reset(self.emulator.zitadel.log, ACME, "somebody")
@@ -112,7 +113,7 @@ class Life:
             and ready.status == "True"
             and ready.observed_generation == stored.generation
             and stored.status.is_default is False
-            and stored.status.password_change is value
+            and stored.status.settings == mails(value)
             and len(self.events()) >= events
         )
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.settings import mails
 from zitadel_notification_operator.core.backoff import (
     BOUND,
     LONGEST,
@@ -104,7 +105,7 @@ def test_original_survives_its_annotation(
     uid: str, org: str | None, is_default: bool, value: bool | None
 ) -> None:
     """What is written into the annotation is what is read from it."""
-    record = Original(uid, Target("z", org), OriginalValue(is_default, value))
+    record = Original(uid, Target("z", org), OriginalValue(is_default, mails(value)))
     assert Original.from_text(record.to_text()) == record
 
 

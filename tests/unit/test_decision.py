@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.settings import mails
 from zitadel_notification_operator.core.decision import Action, decide
 from zitadel_notification_operator.core.policy import (
     DesiredPolicy,
@@ -33,15 +34,16 @@ def test_table(
     scope: Scope, wanted: bool, observed: tuple[bool, bool] | None, needed: Action
 ) -> None:
     """Each state has one answer; Observe needs the same and does nothing."""
-    seen = None if observed is None else ObservedPolicy(*observed)
-    managed = decide(DesiredPolicy(scope, wanted), seen)
-    watched = decide(DesiredPolicy(scope, wanted, manages=False), seen)
+    seen = None if observed is None else ObservedPolicy(observed[0], mails(observed[1]))
+    managed = decide(DesiredPolicy(scope, mails(wanted)), seen)
+    watched = decide(DesiredPolicy(scope, mails(wanted), manages=False), seen)
     assert (managed.needed, managed.action) == (needed, needed)
     assert (watched.needed, watched.action) == (needed, Action.NONE)
 
 
-desired = st.builds(DesiredPolicy, st.sampled_from(Scope), st.booleans(), st.booleans())
-observations = st.none() | st.builds(ObservedPolicy, st.booleans(), st.booleans())
+values = st.booleans().map(mails)
+desired = st.builds(DesiredPolicy, st.sampled_from(Scope), values, st.booleans())
+observations = st.none() | st.builds(ObservedPolicy, st.booleans(), values)
 
 
 @given(desired, observations)
@@ -54,7 +56,7 @@ def test_second_pass_writes_nothing(
         assert decision.in_sync or not wanted.manages
         return
     # A GET of the instance's policy says `isDefault` always.
-    left = ObservedPolicy(wanted.scope is Scope.INSTANCE, wanted.password_change)
+    left = ObservedPolicy(wanted.scope is Scope.INSTANCE, wanted.settings)
     assert decide(wanted, left).in_sync
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from support.engines import Bench, policy
 from support.fakes import Killed
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
@@ -30,9 +31,9 @@ async def life_of_a_policy(bench: Bench) -> None:
     await bench.live(30)
     edited = bench.policy("p")
     assert edited.status.observed_generation == 1
-    assert edited.status.original == OriginalValue(True, True)
+    assert edited.status.original == OriginalValue(True, mails(True))
     assert bench.zitadel.own == {"o": False}
-    bench.seen(replace(edited, password_change=True, generation=2))
+    bench.seen(replace(edited, settings=mails(True), generation=2))
     await bench.live(30)
     assert bench.zitadel.own == {"o": True}
     assert bench.policy("p").status.observed_generation == 2
@@ -160,7 +161,7 @@ def test_periodic_list_heals_what_the_watch_lost() -> None:
         await bench.start()
         await bench.live(5)
         bench.cluster.put(
-            replace(bench.policy("changed"), password_change=True, generation=2)
+            replace(bench.policy("changed"), settings=mails(True), generation=2)
         )
         bench.cluster.put(policy("new", "c"))
         # Somebody took the finalizer off, so it went without us.
@@ -230,7 +231,7 @@ def test_events_tell_transitions_once() -> None:
         bench.cluster.put(policy("p"))
         await bench.start()
         await bench.live(5)
-        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+        bench.seen(replace(bench.policy("p"), settings=mails(True), generation=2))
         await bench.live(5)
         bench.zitadel.own["o"] = False
         await bench.live(1500)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from support.engines import INSTANCE, Bench, policy
+from support.settings import mailing, mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.deprecation import Deprecation
@@ -29,8 +30,8 @@ def bench_with(*names: str) -> Bench:
 def edited(bench: Bench, name: str) -> None:
     """Edit a policy as a user would."""
     held = bench.policy(name)
-    wanted = not held.password_change
-    bench.seen(replace(held, generation=held.generation + 1, password_change=wanted))
+    wanted = not mailing(held.settings)
+    bench.seen(replace(held, generation=held.generation + 1, settings=mails(wanted)))
 
 
 def stalled(bench: Bench, name: str) -> str:

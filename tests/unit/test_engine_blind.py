@@ -10,6 +10,7 @@ import pytest
 from support.drift import bench_with, calls
 from support.engines import INSTANCE, Bench, policy
 from support.fakes import OTHERS
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.errors import (
@@ -324,7 +325,7 @@ def test_a_log_that_stands_still_is_found_out_by_our_own_writes() -> None:
         bench.zitadel.events = stale  # type: ignore[method-assign]
         await bench.live(300)
         assert detection(bench) == EVENTS
-        bench.seen(replace(bench.policy("q"), password_change=True, generation=2))
+        bench.seen(replace(bench.policy("q"), settings=mails(True), generation=2))
         await bench.live(120)
         assert "does not show what the operator has written" in detection(bench).reason
         bench.zitadel.change("o", True, OTHERS)
@@ -364,7 +365,7 @@ def test_a_log_that_lags_by_seconds_is_used() -> None:
         for number in range(60):
             stored = bench.policy("p")
             value = bool(number % 2)
-            bench.seen(replace(stored, password_change=value, generation=number + 2))
+            bench.seen(replace(stored, settings=mails(value), generation=number + 2))
             await bench.live(7)
         assert detection(bench) == EVENTS
         assert told(bench) == []

@@ -12,6 +12,7 @@ import pytest
 from support.drift import bench_with, calls
 from support.engines import INSTANCE, Bench, policy
 from support.fakes import OTHERS
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import Condition, find
 from zitadel_notification_operator.core.errors import TransientError
@@ -200,7 +201,7 @@ def test_a_write_that_looks_again_after_its_wait_waits_for_the_read_side() -> No
         begun = len(bench.steps.log)
         for name in ("p", "q"):
             stored = bench.policy(name)
-            bench.seen(replace(stored, password_change=True, generation=2))
+            bench.seen(replace(stored, settings=mails(True), generation=2))
             await bench.live(0.5)
         await bench.live(WINDOW)
         assert ("status", "own/q") not in bench.steps.log[begun:]
@@ -232,7 +233,7 @@ def test_the_second_look_at_a_contradiction_waits_for_the_read_side() -> None:
         zitadel.last_policy_event = asked  # type: ignore[assignment]
         begun = len(bench.steps.log)
         stored = bench.policy("p")
-        bench.seen(replace(stored, password_change=True, generation=2))
+        bench.seen(replace(stored, settings=mails(True), generation=2))
         await bench.live(60)
         assert zitadel.own == {"o": True}
         told = [s for s in bench.steps.log[begun:] if s == ("status", "own/p")]

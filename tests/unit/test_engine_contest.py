@@ -5,6 +5,7 @@ from dataclasses import replace
 from support.drift import bench_with, in_sync
 from support.engines import Bench, policy
 from support.fakes import OTHERS
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.reasons import Reason
 
@@ -60,7 +61,7 @@ def test_a_new_spec_ends_a_contest() -> None:
         bench.zitadel.change("o", False, OTHERS)
         await bench.live(61)
         stored = bench.policy("p")
-        bench.seen(replace(stored, password_change=True, generation=2))
+        bench.seen(replace(stored, settings=mails(True), generation=2))
         await bench.live(5)
         assert bench.zitadel.own["o"] is True
         assert in_sync(bench, "p").reason == Reason.IN_SYNC

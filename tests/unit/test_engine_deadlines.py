@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from support.engines import INSTANCE, Bench, policy
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition, find
@@ -39,7 +40,7 @@ def of_instance(bench: Bench) -> tuple[Condition, ...]:
 
 def edit_policy(bench: Bench) -> None:
     """Change the policy's spec."""
-    bench.seen(replace(bench.policy("p"), generation=2, password_change=True))
+    bench.seen(replace(bench.policy("p"), generation=2, settings=mails(True)))
 
 
 def edit_instance(bench: Bench) -> None:

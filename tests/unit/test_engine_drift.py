@@ -8,6 +8,7 @@ import pytest
 from support.drift import bench_with, calls, in_sync
 from support.engines import policy
 from support.fakes import OTHERS, OURSELVES
+from support.settings import mailing, mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.events import EventKind, ZitadelEvent
@@ -52,8 +53,8 @@ def test_what_others_change_is_put_right_within_the_interval() -> None:
         drift = bench.policy("p7").status.last_drift
         assert drift is not None
         assert drift.editor == OTHERS
-        assert drift.found == OriginalValue(False, True)
-        assert drift.restored == OriginalValue(False, False)
+        assert drift.found == OriginalValue(False, mails(True))
+        assert drift.restored == OriginalValue(False, mails(False))
         assert bench.recorder.notices.count(("p7", "DriftCorrected")) == 1
         assert in_sync(bench, "p7").status == "True"
         await bench.stop()
@@ -73,7 +74,7 @@ def test_a_reset_by_others_is_put_right_too() -> None:
         assert bench.zitadel.own == {"o": False}
         drift = bench.policy("p").status.last_drift
         assert drift is not None
-        assert drift.found == OriginalValue(True, True)
+        assert drift.found == OriginalValue(True, mails(True))
         await bench.stop()
 
     run(story())
@@ -89,7 +90,7 @@ def test_our_own_writes_wake_nobody() -> None:
         assert calls(bench, 0).count("observe") == 60
         for number in range(30):
             stored = bench.policy(f"p{number}")
-            bench.seen(replace(stored, password_change=True, generation=2))
+            bench.seen(replace(stored, settings=mails(True), generation=2))
         await bench.live(300)
         assert calls(bench, 0).count("observe") == 120
         assert {event.editor for event in bench.zitadel.events_log} == {OURSELVES}
@@ -125,7 +126,7 @@ def test_a_new_default_wakes_what_inherits_it_one_after_the_other() -> None:
             policy("default"),
             scope=Scope.INSTANCE,
             organization=None,
-            password_change=True,
+            settings=mails(True),
         )
         observers = [
             replace(policy(f"p{n}", f"o{n}"), management=ManagementPolicy.OBSERVE)
@@ -144,7 +145,7 @@ def test_a_new_default_wakes_what_inherits_it_one_after_the_other() -> None:
         await bench.live(200)
         # Once for the change, once for its correction at most.
         assert calls(bench, before).count("observe") <= 1 + 2 * 100
-        shown = {bench.policy(f"p{n}").status.password_change for n in range(100)}
+        shown = {mailing(bench.policy(f"p{n}").status.settings) for n in range(100)}
         assert shown == {True}
         await bench.stop()
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from support.engines import INSTANCE, Bench, policy
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
@@ -43,7 +44,7 @@ def test_an_owner_whose_end_was_not_told_stands_in_nobodys_way() -> None:
         await bench.start()
         await bench.live(5)
         bench.vanish("old")
-        bench.seen(replace(policy("new", second=9), password_change=True))
+        bench.seen(replace(policy("new", second=9), settings=mails(True)))
         await bench.live(2)
         assert bench.reads == ["old"]
         assert bench.ready("new").status == "True"
@@ -180,7 +181,7 @@ def test_an_older_namesake_does_not_replace_a_newer_one() -> None:
         engine = await bench.start()
         await bench.live(5)
         del bench.cluster.policies[first.key]
-        bench.seen(replace(policy("p"), uid="new", password_change=True))
+        bench.seen(replace(policy("p"), uid="new", settings=mails(True)))
         engine.arrivals.policy_seen(replace(first, resource_version="2"))
         engine.arrivals.policy_seen(
             replace(first, uid="never known", resource_version="1")
@@ -212,7 +213,7 @@ def test_the_end_of_an_instance_is_not_that_of_its_namesake() -> None:
         assert bench.parts is not None
         assert bench.parts.inventory.instances["default"].uid == "i2"
         stored = bench.policy("p")
-        bench.seen(replace(stored, password_change=True, generation=2))
+        bench.seen(replace(stored, settings=mails(True), generation=2))
         await bench.live(5)
         assert bench.zitadel.own == {"o": True}
         await bench.stop()

@@ -7,6 +7,7 @@ import pytest
 
 from support.engines import INSTANCE, Bench, policy
 from support.misfortunes import within
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition, find
@@ -131,13 +132,13 @@ def test_a_look_up_that_fails_later(trouble: OperatorError) -> None:
         calls = break_searches(bench, trouble)
         await within(200, lambda: calls[0] > 0, bench)
         bench.zitadel.own["a"] = True
-        edited = replace(stored(bench, "free"), password_change=True, generation=2)
+        edited = replace(stored(bench, "free"), settings=mails(True), generation=2)
         bench.seen(edited)
         await bench.live(15)
         assert ready(bench, "named").status == "True"
         await bench.live(15)
         assert ready(bench, "named").reason == Reason.INSTANCE_NOT_READY
-        edited = replace(stored(bench, "named"), password_change=True, generation=2)
+        edited = replace(stored(bench, "named"), settings=mails(True), generation=2)
         bench.seen(edited)
         await bench.live(600)
         assert bench.zitadel.own == {"a": True, "b": False, "c": True}
@@ -195,7 +196,7 @@ def test_nobody_takes_over_from_an_owner_that_cannot_be_looked_up() -> None:
 
     async def story() -> None:
         bench = world("ACME")
-        bench.cluster.put(replace(of("free", "a", 30), password_change=True))
+        bench.cluster.put(replace(of("free", "a", 30), settings=mails(True)))
         await bench.start()
         await bench.live(10)
         assert ready(bench, "free").reason == Reason.CONFLICT

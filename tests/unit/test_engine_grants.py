@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from support.engines import INSTANCE, Bench, policy
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition, find
@@ -194,7 +195,7 @@ def test_revoking_stops_a_call_that_waits_for_its_turn() -> None:
         await bench.live(5)
         bench.zitadel.turn.clear()
         stored = bench.cluster.policies[PolicyKey("team", "p")]
-        bench.seen(replace(stored, password_change=True, generation=2))
+        bench.seen(replace(stored, settings=mails(True), generation=2))
         await bench.live(1)
         before = len(bench.steps.log)
         regrant(bench)
@@ -204,7 +205,7 @@ def test_revoking_stops_a_call_that_waits_for_its_turn() -> None:
         assert not {"observe", "Update", "Create", "organization"} & set(new)
         assert ready(bench, "p").reason == Reason.INSTANCE_NOT_FOUND
         stored = bench.cluster.policies[PolicyKey("team", "p")]
-        assert stored.status.password_change is None
+        assert stored.status.settings.is_empty
         bench.seen(replace(stored, deleting=True, generation=3))
         await bench.live(5)
         assert not bench.cluster.policies

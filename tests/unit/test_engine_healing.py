@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from support.engines import INSTANCE, Bench, policy
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
@@ -92,7 +93,7 @@ def test_a_take_over_waits_for_no_single_object() -> None:
         await bench.live(5)
         bench.stubborn = {"a"}
         await asyncio.wait_for(engine.lead(), 5)
-        bench.seen(replace(bench.policy("b"), password_change=True, generation=2))
+        bench.seen(replace(bench.policy("b"), settings=mails(True), generation=2))
         await bench.live(2)
         assert bench.zitadel.own["b"] is True
         await bench.stop()
@@ -127,7 +128,7 @@ def test_a_restored_etcd_is_taken_as_the_truth() -> None:
         await bench.live(5)
         kept = bench.back_up()
         for generation in range(2, 9):
-            edit = {"password_change": True, "generation": generation}
+            edit = {"settings": mails(True), "generation": generation}
             bench.seen(replace(bench.policy("changed"), **edit))
         bench.seen(replace(bench.policy("deleted"), deleting=True))
         bench.seen(policy("new", "c"))
@@ -144,7 +145,7 @@ def test_a_restored_etcd_is_taken_as_the_truth() -> None:
             assert bench.ready(name).status == "True"
             assert known[PolicyKey("own", name)].uid == f"uid-{name}"
         # What comes next is heard, by its new version.
-        bench.seen(replace(bench.policy("changed"), password_change=True, generation=2))
+        bench.seen(replace(bench.policy("changed"), settings=mails(True), generation=2))
         await bench.live(2)
         assert bench.zitadel.own["a"] is True
         await bench.stop()
@@ -167,7 +168,7 @@ def test_a_watch_that_is_deaf_after_a_restore_is_made_up_for() -> None:
         bench.restore(kept)
         await bench.live(1.2 * LIST_INTERVAL)
         bench.cluster.put(
-            replace(bench.policy("p"), password_change=True, generation=2)
+            replace(bench.policy("p"), settings=mails(True), generation=2)
         )
         await bench.live(1.2 * SOON)
         assert bench.zitadel.own == {"o": True}
@@ -187,7 +188,7 @@ def test_an_answer_that_is_older_than_what_was_known_is_noticed_at_once() -> Non
         await bench.live(5)
         kept = bench.back_up()
         for generation in range(2, 9):
-            edit = {"password_change": True, "generation": generation}
+            edit = {"settings": mails(True), "generation": generation}
             bench.seen(replace(bench.policy("p"), **edit))
             bench.seen(replace(bench.policy("q"), **edit))
         await bench.live(5)

@@ -7,6 +7,7 @@ import pytest
 
 from support.engines import INSTANCE, Bench, policy
 from support.fakes import FakeZitadel
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.errors import (
@@ -89,7 +90,7 @@ def test_a_refused_token_sends_for_the_secret_at_once() -> None:
         bench.cluster.secrets["s"] = {"token": b"new"}
         bench.zitadel.accepted = "new"
         before = len(bench.steps.log)
-        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+        bench.seen(replace(bench.policy("p"), settings=mails(True), generation=2))
         await bench.live(5)
         assert bench.zitadel.own == {"o": True}
         written = [s for s in bench.steps.log[before:] if s[0] == "status"]
@@ -119,7 +120,7 @@ def test_a_change_within_a_check_of_the_instance_is_not_forgotten() -> None:
         limits = replace(stored.endpoint, rate_limit=RateLimit(burst=77))
         bench.instance_seen(replace(stored, endpoint=limits, generation=2))
         await bench.live(0.5)
-        edited = replace(bench.policy("edited"), password_change=True, generation=2)
+        edited = replace(bench.policy("edited"), settings=mails(True), generation=2)
         bench.seen(edited)
         bench.seen(replace(bench.policy("deleted"), deleting=True, generation=2))
         await bench.live(5)
@@ -185,7 +186,7 @@ def test_a_dying_instance_that_somebody_holds_up_still_serves() -> None:
         bench.cluster.put_instance(dying)
         await bench.start()
         await bench.live(5)
-        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+        bench.seen(replace(bench.policy("p"), settings=mails(True), generation=2))
         await bench.live(5)
         assert bench.zitadel.own == {"o": True}
         await bench.stop()

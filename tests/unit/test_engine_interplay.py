@@ -8,6 +8,7 @@ import pytest
 
 from support.engines import INSTANCE, Bench, policy
 from support.fakes import FakeZitadel
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
@@ -105,7 +106,7 @@ def two_ways(bench: Bench) -> Apart:
     bench.cluster.put_instance(other)
     bench.cluster.put(replace(policy("p"), key=PolicyKey("one", "p")))
     younger = replace(policy("p", second=5), key=PolicyKey("two", "p"), uid="younger")
-    bench.cluster.put(replace(younger, instance="b", password_change=True))
+    bench.cluster.put(replace(younger, instance="b", settings=mails(True)))
     return zitadel
 
 

@@ -9,6 +9,7 @@ import pytest
 from support.drift import bench_with
 from support.engines import policy
 from support.fakes import OTHERS
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import (
     OperatorError,
@@ -94,7 +95,7 @@ def test_endless_failures_delay_nobody(trouble: OperatorError, hanging: int) -> 
         await bench.live(300)
         assert max(peaks) <= 4
         stored = bench.policy("healthy")
-        bench.seen(replace(stored, password_change=True, generation=2))
+        bench.seen(replace(stored, settings=mails(True), generation=2))
         await bench.live(1.0)
         assert bench.zitadel.own["o"] is True
         await bench.stop()

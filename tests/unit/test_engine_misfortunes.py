@@ -10,6 +10,7 @@ import pytest
 
 from support.fakes import Guarded
 from support.misfortunes import Many, within
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import (
     OperatorError,
@@ -176,7 +177,7 @@ def test_fifty_quiet_policies_notice_nothing(
         assert bench.instance_reason() == "Succeeded"
         assert bench.ready_ones() == bench.count
         # And all serve on.
-        changed = replace(bench.policy("p0"), password_change=True, generation=2)
+        changed = replace(bench.policy("p0"), settings=mails(True), generation=2)
         bench.seen(changed)
         await bench.live(5)
         assert bench.zitadel.own["o0"] is True
@@ -333,7 +334,7 @@ def test_a_wrong_upstream_is_never_written_to() -> None:
         bench.instance_seen(replace(stored, requested_at="now"))
         await within(5, lambda: bench.calls("identify") > 0, bench)
         bench.zitadel.own["o1"] = True
-        bench.seen(replace(bench.policy("p0"), password_change=True, generation=2))
+        bench.seen(replace(bench.policy("p0"), settings=mails(True), generation=2))
         bench.seen(replace(bench.policy("p2"), deleting=True, generation=2))
         await bench.live(15)
         assert bench.ready("p1").status == "True"

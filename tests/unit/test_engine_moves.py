@@ -7,6 +7,7 @@ import pytest
 
 from support.engines import INSTANCE, Bench, policy
 from support.fakes import FakeZitadel
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.errors import (
@@ -53,7 +54,7 @@ def test_another_zitadel_is_not_touched_until_accepted() -> None:
         instance = bench.cluster.instances["default"]
         stalled = find(instance.status.conditions, "Stalled")
         assert stalled.reason == Reason.INSTANCE_CHANGED
-        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+        bench.seen(replace(bench.policy("p"), settings=mails(True), generation=2))
         await bench.live(5)
         assert bench.zitadel.own == {}
         accepted = bench.cluster.put_instance(replace(instance, accepted_id="another"))
@@ -92,7 +93,7 @@ def test_a_pin_of_another_zitadel_counts_as_absent() -> None:
         assert other.own == {"home-of-other": False}
         status = bench.policy("p").status
         assert status.organization_id == "home-of-other"
-        assert status.original == OriginalValue(True, True)
+        assert status.original == OriginalValue(True, mails(True))
         await bench.stop()
 
     run(story())

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from support.engines import INSTANCE, Bench, policy
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey, Target
 from zitadel_notification_operator.core.conditions import find
@@ -133,7 +134,7 @@ def test_it_keeps_its_target(fields: tuple[str, ...], restarted: bool) -> None:
         await bench.start()
         await bench.live(5)
         bench.seen(unread(bench.policy("old"), *fields))
-        bench.seen(replace(policy("young", second=9), password_change=True))
+        bench.seen(replace(policy("young", second=9), settings=mails(True)))
         await bench.live(5)
         if restarted:
             await bench.stop()
@@ -148,7 +149,7 @@ def test_it_keeps_its_target(fields: tuple[str, ...], restarted: bool) -> None:
         assert bench.zitadel.own == {"o": True}
         taken = bench.policy("young").original
         assert taken is not None
-        assert taken.value == OriginalValue(is_default=True, password_change=True)
+        assert taken.value == OriginalValue(is_default=True, settings=mails(True))
         await bench.stop()
 
     run(story())
@@ -275,7 +276,7 @@ def test_a_rolled_back_image_is_not_settled() -> None:
         await bench.live(5)
         assert conditions(bench, "p") == STORY
         assert bench.policy("p").original is not None
-        bench.seen(replace(understood(bench.policy("p")), password_change=True))
+        bench.seen(replace(understood(bench.policy("p")), settings=mails(True)))
         await bench.live(2)
         assert bench.ready("p").status == "True"
         assert bench.zitadel.own == {"o": True}
@@ -434,7 +435,7 @@ def test_the_way_out_of_a_deletion_that_waits() -> None:
 
 def test_what_refers_to_nothing_is_nobodys() -> None:
     """An original of another object keeps no target."""
-    copied = Original("someone", Target("z", "o"), OriginalValue(True, True))
+    copied = Original("someone", Target("z", "o"), OriginalValue(True, mails(True)))
     made = policy("copy")
     mark = {"original": copied, "original_text": copied.to_text()}
     copy = unread(made, "managementPolicy", **mark)

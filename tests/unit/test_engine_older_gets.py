@@ -10,6 +10,7 @@ import pytest
 from support.drift import bench_with, calls
 from support.engines import Bench, policy
 from support.loss_stories import delete
+from support.settings import mailing, mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.objects import DriftMethod
 from zitadel_notification_operator.core.policy import ObservedPolicy
@@ -31,7 +32,7 @@ def lag(bench: Bench, shown: ObservedPolicy) -> None:
 def ask(bench: Bench, *, value: bool) -> None:
     """Edit the policy."""
     before = bench.policy("p")
-    later = replace(before, password_change=value, generation=before.generation + 1)
+    later = replace(before, settings=mails(value), generation=before.generation + 1)
     bench.seen(later)
 
 
@@ -56,7 +57,7 @@ def test_an_edit_back_is_not_called_done_by_an_older_get(method: DriftMethod) ->
         await bench.start()
         await bench.live(60)
         first = await shown_by(bench)
-        value = not first.password_change
+        value = not mailing(first.settings)
         ask(bench, value=value)
         await bench.live(5)
         assert bench.zitadel.own == {"o": value}
@@ -114,7 +115,7 @@ def test_a_zitadel_that_went_back_is_believed_in_the_end() -> None:
         await bench.start()
         await bench.live(60)
         first = await shown_by(bench)
-        value = first.password_change
+        value = mailing(first.settings)
         ask(bench, value=not value)
         await bench.live(5)
         lag(bench, first)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from support.engines import INSTANCE, Bench, policy
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.identity import Capabilities
@@ -132,7 +133,7 @@ def test_a_rename_moves_no_policy_not_even_over_a_restart() -> None:
         await bench.stop()
         await bench.start()
         await bench.live(5)
-        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+        bench.seen(replace(bench.policy("p"), settings=mails(True), generation=2))
         await bench.live(5)
         assert bench.policy("p").status.organization_id == "a"
         assert bench.zitadel.own == {"a": True}
@@ -151,7 +152,7 @@ def test_a_replaced_organization_is_followed_with_an_event() -> None:
         bench.cluster.put(named("p"))
         await bench.start()
         await bench.live(5)
-        assert bench.policy("p").original.value == OriginalValue(False, True)
+        assert bench.policy("p").original.value == OriginalValue(False, mails(True))
         bench.zitadel.removed.add("a")
         del bench.zitadel.names["a"], bench.zitadel.own["a"]
         bench.zitadel.names["b"] = "ACME"
@@ -160,7 +161,7 @@ def test_a_replaced_organization_is_followed_with_an_event() -> None:
         assert followed.status.organization_id == "b"
         assert followed.status.organization_name == "ACME"
         assert followed.original.target.organization_id == "b"
-        assert followed.status.original == OriginalValue(True, True)
+        assert followed.status.original == OriginalValue(True, mails(True))
         assert bench.ready("p").status == "True"
         assert bench.zitadel.own == {"b": False}
         told = [reason for _, reason in bench.recorder.notices]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from support.engines import INSTANCE, Bench, policy
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey, Target
 from zitadel_notification_operator.core.conditions import find
@@ -34,7 +35,7 @@ def test_copied_object_does_not_inherit_the_original() -> None:
         original = bench.policy("p").original
         assert original is not None
         assert original.uid == "uid-other"
-        assert original.value == OriginalValue(False, False)
+        assert original.value == OriginalValue(False, mails(False))
         await bench.stop()
 
     run(story())
@@ -98,7 +99,9 @@ def test_an_annotation_of_nobody_with_a_grant_is_not_believed() -> None:
 
     async def story() -> None:
         bench = Bench()
-        forged = Original("uid-evil", Target("z", "o"), OriginalValue(False, False))
+        forged = Original(
+            "uid-evil", Target("z", "o"), OriginalValue(False, mails(False))
+        )
         evil = replace(
             policy("evil"),
             key=PolicyKey("evil", "evil"),
@@ -110,7 +113,7 @@ def test_an_annotation_of_nobody_with_a_grant_is_not_believed() -> None:
         await bench.live(5)
         bench.seen(policy("p", second=9))
         await bench.live(5)
-        assert bench.policy("p").status.original == OriginalValue(True, True)
+        assert bench.policy("p").status.original == OriginalValue(True, mails(True))
         await bench.stop()
 
     run(story())
@@ -128,7 +131,7 @@ def test_a_spoiled_annotation_is_rewritten_from_the_status(text: str) -> None:
         spoiled = replace(bench.policy("p"), original=None, original_text=text)
         bench.seen(spoiled)
         await bench.live(5)
-        assert bench.policy("p").original.value == OriginalValue(True, True)
+        assert bench.policy("p").original.value == OriginalValue(True, mails(True))
         spoiled = replace(bench.policy("p"), original=None, original_text=text)
         bench.seen(replace(spoiled, deleting=True, generation=2))
         await bench.live(5)
@@ -151,7 +154,7 @@ def test_an_owner_that_retains_leaves_its_original_to_the_next() -> None:
         await bench.live(5)
         bench.seen(replace(bench.policy("a"), deleting=True, generation=2))
         await bench.live(5)
-        assert bench.policy("b").status.original == OriginalValue(True, True)
+        assert bench.policy("b").status.original == OriginalValue(True, mails(True))
         await bench.stop()
 
     run(story())
@@ -180,7 +183,7 @@ def test_an_owner_that_stays_but_gives_up_leaves_its_original(
         await bench.live(5)
         bench.seen(replace(bench.policy("a"), generation=2, **change))
         await bench.live(5)
-        assert bench.policy("b").status.original == OriginalValue(True, True)
+        assert bench.policy("b").status.original == OriginalValue(True, mails(True))
         assert bench.policy("a").original_text is None
         await bench.stop()
 
@@ -205,7 +208,7 @@ def test_an_owner_that_loses_its_grant_leaves_its_original() -> None:
         bench.instance_seen(replace(stored, grants=(Grant(("b",)),), generation=2))
         await bench.live(5)
         heir = bench.cluster.policies[second.key]
-        assert heir.status.original == OriginalValue(True, True)
+        assert heir.status.original == OriginalValue(True, mails(True))
         await bench.stop()
 
     run(story())
@@ -214,8 +217,8 @@ def test_an_owner_that_loses_its_grant_leaves_its_original() -> None:
 @pytest.mark.parametrize(
     "forged",
     [
-        Original("uid-p", Target("999", "o"), OriginalValue(False, False)),
-        Original("uid-p", Target("z", "o"), OriginalValue(False, False)),
+        Original("uid-p", Target("999", "o"), OriginalValue(False, mails(False))),
+        Original("uid-p", Target("z", "o"), OriginalValue(False, mails(False))),
     ],
     ids=["another ZITADEL", "another value"],
 )
@@ -230,7 +233,7 @@ def test_the_status_is_believed_before_the_annotation(forged: Original) -> None:
         spoiled = {"original": forged, "original_text": forged.to_text()}
         bench.seen(replace(bench.policy("p"), **spoiled))
         await bench.live(5)
-        assert bench.policy("p").status.original == OriginalValue(True, True)
+        assert bench.policy("p").status.original == OriginalValue(True, mails(True))
         bench.seen(replace(bench.policy("p"), **spoiled, deleting=True, generation=2))
         await bench.live(5)
         assert bench.zitadel.own == {}
@@ -265,12 +268,12 @@ def _two_tenants() -> tuple[Any, Any]:
     evil = replace(policy("evil"), key=PolicyKey("evil", "evil"))
     evil = replace(evil, deletion=DeletionPolicy.RETAIN)
     heir = replace(policy("p", second=9), deletion=DeletionPolicy.RESTORE)
-    return evil, replace(heir, password_change=True)
+    return evil, replace(heir, settings=mails(True))
 
 
 def _forged(owner: Any) -> Any:
     """Return the policy with an original that it has made up."""
-    original = Original(owner.uid, Target("z", "o"), OriginalValue(False, False))
+    original = Original(owner.uid, Target("z", "o"), OriginalValue(False, mails(False)))
     return replace(owner, original=original, original_text=original.to_text())
 
 
@@ -296,7 +299,7 @@ def test_a_forged_original_of_an_owner_that_goes_at_once(*, told: bool) -> None:
         del bench.cluster.policies[evil.key]
         engine.arrivals.policy_gone(evil.key, evil.uid)
         await bench.live(5)
-        assert bench.policy("p").status.original == OriginalValue(True, True)
+        assert bench.policy("p").status.original == OriginalValue(True, mails(True))
         await bench.stop()
 
     run(story())
@@ -321,7 +324,7 @@ def test_an_annotation_alone_reaches_no_other_namespace() -> None:
         del bench.cluster.policies[evil.key]
         engine.arrivals.policy_gone(evil.key, evil.uid)
         await bench.live(5)
-        assert bench.policy("p").status.original == OriginalValue(True, True)
+        assert bench.policy("p").status.original == OriginalValue(True, mails(True))
         await bench.stop()
 
     run(story())
@@ -340,13 +343,13 @@ def test_an_owner_whose_write_no_get_has_shown_leaves_its_original() -> None:
         await bench.live(60)
         stored = bench.cluster.policies[owner.key]
         assert find(stored.status.conditions, "Ready").status == "False"
-        assert stored.status.original == OriginalValue(True, True)
+        assert stored.status.original == OriginalValue(True, mails(True))
         bench.zitadel.catch_up()
         bench.seen(heir)
         await bench.live(1)
         bench.seen(replace(bench.cluster.policies[owner.key], deleting=True))
         await bench.live(900)
-        assert bench.policy("p").status.original == OriginalValue(True, True)
+        assert bench.policy("p").status.original == OriginalValue(True, mails(True))
         await bench.stop()
 
     run(story())
@@ -364,7 +367,7 @@ def test_a_loser_that_forges_an_annotation_is_not_believed() -> None:
         await bench.start()
         bench.seen(heir)
         await bench.live(5)
-        assert bench.policy("p").status.original == OriginalValue(True, True)
+        assert bench.policy("p").status.original == OriginalValue(True, mails(True))
         await bench.stop()
 
     run(story())

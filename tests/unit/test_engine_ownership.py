@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from support.engines import INSTANCE, Bench, policy
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
@@ -30,14 +31,14 @@ def test_older_policy_that_resolves_later_takes_over() -> None:
         await bench.live(5)
         young, old = bench.policy("young"), bench.policy("old")
         assert old.original is not None
-        assert old.original.value == OriginalValue(True, True)
+        assert old.original.value == OriginalValue(True, mails(True))
         assert young.original_text is None
         assert young.finalizers == ()
         assert find(young.status.conditions, "Ready").reason == Reason.CONFLICT
         bench.seen(replace(old, deleting=True, generation=2))
         await bench.live(5)
         young = bench.policy("young")
-        assert young.original.value == OriginalValue(True, True)
+        assert young.original.value == OriginalValue(True, mails(True))
         assert [s[0] for s in bench.zitadel.writes()] == ["Create"]
         await bench.stop()
 
@@ -203,7 +204,7 @@ def test_a_finished_deletion_that_somebody_holds_up_says_so() -> None:
         bench.zitadel.own["o"] = True
         bench.seen(policy("b", second=9))
         await bench.live(5)
-        assert bench.policy("b").status.original == OriginalValue(False, True)
+        assert bench.policy("b").status.original == OriginalValue(False, mails(True))
         before = len(bench.steps.log)
         await bench.live(60)
         assert ("status", "own/a") not in bench.steps.log[before:]

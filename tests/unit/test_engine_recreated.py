@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from support.engines import INSTANCE, Bench, policy
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.objects import InstanceStatus, PolicyObject
@@ -102,7 +103,7 @@ def test_another_zitadel_still_voids_all(restart: bool) -> None:
         await bench.live(60)
         assert bench.ready("p").status == "True"
         assert bench.policy("p").status.organization_id == "x"
-        own = OriginalValue(is_default=False, password_change=False)
+        own = OriginalValue(is_default=False, settings=mails(False))
         assert bench.policy("p").status.original == own
         await bench.stop()
 

@@ -10,6 +10,7 @@ import pytest
 from support.engines import INSTANCE, Bench, compose, policy
 from support.fakes import FakeCluster, FakeZitadel, Steps
 from support.leases import Record, Way
+from support.settings import mails
 from support.virtual_time import VirtualLoop, run
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import ClusterError
@@ -188,7 +189,7 @@ async def test_what_was_missed_is_taken_up(stage: Stage) -> None:
     await asyncio.sleep(60)
     second = await Process(stage, "b").start()
     await first.kill()
-    changed = replace(stage.policy("p"), generation=2, password_change=True)
+    changed = replace(stage.policy("p"), generation=2, settings=mails(True))
     stage.cluster.put(changed)
     await asyncio.wait_for(second.leadership.elected.wait(), 30)
     await asyncio.sleep(1)

@@ -6,6 +6,7 @@ import pytest
 
 from support.engines import Bench, policy
 from support.fakes import OTHERS
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.errors import TransientError
@@ -92,8 +93,8 @@ def test_a_drifted_value_is_never_what_is_restored() -> None:
         bench.cluster.put(replace(stored, original=None, original_text=None))
         await bench.start()
         await bench.live(700)
-        assert bench.policy("p").original.value == OriginalValue(False, True)
-        assert bench.policy("p").status.original == OriginalValue(False, True)
+        assert bench.policy("p").original.value == OriginalValue(False, mails(True))
+        assert bench.policy("p").status.original == OriginalValue(False, mails(True))
         await delete(bench)
         assert bench.zitadel.own == {"o": True}
         await bench.stop()
@@ -172,7 +173,7 @@ def test_the_original_is_handed_on_at_a_take_over() -> None:
         await live_and_delete(bench)
         assert bench.zitadel.own == {"o": False}
         heir = bench.policy("q")
-        assert heir.original.value == OriginalValue(False, True)
+        assert heir.original.value == OriginalValue(False, mails(True))
         bench.seen(replace(heir, deleting=True, generation=2))
         await bench.live(5)
         assert bench.zitadel.own == {"o": True}

@@ -5,6 +5,7 @@ from itertools import groupby
 
 from support.drift import bench_with
 from support.engines import INSTANCE, policy
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.objects import DriftMethod
 
@@ -30,7 +31,7 @@ def test_who_waits_for_its_turn_does_not_wait_for_its_own_event_too() -> None:
         before = len(bench.zitadel.writes())
         for name in names:
             stored = bench.policy(name)
-            bench.seen(replace(stored, password_change=True, generation=2))
+            bench.seen(replace(stored, settings=mails(True), generation=2))
         await bench.live(LOSERS * EACH)
         # Each edit is written; then one organization after the other is repaired.
         made = [organization for _, organization in bench.zitadel.writes()[before:]]

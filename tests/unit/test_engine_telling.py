@@ -9,6 +9,7 @@ import pytest
 
 from support.engines import Bench, policy
 from support.fakes import FakeCluster, Steps
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import (
@@ -105,7 +106,7 @@ def no_permission(bench: Refusing) -> None:
         raise TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "x")
 
     bench.zitadel.write = refuse  # type: ignore[method-assign]
-    bench.seen(replace(bench.policy("p"), generation=2, password_change=True))
+    bench.seen(replace(bench.policy("p"), generation=2, settings=mails(True)))
 
 
 def an_outage(bench: Refusing) -> None:
@@ -200,7 +201,7 @@ def test_a_policy_that_follows_its_name_tells_once(refusal: str) -> None:
         bench.zitadel.remove("o")
         bench.zitadel.names["o2"] = "Alpha"
         bench.cluster.refuses = refusal
-        bench.seen(replace(bench.policy("p"), generation=2, password_change=True))
+        bench.seen(replace(bench.policy("p"), generation=2, settings=mails(True)))
         await bench.live(OUTAGE)
         bench.cluster.refuses = None
         await bench.live(400)

@@ -8,6 +8,7 @@ import pytest
 from support.drift import bench_with, calls
 from support.engines import Bench, policy
 from support.fakes import OTHERS
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.credentials import (
@@ -184,7 +185,7 @@ def test_a_late_end_of_a_namesake_is_not_ours() -> None:
         engine = await bench.start()
         await bench.live(5)
         engine.arrivals.policy_gone(PolicyKey("own", "p"), "another-uid")
-        bench.seen(replace(bench.policy("p"), password_change=True, generation=2))
+        bench.seen(replace(bench.policy("p"), settings=mails(True), generation=2))
         await bench.live(5)
         assert bench.zitadel.own["o"] is True
         await bench.stop()

@@ -22,6 +22,7 @@ from support.loss_stories import (
     live,
     stale_row,
 )
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.identity import Capabilities, User
@@ -248,7 +249,7 @@ def test_a_read_side_that_stands_still_gets_no_flood_of_writes() -> None:
         before = len(bench.zitadel.writes())
         for number in range(count):
             stored = bench.policy(f"p{number}")
-            bench.seen(replace(stored, password_change=True, generation=2))
+            bench.seen(replace(stored, settings=mails(True), generation=2))
         await bench.live(300)
         assert len(bench.zitadel.writes()) - before <= count + 2 * EXTRA
         stored = bench.cluster.instances["default"].status
@@ -286,7 +287,7 @@ def test_three_repairs_an_hour_and_then_somebody_must_look() -> None:
             value = not value
             bench.zitadel.to_lose = [("changed", "o")]
             stored = bench.policy("p")
-            bench.seen(replace(stored, password_change=value, generation=generation))
+            bench.seen(replace(stored, settings=mails(value), generation=generation))
             await bench.live(60)
         assert bench.recorder.notices.count(("p", "ReadSideRepaired")) == 3
         ready = bench.ready("p")
@@ -369,7 +370,7 @@ def test_nothing_is_repaired_for_who_does_not_manage(how: str) -> None:
         assert bench.zitadel.writes() == []
         if how == "Observe":
             assert bench.ready("p").status == "True"
-            assert bench.policy("p").status.password_change is True
+            assert bench.policy("p").status.settings == mails(True)
         await bench.stop()
 
     run(lived())

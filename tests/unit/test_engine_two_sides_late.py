@@ -10,6 +10,7 @@ import pytest
 from support.drift import bench_with, calls, in_sync
 from support.engines import policy
 from support.fakes import OTHERS
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.policy import ManagementPolicy
@@ -32,10 +33,10 @@ def test_one_that_only_observes_sees_it_when_the_read_side_has_caught_up(
         zitadel.stopped = True
         zitadel.change("" if inherits else "o", False, OTHERS)
         await bench.live(2000)
-        assert bench.policy("p").status.password_change is True
+        assert bench.policy("p").status.settings == mails(True)
         zitadel.catch_up()
         await bench.live(700)
-        assert bench.policy("p").status.password_change is False
+        assert bench.policy("p").status.settings == mails(False)
         begun = len(bench.steps.log)
         await bench.live(2000)
         assert "observe" not in calls(bench, begun)

@@ -12,6 +12,7 @@ import pytest
 from support.drift import bench_with, calls
 from support.engines import INSTANCE, Bench, policy
 from support.fakes import OTHERS
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
@@ -44,7 +45,7 @@ async def stand_still(bench: Bench, *names: str) -> None:
     """Let the read side stop, and edits be contradicted until repairs are blocked."""
     bench.zitadel.stopped = True
     for name in names:
-        edit(bench, name, password_change=True)
+        edit(bench, name, settings=mails(True))
     await bench.live(120)
     assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
 
@@ -222,7 +223,7 @@ def test_the_instance_speaks_of_nobody_who_has_lost_his_grant() -> None:
         bench.zitadel.stopped = True
         for key in keys:
             stored = bench.cluster.policies[key]
-            bench.seen(replace(stored, password_change=True, generation=2))
+            bench.seen(replace(stored, settings=mails(True), generation=2))
         await bench.live(120)
         assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
         stored_instance = bench.cluster.instances["default"]
@@ -244,7 +245,7 @@ def test_a_spec_that_goes_back_says_nothing_of_the_read_side() -> None:
         await stand_still(bench, *(f"p{n}" for n in range(6)))
         before = len(bench.zitadel.writes())
         for number in range(3):
-            edit(bench, f"p{number}", password_change=False)
+            edit(bench, f"p{number}", settings=mails(False))
             await bench.live(60)
         assert len(bench.zitadel.writes()) == before
         assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
@@ -289,7 +290,7 @@ def test_a_long_insert_is_told_and_is_no_outage() -> None:
         await bench.live(60)
         begun = len(bench.steps.log)
         busy_from_now(bench, 600)
-        edit(bench, "p", password_change=True)
+        edit(bench, "p", settings=mails(True))
         await bench.live(500)
         assert bench.ready("p").status == "False"
         assert "read side" in bench.ready("p").message
@@ -312,12 +313,12 @@ def test_a_second_insert_is_waited_for_like_the_first() -> None:
         await bench.start()
         await bench.live(60)
         busy_from_now(bench, 30)
-        edit(bench, "p", password_change=True)
+        edit(bench, "p", settings=mails(True))
         await bench.live(5)
         edit(bench, "p", suspended=True)
         await bench.live(3000)
         busy_from_now(bench, 20)
-        edit(bench, "q", password_change=True)
+        edit(bench, "q", settings=mails(True))
         await bench.live(10)
         assert bench.ready("q").status == "True"
         await bench.live(60)
@@ -342,8 +343,8 @@ def test_a_look_before_a_delayed_write_may_meet_an_insert() -> None:
 
         bench.zitadel.write = slow  # type: ignore[assignment]
         begun = len(bench.steps.log)
-        edit(bench, "p", password_change=True)
-        edit(bench, "q", password_change=True)
+        edit(bench, "p", settings=mails(True))
+        edit(bench, "q", settings=mails(True))
         await bench.live(2)
         busy_from_now(bench, 10)
         await bench.live(10)
@@ -371,7 +372,7 @@ def test_the_end_of_the_process_does_not_wait_for_an_insert() -> None:
             return result
 
         bench.zitadel.write = written  # type: ignore[assignment]
-        edit(bench, "p", password_change=True)
+        edit(bench, "p", settings=mails(True))
         await bench.live(5)
         ended = asyncio.get_running_loop().time()
         await bench.stop()

@@ -15,6 +15,7 @@ from support.drift import bench_with, calls
 from support.engines import INSTANCE, Bench
 from support.engines import policy as own_policy
 from support.fakes import OTHERS
+from support.settings import mailing, mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition, find
@@ -76,7 +77,7 @@ def writes_of(bench: Bench, acts: dict[tuple[int, bool], Callable[[], None]]) ->
 
     async def noted_write(org: str, action: Any, **kwargs: Any) -> WriteResult:
         call = write(org, action, **kwargs)
-        return await noted(call, str(action), kwargs["password_change"])
+        return await noted(call, str(action), mailing(kwargs["settings"]))
 
     async def noted_reset(org: str) -> WriteResult:
         return await noted(reset(org), "Reset", None)
@@ -88,7 +89,7 @@ def writes_of(bench: Bench, acts: dict[tuple[int, bool], Callable[[], None]]) ->
 
 def take_back(bench: Bench) -> None:
     """Want what GETs show."""
-    edit(bench, password_change=False)
+    edit(bench, settings=mails(False))
 
 
 def delete(bench: Bench) -> None:
@@ -157,7 +158,7 @@ def test_what_comes_in_the_middle_of_a_repair_stops_it(name: str, late: bool) ->
         moment = (4, False) if late else (3, True)
         made = writes_of(bench, {moment: lambda: turn.act(bench)})
         bench.zitadel.to_lose.append(("changed", "o"))
-        edit(bench, password_change=True)
+        edit(bench, settings=mails(True))
         await bench.live(60)
         steps = [FIRST_STEP, LAST_STEP] if late else [FIRST_STEP]
         assert made == [*BEFORE, *steps, *(turn.late if late else turn.after)]

@@ -9,6 +9,7 @@ import pytest
 from support.drift import bench_with
 from support.engines import Bench, policy
 from support.fakes import OTHERS
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.errors import (
@@ -66,7 +67,7 @@ def test_somebody_who_writes_in_the_middle_of_repairs_is_no_failure() -> None:
         before_write(bench, 3, lambda org: bench.zitadel.change(org, False) and None)
         for name in names:
             bench.zitadel.to_lose.append(("changed", f"o-{name}"))
-            edit(bench, name, password_change=True)
+            edit(bench, name, settings=mails(True))
         await bench.live(60)
         assert set(bench.zitadel.own.values()) == {True}
         assert instance_reason(bench) == Reason.SUCCEEDED
@@ -170,13 +171,13 @@ def test_a_write_that_is_refused_in_the_middle_is_told_and_tried_again(
         for number in range(4, 40):
             before_write(bench, number, refused)
         zitadel.to_lose.append(("changed", "o"))
-        edit(bench, "p", password_change=True)
+        edit(bench, "p", settings=mails(True))
         await bench.live(60)
         assert zitadel.own["o"] is zitadel.written("o") is False
         assert bench.ready("p").reason == refusal.reason
         zitadel.to_lose.append(("changed", "o2"))
         refusing = False
-        edit(bench, "q", password_change=True)
+        edit(bench, "q", settings=mails(True))
         await bench.live(700)
         assert zitadel.own == {"o": True, "o2": True}
         assert {bench.ready(name).status for name in "pq"} == {"True"}
@@ -218,7 +219,7 @@ def test_records_of_writes_go_with_their_policies() -> None:
         await bench.start()
         await bench.live(60)
         bench.zitadel.stopped = True
-        edit(bench, "p", password_change=True)
+        edit(bench, "p", settings=mails(True))
         await bench.live(30)
         key = bench.policy("p").key
         del bench.cluster.policies[key]

@@ -14,6 +14,7 @@ import pytest
 from support.drift import bench_with
 from support.engines import INSTANCE, Bench, policy
 from support.fakes import OTHERS
+from support.settings import mailing, mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.identity import Capabilities
@@ -86,17 +87,17 @@ def test_a_repair_that_was_stopped_is_not_told_when_nothing_has_moved() -> None:
 
         async def stopped(*args: object, **kwargs: object) -> object:
             result = await write(*args, **kwargs)  # type: ignore[arg-type]
-            made.append((kwargs["password_change"], result.answer))
+            made.append((mailing(kwargs["settings"]), result.answer))
             if made[-1] == (False, Answer.WRITTEN) and len(made) == 3:
                 zitadel.change("o", True, OTHERS)
-                edit(bench, "p", password_change=False)
+                edit(bench, "p", settings=mails(False))
             return result
 
         zitadel.write = stopped  # type: ignore[assignment]
         zitadel.stopped = True
         zitadel.change("o", True, OTHERS)
         await bench.live(15)
-        edit(bench, "p", password_change=True)
+        edit(bench, "p", settings=mails(True))
         await bench.live(200)
         told_before = [(True, Answer.NOT_CHANGED)] * 2
         assert made == [*told_before, *[(False, Answer.WRITTEN)] * 2]
@@ -241,7 +242,7 @@ def test_a_new_try_comes_after_ten_minutes_and_no_flood(count: int) -> None:
         zitadel = bench.zitadel
         zitadel.stopped = True
         for name in names:
-            edit(bench, name, password_change=True)
+            edit(bench, name, settings=mails(True))
         made: list[int] = []
         for _ in range(6):
             before = len(zitadel.writes())
@@ -273,7 +274,7 @@ def test_without_the_event_log_there_is_no_flood_either(count: int) -> None:
         zitadel = bench.zitadel
         zitadel.stopped = True
         for name in names:
-            edit(bench, name, password_change=True)
+            edit(bench, name, settings=mails(True))
         made: list[int] = []
         taken = -len(zitadel.events_log)
         for period in range(6):

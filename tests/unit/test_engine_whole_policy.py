@@ -12,6 +12,7 @@ import pytest
 from support.drift import bench_with, in_sync
 from support.engines import Bench, policy
 from support.fakes import OTHERS
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.objects import PolicyObject
@@ -170,7 +171,7 @@ def test_drift_is_put_right_beside_a_flag_that_changed_with_it() -> None:
         assert bench.zitadel.flags["o"] == MAIL
         drift = bench.policy("p").status.last_drift
         assert drift is not None
-        assert drift.found == OriginalValue(False, True)
+        assert drift.found == OriginalValue(False, mails(True))
         await bench.stop()
 
     run(story())
@@ -258,7 +259,7 @@ def test_an_heir_keeps_the_flags_that_it_finds() -> None:
         await bench.start()
         await bench.live(5)
         heir = bench.policy("q")
-        bench.seen(replace(heir, password_change=True, generation=2))
+        bench.seen(replace(heir, settings=mails(True), generation=2))
         bench.zitadel.change_flags("o", digest=1)
         await bench.live(5)
         await delete(bench, "p")
@@ -383,7 +384,7 @@ def test_a_restore_that_was_too_late_reads_anew() -> None:
 
 def test_observations_that_differ_in_a_foreign_flag_are_one() -> None:
     """Equal, of one hash, and nothing of it is shown."""
-    plain = ObservedPolicy(False, True, "7")
+    plain = ObservedPolicy(False, mails(True), "7")
     flagged = replace(plain, unknown_members={"emailChange": ["canary"]})
     assert plain == flagged
     assert len({plain, flagged}) == 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from support.engines import INSTANCE, Bench, policy
 from support.fakes import FakeZitadel
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
@@ -104,7 +105,7 @@ def of(name: str, count: int) -> list[PolicyObject]:
 def edited(bench: Bench, name: str, *, value: bool) -> PolicyObject:
     """Return a policy as its user wants it from now on."""
     stored = bench.policy(name)
-    return replace(stored, generation=stored.generation + 1, password_change=value)
+    return replace(stored, generation=stored.generation + 1, settings=mails(value))
 
 
 def all_ready(bench: Bench, policies: list[PolicyObject]) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from support.engines import INSTANCE, Bench, compose, policy
 from support.fakes import OTHERS
+from support.settings import mails
 from support.virtual_time import VirtualLoop, run
 from unit.test_metrics import new_metrics, text, value
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -78,7 +79,7 @@ def test_passes_are_counted_by_how_they_end() -> None:
         assert bench.count("controller_runtime_reconcile_panics_total") == 0
         before = bench.count(RESULT, "error")
         bench.zitadel.trouble = RuntimeError("nobody knows this one")
-        bench.seen(replace(bench.policy("good"), password_change=True, generation=2))
+        bench.seen(replace(bench.policy("good"), settings=mails(True), generation=2))
         await bench.live(20)
         faults = bench.count("controller_runtime_reconcile_panics_total")
         assert faults >= 2
@@ -151,7 +152,7 @@ def test_a_pass_that_is_overtaken_begins_anew() -> None:
         await bench.start()
         await bench.live(5)
         stored = bench.policy("p")
-        bench.seen(replace(stored, password_change=True, generation=2))
+        bench.seen(replace(stored, settings=mails(True), generation=2))
         bench.zitadel.turn.set()
         await bench.live(5)
         assert bench.count(RESULT, "requeue") == 1

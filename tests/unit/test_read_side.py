@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from support.settings import mails
 from zitadel_notification_operator.core.events import EventId, EventKind, ZitadelEvent
 from zitadel_notification_operator.core.policy import (
     Answer,
@@ -25,9 +26,9 @@ from zitadel_notification_operator.core.read_side import (
 )
 
 ORG = Scope.ORGANIZATION
-INHERITED = ObservedPolicy(True, True, "1", resource_owner="z")
+INHERITED = ObservedPolicy(True, mails(True), "1", resource_owner="z")
 OWN = {
-    value: ObservedPolicy(False, value, "5", resource_owner="o")
+    value: ObservedPolicy(False, mails(value), "5", resource_owner="o")
     for value in (True, False)
 }
 E1, E2 = EventId("o", 1), EventId("o", 2)
@@ -41,7 +42,7 @@ def attempt(
     sequence: str = "",
 ) -> Attempt:
     """Return an attempt to set `passwordChange` to false, or to reset it."""
-    value = None if write is Write.RESET else False
+    value = None if write is Write.RESET else mails(False)
     owner = "o" if scope is ORG else "z"
     result = WriteResult(answer, sequence, resource_owner=owner)
     return Attempt(Step(write, value), result, shown, scope)
@@ -88,7 +89,7 @@ def test_a_later_change_of_somebody_else_is_no_contradiction() -> None:
 
 def test_the_instance_scope_is_its_own_owner() -> None:
     """Its GET says `isDefault` always; only a change can be repaired there."""
-    shown = ObservedPolicy(True, True, "5", resource_owner="z")
+    shown = ObservedPolicy(True, mails(True), "5", resource_owner="z")
     found = attempt(Write.UPDATE, Answer.NOT_CHANGED, shown, Scope.INSTANCE)
     assert found.missed is Missed.CHANGED
     repairable = [m for m in Missed if can_be_repaired(m, Scope.INSTANCE)]
@@ -128,8 +129,7 @@ def test_who_cannot_read_the_log_counts_longer(
 
 def test_the_repairs_are_those_of_the_design() -> None:
     """Row by row: x is wanted, y is what GETs show; None is to inherit."""
-    for x in (True, False):
-        y = not x
+    for x, y in ((mails(True), mails(False)), (mails(False), mails(True))):
         create, update = Step(Write.CREATE, x), Step(Write.UPDATE, x)
         reset = Step(Write.RESET)
         assert repair(Missed.ADDED, shown=None, wanted=x) == (reset, create)

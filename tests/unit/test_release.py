@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from support.engines import policy
+from support.settings import mails
 from zitadel_notification_operator.cli.commands import znp
 from zitadel_notification_operator.core.claims import PolicyKey, Target
 from zitadel_notification_operator.core.conditions import READY, Condition
@@ -31,9 +32,9 @@ from zitadel_notification_operator.core.release import (
 )
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-INHERITED = OriginalValue(is_default=True, password_change=True)
-OWN = OriginalValue(is_default=False, password_change=True)
-ABSENT = OriginalValue(is_default=True, password_change=None)
+INHERITED = OriginalValue(is_default=True, settings=mails(True))
+OWN = OriginalValue(is_default=False, settings=mails(True))
+ABSENT = OriginalValue(is_default=True, settings=mails(None))
 
 
 def marked(**changes: object) -> Marked:
@@ -59,7 +60,7 @@ def managing(
         organization_id="o",
         organization_name="ACME",
         is_default=False,
-        password_change=False,
+        settings=mails(False),
         original=original,
     )
     one = replace(
@@ -91,7 +92,7 @@ def refused(reason: str) -> PolicyObject:
 def reset_by_hand() -> PolicyObject:
     """Return one whose organization inherits again."""
     one = managing()
-    status = replace(one.status, is_default=True, password_change=True)
+    status = replace(one.status, is_default=True, settings=mails(True))
     return replace(one, status=status)
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from support.oracle import complaints
+from support.settings import mails
 from zitadel_notification_operator.cluster.resources import policy_status_json
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
@@ -44,10 +45,10 @@ POLICY = PolicyObject(
     created="2026-01-01T00:00:00Z",
     scope=Scope.ORGANIZATION,
     instance="default",
-    password_change=True,
+    settings=mails(True),
     organization=Reference(By.ID, "o"),
 )
-OBSERVED = ObservedPolicy(False, True, "5", "c", "d", "o")
+OBSERVED = ObservedPolicy(False, mails(True), "5", "c", "d", "o")
 
 
 def judged(policy: PolicyObject, status: PolicyStatus) -> PolicyObject:
@@ -68,7 +69,7 @@ def ready_policy() -> PolicyObject:
         OBSERVED,
         "o",
         "ACME",
-        OriginalValue(True, True),
+        OriginalValue(True, mails(True)),
     )
     return judged(POLICY, settled(POLICY, findings, NOW))
 
@@ -103,7 +104,7 @@ def test_trouble_carries_its_cause(trouble: OperatorError, abnormal: str) -> Non
     assert sync is not None
     assert found.reason == ready.reason == trouble.reason
     assert sync.status == "Unknown"
-    assert policy.status.password_change is True
+    assert policy.status.settings == mails(True)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_trouble_carries_its_cause(trouble: OperatorError, abnormal: str) -> Non
 def test_refusal_takes_the_values_away(reason: Reason) -> None:
     """What may no longer be looked at is no longer told; the pinned id stays."""
     status = troubled(ready_policy(), TerminalError(reason, "x"), NOW)
-    assert status.password_change is None
+    assert status.settings.is_empty
     assert status.sequence is None
     assert status.organization_id == "o"
 

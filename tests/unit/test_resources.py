@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.settings import mails
 from zitadel_notification_operator.cluster.resources import (
     UnusableObject,
     instance_status_json,
@@ -69,7 +70,8 @@ INSTANCE = {
 REMOVED = object()
 
 texts = st.text(max_size=20)
-originals = st.builds(OriginalValue, st.booleans(), st.none() | st.booleans())
+values = (st.none() | st.booleans()).map(mails)
+originals = st.builds(OriginalValue, st.booleans(), values)
 counts = st.integers(0, 2**53 - 1)
 times = st.datetimes(datetime(2000, 1, 1)).map(lambda t: f"{t:%Y-%m-%dT%H:%M:%SZ}")  # noqa: DTZ001 - Z is added
 conditions = st.lists(
@@ -345,7 +347,7 @@ def test_what_can_be_read_of_a_policy_is_read() -> None:
 
 def _original(organization: str | None, uid: str = "u-1") -> dict[str, Any]:
     target = Target("z", organization)
-    text = Original(uid, target, OriginalValue(True, True)).to_text()
+    text = Original(uid, target, OriginalValue(True, mails(True))).to_text()
     return {"zitadel-notification.dev/original": text}
 
 
@@ -502,7 +504,7 @@ def test_absent_fields_are_left_out() -> None:
         st.none() | texts,
         st.none() | texts,
         st.none() | st.booleans(),
-        st.none() | st.booleans(),
+        values,
         st.none() | texts,
         st.none() | texts,
         st.none() | texts,

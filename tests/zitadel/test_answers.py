@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from support.settings import mails
 from zitadel.servers import (
     CHANGED,
     CREATED,
@@ -46,8 +47,8 @@ ASKS: dict[str, Ask] = {
     "organization": lambda client: client.organization("org-a"),
     "observe": lambda client: client.observe("org-a"),
     "observe instance": lambda client: client.observe(None),
-    "create": lambda client: client.write("org-a", Action.CREATE, password_change=True),
-    "update": lambda client: client.write("org-a", Action.UPDATE, password_change=True),
+    "create": lambda client: client.write("org-a", Action.CREATE, settings=mails(True)),
+    "update": lambda client: client.write("org-a", Action.UPDATE, settings=mails(True)),
     "reset": lambda client: client.reset("org-a"),
     "list": lambda client: client.organizations(0, 1000),
     "search": lambda client: client.search(Reference(By.NAME, "ACME")),
@@ -59,7 +60,7 @@ async def test_absent_booleans_are_false(client: ZitadelClient, server: Server) 
     server.always(policy(unknown={"field": 1}))
     assert await client.observe("org-a") == ObservedPolicy(
         is_default=False,
-        password_change=False,
+        settings=mails(False),
         sequence="42",
         creation_date=CREATED,
         change_date=CHANGED,
@@ -73,7 +74,7 @@ async def test_an_inherited_policy_belongs_to_the_instance(
     server.always(policy("instance", isDefault=True, passwordChange=True))
     seen = await client.observe("org-a")
     assert seen is not None
-    assert (seen.is_default, seen.password_change) == (True, True)
+    assert (seen.is_default, seen.settings) == (True, mails(True))
     assert seen.resource_owner == "instance"
 
 
@@ -111,7 +112,7 @@ async def test_writes_return_what_zitadel_says(
     server.always(
         {"details": {"sequence": "9", "creationDate": CREATED, "resourceOwner": "o"}}
     )
-    written = await client.write("o", Action.CREATE, password_change=True)
+    written = await client.write("o", Action.CREATE, settings=mails(True))
     assert written == WriteResult(Answer.WRITTEN, "9", CREATED, "", "o")
 
 

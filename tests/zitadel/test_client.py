@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from support.settings import mails
 from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
@@ -54,17 +55,17 @@ async def test_states_of_an_organization(client: ZitadelClient) -> None:
     assert inherited is not None
     assert inherited.is_default
     assert inherited.resource_owner == (await client.identify()).zitadel_id
-    put = await client.write(ACME, Action.UPDATE, password_change=False)
+    put = await client.write(ACME, Action.UPDATE, settings=mails(False))
     assert put.answer is Answer.NOT_FOUND
-    post = await client.write(ACME, Action.CREATE, password_change=False)
+    post = await client.write(ACME, Action.CREATE, settings=mails(False))
     assert (post.answer, post.resource_owner) == (Answer.WRITTEN, ACME)
     own = await client.observe(ACME)
     assert own is not None
-    assert (own.is_default, own.password_change) == (False, False)
+    assert (own.is_default, own.settings) == (False, mails(False))
     assert own.sequence == post.sequence
-    again = await client.write(ACME, Action.CREATE, password_change=True)
+    again = await client.write(ACME, Action.CREATE, settings=mails(True))
     assert again.answer is Answer.ALREADY_EXISTS
-    same = await client.write(ACME, Action.UPDATE, password_change=False)
+    same = await client.write(ACME, Action.UPDATE, settings=mails(False))
     assert same.answer is Answer.NOT_CHANGED
     assert (await client.reset(ACME)).answer is Answer.WRITTEN
     assert (await client.reset(ACME)).answer is Answer.NOT_FOUND
@@ -76,15 +77,15 @@ async def test_states_of_the_instance(
 ) -> None:
     """An instance may have no policy; its id is found all the same."""
     zitadel_id = (await client.identify()).zitadel_id
-    same = await client.write(None, Action.UPDATE, password_change=True)
+    same = await client.write(None, Action.UPDATE, settings=mails(True))
     assert same.answer is Answer.NOT_CHANGED
     emulator.zitadel.drop_instance_policy()
     assert await client.observe(None) is None
     assert await client.observe(ACME) is None
     assert (await client.identify()).zitadel_id == zitadel_id
-    put = await client.write(None, Action.UPDATE, password_change=True)
+    put = await client.write(None, Action.UPDATE, settings=mails(True))
     assert put.answer is Answer.NOT_FOUND
-    post = await client.write(None, Action.CREATE, password_change=True)
+    post = await client.write(None, Action.CREATE, settings=mails(True))
     assert post.answer is Answer.WRITTEN
 
 
@@ -123,7 +124,7 @@ async def test_refusals(
         "default", Endpoint(emulator.url), AccessToken("other"), None
     )
     with pytest.raises(OperatorError) as caught:
-        await client.write(organization, Action.CREATE, password_change=True)
+        await client.write(organization, Action.CREATE, settings=mails(True))
     assert caught.value.reason is reason
     unknown = connector.connect(
         "default", Endpoint(emulator.url), AccessToken("revoked"), None

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from support.settings import mails
 from zitadel.servers import PAT, Server, answering_raw, policy, serving
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import TransientError
@@ -117,7 +118,7 @@ async def test_broken_connections(connector: ZitadelConnector, answer: bytes) ->
         message = await kind(client)
         assert message == "127.0.0.1 cannot be reached: connection broken"
         with pytest.raises(TransientError):
-            await client.write("org-a", Action.UPDATE, password_change=True)
+            await client.write("org-a", Action.UPDATE, settings=mails(True))
 
 
 async def test_an_answer_packed_wrongly_is_unexpected(

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from support.settings import mails
 from zitadel.servers import PAT, TOKEN, Server, policy, refusal, trouble
 from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.decision import Action
@@ -45,8 +46,8 @@ async def test_an_organization_s_newest_event(real: ZitadelClient) -> None:
         (False, Action.UPDATE),
         (True, Action.UPDATE),
     ):
-        written = await real.write(ACME, action, password_change=value)
-        await real.write(GLOBEX, action, password_change=value)
+        written = await real.write(ACME, action, settings=mails(value))
+        await real.write(GLOBEX, action, settings=mails(value))
         found = await real.last_policy_event(ACME)
         assert found is not None
         assert found.id == (ACME, int(written.sequence))
@@ -64,8 +65,8 @@ async def test_an_organization_s_newest_event(real: ZitadelClient) -> None:
 async def test_the_instance_s_newest_event(real: ZitadelClient) -> None:
     """It is found without the instance's id, and no organization's event is one."""
     first = await real.last_policy_event(None)
-    written = await real.write(None, Action.UPDATE, password_change=False)
-    await real.write(ACME, Action.CREATE, password_change=False)
+    written = await real.write(None, Action.UPDATE, settings=mails(False))
+    await real.write(ACME, Action.CREATE, settings=mails(False))
     found = await real.last_policy_event(None)
     assert found is not None
     assert found != first
@@ -77,7 +78,7 @@ async def test_the_instance_s_newest_event(real: ZitadelClient) -> None:
 async def test_the_end_of_an_organization_is_no_event_of_its_policy(
     real: ZitadelClient, emulator: Emulator
 ) -> None:
-    written = await real.write(ACME, Action.CREATE, password_change=False)
+    written = await real.write(ACME, Action.CREATE, settings=mails(False))
     emulator.zitadel.change_organization(ACME, "removed", "")
     found = await real.last_policy_event(ACME)
     assert found is not None

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from support.settings import mails
 from zitadel.servers import PAT, TOKEN, Server, policy, refusal, trouble
 from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.decision import Action
@@ -68,7 +69,7 @@ async def test_other_failures_and_other_calls_are_none(
     assert error.reason is Reason.SERVER_ERROR
     server.always(BY_ID, 500)
     calls = (
-        client.write("org-a", Action.UPDATE, password_change=True),
+        client.write("org-a", Action.UPDATE, settings=mails(True)),
         client.reset("org-a"),
         client.organization("org-a"),
         client.last_policy_event("org-a"),
@@ -93,7 +94,7 @@ async def test_writes_and_other_reads_go_on_meanwhile(
         for organization in (ACME, None):
             error = await trouble(client.observe(organization))
             assert isinstance(error, ReadSideBusy)
-        written = await client.write(ACME, Action.CREATE, password_change=False)
+        written = await client.write(ACME, Action.CREATE, settings=mails(False))
         assert written.answer is Answer.WRITTEN
         assert (await client.organization(ACME)).name == "ACME"
         assert await client.identify()

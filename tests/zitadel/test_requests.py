@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from support.settings import mails
 from zitadel.servers import PAT, TOKEN, Server, details, organization, policy
 from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.decision import Action
@@ -28,10 +29,10 @@ async def test_each_call_is_the_documented_one(
     await client.organization(None)
     await client.observe("org-a")
     await client.observe(None)
-    await client.write("org-a", Action.CREATE, password_change=False)
-    await client.write("org-a", Action.UPDATE, password_change=True)
-    await client.write(None, Action.CREATE, password_change=True)
-    await client.write(None, Action.UPDATE, password_change=False)
+    await client.write("org-a", Action.CREATE, settings=mails(False))
+    await client.write("org-a", Action.UPDATE, settings=mails(True))
+    await client.write(None, Action.CREATE, settings=mails(True))
+    await client.write(None, Action.UPDATE, settings=mails(False))
     await client.reset("org-a")
     header = "x-zitadel-orgid"
     assert [
@@ -135,7 +136,7 @@ async def test_an_id_that_no_header_carries_is_never_sent(
         client.observe(organization_id),
         client.organization(organization_id),
         client.reset(organization_id),
-        client.write(organization_id, Action.CREATE, password_change=True),
+        client.write(organization_id, Action.CREATE, settings=mails(True)),
     ):
         with pytest.raises(OperatorError) as caught:
             await call
@@ -145,6 +146,6 @@ async def test_an_id_that_no_header_carries_is_never_sent(
 
 async def test_bodies_are_valid_json(client: ZitadelClient, server: Server) -> None:
     server.always({"details": details()})
-    await client.write("org-a", Action.UPDATE, password_change=False)
+    await client.write("org-a", Action.UPDATE, settings=mails(False))
     assert json.loads(server.seen[0].body) == {"passwordChange": False}
     assert server.seen[0].headers["content-type"] == "application/json"

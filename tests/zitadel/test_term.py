@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import web
 
+from support.settings import mails
 from zitadel.servers import (
     PAT,
     Server,
@@ -60,10 +61,10 @@ async def short(left: Left, server: Server) -> AsyncIterator[ZitadelClient]:
 
 Write = Callable[[ZitadelClient], Awaitable[object]]
 WRITES = {
-    "create": lambda client: client.write("o", Action.CREATE, password_change=True),
-    "update": lambda client: client.write("o", Action.UPDATE, password_change=True),
+    "create": lambda client: client.write("o", Action.CREATE, settings=mails(True)),
+    "update": lambda client: client.write("o", Action.UPDATE, settings=mails(True)),
     "update-instance": lambda client: client.write(
-        None, Action.UPDATE, password_change=True
+        None, Action.UPDATE, settings=mails(True)
     ),
     "reset": lambda client: client.reset("o"),
 }
@@ -101,7 +102,7 @@ async def test_a_write_is_given_up_when_its_time_is_over(
         left.seconds = seconds
         began = time.monotonic()
         with pytest.raises(TransientError) as raised:
-            await short.write("o", Action.UPDATE, password_change=True)
+            await short.write("o", Action.UPDATE, settings=mails(True))
         assert seconds <= time.monotonic() - began < seconds + 1
         texts.add(raised.value.message)
     assert len(texts) == 1
@@ -139,8 +140,8 @@ async def test_a_write_tells_its_limit(
     for seconds, header in given.items():
         left.seconds = seconds
         server.seen.clear()
-        await short.write("o", Action.CREATE, password_change=True)
-        await short.write("o", Action.UPDATE, password_change=True)
+        await short.write("o", Action.CREATE, settings=mails(True))
+        await short.write("o", Action.UPDATE, settings=mails(True))
         await short.reset("o")
         seen = [one.headers.get("grpc-timeout") for one in server.seen]
         assert seen == [header] * 3
@@ -176,7 +177,7 @@ async def test_zitadel_that_keeps_the_limit_is_a_server_that_fails(
 ) -> None:
     """It has answered, so nothing is open."""
     server.always(refusal(4, text="context deadline exceeded"), 504)
-    error = await trouble(short.write("o", Action.UPDATE, password_change=True))
+    error = await trouble(short.write("o", Action.UPDATE, settings=mails(True)))
     assert isinstance(error, TransientError)
     assert error.reason is Reason.SERVER_ERROR
     assert not error.maybe_done

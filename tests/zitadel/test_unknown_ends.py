@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
+from support.settings import mailing, mails
 from zitadel.servers import (
     PAT,
     TOKEN,
@@ -34,9 +35,9 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 Ask = Callable[[ZitadelClient], Awaitable[object]]
 WRITES: dict[str, Ask] = {
-    "create": lambda client: client.write("org-a", Action.CREATE, password_change=True),
-    "update": lambda client: client.write("org-a", Action.UPDATE, password_change=True),
-    "instance": lambda client: client.write(None, Action.UPDATE, password_change=True),
+    "create": lambda client: client.write("org-a", Action.CREATE, settings=mails(True)),
+    "update": lambda client: client.write("org-a", Action.UPDATE, settings=mails(True)),
+    "instance": lambda client: client.write(None, Action.UPDATE, settings=mails(True)),
     "reset": lambda client: client.reset("org-a"),
 }
 READS: dict[str, Ask] = {
@@ -315,16 +316,16 @@ async def test_it_may_be_done_or_not(connector: ZitadelConnector, fault: Fault) 
     """The emulator has carried it out, or has not; nothing shows which."""
     async with serve(new_emulator(TOKEN)) as emulator:
         client = connector.connect("real", Endpoint(emulator.url), PAT, None)
-        await client.write(ACME, Action.CREATE, password_change=True)
+        await client.write(ACME, Action.CREATE, settings=mails(True))
         emulator.faults.add(fault)
         before = sum(request["method"] == "PUT" for request in emulator.requests)
-        write = client.write(ACME, Action.UPDATE, password_change=False)
+        write = client.write(ACME, Action.UPDATE, settings=mails(False))
         assert await maybe_done(write)
         after = sum(request["method"] == "PUT" for request in emulator.requests)
         assert after == before + 1
         seen = await client.observe(ACME)
         assert seen is not None
-        assert seen.password_change is not fault.after
+        assert mailing(seen.settings) is not fault.after
 
 
 def test_nothing_is_open_unless_it_is_said() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from support.settings import mails
 from zitadel.servers import PAT, Server, details, trouble
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.objects import Endpoint
@@ -71,7 +72,7 @@ async def sent(
     observed = await client.observe("org-a")
     server.always({"details": details()})
     action = Action.UPDATE
-    await client.write("org-a", action, password_change=value, before=observed)
+    await client.write("org-a", action, settings=mails(value), before=observed)
     body: dict[str, Any] = json.loads(server.seen[-1].body)
     return body
 
@@ -98,7 +99,7 @@ async def test_the_instance_has_the_same_rule(
     observed = await client.observe(None)
     server.always({"details": details()})
     for action, verb in ((Action.CREATE, "POST"), (Action.UPDATE, "PUT")):
-        await client.write(None, action, password_change=True, before=observed)
+        await client.write(None, action, settings=mails(True), before=observed)
         seen = server.seen[-1]
         assert (seen.method, seen.path) == (verb, "/admin/v1/policies/notification")
         assert json.loads(seen.body) == {**UNKNOWN, "passwordChange": True}
@@ -109,7 +110,7 @@ async def test_without_a_policy_ours_is_sent_alone(
 ) -> None:
     """Nothing was read, so nothing can be carried."""
     server.always({"details": details()})
-    await client.write(None, Action.CREATE, password_change=False, before=None)
+    await client.write(None, Action.CREATE, settings=mails(False), before=None)
     assert json.loads(server.seen[-1].body) == {"passwordChange": False}
 
 
@@ -121,7 +122,7 @@ async def test_both_spellings_of_what_we_know_are_ours(
     server.always({"policy": {"details": details(), **policy}})
     observed = await client.observe(None)
     assert observed is not None
-    assert (observed.is_default, observed.password_change) == (True, True)
+    assert (observed.is_default, observed.settings) == (True, mails(True))
     body = await sent(client, server, policy, value=False)
     assert body == {"email_change": True, "passwordChange": False}
     both = {"passwordChange": True, "password_change": False, "is_default": False}
@@ -162,7 +163,7 @@ async def test_flags_outlive_all_writes(
 
     async def write(org: str | None, action: Action, *, value: bool) -> Answer:
         before = await client.observe(org)
-        result = await client.write(org, action, password_change=value, before=before)
+        result = await client.write(org, action, settings=mails(value), before=before)
         return result.answer
 
     first = {"emailChange": True, "retries": "7", "template": "x"}

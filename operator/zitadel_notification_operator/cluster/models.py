@@ -5,7 +5,8 @@ that the operator does not understand is rejected, never guessed. `cluster.resou
 converts between these models and the core's records.
 """
 
-from typing import Annotated, Self
+from collections.abc import Callable
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -13,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
+    create_model,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -31,6 +33,7 @@ from zitadel_notification_operator.core.policy import (
     Scope,
 )
 from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.core.settings import FLAGS, Settings
 
 _NO_TIME = "must be an RFC 3339 time with a zone, such as 2026-01-01T00:00:00Z"
 _STATES = frozenset({"True", "False", "Unknown"})
@@ -71,6 +74,8 @@ Time = Annotated[str, AfterValidator(_require_time)]
 Duration = Annotated[str, AfterValidator(_require_duration)]
 """A Go-style duration, kept as text."""
 
+F = TypeVar("F", bound="FlagsModel")
+
 
 class Model(BaseModel):
     """Base of all models. It reads camelCase names and ignores unknown fields."""
@@ -105,11 +110,40 @@ class ConditionModel(Model):
     last_transition_time: Time
 
 
-class OriginalModel(Model):
+class FlagsModel(Model):
+    """Base of the models that `with_flags` gives a field for each flag."""
+
+    @property
+    def settings(self) -> Settings:
+        """The value of each flag."""
+        return Settings.of(self.__dict__)
+
+
+def with_flags(*, of_spec: bool) -> Callable[[type[F]], type[F]]:
+    """Return a decorator that adds a field for each flag to a model.
+
+    Args:
+        of_spec: Whether the flags that each spec has to set are required.
+    """
+    fields: dict[str, Any] = {
+        flag.name: (StrictBool, ...)
+        if of_spec and flag.is_required
+        else (StrictBool | None, None)
+        for flag in FLAGS
+    }
+
+    def decorate(model: type[F]) -> type[F]:
+        module = model.__module__
+        return create_model(model.__name__, __base__=model, __module__=module, **fields)
+
+    return decorate
+
+
+@with_flags(of_spec=False)
+class OriginalModel(FlagsModel):
     """`status.original`."""
 
     is_default: StrictBool
-    password_change: StrictBool | None = None
 
 
 class EditorModel(Model):
@@ -159,13 +193,13 @@ NO_TARGET = (
 )
 
 
-class PolicySpecModel(Model):
+@with_flags(of_spec=True)
+class PolicySpecModel(FlagsModel):
     """`spec` of a NotificationPolicy."""
 
     scope: Scope
     instance_ref: ReferenceModel = ReferenceModel()
     organization: OrganizationModel = OrganizationModel()
-    password_change: StrictBool
     management_policy: ManagementPolicy = ManagementPolicy.MANAGE
     deletion_policy: DeletionPolicy | None = None
     suspend: StrictBool = False
@@ -182,7 +216,8 @@ class PolicySpecModel(Model):
         return self
 
 
-class PolicyStatusModel(Model):
+@with_flags(of_spec=False)
+class PolicyStatusModel(FlagsModel):
     """`status` of a NotificationPolicy."""
 
     observed_generation: int = -1
@@ -190,7 +225,6 @@ class PolicyStatusModel(Model):
     organization_id: str | None = None
     organization_name: str | None = None
     is_default: StrictBool | None = None
-    password_change: StrictBool | None = None
     sequence: str | None = None
     creation_date: str | None = None
     change_date: str | None = None

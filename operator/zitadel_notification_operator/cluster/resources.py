@@ -70,6 +70,7 @@ from zitadel_notification_operator.core.objects import (
 )
 from zitadel_notification_operator.core.original import Original, OriginalValue
 from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.settings import NO_SETTINGS
 
 T = TypeVar("T")
 S = TypeVar("S", PolicyStatusModel, InstanceStatusModel)
@@ -119,7 +120,7 @@ def parse_policy(body: Mapping[str, Any]) -> PolicyObject:
         created=metadata.creation_timestamp,
         scope=spec.scope,
         instance=spec.instance_ref.name,
-        password_change=spec.password_change,
+        settings=spec.settings,
         organization=references[0] if references else None,
         management=spec.management_policy,
         deletion=spec.deletion_policy,
@@ -141,7 +142,8 @@ def _read_policy(body: Mapping[str, Any]) -> tuple[PolicyModel, NotUnderstood | 
         return PolicyModel.model_validate(body), None
     metadata, problems = _read_metadata(body)
     values, wrong = read_fields(PolicySpecModel, body.get("spec"))
-    values = {"scope": Scope.ORGANIZATION, "password_change": False, **values}
+    left_out = NO_SETTINGS.by_name()
+    values = {"scope": Scope.ORGANIZATION, **left_out, **values}
     defaults = PolicySpecModel.model_construct(**values)
     known = not wrong.keys() & {"scope", "organization"}
     if known and not defaults.organization.fits(defaults.scope):
@@ -293,7 +295,7 @@ def policy_status_json(status: PolicyStatus) -> dict[str, Any]:
         organization_id=status.organization_id,
         organization_name=status.organization_name,
         is_default=status.is_default,
-        password_change=status.password_change,
+        **status.settings.by_name(),
         sequence=status.sequence,
         creation_date=status.creation_date,
         change_date=status.change_date,
@@ -332,7 +334,7 @@ def _policy_status(model: PolicyStatusModel) -> PolicyStatus:
         model.organization_id,
         model.organization_name,
         model.is_default,
-        model.password_change,
+        model.settings,
         model.sequence,
         model.creation_date,
         model.change_date,
@@ -344,12 +346,12 @@ def _policy_status(model: PolicyStatusModel) -> PolicyStatus:
 
 
 def _original(model: OriginalModel) -> OriginalValue:
-    return OriginalValue(model.is_default, model.password_change)
+    return OriginalValue(model.is_default, model.settings)
 
 
 def _original_model(value: OriginalValue) -> OriginalModel:
-    return OriginalModel(
-        is_default=value.is_default, password_change=value.password_change
+    return OriginalModel.model_validate(
+        {"isDefault": value.is_default, **value.settings.by_name()}
     )
 
 

@@ -69,6 +69,6 @@ def _needed(desired: DesiredPolicy, observed: ObservedPolicy | None) -> Action:
         return Action.CREATE
     if desired.scope is Scope.ORGANIZATION and observed.is_default:
         return Action.CREATE
-    if observed.password_change is not desired.password_change:
+    if desired.settings.differs_from(observed.settings):
         return Action.UPDATE
     return Action.NONE

@@ -22,6 +22,7 @@ from zitadel_notification_operator.core.policy import (
     Scope,
 )
 from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.core.settings import NO_SETTINGS, Settings
 
 FINALIZER = "zitadel-notification.dev/cleanup"
 
@@ -71,7 +72,7 @@ class PolicyStatus:
     organization_id: str | None = None
     organization_name: str | None = None
     is_default: bool | None = None
-    password_change: bool | None = None
+    settings: Settings = NO_SETTINGS
     sequence: str | None = None
     creation_date: str | None = None
     change_date: str | None = None
@@ -102,7 +103,7 @@ class PolicyObject:
     created: str
     scope: Scope
     instance: str
-    password_change: bool
+    settings: Settings
     organization: Reference | None = None
     management: ManagementPolicy = ManagementPolicy.MANAGE
     deletion: DeletionPolicy | None = None
@@ -139,7 +140,7 @@ class PolicyObject:
         """
         if self.not_understood is not None:
             raise ValueError(f"{self.key} asks for something that is not understood")
-        return DesiredPolicy(self.scope, self.password_change, self.manages)
+        return DesiredPolicy(self.scope, self.settings, self.manages)
 
     @property
     def organization_id(self) -> str | None:

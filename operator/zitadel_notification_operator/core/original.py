@@ -3,7 +3,7 @@
 A deletion with deletionPolicy Restore sets this value again. The annotation
 `zitadel-notification.dev/original` is stored before the first write to ZITADEL, so that
 a crash at any moment cannot lose it (design, section 3, "Crash safety"). It contains
-only the setting that the operator manages; a restore leaves all others as they are.
+only the settings that the operator manages; a restore leaves all others as they are.
 """
 
 import json
@@ -12,14 +12,21 @@ from typing import Self
 
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.policy import ObservedPolicy
+from zitadel_notification_operator.core.settings import FLAGS, NO_SETTINGS, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class OriginalValue:
-    """What was in force; `password_change` is None if there was no policy."""
+    """What was in force.
+
+    Attributes:
+        is_default: Whether it was the instance's policy.
+        settings: The values in force. They are empty if there was no policy, and they
+            lack the flags that were declared after they were recorded.
+    """
 
     is_default: bool
-    password_change: bool | None
+    settings: Settings = NO_SETTINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ class Original:
                 "instanceId": self.target.zitadel_id,
                 "organizationId": self.target.organization_id,
                 "isDefault": self.value.is_default,
-                "passwordChange": self.value.password_change,
+                **self.value.settings.by_name(),
             },
             sort_keys=True,
             separators=(",", ":"),
@@ -61,7 +68,10 @@ class Original:
             data = json.loads(text)
             uid, zitadel = data["uid"], data["instanceId"]
             organization = data["organizationId"]
-            is_default, value = data["isDefault"], data["passwordChange"]
+            is_default = data["isDefault"]
+            # Flags that are not required may be younger than the annotation.
+            stored = [f.name for f in FLAGS if f.is_required or f.name in data]
+            values = {name: data[name] for name in stored}
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
         fits = (
@@ -69,15 +79,16 @@ class Original:
             and isinstance(zitadel, str)
             and isinstance(organization, str | None)
             and isinstance(is_default, bool)
-            and isinstance(value, bool | None)
+            and all(isinstance(value, bool | None) for value in values.values())
         )
         if not fits:
             return None
-        return cls(uid, Target(zitadel, organization), OriginalValue(is_default, value))
+        value = OriginalValue(is_default, Settings.of(values))
+        return cls(uid, Target(zitadel, organization), value)
 
 
 def seen(observed: ObservedPolicy | None) -> OriginalValue:
     """Return the value to record; `observed` is None if the instance had no policy."""
     if observed is None:
-        return OriginalValue(is_default=True, password_change=None)
-    return OriginalValue(observed.is_default, observed.password_change)
+        return OriginalValue(is_default=True)
+    return OriginalValue(observed.is_default, observed.settings)

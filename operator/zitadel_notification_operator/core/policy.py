@@ -1,13 +1,15 @@
 """The desired policy, the observed policy, and the result of a write.
 
-`passwordChange` is the only setting today. A newer ZITADEL may have more, which are
-passed through without being interpreted. These types only hold facts; `core.decision`
-decides whether they differ.
+`core.settings` declares the settings that the operator manages. A newer ZITADEL may
+have more, which are passed through without being interpreted. These types only hold
+facts; `core.decision` decides whether they differ.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from zitadel_notification_operator.core.settings import Settings
 
 
 class Scope(StrEnum):
@@ -38,12 +40,12 @@ class DesiredPolicy:
 
     Attributes:
         scope: Whether this is an organization's own policy or the instance's.
-        password_change: Whether users get a mail when their password has changed.
+        settings: The wanted values. A flag that is left out stays as it is in ZITADEL.
         manages: False in `Observe`, where nothing may be written.
     """
 
     scope: Scope
-    password_change: bool
+    settings: Settings
     manages: bool = True
 
 
@@ -54,7 +56,7 @@ class ObservedPolicy:
     Attributes:
         is_default: Whether this is the instance's policy, which an organization
             inherits.
-        password_change: The value in force.
+        settings: The values in force, of all flags.
         sequence: The sequence of the policy's last event in its aggregate, a uint64 as
             text.
         creation_date: When the policy was created, as ZITADEL wrote it: RFC 3339 in
@@ -67,7 +69,7 @@ class ObservedPolicy:
     """
 
     is_default: bool
-    password_change: bool
+    settings: Settings
     sequence: str = ""
     creation_date: str = ""
     change_date: str = ""

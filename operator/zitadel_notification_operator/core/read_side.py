@@ -34,6 +34,7 @@ from zitadel_notification_operator.core.policy import (
     Scope,
     WriteResult,
 )
+from zitadel_notification_operator.core.settings import Settings
 
 TIMES = 2
 """The number of contradictions in a row, with no event between them, that is proof."""
@@ -72,11 +73,11 @@ class Step:
 
     Attributes:
         write: The call.
-        value: `passwordChange` of a POST or PUT; None for a DELETE.
+        settings: What a POST or PUT sets; None for a DELETE.
     """
 
     write: Write
-    value: bool | None = None
+    settings: Settings | None = None
 
     def is_shown_by(self, shown: ObservedPolicy | None, scope: Scope) -> bool:
         """Return whether a GET shows the result that this write aims at.
@@ -86,12 +87,12 @@ class Step:
             scope: The scope of the policy. It matters because a GET of the instance's
                 policy always says `isDefault`.
         """
-        if self.write is Write.RESET:
+        if self.settings is None:
             return not is_own(shown, scope)
         return (
             shown is not None
             and is_own(shown, scope)
-            and shown.password_change is self.value
+            and not self.settings.differs_from(shown.settings)
         )
 
 
@@ -203,8 +204,8 @@ def can_be_repaired(missed: Missed, scope: Scope) -> bool:
 def repair(
     missed: Missed,
     *,
-    shown: bool | None,
-    wanted: bool | None,
+    shown: Settings | None,
+    wanted: Settings | None,
 ) -> tuple[Step, ...]:
     """Return the shortest series of writes that makes the projection catch up.
 
@@ -212,9 +213,10 @@ def repair(
 
     Args:
         missed: What the projection has missed.
-        shown: `passwordChange` of the target's own policy, as GETs show it; None if
-            they show an inherited policy.
-        wanted: The value that the policy shall have; None if the target shall inherit.
+        shown: The settings of the target's own policy, as GETs show them; None if they
+            show an inherited policy.
+        wanted: The settings that the policy shall have; None if the target shall
+            inherit.
     """
     reset = Step(Write.RESET)
     if missed is Missed.REMOVED:
@@ -228,17 +230,17 @@ def repair(
     return Step(Write.UPDATE, shown), Step(Write.UPDATE, wanted)
 
 
-def after_insert(*, shown: bool, wanted: bool) -> tuple[Step, ...]:
+def after_insert(*, shown: Settings, wanted: Settings) -> tuple[Step, ...]:
     """Return the writes to make after a POST when the projection still had an old row.
 
-    ZITADEL gives up on inserting the new row, so the old row keeps its value, which is
-    no longer the value in the log.
+    ZITADEL gives up on inserting the new row, so the old row keeps its values, which
+    are no longer those in the log.
 
     Args:
-        shown: `passwordChange` of the row, once GETs are answered again.
-        wanted: The value that the policy shall have.
+        shown: The settings of the row, once GETs are answered again.
+        wanted: The settings that the policy shall have.
     """
-    if shown is wanted:
+    if not wanted.differs_from(shown):
         return ()
     return Step(Write.UPDATE, shown), Step(Write.UPDATE, wanted)
 

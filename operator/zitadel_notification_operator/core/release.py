@@ -167,9 +167,9 @@ def _target(policy: PolicyObject) -> str:
 def _setting(policy: PolicyObject) -> str:
     """Describe what is in force, according to the status."""
     status = policy.status
-    if status.password_change is None:
+    if status.settings.is_empty:
         return f"{_target(policy)} with a setting that the status does not tell"
-    value = OriginalValue(bool(status.is_default), status.password_change)
+    value = OriginalValue(bool(status.is_default), status.settings)
     return f"{_value(policy, value, _target(policy))}, as observed last"
 
 
@@ -178,9 +178,9 @@ def _value(policy: PolicyObject, value: OriginalValue, whose: str = "") -> str:
     instance = policy.scope is Scope.INSTANCE
     had = "has" if whose else "had"
     whose = whose or ("the instance" if instance else "the organization")
-    if value.password_change is None:
+    if value.settings.is_empty:
         return f"{whose} {had} no setting"
-    word = f"passwordChange {_word(value=value.password_change)}"
+    word = value.settings.describe()
     if instance:
         return f"{whose} {had} {word}"
     if value.is_default:
@@ -215,10 +215,9 @@ def _deed(policy: PolicyObject, original: OriginalValue) -> str:
         case DeletionPolicy.RESTORE:
             if policy.scope is Scope.ORGANIZATION and original.is_default:
                 return reset
-            if original.password_change is None:
+            if original.settings.is_empty:
                 return "left it so: there was none before, and none can be removed"
-            word = _word(value=original.password_change)
-            return f"set it to what was before, passwordChange {word}"
+            return f"set it to what was before, {original.settings.describe()}"
 
 
 def is_fresh(lease: Lease, now: datetime) -> bool:
@@ -255,7 +254,3 @@ def summarize(released: int, nothing: int, failed: int, *, dry_run: bool) -> str
 
 def _objects(count: int) -> str:
     return "1 object" if count == 1 else f"{count} objects"
-
-
-def _word(*, value: bool) -> str:
-    return str(value).lower()

@@ -27,9 +27,10 @@ from zitadel_notification_operator.core.objects import (
     PolicyObject,
     PolicyStatus,
 )
-from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.original import OriginalValue, seen
 from zitadel_notification_operator.core.policy import ObservedPolicy, Scope
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.settings import NO_SETTINGS
 from zitadel_notification_operator.core.text import shown_name
 
 PROGRESS_DEADLINE = 600.0
@@ -87,7 +88,7 @@ def settled(policy: PolicyObject, findings: Findings, now: datetime) -> PolicySt
         organization_id=findings.organization_id,
         organization_name=shown_name(findings.organization_name or "") or kept_name,
         is_default=observed.is_default if observed else None,
-        password_change=observed.password_change if observed else None,
+        settings=observed.settings if observed else NO_SETTINGS,
         sequence=observed.sequence if observed else None,
         creation_date=observed.creation_date if observed else None,
         change_date=observed.change_date if observed else None,
@@ -321,7 +322,7 @@ def without_values(status: PolicyStatus) -> PolicyStatus:
         status,
         organization_name=None,
         is_default=None,
-        password_change=None,
+        settings=NO_SETTINGS,
         sequence=None,
         creation_date=None,
         change_date=None,
@@ -346,7 +347,7 @@ def _settled_conditions(
         state = "True" if findings.decision.in_sync else "False"
         return ready, Condition(IN_SYNC, state, Reason.CONTESTED, CONTESTED, generation)
     if findings.decision.in_sync:
-        message = f"ZITADEL holds passwordChange {_word(policy.password_change)}"
+        message = f"ZITADEL holds {policy.settings.describe()}"
         return ready, Condition(IN_SYNC, "True", Reason.IN_SYNC, message, generation)
     message = describe_difference(policy, findings)
     return ready, Condition(IN_SYNC, "False", Reason.DRIFTED, message, generation)
@@ -358,17 +359,7 @@ def describe_difference(policy: PolicyObject, findings: Findings) -> str:
     if policy.scope is Scope.INSTANCE:
         whose = "the instance's policy"
     verb = "create" if findings.decision.needed is Action.CREATE else "change"
-    observed = findings.observed
-    was = "none"
-    if observed is not None:
-        was = _word(observed.password_change)
-        if observed.is_default and policy.scope is Scope.ORGANIZATION:
-            was += " (inherited)"
-    return (
-        f"Would {verb} {whose}: passwordChange from {was} "
-        f"to {_word(policy.password_change)}"
-    )
-
-
-def _word(value: bool) -> str:  # noqa: FBT001 - a value, not a switch
-    return "true" if value else "false"
+    before = seen(findings.observed)
+    inherited = before.is_default and policy.scope is Scope.ORGANIZATION
+    change = policy.settings.describe_change(before.settings, inherited=inherited)
+    return f"Would {verb} {whose}: {change}"

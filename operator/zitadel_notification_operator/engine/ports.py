@@ -30,6 +30,7 @@ from zitadel_notification_operator.core.policy import (
     WriteResult,
 )
 from zitadel_notification_operator.core.references import Reference
+from zitadel_notification_operator.core.settings import Settings
 
 
 class PolicyClient(Protocol):
@@ -122,7 +123,7 @@ class PolicyClient(Protocol):
         organization_id: str | None,
         action: Action,
         *,
-        password_change: bool,
+        settings: Settings,
         before: ObservedPolicy | None,
     ) -> WriteResult:
         """Create or update a policy.
@@ -132,9 +133,10 @@ class PolicyClient(Protocol):
         Args:
             organization_id: The organization, or None for the instance's policy.
             action: Whether to create or to update.
-            password_change: The value to set.
-            before: What was read right before the write; its unknown members are
-                written back unchanged. None if the instance had no policy.
+            settings: The values to set.
+            before: What was read right before the write; its other flags and its
+                unknown members are written back unchanged. None if the instance had no
+                policy.
         """
         ...
 

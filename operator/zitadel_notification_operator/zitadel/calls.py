@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
 from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.policy import ObservedPolicy
 from zitadel_notification_operator.core.references import Reference
+from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.version import VERSION
 
 ORGANIZATION_POLICY = "/management/v1/policies/notification"
@@ -125,15 +127,19 @@ def limit_header(seconds: float) -> dict[str, str]:
     return {_LIMIT_HEADER: f"{milliseconds}m"}
 
 
-def policy_body(unknown: Mapping[str, object], *, password_change: bool) -> bytes:
+def policy_body(settings: Settings, before: ObservedPolicy | None) -> bytes:
     """Return the JSON of a whole policy.
 
     Args:
-        unknown: The members that this version does not know, sent as they were read.
-            ZITADEL sets members that are missing to false.
-        password_change: The value, which is also sent if it is false.
+        settings: The values to set, which are also sent if they are false.
+        before: What is there now. All its other members are sent as they were read,
+            because ZITADEL sets members that are missing to false.
     """
-    body = {**unknown, "passwordChange": password_change}
+    unknown: Mapping[str, object] = {}
+    if before is not None:
+        unknown = before.unknown_members
+        settings = settings.merged_into(before.settings)
+    body = {**unknown, **settings.by_zitadel_name()}
     return json.dumps(body, separators=(",", ":")).encode()
 
 

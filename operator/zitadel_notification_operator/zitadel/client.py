@@ -21,6 +21,7 @@ from zitadel_notification_operator.core.policy import (
 )
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.zitadel import calls
 from zitadel_notification_operator.zitadel.asking import Asker
 from zitadel_notification_operator.zitadel.calls import Call
@@ -237,7 +238,7 @@ class ZitadelClient:
             self._require_owner(call, policy.details.resource_owner)
         return ObservedPolicy(
             is_default=policy.is_default,
-            password_change=policy.password_change,
+            settings=policy.settings,
             sequence=policy.details.sequence,
             creation_date=policy.details.creation_date,
             change_date=policy.details.change_date,
@@ -250,7 +251,7 @@ class ZitadelClient:
         organization_id: str | None,
         action: Action,
         *,
-        password_change: bool,
+        settings: Settings,
         before: ObservedPolicy | None = None,
     ) -> WriteResult:
         """Create or update a policy: POST or PUT on the path of `observe`.
@@ -258,10 +259,11 @@ class ZitadelClient:
         Args:
             organization_id: The owner of the policy; None for the instance.
             action: CREATE or UPDATE. ZITADEL's PUT never creates a policy.
-            password_change: The desired value, which is always sent.
+            settings: The desired values, which are always sent.
             before: What `observe` returned right before; None if there was no policy.
-                ZITADEL replaces the whole policy, so the members that this version does
-                not know are sent again as they were read.
+                ZITADEL replaces the whole policy, so the flags that `settings` leaves
+                out, and the members that this version does not know, are sent again as
+                they were read.
 
         Returns:
             `WRITTEN` with details, or `NOT_CHANGED`, `ALREADY_EXISTS` or `NOT_FOUND`.
@@ -271,8 +273,7 @@ class ZitadelClient:
                 reply cannot be parsed. Observe again.
             TerminalError: `OrganizationNotFound`: ZITADEL has never known it.
         """
-        unknown = before.unknown_members if before else {}
-        body = calls.policy_body(unknown, password_change=password_change)
+        body = calls.policy_body(settings, before)
         call = _policy_call(_VERBS[action], organization_id, body)
         return await self._change(call, WRITE_FACTS)
 

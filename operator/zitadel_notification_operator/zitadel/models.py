@@ -7,8 +7,9 @@ fields are ignored, except those of a policy, because newer versions add some.
 """
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     AliasChoices,
@@ -16,8 +17,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    create_model,
     model_validator,
 )
+
+from zitadel_notification_operator.core.settings import FLAGS, Settings
 
 
 def _as_text(value: object) -> object:
@@ -31,14 +35,20 @@ Sequence = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[0-9]{1,20
 Count = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[0-9]{1,18}$")]
 Id = Annotated[str, Field(min_length=1)]
 
+M = TypeVar("M", bound=BaseModel)
 
-_KNOWN = {"details", "isDefault", "passwordChange"}
+_KNOWN = {"details", "isDefault"} | {flag.zitadel_name for flag in FLAGS}
 
 
 def _camel(name: str) -> str:
     """Return a name in the spelling of ZITADEL's JSON: `is_default` is `isDefault`."""
     first, *others = name.split("_")
     return first + "".join(part[:1].upper() + part[1:] for part in others)
+
+
+def _snake(name: str) -> str:
+    """Return a name in the other spelling: `isDefault` is `is_default`."""
+    return re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name)
 
 
 class Model(BaseModel):
@@ -68,6 +78,18 @@ class Details(Model):
     change_date: str = Field(default="", alias="changeDate")
 
 
+def _with_flags(model: type[M]) -> type[M]:
+    """Add a field for each flag; false if ZITADEL does not send it."""
+    fields: dict[str, Any] = {}
+    for flag in FLAGS:
+        names = AliasChoices(flag.zitadel_name, _snake(flag.zitadel_name))
+        fields[flag.name] = bool, Field(default=False, validation_alias=names)
+    return create_model(
+        model.__name__, __base__=model, __module__=model.__module__, **fields
+    )
+
+
+@_with_flags
 class Policy(Model):
     """`zitadel.policy.v1.NotificationPolicy`.
 
@@ -82,10 +104,11 @@ class Policy(Model):
     is_default: bool = Field(
         default=False, validation_alias=AliasChoices("isDefault", "is_default")
     )
-    password_change: bool = Field(
-        default=False,
-        validation_alias=AliasChoices("passwordChange", "password_change"),
-    )
+
+    @property
+    def settings(self) -> Settings:
+        """The value of each flag."""
+        return Settings.of(self.__dict__)
 
     @property
     def unknown_members(self) -> Mapping[str, object]:

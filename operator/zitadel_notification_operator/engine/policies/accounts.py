@@ -145,7 +145,7 @@ class Accounts:
             f"{self._now():%Y-%m-%dT%H:%M:%SZ}",
             told.editor if told else None,
             seen(before),
-            OriginalValue(policy.scope is Scope.INSTANCE, policy.password_change),
+            OriginalValue(policy.scope is Scope.INSTANCE, policy.settings),
         )
         notices = [of_correcting(drift)]
         self._meter.corrected()

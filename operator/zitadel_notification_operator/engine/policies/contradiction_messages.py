@@ -48,7 +48,7 @@ def describe_unseen_event(
 def _said(shown: ObservedPolicy | None, scope: Scope) -> str:
     if shown is None:
         return "that there is no policy"
-    says = f"passwordChange {str(shown.password_change).lower()}"
+    says = shown.settings.describe()
     return says if is_own(shown, scope) else f"{says} (inherited)"
 
 

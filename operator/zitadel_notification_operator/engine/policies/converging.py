@@ -101,7 +101,7 @@ class Converging:
             if settled:
                 return await self._report(policy, work, decision, observed)
             policy = self._standing.newest(policy)
-            step = Step(_WRITES[decision.action], policy.password_change)
+            step = Step(_WRITES[decision.action], policy.settings)
             change = await self._act(policy, writer, step, decision, observed)
             observed = change.shown
             if change.is_done:
@@ -217,7 +217,7 @@ class Converging:
     @staticmethod
     def _step(policy: PolicyObject) -> Step:
         """Return the call that writes the value in force once more."""
-        return Step(Write.UPDATE, policy.password_change)
+        return Step(Write.UPDATE, policy.settings)
 
 
 _WRITES = {Action.CREATE: Write.CREATE, Action.UPDATE: Write.UPDATE}

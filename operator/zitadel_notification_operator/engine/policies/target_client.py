@@ -25,6 +25,7 @@ from zitadel_notification_operator.core.policy import (
 )
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import asks_for_a_pass
+from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.calls.term import is_verifying
 from zitadel_notification_operator.engine.calls.write_turns import WriteTurns
@@ -120,7 +121,7 @@ class TargetClient:
         organization_id: str | None,
         action: Action,
         *,
-        password_change: bool,
+        settings: Settings,
         before: ObservedPolicy | None,
     ) -> WriteResult:
         """Create or update a policy, as the port says, when it is its turn.
@@ -145,7 +146,7 @@ class TargetClient:
             return await client.write(
                 organization_id,
                 action,
-                password_change=password_change,
+                settings=settings,
                 before=before,
             )
 
@@ -219,6 +220,6 @@ class TargetClient:
 def _differs(now: ObservedPolicy | None, before: ObservedPolicy) -> bool:
     """Return whether the policy has changed, apart from its sequence."""
     return now is None or (
-        (now.is_default, now.password_change, now.unknown_members)
-        != (before.is_default, before.password_change, before.unknown_members)
+        (now.is_default, now.settings, now.unknown_members)
+        != (before.is_default, before.settings, before.unknown_members)
     )

@@ -43,6 +43,7 @@ from zitadel_notification_operator.core.read_side import (
     repair,
 )
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.settings import NO_SETTINGS, Settings
 from zitadel_notification_operator.engine.calls.last_writes import LastWrites
 from zitadel_notification_operator.engine.calls.repairs import (
     BUSY_INTERVAL,
@@ -252,7 +253,7 @@ class TargetWriter:
         if not (change.is_done and has_moved):
             return change
         missed = missed_by(event)
-        self._tell(missed, seen, change.shown.password_change if change.shown else None)
+        self._tell(missed, seen, change.shown.settings if change.shown else None)
         return replace(change, missed=missed)
 
     async def last_event(self) -> tuple[ZitadelEvent | None, bool]:
@@ -296,12 +297,12 @@ class TargetWriter:
                 f"removed to repair this; {READ_ON}",
             )
         self._repairs.begin(self._target, missed, seen)
-        wanted = attempt.step.value
+        wanted = attempt.step.settings
         shown = attempt.shown
-        own = shown.password_change if shown and self._is_own(shown) else None
+        own = shown.settings if shown and self._is_own(shown) else None
         last = await self._carry_out(repair(missed, shown=own, wanted=wanted), attempt)
         if missed is Missed.REMOVED and wanted is not None and _is_taken(last):
-            last = await self._finish_insert(last, wanted=wanted)
+            last = await self._finish_insert(last, wanted)
         # Judge the end by what was wanted at first, not by the last step of the repair.
         # Where GETs showed that value before, only a newer answer, or an insert that
         # ZITADEL has given up, tells that something has moved.
@@ -321,16 +322,16 @@ class TargetWriter:
             self._tell(missed, seen, wanted)
         return self._ended(last, missed)
 
-    def _tell(self, missed: Missed, seen: str, wanted: bool | None) -> None:  # noqa: FBT001 - a value, not a switch
+    def _tell(self, missed: Missed, seen: str, wanted: Settings | None) -> None:
         self._meter.repaired(str(missed))
         self._telling.tell(self._policy, of_repair(missed, seen, wanted))
 
-    async def _finish_insert(self, last: Attempt, *, wanted: bool) -> Attempt:
+    async def _finish_insert(self, last: Attempt, wanted: Settings) -> Attempt:
         """Write the wanted value, once, if the old row is still there after a POST."""
         shown = last.shown
         if shown is None or not self._is_own(shown):
             return last
-        rest = after_insert(shown=shown.password_change, wanted=wanted)
+        rest = after_insert(shown=shown.settings, wanted=wanted)
         return await self._carry_out(rest, last) if rest else last
 
     async def _carry_out(self, steps: tuple[Step, ...], before: Attempt) -> Attempt:
@@ -384,7 +385,7 @@ class TargetWriter:
             return await self.client.write(
                 organization_id,
                 _ACTIONS[step.write],
-                password_change=step.value is True,
+                settings=step.settings or NO_SETTINGS,
                 before=observed,
             )
 
@@ -402,7 +403,7 @@ class TargetWriter:
                 # A repair was stopped between two steps, and this write was its last
                 # one.
                 missed, seen = begun
-                self._tell(missed, seen, attempt.step.value)
+                self._tell(missed, seen, attempt.step.settings)
             self._repairs.agrees(self._target, attempt.shown)
             self._accept_older(attempt)
         answer = attempt.result.answer
@@ -421,9 +422,8 @@ class TargetWriter:
         """Return the call that gives the same result from what a GET shows now."""
         if step.write is Write.RESET:
             return step
-        return Step(
-            Write.UPDATE if self._is_own(observed) else Write.CREATE, step.value
-        )
+        write = Write.UPDATE if self._is_own(observed) else Write.CREATE
+        return replace(step, write=write)
 
     def _is_own(self, observed: ObservedPolicy | None) -> bool:
         return is_own(observed, self._scope)

@@ -15,6 +15,7 @@ from zitadel_notification_operator.core.policy import (
 )
 from zitadel_notification_operator.core.read_side import Step, Write
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.engine.policies.target_writer import TargetWriter
 
 GONE = "the organization no longer exists"
@@ -78,9 +79,9 @@ class Undoing:
                 return GONE
             if original.is_default:
                 return await self._inherit()
-        if original.password_change is None:
+        if original.settings.is_empty:
             return "the instance had no policy, and none can be removed; it stays"
-        return await self._set(value=original.password_change)
+        return await self._set(original.settings)
 
     def _is_doubted(self) -> bool:
         """Return whether the status says that the organization may be gone.
@@ -112,17 +113,18 @@ class Undoing:
                 break
         raise _outrun()
 
-    async def _set(self, *, value: bool) -> str:
-        word = str(value).lower()
+    async def _set(self, settings: Settings) -> str:
+        desired = DesiredPolicy(self._policy.scope, settings)
         observed = await self._writer.observe()
         for _ in range(_ROUNDS):
-            action = decide(DesiredPolicy(self._policy.scope, value), observed).action
+            action = decide(desired, observed).action
             if action is Action.NONE:
-                return f"passwordChange was {word} already, as at first"
-            # The original holds our flag only: all others stay as they are now.
-            change = await self._writer.change(Step(_WRITES[action], value), observed)
+                return f"{settings.describe('was')} already, as at first"
+            # The original holds our flags only: all others stay as they are now.
+            step = Step(_WRITES[action], settings)
+            change = await self._writer.change(step, observed)
             if change.is_done and self._writer.wrote:
-                return f"passwordChange is {word} again, as at first"
+                return f"{settings.describe('is')} again, as at first"
             if self._writer.wrote:
                 break
             observed = change.shown

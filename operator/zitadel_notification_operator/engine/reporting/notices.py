@@ -12,11 +12,12 @@ from zitadel_notification_operator.core.objects import (
     PolicyObject,
     PolicyStatus,
 )
-from zitadel_notification_operator.core.original import OriginalValue, seen
+from zitadel_notification_operator.core.original import seen
 from zitadel_notification_operator.core.policy import ObservedPolicy, Organization
 from zitadel_notification_operator.core.read_side import Missed
 from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.core.report import CONTESTED
+from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.engine.ports import Notice
 
 
@@ -24,22 +25,23 @@ def of_acting(
     policy: PolicyObject, decision: Decision, before: ObservedPolicy | None
 ) -> Notice:
     """Return the Event about a change that the object asked for."""
-    inheritable = policy.organization is not None
-    was = _value(seen(before), inheritable=inheritable)
+    was = seen(before)
+    inherited = was.is_default and policy.organization is not None
+    change = policy.settings.describe_change(was.settings, inherited=inherited)
     reason = "Created" if decision.needed is Action.CREATE else "Updated"
     return Notice(
         warning=False,
         reason=reason,
         action="Apply",
-        note=f"Set passwordChange from {was} to {str(policy.password_change).lower()}",
+        note=f"Set {change}",
     )
 
 
 def of_correcting(drift: Drift) -> Notice:
     """Return the Event about a corrected drift, with the user who caused it."""
-    inheritable = not drift.restored.is_default
-    was = _value(drift.found, inheritable=inheritable)
-    now = _value(drift.restored, inheritable=False)
+    was, now = drift.found, drift.restored
+    inherited = was.is_default and not now.is_default
+    change = now.settings.describe_change(was.settings, inherited=inherited)
     whose = "in ZITADEL"
     if drift.editor is not None:
         whose += f" by {drift.editor.name or 'user'} ({drift.editor.id})"
@@ -47,25 +49,22 @@ def of_correcting(drift: Drift) -> Notice:
         warning=False,
         reason="DriftCorrected",
         action="Apply",
-        note=f"Put right what was changed {whose}: passwordChange from {was} to {now}",
+        note=f"Put right what was changed {whose}: {change}",
     )
 
 
-def of_repair(
-    missed: Missed,
-    seen: str,
-    wanted: bool | None,  # noqa: FBT001 - a value, not a switch
-) -> Notice:
+def of_repair(missed: Missed, seen: str, wanted: Settings | None) -> Notice:
     """Return the Event about a repair of ZITADEL's read side.
 
     Args:
         missed: The kind of event that it had missed.
         seen: What both sides said, a sentence without a full stop.
-        wanted: The value that is in force now, or None if the organization inherits.
+        wanted: The settings that are in force now, or None if the organization
+            inherits.
     """
     now = "the organization inherits"
     if wanted is not None:
-        now = f"passwordChange {str(wanted).lower()} is in force"
+        now = f"{wanted.describe()} is in force"
     return Notice(
         warning=True,
         reason="ReadSideRepaired",
@@ -79,13 +78,6 @@ def of_repair(
 def of_contest() -> Notice:
     """Return the Event that says that somebody keeps undoing corrections."""
     return Notice(warning=True, reason="Contested", action="Apply", note=CONTESTED)
-
-
-def _value(value: OriginalValue, *, inheritable: bool) -> str:
-    if value.password_change is None:
-        return "none"
-    word = str(value.password_change).lower()
-    return f"{word} (inherited)" if value.is_default and inheritable else word
 
 
 def of_settling(policy: PolicyObject, status: PolicyStatus) -> list[Notice]:
