@@ -13,16 +13,22 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from zitadel_notification_operator.cluster.models import (
-    ConditionModel,
-    MetadataModel,
+from zitadel_notification_operator.cluster.models import MetadataModel, Model
+from zitadel_notification_operator.cluster.records import (
+    Conditions,
+    model_of,
+    record_of,
 )
-from zitadel_notification_operator.core.conditions import OWN_TYPES
+from zitadel_notification_operator.core.conditions import OWN_TYPES, Condition
 
-M = TypeVar("M", bound=BaseModel)
+R = TypeVar("R")
 
 _TOLD = 3
 """How many problems one sentence lists; the rest is only counted."""
+
+
+class _OneCondition(Model):
+    conditions: Conditions
 
 
 class Reading(NamedTuple):
@@ -95,24 +101,26 @@ def read_metadata(raw: object) -> tuple[MetadataModel, dict[str, str]] | None:
     return MetadataModel.model_construct(**values), told
 
 
-def read_status(model: type[M], raw: object) -> tuple[M, bool]:
-    """Read a status without the fields that cannot be read; a pass writes those again.
+def read_status(record: type[R], raw: object) -> R:
+    """Read a status without the fields that cannot be read.
 
-    Returns:
-        The status, and whether all of it could be read.
+    If there are such fields, the observed generation is -1. The object then never
+    counts as settled, and the next pass observes and writes everything again.
     """
     body: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
     conditions, whole = _read_conditions(body.get("conditions", ()))
-    values, problems = read_fields(model, {**body, "conditions": conditions})
-    complete = whole and not problems and isinstance(raw, Mapping)
-    return model.model_construct(**values), complete
+    values, problems = read_fields(model_of(record), {**body, "conditions": ()})
+    values["conditions"] = conditions
+    if problems or not whole or not isinstance(raw, Mapping):
+        values["observed_generation"] = -1
+    return record_of(record, values)
 
 
-def _read_conditions(raw: object) -> tuple[tuple[ConditionModel, ...], bool]:
+def _read_conditions(raw: object) -> tuple[tuple[Condition, ...], bool]:
     """Read the operator's own conditions; those of other types are ignored."""
     if not isinstance(raw, list | tuple):
         return (), False
-    found: list[ConditionModel] = []
+    found: list[Condition] = []
     complete = True
     for item in raw:
         kind = item.get("type") if isinstance(item, Mapping) else None
@@ -122,11 +130,9 @@ def _read_conditions(raw: object) -> tuple[tuple[ConditionModel, ...], bool]:
         if kind not in OWN_TYPES:
             continue
         try:
-            condition = ConditionModel.model_validate(item)
+            found += _OneCondition.model_validate({"conditions": [item]}).conditions
         except ValidationError:
             complete = False
-            continue
-        found.append(condition)
     return tuple(found), complete
 
 

@@ -1,12 +1,13 @@
 """Models of the kinds' JSON that mirror the CRDs: names, types and defaults.
 
 Unknown fields are ignored, so that an older operator can read newer objects. A value
-that the operator does not understand is rejected, never guessed. `cluster.resources`
-converts between these models and the core's records.
+that the operator does not understand is rejected, never guessed. What has the same
+shape in the core's records has no model here: see `cluster.records`.
+`cluster.resources` makes records of both.
 """
 
-from collections.abc import Callable
-from typing import Annotated, Any, Self, TypeVar
+from functools import cache
+from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
-    create_model,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -27,20 +27,14 @@ from zitadel_notification_operator.core.credentials import (
 )
 from zitadel_notification_operator.core.durations import parse_duration
 from zitadel_notification_operator.core.objects import DriftMethod
-from zitadel_notification_operator.core.policy import (
-    DeletionPolicy,
-    ManagementPolicy,
-    Scope,
-)
+from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.references import By, Reference
-from zitadel_notification_operator.core.settings import FLAGS, Settings
 
 _NO_TIME = "must be an RFC 3339 time with a zone, such as 2026-01-01T00:00:00Z"
-_STATES = frozenset({"True", "False", "Unknown"})
 _NO_DURATION = "must be a duration such as 30s, 10m or 1h30m, and at least 1s"
 
 
-def _require_time(text: str) -> str:
+def require_time(text: str) -> str:
     """Reject a text that is no RFC 3339 time with a zone: it cannot be compared."""
     if parse_time(text) is None:
         raise ValueError(_NO_TIME)
@@ -58,31 +52,33 @@ def _require_duration(text: str) -> str:
     return text
 
 
-def _require_state(text: str) -> str:
-    """Reject a text that cannot be the status of a condition."""
-    if text not in _STATES:
-        raise ValueError("must be True, False or Unknown")
-    return text
-
-
-State = Annotated[str, AfterValidator(_require_state)]
-"""The status of a condition."""
-
-Time = Annotated[str, AfterValidator(_require_time)]
+Time = Annotated[str, AfterValidator(require_time)]
 """An RFC 3339 time, kept as text."""
 
 Duration = Annotated[str, AfterValidator(_require_duration)]
 """A Go-style duration, kept as text."""
 
-F = TypeVar("F", bound="FlagsModel")
+_RENAMED = {
+    "deletion": "deletionPolicy",
+    "found": "from",
+    "instance": "instanceRef",
+    "management": "managementPolicy",
+    "restored": "to",
+    "suspended": "suspend",
+}
+"""Fields of the core's records that have another name in JSON."""
+
+
+@cache
+def json_name(field_name: str) -> str:
+    """Return the name in JSON of a field."""
+    return _RENAMED.get(field_name) or to_camel(field_name)
 
 
 class Model(BaseModel):
     """Base of all models. It reads camelCase names and ignores unknown fields."""
 
-    model_config = ConfigDict(
-        extra="ignore", alias_generator=to_camel, populate_by_name=True, frozen=True
-    )
+    model_config = ConfigDict(extra="ignore", alias_generator=json_name, frozen=True)
 
 
 class MetadataModel(Model):
@@ -97,69 +93,6 @@ class MetadataModel(Model):
     resource_version: str = ""
     finalizers: tuple[str, ...] = ()
     annotations: dict[str, str] = Field(default_factory=dict)
-
-
-class ConditionModel(Model):
-    """metav1.Condition."""
-
-    type: str
-    status: State
-    reason: str
-    message: str
-    observed_generation: int = 0
-    last_transition_time: Time
-
-
-class FlagsModel(Model):
-    """Base of the models that `with_flags` gives a field for each flag."""
-
-    @property
-    def settings(self) -> Settings:
-        """The value of each flag."""
-        return Settings.of(self.__dict__)
-
-
-def with_flags(*, of_spec: bool) -> Callable[[type[F]], type[F]]:
-    """Return a decorator that adds a field for each flag to a model.
-
-    Args:
-        of_spec: Whether the flags that each spec has to set are required.
-    """
-    fields: dict[str, Any] = {
-        flag.name: (StrictBool, ...)
-        if of_spec and flag.is_required
-        else (StrictBool | None, None)
-        for flag in FLAGS
-    }
-
-    def decorate(model: type[F]) -> type[F]:
-        module = model.__module__
-        return create_model(model.__name__, __base__=model, __module__=module, **fields)
-
-    return decorate
-
-
-@with_flags(of_spec=False)
-class OriginalModel(FlagsModel):
-    """`status.original`."""
-
-    is_default: StrictBool
-
-
-class EditorModel(Model):
-    """`status.lastDrift.editor`."""
-
-    id: str
-    name: str = ""
-
-
-class DriftModel(Model):
-    """`status.lastDrift`; `from` is renamed because it is a Python keyword."""
-
-    observed_at: Time
-    editor: EditorModel | None = None
-    found: OriginalModel = Field(alias="from")
-    restored: OriginalModel = Field(alias="to")
 
 
 class ReferenceModel(Model):
@@ -182,64 +115,11 @@ class OrganizationModel(Model):
         found = [Reference(by, value) for by, value in named if value is not None]
         return found + [Reference(By.CREDENTIAL)] * self.of_credential
 
-    def fits(self, scope: Scope) -> bool:
-        """Return whether the number of references is right for this scope."""
-        return len(self.references()) == (1 if scope is Scope.ORGANIZATION else 0)
-
 
 NO_TARGET = (
     "must hold exactly one of id, name, domain and ofCredential for scope "
     "Organization, and may not be set for scope Instance"
 )
-
-
-@with_flags(of_spec=True)
-class PolicySpecModel(FlagsModel):
-    """`spec` of a NotificationPolicy."""
-
-    scope: Scope
-    instance_ref: ReferenceModel = ReferenceModel()
-    organization: OrganizationModel = OrganizationModel()
-    management_policy: ManagementPolicy = ManagementPolicy.MANAGE
-    deletion_policy: DeletionPolicy | None = None
-    suspend: StrictBool = False
-
-    @model_validator(mode="after")
-    def _names_its_target(self) -> Self:
-        """Reject a reference of a newer schema, and one that this CRD does not allow.
-
-        If the reference were ignored, the object would refer to another target: without
-        any reference it means the whole instance.
-        """
-        if not self.organization.fits(self.scope):
-            raise ValueError(f"organization {NO_TARGET}")
-        return self
-
-
-@with_flags(of_spec=False)
-class PolicyStatusModel(FlagsModel):
-    """`status` of a NotificationPolicy."""
-
-    observed_generation: int = -1
-    conditions: tuple[ConditionModel, ...] = ()
-    organization_id: str | None = None
-    organization_name: str | None = None
-    is_default: StrictBool | None = None
-    sequence: str | None = None
-    creation_date: str | None = None
-    change_date: str | None = None
-    resource_owner: str | None = None
-    original: OriginalModel | None = None
-    last_drift: DriftModel | None = None
-    last_handled_reconcile_at: str | None = None
-
-
-class PolicyModel(Model):
-    """A NotificationPolicy."""
-
-    metadata: MetadataModel
-    spec: PolicySpecModel
-    status: PolicyStatusModel = PolicyStatusModel()
 
 
 class KeyRefModel(Model):
@@ -373,49 +253,3 @@ class InstanceSpecModel(Model):
     rate_limit: RateLimitModel = RateLimitModel()
     drift_detection: DriftDetectionModel = DriftDetectionModel()
     grants: tuple[GrantModel, ...] = ()
-
-
-class UserModel(Model):
-    """`status.user` of a ZitadelInstance."""
-
-    id: str
-    name: str
-
-
-class CapabilitiesModel(Model):
-    """`status.capabilities` of a ZitadelInstance."""
-
-    read_events: StrictBool = False
-    write_instance_policy: StrictBool = False
-    list_organizations: StrictBool = False
-
-
-class DriftDetectionStatusModel(Model):
-    """`status.driftDetection`; an unreadable one counts as absent."""
-
-    method: str = ""
-    reason: str = ""
-
-
-class InstanceStatusModel(Model):
-    """`status` of a ZitadelInstance."""
-
-    observed_generation: int = -1
-    conditions: tuple[ConditionModel, ...] = ()
-    instance_id: str | None = None
-    version: str | None = None
-    user: UserModel | None = None
-    capabilities: CapabilitiesModel | None = None
-    credential_expires_at: str | None = None
-    policies: int | None = None
-    drift_cursor: str | None = None
-    drift_detection: DriftDetectionStatusModel | None = None
-    last_handled_reconcile_at: str | None = None
-
-
-class InstanceModel(Model):
-    """A ZitadelInstance."""
-
-    metadata: MetadataModel
-    spec: InstanceSpecModel
-    status: InstanceStatusModel = InstanceStatusModel()

@@ -35,7 +35,7 @@ class Condition:
     status: str
     reason: str
     message: str
-    observed_generation: int
+    observed_generation: int = 0
     last_transition_time: str = ""
 
 

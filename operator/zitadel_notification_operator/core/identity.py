@@ -8,7 +8,7 @@ class User:
     """The service user that a credential belongs to."""
 
     id: str
-    name: str
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

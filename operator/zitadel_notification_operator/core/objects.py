@@ -82,13 +82,31 @@ class PolicyStatus:
     last_handled_reconcile_at: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyObject:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySpec:
+    """`spec` of a NotificationPolicy.
+
+    Attributes:
+        instance: The name in `instanceRef`.
+        organization: None for scope Instance.
+        deletion: None if it is left out; its default depends on the scope.
+    """
+
+    scope: Scope
+    instance: str = "default"
+    organization: Reference | None = None
+    settings: Settings
+    management: ManagementPolicy = ManagementPolicy.MANAGE
+    deletion: DeletionPolicy | None = None
+    suspended: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyObject(PolicySpec):
     """A NotificationPolicy.
 
     Attributes:
         created: `metadata.creationTimestamp`, RFC 3339 in UTC.
-        organization: `spec.organization`; None for scope Instance.
         original: The parsed annotation; None if it is absent or cannot be parsed.
         original_text: The text of the annotation; None if it is absent.
         requested_at: The value of the reconcile-requested-at annotation; None if it is
@@ -101,13 +119,6 @@ class PolicyObject:
     uid: str
     generation: int
     created: str
-    scope: Scope
-    instance: str
-    settings: Settings
-    organization: Reference | None = None
-    management: ManagementPolicy = ManagementPolicy.MANAGE
-    deletion: DeletionPolicy | None = None
-    suspended: bool = False
     deleting: bool = False
     finalizers: tuple[str, ...] = ()
     original: Original | None = None

@@ -12,7 +12,7 @@ from typing import Self
 
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.policy import ObservedPolicy
-from zitadel_notification_operator.core.settings import FLAGS, NO_SETTINGS, Settings
+from zitadel_notification_operator.core.settings import NO_SETTINGS, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,8 @@ class Original:
         try:
             data = json.loads(text)
             uid, zitadel = data["uid"], data["instanceId"]
-            organization = data["organizationId"]
-            is_default = data["isDefault"]
-            # Flags that are not required may be younger than the annotation.
-            stored = [f.name for f in FLAGS if f.is_required or f.name in data]
-            values = {name: data[name] for name in stored}
+            organization, is_default = data["organizationId"], data["isDefault"]
+            settings = Settings.parse(data)
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
         fits = (
@@ -79,11 +76,10 @@ class Original:
             and isinstance(zitadel, str)
             and isinstance(organization, str | None)
             and isinstance(is_default, bool)
-            and all(isinstance(value, bool | None) for value in values.values())
         )
-        if not fits:
+        if not fits or settings is None:
             return None
-        value = OriginalValue(is_default, Settings.of(values))
+        value = OriginalValue(is_default, settings)
         return cls(uid, Target(zitadel, organization), value)
 
 

@@ -7,7 +7,9 @@ written, recorded as the original, and said in messages.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from functools import cache
+from types import NoneType
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,9 @@ FLAGS: tuple[Flag, ...] = (
 )
 """All settings. The order is that of messages."""
 
+_NAMES = tuple(flag.name for flag in FLAGS)
+_REQUIRED = {flag.name for flag in FLAGS if flag.is_required}
+_TYPES = {bool, NoneType}
 _WORDS = {True: "true", False: "false", None: "none"}
 
 
@@ -45,10 +50,20 @@ class Settings:
 
     values: tuple[bool | None, ...] = (None,) * len(FLAGS)
 
-    @classmethod
-    def of(cls, values: Mapping[str, bool | None]) -> Self:
+    @staticmethod
+    def of(values: Mapping[str, bool | None]) -> "Settings":
         """Return these values, given by the flags' names; other names are ignored."""
-        return cls(tuple(values.get(flag.name) for flag in FLAGS))
+        return _shared(tuple(map(values.get, _NAMES)))
+
+    @staticmethod
+    def parse(stored: Mapping[str, Any]) -> "Settings | None":
+        """Return the values of an annotation, or None if it is not the operator's.
+
+        A flag that is not required may be younger than the annotation.
+        """
+        values = tuple(map(stored.get, _NAMES))
+        is_ours = stored.keys() >= _REQUIRED and set(map(type, values)) <= _TYPES
+        return _shared(values) if is_ours else None
 
     def by_name(self) -> dict[str, bool | None]:
         """Return the value of each flag by its name, as it is stored in Kubernetes."""
@@ -104,6 +119,12 @@ class Settings:
 
     def _set(self) -> list[tuple[Flag, bool]]:
         return [(flag, value) for flag, value in self._pairs() if value is not None]
+
+
+@cache
+def _shared(values: tuple[bool | None, ...]) -> Settings:
+    # There are few, and each policy has several of them.
+    return Settings(values)
 
 
 NO_SETTINGS = Settings()
