@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from zitadel_notification_operator.cli.commands import pass_signals
+from zitadel_notification_operator.cli.commands import FILE, option, pass_signals
 from zitadel_notification_operator.cli.signals import INTERRUPTED, Signals
 
 
@@ -16,27 +16,19 @@ from zitadel_notification_operator.cli.signals import INTERRUPTED, Signals
     "apply examples/quickstart, and show what a user would see. Run it from a "
     "checkout.",
 )
-@click.option(
+@option(
     "--keep",
-    envvar="ZNP_KEEP",
-    show_envvar=True,
     is_flag=True,
     help="Leave it running at the end and print the KUBECONFIG; ends with Ctrl-C.",
 )
-@click.option(
+@option(
     "--kubeconfig",
-    envvar="ZNP_KUBECONFIG",
-    show_envvar=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="Use this existing cluster, which must not have the CRDs yet, and remove "
     "everything at the end. Default: a control plane of its own.",
 )
 @pass_signals
-def command(
-    signals: Signals,
-    keep: bool,  # noqa: FBT001 - click's way
-    kubeconfig: Path | None,
-) -> None:
+def command(signals: Signals, /, *, keep: bool, kubeconfig: Path | None) -> None:
     """Run the walk-through; exit with 0 only if each step showed what it promises."""
     from rich.console import Console
 

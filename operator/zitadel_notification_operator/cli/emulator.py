@@ -2,12 +2,12 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from zitadel_notification_operator.cli.commands import pass_signals
+from zitadel_notification_operator.cli.commands import FILE, option, pass_signals
 from zitadel_notification_operator.cli.signals import ENDING, Signals
 from zitadel_notification_operator.emulator.faults import BadControl
 from zitadel_notification_operator.emulator.server import (
@@ -20,7 +20,6 @@ from zitadel_notification_operator.emulator.server import (
 TRIAL_TOKEN = "emulator-owner-token"  # noqa: S105 - of an emulator, for trials
 
 _MOST_SHOWN = 10
-_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
 def _sendable(_: click.Context, __: click.Parameter, token: str) -> str:
@@ -35,69 +34,49 @@ def _sendable(_: click.Context, __: click.Parameter, token: str) -> str:
     "is the first line on stdout. It keeps everything in memory and is no place for "
     "secrets.",
 )
-@click.option(
+@option(
     "--port",
-    envvar="ZNP_PORT",
-    show_envvar=True,
     type=click.IntRange(0, 65535),
     default=8085,
-    show_default=True,
     help="0 picks a free one.",
 )
-@click.option(
+@option(
     "--host",
-    envvar="ZNP_HOST",
-    show_envvar=True,
     default="127.0.0.1",
-    show_default=True,
     help="Where it listens; anybody who reaches it may do anything.",
 )
-@click.option(
+@option(
     "--token",
-    envvar="ZNP_TOKEN",
-    show_envvar=True,
     default=TRIAL_TOKEN,
-    show_default=True,
     callback=_sendable,
     help="Personal access token of an IAM_OWNER.",
 )
-@click.option(
+@option(
     "--organizations",
-    envvar="ZNP_ORGANIZATIONS",
-    show_envvar=True,
     type=click.IntRange(0, 100_000),
     default=2,
-    show_default=True,
     help="How many there are besides the credential's own.",
 )
-@click.option(
+@option(
     "--domain",
     "domains",
-    envvar="ZNP_DOMAIN",
-    show_envvar=True,
     multiple=True,
     help="One more host that it answers to, without a port; may be repeated.",
 )
-@click.option(
+@option(
     "--policy-flag",
     "policy_flags",
-    envvar="ZNP_POLICY_FLAG",
-    show_envvar=True,
     multiple=True,
     help="What a policy holds beside passwordChange, true or false; may be repeated.",
 )
-@click.option(
+@option(
     "--tls-cert",
-    envvar="ZNP_TLS_CERT",
-    show_envvar=True,
-    type=_FILE,
+    type=FILE,
     help="Serve https with this certificate (PEM); needs --tls-key.",
 )
-@click.option(
+@option(
     "--tls-key",
-    envvar="ZNP_TLS_KEY",
-    show_envvar=True,
-    type=_FILE,
+    type=FILE,
     help="The certificate's key (PEM, not encrypted).",
 )
 @pass_signals
@@ -106,23 +85,16 @@ def command(
     /,
     port: int,
     host: str,
-    token: str,
-    organizations: int,
     tls_cert: Path | None,
     tls_key: Path | None,
-    **names: Sequence[str],
+    **zitadel: Any,
 ) -> None:
     """Serve until SIGTERM or SIGINT."""
     if (tls_cert is None) is not (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together")
     tls = Tls(tls_cert, tls_key) if tls_cert and tls_key else None
     try:
-        emulator = new_emulator(
-            token,
-            organizations,
-            domains=names["domains"],
-            policy_flags=names["policy_flags"],
-        )
+        emulator = new_emulator(**zitadel)
     except BadControl as error:
         raise click.BadParameter(str(error), param_hint="--policy-flag") from error
     try:

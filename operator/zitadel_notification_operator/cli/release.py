@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zitadel_notification_operator.cli.commands import pass_signals
+from zitadel_notification_operator.cli.commands import (
+    kubeconfig_option,
+    option,
+    pass_signals,
+)
 from zitadel_notification_operator.cli.run import own_namespace
 from zitadel_notification_operator.cli.signals import INTERRUPTED, Signals
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -53,54 +57,37 @@ def _names(
     "Exit code 0 when all that was named is released, or had nothing.",
 )
 @click.argument("policies", nargs=-1, metavar="[NAMESPACE/NAME]...", callback=_keys)
-@click.option(
+@option(
     "--instance",
     "instances",
-    envvar="ZNP_INSTANCE",
-    show_envvar=True,
     multiple=True,
     callback=_names,
     metavar="NAME",
     help="A ZitadelInstance; repeat for more, or separate by blanks in the variable.",
 )
-@click.option(
+@option(
     "--all",
     "everything",
-    envvar="ZNP_ALL",
-    show_envvar=True,
     is_flag=True,
     help="All objects of both kinds, in all namespaces.",
 )
-@click.option(
+@option(
     "--dry-run",
-    envvar="ZNP_DRY_RUN",
-    show_envvar=True,
     is_flag=True,
     help="Say what would be done, and write nothing.",
 )
-@click.option(
+@option(
     "--force",
-    envvar="ZNP_FORCE",
-    show_envvar=True,
     is_flag=True,
     help="Do it also while an operator holds its Lease.",
 )
-@click.option(
+@option(
     "--namespace",
-    envvar="ZNP_NAMESPACE",
-    show_envvar=True,
     default=own_namespace,
     help="The operator's own namespace, where its Lease is looked for. Default: the "
     "service account's, else zitadel-notification-operator.",
 )
-@click.option(
-    "--kubeconfig",
-    envvar="ZNP_KUBECONFIG",
-    show_envvar=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A kubeconfig file. Default: in-cluster, then KUBECONFIG, then "
-    "~/.kube/config.",
-)
+@kubeconfig_option
 @pass_signals
 def command(
     signals: Signals,

@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from zitadel_notification_operator.cli.commands import pass_signals
+from zitadel_notification_operator.cli.commands import (
+    kubeconfig_option,
+    option,
+    pass_signals,
+)
 from zitadel_notification_operator.cli.signals import Signals
 from zitadel_notification_operator.core.durations import parse_duration
 from zitadel_notification_operator.core.lease import LONGEST, SHORTEST
-
-if TYPE_CHECKING:
-    from zitadel_notification_operator.app import Operator
 
 _SERVICE_ACCOUNT_NAMESPACE = Path(
     "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
@@ -56,113 +57,70 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _run(operator: "Operator", signals: Signals) -> None:
-    try:
-        await operator.run()
-    finally:
-        signals.close()
-
-
 @click.command(name="run", help="Run the operator until SIGTERM; exit code 0 then.")
-@click.option(
+@option(
     "--namespace",
-    envvar="ZNP_NAMESPACE",
-    show_envvar=True,
     default=own_namespace,
     help="The operator's own namespace, where Secrets are read. "
     "Default: the service account's, else zitadel-notification-operator.",
 )
-@click.option(
+@option(
     "--watch-namespace",
     "watch_namespaces",
-    envvar="ZNP_WATCH_NAMESPACE",
-    show_envvar=True,
     multiple=True,
     help="Watch policies here only; repeat for more, or separate by blanks in the "
     "variable. Default: everywhere.",
 )
-@click.option(
-    "--kubeconfig",
-    envvar="ZNP_KUBECONFIG",
-    show_envvar=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A kubeconfig file. Default: in-cluster, then KUBECONFIG, then "
-    "~/.kube/config.",
-)
-@click.option(
+@kubeconfig_option
+@option(
     "--metrics-port",
-    envvar="ZNP_METRICS_PORT",
-    show_envvar=True,
     type=click.IntRange(0, 65535),
     default=8080,
-    show_default=True,
     help="Serves /metrics; 0 picks a free port and logs it.",
 )
-@click.option(
+@option(
     "--health-port",
-    envvar="ZNP_HEALTH_PORT",
-    show_envvar=True,
     type=click.IntRange(0, 65535),
     default=8081,
-    show_default=True,
     help="Serves /healthz and /readyz; 0 picks a free port and logs it.",
 )
-@click.option(
+@option(
     "--bind-address",
-    envvar="ZNP_BIND_ADDRESS",
-    show_envvar=True,
     default="",
     help="Where both ports listen. Default: on every address, by IPv4 and IPv6.",
 )
-@click.option(
+@option(
     "--log-format",
-    envvar="ZNP_LOG_FORMAT",
-    show_envvar=True,
     type=click.Choice(["json", "text"]),
     default="json",
-    show_default=True,
     help="How log lines are written.",
 )
-@click.option(
+@option(
     "--log-level",
-    envvar="ZNP_LOG_LEVEL",
-    show_envvar=True,
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     default="info",
-    show_default=True,
     help="The least that is logged.",
 )
-@click.option(
+@option(
     "--workers",
-    envvar="ZNP_WORKERS",
-    show_envvar=True,
     type=click.IntRange(1, 1000),
     default=16,
-    show_default=True,
     help="How many policies of one instance are worked on at one time.",
 )
-@click.option(
+@option(
     "--leader-elect/--no-leader-elect",
-    envvar="ZNP_LEADER_ELECT",
-    show_envvar=True,
     default=True,
-    show_default=True,
     help="Of several replicas let only the holder of a Lease act. Without it there "
     "must never be a second one.",
 )
-@click.option(
+@option(
     "--lease-duration",
-    envvar="ZNP_LEASE_DURATION",
-    show_envvar=True,
     type=LeaseDuration(),
     default="15s",
-    show_default=True,
     help="How long the others wait when the acting replica vanishes; from 5s to 1h.",
 )
-@click.option(
+@option(
     "--allow-local-urls",
-    envvar="ZNP_ALLOW_LOCAL_URLS",
-    show_envvar=True,
     is_flag=True,
     help="Connect to instances on loopback and link-local addresses, too: for trials "
     "and tests.",
@@ -171,11 +129,12 @@ async def _run(operator: "Operator", signals: Signals) -> None:
 def command(
     signals: Signals,
     /,
-    namespace: str,
-    watch_namespaces: tuple[str, ...],
-    kubeconfig: Path | None,
-    bind_address: str,
-    **options: str | float | bool,
+    *,
+    log_format: str,
+    log_level: str,
+    leader_elect: bool,
+    lease_duration: float,
+    **others: Any,
 ) -> None:
     """Read the options, configure logs and run until the end."""
     # Imported here so that `--help` and wrong options are answered at once.
@@ -184,24 +143,18 @@ def command(
     from zitadel_notification_operator.engine.leader.leadership import LeaseLost
     from zitadel_notification_operator.telemetry.logs import LogFormat, configure_logs
 
-    configure_logs(
-        LogFormat(str(options["log_format"])), str(options["log_level"]).upper()
-    )
-    settings = Settings(
-        namespace=namespace,
-        watch_namespaces=watch_namespaces,
-        kubeconfig=kubeconfig,
-        bind_address=bind_address,
-        health_port=int(options["health_port"]),
-        metrics_port=int(options["metrics_port"]),
-        allow_local_urls=bool(options["allow_local_urls"]),
-        workers=int(options["workers"]),
-        lease_duration=(
-            float(options["lease_duration"]) if options["leader_elect"] else None
-        ),
-    )
+    configure_logs(LogFormat(log_format), log_level.upper())
+    lease = lease_duration if leader_elect else None
+    operator = Operator(Settings(**others, lease_duration=lease))
+
+    async def run() -> None:
+        try:
+            await operator.run()
+        finally:
+            signals.close()
+
     try:
         with asyncio.Runner(loop_factory=_fast_loop()) as runner:
-            runner.run(_run(Operator(settings), signals))
+            runner.run(run())
     except (NoCluster, PortTaken, LeaseLost) as error:
         raise click.ClickException(str(error)) from error
