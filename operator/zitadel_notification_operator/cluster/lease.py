@@ -4,15 +4,17 @@
 that it replaces, so that only one of two competing replicas can succeed.
 """
 
-import os
-import socket
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from zitadel_notification_operator.cluster.calls import Forbidden, call
 from zitadel_notification_operator.cluster.client import ApiClient
-from zitadel_notification_operator.cluster.names import FIELD_MANAGER
+from zitadel_notification_operator.cluster.names import (
+    FIELD_MANAGER,
+    micro_time,
+    pod_name,
+)
 from zitadel_notification_operator.core.errors import (
     ClusterError,
     ObjectChanged,
@@ -29,8 +31,7 @@ _UNTOLD_DURATION = 15
 
 def own_identity() -> str:
     """Return the identity of this lease holder: the pod's name and a random UUID."""
-    name = os.environ.get("POD_NAME") or socket.gethostname()
-    return f"{name}_{uuid.uuid4()}"
+    return f"{pod_name()}_{uuid.uuid4()}"
 
 
 class ClusterLease:
@@ -138,14 +139,9 @@ def _spec(lease: Lease) -> dict[str, Any]:
         "holderIdentity": lease.holder,
         "leaseDurationSeconds": lease.duration,
         "leaseTransitions": lease.transitions,
-        **{name: _micro_time(time) for name, time in times.items() if time},
+        **{name: micro_time(time) for name, time in times.items() if time},
     }
 
 
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-def _micro_time(moment: datetime) -> str:
-    """Format as RFC 3339, always with microseconds, as Kubernetes requires it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

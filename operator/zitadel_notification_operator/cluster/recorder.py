@@ -8,14 +8,11 @@ the series. A failure to post never fails a pass.
 import asyncio
 import contextlib
 import logging
-import os
 import secrets
-import socket
 import time
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiolimiter import AsyncLimiter
 
@@ -32,8 +29,10 @@ from zitadel_notification_operator.cluster.names import (
     GROUP,
     INSTANCE_KIND,
     POLICY_KIND,
+    micro_time,
+    pod_name,
 )
-from zitadel_notification_operator.core.backoff import bounded_delay, retry_delay
+from zitadel_notification_operator.core.backoff import bounded_delay
 from zitadel_notification_operator.core.errors import (
     ClusterError,
     ObjectChanged,
@@ -50,9 +49,9 @@ PER_SECOND = 50
 Event costs the API server as much as a status; the limit keeps Events from delaying the
 writes that they report."""
 
-TRIES = 6
-"""How often an Event is posted at most, within half a minute, if posting fails without
-a definite refusal."""
+TRIES = 8
+"""How often an Event is posted at most, within half a minute in an outage, if posting
+fails without a definite refusal."""
 
 PATIENCE = 3
 """More failures in a row mean an outage; fewer may be due to single Events."""
@@ -93,28 +92,27 @@ class Notice(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    regarding: dict[str, str]
-    warning: bool
-    reason: str
-    action: str
-    note: str
-    time: datetime
-    name: str
-    related: dict[str, str] | None
+class _Waiting:
+    """An Event that is to be posted.
+
+    Attributes:
+        kind: What makes two Events repeats of each other; the note does not matter.
+        path: Where it is created.
+        body: The Event, as it is created if it is no repeat.
+        tries: How often it could not be posted so far.
+    """
+
+    kind: tuple[str, str, str, bool]
+    path: str
+    body: dict[str, Any]
     tries: int = 0
 
-    @property
-    def kind(self) -> tuple[str, str, str, bool]:
-        """What makes two notices repeats of each other; the note does not matter."""
-        return self.regarding["uid"], self.reason, self.action, self.warning
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Series:
     path: str
-    count: int
-    seen: float
+    count: int = 0
+    seen: float = 0.0
 
 
 class EventRecorder:
@@ -122,13 +120,11 @@ class EventRecorder:
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
-        self._queue: asyncio.Queue[_Wanted] = asyncio.Queue(QUEUE_LIMIT)
-        self._series: OrderedDict[tuple[str, str, str, bool], _Series] = OrderedDict()
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(QUEUE_LIMIT)
+        # In the order of their last repeats.
+        self._series: dict[tuple[str, str, str, bool], _Series] = {}
         self._task: asyncio.Task[None] | None = None
-        # The host name of a pod may be that of its node.
-        pod = os.environ.get("POD_NAME") or socket.gethostname()
-        self._instance = pod[:_NAME_LIMIT]
-        self._later: dict[str, _Wanted] = {}
+        self._instance = pod_name()[:_NAME_LIMIT]
         self._failures = 0
         self._pace = AsyncLimiter(BURST, BURST / PER_SECOND)
         self._hurried = asyncio.Event()
@@ -145,8 +141,6 @@ class EventRecorder:
         if self._task is None:
             return
         self._hurried.set()
-        for wanted in list(self._later.values()):
-            self._put(wanted)
         try:
             # Unlike `wait_for`, this notices an empty queue even if `grace` is 0.
             async with asyncio.timeout(grace):
@@ -159,37 +153,52 @@ class EventRecorder:
 
     def record(self, about: PolicyObject | InstanceObject, notice: Notice) -> None:
         """Queue an Event about an object. It is dropped if too many are waiting."""
-        regarding = _regarding(about)
-        prefix = regarding["name"][:_PREFIX_LIMIT].rstrip("-.")
-        wanted = _Wanted(
-            regarding,
-            notice.warning,
-            notice.reason[:_NAME_LIMIT],
-            notice.action[:_NAME_LIMIT],
-            _cut(notice.note, _NOTE_LIMIT),
-            datetime.now(UTC),
-            f"{prefix}.{secrets.token_hex(8)}",
-            _related(about),
-        )
-        self._put(wanted)
+        if isinstance(about, PolicyObject):
+            namespace, name = about.key
+            regarding = _reference(POLICY_KIND, name, namespace=namespace)
+            related = {"related": _reference(INSTANCE_KIND, about.instance)}
+        else:
+            # Events about cluster-scoped objects belong in the namespace `default`.
+            namespace, name, related = "default", about.name, {}
+            regarding = _reference(INSTANCE_KIND, name)
+        prefix = name[:_PREFIX_LIMIT].rstrip("-.")
+        body = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {
+                "name": f"{prefix}.{secrets.token_hex(8)}",
+                "namespace": namespace,
+            },
+            "eventTime": micro_time(datetime.now(UTC)),
+            "type": "Warning" if notice.warning else "Normal",
+            "reason": notice.reason[:_NAME_LIMIT],
+            "action": notice.action[:_NAME_LIMIT],
+            "note": _cut(notice.note, _NOTE_LIMIT),
+            "regarding": {**regarding, "uid": about.uid},
+            "reportingController": f"{GROUP}/{FIELD_MANAGER}",
+            "reportingInstance": self._instance,
+            **related,
+        }
+        kind = (about.uid, notice.reason, notice.action, notice.warning)
+        path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+        self._put(_Waiting(kind, path, body))
 
-    def _put(self, wanted: _Wanted) -> None:
-        self._later.pop(wanted.name, None)
+    def _put(self, waiting: _Waiting) -> None:
         try:
-            self._queue.put_nowait(wanted)
+            self._queue.put_nowait(waiting)
         except asyncio.QueueFull:
             _log.debug("Dropped an Event: too many wait")
 
     async def _post_for_ever(self) -> None:
         while True:
-            wanted = await self._queue.get()
+            waiting = await self._queue.get()
             if not self._hurried.is_set():
                 await self._pace.acquire()
             try:
-                await self._post(wanted)
+                await self._post(waiting)
                 self._failures = 0
             except ClusterError as error:
-                self._not_posted(wanted, error)
+                self._not_posted(waiting, error)
             finally:
                 self._queue.task_done()
             await self._wait_in_an_outage()
@@ -206,85 +215,50 @@ class EventRecorder:
                 async with asyncio.timeout(pause):
                     await self._hurried.wait()
 
-    def _not_posted(self, wanted: _Wanted, error: ClusterError) -> None:
-        """Schedule another try without holding up the others, unless it was refused."""
+    def _not_posted(self, waiting: _Waiting, error: ClusterError) -> None:
+        """Put an Event behind the others for another try, unless it was refused."""
         # Log a warning once per outage, not for each Event of it.
         news = error.claim_telling() and (error.trouble or not self._failures)
         level = logging.WARNING if news else logging.DEBUG
         _log.log(level, "An Event was not posted: %s", error.message)
         self._failures += 1
         refused = isinstance(error, ObjectGone | ObjectChanged | Forbidden | Expired)
-        tries = wanted.tries + 1
-        full = len(self._later) >= QUEUE_LIMIT
-        if refused or full or self._hurried.is_set() or tries == TRIES:
-            return
-        again = self._later[wanted.name] = replace(wanted, tries=tries)
-        delay = retry_delay(tries, chance=0.5, asked=error.retry_after)
-        asyncio.get_running_loop().call_later(delay, self._due, again)
+        tries = waiting.tries + 1
+        if not (refused or self._hurried.is_set() or tries == TRIES):
+            self._put(replace(waiting, tries=tries))
 
-    def _due(self, wanted: _Wanted) -> None:
-        if wanted.name in self._later:  # else `stop` has queued it already
-            self._put(wanted)
-
-    async def _post(self, wanted: _Wanted) -> None:
+    async def _post(self, waiting: _Waiting) -> None:
         now = time.monotonic()
         self._forget(now)
-        series = self._series.get(wanted.kind)
-        if series is None or not await self._repeat(wanted, series, now):
-            await self._create(wanted, now)
+        series = self._series.get(waiting.kind)
+        if series is None or not await self._repeat(waiting, series):
+            series = await self._create(waiting)
+        self._series.pop(waiting.kind, None)
+        self._series[waiting.kind] = _Series(series.path, series.count + 1, now)
 
-    async def _repeat(self, wanted: _Wanted, series: _Series, now: float) -> bool:
+    async def _repeat(self, waiting: _Waiting, series: _Series) -> bool:
         """Patch the series. Return False if its Event no longer exists."""
-        series.seen = now
-        self._series.move_to_end(wanted.kind)
-        seen = {
-            "count": series.count + 1,
-            "lastObservedTime": _micro_time(wanted.time),
-        }
+        last = waiting.body["eventTime"]
+        body = {"series": {"count": series.count + 1, "lastObservedTime": last}}
         try:
             await call(
-                self._api,
-                "PATCH",
-                series.path,
-                body={"series": seen},
-                content_type=MERGE_PATCH,
+                self._api, "PATCH", series.path, body=body, content_type=MERGE_PATCH
             )
         except ObjectGone:
-            del self._series[wanted.kind]
             return False
-        series.count += 1
         return True
 
-    async def _create(self, wanted: _Wanted, now: float) -> None:
-        # Events about cluster-scoped objects belong in the namespace `default`.
-        namespace = wanted.regarding.get("namespace") or "default"
-        path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
-        body = {
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {"name": wanted.name, "namespace": namespace},
-            "eventTime": _micro_time(wanted.time),
-            "type": "Warning" if wanted.warning else "Normal",
-            "reason": wanted.reason,
-            "action": wanted.action,
-            "note": wanted.note,
-            "regarding": wanted.regarding,
-            "reportingController": f"{GROUP}/{FIELD_MANAGER}",
-            "reportingInstance": self._instance,
-        }
-        if wanted.related is not None:
-            body["related"] = wanted.related
+    async def _create(self, waiting: _Waiting) -> _Series:
         try:
-            await call(self._api, "POST", path, body=body)
+            await call(self._api, "POST", waiting.path, body=waiting.body)
         except ObjectChanged:
             # It exists already if the response to an earlier try was lost.
-            if not wanted.tries:
+            if not waiting.tries:
                 raise
-        self._series[wanted.kind] = _Series(f"{path}/{wanted.name}", 1, now)
+        return _Series(f"{waiting.path}/{waiting.body['metadata']['name']}")
 
     def _forget(self, now: float) -> None:
-        # The series are ordered by their last repeat, so the search ends at the first
-        # live one.
+        """Forget series that are over; the search ends at the first live one."""
         while self._series:
             kind, series = next(iter(self._series.items()))
             if now - series.seen <= SERIES_IDLE:
@@ -297,30 +271,6 @@ def _cut(text: str, limit: int) -> str:
     return text.encode()[:limit].decode(errors="ignore")
 
 
-def _regarding(about: PolicyObject | InstanceObject) -> dict[str, str]:
-    if isinstance(about, PolicyObject):
-        return {
-            "apiVersion": API_VERSION,
-            "kind": POLICY_KIND,
-            "namespace": about.key.namespace,
-            "name": about.key.name,
-            "uid": about.uid,
-        }
-    return {
-        "apiVersion": API_VERSION,
-        "kind": INSTANCE_KIND,
-        "name": about.name,
-        "uid": about.uid,
-    }
-
-
-def _related(about: PolicyObject | InstanceObject) -> dict[str, str] | None:
-    """Return a reference to a policy's instance, whether or not that exists."""
-    if isinstance(about, InstanceObject):
-        return None
-    return {"apiVersion": API_VERSION, "kind": INSTANCE_KIND, "name": about.instance}
-
-
-def _micro_time(moment: datetime) -> str:
-    """Format as RFC 3339, always with microseconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def _reference(kind: str, name: str, **more: str) -> dict[str, str]:
+    """Return a reference to an object, whether or not that exists."""
+    return {"apiVersion": API_VERSION, "kind": kind, "name": name, **more}
