@@ -1,20 +1,109 @@
-"""JSON patches that remove the operator's marks from an object, and nothing else.
+"""Removes the operator's marks from an object by JSON patch, and nothing else.
 
 A `test` stands before each `remove`, so that the API server refuses the whole patch if
 the object has changed since it was read, or is another one of the same name (design,
 section 3).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from zitadel_notification_operator.cluster.calls import JSON_PATCH, call
+from zitadel_notification_operator.cluster.client import ApiClient
+from zitadel_notification_operator.cluster.names import FIELD_MANAGER
 from zitadel_notification_operator.core.conditions import OWN_TYPES
+from zitadel_notification_operator.core.errors import (
+    ClusterError,
+    ObjectChanged,
+    ObjectGone,
+)
 from zitadel_notification_operator.core.objects import FINALIZER
+
+Patch = list[dict[str, Any]]
+
+TRIES = 3
+"""How often an object that changes meanwhile is read and patched again."""
+
+
+async def strip_marks(
+    api: ApiClient,
+    path: str,
+    uid: str,
+    *,
+    finalizer: bool,
+    annotation: str | None,
+    check: Callable[[], None] = lambda: None,
+) -> Any:
+    """Remove our marks from an object as it is stored now, in one write.
+
+    Args:
+        api: Makes the calls.
+        path: The path of the object in the Kubernetes API.
+        uid: The uid of the object that is meant.
+        finalizer: As in `removal`.
+        annotation: As in `removal`.
+        check: Called right before each write. If it raises, the write is not made.
+
+    Returns:
+        The JSON of the object afterwards, also if it has ended with the removal. None
+        if it was gone before, or another object has its name.
+
+    Raises:
+        ObjectChanged: It changed during each of three tries, or Kubernetes finds the
+            object invalid. The text holds the message of Kubernetes.
+        ClusterError: Kubernetes did not accept the write.
+    """
+    why = ""
+    for _ in range(TRIES):
+        try:
+            stored = await read_same(api, path, uid)
+            patch = removal(
+                stored["metadata"], finalizer=finalizer, annotation=annotation
+            )
+            if not patch:
+                return stored
+            try:
+                return await send_patch(api, path, patch, check)
+            except (ObjectGone, ObjectChanged):
+                raise
+            except ClusterError:
+                # It may have been made all the same; if it ended the object, say that.
+                await read_same(api, path, uid)
+                raise
+        except ObjectGone:
+            return None
+        except ObjectChanged as error:
+            why = error.message
+    raise ObjectChanged(f"{path} changes faster than it can be patched: {why}")
+
+
+async def read_same(api: ApiClient, path: str, uid: str) -> Any:
+    """Return an object as it is stored now.
+
+    Raises:
+        ObjectGone: It is gone, or another object has its name.
+        ClusterError: Kubernetes did not answer.
+    """
+    stored = await call(api, "GET", path)
+    if stored["metadata"]["uid"] != uid:
+        raise ObjectGone(f"{path} is another object now")
+    return stored
+
+
+async def send_patch(
+    api: ApiClient, path: str, patch: Patch, check: Callable[[], None]
+) -> Any:
+    """Send a JSON patch, and return the object; the arguments are as above."""
+    query = {"fieldManager": FIELD_MANAGER}
+    check()
+    return await call(
+        api, "PATCH", path, query=query, body=patch, content_type=JSON_PATCH
+    )
 
 
 def removal(
     metadata: Mapping[str, Any], *, finalizer: bool, annotation: str | None
-) -> list[dict[str, Any]]:
+) -> Patch:
     """Return the patch that removes our marks; it is empty if there are none.
 
     Args:
@@ -24,59 +113,52 @@ def removal(
         annotation: The annotation to remove if it still has the value that was read, or
             None.
     """
-    patch: list[dict[str, Any]] = []
+    patch: Patch = []
     annotations = metadata.get("annotations") or {}
     if annotation is not None and annotation in annotations:
         path = "/metadata/annotations/" + annotation.replace("/", "~1")
-        patch.append({"op": "test", "path": path, "value": annotations[annotation]})
-        patch.append({"op": "remove", "path": path})
+        patch += [_test(path, annotations[annotation]), _remove(path)]
     finalizers = metadata.get("finalizers") or []
     if finalizer and FINALIZER in finalizers:
         path = f"/metadata/finalizers/{finalizers.index(FINALIZER)}"
-        patch.append({"op": "test", "path": path, "value": FINALIZER})
-        patch.append({"op": "remove", "path": path})
-    if patch:
-        uid = metadata["uid"]
-        patch.insert(0, {"op": "test", "path": "/metadata/uid", "value": uid})
-    return patch
+        patch += [_test(path, FINALIZER), _remove(path)]
+    return [_test("/metadata/uid", metadata["uid"]), *patch] if patch else []
 
 
 def intruders(
-    conditions: Sequence[Mapping[str, Any]], ours: Collection[str]
-) -> list[dict[str, Any]]:
-    """Return the patch that removes conditions of our types that we did not write.
+    stored: Mapping[str, Any], ours: Mapping[str, Any], known: Collection[str]
+) -> Patch:
+    """Return the patch that removes what others have added to our part of a status.
 
-    Args:
-        conditions: The conditions of the stored status, in their order.
-        ours: The types that we wrote.
-    """
-    patch: list[dict[str, Any]] = []
-    for index in reversed(range(len(conditions))):
-        kind = conditions[index].get("type")
-        if kind in OWN_TYPES and kind not in ours:
-            path = f"/status/conditions/{index}"
-            patch.append({"op": "test", "path": f"{path}/type", "value": kind})
-            patch.append({"op": "remove", "path": path})
-    return patch
-
-
-def intruding_fields(
-    stored: Mapping[str, Any], ours: Collection[str], known: Collection[str]
-) -> list[dict[str, Any]]:
-    """Return the patch that removes fields of a status that we did not write.
+    An apply does not remove it, because another manager owns it. Beside our conditions
+    and fields it would make false statements.
 
     Args:
         stored: The status as stored.
-        ours: The fields that we wrote.
+        ours: The status that we wrote.
         known: The fields that this version may write. Others may be those of a newer
             version, and are kept.
     """
-    patch: list[dict[str, Any]] = []
-    for name in sorted((stored.keys() & known) - set(ours)):
+    patch: Patch = []
+    conditions = stored.get("conditions", ())
+    types = {condition["type"] for condition in ours.get("conditions", ())}
+    for index in reversed(range(len(conditions))):
+        kind = conditions[index].get("type")
+        if kind in OWN_TYPES and kind not in types:
+            path = f"/status/conditions/{index}"
+            patch += [_test(f"{path}/type", kind), _remove(path)]
+    for name in sorted((stored.keys() & known) - ours.keys()):
         path = f"/status/{name}"
-        patch.append({"op": "test", "path": path, "value": stored[name]})
-        patch.append({"op": "remove", "path": path})
+        patch += [_test(path, stored[name]), _remove(path)]
     return patch
+
+
+def _test(path: str, value: Any) -> dict[str, Any]:
+    return {"op": "test", "path": path, "value": value}
+
+
+def _remove(path: str) -> dict[str, Any]:
+    return {"op": "remove", "path": path}
 
 
 def has_ended(metadata: Mapping[str, Any]) -> bool:

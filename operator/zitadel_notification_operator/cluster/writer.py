@@ -10,7 +10,6 @@ from typing import Any
 
 from zitadel_notification_operator.cluster.calls import (
     APPLY,
-    JSON_PATCH,
     call,
     path_of,
 )
@@ -25,10 +24,12 @@ from zitadel_notification_operator.cluster.names import (
     POLICY_KIND,
 )
 from zitadel_notification_operator.cluster.removal import (
+    TRIES,
     has_ended,
     intruders,
-    intruding_fields,
-    removal,
+    read_same,
+    send_patch,
+    strip_marks,
 )
 from zitadel_notification_operator.cluster.resources import (
     STATUS_FIELDS,
@@ -38,11 +39,7 @@ from zitadel_notification_operator.cluster.resources import (
     parse_policy,
     policy_status_json,
 )
-from zitadel_notification_operator.core.errors import (
-    ClusterError,
-    ObjectChanged,
-    ObjectGone,
-)
+from zitadel_notification_operator.core.errors import ObjectChanged
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
     InstanceObject,
@@ -51,8 +48,8 @@ from zitadel_notification_operator.core.objects import (
     PolicyStatus,
 )
 
-_APPLY_QUERY = {"fieldManager": FIELD_MANAGER, "force": "true"}
-_TRIES = 3
+Own = PolicyObject | InstanceObject
+"""An object of one of the operator's kinds."""
 
 
 class ClusterWriter:
@@ -79,11 +76,7 @@ class ClusterWriter:
             ObjectChanged: The write conflicts, or does not fit the schema.
             ClusterError: Kubernetes did not accept the write.
         """
-        key = policy.key
-        path = path_of(POLICIES, key.namespace, key.name)
-        metadata = {"name": key.name, "namespace": key.namespace, "uid": policy.uid}
-        body = _document(POLICY_KIND, metadata, status=policy_status_json(status))
-        stored = await self._apply_status(path, body, policy.resource_version)
+        stored = await self._apply_status(policy, policy_status_json(status))
         return parse_answer(parse_policy, stored)
 
     async def apply_original(
@@ -96,18 +89,10 @@ class ClusterWriter:
             ObjectChanged: It is being deleted, so no finalizer can be added.
             ClusterError: Kubernetes did not accept the write.
         """
-        key = policy.key
-        metadata: dict[str, Any] = {
-            "name": key.name,
-            "namespace": key.namespace,
-            "uid": policy.uid,
-            "annotations": {ORIGINAL: original},
-        }
+        marks: dict[str, Any] = {"annotations": {ORIGINAL: original}}
         if finalizer:
-            metadata["finalizers"] = [FINALIZER]
-        path = path_of(POLICIES, key.namespace, key.name)
-        body = _document(POLICY_KIND, metadata)
-        return parse_answer(parse_policy, await self._apply(path, body))
+            marks["finalizers"] = [FINALIZER]
+        return parse_answer(parse_policy, await self._apply(policy, marks))
 
     async def strip_policy(
         self, policy: PolicyObject, *, finalizer: bool, original: bool
@@ -118,11 +103,8 @@ class ClusterWriter:
             ObjectChanged: It changed during each of three tries.
             ClusterError: Kubernetes did not accept the write.
         """
-        path = path_of(POLICIES, policy.key.namespace, policy.key.name)
         annotation = ORIGINAL if original else None
-        body = await self._strip(
-            path, policy.uid, finalizer=finalizer, annotation=annotation
-        )
+        body = await self._strip(policy, finalizer=finalizer, annotation=annotation)
         return None if body is None else parse_answer(parse_policy, body)
 
     async def apply_instance_status(
@@ -135,10 +117,7 @@ class ClusterWriter:
             ObjectChanged: The write conflicts, or does not fit the schema.
             ClusterError: Kubernetes did not accept the write.
         """
-        metadata = {"name": instance.name, "uid": instance.uid}
-        body = _document(INSTANCE_KIND, metadata, status=instance_status_json(status))
-        path = path_of(INSTANCES, name=instance.name)
-        stored = await self._apply_status(path, body, instance.resource_version)
+        stored = await self._apply_status(instance, instance_status_json(status))
         return parse_answer(parse_instance, stored)
 
     async def hold_instance(self, instance: InstanceObject) -> InstanceObject:
@@ -149,14 +128,8 @@ class ClusterWriter:
             ObjectChanged: It is being deleted, so no finalizer can be added.
             ClusterError: Kubernetes did not accept the write.
         """
-        metadata = {
-            "name": instance.name,
-            "uid": instance.uid,
-            "finalizers": [FINALIZER],
-        }
-        path = path_of(INSTANCES, name=instance.name)
-        body = _document(INSTANCE_KIND, metadata)
-        return parse_answer(parse_instance, await self._apply(path, body))
+        stored = await self._apply(instance, {"finalizers": [FINALIZER]})
+        return parse_answer(parse_instance, stored)
 
     async def release_instance(self, instance: InstanceObject) -> InstanceObject | None:
         """Remove the finalizer. Return the object, or None if it no longer exists.
@@ -165,115 +138,71 @@ class ClusterWriter:
             ObjectChanged: It changed during each of three tries.
             ClusterError: Kubernetes did not accept the write.
         """
-        path = path_of(INSTANCES, name=instance.name)
-        body = await self._strip(path, instance.uid, finalizer=True, annotation=None)
+        body = await self._strip(instance, finalizer=True, annotation=None)
         return None if body is None else parse_answer(parse_instance, body)
 
-    async def _apply(self, path: str, body: dict[str, Any]) -> Any:
+    async def _apply(self, about: Own, marks: dict[str, Any]) -> Any:
+        path = _path(about)
         try:
-            return await self._send(path, body)
+            return await self._send(path, _document(about, marks))
         except ObjectChanged:
             # Applying to an absent object would create it, which Kubernetes refuses
             # with 409 because of the uid. The uid of another object makes it a 422.
-            await self._version(path, body["metadata"]["uid"])
+            await read_same(self._api, path, about.uid)
             raise
 
-    async def _apply_status(self, path: str, body: dict[str, Any], version: str) -> Any:
+    async def _apply_status(self, about: Own, status: dict[str, Any]) -> Any:
         """Apply to /status, but never to another object that has taken the name.
 
         Kubernetes ignores metadata.uid there, so the resourceVersion of a record with
         our uid is sent in its place. It does not serve as a lock: if the same object
         has changed meanwhile, the same status is applied to its newest version.
         """
-        uid = body["metadata"]["uid"]
-        version = version or await self._version(path, uid)
-        for _ in range(_TRIES):
-            body["metadata"]["resourceVersion"] = version
+        version = about.resource_version or await self._version(about)
+        path = f"{_path(about)}/status"
+        for _ in range(TRIES):
+            body = _document(about, {"resourceVersion": version}, status=status)
             try:
-                stored = await self._send(f"{path}/status", body)
-                return await self._without_intruders(path, body, stored)
+                stored = await self._send(path, body)
+                known = STATUS_FIELDS[body["kind"]]
+                patch = intruders(stored["status"], status, known)
+                if not patch:
+                    return stored
+                return await send_patch(self._api, path, patch, self._check)
             except ObjectChanged:
-                newer = await self._version(path, uid)
+                newer = await self._version(about)
                 if newer == version or _is_less(newer, version):
                     # Either the version is not the problem, or the stored object went
                     # back in time, and the status does not belong to it.
                     raise
                 version = newer
-        raise ObjectChanged(f"{path} changes faster than its status can be applied")
-
-    async def _without_intruders(
-        self, path: str, body: dict[str, Any], stored: Any
-    ) -> Any:
-        """Remove conditions and fields of ours that somebody else has added.
-
-        An apply does not remove them, because another manager owns them. Beside ours
-        they would make false statements.
-        """
-        known = STATUS_FIELDS[body["kind"]]
-        ours = {c["type"] for c in body["status"].get("conditions", ())}
-        patch = intruders(stored["status"].get("conditions", ()), ours)
-        patch += intruding_fields(stored["status"], body["status"].keys(), known)
-        if not patch:
-            return stored
-        return await self._send_patch(f"{path}/status", patch)
-
-    async def _send_patch(self, path: str, patch: list[dict[str, Any]]) -> Any:
-        query = {"fieldManager": FIELD_MANAGER}
-        self._check()
-        return await call(
-            self._api, "PATCH", path, query=query, body=patch, content_type=JSON_PATCH
-        )
+        raise ObjectChanged(f"{path} changes faster than it can be applied")
 
     async def _send(self, path: str, body: dict[str, Any]) -> Any:
         self._check()
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return await call(
-            self._api,
-            "PATCH",
-            path,
-            query=_APPLY_QUERY,
-            body=body,
-            content_type=APPLY,
+            self._api, "PATCH", path, query=query, body=body, content_type=APPLY
         )
 
-    async def _version(self, path: str, uid: str) -> str:
+    async def _version(self, about: Own) -> str:
         """Return the stored resourceVersion; raise ObjectGone if the uid differs."""
-        metadata = (await call(self._api, "GET", path))["metadata"]
-        if metadata["uid"] != uid:
-            raise ObjectGone(f"{path} is another object now")
-        return str(metadata["resourceVersion"])
+        stored = await read_same(self._api, _path(about), about.uid)
+        return str(stored["metadata"]["resourceVersion"])
 
     async def _strip(
-        self, path: str, uid: str, *, finalizer: bool, annotation: str | None
+        self, about: Own, *, finalizer: bool, annotation: str | None
     ) -> Any:
-        """Remove marks by JSON patch from the object as it is stored now."""
-        for _ in range(_TRIES):
-            try:
-                stored = await call(self._api, "GET", path)
-                if stored["metadata"]["uid"] != uid:
-                    return None
-                patch = removal(
-                    stored["metadata"], finalizer=finalizer, annotation=annotation
-                )
-                if not patch:
-                    return stored
-                stored = await self._remove(path, uid, patch)
-            except ObjectGone:
-                return None
-            except ObjectChanged:
-                continue
-            return None if has_ended(stored["metadata"]) else stored
-        raise ObjectChanged(f"{path} changes faster than it can be patched")
-
-    async def _remove(self, path: str, uid: str, patch: list[dict[str, Any]]) -> Any:
-        """Send a removal; raise ObjectGone if the object is gone afterwards."""
-        try:
-            return await self._send_patch(path, patch)
-        except (ObjectGone, ObjectChanged):
-            raise
-        except ClusterError:
-            # It may have been made all the same; if it ended the object, report that.
-            await self._version(path, uid)
-            raise
+        """Remove marks; return the object, or None if it is gone or ends with that."""
+        stored = await strip_marks(
+            self._api,
+            _path(about),
+            about.uid,
+            finalizer=finalizer,
+            annotation=annotation,
+            check=self._check,
+        )
+        return None if stored is None or has_ended(stored["metadata"]) else stored
 
 
 def _is_less(version: str, other: str) -> bool:
@@ -282,7 +211,17 @@ def _is_less(version: str, other: str) -> bool:
     return int(version) < int(other)
 
 
-def _document(
-    kind: str, metadata: dict[str, Any], **rest: dict[str, Any]
-) -> dict[str, Any]:
+def _path(about: Own) -> str:
+    if isinstance(about, InstanceObject):
+        return path_of(INSTANCES, name=about.name)
+    return path_of(POLICIES, about.key.namespace, about.key.name)
+
+
+def _document(about: Own, marks: dict[str, Any], **rest: Any) -> dict[str, Any]:
+    """Return what is applied: the identity of an object, and our part of it."""
+    if isinstance(about, InstanceObject):
+        kind, identity = INSTANCE_KIND, {"name": about.name}
+    else:
+        kind, identity = POLICY_KIND, about.key._asdict()
+    metadata = {**identity, "uid": about.uid, **marks}
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, **rest}
