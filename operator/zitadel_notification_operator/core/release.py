@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from zitadel_notification_operator.core.claims import PolicyKey
-from zitadel_notification_operator.core.conditions import READY, find
 from zitadel_notification_operator.core.lease import Lease
 from zitadel_notification_operator.core.objects import PolicyObject
-from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.original import Original, OriginalValue
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
     ManagementPolicy,
     Scope,
 )
-from zitadel_notification_operator.core.reasons import Reason
 
 NOTHING_LEFT = "nothing is left in ZITADEL"
 OF_INSTANCE = (
@@ -40,8 +38,7 @@ WARNING = (
 )
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_NAMESPACE = re.compile(_LABEL)
-_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_NAME = rf"{_LABEL}(\.{_LABEL})*"
 _LONGEST_LABEL = 63
 _LONGEST_NAME = 253
 
@@ -79,20 +76,14 @@ class Marked:
         """Describe what was or would be done, and what happens to the object next."""
         if not self.is_marked:
             return f"{self.title}: nothing of ours is on it"
-        marks = [
-            name
-            for name, there in (
-                ("finalizer", self.finalizer),
-                ("original", self.original),
-            )
-            if there
-        ]
+        marks = ["finalizer"] * self.finalizer + ["original"] * self.original
         done = "would be released" if dry_run else "released"
-        fate = "it would go with that" if dry_run else "it is gone with that"
         if not self.deleting:
             fate = "it stays"
         elif self.others:
             fate = f"another finalizer keeps it: {', '.join(self.others)}"
+        else:
+            fate = "it would go with that" if dry_run else "it is gone with that"
         return f"{self.title}: {done} ({', '.join(marks)}); {fate}"
 
 
@@ -103,7 +94,8 @@ def parse_policy_name(text: str) -> PolicyKey:
         ValueError: The text does not have this form. The message says what is expected.
     """
     namespace, _, name = text.partition("/")
-    if not _is_namespace(namespace) or not is_name(name):
+    is_label = len(namespace) <= _LONGEST_LABEL and re.fullmatch(_LABEL, namespace)
+    if not is_label or not is_name(name):
         raise ValueError(
             f"{text!r} is not NAMESPACE/NAME, such as team-a/acme; a ZitadelInstance "
             "is named with --instance"
@@ -113,41 +105,39 @@ def parse_policy_name(text: str) -> PolicyKey:
 
 def is_name(text: str) -> bool:
     """Return whether this is a valid name of a Kubernetes object."""
-    return len(text) <= _LONGEST_NAME and bool(_NAME.fullmatch(text))
-
-
-def _is_namespace(text: str) -> bool:
-    return len(text) <= _LONGEST_LABEL and bool(_NAMESPACE.fullmatch(text))
+    return len(text) <= _LONGEST_NAME and bool(re.fullmatch(_NAME, text))
 
 
 def tell_left(policy: PolicyObject) -> tuple[str, ...]:
-    """Describe what stays in ZITADEL, and what a deletion would have done."""
+    """Describe what stays in ZITADEL, and what was there before."""
     original = _original_of(policy)
     if original is None:
         if policy.original is not None:
             return (COPIED,)
         return (UNREADABLE if policy.original_text else NEVER_MANAGED,)
-    return (
-        f"left in ZITADEL{_which(policy)}: {_setting(policy)}",
-        f"{_ending(policy, original)}",
-        f"before it was managed, {_value(policy, original)}",
-    )
+    told = [f"left in ZITADEL{_which(policy)}: {_setting(policy)}"]
+    undoes = policy.management is ManagementPolicy.MANAGE
+    if undoes and policy.ending is not DeletionPolicy.RETAIN:
+        told.append(f"deletionPolicy {policy.ending} was not carried out")
+    return (*told, f"before it was managed, {_value(policy, original)}")
 
 
 def _original_of(policy: PolicyObject) -> OriginalValue | None:
     """Return the recorded original. As in the operator, the status comes first."""
-    if policy.status.original is not None:
-        return policy.status.original
-    if policy.original is not None and policy.original.uid == policy.uid:
-        return policy.original.value
-    return None
+    record = _own_record(policy)
+    return policy.status.original or (record.value if record else None)
+
+
+def _own_record(policy: PolicyObject) -> Original | None:
+    """Return the annotation, unless it is another object's."""
+    record = policy.original
+    return record if record is not None and record.uid == policy.uid else None
 
 
 def _which(policy: PolicyObject) -> str:
     """Name the ZITADEL by its own id, if the object knows it, and by our object."""
-    own = ""
-    if policy.original is not None and policy.original.uid == policy.uid:
-        own = f" {policy.original.target.zitadel_id}"
+    record = _own_record(policy)
+    own = f" {record.target.zitadel_id}" if record else ""
     return f"{own} (ZitadelInstance {policy.instance})"
 
 
@@ -189,37 +179,6 @@ def _value(policy: PolicyObject, value: OriginalValue, whose: str = "") -> str:
     return f"{whose} {had} a setting of its own, {word}"
 
 
-def _ending(policy: PolicyObject, original: OriginalValue) -> str:
-    """Describe what the deletion would have done, judging by spec and last status."""
-    ready = find(policy.status.conditions, READY)
-    refused = {Reason.INSTANCE_NOT_FOUND, Reason.NOT_GRANTED}
-    if policy.management is ManagementPolicy.OBSERVE:
-        return "managementPolicy Observe: its deletion would have undone nothing"
-    if not policy.can_read("deletionPolicy"):
-        return "its deletion would have left it so: spec.deletionPolicy cannot be read"
-    would = f"deletionPolicy {policy.ending} would have {_deed(policy, original)}"
-    if ready is not None and ready.reason in refused:
-        would += f"; not while the policy is {ready.reason}, as it was told last"
-    return would
-
-
-def _deed(policy: PolicyObject, original: OriginalValue) -> str:
-    reset = "removed it, so that the organization inherits from the instance"
-    if policy.status.is_default:
-        reset = "changed nothing, as the organization inherits already"
-    match policy.ending:
-        case DeletionPolicy.RETAIN:
-            return "left it so, too"
-        case DeletionPolicy.RESET:
-            return reset
-        case DeletionPolicy.RESTORE:
-            if policy.scope is Scope.ORGANIZATION and original.is_default:
-                return reset
-            if original.settings.is_empty:
-                return "left it so: there was none before, and none can be removed"
-            return f"set it to what was before, {original.settings.describe()}"
-
-
 def is_fresh(lease: Lease, now: datetime) -> bool:
     """Return whether a holder has renewed the lease within its duration."""
     if not lease.holder or lease.renewed is None:
@@ -244,13 +203,10 @@ def describe_running(lease: Lease, where: str) -> str:
 
 def summarize(released: int, nothing: int, failed: int, *, dry_run: bool) -> str:
     """Summarize how many objects were released, had nothing to release, or failed."""
-    parts = [f"{_objects(released)} {'to be released' if dry_run else 'released'}"]
+    objects = "1 object" if released == 1 else f"{released} objects"
+    parts = [f"{objects} {'to be released' if dry_run else 'released'}"]
     if nothing:
         parts.append(f"{nothing} had nothing of ours")
     if failed:
         parts.append(f"{failed} not released")
     return ", ".join(parts)
-
-
-def _objects(count: int) -> str:
-    return "1 object" if count == 1 else f"{count} objects"

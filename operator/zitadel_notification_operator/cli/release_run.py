@@ -1,0 +1,132 @@
+"""What `znp release` does with a cluster, and what it says of each object."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import click
+
+from zitadel_notification_operator.cluster.client import ApiClient
+from zitadel_notification_operator.cluster.connection import connect
+from zitadel_notification_operator.cluster.lease import LEASE
+from zitadel_notification_operator.cluster.names import (
+    INSTANCE_KIND,
+    PLURALS,
+    POLICY_KIND,
+)
+from zitadel_notification_operator.cluster.release import (
+    NotServed,
+    holder_of_lease,
+    read_all,
+    read_one,
+    strip,
+)
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.release import (
+    WARNING,
+    Marked,
+    describe_running,
+)
+
+
+class Run:
+    """One run of the command.
+
+    Args:
+        policies: The policies that were named.
+        instances: The instances that were named. If nothing was named, everything is
+            released.
+        dry_run: Whether to write nothing.
+    """
+
+    def __init__(
+        self,
+        policies: tuple[PolicyKey, ...],
+        instances: tuple[str, ...],
+        *,
+        dry_run: bool,
+    ) -> None:
+        self.released = self.nothing = self.failed = 0
+        self._policies = policies
+        self._instances = instances
+        self._dry_run = dry_run
+
+    async def run(self, kubeconfig: Path | None, namespace: str | None) -> None:
+        """Find the objects and release them.
+
+        Args:
+            kubeconfig: The kubeconfig file that was asked for, or None.
+            namespace: Where to look for the Lease, or None to skip that check.
+
+        Raises:
+            NoCluster: There is no way into a cluster.
+            ClusterError: Nothing could be done at all; the text says why.
+        """
+        api = (await connect(kubeconfig)).api
+        try:
+            if namespace is not None:
+                await self._check_lease(api, namespace)
+            async for marked in self._find(api):
+                await self._release(api, marked)
+        finally:
+            await api.close()
+
+    async def _check_lease(self, api: ApiClient, namespace: str) -> None:
+        lease = await holder_of_lease(api, namespace, _warn)
+        if lease is None:
+            return
+        running = describe_running(lease, f"{namespace}/{LEASE}")
+        if not self._dry_run:
+            raise ClusterError(running)
+        _warn(running)
+
+    async def _find(self, api: ApiClient) -> AsyncIterator[Marked]:
+        """Yield the requested objects, and report those that do not exist."""
+        named = [(POLICY_KIND, key.name, key.namespace) for key in self._policies]
+        named += [(INSTANCE_KIND, name, "") for name in self._instances]
+        for kind, name, namespace in named:
+            try:
+                yield await read_one(api, kind, name, namespace)
+            except ClusterError as error:
+                self._fail(error.message)
+        for kind in [] if named else list(PLURALS):
+            found = []
+            try:
+                found = await read_all(api, kind)
+            except NotServed as error:
+                click.echo(error.message)
+            except ClusterError as error:
+                self._fail(error.message)
+            for marked in found:
+                if marked.is_marked:
+                    yield marked
+                else:
+                    self.nothing += 1
+
+    async def _release(self, api: ApiClient, marked: Marked) -> None:
+        done: Marked | None = marked
+        if marked.is_marked and not self._dry_run:
+            try:
+                done = await strip(api, marked)
+            except ClusterError as error:
+                self._fail(f"{marked.title}: not released: {error.message}")
+                return
+        if done is None:
+            self.nothing += 1
+            click.echo(f"{marked.title}: it was gone already")
+        else:
+            self.released += done.is_marked
+            self.nothing += not done.is_marked
+            click.echo(done.describe_release(dry_run=self._dry_run))
+            if done.is_marked and not done.deleting:
+                _warn(f"{done.title}: {WARNING}")
+        for sentence in marked.left:
+            click.echo(f"  {sentence}")
+
+    def _fail(self, sentence: str) -> None:
+        self.failed += 1
+        click.echo(f"Error: {sentence}", err=True)
+
+
+def _warn(sentence: str) -> None:
+    click.echo(f"Warning: {sentence}", err=True)
