@@ -44,7 +44,6 @@ from zitadel_notification_operator.engine.leader.subject import current
 from zitadel_notification_operator.handlers import build_registry, build_settings
 from zitadel_notification_operator.telemetry.endpoints import (
     Endpoint,
-    Health,
     health_app,
     metrics_app,
 )
@@ -174,9 +173,9 @@ class Operator:
                     return
 
     async def _listen(self, stack: AsyncExitStack) -> None:
-        health = Health(alive=self._what_is_dead, ready=self._what_is_missing)
+        health = health_app(self._what_is_dead, self._what_is_missing)
         for name, app, port in (
-            ("health", health_app(health), self._settings.health_port),
+            ("health", health, self._settings.health_port),
             ("metrics", metrics_app(self._metrics.parts), self._settings.metrics_port),
         ):
             host = self._settings.bind_address

@@ -11,7 +11,6 @@ from aiohttp import ClientSession, web
 from support.waiting import soon
 from zitadel_notification_operator.telemetry.endpoints import (
     Endpoint,
-    Health,
     health_app,
     metrics_app,
 )
@@ -19,7 +18,7 @@ from zitadel_notification_operator.telemetry.endpoints import (
 
 def app() -> web.Application:
     """Return one that is well."""
-    return health_app(Health(alive=str, ready=str))
+    return health_app(alive=str, ready=str)
 
 
 async def status(url: str) -> int:

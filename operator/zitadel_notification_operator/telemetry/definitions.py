@@ -6,8 +6,10 @@ dashboards work. Every label is bounded: there are no ids, addresses or error te
 (conventions 4.1-4.3).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -26,6 +28,10 @@ REMOTE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """In seconds; a call may take ten."""
 
 
+Labels = tuple[str, ...]
+M = TypeVar("M", Counter, Histogram)
+
+
 @dataclass(frozen=True, slots=True)
 class Definition:
     """The definition of one metric.
@@ -36,15 +42,18 @@ class Definition:
         buckets: The upper bounds in seconds; only for histograms.
     """
 
-    name: str
     kind: str
-    labels: tuple[str, ...]
+    name: str
+    labels: Labels
     help: str
     buckets: tuple[float, ...] = ()
 
-    def counter(self, registry: CollectorRegistry) -> Counter:
-        """Register the counter and return it."""
-        return Counter(self.name, self.help, self.labels, registry=registry)
+    def counter(
+        self, registry: CollectorRegistry, children: Iterable[Labels] = ()
+    ) -> Counter:
+        """Register the counter and return it; its `children` start at zero."""
+        made = Counter(self.name, self.help, self.labels, registry=registry)
+        return _with(children, made)
 
     def gauge(
         self, registry: CollectorRegistry, value: Callable[[], float], *labels: str
@@ -53,11 +62,14 @@ class Definition:
         gauge = Gauge(self.name, self.help, self.labels, registry=registry)
         gauge.labels(*labels).set_function(value)
 
-    def histogram(self, registry: CollectorRegistry) -> Histogram:
-        """Register the histogram and return it."""
-        return Histogram(
+    def histogram(
+        self, registry: CollectorRegistry, children: Iterable[Labels] = ()
+    ) -> Histogram:
+        """Register the histogram and return it; its `children` start at zero."""
+        made = Histogram(
             self.name, self.help, self.labels, registry=registry, buckets=self.buckets
         )
+        return _with(children, made)
 
     def family(self) -> GaugeMetricFamily:
         """Return an empty family, for values that are collected at each scrape."""
@@ -67,213 +79,194 @@ class Definition:
         """Return the HELP and TYPE lines that precede the samples."""
         return f"# HELP {self.name} {self.help}\n# TYPE {self.name} {self.kind}\n"
 
+    def line(self) -> str:
+        """Return the line of a sample, to be filled by `%` with labels and a value.
+
+        The labels are Kubernetes names and our own words, which need no escaping.
+        """
+        pairs = ",".join(f'{label}="%s"' for label in self.labels)
+        return f"{self.name}{{{pairs}}} %s\n"
+
+
+def _with(children: Iterable[Labels], made: M) -> M:
+    for child in children:
+        made.labels(*child)
+    return made
+
+
+_counter = partial(Definition, "counter")
+_gauge = partial(Definition, "gauge")
+_histogram = partial(Definition, "histogram")
 
 _CONTROLLER = ("controller",)
 _QUEUE = ("name", "controller")
+_NAME = ("name",)
+_OBJECT = ("kind", "namespace", "name")
 
-RECONCILE_TOTAL = Definition(
+RECONCILE_TOTAL = _counter(
     "controller_runtime_reconcile_total",
-    "counter",
     ("controller", "result"),
     "Passes by how they ended: success, error, requeue (overtaken by a change) or "
     "requeue_after (a later look is planned).",
 )
-RECONCILE_ERRORS = Definition(
-    "controller_runtime_reconcile_errors_total",
-    "counter",
-    _CONTROLLER,
-    "Passes that failed.",
+RECONCILE_ERRORS = _counter(
+    "controller_runtime_reconcile_errors_total", _CONTROLLER, "Passes that failed."
 )
-TERMINAL_ERRORS = Definition(
+TERMINAL_ERRORS = _counter(
     "controller_runtime_terminal_reconcile_errors_total",
-    "counter",
     _CONTROLLER,
     "Passes that failed for a cause that somebody has to mend.",
 )
-PANICS = Definition(
+PANICS = _counter(
     "controller_runtime_reconcile_panics_total",
-    "counter",
     _CONTROLLER,
     "Passes that failed by a fault of the operator; the log has the traceback.",
 )
-TIMEOUTS = Definition(
+TIMEOUTS = _counter(
     "controller_runtime_reconcile_timeouts_total",
-    "counter",
     _CONTROLLER,
     "Always 0: calls have time limits here, passes have none.",
 )
-RECONCILE_TIME = Definition(
+RECONCILE_TIME = _histogram(
     "controller_runtime_reconcile_time_seconds",
-    "histogram",
     _CONTROLLER,
     "Time that passes took.",
     RECONCILE_BUCKETS,
 )
-MAX_CONCURRENT = Definition(
+MAX_CONCURRENT = _gauge(
     "controller_runtime_max_concurrent_reconciles",
-    "gauge",
     _CONTROLLER,
     "Passes that may run at one time: --workers for the policies of each "
     "ZitadelInstance, two for the instance itself.",
 )
-ACTIVE_WORKERS = Definition(
-    "controller_runtime_active_workers",
-    "gauge",
-    _CONTROLLER,
-    "Passes that run now.",
+ACTIVE_WORKERS = _gauge(
+    "controller_runtime_active_workers", _CONTROLLER, "Passes that run now."
 )
-DEPTH = Definition(
+DEPTH = _gauge(
     "workqueue_depth",
-    "gauge",
     ("name", "controller", "priority"),
     "Objects that wait for their turn; priority is delete, change, retry or drift.",
 )
-ADDS = Definition(
-    "workqueue_adds_total",
-    "counter",
-    _QUEUE,
-    "How often an object was put into the queue.",
+ADDS = _counter(
+    "workqueue_adds_total", _QUEUE, "How often an object was put into the queue."
 )
-QUEUE_DURATION = Definition(
+QUEUE_DURATION = _histogram(
     "workqueue_queue_duration_seconds",
-    "histogram",
     _QUEUE,
     "Time that objects waited for their turn.",
     QUEUE_BUCKETS,
 )
-WORK_DURATION = Definition(
+WORK_DURATION = _histogram(
     "workqueue_work_duration_seconds",
-    "histogram",
     _QUEUE,
     "Time that objects were worked on.",
     QUEUE_BUCKETS,
 )
-UNFINISHED_WORK = Definition(
+UNFINISHED_WORK = _gauge(
     "workqueue_unfinished_work_seconds",
-    "gauge",
     _QUEUE,
     "Time that the running passes have taken so far, all together.",
 )
-LONGEST_RUNNING = Definition(
+LONGEST_RUNNING = _gauge(
     "workqueue_longest_running_processor_seconds",
-    "gauge",
     _QUEUE,
     "Time that the longest running pass has taken so far.",
 )
-RETRIES = Definition(
+RETRIES = _counter(
     "workqueue_retries_total",
-    "counter",
     _QUEUE,
     "Passes that are tried again after a growing delay.",
 )
-REST_REQUESTS = Definition(
+REST_REQUESTS = _counter(
     "rest_client_requests_total",
-    "counter",
     ("code", "method", "host"),
     "Calls to the API server; code <error> got no answer. The watches are not counted.",
 )
-LEADER = Definition(
+LEADER = _gauge(
     "leader_election_master_status",
-    "gauge",
-    ("name",),
+    _NAME,
     "1 while this replica leads, 0 while it stands by.",
 )
-BUILD_INFO = Definition(
+BUILD_INFO = _gauge(
     "znp_build_info",
-    "gauge",
     ("version", "revision"),
     "Always 1; the labels tell version and commit of the operator.",
 )
-REMOTE_REQUESTS = Definition(
+REMOTE_REQUESTS = _counter(
     "znp_remote_requests_total",
-    "counter",
     ("method", "endpoint", "code"),
     "Calls to ZITADEL; code error got no answer. The endpoint is a path without ids.",
 )
-REMOTE_DURATION = Definition(
+REMOTE_DURATION = _histogram(
     "znp_remote_request_duration_seconds",
-    "histogram",
     ("method", "endpoint"),
     "Time from sending a call to ZITADEL to the end of its answer.",
     REMOTE_BUCKETS,
 )
-RATE_LIMITED = Definition(
+RATE_LIMITED = _counter(
     "znp_remote_rate_limited_total",
-    "counter",
     (),
     "Answers of ZITADEL that it is asked too often (HTTP 429).",
 )
-DRIFT_CORRECTIONS = Definition(
+DRIFT_CORRECTIONS = _counter(
     "znp_drift_corrections_total",
-    "counter",
     ("kind",),
     "Changes of others in ZITADEL that were put right.",
 )
-READ_SIDE_REPAIRS = Definition(
+READ_SIDE_REPAIRS = _counter(
     "znp_read_side_repairs_total",
-    "counter",
     ("missed",),
     "Repairs of ZITADEL's read side, by the kind of event that it had missed: added, "
     "changed or removed.",
 )
-EVENT_SEARCH_FAILURES = Definition(
+EVENT_SEARCH_FAILURES = _counter(
     "znp_event_search_failures_total",
-    "counter",
-    ("name",),
+    _NAME,
     "Searches of the events of a ZitadelInstance that failed, or whose answer cannot "
     "be right.",
 )
-DRIFT_DETECTION = Definition(
+DRIFT_DETECTION = _gauge(
     "znp_drift_detection",
-    "gauge",
     ("name", "method"),
     "How drift is looked for at a ZitadelInstance: 1 for the method in use, which is "
     "Events, Poll or Disabled, else 0.",
 )
-DRIFT_DEGRADED = Definition(
+DRIFT_DEGRADED = _gauge(
     "znp_drift_detection_degraded",
-    "gauge",
-    ("name",),
+    _NAME,
     "1 while a ZitadelInstance is polled for drift because its events cannot be used, "
     "though the spec asks for them; else 0.",
 )
-LAST_SYNC = Definition(
+LAST_SYNC = _gauge(
     "znp_last_successful_sync_timestamp_seconds",
-    "gauge",
-    ("kind", "namespace", "name"),
+    _OBJECT,
     "When a pass of this process last reached its end; absent before the first.",
 )
-STATUS_CONDITION = Definition(
+STATUS_CONDITION = _gauge(
     "znp_status_condition",
-    "gauge",
     ("kind", "namespace", "name", "type", "status"),
     "1 for the status that a condition has: True and False always, Unknown while it "
     "is so.",
 )
-ZITADEL_INCONSISTENT = Definition(
+ZITADEL_INCONSISTENT = _gauge(
     "znp_zitadel_inconsistent",
-    "gauge",
-    ("kind", "namespace", "name"),
+    _OBJECT,
     "1 while the Ready condition of an object has the reason ZitadelInconsistent; "
     "absent while it has not.",
 )
-CREDENTIAL_EXPIRY = Definition(
+CREDENTIAL_EXPIRY = _gauge(
     "znp_credential_expiry_timestamp_seconds",
-    "gauge",
-    ("name",),
+    _NAME,
     "When the credential of a ZitadelInstance ends, where that is known.",
 )
-
-DEPRECATED_CALLS = Definition(
+DEPRECATED_CALLS = _gauge(
     "znp_zitadel_deprecated_calls",
-    "gauge",
-    ("name",),
+    _NAME,
     "Kinds of calls that the ZITADEL of a ZitadelInstance marks as deprecated.",
 )
-SUNSET = Definition(
+SUNSET = _gauge(
     "znp_zitadel_sunset_timestamp_seconds",
-    "gauge",
-    ("name",),
+    _NAME,
     "When the ZITADEL of a ZitadelInstance will serve the first of them no longer, "
     "where it says so.",
 )

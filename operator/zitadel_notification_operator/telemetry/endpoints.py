@@ -5,24 +5,11 @@ import errno
 import logging
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """The checks behind the probes. Each returns what is wrong, or an empty text.
-
-    Attributes:
-        alive: For `/healthz`: would a restart help? It never depends on ZITADEL.
-        ready: For `/readyz`: is the inventory filled?
-    """
-
-    alive: Callable[[], str]
-    ready: Callable[[], str]
 
 
 class FaultsAlone(logging.Filter):
@@ -132,22 +119,22 @@ class Endpoint:
         await self._runner.cleanup()
 
 
-def health_app(health: Health) -> web.Application:
-    """Return the application for `/healthz` and `/readyz` (200 or 503, with a text)."""
+def health_app(alive: Callable[[], str], ready: Callable[[], str]) -> web.Application:
+    """Return the application for `/healthz` and `/readyz` (200 or 503, with a text).
 
-    async def alive(_: web.Request) -> web.Response:
-        return _answer(health.alive())
-
-    async def ready(_: web.Request) -> web.Response:
-        return _answer(health.ready())
-
+    Args:
+        alive: Returns what a restart would mend, or an empty text. It never depends on
+            ZITADEL.
+        ready: Returns what is missing, or an empty text if the inventory is filled.
+    """
     app = web.Application()
-    app.router.add_get("/healthz", alive)
-    app.router.add_get("/readyz", ready)
+    app.router.add_get("/healthz", partial(_answer, alive))
+    app.router.add_get("/readyz", partial(_answer, ready))
     return app
 
 
-def _answer(wrong: str) -> web.Response:
+async def _answer(check: Callable[[], str], _: web.Request) -> web.Response:
+    wrong = check()
     response = web.Response(text=wrong or "ok", status=503 if wrong else 200)
     response.force_close()
     return response

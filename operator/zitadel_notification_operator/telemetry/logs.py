@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -34,34 +34,10 @@ class LogFormat(StrEnum):
     TEXT = "text"
 
 
-class Subject(Protocol):
-    """The object that a log line is about; the engine's class has this shape."""
-
-    @property
-    def kind(self) -> str:
-        """The kind of the object."""
-        ...
-
-    @property
-    def namespace(self) -> str:
-        """The namespace; empty for cluster-scoped objects."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """The name of the object."""
-        ...
-
-    @property
-    def generation(self) -> int | None:
-        """The generation of the spec that is being reconciled, or None if unknown."""
-        ...
-
-
 class SubjectFilter(logging.Filter):
     """Adds the object that is being reconciled to each record; drops none."""
 
-    def __init__(self, current: Callable[[], Subject | None]) -> None:
+    def __init__(self, current: Callable[[], object | None]) -> None:
         super().__init__()
         self._current = current
 
@@ -125,12 +101,12 @@ def configure_logs(log_format: LogFormat, level: str) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def name_subjects(current: Callable[[], Subject | None]) -> None:
+def name_subjects(current: Callable[[], object | None]) -> None:
     """Attach the object that is being reconciled to every log line from now on.
 
     Args:
-        current: Called for each record, in the task that logs it. Returns None if the
-            record is about no object.
+        current: Called for each record, in the task that logs it. Returns the object
+            with the attributes named in `SUBJECT`, or None if the record is about none.
     """
     for handler in logging.getLogger().handlers:
         handler.addFilter(SubjectFilter(current))

@@ -18,7 +18,7 @@ from prometheus_client.exposition import generate_latest
 
 from zitadel_notification_operator.telemetry import definitions as known
 from zitadel_notification_operator.telemetry.objects import Inventory, ObjectMetrics
-from zitadel_notification_operator.telemetry.passes import AtScrape, PassMeter, Queue
+from zitadel_notification_operator.telemetry.passes import PassMeter, Queue
 
 _LEASE = "zitadel-notification-operator"
 _TOO_MANY_REQUESTS = "429"
@@ -40,11 +40,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         self._objects = ObjectMetrics(leading)
-        self._queue: Queue | None = None
-        self.passes = PassMeter(registry, self._objects)
-        registry.register(
-            AtScrape(self.passes, lambda: self._queue, self._instances, workers)
-        )
+        self.passes = PassMeter(registry, self._objects, workers)
         # Finding the child for some labels costs more than counting with it.
         self._kubernetes = cache(known.REST_REQUESTS.counter(registry).labels)
         self._zitadel = cache(known.REMOTE_REQUESTS.counter(registry).labels)
@@ -58,7 +54,7 @@ class Metrics:
 
     def watch(self, queue: Queue, inventory: Inventory) -> None:
         """Read this queue and this inventory at each scrape from now on."""
-        self._queue = queue
+        self.passes.queue = queue
         self._objects.inventory = inventory
 
     def zitadel_called(
@@ -85,7 +81,3 @@ class Metrics:
         """Return the text of a scrape in parts that take about a millisecond each."""
         yield generate_latest(self.registry)
         yield from self._objects.parts()
-
-    def _instances(self) -> int:
-        inventory = self._objects.inventory
-        return len(inventory.instances) if inventory is not None else 0

@@ -6,12 +6,11 @@ instance's events is work on that instance and is counted as such.
 
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -45,58 +44,69 @@ class Queue(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Controller:
-    """The metrics of one controller, with labels set: no pass has to look them up."""
-
-    results: Mapping[str, Counter]
-    errors: Counter
-    terminal: Counter
-    panics: Counter
-    time: Histogram
-    adds: Counter
-    waited: Histogram
-    worked: Histogram
-    retries: Counter
-
-
-class PassMeter:
+class PassMeter(Collector):
     """Counts passes and measures their times with the monotonic performance counter.
+
+    It is also a collector of the client library: at each scrape it tells what waits and
+    what runs.
 
     Args:
         registry: Where the metrics are registered.
         objects: Receives which objects were synced.
+        workers: How many passes over the policies of one instance may run at once.
+
+    Attributes:
+        queue: The queue of the passes; None if there is none yet.
     """
 
-    def __init__(self, registry: CollectorRegistry, objects: ObjectMetrics) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, objects: ObjectMetrics, workers: int
+    ) -> None:
+        self.queue: Queue | None = None
         self._objects = objects
+        self._most = (workers, _PASSES_OF_INSTANCE)
         self._added: dict[Key, float] = {}
         self._taken: dict[Key, float] = {}
-        self._controllers = _controllers(registry)
-        self._corrections = known.DRIFT_CORRECTIONS.counter(registry).labels(POLICY)
-        self._repairs = known.READ_SIDE_REPAIRS.counter(registry)
-        for missed in Missed:
-            self._repairs.labels(str(missed))  # so that the first repair is an increase
+        # All children start at zero, so that rates are correct.
+        one = [(name,) for name in CONTROLLERS]
+        two = [(name, name) for name in CONTROLLERS]
+        results = [(name, result) for name in CONTROLLERS for result in _RESULTS]
+        self._results = known.RECONCILE_TOTAL.counter(registry, results)
+        self._errors = known.RECONCILE_ERRORS.counter(registry, one)
+        self._terminal = known.TERMINAL_ERRORS.counter(registry, one)
+        self._panics = known.PANICS.counter(registry, one)
+        known.TIMEOUTS.counter(registry, one)
+        self._time = known.RECONCILE_TIME.histogram(registry, one)
+        self._adds = known.ADDS.counter(registry, two)
+        self._waited = known.QUEUE_DURATION.histogram(registry, two)
+        self._worked = known.WORK_DURATION.histogram(registry, two)
+        self._retries = known.RETRIES.counter(registry, two)
+        self._corrections = known.DRIFT_CORRECTIONS.counter(registry, [(POLICY,)])
+        missed = [(str(missed),) for missed in Missed]
+        self._repairs = known.READ_SIDE_REPAIRS.counter(registry, missed)
         self._searches = known.EVENT_SEARCH_FAILURES.counter(registry)
+        registry.register(self)
 
     def added(self, key: Key) -> None:
         """Record that a key has begun to wait for its turn."""
         self._added[key] = time.perf_counter()
-        self._of(key).adds.inc()
+        self._adds.labels(*_queue_of(key)).inc()
 
     def taken(self, key: Key) -> None:
         """Record that the turn of a key has begun."""
         self._taken[key] = now = time.perf_counter()
-        self._of(key).waited.observe(now - self._added.pop(key, now))
+        waited = now - self._added.pop(key, now)
+        self._waited.labels(*_queue_of(key)).observe(waited)
 
     def done(self, key: Key) -> None:
         """Record that the turn of a key is over."""
         now = time.perf_counter()
-        self._of(key).worked.observe(now - self._taken.pop(key, now))
+        worked = now - self._taken.pop(key, now)
+        self._worked.labels(*_queue_of(key)).observe(worked)
 
     def retried(self, key: Key) -> None:
         """Count that a key will be retried after a growing delay."""
-        self._of(key).retries.inc()
+        self._retries.labels(*_queue_of(key)).inc()
 
     def dropped(self, key: Key) -> None:
         """Forget a key that no longer waits."""
@@ -104,22 +114,21 @@ class PassMeter:
 
     def passed(self, key: Key, result: str) -> None:
         """Count a pass; the result is one of the engine's `Result`."""
-        controller = self._of(key)
-        now = time.perf_counter()
-        controller.time.observe(now - self._taken.get(key, now))
+        name, now = controller_of(key), time.perf_counter()
+        self._time.labels(name).observe(now - self._taken.get(key, now))
         if result in {"error", "terminal", "fault"}:
-            controller.results["error"].inc()
-            controller.errors.inc()
+            self._results.labels(name, "error").inc()
+            self._errors.labels(name).inc()
         else:
-            controller.results[result].inc()
+            self._results.labels(name, result).inc()
         if result == "terminal":
-            controller.terminal.inc()
+            self._terminal.labels(name).inc()
         elif result == "fault":
-            controller.panics.inc()
+            self._panics.labels(name).inc()
 
     def corrected(self) -> None:
         """Count a drift that was corrected."""
-        self._corrections.inc()
+        self._corrections.labels(POLICY).inc()
 
     def repaired(self, missed: str) -> None:
         """Count a repair of ZITADEL's read side, by the kind of event it had missed."""
@@ -145,61 +154,28 @@ class PassMeter:
             self._searches.remove_by_labels({"name": name})
             self._objects.deprecated.pop(name, None)
 
-    def running(self) -> dict[str, list[float]]:
-        """Return how long each running pass has taken so far, by controller."""
-        now = time.perf_counter()
-        found: dict[str, list[float]] = {name: [] for name in CONTROLLERS}
-        for key, since in self._taken.items():
-            found[controller_of(key)].append(now - since)
-        return found
-
-    def _of(self, key: Key) -> _Controller:
-        return self._controllers[controller_of(key)]
-
-
-class AtScrape(Collector):
-    """Collects at each scrape what waits and what runs.
-
-    Args:
-        meter: Knows the running passes.
-        queue: Returns the queue, or None if there is none yet.
-        instances: Returns the number of instances.
-        workers: How many passes over the policies of one instance may run at once.
-    """
-
-    def __init__(
-        self,
-        meter: PassMeter,
-        queue: Callable[[], Queue | None],
-        instances: Callable[[], int],
-        workers: int,
-    ) -> None:
-        self._meter = meter
-        self._queue = queue
-        self._instances = instances
-        self._workers = workers
-
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the metric families."""
+        """Yield the families of what waits and runs now."""
         active, most = known.ACTIVE_WORKERS.family(), known.MAX_CONCURRENT.family()
-        unfinished, longest = (
-            known.UNFINISHED_WORK.family(),
-            known.LONGEST_RUNNING.family(),
-        )
-        widths = (self._workers, _PASSES_OF_INSTANCE)
-        for width, (name, times) in zip(
-            widths, self._meter.running().items(), strict=True
-        ):
+        unfinished = known.UNFINISHED_WORK.family()
+        longest = known.LONGEST_RUNNING.family()
+        inventory, now = self._objects.inventory, time.perf_counter()
+        instances = len(inventory.instances) if inventory is not None else 0
+        for name, width in zip(CONTROLLERS, self._most, strict=True):
+            times = [
+                now - since
+                for key, since in self._taken.items()
+                if controller_of(key) == name
+            ]
             active.add_metric([name], len(times))
-            most.add_metric([name], width * self._instances())
+            most.add_metric([name], width * instances)
             unfinished.add_metric([name, name], sum(times))
             longest.add_metric([name, name], max(times, default=0.0))
         yield from (active, most, self._depth(), unfinished, longest)
 
     def _depth(self) -> GaugeMetricFamily:
         depth = known.DEPTH.family()
-        queue = self._queue()
-        waiting = queue.waiting() if queue is not None else ()
+        waiting = self.queue.waiting() if self.queue is not None else ()
         tally = Tally((controller_of(key), int(rank)) for key, rank in waiting)
         for name in CONTROLLERS:
             for rank, priority in enumerate(PRIORITIES):
@@ -212,30 +188,6 @@ def controller_of(key: Key) -> str:
     return CONTROLLERS[0] if key[0] == POLICY else CONTROLLERS[1]
 
 
-def _controllers(registry: CollectorRegistry) -> dict[str, _Controller]:
-    """Register the metrics; all children start at zero, so that rates are correct."""
-    results = known.RECONCILE_TOTAL.counter(registry)
-    errors = known.RECONCILE_ERRORS.counter(registry)
-    terminal = known.TERMINAL_ERRORS.counter(registry)
-    panics = known.PANICS.counter(registry)
-    timeouts = known.TIMEOUTS.counter(registry)
-    times = known.RECONCILE_TIME.histogram(registry)
-    adds = known.ADDS.counter(registry)
-    waited = known.QUEUE_DURATION.histogram(registry)
-    worked = known.WORK_DURATION.histogram(registry)
-    retries = known.RETRIES.counter(registry)
-    made = {}
-    for name in CONTROLLERS:
-        timeouts.labels(name)
-        made[name] = _Controller(
-            {result: results.labels(name, result) for result in _RESULTS},
-            errors.labels(name),
-            terminal.labels(name),
-            panics.labels(name),
-            times.labels(name),
-            adds.labels(name, name),
-            waited.labels(name, name),
-            worked.labels(name, name),
-            retries.labels(name, name),
-        )
-    return made
+def _queue_of(key: Key) -> tuple[str, str]:
+    """Return the labels of a key's queue; the queue has the name of the controller."""
+    return controller_of(key), controller_of(key)
