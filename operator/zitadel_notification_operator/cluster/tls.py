@@ -9,10 +9,11 @@ authorities of EKS have no key identifiers. Chain, dates and names are always ve
 import re
 import ssl
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+
+from zitadel_notification_operator.core.causes import causes
 
 _CERTIFICATE = re.compile(
     r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----"
@@ -140,26 +141,3 @@ def describe_tls(error: BaseException, tls: Tls) -> str | None:
             words = reason.replace("_", " ").lower()
             return _REASONS.get(reason, f"TLS failed: {words}")
     return "TLS failed" if found else None
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, its causes and, if it is a group, its members.
-
-    One name may have several addresses, whose failures come as a group.
-    """
-    waiting: list[BaseException] = [error]
-    seen: set[int] = set()
-    while waiting:
-        current = waiting.pop()
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        if isinstance(current, BaseExceptionGroup):
-            waiting.extend(current.exceptions)
-        linked = (
-            *(current.__cause__, current.__context__),
-            getattr(current, "certificate_error", None),
-            getattr(current, "os_error", None),
-        )
-        waiting.extend(cause for cause in linked if isinstance(cause, BaseException))

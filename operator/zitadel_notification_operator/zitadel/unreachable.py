@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import aiohttp
 import httpx
 
+from zitadel_notification_operator.core.causes import causes
 from zitadel_notification_operator.core.errors import (
     OperatorError,
     TerminalError,
@@ -27,7 +28,6 @@ from zitadel_notification_operator.zitadel.trust import advice_for
 CONNECT_TIMEOUT = 5.0
 """Seconds that a connection, including TLS, may take to be established."""
 
-_UNUSABLE = "no request can be made of spec.url and spec.externalDomain"
 _KINDS_OF_CAUSES: tuple[tuple[type[Exception], str], ...] = (
     (socket.gaierror, "name not found"),
     (ssl.SSLError, "TLS failed"),
@@ -42,27 +42,26 @@ _MAPPED: tuple[type[Exception], ...] = (
     httpx.InvalidURL,
     httpx.CookieConflict,
     httpx.StreamError,
-    TimeoutError,
     OSError,
     # asyncio's IncompleteReadError is one of these.
     EOFError,
     ValueError,
     zlib.error,
 )
-# The first type that fits counts. OSError, TimeoutError and ssl.SSLError are related.
-_KINDS: tuple[tuple[type[Exception], str], ...] = (
+_CAUGHT: tuple[type[Exception], ...] = (*_MAPPED, RuntimeError)
+# The first entry that fits counts. OSError, TimeoutError and ssl.SSLError are related.
+_KINDS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
     (
         aiohttp.ConnectionTimeoutError,
         f"no connection within {CONNECT_TIMEOUT:g} seconds",
     ),
-    (httpx.TimeoutException, "no answer within {seconds:g} seconds"),
-    (TimeoutError, "no answer within {seconds:g} seconds"),
+    ((httpx.TimeoutException, TimeoutError), "no answer within {seconds:g} seconds"),
     (aiohttp.ClientHttpProxyError, "the proxy refused"),
     (aiohttp.ClientConnectorError, "no connection"),
-    (aiohttp.InvalidURL, _UNUSABLE),
-    (httpx.UnsupportedProtocol, _UNUSABLE),
-    (httpx.InvalidURL, _UNUSABLE),
-    (ValueError, _UNUSABLE),
+    (
+        (aiohttp.InvalidURL, httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError),
+        "no request can be made of spec.url and spec.externalDomain",
+    ),
 )
 
 
@@ -82,10 +81,8 @@ def mapped(host: str, seconds: float, *, bundled: bool = False) -> Iterator[None
     """
     try:
         yield
-    except _MAPPED as error:
-        raise trouble_of_transport(error, host, seconds, bundled=bundled) from error
-    except RuntimeError as error:
-        if not is_lost_socket(error):
+    except _CAUGHT as error:
+        if not isinstance(error, _MAPPED) and not is_lost_socket(error):
             raise
         raise trouble_of_transport(error, host, seconds, bundled=bundled) from error
 
@@ -114,7 +111,7 @@ def trouble_of_transport(
         return TransientError(
             Reason.UNEXPECTED_ANSWER, f"The answer of {host} cannot be decoded"
         )
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, LocalAddress):
             return address_not_allowed(host)
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -133,30 +130,12 @@ def trouble_of_transport(
 
 
 def _kind(error: Exception) -> str:
-    causes = list(_causes(error))
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return "no connection to the proxy"
-    for wanted, kind in _KINDS_OF_CAUSES:
-        if any(isinstance(cause, wanted) for cause in causes):
+    for type_, kind in _KINDS_OF_CAUSES:
+        if any(isinstance(cause, type_) for cause in causes(error)):
             return kind
     for wanted, kind in _KINDS:
         if isinstance(error, wanted):
             return kind
     return "connection broken"
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and its causes. Failures of several addresses form a group."""
-    waiting: list[BaseException] = [error]
-    seen: set[int] = set()
-    while waiting:
-        current = waiting.pop()
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        if isinstance(current, BaseExceptionGroup):
-            waiting.extend(current.exceptions)
-        waiting.extend(
-            cause for cause in (current.__cause__, current.__context__) if cause
-        )
