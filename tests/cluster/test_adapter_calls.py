@@ -10,6 +10,7 @@ import pytest
 from aiohttp import ClientTimeout, web
 from aiohttp.test_utils import TestServer
 
+from support.apiserver import access_to
 from zitadel_notification_operator.cluster import calls, connection, way
 from zitadel_notification_operator.cluster.calls import (
     Expired,
@@ -46,7 +47,7 @@ async def serve() -> AsyncIterator[Serve]:
         app.router.add_route("*", "/{path:.*}", answer)
         server = TestServer(app)
         await server.start_server()
-        access = ClusterAccess(str(server.make_url("")).rstrip("/"))
+        access = access_to(str(server.make_url("")).rstrip("/"))
         closing.extend([server.close, access.api.close])
         return access
 
@@ -225,7 +226,7 @@ async def test_a_cut_answer_is_trouble(serve: Serve) -> None:
 
 async def test_no_server_is_trouble() -> None:
     """So is a port where nobody listens."""
-    access = ClusterAccess("http://127.0.0.1:9")
+    access = access_to("http://127.0.0.1:9")
     try:
         with pytest.raises(ClusterError, match="not reached"):
             await call(access.api, "GET", "/x")

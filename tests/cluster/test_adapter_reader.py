@@ -11,11 +11,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from support.apiserver import status
+from support.apiserver import access_to, status
 from support.waiting import eventually
 from zitadel_notification_operator.cluster.client import ApiClient
-from zitadel_notification_operator.cluster.connection import ClusterAccess, connect
-from zitadel_notification_operator.cluster.reader import ClusterReader
+from zitadel_notification_operator.cluster.connection import connect
+from zitadel_notification_operator.cluster.reader import KINDS, ClusterReader
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
@@ -166,16 +166,16 @@ async def test_crds_are_served_or_not(
 ) -> None:
     """Both kinds must be there; without the group nothing is."""
     reader = ClusterReader(api, ())
-    assert await reader.crds_served()
+    assert await reader.kinds_served() == KINDS
     crd = "crd/zitadelinstances.zitadel-notification.dev"
     control_plane.kubectl("delete", crd)
     try:
-        assert not await reader.crds_served()
+        assert await reader.kinds_served() < KINDS
     finally:
         control_plane.kubectl("apply", "--server-side", "-f", str(CRDS))
         control_plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
     for _ in range(100):
-        if await reader.crds_served():
+        if await reader.kinds_served() == KINDS:
             return
         await asyncio.sleep(0.1)
     pytest.fail("The kinds did not come back")
@@ -185,7 +185,7 @@ async def test_a_cluster_without_the_group() -> None:
     """An API server that never saw our CRDs answers 404 in plain text."""
     absent = web.Response(status=404, text="404 page not found")
     async with Scripted([absent]) as (api, _):
-        assert not await ClusterReader(api, ()).crds_served()
+        assert not await ClusterReader(api, ()).kinds_served()
 
 
 class Scripted:
@@ -207,7 +207,7 @@ class Scripted:
         self._server = TestServer(app)
         await self._server.start_server()
         url = str(self._server.make_url("")).rstrip("/")
-        self._access = ClusterAccess(url)
+        self._access = access_to(url)
         return self._access.api, self.queries
 
     async def __aexit__(self, *_: object) -> None:

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from support.apiserver import access_to
 from zitadel_notification_operator.cluster.client import ApiClient
-from zitadel_notification_operator.cluster.connection import ClusterAccess, connect
+from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.secrets import ClusterSecrets
 from zitadel_notification_operator.core.errors import ClusterError, TransientError
 from zitadel_notification_operator.core.reasons import Reason
@@ -100,7 +101,7 @@ async def test_a_missing_permission_says_what_to_give(
 
 async def test_other_failures_are_the_cluster_s() -> None:
     """A server that does not answer says nothing about the Secret."""
-    api = ClusterAccess("https://127.0.0.1:9").api
+    api = access_to("https://127.0.0.1:9").api
     with pytest.raises(ClusterError):
         await ClusterSecrets(api, "default").read_secret("pat")
     await api.close()

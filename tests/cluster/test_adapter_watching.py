@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import ClientResponse, ClientTimeout, web
 
-from support.apiserver import ApiServer, status, version
+from support.apiserver import ApiServer, access_to, status, version
 from zitadel_notification_operator.cluster.calls import call
-from zitadel_notification_operator.cluster.connection import ClusterAccess
 from zitadel_notification_operator.cluster.watching import WatchSession
 from zitadel_notification_operator.core.errors import ClusterError
 
@@ -97,7 +96,7 @@ async def test_what_may_pass_is_waited_for(
     """kopf sees a good answer; one line says why it came late, one that it is over."""
     caplog.set_level(logging.INFO)
     async with Server(*[PASSING[case]] * 7) as server:
-        access = ClusterAccess(server.url)
+        access = access_to(server.url)
         watcher = access.watcher()
         closing += [access.api.close, watcher.close]
         answer = await server.get(watcher, WATCH)
@@ -127,7 +126,7 @@ async def test_what_kubernetes_says_of_a_kind_or_version_is_handed_on(
     reply: Reply, quick: Waits, closing: list
 ) -> None:
     async with Server(reply) as server:
-        access = ClusterAccess(server.url)
+        access = access_to(server.url)
         watcher = access.watcher()
         closing += [access.api.close, watcher.close]
         answer = await server.get(watcher, LIST)
@@ -139,7 +138,7 @@ async def test_what_kubernetes_says_of_a_kind_or_version_is_handed_on(
 
 async def test_retry_after_is_waited_for(quick: Waits, closing: list) -> None:
     async with Server(lambda: status(429, **{"Retry-After": "45"})) as server:
-        access = ClusterAccess(server.url)
+        access = access_to(server.url)
         watcher = access.watcher()
         closing += [access.api.close, watcher.close]
         await server.get(watcher, LIST)
@@ -151,7 +150,7 @@ async def test_waits_outlast_a_caller_that_gives_up(
 ) -> None:
     """kopf does after 70 seconds of silence; its next try begins where this was."""
     async with Server(*[lambda: status(401)] * 8) as server:
-        access = ClusterAccess(server.url)
+        access = access_to(server.url)
         watcher = access.watcher()
         closing += [access.api.close, watcher.close]
         quick.until = 5
@@ -169,7 +168,7 @@ async def test_requests_that_bring_nothing_are_made_less_often(
 ) -> None:
     """A few at once; then at a growing distance. Pages of one LIST are no such ones."""
     async with Server() as server:
-        access = ClusterAccess(server.url)
+        access = access_to(server.url)
         watcher = access.watcher()
         closing += [access.api.close, watcher.close]
         for number in range(30):
@@ -187,7 +186,7 @@ async def test_one_cause_is_told_once_by_calls_and_watches(
     caplog: pytest.LogCaptureFixture, closing: list
 ) -> None:
     async with Server(*[lambda: status(401)] * 4) as server:
-        access = ClusterAccess(server.url)
+        access = access_to(server.url)
         watcher = access.watcher()
         closing += [access.api.close, watcher.close]
         with pytest.raises(ClusterError) as caught:
@@ -209,7 +208,7 @@ async def test_many_namespaces_may_be_watched(closing: list) -> None:
         return answer
 
     async with ApiServer(answer=hold) as server:
-        access = ClusterAccess(server.url)
+        access = access_to(server.url)
         watcher = access.watcher()
         closing += [access.api.close, watcher.close]
         timeout = ClientTimeout(total=60)
@@ -225,7 +224,7 @@ async def test_many_namespaces_may_be_watched(closing: list) -> None:
 async def test_a_watch_ends_with_its_session() -> None:
     """At kopf's end a watch may still be there; it must neither wait nor log in."""
     async with ApiServer() as server:
-        access = ClusterAccess(server.url)
+        access = access_to(server.url)
         watcher = access.watcher()
         await watcher.close()
         assert not watcher.closed

@@ -10,6 +10,9 @@ from typing import Any, Self
 import yaml
 from aiohttp import web
 
+from zitadel_notification_operator.cluster.connection import ClusterAccess
+from zitadel_notification_operator.cluster.way import Way
+
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -22,6 +25,27 @@ def status(code: int, **headers: str) -> web.Response:
     """Return Kubernetes' own refusal with this code."""
     told = {"kind": "Status", "apiVersion": "v1", "code": code, "message": "made up"}
     return web.json_response(told, status=code, headers=headers)
+
+
+class FixedWay:
+    """A way to an API server that never changes and needs no credentials."""
+
+    def __init__(self, url: str) -> None:
+        self._way = Way(url)
+
+    async def present(self) -> Way:
+        """Return the way."""
+        return self._way
+
+    async def renew(self, refused: Way, *, tls: bool = False) -> Way | None:
+        """Return None: there is no other way."""
+        del refused, tls
+        return None
+
+
+def access_to(url: str) -> ClusterAccess:
+    """Return access to an API server that asks for no credentials."""
+    return ClusterAccess(url, FixedWay(url))
 
 
 class ApiServer:

@@ -15,12 +15,7 @@ from zitadel_notification_operator.cluster.session import (
 )
 from zitadel_notification_operator.cluster.troubles import Troubles
 from zitadel_notification_operator.cluster.watching import WatchSession
-from zitadel_notification_operator.cluster.way import (
-    FixedWay,
-    Source,
-    Way,
-    way_of_pod,
-)
+from zitadel_notification_operator.cluster.way import Source, way_of_pod
 from zitadel_notification_operator.core.errors import ClusterError
 
 DEFAULT_KUBECONFIG = "~/.kube/config"
@@ -31,8 +26,7 @@ class ClusterAccess:
 
     Args:
         server: The API server's URL.
-        source: Supplies address and credentials for each request. None if the URL is
-            all that is needed.
+        source: Supplies address and credentials for each request.
         observe: A callback for each request that our clients make. It is not called for
             kopf's watches.
 
@@ -42,13 +36,10 @@ class ClusterAccess:
     """
 
     def __init__(
-        self,
-        server: str,
-        source: Source | None = None,
-        observe: Observer = unobserved,
+        self, server: str, source: Source, observe: Observer = unobserved
     ) -> None:
         self.server = server
-        self._source = source or FixedWay(Way(server))
+        self._source = source
         self._observe = observe
         self._troubles = Troubles()
         self.api = self.client()
@@ -100,7 +91,8 @@ async def connect(
             f"{named}; give a kubeconfig with --kubeconfig or KUBECONFIG"
         )
     try:
-        source, way = await way_of_files(files)
+        source = await way_of_files(files)
+        server = (await source.present()).server
     except BadKubeconfig as error:
         raise NoCluster(
             f"The kubeconfig {named} cannot be used: {error}; see what kubectl says "
@@ -108,7 +100,7 @@ async def connect(
         ) from error
     except ClusterError as error:
         raise NoCluster(error.message) from error
-    return ClusterAccess(way.server, source, observe)
+    return ClusterAccess(server, source, observe)
 
 
 def _present(named: str) -> list[Path]:

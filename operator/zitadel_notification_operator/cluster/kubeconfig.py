@@ -9,6 +9,7 @@ import binascii
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,33 @@ from zitadel_notification_operator.cluster.login_program import (
 from zitadel_notification_operator.cluster.tls import Tls, UnusableTls, context_of
 from zitadel_notification_operator.cluster.way import TOKEN_AGE, Way, read_text
 
+_SHOWN = (
+    *("server", "tls-server-name", "insecure-skip-tls-verify", "proxy-url"),
+    "certificate-authority-data",
+)
+"""What a login program may see of the cluster."""
+
 _log = logging.getLogger(__name__)
+
+
+Fields = Mapping[str, Any]
 
 
 class BadKubeconfig(ValueError):
     """A kubeconfig cannot be used. The text says why and quotes none of its content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A cluster, a user or a context.
+
+    Attributes:
+        fields: Its content.
+        folder: The folder of its file, where relative file names start.
+    """
+
+    fields: Fields
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +64,13 @@ class Entry:
 
     Attributes:
         context: The name of the context.
-        cluster: The content of the cluster that the context refers to.
-        user: The content of the user that the context refers to; empty without one.
-        folder: The folder of the file that holds the cluster. Relative file names in
-            the cluster start there.
-        user_folder: Likewise, for the user.
+        cluster: The cluster that the context refers to.
+        user: The user that the context refers to; without fields if there is none.
     """
 
     context: str
-    cluster: Mapping[str, Any]
-    user: Mapping[str, Any]
-    folder: Path
-    user_folder: Path
+    cluster: Section
+    user: Section
 
 
 def read_entry(files: Sequence[Path], context: str = "") -> Entry:
@@ -66,42 +84,32 @@ def read_entry(files: Sequence[Path], context: str = "") -> Entry:
         BadKubeconfig: A file cannot be read, or something that is referred to is
             missing.
     """
-    found: dict[tuple[str, str], tuple[Mapping[str, Any], Path]] = {}
+    found: dict[tuple[str, str], Section] = {}
     for path in files:
         content = _load(path)
         context = context or str(content.get("current-context") or "")
         for kind in ("cluster", "user", "context"):
             for item in content.get(f"{kind}s") or ():
-                named = (kind, str(item["name"]))
-                fields = item.get(kind) or {}
+                name, fields = str(item["name"]), item.get(kind) or {}
                 if not isinstance(fields, Mapping):
-                    raise BadKubeconfig(
-                        f"its {kind} {named[1]!r} is no mapping of fields"
-                    )
-                found.setdefault(named, (fields, path.absolute().parent))
+                    raise BadKubeconfig(f"its {kind} {name!r} is no mapping of fields")
+                section = Section(fields, path.absolute().parent)
+                found.setdefault((kind, name), section)
     if not context:
         raise BadKubeconfig("it names no current-context")
-    chosen, _ = _find(found, "context", context)
-    cluster, folder = _find(found, "cluster", str(chosen.get("cluster", "")))
-    user: Mapping[str, Any] = {}
-    user_folder = folder
-    if chosen.get("user"):
-        user, user_folder = _find(found, "user", str(chosen["user"]))
-    return Entry(context, cluster, user, folder, user_folder)
+
+    def named(kind: str, name: object) -> Section:
+        if (kind, str(name)) not in found:
+            raise BadKubeconfig(f"it holds no {kind} {str(name)!r}")
+        return found[kind, str(name)]
+
+    chosen = named("context", context).fields
+    cluster = named("cluster", chosen.get("cluster", ""))
+    who = chosen.get("user")
+    return Entry(context, cluster, named("user", who) if who else Section({}, Path()))
 
 
-def _find(
-    found: Mapping[tuple[str, str], tuple[Mapping[str, Any], Path]],
-    kind: str,
-    name: str,
-) -> tuple[Mapping[str, Any], Path]:
-    try:
-        return found[kind, name]
-    except KeyError:
-        raise BadKubeconfig(f"it holds no {kind} {name!r}") from None
-
-
-def _load(path: Path) -> Mapping[str, Any]:
+def _load(path: Path) -> Fields:
     try:
         content = yaml.safe_load(path.read_text())
         if content is None:
@@ -124,19 +132,13 @@ def program_of(entry: Entry) -> Program | None:
     Raises:
         BadKubeconfig: The program cannot be run here.
     """
-    told = _of_type(entry.user, "exec", Mapping, "mapping of fields")
-    if not told or entry.user.get("token") or entry.user.get("tokenFile"):
+    user, cluster = entry.user.fields, entry.cluster.fields
+    told = _of_type(user, "exec", Mapping, "mapping of fields")
+    if not told or user.get("token") or user.get("tokenFile"):
         return None
-    cluster = {
-        key: entry.cluster[key]
-        for key in (
-            *("server", "tls-server-name", "insecure-skip-tls-verify", "proxy-url"),
-            "certificate-authority-data",
-        )
-        if entry.cluster.get(key)
-    }
+    shown = {key: cluster[key] for key in _SHOWN if cluster.get(key)}
     try:
-        return read_program(told, entry.user_folder, cluster)
+        return read_program(told, entry.user.folder, shown)
     except (TypeError, KeyError) as error:
         raise BadKubeconfig(
             "its login program cannot be used: exec.args is a list of texts, and "
@@ -161,7 +163,7 @@ async def way_of(entry: Entry, credential: Credential | None = None) -> Way:
             server=_server(entry),
             tls=_tls(entry, credential),
             authorization=await _authorization(entry, credential),
-            impersonation=tuple(_impersonation(entry.user)),
+            impersonation=tuple(_impersonation(entry.user.fields)),
             proxy=_proxy(entry),
         )
         context_of(way.tls)
@@ -175,17 +177,18 @@ async def way_of(entry: Entry, credential: Credential | None = None) -> Way:
 
 
 def _server(entry: Entry) -> str:
-    server = str(entry.cluster.get("server") or "").rstrip("/")
+    cluster = entry.cluster.fields
+    server = str(cluster.get("server") or "").rstrip("/")
     if not server:
         raise BadKubeconfig("its cluster has no server")
     if "://" not in server:
-        trusts = any(key.startswith("certificate-authority") for key in entry.cluster)
+        trusts = any(key.startswith("certificate-authority") for key in cluster)
         server = f"{'https' if trusts else 'http'}://{server}"
     return server
 
 
 def _proxy(entry: Entry) -> str:
-    proxy = str(entry.cluster.get("proxy-url") or "")
+    proxy = str(entry.cluster.fields.get("proxy-url") or "")
     if proxy and urlsplit(proxy).scheme not in {"http", "https"}:
         raise BadKubeconfig(
             "its proxy-url is neither http nor https, and no other proxy is supported"
@@ -194,41 +197,41 @@ def _proxy(entry: Entry) -> str:
 
 
 def _tls(entry: Entry, credential: Credential | None) -> Tls:
-    authorities, origin = _pem(entry.cluster, "certificate-authority", entry.folder)
+    authorities, origin = _pem(entry.cluster, "certificate-authority")
     if credential is not None and credential.certificate:
         certificate, key = credential.certificate, credential.key
     else:
-        certificate, _ = _pem(entry.user, "client-certificate", entry.user_folder)
-        key, _ = _pem(entry.user, "client-key", entry.user_folder)
+        certificate, _ = _pem(entry.user, "client-certificate")
+        key, _ = _pem(entry.user, "client-key")
     return Tls(
         authorities=authorities or None,
         origin=origin or Tls().origin,
         certificate=certificate,
         key=key,
-        insecure=bool(entry.cluster.get("insecure-skip-tls-verify")),
-        server_name=str(entry.cluster.get("tls-server-name") or ""),
+        insecure=bool(entry.cluster.fields.get("insecure-skip-tls-verify")),
+        server_name=str(entry.cluster.fields.get("tls-server-name") or ""),
     )
 
 
-def _pem(told: Mapping[str, Any], key: str, folder: Path) -> tuple[str, str]:
+def _pem(section: Section, key: str) -> tuple[str, str]:
     """Return PEM text and where it comes from. Inline data wins over a file name."""
-    if data := told.get(f"{key}-data"):
+    if data := section.fields.get(f"{key}-data"):
         try:
             decoded = base64.b64decode(str(data), validate=False)
         except binascii.Error as error:
             raise BadKubeconfig(f"its {key}-data is no base64") from error
         return decoded.decode(errors="replace"), f"the kubeconfig's {key}-data"
-    if name := told.get(key):
-        path = folder / str(name)
+    if name := section.fields.get(key):
+        path = section.folder / str(name)
         return path.read_text(errors="replace"), str(path)
     return "", ""
 
 
 async def _authorization(entry: Entry, credential: Credential | None) -> str:
-    user = entry.user
+    user = entry.user.fields
     if name := user.get("tokenFile"):
         try:
-            return f"Bearer {read_text(entry.user_folder / str(name))}"
+            return f"Bearer {read_text(entry.user.folder / str(name))}"
         except ValueError as error:
             raise BadKubeconfig("its tokenFile is empty") from error
     if token := user.get("token"):
@@ -237,19 +240,17 @@ async def _authorization(entry: Entry, credential: Credential | None) -> str:
         pair = f"{user['username']}:{user['password']}".encode()
         return f"Basic {base64.b64encode(pair).decode()}"
     if _of_type(user, "auth-provider", Mapping, "mapping of fields"):
-        return await _provided(entry)
+        return await _provided(user["auth-provider"])
     if credential is not None and credential.token:
         return f"Bearer {credential.token}"
     return ""
 
 
-async def _provided(entry: Entry) -> str:
+async def _provided(provider: Fields) -> str:
     """Return the token that the Kubernetes client gets from an OpenID provider."""
     told = {
         "clusters": [{"name": "c", "cluster": {"server": "http://unused.invalid"}}],
-        "users": [
-            {"name": "u", "user": {"auth-provider": entry.user["auth-provider"]}}
-        ],
+        "users": [{"name": "u", "user": {"auth-provider": provider}}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "x",
     }
@@ -261,7 +262,7 @@ async def _provided(entry: Entry) -> str:
     return str(made.api_key.get("BearerToken") or "")
 
 
-def _impersonation(user: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _impersonation(user: Fields) -> list[tuple[str, str]]:
     headers = []
     if user.get("as"):
         headers.append(("Impersonate-User", str(user["as"])))
@@ -276,7 +277,7 @@ def _impersonation(user: Mapping[str, Any]) -> list[tuple[str, str]]:
     return headers
 
 
-def _of_type(fields: Mapping[str, Any], key: str, wanted: type, words: str) -> Any:
+def _of_type(fields: Fields, key: str, wanted: type, words: str) -> Any:
     """Return a field's value, or None if it is absent.
 
     Raises:
@@ -295,16 +296,23 @@ class KubeconfigWay:
         files: The kubeconfig files; all of them exist.
         entry: What the files said at the start.
         login: Runs the login program; None without one.
+        credential: The first credential of the login program; None without one.
+        way: The way that the two make.
     """
 
     def __init__(
-        self, files: Sequence[Path], entry: Entry, login: LoginProgram | None
+        self,
+        files: Sequence[Path],
+        entry: Entry,
+        login: LoginProgram | None,
+        credential: Credential | None,
+        way: Way,
     ) -> None:
         self._files = files
         self._entry = entry
         self._login = login
-        self._way: Way | None = None
-        self._used: Credential | None = None
+        self._used = credential
+        self._way = way
         self._told = False
         self._read = time.monotonic()
 
@@ -314,12 +322,11 @@ class KubeconfigWay:
         Raises:
             LoginFailed: The login program supplies no credential.
         """
-        credential = await self._login.credential() if self._login else None
+        credential = await _credential(self._login)
         age = time.monotonic() - self._read
-        stale = self._entry.user.get("tokenFile") and age > TOKEN_AGE
-        if self._way is None or credential != self._used or stale:
+        stale = self._entry.user.fields.get("tokenFile") and age > TOKEN_AGE
+        if credential != self._used or stale:
             await self._remake(credential)
-        assert self._way is not None  # noqa: S101 - `_remake` has made it, or raised
         return self._way
 
     async def renew(self, refused: Way, *, tls: bool = False) -> Way | None:
@@ -328,31 +335,26 @@ class KubeconfigWay:
         The program is not run after a TLS failure, unless it supplies a client
         certificate: a token plays no part in TLS.
         """
-        if self._way is not None and self._way != refused:
+        if self._way != refused:
             return self._way  # another request was rejected, too, and has renewed it
         try:
-            entry = read_entry(self._files, self._entry.context)
-            program = program_of(entry)
-        except BadKubeconfig:
-            return None  # The file is being written; keep what is known.
-        self._take(entry, program)
-        try:
+            self._take(read_entry(self._files, self._entry.context))
             known = self._used
             if self._login and not (tls and known and not known.certificate):
                 await self._login.refused()
-            credential = await self._login.credential() if self._login else None
-            await self._remake(credential)
-        except LoginFailed:
-            return None
+            await self._remake(await _credential(self._login))
+        except (BadKubeconfig, LoginFailed):
+            return None  # The file may be being written; keep what is known.
         return self._way if self._way != refused else None
 
-    def _take(self, entry: Entry, program: Program | None) -> None:
-        """Adopt what the files say now, unless it leads to another cluster."""
-        try:
-            stays = _server(entry) == _server(self._entry)
-        except BadKubeconfig:
-            return  # The file is being written; keep what is known.
-        if not stays:
+    def _take(self, entry: Entry) -> None:
+        """Adopt what the files say now, unless it leads to another cluster.
+
+        Raises:
+            BadKubeconfig: It cannot be used.
+        """
+        program = program_of(entry)
+        if _server(entry) != _server(self._entry):
             if not self._told:
                 _log.warning(
                     "The kubeconfig names another API server than at the start, and "
@@ -367,17 +369,14 @@ class KubeconfigWay:
 
     async def _remake(self, credential: Credential | None) -> None:
         self._read = time.monotonic()
-        try:
-            way = await way_of(self._entry, credential)
-        except BadKubeconfig as error:
-            if self._way is None:
-                raise LoginFailed(f"The kubeconfig cannot be used: {error}") from error
-            return  # The file is being written; keep what is known.
-        self._way, self._used = way, credential
+        # A file may be being written; what is known is kept then.
+        with suppress(BadKubeconfig):
+            self._way = await way_of(self._entry, credential)
+            self._used = credential
 
 
-async def way_of_files(files: Sequence[Path]) -> tuple[KubeconfigWay, Way]:
-    """Return a source for the current context of the files, and its present content.
+async def way_of_files(files: Sequence[Path]) -> KubeconfigWay:
+    """Return a source for the current context of the files.
 
     Raises:
         BadKubeconfig: The files cannot be used.
@@ -386,8 +385,10 @@ async def way_of_files(files: Sequence[Path]) -> tuple[KubeconfigWay, Way]:
     entry = read_entry(files)
     program = program_of(entry)
     login = LoginProgram(program) if program else None
-    source = KubeconfigWay(files, entry, login)
-    # Called only to raise BadKubeconfig, which `present` would turn into a
-    # `LoginFailed`.
-    await way_of(entry, await login.credential() if login else None)
-    return source, await source.present()
+    credential = await _credential(login)
+    way = await way_of(entry, credential)
+    return KubeconfigWay(files, entry, login, credential, way)
+
+
+async def _credential(login: LoginProgram | None) -> Credential | None:
+    return await login.credential() if login else None

@@ -6,6 +6,7 @@ program may hold secrets, on stderr as well, so no part of it is ever logged or 
 
 import asyncio
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -42,17 +43,15 @@ class Program:
     Attributes:
         command: The executable.
         arguments: Its arguments.
-        environment: Variables that are set in addition to those of this process.
+        environment: Variables that are set in addition to those of this process; one
+            of them tells the program what it is asked for.
         version: The version of the protocol.
-        cluster: JSON that the program receives as `spec.cluster`, or None if the
-            kubeconfig does not ask for that.
     """
 
     command: str
     arguments: tuple[str, ...] = field(default=(), repr=False)
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     version: str = "client.authentication.k8s.io/v1"
-    cluster: str | None = None
 
     @property
     def name(self) -> str:
@@ -68,14 +67,13 @@ class Credential:
         token: A bearer token; empty without one.
         certificate: A client certificate in PEM; empty without one.
         key: The private key of the certificate, in PEM.
-        lasts: The lifetime in seconds, from when the credential was received. None if
-            the program did not say.
+        lasts: The lifetime in seconds, from when the credential was received.
     """
 
     token: str = field(default="", repr=False)
     certificate: str = ""
     key: str = field(default="", repr=False)
-    lasts: float | None = None
+    lasts: float = math.inf
 
 
 def read_program(
@@ -101,13 +99,14 @@ def read_program(
         raise ValueError("exec.interactiveMode is Always, and nobody can answer here")
     if "/" in command:
         command = str(folder / command)
-    return Program(
-        command,
-        tuple(str(argument) for argument in told.get("args") or ()),
-        tuple((str(v["name"]), str(v["value"])) for v in told.get("env") or ()),
-        version,
-        json.dumps(cluster) if told.get("provideClusterInfo") else None,
-    )
+    spec: dict[str, Any] = {"interactive": False}
+    if told.get("provideClusterInfo"):
+        spec["cluster"] = cluster
+    asked = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
+    environment = {str(v["name"]): str(v["value"]) for v in told.get("env") or ()}
+    environment["KUBERNETES_EXEC_INFO"] = json.dumps(asked)
+    arguments = tuple(str(argument) for argument in told.get("args") or ())
+    return Program(command, arguments, tuple(environment.items()), version)
 
 
 class LoginProgram:
@@ -119,7 +118,7 @@ class LoginProgram:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self._credential: Credential | None = None
+        self._credential = Credential(lasts=0.0)
         self._given = 0.0
         self._vain = 0
         self._not_before = 0.0
@@ -135,12 +134,12 @@ class LoginProgram:
         Raises:
             LoginFailed: There is no valid credential.
         """
-        if self._credential is None or self._left() <= self._margin():
+        if self._left() <= min(EARLIEST, self._credential.lasts * EARLY):
             if time.monotonic() >= self._not_before:
                 running = self._begin()
-                if self._credential is None or self._left() <= 0:
+                if self._left() <= 0:
                     await asyncio.shield(running)
-            if self._credential is None or self._left() <= 0:
+            if self._left() <= 0:
                 raise LoginFailed(
                     self._failure
                     or f"What the kubeconfig's login program {self.program.name} gives "
@@ -157,13 +156,7 @@ class LoginProgram:
         await asyncio.shield(self._begin(self._vain + 1 if young else 0))
 
     def _left(self) -> float:
-        if self._credential is None or self._credential.lasts is None:
-            return float("inf")
         return self._given + self._credential.lasts - time.monotonic()
-
-    def _margin(self) -> float:
-        lasts = self._credential.lasts if self._credential else None
-        return 0.0 if lasts is None else min(EARLIEST, lasts * EARLY)
 
     def _begin(self, vain: int = 0) -> asyncio.Task[None]:
         """Return the run that all callers share. Callers must shield it when they wait.
@@ -197,7 +190,7 @@ class LoginProgram:
             process = await asyncio.create_subprocess_exec(
                 program.command,
                 *program.arguments,
-                env={**os.environ, **self._environment()},
+                env={**os.environ, **dict(program.environment)},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
@@ -216,20 +209,6 @@ class LoginProgram:
             raise self._failed(f"ended with exit code {process.returncode}")
         return self._parse(output)
 
-    def _environment(self) -> dict[str, str]:
-        spec: dict[str, Any] = {"interactive": False}
-        if self.program.cluster is not None:
-            spec["cluster"] = json.loads(self.program.cluster)
-        told = {
-            "apiVersion": self.program.version,
-            "kind": "ExecCredential",
-            "spec": spec,
-        }
-        return {
-            **dict(self.program.environment),
-            "KUBERNETES_EXEC_INFO": json.dumps(told),
-        }
-
     def _parse(self, output: bytes) -> Credential:
         try:
             told = json.loads(output)
@@ -237,7 +216,7 @@ class LoginProgram:
                 raise self._failed("speaks another version than exec.apiVersion")
             status = told["status"]
             end = status.get("expirationTimestamp")
-            lasts = None if end is None else _seconds_until(end)
+            lasts = math.inf if end is None else _seconds_until(end)
             credential = Credential(
                 str(status.get("token") or "").strip(),
                 str(status.get("clientCertificateData") or ""),

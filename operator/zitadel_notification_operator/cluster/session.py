@@ -109,32 +109,26 @@ class ApiSession:
         """
         way = await self._source.present()
         what = f"{method.upper()} {_path_of(url)}"
-
-        async def send(way: Way) -> aiohttp.ClientResponse:
-            return await self._send(
-                way, method, url, timeout=timeout, headers=headers, **content
-            )
-
+        content |= {"timeout": timeout, "headers": headers}
         try:
             try:
-                answer = await send(way)
+                answer = await self._send(way, method, url, **content)
+                if answer.status != _UNAUTHORIZED:
+                    return answer
+                other = await self._source.renew(way)
+                if other is None:
+                    return answer
+                answer.release()
             except aiohttp.ClientError as error:
                 if not is_tls_failure(error):
                     raise
                 other = await self._source.renew(way, tls=True)
                 if other is None:
                     raise
-                way = other
-                return await send(way)
-            if answer.status == _UNAUTHORIZED and (
-                other := await self._source.renew(way)
-            ):
-                answer.release()
-                way = other
-                answer = await send(way)
+            way = other
+            return await self._send(way, method, url, **content)
         except _FAILURES as error:
             raise not_reached(error, what, way) from error
-        return answer
 
     async def read(self, answer: aiohttp.ClientResponse) -> bytes:
         """Return the rest of a response.
@@ -183,8 +177,7 @@ class ApiSession:
             )
             code = str(answer.status)
         finally:
-            host = urlsplit(way.server).netloc.rpartition("@")[2]
-            self._observe(method.upper(), code, host)
+            self._observe(method.upper(), code, way.host)
         return answer
 
 
@@ -217,8 +210,7 @@ def not_reached(error: Exception, what: str, way: Way) -> ClusterError:
         why = "no socket"
     else:
         why = _why(error, way)
-    host = urlsplit(way.server).netloc.rpartition("@")[2]
-    return NotReached(f"Kubernetes was not reached: {what}: {host}: {why}", why)
+    return NotReached(f"Kubernetes was not reached: {what}: {way.host}: {why}", why)
 
 
 def _why(error: Exception, way: Way) -> str:

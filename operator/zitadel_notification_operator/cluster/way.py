@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from zitadel_notification_operator.cluster.tls import Tls, UnusableTls, context_of
 
@@ -33,6 +34,11 @@ class Way:
     impersonation: tuple[tuple[str, str], ...] = ()
     proxy: str = field(default="", repr=False)
 
+    @property
+    def host(self) -> str:
+        """Host and port of the API server."""
+        return urlsplit(self.server).netloc.rpartition("@")[2]
+
 
 class Source(Protocol):
     """Supplies the way to the API server. Its methods may be called concurrently."""
@@ -56,22 +62,6 @@ class Source(Protocol):
             Another way, or None if there is no other one yet.
         """
         ...
-
-
-class FixedWay:
-    """A `Source` that never changes."""
-
-    def __init__(self, way: Way) -> None:
-        self._way = way
-
-    async def present(self) -> Way:
-        """Return the way."""
-        return self._way
-
-    async def renew(self, refused: Way, *, tls: bool = False) -> Way | None:
-        """Return the way if another one was rejected, else None."""
-        del tls
-        return None if refused is self._way else self._way
 
 
 class PodWay:
