@@ -68,15 +68,14 @@ class Refused(ClusterError):
         self.cause = cause
 
 
-def path_of(
-    plural: str, namespace: str = "", name: str = "", subresource: str = ""
-) -> str:
+def path_of(plural: str, namespace: str = "", name: str = "") -> str:
     """Return the API path of a collection or an object of the operator's API group."""
     parts = [f"/apis/{GROUP}/{VERSION}"]
     if plural == POLICIES and namespace:
         parts.append(f"namespaces/{namespace}")
     parts.append(plural)
-    parts.extend(part for part in (quote(name, safe=""), subresource) if part)
+    if name:
+        parts.append(quote(name, safe=""))
     return "/".join(parts)
 
 
@@ -110,15 +109,12 @@ async def call(
     what, where = f"{method} {path}", place_of(method, path)
     try:
         answer = await api.request(method, path, TIMEOUT, **content)
+        made = read_answer(what, *answer)
     except ClusterError as error:
         note(api.troubles, error, where)
         raise
-    refusal, made = read_answer(what, *answer)
-    if refusal is None:
-        went_well(api.troubles, where)
-        return made
-    note(api.troubles, refusal, where)
-    raise refusal
+    went_well(api.troubles, where)
+    return made
 
 
 def note(troubles: Troubles, error: ClusterError, where: str) -> None:
@@ -162,7 +158,8 @@ def place_of(method: str, path: str) -> str:
 
     It consists of the method, the namespace, the kind and the subresource.
     """
-    return f"{method} {_NAME.sub(_without_name, path)}"
+    without_name = _NAME.sub(r"\g<kind>\g<sub>", path)
+    return f"{method} {without_name}"
 
 
 _NAME = re.compile(
@@ -170,20 +167,17 @@ _NAME = re.compile(
 )
 
 
-def _without_name(match: re.Match[str]) -> str:
-    return match["kind"] + match["sub"]
-
-
-def read_answer(
-    what: str, status: int, headers: Mapping[str, str], data: bytes
-) -> tuple[ClusterError | None, Any]:
-    """Return the error that a response stands for, or else None and its JSON.
+def read_answer(what: str, status: int, headers: Mapping[str, str], data: bytes) -> Any:
+    """Return the JSON of a response.
 
     Args:
         what: Method and path, for the error message.
         status: The HTTP status.
         headers: The headers of the response.
         data: The body of the response.
+
+    Raises:
+        ClusterError: The response stands for this error, as in `call`.
     """
     try:
         content = json.loads(data)
@@ -191,24 +185,24 @@ def read_answer(
         content = None
     if status < _FIRST_ERROR:
         if content is None:
-            return Refused(f"Kubernetes answered no JSON to {what}", "no JSON"), None
-        return None, content
+            raise Refused(f"Kubernetes answered no JSON to {what}", "no JSON")
+        return content
     # The error page of a proxy may be JSON, too, and of any shape.
     told = content if isinstance(content, dict) else {}
     reason = one_line(str(told.get("message", "")))[:_MESSAGE_LIMIT]
     message = f"Kubernetes refused {what}: {status} {reason}".rstrip()
     kind, asked = _ERRORS.get(status), _asked(headers, told)
     if status == _UNAUTHORIZED:
-        return Unauthorized(message, asked), None
+        raise Unauthorized(message, asked)
     # A response of a proxy says nothing about an object, a permission or a version, so
     # it must not be mapped to an error that does.
     ours = told.get("kind") == "Status" or data.startswith(_NOT_SERVED)
     if kind is None:
-        return Refused(message, str(status), asked), None
+        raise Refused(message, str(status), asked)
     if ours:
-        return kind(message, asked), None
+        raise kind(message, asked)
     message += " (by a proxy: it is no Status of Kubernetes)"
-    return Refused(message, f"{status} of a proxy", asked), None
+    raise Refused(message, f"{status} of a proxy", asked)
 
 
 def _asked(headers: Mapping[str, str], told: Mapping[str, Any]) -> float | None:

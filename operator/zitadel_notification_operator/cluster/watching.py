@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -119,18 +120,17 @@ class WatchSession:
                 answer = await self._session.request(
                     method, url, timeout=timeout, json=json, headers=headers
                 )
-                error = await self._refusal(answer, f"{method.upper()} {name}")
-                if error is None and not is_watch:
+                await self._require_usable(answer, f"{method.upper()} {name}")
+                if not is_watch:
                     await self._session.read(answer)
-            except ClusterError as failure:
-                error = failure
-            if error is not None and self._session.closed:
-                raise asyncio.CancelledError
-            if error is None:
-                line.failures = 0
-                went_well(self._troubles, where)
-                return answer
-            self._put_off(line, error, where)
+            except ClusterError as error:
+                if self._session.closed:
+                    raise asyncio.CancelledError from error
+                self._put_off(line, error, where)
+                continue
+            line.failures = 0
+            went_well(self._troubles, where)
+            return answer
 
     def _count(self, line: _Line) -> None:
         """Delay a request that comes again at once: the last one was in vain."""
@@ -149,20 +149,15 @@ class WatchSession:
         level = logging.WARNING if error.claim_telling() else logging.DEBUG
         _log.log(level, "A watch waits: %s", error.message)
 
-    async def _refusal(
-        self, answer: aiohttp.ClientResponse, what: str
-    ) -> ClusterError | None:
-        """Return the error of a response if it may be temporary, else None.
+    async def _require_usable(self, answer: aiohttp.ClientResponse, what: str) -> None:
+        """Raise the error of a response, unless kopf can handle that.
 
         The body of a response that has such an error is consumed.
         """
         good = answer.status < _FIRST_ERROR
         if good and answer.content_type == _JSON:
-            return None
+            return
         data = await self._session.read(answer)
-        error, _ = read_answer(what, answer.status, answer.headers, data)
-        if isinstance(error, ObjectGone | ObjectChanged | Expired):
-            return None
-        if error is None:
-            error, _ = read_answer(what, answer.status, answer.headers, b"")
-        return error
+        with suppress(ObjectGone, ObjectChanged, Expired):
+            # What is not called JSON counts as none, whatever it holds.
+            read_answer(what, answer.status, answer.headers, b"" if good else data)
