@@ -16,6 +16,7 @@ from zitadel_notification_operator.cluster.names import (
     GROUP,
     INSTANCE_KIND,
     INSTANCES,
+    PLURALS,
     POLICIES,
     POLICY_KIND,
     VERSION,
@@ -37,8 +38,6 @@ from zitadel_notification_operator.core.objects import (
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 """The API path of the CRDs."""
-
-PLURALS = {POLICY_KIND: POLICIES, INSTANCE_KIND: INSTANCES}
 
 KINDS = frozenset(PLURALS)
 """The operator's kinds."""
@@ -77,14 +76,6 @@ class ClusterReader:
         self._told: set[str] = set()
         self.kinds = KINDS
 
-    async def crds_served(self) -> bool:
-        """Return whether both kinds are served now.
-
-        Raises:
-            ClusterError: Kubernetes did not answer.
-        """
-        return await self.kinds_served() == KINDS
-
     async def kinds_served(self) -> frozenset[str]:
         """Return which of the operator's kinds are served now.
 
@@ -108,18 +99,14 @@ class ClusterReader:
             ClusterError: Kubernetes did not answer.
         """
         for kind in kinds:
-            try:
-                await call(self._api, "GET", _crd_path(kind))
-            except ObjectGone:
-                continue
-            except Forbidden as error:
-                self._tell_once(
-                    f"{error.message}; so no kind is served while the CRD of the other "
-                    "is missing: grant get on both CRDs, as the chart does",
-                    "Cannot tell whether a CRD is missing",
-                )
+            found = await self._crd(
+                kind,
+                "Cannot tell whether a CRD is missing",
+                "so no kind is served while the CRD of the other is missing: grant get "
+                "on both CRDs, as the chart does",
+            )
+            if found is not None:
                 return False
-            return False
         return True
 
     async def crd_is_ending(self, kind: str) -> bool:
@@ -132,18 +119,28 @@ class ClusterReader:
         Raises:
             ClusterError: Kubernetes did not answer.
         """
+        found = await self._crd(
+            kind,
+            "Cannot tell whether CRDs are being deleted",
+            "so each CRD counts as one that stays, and what is deleted with it is "
+            "undone in ZITADEL",
+        )
+        return found is None or "deletionTimestamp" in found["metadata"]
+
+    async def _crd(self, kind: str, problem: str, effect: str) -> Any:
+        """Return the CRD of a kind, or None if there is none.
+
+        If the operator may not read it, the answer is that of a CRD that stays, and
+        `problem` and `effect` are logged once.
+        """
+        path = f"{CRDS}/{PLURALS[kind]}.{GROUP}"
         try:
-            found = await call(self._api, "GET", _crd_path(kind))
+            return await call(self._api, "GET", path)
         except ObjectGone:
-            return True
+            return None
         except Forbidden as error:
-            self._tell_once(
-                f"{error.message}; so each CRD counts as one that stays, and what is "
-                "deleted with it is undone in ZITADEL",
-                "Cannot tell whether CRDs are being deleted",
-            )
-            return False
-        return found["metadata"].get("deletionTimestamp") is not None
+            self._tell_once(f"{error.message}; {effect}", problem)
+            return {"metadata": {}}
 
     async def list_policies(
         self, known: Mapping[PolicyKey, PolicyObject] = _NOTHING
@@ -165,10 +162,13 @@ class ClusterReader:
         def parse(item: Mapping[str, Any]) -> PolicyObject:
             told = item.get("metadata") or {}
             key = PolicyKey(told.get("namespace", ""), told.get("name", ""))
-            record, version = known.get(key), told.get("resourceVersion")
-            if record is None or record.uid != told.get("uid"):
-                return parse_policy(item)
-            return record if record.resource_version == version else parse_policy(item)
+            record = known.get(key)
+            if record is not None and (record.uid, record.resource_version) == (
+                told.get("uid"),
+                told.get("resourceVersion"),
+            ):
+                return record
+            return parse_policy(item)
 
         if POLICY_KIND not in self.kinds:
             return PolicyList([])
@@ -178,13 +178,14 @@ class ClusterReader:
         for namespace in self._namespaces or ("",):
             try:
                 part, version = await self._list(path_of(POLICIES, namespace), parse)
-                found += part
-                versions.append(version)
             except Forbidden as error:
                 refused[namespace] = error
-        if len(refused) == len(self._namespaces or ("",)):
-            raise next(iter(refused.values()))
+            else:
+                found += part
+                versions.append(version)
         for refusal in refused.values():
+            if not versions:
+                raise refusal
             level = logging.WARNING if refusal.claim_telling() else logging.DEBUG
             _log.log(level, "Left out a namespace: %s", refusal.message)
         return PolicyList(found, frozenset(refused), _lowest(versions))
@@ -261,10 +262,6 @@ class ClusterReader:
         if sentence not in self._told:
             self._told.add(sentence)
             _log.warning("%s: %s", what, sentence)
-
-
-def _crd_path(kind: str) -> str:
-    return f"{CRDS}/{PLURALS[kind]}.{GROUP}"
 
 
 def _lowest(versions: list[str]) -> str:
