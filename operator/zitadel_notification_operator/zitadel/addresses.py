@@ -10,12 +10,7 @@ checked, too, because a proxy or a library on the way may understand them.
 import socket
 import unicodedata
 from functools import lru_cache
-from ipaddress import (
-    IPv4Address,
-    IPv6Address,
-    ip_address,
-    ip_network,
-)
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import unquote
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -24,30 +19,25 @@ from aiohttp.resolver import DefaultResolver
 Address = IPv4Address | IPv6Address
 
 _THIS_NETWORK = ip_network("0.0.0.0/8")
-_FORBIDDEN = tuple(
-    map(
-        ip_network,
-        (
-            # "This host on this network" (RFC 1122); Linux takes some of it as its own.
-            "0.0.0.0/8",
-            # Broadcast to everybody on this link (RFC 919).
-            "255.255.255.255/32",
-            # Used by protocols (RFC 6890): Oracle's old metadata service, CLAT, NAT64.
-            "192.0.0.0/24",
-            # Alibaba's metadata service.
-            "100.100.100.200/32",
-            # Azure's wire server.
-            "168.63.129.16/32",
-            # AWS's local services: metadata, Pod Identity, time, names.
-            "fd00:ec2::/32",
-            # Oracle's metadata service.
-            "fd00:c1::/32",
-            # Google's metadata service. Users have wider ranges of fd20::/20.
-            "fd20:ce::/64",
-            # Scaleway's metadata service.
-            "fd00:42::/64",
-        ),
-    )
+_FORBIDDEN = (
+    # "This host on this network" (RFC 1122); Linux takes some of it as its own.
+    _THIS_NETWORK,
+    # Broadcast to everybody on this link (RFC 919).
+    ip_network("255.255.255.255/32"),
+    # Used by protocols (RFC 6890): Oracle's old metadata service, CLAT, NAT64.
+    ip_network("192.0.0.0/24"),
+    # Alibaba's metadata service.
+    ip_network("100.100.100.200/32"),
+    # Azure's wire server.
+    ip_network("168.63.129.16/32"),
+    # AWS's local services: metadata, Pod Identity, time, names.
+    ip_network("fd00:ec2::/32"),
+    # Oracle's metadata service.
+    ip_network("fd00:c1::/32"),
+    # Google's metadata service. Users have wider ranges of fd20::/20.
+    ip_network("fd20:ce::/64"),
+    # Scaleway's metadata service.
+    ip_network("fd00:42::/64"),
 )
 # Ranges whose last 32 bits are an IPv4 address: IPv4-compatible, IPv4-translated (RFC
 # 2765), and NAT64 with the well-known prefix (RFC 6052).

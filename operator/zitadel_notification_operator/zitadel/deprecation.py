@@ -5,7 +5,6 @@ page or of the token endpoint are about something else.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -21,24 +20,11 @@ _NO = {"", "false", "?0"}
 _YES = {"true", "?1", "1"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """A time from a header; `at` is None if the header cannot be parsed."""
-
-    text: str
-    at: datetime | None = None
-
-    @property
-    def order(self) -> tuple[bool, float]:
-        """A sort key that puts known times first, the earliest at the front."""
-        return self.at is None, self.at.timestamp() if self.at else 0.0
-
-
 class Marks:
     """The present deprecation marks of one endpoint, by call."""
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[_Moment | None, _Moment | None]] = {}
+        self._found: dict[str, tuple[str, str]] = {}
 
     def note(
         self, call: Call, status: int, headers: Mapping[str, str], token: str
@@ -58,38 +44,35 @@ class Marks:
         if deprecation.lower() in _NO and not sunset:
             self._found.pop(str(call), None)
             return
-        since = ends = None
-        if deprecation.lower() not in _NO | _YES:
-            since = _moment(deprecation, token)
-        if sunset:
-            ends = _moment(sunset, token)
-        self._found[str(call)] = (since, ends)
+        since = "" if deprecation.lower() in _NO | _YES else _shown(deprecation, token)
+        self._found[str(call)] = (since, _shown(sunset, token) if sunset else "")
 
     def deprecation(self) -> Deprecation | None:
         """Return the marks of all calls together, or None if no call is marked."""
         if not self._found:
             return None
-        since = _first(since for since, _ in self._found.values())
-        ends = _first(ends for _, ends in self._found.values())
-        return Deprecation(
-            tuple(sorted(self._found)),
-            since.text if since else "",
-            ends.text if ends else "",
-            ends.at.timestamp() if ends and ends.at else None,
-        )
+        since, _ = _first(since for since, _ in self._found.values())
+        ends, ends_at = _first(ends for _, ends in self._found.values())
+        timestamp = ends_at.timestamp() if ends_at else None
+        return Deprecation(tuple(sorted(self._found)), since, ends, timestamp)
 
 
-def _first(moments: Iterable[_Moment | None]) -> _Moment | None:
-    known = [moment for moment in moments if moment is not None]
-    return min(known, key=lambda moment: moment.order, default=None)
+def _first(values: Iterable[str]) -> tuple[str, datetime | None]:
+    """Return the earliest time as text and as a time, or else any other text."""
+    told = [value for value in values if value]
+    times = [time for value in told if (time := _parsed(value)) is not None]
+    if times:
+        return f"{min(times):%Y-%m-%d}", min(times)
+    return (told[0] if told else ""), None
 
 
-def _moment(value: str, token: str) -> _Moment:
-    at = _parsed(value.partition(";")[0].strip())
-    if at is not None:
-        return _Moment(f"{at:%Y-%m-%d}", at)
+def _shown(value: str, token: str) -> str:
+    """Return the time of a header, or an excerpt if it holds none."""
+    time = value.partition(";")[0].strip()
+    if _parsed(time) is not None:
+        return time
     text = excerpt_of(value, token)
-    return _Moment(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}\u2026")
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}\u2026"
 
 
 def _parsed(value: str) -> datetime | None:
