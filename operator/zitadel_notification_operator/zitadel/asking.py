@@ -3,7 +3,7 @@
 The clients are built on this module.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar, overload
 
 from pydantic import ValidationError
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from zitadel_notification_operator.core.policy import Answer
 from zitadel_notification_operator.zitadel.calls import Call, Reply
 from zitadel_notification_operator.zitadel.errors import (
+    Facts,
     is_rejection,
     refusal_of,
     too_large,
@@ -31,38 +32,28 @@ class Asker:
     Args:
         pool: The connections and limits, shared by all clients of the instance object.
         tokens: The source of the token for a call.
-        check: Called right before each call is sent. If it raises, nothing is sent.
+        checks: Called right before each call is sent. If one raises, nothing is sent.
     """
 
     def __init__(
-        self, pool: Pool, tokens: TokenSource, check: Callable[[], None] | None
+        self, pool: Pool, tokens: TokenSource, *checks: Callable[[], None]
     ) -> None:
         self.pool = pool
-        self.tokens = tokens
-        self._check = check
+        self._tokens = tokens
+        self._checks = checks
 
     def guarded(self, check: Callable[[], None]) -> "Asker":
-        """Return a copy that also calls `check`, after the present check."""
-        before = self._check
-        if before is None:
-            return Asker(self.pool, self.tokens, check)
-
-        def both() -> None:
-            before()
-            check()
-
-        return Asker(self.pool, self.tokens, both)
+        """Return a copy that also calls `check`, after the present checks."""
+        return Asker(self.pool, self._tokens, *self._checks, check)
 
     @overload
     async def ask(self, call: Call, model: type[M]) -> M: ...
 
     @overload
-    async def ask(
-        self, call: Call, model: type[M], facts: Mapping[str, Answer]
-    ) -> M | Answer: ...
+    async def ask(self, call: Call, model: type[M], facts: Facts) -> M | Answer: ...
 
     async def ask(
-        self, call: Call, model: type[M], facts: Mapping[str, Answer] | None = None
+        self, call: Call, model: type[M], facts: Facts | None = None
     ) -> M | Answer:
         """Make a call and parse its answer.
 
@@ -74,21 +65,22 @@ class Asker:
         Raises:
             OperatorError: There was any other answer, or none.
         """
-        token = await self.tokens.token()
-        reply = await self.pool.send(call, token, self._check)
+        token = await self._tokens.token()
+        reply = await self.pool.send(call, token, self._checks)
+        # A fetched token may end before its time. Nothing was done, so try again.
+        if _is_rejected(reply) and self._tokens.discard(token):
+            token = await self._tokens.token()
+            reply = await self.pool.send(call, token, self._checks)
         if reply.status == _OK:
             return _read(call, reply, model, token)
         refusal = refusal_of(reply)
-        if is_rejection(refusal) and self.tokens.discard(token):
-            # A fetched token may end before its time. Nothing was done, so try again.
-            token = await self.tokens.token()
-            reply = await self.pool.send(call, token, self._check)
-            if reply.status == _OK:
-                return _read(call, reply, model, token)
-            refusal = refusal_of(reply)
         if facts and refusal.id in facts:
             return facts[refusal.id]
         raise self.pool.trouble_of(call, reply, refusal, token)
+
+
+def _is_rejected(reply: Reply) -> bool:
+    return reply.status != _OK and is_rejection(refusal_of(reply))
 
 
 def _read(call: Call, reply: Reply, model: type[M], token: str) -> M:

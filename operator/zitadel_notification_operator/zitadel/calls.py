@@ -35,6 +35,7 @@ _LONGEST_LIMIT = 99_999_999
 """The largest limit in milliseconds: gRPC accepts eight digits and a unit (`m`)."""
 
 _EQUALS = "TEXT_QUERY_METHOD_EQUALS_IGNORE_CASE"
+_BY_NAME = "ORGANIZATION_FIELD_NAME_NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,11 @@ class Call:
         return headers
 
 
+def is_sendable(text: str) -> bool:
+    """Return whether a header can carry a text: it is visible ASCII, and not empty."""
+    return text.isascii() and text.isprintable() and " " not in text and text != ""
+
+
 def limit_header(seconds: float) -> dict[str, str]:
     """Return the header that makes ZITADEL stop a call when its caller stops waiting.
 
@@ -143,19 +149,24 @@ def policy_body(settings: Settings, before: ObservedPolicy | None) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
+def post(path: str, body: Mapping[str, object], *, paged: bool = False) -> Call:
+    """Return the call for a search, as which ZITADEL uses POST."""
+    return Call("POST", path, body=json.dumps(body).encode(), paged=paged)
+
+
 def page_call(offset: int, limit: int) -> Call:
     """Return the call for a page of organizations, in a stable order."""
-    return _search_call(
-        {"query": {"offset": str(offset), "limit": limit, "asc": True}}
-        | {"sortingColumn": "ORGANIZATION_FIELD_NAME_NAME"},
-        paged=True,
-    )
+    body = {"query": _page(offset, limit), "sortingColumn": _BY_NAME}
+    return post(ORGANIZATIONS, body, paged=True)
 
 
 def memberships_call(offset: int, limit: int) -> Call:
     """Return the call for a page of the user's memberships."""
-    body = {"query": {"offset": str(offset), "limit": limit, "asc": True}}
-    return Call("POST", MEMBERSHIPS, body=json.dumps(body).encode(), paged=True)
+    return post(MEMBERSHIPS, {"query": _page(offset, limit)}, paged=True)
+
+
+def _page(offset: int, limit: int) -> dict[str, object]:
+    return {"offset": str(offset), "limit": limit, "asc": True}
 
 
 def search_call(reference: Reference) -> Call:
@@ -167,13 +178,8 @@ def search_call(reference: Reference) -> Call:
     """
     field_name = reference.by.value
     query = {field_name: reference.value, "method": _EQUALS}
-    return _search_call(
-        {"query": {"limit": 10}, "queries": [{f"{field_name}Query": query}]}
-    )
-
-
-def _search_call(body: dict[str, object], *, paged: bool = False) -> Call:
-    return Call("POST", ORGANIZATIONS, body=json.dumps(body).encode(), paged=paged)
+    queries = [{f"{field_name}Query": query}]
+    return post(ORGANIZATIONS, {"query": {"limit": 10}, "queries": queries})
 
 
 Observer = Callable[[str, str, str, float], None]

@@ -5,7 +5,7 @@ ZITADEL's answer is raised as an error and never returned as a value, because th
 would correct a wrong value in ZITADEL.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.deprecation import Deprecation
@@ -24,11 +24,12 @@ from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.zitadel import calls
 from zitadel_notification_operator.zitadel.asking import Asker
-from zitadel_notification_operator.zitadel.calls import Call
+from zitadel_notification_operator.zitadel.calls import Call, is_sendable
 from zitadel_notification_operator.zitadel.errors import (
     OBSERVE_FACTS,
     RESET_FACTS,
     WRITE_FACTS,
+    Facts,
     organization_missing,
 )
 from zitadel_notification_operator.zitadel.event_search import (
@@ -48,10 +49,7 @@ from zitadel_notification_operator.zitadel.models import (
     UserReply,
     WriteReply,
 )
-from zitadel_notification_operator.zitadel.pool import Pool
-from zitadel_notification_operator.zitadel.tokens import TokenSource
 
-_VISIBLE_ASCII = range(0x21, 0x7F)
 _VERBS = {Action.CREATE: "POST", Action.UPDATE: "PUT"}
 _REMOVED_STATES = {"", "ORG_STATE_UNSPECIFIED", "ORG_STATE_REMOVED"}
 
@@ -65,24 +63,15 @@ class ZitadelClient:
     `InsufficientPermissions` or `RequestRefused`. `retry_after` is in seconds.
 
     Args:
-        pool: The connections and limits, shared by all clients of the instance object.
-        tokens: The source of the token for a call.
-        check: Called right before each call is sent. If it raises, nothing is sent.
+        asker: Makes the calls.
     """
 
-    def __init__(
-        self,
-        pool: Pool,
-        tokens: TokenSource,
-        check: Callable[[], None] | None = None,
-    ) -> None:
-        self._asker = Asker(pool, tokens, check)
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
 
     def guarded(self, check: Callable[[], None]) -> "ZitadelClient":
         """Return a client that also calls `check` right before each call is sent."""
-        client = ZitadelClient(self._asker.pool, self._asker.tokens)
-        client._asker = self._asker.guarded(check)
-        return client
+        return ZitadelClient(self._asker.guarded(check))
 
     async def deprecation(self) -> Deprecation | None:
         """Return the calls that ZITADEL has marked as deprecated, without a call."""
@@ -291,7 +280,7 @@ class ZitadelClient:
         """
         return await self._change(_policy_call("DELETE", organization_id), RESET_FACTS)
 
-    async def _change(self, call: Call, facts: Mapping[str, Answer]) -> WriteResult:
+    async def _change(self, call: Call, facts: Facts) -> WriteResult:
         reply = await self._asker.ask(call, WriteReply, facts)
         if isinstance(reply, Answer):
             return WriteResult(reply)
@@ -339,13 +328,9 @@ def _known(organization_id: str | None) -> str | None:
             matters most for an empty id, which ZITADEL would take for the credential's
             own organization.
     """
-    if organization_id is not None and not _is_sendable(organization_id):
+    if organization_id is not None and not is_sendable(organization_id):
         raise TerminalError(
             Reason.ORGANIZATION_NOT_FOUND,
             "The organization's id is empty or holds characters that no id has",
         )
     return organization_id
-
-
-def _is_sendable(text: str) -> bool:
-    return bool(text) and all(ord(char) in _VISIBLE_ASCII for char in text)

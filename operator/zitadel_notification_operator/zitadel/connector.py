@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 from zitadel_notification_operator.core.credentials import Credential
 from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.zitadel.asking import Asker
 from zitadel_notification_operator.zitadel.calls import Observer, unobserved
 from zitadel_notification_operator.zitadel.client import ZitadelClient
 from zitadel_notification_operator.zitadel.pause import Pause
 from zitadel_notification_operator.zitadel.pool import Pool
-from zitadel_notification_operator.zitadel.tokens import TokenSource, token_source
+from zitadel_notification_operator.zitadel.tokens import token_source
 from zitadel_notification_operator.zitadel.trust import trusting
 
 CALL_TIMEOUT = 10.0
@@ -28,14 +29,14 @@ class _Way:
     Attributes:
         pool: Its connections.
         roots: PEM text of the roots that the pool trusts besides the system's roots.
-        credential: The credential that `tokens` was created from.
-        tokens: The source of tokens, shared by all clients of this credential.
+        credential: The credential that `client` was created with.
+        client: The client of that credential, which holds its token.
     """
 
     pool: Pool
     roots: str | None
     credential: Credential
-    tokens: TokenSource
+    client: ZitadelClient
 
 
 class ZitadelConnector:
@@ -98,10 +99,10 @@ class ZitadelConnector:
         old = self._ways.get(instance)
         if old is not None and (old.pool.endpoint, old.roots) == (endpoint, roots):
             if old.credential == credential:
-                return ZitadelClient(old.pool, old.tokens)
-            tokens = token_source(credential, old.pool)
-            self._ways[instance] = replace(old, credential=credential, tokens=tokens)
-            return ZitadelClient(old.pool, tokens)
+                return old.client
+            client = _client(old.pool, credential)
+            self._ways[instance] = replace(old, credential=credential, client=client)
+            return client
         # The wait that the other side asked for survives new limits, but not a new url.
         stays = old is not None and old.pool.endpoint.url == endpoint.url
         pool = Pool(
@@ -113,11 +114,11 @@ class ZitadelConnector:
             time_left=self._time_left,
             observe=self._observe,
         )
-        tokens = token_source(credential, pool)
-        self._ways[instance] = _Way(pool, roots, credential, tokens)
+        client = _client(pool, credential)
+        self._ways[instance] = _Way(pool, roots, credential, client)
         if old is not None:
             self._retire(old.pool, self._grace)
-        return ZitadelClient(pool, tokens)
+        return client
 
     async def disconnect(self, instance: str) -> None:
         """Close the connections of an instance object. Calls in progress may finish.
@@ -152,3 +153,7 @@ class ZitadelConnector:
         except TimeoutError:
             pass  # the grace period is over
         await pool.close()
+
+
+def _client(pool: Pool, credential: Credential) -> ZitadelClient:
+    return ZitadelClient(Asker(pool, token_source(credential, pool)))

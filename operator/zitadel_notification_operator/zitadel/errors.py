@@ -27,7 +27,6 @@ transport are mapped in `unreachable`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -47,28 +46,23 @@ from zitadel_notification_operator.zitadel.models import ErrorReply
 
 ORGANIZATION_UNKNOWN = "AUTH-Bs7Ds"
 
-OBSERVE_FACTS: Mapping[str, Answer] = MappingProxyType(
-    {"QUERY-x0so2p": Answer.NOT_FOUND}
-)
-WRITE_FACTS: Mapping[str, Answer] = MappingProxyType(
-    {
-        "Org-ioqnxz": Answer.NOT_CHANGED,
-        "INSTANCE-29x02n": Answer.NOT_CHANGED,
-        "Org-xa08n2": Answer.ALREADY_EXISTS,
-        "INSTANCE-xpo1bj": Answer.ALREADY_EXISTS,
-        "ORG-x029n3": Answer.NOT_FOUND,
-        "INSTANCE-x891na": Answer.NOT_FOUND,
-    }
-)
-NO_ROLE_FACTS: Mapping[str, Answer] = MappingProxyType(
-    {"AUTHZ-cdgFk": Answer.NOT_FOUND}
-)
-RESET_FACTS: Mapping[str, Answer] = MappingProxyType(
-    {
-        "ORG-x029n1s": Answer.NOT_FOUND,
-        ORGANIZATION_UNKNOWN: Answer.ORGANIZATION_GONE,
-    }
-)
+Facts = Mapping[str, Answer]
+"""Error ids that are returned as facts instead of being raised."""
+
+OBSERVE_FACTS: Facts = {"QUERY-x0so2p": Answer.NOT_FOUND}
+WRITE_FACTS: Facts = {
+    "Org-ioqnxz": Answer.NOT_CHANGED,
+    "INSTANCE-29x02n": Answer.NOT_CHANGED,
+    "Org-xa08n2": Answer.ALREADY_EXISTS,
+    "INSTANCE-xpo1bj": Answer.ALREADY_EXISTS,
+    "ORG-x029n3": Answer.NOT_FOUND,
+    "INSTANCE-x891na": Answer.NOT_FOUND,
+}
+NO_ROLE_FACTS: Facts = {"AUTHZ-cdgFk": Answer.NOT_FOUND}
+RESET_FACTS: Facts = {
+    "ORG-x029n1s": Answer.NOT_FOUND,
+    ORGANIZATION_UNKNOWN: Answer.ORGANIZATION_GONE,
+}
 
 _LIMIT_REFUSED = "QUERY-4M0fs"
 _INVALID_ARGUMENT = 3
@@ -99,8 +93,8 @@ _SERVER_ERRORS = range(500, 600)
 _GAVE_UP_WAITING = {502, 504, 520, 524}
 """Statuses of a proxy that has forwarded the request. The last two are Cloudflare's."""
 
-_RESET_BEFORE_HEADERS = b"reset before headers"
-_NOT_SENT = (b"connection failure", b"connection timeout", b"overflow")
+_RESET_BEFORE_HEADERS = "reset before headers"
+_NOT_SENT = ("connection failure", "connection timeout", "overflow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +111,7 @@ class Refusal:
     status: int
     id: str
     code: int | None
-    text: bytes | str
+    text: str
 
 
 def refusal_of(reply: Reply) -> Refusal:
@@ -125,7 +119,7 @@ def refusal_of(reply: Reply) -> Refusal:
     try:
         error = ErrorReply.model_validate_json(reply.body)
     except ValidationError:
-        return Refusal(reply.status, "", None, reply.body)
+        return Refusal(reply.status, "", None, reply.body.decode(errors="replace"))
     known = [name for name in error.ids if name in _KNOWN or name.startswith(_ACTION)]
     id_ = next(iter([*known, *error.ids]), "")
     code = error.code if error.code in _CODES else None
@@ -151,11 +145,10 @@ def leaves_open(refusal: Refusal) -> bool:
         return False
     if refusal.status in _GAVE_UP_WAITING:
         return True
-    text = refusal.text if isinstance(refusal.text, bytes) else refusal.text.encode()
     return (
         refusal.status in _SERVER_ERRORS
-        and _RESET_BEFORE_HEADERS in text
-        and not any(reason in text for reason in _NOT_SENT)
+        and _RESET_BEFORE_HEADERS in refusal.text
+        and not any(reason in refusal.text for reason in _NOT_SENT)
     )
 
 
@@ -261,9 +254,8 @@ def _is_about_limit(refusal: Refusal) -> bool:
     """
     if refusal.id:
         return refusal.id == _LIMIT_REFUSED
-    text = refusal.text if isinstance(refusal.text, str) else ""
     return refusal.code == _INVALID_ARGUMENT and (
-        _LIMIT_REFUSED in text or "limit" in text.lower()
+        _LIMIT_REFUSED in refusal.text or "limit" in refusal.text.lower()
     )
 
 
@@ -281,7 +273,7 @@ def _by_id(refusal: Refusal, call: Call, token: str) -> OperatorError | None:
 
 def _by_id_in_text(refusal: Refusal, host: str) -> OperatorError | None:
     """Map errors that newer versions name in `details`, older ones only in the text."""
-    if refusal.code is None or not isinstance(refusal.text, str):
+    if refusal.code is None:
         return None
     return trouble_in_text(f"{refusal.id} {refusal.text}", host)
 
@@ -295,9 +287,7 @@ def _read_side_busy(refusal: Refusal, call: Call) -> ReadSideBusy | None:
     """
     if not call.reads_policy or refusal.status not in _SERVER_ERRORS:
         return None
-    text = refusal.text
-    told = text if isinstance(text, str) else text.decode(errors="replace")
-    if _READ_SIDE_BUSY not in f"{refusal.id} {told}":
+    if _READ_SIDE_BUSY not in f"{refusal.id} {refusal.text}":
         return None
     # `_numbers` will not do: it shows the first id, which may differ from try to try.
     return ReadSideBusy(

@@ -5,7 +5,6 @@ exclusive bounds, `asc` sorts by position, and a search without results returns 
 (notes, section 13).
 """
 
-import json
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -13,7 +12,7 @@ from pydantic import BeforeValidator, Field
 from zitadel_notification_operator.core.events import EventId, EventKind, ZitadelEvent
 from zitadel_notification_operator.core.identity import User
 from zitadel_notification_operator.core.text import shown_name
-from zitadel_notification_operator.zitadel.calls import EVENTS, Call
+from zitadel_notification_operator.zitadel.calls import EVENTS, Call, post
 from zitadel_notification_operator.zitadel.models import Id, Model, Sequence
 
 KINDS = {
@@ -94,18 +93,17 @@ def events_after(since: str | None, limit: int) -> Call:
     body = _FILTER | {"asc": True, "limit": limit}
     if since is not None:
         body["range"] = {"since": since}
-    return Call("POST", EVENTS, body=json.dumps(body).encode(), paged=True)
+    return post(EVENTS, body, paged=True)
 
 
 def any_event() -> Call:
     """Return the call for the newest event of any kind."""
-    return Call("POST", EVENTS, body=json.dumps({"limit": 1}).encode())
+    return post(EVENTS, {"limit": 1})
 
 
 def last_event() -> Call:
     """Return the call for the newest relevant event. ZITADEL sorts newest first."""
-    body = _FILTER | {"limit": 1}
-    return Call("POST", EVENTS, body=json.dumps(body).encode())
+    return post(EVENTS, _FILTER | {"limit": 1})
 
 
 def last_policy_event(organization_id: str | None) -> Call:
@@ -124,7 +122,7 @@ def last_policy_event(organization_id: str | None) -> Call:
     else:
         body |= {"aggregateTypes": ["org"], "eventTypes": _ORGANIZATION_POLICY_TYPES}
         body["aggregateId"] = organization_id
-    return Call("POST", EVENTS, body=json.dumps(body).encode())
+    return post(EVENTS, body)
 
 
 def events_in(reply: EventsReply) -> list[ZitadelEvent]:

@@ -43,11 +43,9 @@ async def identify(asker: Asker) -> Identity:
     found = await asker.ask(
         Call("POST", calls.PERMISSIONS, body=b"{}"), PermissionsReply, NO_ROLE_FACTS
     )
-    permissions = (
-        frozenset(found.result)
-        if isinstance(found, PermissionsReply)
-        else frozenset[str]()
-    )
+    permissions: frozenset[str] = frozenset()
+    if isinstance(found, PermissionsReply):
+        permissions = frozenset(found.result)
     user = (await asker.ask(Call("GET", calls.USER), UserReply)).user
     zitadel_id, version = await _instance(asker, permissions)
     return Identity(

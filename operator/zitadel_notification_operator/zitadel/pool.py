@@ -8,9 +8,8 @@ process may no longer write.
 
 import asyncio
 import logging
-import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
@@ -32,7 +31,6 @@ from zitadel_notification_operator.zitadel.calls import (
     Reply,
     hosts_of,
     limit_header,
-    unobserved,
 )
 from zitadel_notification_operator.zitadel.deprecation import Marks
 from zitadel_notification_operator.zitadel.errors import (
@@ -85,8 +83,8 @@ class Pool:
         pause: Pause,
         *,
         allow_local: bool,
-        time_left: Callable[[], float] = lambda: math.inf,
-        observe: Observer = unobserved,
+        time_left: Callable[[], float],
+        observe: Observer,
     ) -> None:
         limit = endpoint.rate_limit
         self.endpoint = endpoint
@@ -108,7 +106,7 @@ class Pool:
         self._quiet.set()
 
     async def send(
-        self, call: Call, token: str, check: Callable[[], None] | None = None
+        self, call: Call, token: str, checks: Iterable[Callable[[], None]] = ()
     ) -> Reply:
         """Make one call and return the reply, whatever its status.
 
@@ -116,7 +114,7 @@ class Pool:
             call: The call to make.
             token: Sent in `Authorization` and nowhere else; empty for no
                 authentication.
-            check: Called when it is the call's turn. If it raises, nothing is sent.
+            checks: Called when it is the call's turn. If one raises, nothing is sent.
 
         Raises:
             TransientError: `Unreachable`, or `UnexpectedAnswer` if the answer cannot be
@@ -124,7 +122,7 @@ class Pool:
                 pause is raised with the seconds that are left.
         """
         async with self._turn():
-            if check is not None:
+            for check in checks:
                 check()
             if call.writes:
                 return await self._write(call, token)
@@ -183,8 +181,8 @@ class Pool:
         trouble = trouble_of(refusal, call, self.hosts.shown, secret, wait)
         if isinstance(trouble, TransientError):
             trouble.maybe_done = call.writes and leaves_open(refusal)
-        if isinstance(trouble, TransientError) and not call.is_side_errand:
-            self.pause.begin(trouble)
+            if not call.is_side_errand:
+                self.pause.begin(trouble)
         return trouble
 
     def shut(self) -> None:
