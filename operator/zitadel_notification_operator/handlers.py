@@ -8,7 +8,7 @@ value that a handler returns into the object's status.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from itertools import count, repeat
 from typing import Any
 
@@ -17,8 +17,7 @@ import kopf
 from zitadel_notification_operator.cluster.names import (
     GROUP,
     INSTANCE_KIND,
-    INSTANCES,
-    POLICIES,
+    PLURALS,
     POLICY_KIND,
     VERSION,
 )
@@ -56,7 +55,10 @@ for _name in ("running", "orchestration"):
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
-    """Stores nothing, so that kopf neither copies nor compares bodies."""
+    """Stores nothing, so that kopf neither copies nor compares bodies.
+
+    kopf's other storage, that of progress, is used by handlers of changes alone.
+    """
 
     def build(self, *, body: Any, extra_fields: Any = None) -> Any:
         return {}
@@ -66,25 +68,6 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
     def store(self, *, body: Any, patch: Any, essence: Any) -> None:
         return None
-
-
-class _NoProgress(kopf.ProgressStorage):
-    """Stores nothing: the engine's queue is responsible for retries."""
-
-    def fetch(self, *, key: Any, body: Any) -> Any:
-        return None
-
-    def store(self, *, key: Any, record: Any, body: Any, patch: Any) -> None:
-        return None
-
-    def purge(self, *, key: Any, body: Any, patch: Any) -> None:
-        return None
-
-    def touch(self, *, body: Any, patch: Any, value: Any) -> None:
-        return None
-
-    def clear(self, *, essence: Any) -> Any:
-        return essence
 
 
 class _Patience:
@@ -111,7 +94,6 @@ def build_settings() -> kopf.OperatorSettings:
     settings.peering.standalone = True
     settings.persistence.finalizer = _UNUSED_FINALIZER
     settings.persistence.diffbase_storage = _NoDiffBase()
-    settings.persistence.progress_storage = _NoProgress()
     settings.queueing.worker_limit = 256
     settings.queueing.idle_timeout = 0.01
     settings.queueing.exit_timeout = 2.0
@@ -131,7 +113,7 @@ def build_registry(
     login: Callable[[], Awaitable[kopf.AiohttpSession]],
     start: Callable[[], Awaitable[None]],
     stop: Callable[[], Awaitable[None]],
-    kinds: frozenset[str] = frozenset({POLICY_KIND, INSTANCE_KIND}),
+    kinds: Collection[str],
 ) -> kopf.OperatorRegistry:
     """Return a registry whose handlers feed the engine.
 
@@ -157,17 +139,18 @@ def build_registry(
     async def _stop(**_: Any) -> None:
         await stop()
 
-    async def _policy(event: Any, **_: Any) -> None:
-        _hand_over_policy(arrivals, event)
+    def watch(kind: str, hand_over: Callable[[Arrivals, Any], None]) -> None:
+        @kopf.on.event(GROUP, VERSION, PLURALS[kind], registry=registry, id=kind)
+        async def _handle(event: Any, **_: Any) -> None:
+            try:
+                hand_over(arrivals, event)
+            except UnusableObject as error:
+                _log.warning("Ignored an object: %s", error)
 
-    async def _instance(event: Any, **_: Any) -> None:
-        _hand_over_instance(arrivals, event)
-
-    watch = kopf.on.event
     if POLICY_KIND in kinds:
-        watch(GROUP, VERSION, POLICIES, registry=registry, id="policy")(_policy)
+        watch(POLICY_KIND, _hand_over_policy)
     if INSTANCE_KIND in kinds:
-        watch(GROUP, VERSION, INSTANCES, registry=registry, id="instance")(_instance)
+        watch(INSTANCE_KIND, _hand_over_instance)
     return registry
 
 
@@ -192,16 +175,9 @@ def _hand_over_policy(arrivals: Arrivals, event: Any) -> None:
     uid, version = metadata.get("uid", ""), metadata.get("resourceVersion", "")
     if event["type"] == "DELETED":
         arrivals.policy_gone(key, uid)
-        return
     # Two of three events are echoes of our own writes, whose responses we have stored.
-    if arrivals.has_policy(key, uid, version):
-        return
-    try:
-        policy = parse_policy(body)
-    except UnusableObject as error:
-        _log.warning("Ignored an object: %s", error)
-        return
-    arrivals.policy_seen(policy)
+    elif not arrivals.has_policy(key, uid, version):
+        arrivals.policy_seen(parse_policy(body))
 
 
 def _hand_over_instance(arrivals: Arrivals, event: Any) -> None:
@@ -209,10 +185,5 @@ def _hand_over_instance(arrivals: Arrivals, event: Any) -> None:
     if event["type"] == "DELETED":
         metadata = body.get("metadata") or {}
         arrivals.instance_gone(metadata.get("name", ""), metadata.get("uid", ""))
-        return
-    try:
-        instance = parse_instance(body)
-    except UnusableObject as error:
-        _log.warning("Ignored an object: %s", error)
-        return
-    arrivals.instance_seen(instance)
+    else:
+        arrivals.instance_seen(parse_instance(body))
