@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from zitadel_notification_operator.cluster.tls import Tls, UnusableTls, context_of
+from zitadel_notification_operator.cluster.tls import Tls, context_of
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes mounts the service account's files in a pod."""
@@ -95,21 +96,17 @@ class PodWay:
         """Read both files again, as `Source` describes."""
         del tls
         self._renew_token()
-        try:
+        # The file may be being written; what is known is kept then.
+        with suppress(OSError, ValueError):
             made = replace(self._way.tls, authorities=read_text(self._authorities))
             context_of(made)
-        except (OSError, UnusableTls, ValueError):
-            pass  # The file is being written; keep what is known.
-        else:
             self._way = replace(self._way, tls=made)
         return self._way if self._way != refused else None
 
     def _renew_token(self) -> None:
-        try:
+        with suppress(OSError, ValueError):  # as above
             token = read_text(self._token)
-        except (OSError, ValueError):
-            return  # The file is being written; keep what is known.
-        self._way = replace(self._way, authorization=f"Bearer {token}")
+            self._way = replace(self._way, authorization=f"Bearer {token}")
 
 
 def way_of_pod(environment: Mapping[str, str], folder: Path = ACCOUNT) -> PodWay | None:
