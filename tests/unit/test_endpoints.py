@@ -10,9 +10,9 @@ from aiohttp import ClientSession, web
 
 from support.waiting import soon
 from zitadel_notification_operator.telemetry.endpoints import (
-    Endpoint,
     health_app,
     metrics_app,
+    serve,
 )
 
 
@@ -33,11 +33,10 @@ async def status(url: str) -> int:
 
 async def test_one_port_for_both_families() -> None:
     """Also a free one that the kernel picks."""
-    endpoint = Endpoint(app(), "", 0)
-    port = await endpoint.start()
+    runner, port = await serve(app(), "", 0)
     assert await status(f"http://127.0.0.1:{port}/healthz") == 200
     assert await status(f"http://[::1]:{port}/healthz") == 200
-    await endpoint.stop()
+    await runner.cleanup()
     assert await status(f"http://127.0.0.1:{port}/healthz") == 0
 
 
@@ -46,15 +45,16 @@ async def test_one_port_for_both_families() -> None:
 async def test_no_connection_stays_open(path: str) -> None:
     """The task of an open one would delay the end of the process."""
     metrics = metrics_app(lambda: iter([b"one 1\n", b"two 2\n"]))
-    endpoint = Endpoint(metrics if path == "/metrics" else app(), "127.0.0.1", 0)
+    served = metrics if path == "/metrics" else app()
     before = asyncio.all_tasks()
-    reader, writer = await asyncio.open_connection("127.0.0.1", await endpoint.start())
+    runner, port = await serve(served, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     answer = await asyncio.wait_for(reader.read(), 2)
     assert answer.startswith(b"HTTP/1.1 404" if path == "/nothing" else b"HTTP/1.1 200")
     await soon(lambda: asyncio.all_tasks() <= before)
     writer.close()
-    await endpoint.stop()
+    await runner.cleanup()
 
 
 async def test_a_name_with_several_addresses_has_one_port(
@@ -66,11 +66,10 @@ async def test_a_name_with_several_addresses_has_one_port(
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0)),
     ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: names)
-    endpoint = Endpoint(app(), "localhost", 0)
-    port = await endpoint.start()
+    runner, port = await serve(app(), "localhost", 0)
     assert await status(f"http://127.0.0.1:{port}/healthz") == 200
     assert await status(f"http://[::1]:{port}/healthz") == 200
-    await endpoint.stop()
+    await runner.cleanup()
 
 
 @pytest.mark.parametrize(
@@ -93,12 +92,11 @@ async def test_a_kernel_without_ipv6_serves_ipv4(
             super().bind(address)
 
     monkeypatch.setattr(socket, "socket", Kernel)
-    endpoint = Endpoint(app(), "", 0)
-    port = await endpoint.start()
+    runner, port = await serve(app(), "", 0)
     monkeypatch.undo()
     assert await status(f"http://127.0.0.1:{port}/healthz") == 200
     assert await status(f"http://[::1]:{port}/healthz") == 0
-    await endpoint.stop()
+    await runner.cleanup()
 
 
 async def test_half_a_port_is_none() -> None:
@@ -106,7 +104,5 @@ async def test_half_a_port_is_none() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        endpoint = Endpoint(app(), "", taken.getsockname()[1])
         with pytest.raises(OSError, match="in use"):
-            await endpoint.start()
-        await endpoint.stop()
+            await serve(app(), "", taken.getsockname()[1])

@@ -20,7 +20,7 @@ from zitadel_notification_operator.engine.leader.subject import (
     concerning,
     current,
 )
-from zitadel_notification_operator.telemetry.endpoints import Endpoint, metrics_app
+from zitadel_notification_operator.telemetry.endpoints import metrics_app, serve
 from zitadel_notification_operator.telemetry.logs import (
     LogFormat,
     configure_logs,
@@ -175,8 +175,7 @@ async def test_what_clients_do_to_the_endpoints_is_no_fault(out: Out) -> None:
         yield b"x" * 100_000_000
         fail("why")
 
-    endpoint = Endpoint(metrics_app(fails), "127.0.0.1", 0)
-    port = await endpoint.start()
+    runner, port = await serve(metrics_app(fails), "127.0.0.1", 0)
     for request in (b"GET / HTTP/1.1\r\nAuthorization: canary\0\r\n\r\n", GET):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request)
@@ -189,7 +188,7 @@ async def test_what_clients_do_to_the_endpoints_is_no_fault(out: Out) -> None:
     while await reader.read(1_000_000):
         pass
     writer.close()
-    await endpoint.stop()
+    await runner.cleanup()
     assert [line["level"] for line in lines(out)] == ["ERROR"]
 
 

@@ -18,9 +18,9 @@ from zitadel_notification_operator.cluster.connection import ClusterAccess, conn
 from zitadel_notification_operator.cluster.reader import KINDS, ClusterReader
 from zitadel_notification_operator.engine.leader.subject import current
 from zitadel_notification_operator.telemetry.endpoints import (
-    Endpoint,
     health_app,
     metrics_app,
+    serve,
 )
 from zitadel_notification_operator.telemetry.logs import name_subjects
 from zitadel_notification_operator.telemetry.metrics import Metrics
@@ -96,16 +96,15 @@ class Operator:
             ("metrics", metrics_app(self._metrics.parts), self._settings.metrics_port),
         ):
             host = self._settings.bind_address
-            endpoint = Endpoint(app, host, port)
             try:
-                actual = await endpoint.start()
+                runner, actual = await serve(app, host, port)
             except OSError as error:
                 where = f"{host}:{port}" if host else f"port {port}"
                 raise PortTaken(
                     f"Cannot listen on {where}: it is taken or may not be used; choose "
                     f"another --{name}-port (0 picks a free one) or --bind-address"
                 ) from error
-            stack.push_async_callback(endpoint.stop)
+            stack.push_async_callback(runner.cleanup)
             _log.info("Listening for %s on port %d", name, actual)
 
     async def _serve(self, access: ClusterAccess, reader: ClusterReader) -> None:

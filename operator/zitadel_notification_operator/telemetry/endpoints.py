@@ -82,41 +82,30 @@ def _listen_everywhere(port: int) -> socket.socket:
     return socket.create_server(("", port))
 
 
-class Endpoint:
-    """A listening HTTP server.
+async def serve(
+    app: web.Application, host: str, port: int
+) -> tuple[web.AppRunner, int]:
+    """Serve an application, and return its runner and the port that is used.
 
-    It closes each connection after one response, because kopf would take the tasks of
+    Each connection is closed after one response, because kopf would take the tasks of
     open connections for its own and wait five seconds for them when it ends.
 
     Args:
-        app: The application that it serves.
+        app: The application. The caller ends it by the runner's `cleanup`.
         host: The address; empty for every address, by IPv4 and IPv6.
         port: 0 picks a free port.
+
+    Raises:
+        OSError: The address is taken or not permitted.
     """
-
-    def __init__(self, app: web.Application, host: str, port: int) -> None:
-        self._runner = web.AppRunner(
-            app, access_log=None, logger=_server_log, keepalive_timeout=0
-        )
-        self._host = host
-        self._port = port
-
-    async def start(self) -> int:
-        """Start to listen, and return the port that is used.
-
-        Raises:
-            OSError: The address is taken or not permitted.
-        """
-        sockets = await listen(self._host, self._port)
-        await self._runner.setup()
-        for each in sockets:
-            await web.SockSite(self._runner, each).start()
-        port: int = sockets[0].getsockname()[1]
-        return port
-
-    async def stop(self) -> None:
-        """Stop listening and close all connections."""
-        await self._runner.cleanup()
+    sockets = await listen(host, port)
+    runner = web.AppRunner(
+        app, access_log=None, logger=_server_log, keepalive_timeout=0
+    )
+    await runner.setup()
+    for each in sockets:
+        await web.SockSite(runner, each).start()
+    return runner, sockets[0].getsockname()[1]
 
 
 def health_app(alive: Callable[[], str], ready: Callable[[], str]) -> web.Application:
