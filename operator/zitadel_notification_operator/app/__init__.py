@@ -8,7 +8,7 @@ dies, the process ends with an error, and its supervisor, such as the kubelet, r
 it.
 """
 
-from zitadel_notification_operator.app.operator import Operator, PortTaken
-from zitadel_notification_operator.app.settings import Settings
+from .operator import Operator, PortTaken
+from .settings import Settings
 
 __all__ = ["Operator", "PortTaken", "Settings"]

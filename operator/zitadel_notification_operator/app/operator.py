@@ -7,13 +7,6 @@ import signal
 import time
 from contextlib import AsyncExitStack
 
-from zitadel_notification_operator.app.kinds import (
-    CRD_INTERVAL,
-    is_kind_gone,
-    wait_for_kinds,
-)
-from zitadel_notification_operator.app.serving import Serving
-from zitadel_notification_operator.app.settings import Settings
 from zitadel_notification_operator.cluster.connection import ClusterAccess, connect
 from zitadel_notification_operator.cluster.reader import KINDS, ClusterReader
 from zitadel_notification_operator.engine.leader.subject import current
@@ -25,6 +18,10 @@ from zitadel_notification_operator.telemetry.endpoints import (
 from zitadel_notification_operator.telemetry.logs import name_subjects
 from zitadel_notification_operator.telemetry.metrics import Metrics
 from zitadel_notification_operator.version import VERSION
+
+from .kinds import CRD_INTERVAL, is_kind_gone, wait_for_kinds
+from .serving import Serving
+from .settings import Settings
 
 HEARTBEAT = 1.0
 LONGEST_PAUSE = 30.0

@@ -12,8 +12,6 @@ from typing import Any, cast
 
 import kopf
 
-from zitadel_notification_operator.app.kinds import wait_for_change
-from zitadel_notification_operator.app.settings import Settings
 from zitadel_notification_operator.cluster.connection import ClusterAccess
 from zitadel_notification_operator.cluster.lease import ClusterLease, own_identity
 from zitadel_notification_operator.cluster.reader import ClusterReader
@@ -37,6 +35,9 @@ from zitadel_notification_operator.zitadel.connector import (
     CALL_TIMEOUT,
     ZitadelConnector,
 )
+
+from .kinds import wait_for_change
+from .settings import Settings
 
 EVENTS_GRACE = 2.0
 """Seconds for which a shutdown waits for Events, unless Kubernetes is out of reach."""

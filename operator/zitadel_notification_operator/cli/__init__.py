@@ -4,13 +4,13 @@ This module imports nothing that takes time: before `main` listens, a signal is 
 this is process 1, and ends any other process with the wrong exit code.
 """
 
-from zitadel_notification_operator.cli.signals import Signals
+from .signals import Signals
 
 
 def main() -> None:
     """Listen for signals, then read the command line and run the command."""
     signals = Signals()
     signals.listen()
-    from zitadel_notification_operator.cli.commands import znp
+    from .commands import znp
 
     znp(prog_name="znp", obj=signals)

@@ -1,5 +1,5 @@
 """Makes `python -m zitadel_notification_operator.cli` the same as `znp`."""
 
-from zitadel_notification_operator.cli import main
+from . import main
 
 main()

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
-from zitadel_notification_operator.cli.signals import INTERRUPTED, Signals
 from zitadel_notification_operator.version import VERSION
+
+from .signals import INTERRUPTED, Signals
 
 COMMANDS = {
     "run": "run the operator",

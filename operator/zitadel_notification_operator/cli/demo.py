@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from zitadel_notification_operator.cli.commands import FILE, option, pass_signals
-from zitadel_notification_operator.cli.signals import INTERRUPTED, Signals
+from .commands import FILE, option, pass_signals
+from .signals import INTERRUPTED, Signals
 
 
 @click.command(

@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-from zitadel_notification_operator.cli.commands import FILE, option, pass_signals
-from zitadel_notification_operator.cli.signals import ENDING, Signals
 from zitadel_notification_operator.emulator.faults import BadControl
 from zitadel_notification_operator.emulator.server import (
     Emulator,
@@ -16,6 +14,9 @@ from zitadel_notification_operator.emulator.server import (
     new_emulator,
     serve,
 )
+
+from .commands import FILE, option, pass_signals
+from .signals import ENDING, Signals
 
 TRIAL_TOKEN = "emulator-owner-token"  # noqa: S105 - of an emulator, for trials
 
@@ -35,10 +36,7 @@ def _sendable(_: click.Context, __: click.Parameter, token: str) -> str:
     "secrets.",
 )
 @option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8085,
-    help="0 picks a free one.",
+    "--port", type=click.IntRange(0, 65535), default=8085, help="0 picks a free one."
 )
 @option(
     "--host",
@@ -74,11 +72,7 @@ def _sendable(_: click.Context, __: click.Parameter, token: str) -> str:
     type=FILE,
     help="Serve https with this certificate (PEM); needs --tls-key.",
 )
-@option(
-    "--tls-key",
-    type=FILE,
-    help="The certificate's key (PEM, not encrypted).",
-)
+@option("--tls-key", type=FILE, help="The certificate's key (PEM, not encrypted).")
 @pass_signals
 def command(
     signals: Signals,

@@ -7,13 +7,6 @@ from typing import Any
 
 import click
 
-from zitadel_notification_operator.cli.commands import (
-    kubeconfig_option,
-    option,
-    pass_signals,
-)
-from zitadel_notification_operator.cli.run import own_namespace
-from zitadel_notification_operator.cli.signals import INTERRUPTED, Signals
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.release import (
@@ -21,6 +14,10 @@ from zitadel_notification_operator.core.release import (
     parse_policy_name,
     summarize,
 )
+
+from .commands import kubeconfig_option, option, pass_signals
+from .run import own_namespace
+from .signals import INTERRUPTED, Signals
 
 
 def _keys(
@@ -63,16 +60,8 @@ def _names(
     is_flag=True,
     help="All objects of both kinds, in all namespaces.",
 )
-@option(
-    "--dry-run",
-    is_flag=True,
-    help="Say what would be done, and write nothing.",
-)
-@option(
-    "--force",
-    is_flag=True,
-    help="Do it also while an operator holds its Lease.",
-)
+@option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+@option("--force", is_flag=True, help="Do it also while an operator holds its Lease.")
 @option(
     "--namespace",
     default=own_namespace,
@@ -101,8 +90,9 @@ def command(
         raise click.UsageError(
             "Name what to release: NAMESPACE/NAME, --instance NAME, or --all"
         )
-    from zitadel_notification_operator.cli.release_run import Run
     from zitadel_notification_operator.cluster.connection import NoCluster
+
+    from .release_run import Run
 
     run = Run(policies, instances, dry_run=dry_run)
     work = run.run(kubeconfig, None if force else namespace)

@@ -22,11 +22,7 @@ from zitadel_notification_operator.cluster.release import (
 )
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
-from zitadel_notification_operator.core.release import (
-    WARNING,
-    Marked,
-    describe_running,
-)
+from zitadel_notification_operator.core.release import WARNING, Marked, describe_running
 
 
 class Run:

@@ -7,14 +7,11 @@ from typing import Any
 
 import click
 
-from zitadel_notification_operator.cli.commands import (
-    kubeconfig_option,
-    option,
-    pass_signals,
-)
-from zitadel_notification_operator.cli.signals import Signals
 from zitadel_notification_operator.core.durations import parse_duration
 from zitadel_notification_operator.core.lease import LONGEST, SHORTEST
+
+from .commands import kubeconfig_option, option, pass_signals
+from .signals import Signals
 
 _SERVICE_ACCOUNT_NAMESPACE = Path(
     "/var/run/secrets/kubernetes.io/serviceaccount/namespace"

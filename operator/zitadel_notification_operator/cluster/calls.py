@@ -12,17 +12,18 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from zitadel_notification_operator.cluster.client import ApiClient
-from zitadel_notification_operator.cluster.login_program import LoginFailed
-from zitadel_notification_operator.cluster.names import GROUP, POLICIES, VERSION
-from zitadel_notification_operator.cluster.session import NotReached
-from zitadel_notification_operator.cluster.troubles import EVERYWHERE, Troubles
 from zitadel_notification_operator.core.errors import (
     ClusterError,
     ObjectChanged,
     ObjectGone,
 )
 from zitadel_notification_operator.core.text import one_line
+
+from .client import ApiClient
+from .login_program import LoginFailed
+from .names import GROUP, POLICIES, VERSION
+from .session import NotReached
+from .troubles import EVERYWHERE, Troubles
 
 TIMEOUT = 30.0
 """Timeout of one call to Kubernetes, in seconds."""

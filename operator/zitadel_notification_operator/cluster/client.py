@@ -5,8 +5,8 @@ from typing import Any
 
 import aiohttp
 
-from zitadel_notification_operator.cluster.session import ApiSession
-from zitadel_notification_operator.cluster.troubles import Troubles
+from .session import ApiSession
+from .troubles import Troubles
 
 
 class ApiClient:

@@ -3,20 +3,14 @@
 import os
 from pathlib import Path
 
-from zitadel_notification_operator.cluster.client import ApiClient
-from zitadel_notification_operator.cluster.kubeconfig import (
-    BadKubeconfig,
-    way_of_files,
-)
-from zitadel_notification_operator.cluster.session import (
-    ApiSession,
-    Observer,
-    unobserved,
-)
-from zitadel_notification_operator.cluster.troubles import Troubles
-from zitadel_notification_operator.cluster.watching import WatchSession
-from zitadel_notification_operator.cluster.way import Source, way_of_pod
 from zitadel_notification_operator.core.errors import ClusterError
+
+from .client import ApiClient
+from .kubeconfig import BadKubeconfig, way_of_files
+from .session import ApiSession, Observer, unobserved
+from .troubles import Troubles
+from .watching import WatchSession
+from .way import Source, way_of_pod
 
 DEFAULT_KUBECONFIG = "~/.kube/config"
 

@@ -19,15 +19,9 @@ import yaml
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, load_kube_config_from_dict
 
-from zitadel_notification_operator.cluster.login_program import (
-    Credential,
-    LoginFailed,
-    LoginProgram,
-    Program,
-    read_program,
-)
-from zitadel_notification_operator.cluster.tls import Tls, UnusableTls, context_of
-from zitadel_notification_operator.cluster.way import TOKEN_AGE, Way, read_text
+from .login_program import Credential, LoginFailed, LoginProgram, Program, read_program
+from .tls import Tls, UnusableTls, context_of
+from .way import TOKEN_AGE, Way, read_text
 
 _SHOWN = (
     *("server", "tls-server-name", "insecure-skip-tls-verify", "proxy-url"),

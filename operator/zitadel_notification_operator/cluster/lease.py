@@ -8,19 +8,16 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from zitadel_notification_operator.cluster.calls import Forbidden, call
-from zitadel_notification_operator.cluster.client import ApiClient
-from zitadel_notification_operator.cluster.names import (
-    FIELD_MANAGER,
-    micro_time,
-    pod_name,
-)
 from zitadel_notification_operator.core.errors import (
     ClusterError,
     ObjectChanged,
     ObjectGone,
 )
 from zitadel_notification_operator.core.lease import Lease
+
+from .calls import Forbidden, call
+from .client import ApiClient
+from .names import FIELD_MANAGER, micro_time, pod_name
 
 LEASE = FIELD_MANAGER
 """The name of the Lease; fixed by the design, section 2."""

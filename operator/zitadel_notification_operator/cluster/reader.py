@@ -5,28 +5,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from zitadel_notification_operator.cluster.calls import (
-    Expired,
-    Forbidden,
-    call,
-    path_of,
-)
-from zitadel_notification_operator.cluster.client import ApiClient
-from zitadel_notification_operator.cluster.names import (
-    GROUP,
-    INSTANCE_KIND,
-    INSTANCES,
-    PLURALS,
-    POLICIES,
-    POLICY_KIND,
-    VERSION,
-)
-from zitadel_notification_operator.cluster.resources import (
-    UnusableObject,
-    parse_answer,
-    parse_instance,
-    parse_policy,
-)
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ObjectGone
 from zitadel_notification_operator.core.objects import (
@@ -35,6 +13,19 @@ from zitadel_notification_operator.core.objects import (
     PolicyList,
     PolicyObject,
 )
+
+from .calls import Expired, Forbidden, call, path_of
+from .client import ApiClient
+from .names import (
+    GROUP,
+    INSTANCE_KIND,
+    INSTANCES,
+    PLURALS,
+    POLICIES,
+    POLICY_KIND,
+    VERSION,
+)
+from .resources import UnusableObject, parse_answer, parse_instance, parse_policy
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 """The API path of the CRDs."""

@@ -16,14 +16,17 @@ from typing import Any, Protocol
 
 from aiolimiter import AsyncLimiter
 
-from zitadel_notification_operator.cluster.calls import (
-    MERGE_PATCH,
-    Expired,
-    Forbidden,
-    call,
+from zitadel_notification_operator.core.backoff import bounded_delay
+from zitadel_notification_operator.core.errors import (
+    ClusterError,
+    ObjectChanged,
+    ObjectGone,
 )
-from zitadel_notification_operator.cluster.client import ApiClient
-from zitadel_notification_operator.cluster.names import (
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+
+from .calls import MERGE_PATCH, Expired, Forbidden, call
+from .client import ApiClient
+from .names import (
     API_VERSION,
     FIELD_MANAGER,
     GROUP,
@@ -32,13 +35,6 @@ from zitadel_notification_operator.cluster.names import (
     micro_time,
     pod_name,
 )
-from zitadel_notification_operator.core.backoff import bounded_delay
-from zitadel_notification_operator.core.errors import (
-    ClusterError,
-    ObjectChanged,
-    ObjectGone,
-)
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 
 QUEUE_LIMIT = 10_000
 """How many Events may wait; more are dropped."""

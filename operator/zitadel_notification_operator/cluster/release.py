@@ -11,12 +11,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from zitadel_notification_operator.cluster.calls import Forbidden, call, path_of
-from zitadel_notification_operator.cluster.client import ApiClient
-from zitadel_notification_operator.cluster.lease import LEASE, ClusterLease
-from zitadel_notification_operator.cluster.names import ORIGINAL, PLURALS, POLICY_KIND
-from zitadel_notification_operator.cluster.removal import strip_marks
-from zitadel_notification_operator.cluster.resources import UnusableObject, parse_policy
 from zitadel_notification_operator.core.errors import ClusterError, ObjectGone
 from zitadel_notification_operator.core.lease import Lease
 from zitadel_notification_operator.core.objects import FINALIZER
@@ -27,6 +21,13 @@ from zitadel_notification_operator.core.release import (
     is_fresh,
     tell_left,
 )
+
+from .calls import Forbidden, call, path_of
+from .client import ApiClient
+from .lease import LEASE, ClusterLease
+from .names import ORIGINAL, PLURALS, POLICY_KIND
+from .removal import strip_marks
+from .resources import UnusableObject, parse_policy
 
 
 class NotServed(ClusterError):

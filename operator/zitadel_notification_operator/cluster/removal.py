@@ -8,9 +8,6 @@ section 3).
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from zitadel_notification_operator.cluster.calls import JSON_PATCH, call
-from zitadel_notification_operator.cluster.client import ApiClient
-from zitadel_notification_operator.cluster.names import FIELD_MANAGER
 from zitadel_notification_operator.core.conditions import OWN_TYPES
 from zitadel_notification_operator.core.errors import (
     ClusterError,
@@ -18,6 +15,10 @@ from zitadel_notification_operator.core.errors import (
     ObjectGone,
 )
 from zitadel_notification_operator.core.objects import FINALIZER
+
+from .calls import JSON_PATCH, call
+from .client import ApiClient
+from .names import FIELD_MANAGER
 
 Patch = list[dict[str, Any]]
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from zitadel_notification_operator.cluster.calls import Forbidden, call
-from zitadel_notification_operator.cluster.client import ApiClient
 from zitadel_notification_operator.core.errors import ObjectGone, TransientError
 from zitadel_notification_operator.core.reasons import Reason
+
+from .calls import Forbidden, call
+from .client import ApiClient
 
 
 class ClusterSecrets:

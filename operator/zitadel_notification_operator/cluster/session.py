@@ -15,17 +15,14 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from zitadel_notification_operator.cluster.names import FIELD_MANAGER
-from zitadel_notification_operator.cluster.tls import (
-    context_of,
-    describe_tls,
-    is_tls_failure,
-)
-from zitadel_notification_operator.cluster.way import Source, Way
 from zitadel_notification_operator.core.causes import causes
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.lost_sockets import is_lost_socket
 from zitadel_notification_operator.version import VERSION
+
+from .names import FIELD_MANAGER
+from .tls import context_of, describe_tls, is_tls_failure
+from .way import Source, Way
 
 CONNECTIONS = 100
 """How many of the operator's own calls may be in progress at once."""

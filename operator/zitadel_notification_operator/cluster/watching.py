@@ -18,21 +18,16 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from zitadel_notification_operator.cluster.calls import (
-    Expired,
-    note,
-    place_of,
-    read_answer,
-    went_well,
-)
-from zitadel_notification_operator.cluster.session import ApiSession
-from zitadel_notification_operator.cluster.troubles import Troubles
 from zitadel_notification_operator.core.backoff import bounded_delay
 from zitadel_notification_operator.core.errors import (
     ClusterError,
     ObjectChanged,
     ObjectGone,
 )
+
+from .calls import Expired, note, place_of, read_answer, went_well
+from .session import ApiSession
+from .troubles import Troubles
 
 SHORT = 5.0
 """If the same request is repeated within this many seconds, the first was in vain."""

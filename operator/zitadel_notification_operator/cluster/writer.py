@@ -8,13 +8,18 @@ there, so an apply without it would leave it in place (design, section 3).
 from collections.abc import Callable
 from typing import Any
 
-from zitadel_notification_operator.cluster.calls import (
-    APPLY,
-    call,
-    path_of,
+from zitadel_notification_operator.core.errors import ObjectChanged
+from zitadel_notification_operator.core.objects import (
+    FINALIZER,
+    InstanceObject,
+    InstanceStatus,
+    PolicyObject,
+    PolicyStatus,
 )
-from zitadel_notification_operator.cluster.client import ApiClient
-from zitadel_notification_operator.cluster.names import (
+
+from .calls import APPLY, call, path_of
+from .client import ApiClient
+from .names import (
     API_VERSION,
     FIELD_MANAGER,
     INSTANCE_KIND,
@@ -23,29 +28,14 @@ from zitadel_notification_operator.cluster.names import (
     POLICIES,
     POLICY_KIND,
 )
-from zitadel_notification_operator.cluster.removal import (
-    TRIES,
-    has_ended,
-    intruders,
-    read_same,
-    send_patch,
-    strip_marks,
-)
-from zitadel_notification_operator.cluster.resources import (
+from .removal import TRIES, has_ended, intruders, read_same, send_patch, strip_marks
+from .resources import (
     STATUS_FIELDS,
     instance_status_json,
     parse_answer,
     parse_instance,
     parse_policy,
     policy_status_json,
-)
-from zitadel_notification_operator.core.errors import ObjectChanged
-from zitadel_notification_operator.core.objects import (
-    FINALIZER,
-    InstanceObject,
-    InstanceStatus,
-    PolicyObject,
-    PolicyStatus,
 )
 
 Own = PolicyObject | InstanceObject

@@ -16,9 +16,9 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import generate_latest
 
-from zitadel_notification_operator.telemetry import definitions as known
-from zitadel_notification_operator.telemetry.objects import Inventory, ObjectMetrics
-from zitadel_notification_operator.telemetry.passes import PassMeter, Queue
+from . import definitions as known
+from .objects import Inventory, ObjectMetrics
+from .passes import PassMeter, Queue
 
 _LEASE = "zitadel-notification-operator"
 _TOO_MANY_REQUESTS = "429"

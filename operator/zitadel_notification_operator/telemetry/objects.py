@@ -21,8 +21,9 @@ from zitadel_notification_operator.core.objects import (
     PolicyObject,
 )
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.telemetry import definitions as known
-from zitadel_notification_operator.telemetry.definitions import Definition, Labels
+
+from . import definitions as known
+from .definitions import Definition, Labels
 
 POLICY = "NotificationPolicy"
 INSTANCE = "ZitadelInstance"

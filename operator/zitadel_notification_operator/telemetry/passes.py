@@ -17,12 +17,9 @@ from prometheus_client.registry import Collector
 from zitadel_notification_operator.core.deprecation import Deprecation
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.core.read_side import Missed
-from zitadel_notification_operator.telemetry import definitions as known
-from zitadel_notification_operator.telemetry.objects import (
-    INSTANCE,
-    POLICY,
-    ObjectMetrics,
-)
+
+from . import definitions as known
+from .objects import INSTANCE, POLICY, ObjectMetrics
 
 CONTROLLERS = (POLICY.lower(), INSTANCE.lower())
 """The kinds that passes are about, written as controller-runtime does."""

@@ -9,17 +9,12 @@ from typing import TypeVar, overload
 from pydantic import ValidationError
 
 from zitadel_notification_operator.core.policy import Answer
-from zitadel_notification_operator.zitadel.calls import Call, Reply
-from zitadel_notification_operator.zitadel.errors import (
-    Facts,
-    is_rejection,
-    refusal_of,
-    too_large,
-    unexpected,
-)
-from zitadel_notification_operator.zitadel.models import Model
-from zitadel_notification_operator.zitadel.pool import LARGEST_BODY, Pool
-from zitadel_notification_operator.zitadel.tokens import TokenSource
+
+from .calls import Call, Reply
+from .errors import Facts, is_rejection, refusal_of, too_large, unexpected
+from .models import Model
+from .pool import LARGEST_BODY, Pool
+from .tokens import TokenSource
 
 _OK = 200
 

@@ -22,17 +22,12 @@ from zitadel_notification_operator.core.policy import (
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.settings import Settings
-from zitadel_notification_operator.zitadel import calls
-from zitadel_notification_operator.zitadel.asking import Asker
-from zitadel_notification_operator.zitadel.calls import Call, is_sendable
-from zitadel_notification_operator.zitadel.errors import (
-    OBSERVE_FACTS,
-    RESET_FACTS,
-    WRITE_FACTS,
-    Facts,
-    organization_missing,
-)
-from zitadel_notification_operator.zitadel.event_search import (
+
+from . import calls
+from .asking import Asker
+from .calls import Call, is_sendable
+from .errors import OBSERVE_FACTS, RESET_FACTS, WRITE_FACTS, Facts, organization_missing
+from .event_search import (
     EventsReply,
     any_event,
     events_after,
@@ -40,8 +35,8 @@ from zitadel_notification_operator.zitadel.event_search import (
     last_event,
     last_policy_event,
 )
-from zitadel_notification_operator.zitadel.identity import identify
-from zitadel_notification_operator.zitadel.models import (
+from .identity import identify
+from .models import (
     FoundOrganization,
     OrganizationReply,
     PolicyReply,

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 from zitadel_notification_operator.core.credentials import Credential
 from zitadel_notification_operator.core.objects import Endpoint
-from zitadel_notification_operator.zitadel.asking import Asker
-from zitadel_notification_operator.zitadel.calls import Observer, unobserved
-from zitadel_notification_operator.zitadel.client import ZitadelClient
-from zitadel_notification_operator.zitadel.pause import Pause
-from zitadel_notification_operator.zitadel.pool import Pool
-from zitadel_notification_operator.zitadel.tokens import token_source
-from zitadel_notification_operator.zitadel.trust import trusting
+
+from .asking import Asker
+from .calls import Observer, unobserved
+from .client import ZitadelClient
+from .pause import Pause
+from .pool import Pool
+from .tokens import token_source
+from .trust import trusting
 
 CALL_TIMEOUT = 10.0
 """Seconds that one call may take, from connecting to the last byte."""

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from zitadel_notification_operator.core.deprecation import Deprecation
-from zitadel_notification_operator.zitadel.calls import DISCOVERY, TOKEN, Call
-from zitadel_notification_operator.zitadel.excerpt import excerpt_of
+
+from .calls import DISCOVERY, TOKEN, Call
+from .excerpt import excerpt_of
 
 LONGEST = 40
 """The longest excerpt of a header that is not a time, in characters."""

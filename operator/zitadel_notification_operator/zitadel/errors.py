@@ -40,9 +40,10 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.policy import Answer
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.zitadel.calls import Call, Reply
-from zitadel_notification_operator.zitadel.excerpt import excerpt_of
-from zitadel_notification_operator.zitadel.models import ErrorReply
+
+from .calls import Call, Reply
+from .excerpt import excerpt_of
+from .models import ErrorReply
 
 ORGANIZATION_UNKNOWN = "AUTH-Bs7Ds"
 

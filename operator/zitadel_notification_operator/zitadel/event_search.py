@@ -12,8 +12,9 @@ from pydantic import BeforeValidator, Field
 from zitadel_notification_operator.core.events import EventId, EventKind, ZitadelEvent
 from zitadel_notification_operator.core.identity import User
 from zitadel_notification_operator.core.text import shown_name
-from zitadel_notification_operator.zitadel.calls import EVENTS, Call, post
-from zitadel_notification_operator.zitadel.models import Id, Model, Sequence
+
+from .calls import EVENTS, Call, post
+from .models import Id, Model, Sequence
 
 KINDS = {
     "org.policy.notification.added": EventKind.ORGANIZATION_POLICY,

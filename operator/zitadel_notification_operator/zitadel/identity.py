@@ -12,11 +12,12 @@ from zitadel_notification_operator.core.identity import Capabilities, Identity, 
 from zitadel_notification_operator.core.paging import PageSize
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.text import shown_name
-from zitadel_notification_operator.zitadel import calls
-from zitadel_notification_operator.zitadel.asking import Asker
-from zitadel_notification_operator.zitadel.calls import Call
-from zitadel_notification_operator.zitadel.errors import NO_ROLE_FACTS, OBSERVE_FACTS
-from zitadel_notification_operator.zitadel.models import (
+
+from . import calls
+from .asking import Asker
+from .calls import Call
+from .errors import NO_ROLE_FACTS, OBSERVE_FACTS
+from .models import (
     InstanceReply,
     MembershipsReply,
     PermissionsReply,

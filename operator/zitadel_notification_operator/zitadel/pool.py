@@ -19,37 +19,16 @@ from aiolimiter import AsyncLimiter
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
 from zitadel_notification_operator.core.objects import Endpoint
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.zitadel.addresses import (
-    is_local,
-    is_loopback,
-    is_metadata_name,
-)
-from zitadel_notification_operator.zitadel.calls import (
-    Call,
-    Hosts,
-    Observer,
-    Reply,
-    hosts_of,
-    limit_header,
-)
-from zitadel_notification_operator.zitadel.deprecation import Marks
-from zitadel_notification_operator.zitadel.errors import (
-    Refusal,
-    leaves_open,
-    trouble_of,
-)
-from zitadel_notification_operator.zitadel.pause import Pause, parse_retry_after
-from zitadel_notification_operator.zitadel.proxies import proxy_for
-from zitadel_notification_operator.zitadel.transport import (
-    SENDING,
-    AiohttpTransport,
-    Sending,
-)
-from zitadel_notification_operator.zitadel.trust import Trust
-from zitadel_notification_operator.zitadel.unreachable import (
-    address_not_allowed,
-    mapped,
-)
+
+from .addresses import is_local, is_loopback, is_metadata_name
+from .calls import Call, Hosts, Observer, Reply, hosts_of, limit_header
+from .deprecation import Marks
+from .errors import Refusal, leaves_open, trouble_of
+from .pause import Pause, parse_retry_after
+from .proxies import proxy_for
+from .transport import SENDING, AiohttpTransport, Sending
+from .trust import Trust
+from .unreachable import address_not_allowed, mapped
 
 LARGEST_BODY = 1 << 20
 """The number of bytes of an answer that are kept. ZITADEL's have a few hundred."""

@@ -21,16 +21,12 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.zitadel import calls
-from zitadel_notification_operator.zitadel.calls import Call, Reply
-from zitadel_notification_operator.zitadel.errors import refusal_of, trouble_in_text
-from zitadel_notification_operator.zitadel.models import (
-    DiscoveryReply,
-    Model,
-    TokenErrorReply,
-    TokenReply,
-)
-from zitadel_notification_operator.zitadel.pool import Pool
+
+from . import calls
+from .calls import Call, Reply
+from .errors import refusal_of, trouble_in_text
+from .models import DiscoveryReply, Model, TokenErrorReply, TokenReply
+from .pool import Pool
 
 SKEW = 1800
 """Seconds by which the clocks may differ.

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from zitadel_notification_operator.core.credentials import AccessToken, Credential
 from zitadel_notification_operator.core.errors import OperatorError, TerminalError
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.zitadel.calls import is_sendable
-from zitadel_notification_operator.zitadel.pool import Pool
-from zitadel_notification_operator.zitadel.token_endpoint import TokenEndpoint
+
+from .calls import is_sendable
+from .pool import Pool
+from .token_endpoint import TokenEndpoint
 
 EARLY = 300.0
 """Seconds before its expiry at which a token is renewed, or a tenth of its lifetime.

@@ -14,13 +14,9 @@ from types import SimpleNamespace
 import aiohttp
 import httpx
 
-from zitadel_notification_operator.zitadel.addresses import (
-    GuardedResolver,
-    LocalAddress,
-    is_local,
-)
-from zitadel_notification_operator.zitadel.proxies import Proxy
-from zitadel_notification_operator.zitadel.unreachable import CONNECT_TIMEOUT
+from .addresses import GuardedResolver, LocalAddress, is_local
+from .proxies import Proxy
+from .unreachable import CONNECT_TIMEOUT
 
 KEEP_ALIVE = 30.0
 """Seconds for which an idle connection is kept.

@@ -22,8 +22,9 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.lost_sockets import is_lost_socket
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.zitadel.addresses import LocalAddress
-from zitadel_notification_operator.zitadel.trust import advice_for
+
+from .addresses import LocalAddress
+from .trust import advice_for
 
 CONNECT_TIMEOUT = 5.0
 """Seconds that a connection, including TLS, may take to be established."""
