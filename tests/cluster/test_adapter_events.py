@@ -15,7 +15,7 @@ import pytest
 
 from support.relay import Relay
 from zitadel_notification_operator.cluster import recorder as recorder_module
-from zitadel_notification_operator.cluster.client import ApiClient
+from zitadel_notification_operator.cluster.calls import ApiClient
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.recorder import EventRecorder
 from zitadel_notification_operator.cluster.resources import parse_instance, parse_policy

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from support.apiserver import access_to, status
 from support.waiting import eventually
-from zitadel_notification_operator.cluster.client import ApiClient
+from zitadel_notification_operator.cluster.calls import ApiClient
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.reader import KINDS, ClusterReader
 from zitadel_notification_operator.core.errors import ClusterError

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from support.apiserver import access_to
-from zitadel_notification_operator.cluster.client import ApiClient
+from zitadel_notification_operator.cluster.calls import ApiClient
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.secrets import ClusterSecrets
 from zitadel_notification_operator.core.errors import ClusterError, TransientError

@@ -11,7 +11,7 @@ import pytest
 
 from support.audit import AuditLog
 from support.settings import mails
-from zitadel_notification_operator.cluster.client import ApiClient
+from zitadel_notification_operator.cluster.calls import ApiClient
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.reader import ClusterReader
 from zitadel_notification_operator.cluster.resources import parse_policy

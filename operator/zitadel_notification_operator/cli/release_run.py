@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from zitadel_notification_operator.cluster.client import ApiClient
+from zitadel_notification_operator.cluster.calls import ApiClient
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.lease import LEASE
 from zitadel_notification_operator.cluster.names import (

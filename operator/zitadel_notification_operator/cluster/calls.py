@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
+
 from zitadel_notification_operator.core.errors import (
     ClusterError,
     ObjectChanged,
@@ -19,10 +21,9 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.text import one_line
 
-from .client import ApiClient
 from .login_program import LoginFailed
 from .names import GROUP, POLICIES, VERSION
-from .session import NotReached
+from .session import ApiSession, NotReached
 from .troubles import EVERYWHERE, Troubles
 
 TIMEOUT = 30.0
@@ -67,6 +68,44 @@ class Refused(ClusterError):
     ) -> None:
         super().__init__(message, retry_after)
         self.cause = cause
+
+
+class ApiClient:
+    """Makes single requests and reads each response completely.
+
+    Args:
+        session: Makes the requests; its connections are used by this client only.
+        troubles: Records the causes of failures; shared by all clients.
+    """
+
+    def __init__(self, session: ApiSession, troubles: Troubles) -> None:
+        self.session = session
+        self.troubles = troubles
+
+    async def request(
+        self, method: str, path: str, seconds: float, **content: Any
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Return status, headers and body of the response.
+
+        Args:
+            method: The HTTP method.
+            path: The path below the API server's URL.
+            seconds: The timeout of the whole request.
+            content: `params`, `data` and `headers`, as aiohttp takes them.
+
+        Raises:
+            NotReached: There was no response, or it was cut off.
+            LoginFailed: There are no credentials at present.
+        """
+        timeout = aiohttp.ClientTimeout(total=seconds)
+        answer = await self.session.request(method, path, timeout=timeout, **content)
+        async with answer:
+            data = await self.session.read(answer)
+        return answer.status, answer.headers, data
+
+    async def close(self) -> None:
+        """Close the connections of this client."""
+        await self.session.close()
 
 
 def path_of(plural: str, namespace: str = "", name: str = "") -> str:

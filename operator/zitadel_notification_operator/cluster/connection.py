@@ -5,7 +5,7 @@ from pathlib import Path
 
 from zitadel_notification_operator.core.errors import ClusterError
 
-from .client import ApiClient
+from .calls import ApiClient
 from .kubeconfig import BadKubeconfig, way_of_files
 from .session import ApiSession, Observer, unobserved
 from .troubles import Troubles

@@ -15,8 +15,7 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.lease import Lease
 
-from .calls import Forbidden, call
-from .client import ApiClient
+from .calls import ApiClient, Forbidden, call
 from .names import FIELD_MANAGER, micro_time, pod_name
 
 LEASE = FIELD_MANAGER

@@ -14,8 +14,7 @@ from zitadel_notification_operator.core.objects import (
     PolicyObject,
 )
 
-from .calls import Expired, Forbidden, call, path_of
-from .client import ApiClient
+from .calls import ApiClient, Expired, Forbidden, call, path_of
 from .names import (
     GROUP,
     INSTANCE_KIND,

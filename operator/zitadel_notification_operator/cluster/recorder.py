@@ -24,8 +24,7 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 
-from .calls import MERGE_PATCH, Expired, Forbidden, call
-from .client import ApiClient
+from .calls import MERGE_PATCH, ApiClient, Expired, Forbidden, call
 from .names import (
     API_VERSION,
     FIELD_MANAGER,

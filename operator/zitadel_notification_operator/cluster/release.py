@@ -22,8 +22,7 @@ from zitadel_notification_operator.core.release import (
     tell_left,
 )
 
-from .calls import Forbidden, call, path_of
-from .client import ApiClient
+from .calls import ApiClient, Forbidden, call, path_of
 from .lease import LEASE, ClusterLease
 from .names import ORIGINAL, PLURALS, POLICY_KIND
 from .removal import strip_marks

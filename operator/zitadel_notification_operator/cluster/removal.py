@@ -16,8 +16,7 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.objects import FINALIZER
 
-from .calls import JSON_PATCH, call
-from .client import ApiClient
+from .calls import JSON_PATCH, ApiClient, call
 from .names import FIELD_MANAGER
 
 Patch = list[dict[str, Any]]

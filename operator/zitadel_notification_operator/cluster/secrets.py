@@ -9,8 +9,7 @@ from urllib.parse import quote
 from zitadel_notification_operator.core.errors import ObjectGone, TransientError
 from zitadel_notification_operator.core.reasons import Reason
 
-from .calls import Forbidden, call
-from .client import ApiClient
+from .calls import ApiClient, Forbidden, call
 
 
 class ClusterSecrets:

@@ -17,8 +17,7 @@ from zitadel_notification_operator.core.objects import (
     PolicyStatus,
 )
 
-from .calls import APPLY, call, path_of
-from .client import ApiClient
+from .calls import APPLY, ApiClient, call, path_of
 from .names import (
     API_VERSION,
     FIELD_MANAGER,
