@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
 import httpx
@@ -76,6 +76,8 @@ class Pool:
         if not allow_local and is_local(self.hosts.connected):
             raise address_not_allowed(self.hosts.connected)
         self._http = _open(endpoint, self.hosts, trust, allow_local=allow_local)
+        self._headers = self._http.headers.multi_items()
+        self._urls: dict[str, httpx.URL] = {}  # by path, of which there are few
         self._turns = asyncio.Semaphore(limit.max_concurrent)
         self._rate = AsyncLimiter(limit.burst, limit.burst / limit.requests_per_second)
         self.marks = Marks()
@@ -216,21 +218,8 @@ class Pool:
             self._observe(call.method, call.path, code, took)
 
     async def _request(self, call: Call, token: str, sending: Sending | None) -> Reply:
-        extensions: dict[str, object] = {}
-        headers = call.headers(token)
-        if sending is not None:
-            extensions[SENDING] = sending
-            headers |= limit_header(sending.limit)
-        if self.hosts.domain is not None:
-            # The certificate is checked against this name, too.
-            extensions["sni_hostname"] = self.hosts.domain
-        async with self._http.stream(
-            call.method,
-            self.hosts.base + call.path,
-            headers=headers,
-            content=call.body,
-            extensions=extensions,
-        ) as response:
+        request = self._build_request(call, token, sending)
+        async with aclosing(await self._http.send(request, stream=True)) as response:
             body = bytearray()
             async for part in response.aiter_bytes():
                 # Read on, so that the connection can be reused, but keep no more.
@@ -240,6 +229,32 @@ class Pool:
         _log.debug("%s: HTTP %d, %d bytes", call, response.status_code, len(body))
         return Reply(
             response.status_code, bytes(body), response.headers.get("retry-after")
+        )
+
+    def _build_request(
+        self, call: Call, token: str, sending: Sending | None
+    ) -> httpx.Request:
+        """Build the request of a call.
+
+        The client's own method for this would parse the URL and merge the headers anew,
+        which takes a quarter of the processor time of a whole call.
+        """
+        extensions: dict[str, object] = {}
+        headers = call.headers(token)
+        if sending is not None:
+            extensions[SENDING] = sending
+            headers |= limit_header(sending.limit)
+        if self.hosts.domain is not None:
+            # The certificate is checked against this name, too.
+            extensions["sni_hostname"] = self.hosts.domain
+        if call.path not in self._urls:
+            self._urls[call.path] = httpx.URL(self.hosts.base + call.path)
+        return httpx.Request(
+            call.method,
+            self._urls[call.path],
+            headers=[*self._headers, *headers.items()],
+            content=call.body,
+            extensions=extensions,
         )
 
 

@@ -97,7 +97,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         answer = await self._session.request(
             request.method,
             str(request.url),
-            headers=headers,
+            # As text right away: httpx would look for the encoding of each header.
+            headers=[(name.decode(), value.decode()) for name, value in headers.raw],
             data=request.content or None,
             allow_redirects=False,
             server_hostname=request.extensions.get("sni_hostname"),
