@@ -21,11 +21,7 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
-from zitadel_notification_operator.core.identity import (
-    Capabilities,
-    Identity,
-    User,
-)
+from zitadel_notification_operator.core.identity import Capabilities, Identity, User
 from zitadel_notification_operator.core.objects import (
     Endpoint,
     InstanceObject,

@@ -9,12 +9,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
-from zitadel_notification_operator.core.claims import (
-    Claim,
-    PolicyKey,
-    Target,
-    owner_of,
-)
+from zitadel_notification_operator.core.claims import Claim, PolicyKey, Target, owner_of
 from zitadel_notification_operator.core.conditions import STALLED, is_true
 from zitadel_notification_operator.core.grants import (
     POSSIBLE,

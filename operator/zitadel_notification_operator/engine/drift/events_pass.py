@@ -11,11 +11,7 @@ import random
 
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
-from zitadel_notification_operator.core.events import (
-    Cursor,
-    EventKind,
-    ZitadelEvent,
-)
+from zitadel_notification_operator.core.events import Cursor, EventKind, ZitadelEvent
 from zitadel_notification_operator.core.feed import Feed, is_known, stored_cursor
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.core.policy import Scope

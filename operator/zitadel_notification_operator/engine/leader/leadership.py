@@ -16,12 +16,7 @@ from typing import Never, Protocol, TypeVar
 
 from zitadel_notification_operator.core.backoff import BOUND
 from zitadel_notification_operator.core.errors import ClusterError
-from zitadel_notification_operator.core.lease import (
-    MARGIN,
-    Lease,
-    Timing,
-    first_lease,
-)
+from zitadel_notification_operator.core.lease import MARGIN, Lease, Timing, first_lease
 
 JITTER = 0.1
 """The largest part by which a wait is shortened at random."""

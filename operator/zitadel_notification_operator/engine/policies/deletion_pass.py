@@ -14,10 +14,7 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.grants import POSSIBLE, Admission
 from zitadel_notification_operator.core.objects import PolicyObject
-from zitadel_notification_operator.core.policy import (
-    DeletionPolicy,
-    ManagementPolicy,
-)
+from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.calls.connections import (
     Connections,

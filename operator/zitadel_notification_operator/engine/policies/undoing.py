@@ -9,10 +9,7 @@ from zitadel_notification_operator.core.decision import Action, decide
 from zitadel_notification_operator.core.errors import TerminalError, TransientError
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.original import OriginalValue
-from zitadel_notification_operator.core.policy import (
-    Answer,
-    DesiredPolicy,
-)
+from zitadel_notification_operator.core.policy import Answer, DesiredPolicy
 from zitadel_notification_operator.core.read_side import Step, Write
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.settings import Settings
