@@ -17,6 +17,7 @@ from zitadel_notification_operator.core.policy import Organization, Organization
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.engine.ports import PolicyClient
+from zitadel_notification_operator.engine.queue.clock import loop_time
 
 FRESH = 60.0
 """Seconds for which a list is trusted (design, section 3, "Writes by state")."""
@@ -96,10 +97,10 @@ class Directory:
         return found
 
     def _is_fresh(self) -> bool:
-        return asyncio.get_running_loop().time() - self._loaded_at < FRESH
+        return loop_time() - self._loaded_at < FRESH
 
     async def _load(self, client: PolicyClient, questions: int) -> None:
-        asked = asyncio.get_running_loop().time()
+        asked = loop_time()
         async with self._lock:
             if self._is_fresh():
                 return
@@ -110,7 +111,7 @@ class Directory:
                 await self._list(client, questions)
             except OperatorError as trouble:
                 self._trouble = trouble
-                self._troubled_at = asyncio.get_running_loop().time()
+                self._troubled_at = loop_time()
                 raise
 
     async def _list(self, client: PolicyClient, questions: int) -> None:
@@ -120,7 +121,7 @@ class Directory:
         it is not used.
         """
         # Taken before the first call, because what is created after it may be missing.
-        begun, drops = asyncio.get_running_loop().time(), self._drops
+        begun, drops = loop_time(), self._drops
         found: list[Organization] = []
         offset, total = 0, 1
         while offset < total:

@@ -5,13 +5,13 @@ has shown a write (notes on ZITADEL, "Consistency"). What such a GET says was in
 once and is no longer.
 """
 
-import asyncio
 from collections.abc import Callable
 
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.events import EventId
 from zitadel_notification_operator.core.feed import number_of
 from zitadel_notification_operator.core.policy import ObservedPolicy, WriteResult
+from zitadel_notification_operator.engine.queue.clock import loop_time
 
 LAG = 30.0
 """Seconds for which a GET may be older than a write. After that it is believed: ZITADEL
@@ -35,7 +35,7 @@ class LastWrites:
             self._known.pop(target, None)
         else:
             event = EventId(result.resource_owner, sequence)
-            self._known[target] = event, _now()
+            self._known[target] = event, loop_time()
 
     def later_than(
         self, target: Target, shown: ObservedPolicy | None
@@ -51,7 +51,7 @@ class LastWrites:
                 only.
         """
         event, at = self._known.get(target, (None, 0.0))
-        if event is None or shown is None or _now() - at > LAG:
+        if event is None or shown is None or loop_time() - at > LAG:
             return None
         told = number_of(shown.sequence)
         if shown.resource_owner != event.aggregate or told is None:
@@ -60,13 +60,9 @@ class LastWrites:
 
     def keep(self, is_known: Callable[[Target], bool]) -> None:
         """Forget the targets that no policy is about, and what is too long ago."""
-        now = _now()
+        now = loop_time()
         self._known = {
             target: (event, at)
             for target, (event, at) in self._known.items()
             if is_known(target) and now - at <= LAG
         }
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

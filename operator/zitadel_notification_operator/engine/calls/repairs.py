@@ -5,7 +5,6 @@ beginning, and a repair that was stopped between two steps continues from what a
 then shows. The rules are in `core.read_side` and in design, section 12.
 """
 
-import asyncio
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from zitadel_notification_operator.core.read_side import (
     once_more,
 )
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.outcome import LookAgain
 
 BLOCK = 600.0
@@ -166,7 +166,7 @@ class Repairs:
         was = self._is_inconsistent(target.zitadel_id)
         known = self._pending.get(target)
         before = known.tally if known else None
-        tally = once_more(before, _time(), event, readable=readable)
+        tally = once_more(before, loop_time(), event, readable=readable)
         begun = known.begun if known else None
         waits = known.waits if known and known.shown == shown else None
         self._pending[target] = _Pending(tally, shown, begun, waits)
@@ -261,7 +261,7 @@ class Repairs:
             TransientError: `ZitadelInconsistent`: they have to.
         """
         side = self._side(target)
-        left = side.blocked_until - _time()
+        left = side.blocked_until - loop_time()
         if left > 0:
             raise TransientError(
                 Reason.ZITADEL_INCONSISTENT,
@@ -280,7 +280,7 @@ class Repairs:
         Raises:
             TransientError: `ZitadelInconsistent`: this target waits for its turn.
         """
-        left = self._side(target).over_row_at + BLOCK - _time()
+        left = self._side(target).over_row_at + BLOCK - loop_time()
         if left > 0:
             self._pending[target].waits = seen
             raise TransientError(
@@ -308,7 +308,7 @@ class Repairs:
         self.require_few(target, seen)
         if begins_over_a_row(missed):
             self._require_no_row_before(target, seen)
-            self._side(target).over_row_at = _time()
+            self._side(target).over_row_at = loop_time()
         self.count(target)
         self._pending[target].begun = missed, seen
 
@@ -327,10 +327,10 @@ class Repairs:
 
     def count(self, target: Target) -> None:
         """Count a repair of a target, for the limit of repairs within an hour."""
-        self._made[target] = [*self._made_of(target), _time()]
+        self._made[target] = [*self._made_of(target), loop_time()]
 
     def _made_of(self, target: Target) -> list[float]:
-        now = _time()
+        now = loop_time()
         return [at for at in self._made.get(target, []) if now - at < HOUR]
 
     def begun(
@@ -361,7 +361,7 @@ class Repairs:
             if target in self._pending:  # else no policy wants this target any longer
                 self._pending[target].begun = None
             if side.failures >= FAILURES:
-                side.blocked_until = _time() + BLOCK
+                side.blocked_until = loop_time() + BLOCK
         else:
             side.failures = 0 if helped else side.failures
             self._pending.pop(target, None)
@@ -373,7 +373,7 @@ class Repairs:
         Returns:
             Whether this may be a side effect of a repair; False after a minute.
         """
-        now, side = _time(), self._sides.setdefault(zitadel_id, _Side())
+        now, side = loop_time(), self._sides.setdefault(zitadel_id, _Side())
         if side.busy_since is None or now - side.busy_at > FORGOTTEN_AFTER:
             side.busy_since = now  # no pass has seen the end of the last one
         side.busy_at = now
@@ -396,8 +396,8 @@ class Repairs:
         """
         known = self._behind.get(target)
         if known is None or (known.event != event and known.shown != shown):
-            known = self._behind[target] = _Behind(event, shown, _time())
-        return _time() - known.since
+            known = self._behind[target] = _Behind(event, shown, loop_time())
+        return loop_time() - known.since
 
     def accept(self, target: Target, event: EventId) -> None:
         """Accept what GETs show, and wait for no event up to this one any longer."""
@@ -415,7 +415,7 @@ class Repairs:
 
     def keep(self, is_known: Callable[[Target], bool]) -> None:
         """Forget the targets that no policy is about any longer."""
-        now = _time()
+        now = loop_time()
         self._keep_pending(is_known)
         self._accepted = {k: n for k, n in self._accepted.items() if is_known(k[0])}
         self._behind = {t: b for t, b in self._behind.items() if is_known(t)}
@@ -434,7 +434,3 @@ class Repairs:
 
     def _side(self, target: Target) -> _Side:
         return self._sides.setdefault(target.zitadel_id, _Side())
-
-
-def _time() -> float:
-    return asyncio.get_running_loop().time()

@@ -17,6 +17,7 @@ from itertools import count
 
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.outcome import Superseded
 from zitadel_notification_operator.engine.queue.workqueue import (
     DRIFT_PATIENCE,
@@ -62,7 +63,7 @@ class Turn:
 
     def sent(self) -> None:
         """Record that the write is sent now."""
-        self.sent_at = asyncio.get_running_loop().time()
+        self.sent_at = loop_time()
 
 
 @dataclass(slots=True)
@@ -158,9 +159,9 @@ class WriteTurns:
         """
         if self._ended:
             raise Superseded
-        began = _now()
+        began = loop_time()
         await self._wait(zitadel_id, urgency)
-        turn, is_open = Turn(_now() - began), False
+        turn, is_open = Turn(loop_time() - began), False
         try:
             yield turn
         except TransientError as error:
@@ -181,7 +182,7 @@ class WriteTurns:
         """Wait for a turn, which counts as taken when this returns."""
         line = self._lines.setdefault(zitadel_id, _Line())
         granted = asyncio.get_running_loop().create_future()
-        waiter = _Waiter(urgency, _now(), next(self._order), granted)
+        waiter = _Waiter(urgency, loop_time(), next(self._order), granted)
         line.waiting.append(waiter)
         self._go_on(zitadel_id)
         try:
@@ -207,7 +208,7 @@ class WriteTurns:
                 line.busy += 1
                 first.holds = True
                 first.granted.set_result(None)
-        left = line.free_at - _now()
+        left = line.free_at - loop_time()
         if line.alarm is None and left > 0:
             loop = asyncio.get_running_loop()
             line.alarm = loop.call_later(left, self._wake, zitadel_id)
@@ -215,14 +216,10 @@ class WriteTurns:
             del self._lines[zitadel_id]
 
     def _may_begin(self, line: _Line, zitadel_id: str) -> bool:
-        if not line.waiting or line.free_at > _now():
+        if not line.waiting or line.free_at > loop_time():
             return False
         return line.busy < self._limit_of(zitadel_id)
 
     def _wake(self, zitadel_id: str) -> None:
         self._lines[zitadel_id].alarm = None
         self._go_on(zitadel_id)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

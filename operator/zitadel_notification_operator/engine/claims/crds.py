@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.engine.queue.clock import loop_time
 
 FRESH = 10.0
 """Seconds for which a read serves deletions that were seen before it began. A thousand
@@ -81,7 +82,7 @@ class Crds:
         seen = self.seen(uid)
         async with self._asking.setdefault(kind, asyncio.Lock()):
             known = self._readings.get(kind, _Reading())
-            if known.number < seen or _time() >= known.until:
+            if known.number < seen or loop_time() >= known.until:
                 before, known = known.found, await self._read(kind)
                 self._readings[kind] = known
                 if known.found is True and before is not True:
@@ -99,9 +100,5 @@ class Crds:
         try:
             found = await self._ask(kind)
         except ClusterError as error:
-            return _Reading(number, _time() + REFUSED, error)
-        return _Reading(number, _time() + FRESH, found)
-
-
-def _time() -> float:
-    return asyncio.get_running_loop().time()
+            return _Reading(number, loop_time() + REFUSED, error)
+        return _Reading(number, loop_time() + FRESH, found)

@@ -5,7 +5,6 @@ finalizer is deleted without us. So an owner that blocks another policy is read 
 more from Kubernetes.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -13,6 +12,7 @@ from zitadel_notification_operator.core.claims import PolicyKey, Target
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.queue.clock import loop_time
 
 CONFIRMED = 60.0
 """Seconds for which an owner that was read is trusted, however many policies it
@@ -61,7 +61,7 @@ class Owners:
             self._confirm(owner)
 
     def _confirm(self, owner: PolicyKey) -> None:
-        now = asyncio.get_running_loop().time()
+        now = loop_time()
         self._read = {
             key: (uid, at)
             for key, (uid, at) in self._read.items()
@@ -73,5 +73,5 @@ class Owners:
 
     def _is_confirmed(self, owner: PolicyKey) -> bool:
         uid, at = self._read.get(owner, ("", 0.0))
-        now = asyncio.get_running_loop().time()
+        now = loop_time()
         return uid == self._inventory.policies[owner].uid and now - at < CONFIRMED

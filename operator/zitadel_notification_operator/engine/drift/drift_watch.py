@@ -1,6 +1,5 @@
 """How drift is detected at each instance, and which events wait for a pass."""
 
-import asyncio
 from collections.abc import Callable, Collection
 
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -19,6 +18,7 @@ from zitadel_notification_operator.engine.drift.search_health import (
     SearchHealth,
     told_of,
 )
+from zitadel_notification_operator.engine.queue.clock import loop_time
 
 POLLING_SHARE = 0.45
 """The share of `requestsPerSecond` that polling may take: half, minus the tenth by
@@ -98,7 +98,7 @@ class DriftWatch:
         if sequence is None or not result.resource_owner:
             return
         event = EventId(result.resource_owner, sequence)
-        self.echoes(instance).wrote(event, asyncio.get_running_loop().time())
+        self.echoes(instance).wrote(event, loop_time())
 
     def echoes(self, instance: str) -> Echoes:
         """Return the writes that the instance's event log has yet to show."""

@@ -4,7 +4,6 @@ It returns what is new, or raises why the answer cannot be trusted: a log that i
 truncated, empty or refused must never look like a ZITADEL without changes.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from zitadel_notification_operator.core.feed import Feed, is_in_order
 from zitadel_notification_operator.core.paging import PageSize
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.ports import PolicyClient
+from zitadel_notification_operator.engine.queue.clock import loop_time
 
 SHORT = 10
 """A page with fewer events is the last one, whatever was asked for.
@@ -107,14 +107,14 @@ class Search:
         """
         feed = reading.feed
         if not reading.begun:
-            feed.begin_at(await self.client.newest_event(), _time() - usable_since)
+            feed.begin_at(await self.client.newest_event(), loop_time() - usable_since)
             self.echoes.forget(before=usable_since)
             reading.begun = True
         end = feed.cursor.id if feed.cursor is not None else None
-        found = await self._all(feed.since(_time()), end)
+        found = await self._all(feed.since(loop_time()), end)
         if found:
-            reading.signs_at = _time()
-        elif feed.cursor is not None or _time() - reading.signs_at > SIGNS_INTERVAL:
+            reading.signs_at = loop_time()
+        elif feed.cursor is not None or loop_time() - reading.signs_at > SIGNS_INTERVAL:
             await self._require_signs_of_life(reading)
         if feed.is_broken(found):
             if reading.gap:
@@ -140,7 +140,7 @@ class Search:
             raise TransientError(
                 Reason.UNEXPECTED_ANSWER, "ZITADEL's event log shows no event at all"
             )
-        reading.signs_at = _time()
+        reading.signs_at = loop_time()
 
     async def _begin_anew(self, feed: Feed) -> None:
         """Continue from the newest event and have all policies checked for the gap."""
@@ -211,7 +211,3 @@ def _after(page: _Page, since: str | None, *, is_new: bool) -> str | None:
     if is_new:
         return Cursor.at(timed[-1]).just_before()
     return timed[-1].time if timed[-1].time != since else None
-
-
-def _time() -> float:
-    return asyncio.get_running_loop().time()

@@ -6,7 +6,6 @@ day, spread over an hour, and whenever events are known to be missing. If the lo
 be used, polling takes its place (`engine.drift.search_health`).
 """
 
-import asyncio
 import random
 
 from zitadel_notification_operator.core.claims import Target
@@ -28,6 +27,7 @@ from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.drift.event_reading import Reading, Search
 from zitadel_notification_operator.engine.drift.search_health import TRIES
 from zitadel_notification_operator.engine.ports import PolicyClient
+from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.keys import (
     Key,
     instance_key,
@@ -95,7 +95,7 @@ class EventsPass:
             return self._next(instance)
         if not self._drift.searches(instance):
             return WAIT
-        began = _time()
+        began = loop_time()
         reading = self._reading(instance, connection)
         # Before the search, because the daily check finds what no search finds.
         self._sweep_if_due(instance, reading)
@@ -110,7 +110,7 @@ class EventsPass:
                 return self._failed(instance, trouble)
         if not self._leads_still(instance, connection):
             return self._next(instance)
-        line.answered_at = _time()
+        line.answered_at = loop_time()
         return self._worked(instance, began)
 
     def _take(
@@ -128,7 +128,7 @@ class EventsPass:
         relevant = self._tell(instance, connection, reading, new)
         reading.unsaved += len(new)
         self._save(instance, reading, relevant=relevant)
-        if self._drift.echoes(instance.name).is_missed(_time()):
+        if self._drift.echoes(instance.name).is_missed(loop_time()):
             raise TransientError(
                 Reason.UNEXPECTED_ANSWER,
                 "ZITADEL's event log does not show what the operator has written",
@@ -160,7 +160,7 @@ class EventsPass:
         if known is not None:
             self._drift.echoes(instance.name).forget()
         first = 3600 + (SWEEP_INTERVAL - 3600) * self._random.random()
-        reading = Reading(owner, _time() + first)
+        reading = Reading(owner, loop_time() + first)
         # The newest cursor may not be stored yet, if Kubernetes did not accept it.
         kept = self._connections.line(instance.name).cursor
         cursor = Cursor.from_text(kept) if kept else None
@@ -181,7 +181,7 @@ class EventsPass:
             lambda: self._sweep(instance, instance.poll_interval),
         )
         since = self._drift.usable_since(instance.name)
-        return await search.run(reading, _time() if since is None else since)
+        return await search.run(reading, loop_time() if since is None else since)
 
     def _require_welcome(self, instance: InstanceObject) -> None:
         """Check that ZITADEL has not asked us to wait with searches (Retry-After).
@@ -190,12 +190,12 @@ class EventsPass:
             OperatorError: The error by which it did.
         """
         health = self._drift.health(instance)
-        if health.refusal is not None and _time() < health.wait_until:
+        if health.refusal is not None and loop_time() < health.wait_until:
             raise health.refusal
 
     def _failed(self, instance: InstanceObject, trouble: OperatorError) -> Outcome:
         """Count a failed search; after three of them have the policies polled."""
-        now = _time()
+        now = loop_time()
         line = self._connections.line(instance.name)
         health = self._drift.health(instance)
         asked = trouble.retry_after if isinstance(trouble, TransientError) else None
@@ -231,7 +231,7 @@ class EventsPass:
         # Never later than the interval, which users rely on. It counts from begin to
         # begin, and there is some rest after a slow search.
         interval = instance.events_interval
-        left = interval * self._chance(0.9) - (_time() - began)
+        left = interval * self._chance(0.9) - (loop_time() - began)
         return look_again(max(left, interval / 4))
 
     def _tell(
@@ -328,8 +328,8 @@ class EventsPass:
         return bool(reading.woken)
 
     def _sweep_if_due(self, instance: InstanceObject, reading: Reading) -> None:
-        if _time() >= reading.sweep_at:
-            reading.sweep_at = _time() + SWEEP_INTERVAL
+        if loop_time() >= reading.sweep_at:
+            reading.sweep_at = loop_time() + SWEEP_INTERVAL
             self._sweep(instance, SWEEP_SPREAD)
 
     def _sweep(self, instance: InstanceObject, seconds: float) -> None:
@@ -338,7 +338,3 @@ class EventsPass:
 
     def _chance(self, least: float) -> float:
         return least + (1 - least) * self._random.random()
-
-
-def _time() -> float:
-    return asyncio.get_running_loop().time()

@@ -1,6 +1,5 @@
 """When the events of instances are searched, and from which position on."""
 
-import asyncio
 
 from zitadel_notification_operator.core.errors import OperatorError
 from zitadel_notification_operator.core.events import Cursor, moment_of
@@ -9,6 +8,7 @@ from zitadel_notification_operator.core.objects import InstanceObject
 from zitadel_notification_operator.engine.calls.connections import Line, is_superseded
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
+from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.keys import Key, events_key
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
@@ -74,7 +74,7 @@ class Searches:
         It is due now if a cursor is stored or events could not be used. Otherwise it is
         due after one interval, because without a cursor there is nothing to find yet.
         """
-        self._drift.note_usable(instance.name, asyncio.get_running_loop().time())
+        self._drift.note_usable(instance.name, loop_time())
         key = events_key(instance.name)
         is_blind = not self._drift.reads_events(instance)
         if instance.status.drift_cursor is not None or is_blind:

@@ -1,6 +1,5 @@
 """What a pass over an instance reports: its status, and the Events about it."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -21,6 +20,7 @@ from zitadel_notification_operator.engine.drift.search_health import without_rou
 from zitadel_notification_operator.engine.instances.instance_writes import (
     InstanceWrites,
 )
+from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.meter import Meter
 from zitadel_notification_operator.engine.queue.outcome import Superseded
 from zitadel_notification_operator.engine.reporting.deadlines import Deadlines
@@ -144,7 +144,7 @@ class InstanceReport:
     ) -> None:
         if status == instance.status or line.written == (status, instance.status):
             return
-        now = asyncio.get_running_loop().time()
+        now = loop_time()
         if _uncounted(status) == _uncounted(instance.status):
             if line.reported_at is None:
                 # A restart begins such an interval, so that it causes no write at once.

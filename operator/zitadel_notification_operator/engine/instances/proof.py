@@ -5,7 +5,6 @@ ZITADEL itself is asked every few minutes, and at once when a pass saw trouble. 
 writes nothing to ZITADEL.
 """
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -51,6 +50,7 @@ from zitadel_notification_operator.engine.ports import (
     PolicyClient,
     SecretReader,
 )
+from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.outcome import Superseded
 
 CHECK_INTERVAL = 180.0
@@ -111,11 +111,10 @@ class Proof:
             line.pause, line.pause_until = None, float("-inf")
             line.unread = {}
         access = await self._read(instance)
-        loop = asyncio.get_running_loop()
         if not self._must_ask(instance, line, access):
-            await self._try_credential(line, loop.time())
+            await self._try_credential(line, loop_time())
             return
-        if line.pause is not None and loop.time() < line.pause_until:
+        if line.pause is not None and loop_time() < line.pause_until:
             raise line.pause  # ZITADEL asked us to wait; only Kubernetes was read
         # Cleared only here: any suspicion from now on causes another probe.
         line.suspected = False
@@ -140,9 +139,9 @@ class Proof:
         # There is no await from here on, so no other task sees a part of the change.
         line.proven, line.good = Connection(client, identity, directory), access
         line.generation = instance.generation
-        line.checked_at = line.answered_at = loop.time()
+        line.checked_at = line.answered_at = loop_time()
         inventory, news = self._inventory, self._news
-        told = note(line, failed, loop.time())
+        told = note(line, failed, loop_time())
         news.concerned(inventory.identified(instance.name, identity.zitadel_id))
         moved = inventory.looked_up(instance.name, lookup)
         if moved is not None:
@@ -215,7 +214,7 @@ class Proof:
             raise TerminalError(error.reason, f"{where}: {error.message}") from error
 
     def _must_ask(self, instance: InstanceObject, line: Line, access: Access) -> bool:
-        now = asyncio.get_running_loop().time()
+        now = loop_time()
         requested = instance.requested_at
         return (
             line.proven is None
@@ -303,7 +302,7 @@ def _heeding(line: Line) -> Iterator[None]:
     except TransientError as trouble:
         if trouble.retry_after:
             line.pause = trouble
-            now = asyncio.get_running_loop().time()
+            now = loop_time()
             line.pause_until = now + trouble.retry_after
         raise
 

@@ -1,6 +1,5 @@
 """Reaches a verdict on an instance: probes it, and decides what the result means."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
@@ -26,6 +25,7 @@ from zitadel_notification_operator.engine.instances.finding_out import (
     note_trouble,
 )
 from zitadel_notification_operator.engine.instances.proof import Proof
+from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.outcome import LookAgain
 
 
@@ -96,7 +96,7 @@ class Verdicts:
         except ClusterError:
             raise
         except ReadSideBusy as error:
-            now = asyncio.get_running_loop().time()
+            now = loop_time()
             if not holds_while_busy(line, instance, now):
                 return error
             line.suspected = True  # so that the next pass asks ZITADEL again
@@ -114,7 +114,7 @@ class Verdicts:
         if trouble is None:
             note_success(line, instance)
             return
-        now = asyncio.get_running_loop().time()
+        now = loop_time()
         note_trouble(line, instance, trouble, now, self._now())
         if trouble.reason is Reason.INSTANCE_CHANGED and not line.finding_out:
             # Not before: a single wrong answer must not move any policy's claim.

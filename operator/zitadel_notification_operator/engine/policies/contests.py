@@ -1,11 +1,11 @@
 """Contests by policy: corrections that wait because others keep undoing them."""
 
-import asyncio
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.contest import Contest
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.report import is_quiet
+from zitadel_notification_operator.engine.queue.clock import loop_time
 
 
 class Contests:
@@ -21,12 +21,12 @@ class Contests:
         spec, or a person's request, is acted on at once.
         """
         contest = self._of(policy)
-        return contest.wait(_time()) if contest and is_quiet(policy) else 0.0
+        return contest.wait(loop_time()) if contest and is_quiet(policy) else 0.0
 
     def corrected(self, policy: PolicyObject) -> bool:
         """Count a correction; return whether it makes the policy contested."""
         before = self._of(policy) or Contest(policy.generation)
-        after = before.corrected(_time())
+        after = before.corrected(loop_time())
         self._contests[policy.key] = after
         return after.is_contested and not before.is_contested
 
@@ -39,7 +39,7 @@ class Contests:
         contest = self._of(policy)
         if contest is None or not contest.is_contested:
             return 0.0
-        return contest.wait(_time()) or contest.left(_time())
+        return contest.wait(loop_time()) or contest.left(loop_time())
 
     def forget(self, key: PolicyKey) -> None:
         """Drop what is known about a policy that is gone."""
@@ -49,11 +49,7 @@ class Contests:
         contest = self._contests.get(policy.key)
         if contest is None:
             return None
-        if contest.generation != policy.generation or not contest.left(_time()):
+        if contest.generation != policy.generation or not contest.left(loop_time()):
             del self._contests[policy.key]
             return None
         return contest
-
-
-def _time() -> float:
-    return asyncio.get_running_loop().time()

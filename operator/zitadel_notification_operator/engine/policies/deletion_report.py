@@ -1,6 +1,5 @@
 """How a deletion's pass ends: what was done is told, or what it waits for."""
 
-import asyncio
 import random
 from collections.abc import Callable
 from datetime import datetime
@@ -19,6 +18,7 @@ from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.ownership import Ownership
 from zitadel_notification_operator.engine.claims.statuses import Statuses
+from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.outcome import (
     WAIT,
     Outcome,
@@ -149,5 +149,5 @@ class DeletionReport:
         rejected = Reason.CREDENTIALS_REJECTED
         if trouble.reason is not rejected or known is rejected or line.proven is None:
             return False
-        now = asyncio.get_running_loop().time()
+        now = loop_time()
         return not line.refused_again(policy.key, now).is_verdict

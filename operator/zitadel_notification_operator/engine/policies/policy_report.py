@@ -5,7 +5,6 @@ so a ZITADEL that does not answer causes no status write for each policy (ADR 00
 0009).
 """
 
-import asyncio
 import random
 import zlib
 from collections.abc import Callable
@@ -40,6 +39,7 @@ from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.ownership import told_in_trouble
 from zitadel_notification_operator.engine.claims.statuses import Statuses
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
+from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.meter import Meter
 from zitadel_notification_operator.engine.queue.outcome import (
     WAIT,
@@ -157,7 +157,7 @@ class PolicyReport:
         )
         line = self._connections.line(policy.instance)
         line.refused.pop(policy.key, None)
-        line.answered_at = asyncio.get_running_loop().time()
+        line.answered_at = loop_time()
         self._meter.synced(policy)
         instance = self._inventory.instances.get(policy.instance)
         interval = self._drift.interval(instance) if instance else SLOW
@@ -242,7 +242,7 @@ class PolicyReport:
         quiet = is_quiet(policy)
         if trouble.reason in _REFUSALS:
             line = self._connections.line(policy.instance)
-            streak = line.refused_again(policy.key, asyncio.get_running_loop().time())
+            streak = line.refused_again(policy.key, loop_time())
             rejected = trouble.reason is Reason.CREDENTIALS_REJECTED
             return (quiet or rejected) and not streak.is_verdict
         passing = isinstance(trouble, TransientError)

@@ -3,7 +3,6 @@
 It records whether ZITADEL has the calls, and waits for a turn before each write.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -33,6 +32,7 @@ from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.ports import PolicyClient
+from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.keys import Key, policy_key
 from zitadel_notification_operator.engine.queue.outcome import Superseded
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
@@ -187,15 +187,14 @@ class TargetClient:
     async def _watched(self, verb: str, ask: Callable[[], Awaitable[T]]) -> T:
         line = self._connections.line(self._instance)
         call = f"{verb} {self._scope}"
-        loop = asyncio.get_running_loop()
         if not is_verifying():
             # A write was taken, so what it has led to is read in any case.
-            line.apis.require(call, loop.time(), changed=self._changed)
+            line.apis.require(call, loop_time(), changed=self._changed)
         lacked = line.apis.lacks(call)
         try:
             found = await ask()
         except ApiMissing as error:
-            verdict = line.apis.missed(call, error, loop.time(), line.checked_at)
+            verdict = line.apis.missed(call, error, loop_time(), line.checked_at)
             if line.apis.lacks(call) and not lacked and verb == _OBSERVE:
                 # No policy's state can be read any longer; they report it one after the
                 # other.

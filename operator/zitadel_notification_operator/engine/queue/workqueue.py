@@ -20,6 +20,7 @@ from enum import IntEnum
 from itertools import count
 from typing import Generic, NamedTuple, TypeVar
 
+from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.meter import QueueMeter, Unmetered
 
 K = TypeVar("K", bound=Hashable)
@@ -227,7 +228,7 @@ class WorkQueue(Generic[K]):
         self._open = True
 
     def _place(self, priority: Priority) -> _Place:
-        due = asyncio.get_running_loop().time()
+        due = loop_time()
         if priority is Priority.DRIFT:
             due += DRIFT_PATIENCE
         rank = min(priority, Priority.RETRY)
