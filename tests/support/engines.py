@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable
 from datetime import datetime
 
+from prometheus_client import CollectorRegistry
+
 from support.fakes import FakeCluster, FakeRecorder, FakeZitadel, Steps
 from support.settings import mails
 from support.virtual_time import VirtualLoop
@@ -28,7 +30,9 @@ from zitadel_notification_operator.engine.calls.write_turns import WRITE_LIMIT
 from zitadel_notification_operator.engine.leader.composition import Composition, Ports
 from zitadel_notification_operator.engine.leader.engine import Engine
 from zitadel_notification_operator.engine.ports import Connector, Recorder
-from zitadel_notification_operator.engine.queue.meter import EngineMeter, Unmetered
+from zitadel_notification_operator.engine.queue.meter import Meter
+from zitadel_notification_operator.telemetry.objects import ObjectMetrics
+from zitadel_notification_operator.telemetry.passes import PassMeter
 
 REF = CredentialRef(CredentialKind.TOKEN, "s", "token")
 INSTANCE = InstanceObject(
@@ -57,6 +61,11 @@ def policy(name: str, org: str = "o", second: int = 0) -> PolicyObject:
     )
 
 
+def counting() -> PassMeter:
+    """Return the meter of a process whose metrics nobody reads."""
+    return PassMeter(CollectorRegistry(), ObjectMetrics(lambda: True))
+
+
 def compose(
     cluster: FakeCluster,
     connector: Connector,
@@ -65,7 +74,7 @@ def compose(
     *,
     workers: int = 4,
     seed: int = 1,
-    meter: EngineMeter | None = None,
+    meter: Meter | None = None,
     term: Term | None = None,
     write_limit: float = WRITE_LIMIT,
 ) -> Composition:
@@ -78,7 +87,7 @@ def compose(
         recorder=recorder,
         now=now,
         chance=random.Random(seed),
-        meter=Unmetered() if meter is None else meter,
+        meter=counting() if meter is None else meter,
     )
     return Composition(
         ports, "own", workers=workers, term=term, write_limit=write_limit

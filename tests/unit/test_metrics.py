@@ -6,7 +6,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -121,7 +120,7 @@ def test_ten_thousand_objects_are_scraped_in_small_parts() -> None:
     """Five series a policy, within a second; no part holds the loop for long."""
     metrics = new_metrics()
     inventory = inventory_of(10_000)
-    metrics.watch(WorkQueue[Any](), inventory)
+    metrics.watch(WorkQueue(metrics.passes), inventory)
     for one in inventory.policies.values():
         metrics.passes.synced(one)
     began = time.process_time()
@@ -144,7 +143,7 @@ def test_objects_are_told_by_the_leader_alone() -> None:
     """A standby knows them, too, but each is to be told once."""
     for leading in (True, False):
         metrics = new_metrics(leading=leading)
-        metrics.watch(WorkQueue[Any](), inventory_of(1))
+        metrics.watch(WorkQueue(metrics.passes), inventory_of(1))
         lease = "zitadel-notification-operator"
         status = value(metrics, "leader_election_master_status", name=lease)
         assert status == int(leading)
@@ -175,7 +174,7 @@ def test_objects_that_find_zitadel_inconsistent_are_told(*, leading: bool) -> No
         status = replace(stored.status, conditions=conditions)
         inventory.put_policy(replace(stored, status=status))
     metrics = new_metrics(leading=leading)
-    metrics.watch(WorkQueue[Any](), inventory)
+    metrics.watch(WorkQueue(metrics.passes), inventory)
     gauge = "znp_zitadel_inconsistent"
 
     def told(kind: str, namespace: str, name: str) -> float | None:
@@ -209,7 +208,7 @@ def test_deprecated_calls_are_told_of_instances_that_are_there(
 ) -> None:
     """By the leader alone; zero once the marks are gone."""
     metrics = new_metrics(leading=leading)
-    metrics.watch(WorkQueue[Any](), inventory_of(1))
+    metrics.watch(WorkQueue(metrics.passes), inventory_of(1))
     found = Deprecation(("GET /a", "GET /b"), "2026-01-01", "2027-01-15", 1.8e9)
     names = ("znp_zitadel_deprecated_calls", "znp_zitadel_sunset_timestamp_seconds")
     for marks, number, sunset in ((found, 2, 1.8e9), (None, 0, None)):
@@ -238,7 +237,7 @@ def test_how_drift_is_looked_for_is_told(
 ) -> None:
     """One method is 1, the others are 0; degraded is what the spec did not ask for."""
     metrics, inventory = new_metrics(), inventory_of(0)
-    metrics.watch(WorkQueue[Any](), inventory)
+    metrics.watch(WorkQueue(metrics.passes), inventory)
     assert value(metrics, "znp_drift_detection_degraded", name="default") is None
     used = DriftMethod.POLL if reason else DriftMethod.EVENTS
     instance = replace(inventory.instances["default"], method=asked)

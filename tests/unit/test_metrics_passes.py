@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +15,7 @@ from unit.test_metrics import new_metrics, text, value
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.leader.engine import Engine
+from zitadel_notification_operator.engine.queue.keys import instance_key, policy_key
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 from zitadel_notification_operator.telemetry.passes import PRIORITIES
 
@@ -218,20 +218,25 @@ def test_the_queue_tells_each_step_once() -> None:
 
     async def story() -> None:
         meter = Told()
-        queue: WorkQueue[Hashable] = WorkQueue(meter)
-        queue.add("a", Priority.DRIFT)
-        queue.add("a", Priority.CHANGE)
-        queue.add("b", Priority.CHANGE)
-        assert set(queue.waiting()) == {("a", Priority.CHANGE), ("b", Priority.CHANGE)}
-        queue.forget("b")
-        assert await queue.get() == "a"
-        queue.begin("a")
-        queue.add("a", Priority.CHANGE)
-        queue.failed("a")
-        queue.done("a")
+        first, other = instance_key("a"), instance_key("b")
+        queue = WorkQueue(meter)
+        queue.add(first, Priority.DRIFT)
+        queue.add(first, Priority.CHANGE)
+        queue.add(other, Priority.CHANGE)
+        assert sorted(queue.waiting()) == [
+            (first, Priority.CHANGE),
+            (other, Priority.CHANGE),
+        ]
+        queue.forget(other)
+        assert await queue.get() == first
+        queue.begin(first)
+        queue.add(first, Priority.CHANGE)
+        queue.failed(first)
+        queue.done(first)
         assert meter.told == [
-            *(("added", "a"), ("added", "b"), ("dropped", "b"), ("taken", "a")),
-            *(("retried", "a"), ("done", "a"), ("added", "a")),
+            *(("added", first), ("added", other), ("dropped", other)),
+            *(("taken", first), ("retried", first), ("done", first)),
+            ("added", first),
         ]
 
     run(story())
@@ -247,13 +252,13 @@ def test_what_waits_and_runs_is_told_at_each_scrape() -> None:
 
     async def story() -> None:
         metrics = new_metrics()
-        queue: WorkQueue[Any] = WorkQueue(metrics.passes)
+        queue = WorkQueue(metrics.passes)
         inventory = Inventory("own")
         inventory.put_instance(INSTANCE)
         metrics.watch(queue, inventory)
         for number in range(3):
-            queue.add(("NotificationPolicy", "own", f"p{number}"), Priority.RETRY)
-        queue.add(("ZitadelInstance", "", "default"), Priority.DELETE)
+            queue.add(policy_key(PolicyKey("own", f"p{number}")), Priority.RETRY)
+        queue.add(instance_key("default"), Priority.DELETE)
         await queue.get()
         of_policies = {"name": "notificationpolicy", "controller": "notificationpolicy"}
         of_instances = {"name": "zitadelinstance", "controller": "zitadelinstance"}

@@ -2,89 +2,97 @@
 
 import asyncio
 
+from support.engines import counting
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.engine.queue.keys import policy_key
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
+
+A, B, C, DRIFT, CHANGE, EDIT, ANOTHER = (
+    policy_key(PolicyKey("own", name))
+    for name in ("a", "b", "c", "drift", "change", "edit", "another")
+)
 
 
 async def test_urgent_first_and_each_once() -> None:
     """A deletion overtakes, a repeated key is one."""
-    queue: WorkQueue[str] = WorkQueue()
-    queue.add("drift", Priority.DRIFT)
-    queue.add("change", Priority.CHANGE)
-    queue.add("change", Priority.CHANGE)
-    queue.add("drift", Priority.DELETE)
-    assert [await queue.get(), await queue.get()] == ["drift", "change"]
+    queue = WorkQueue(counting())
+    queue.add(DRIFT, Priority.DRIFT)
+    queue.add(CHANGE, Priority.CHANGE)
+    queue.add(CHANGE, Priority.CHANGE)
+    queue.add(DRIFT, Priority.DELETE)
+    assert [await queue.get(), await queue.get()] == [DRIFT, CHANGE]
     assert len(queue) == 0
 
 
 async def test_key_added_while_it_runs_comes_back_after() -> None:
     """Never twice at once, never lost."""
-    queue: WorkQueue[str] = WorkQueue()
-    queue.add("a", Priority.CHANGE)
+    queue = WorkQueue(counting())
+    queue.add(A, Priority.CHANGE)
     key = await queue.get()
-    queue.add("a", Priority.CHANGE)
+    queue.add(A, Priority.CHANGE)
     assert len(queue) == 0
     queue.done(key)
-    assert await queue.get() == "a"
+    assert await queue.get() == A
 
 
 async def test_earliest_wish_wins() -> None:
     """A later delay does not put off an earlier one; an add beats both."""
-    queue: WorkQueue[str] = WorkQueue()
-    queue.add_after("a", 0.01, Priority.RETRY)
-    queue.add_after("a", 60, Priority.DRIFT)
-    assert await asyncio.wait_for(queue.get(), 1) == "a"
-    queue.done("a")
-    queue.add_after("a", 60, Priority.DRIFT)
-    queue.add("a", Priority.CHANGE)
-    assert await asyncio.wait_for(queue.get(), 1) == "a"
-    queue.done("a")
+    queue = WorkQueue(counting())
+    queue.add_after(A, 0.01, Priority.RETRY)
+    queue.add_after(A, 60, Priority.DRIFT)
+    assert await asyncio.wait_for(queue.get(), 1) == A
+    queue.done(A)
+    queue.add_after(A, 60, Priority.DRIFT)
+    queue.add(A, Priority.CHANGE)
+    assert await asyncio.wait_for(queue.get(), 1) == A
+    queue.done(A)
     queue.close()
     assert queue.active == 0
 
 
 async def test_failures_are_counted_and_forgotten() -> None:
     """A success starts the count anew."""
-    queue: WorkQueue[str] = WorkQueue()
-    assert [queue.failed("a"), queue.failed("a")] == [1, 2]
-    queue.succeeded("a")
-    assert queue.failures("a") == 0
+    queue = WorkQueue(counting())
+    assert [queue.failed(A), queue.failed(A)] == [1, 2]
+    queue.succeeded(A)
+    assert queue.failures(A) == 0
 
 
 async def test_retries_take_only_their_part_of_a_lane() -> None:
     """What failed before leaves turns to what did not, and takes turns of its own."""
-    queue: WorkQueue[str] = WorkQueue()
+    queue = WorkQueue(counting())
     queue.divide(lambda _: "lane", 3, lambda _: 2)
-    for name in ("a", "b", "c"):
+    for name in (A, B, C):
         queue.add(name, Priority.RETRY)
     first = [await queue.get(), await queue.get()]
-    assert first == ["a", "b"]
-    queue.add("edit", Priority.CHANGE)
-    queue.add("another", Priority.CHANGE)
-    assert await queue.get() == "edit"
+    assert first == [A, B]
+    queue.add(EDIT, Priority.CHANGE)
+    queue.add(ANOTHER, Priority.CHANGE)
+    assert await queue.get() == EDIT
     waiting = asyncio.create_task(queue.get())
-    queue.done("a")
-    assert await waiting == "another"
+    queue.done(A)
+    assert await waiting == ANOTHER
     waiting = asyncio.create_task(queue.get())
-    queue.done("edit")
-    assert await waiting == "c"
+    queue.done(EDIT)
+    assert await waiting == C
 
 
 async def test_a_running_key_has_the_most_urgent_priority_that_was_asked_for() -> None:
     """What a pass waits for moves up when its key is asked for again."""
-    queue: WorkQueue[str] = WorkQueue()
-    assert queue.urgency("a") is Priority.RETRY
-    queue.add("a", Priority.DRIFT)
-    assert await queue.get() == "a"
-    assert queue.urgency("a") is Priority.DRIFT
-    queue.add("a", Priority.CHANGE)
-    assert queue.urgency("a") is Priority.CHANGE
-    queue.begin("a")
-    assert queue.urgency("a") is Priority.CHANGE
-    queue.add("a", Priority.RETRY)
-    assert queue.urgency("a") is Priority.CHANGE
-    queue.add("a", Priority.DELETE)
-    queue.done("a")
-    assert await queue.get() == "a"
-    assert queue.urgency("a") is Priority.DELETE
-    queue.done("a")
-    assert queue.urgency("a") is Priority.RETRY
+    queue = WorkQueue(counting())
+    assert queue.urgency(A) is Priority.RETRY
+    queue.add(A, Priority.DRIFT)
+    assert await queue.get() == A
+    assert queue.urgency(A) is Priority.DRIFT
+    queue.add(A, Priority.CHANGE)
+    assert queue.urgency(A) is Priority.CHANGE
+    queue.begin(A)
+    assert queue.urgency(A) is Priority.CHANGE
+    queue.add(A, Priority.RETRY)
+    assert queue.urgency(A) is Priority.CHANGE
+    queue.add(A, Priority.DELETE)
+    queue.done(A)
+    assert await queue.get() == A
+    assert queue.urgency(A) is Priority.DELETE
+    queue.done(A)
+    assert queue.urgency(A) is Priority.RETRY

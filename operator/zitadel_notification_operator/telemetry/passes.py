@@ -1,6 +1,6 @@
 """Counts passes and the queue's waiting objects, with controller-runtime's names.
 
-`PassMeter` has the shape of the engine's `Meter` and `QueueMeter`. A search for an
+`PassMeter` has the shape of the engine's `Meter`. A search for an
 instance's events is work on that instance and is counted as such.
 """
 

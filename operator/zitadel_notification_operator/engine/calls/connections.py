@@ -36,7 +36,7 @@ from zitadel_notification_operator.engine.calls.api_support import ApiSupport
 from zitadel_notification_operator.engine.calls.directory import Directory
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.ports import PolicyClient
-from zitadel_notification_operator.engine.queue.keys import Key, instance_key
+from zitadel_notification_operator.engine.queue.keys import instance_key
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
 ORGANIZATIONS = 1000
@@ -256,7 +256,7 @@ class Connections:
         queue: Receives the instances that have to be probed.
     """
 
-    def __init__(self, queue: WorkQueue[Key]) -> None:
+    def __init__(self, queue: WorkQueue) -> None:
         self._queue = queue
         self._lines: dict[str, Line] = {}
 

@@ -13,7 +13,6 @@ from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.records import is_older
 from zitadel_notification_operator.engine.queue.keys import (
     POLICY,
-    Key,
     instance_key,
     policy_key,
 )
@@ -23,7 +22,7 @@ from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQ
 class News:
     """Leads from a change of one object to passes over others."""
 
-    def __init__(self, inventory: Inventory, queue: WorkQueue[Key]) -> None:
+    def __init__(self, inventory: Inventory, queue: WorkQueue) -> None:
         self._inventory = inventory
         self._queue = queue
 

@@ -6,7 +6,7 @@ from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
-from zitadel_notification_operator.engine.queue.keys import Key, events_key, policy_key
+from zitadel_notification_operator.engine.queue.keys import events_key, policy_key
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
 
@@ -24,7 +24,7 @@ class Checks:
         self,
         inventory: Inventory,
         drift: DriftWatch,
-        queue: WorkQueue[Key],
+        queue: WorkQueue,
         chance: random.Random,
     ) -> None:
         self._inventory = inventory

@@ -28,11 +28,7 @@ from zitadel_notification_operator.engine.drift.event_reading import Reading, Se
 from zitadel_notification_operator.engine.drift.search_health import TRIES
 from zitadel_notification_operator.engine.ports import PolicyClient
 from zitadel_notification_operator.engine.queue.clock import loop_time
-from zitadel_notification_operator.engine.queue.keys import (
-    Key,
-    instance_key,
-    policy_key,
-)
+from zitadel_notification_operator.engine.queue.keys import instance_key, policy_key
 from zitadel_notification_operator.engine.queue.meter import Meter, Result
 from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome, look_again
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
@@ -69,7 +65,7 @@ class EventsPass:
         connections: Connections,
         drift: DriftWatch,
         checks: Checks,
-        queue: WorkQueue[Key],
+        queue: WorkQueue,
         meter: Meter,
         chance: random.Random,
     ) -> None:

@@ -9,7 +9,7 @@ from zitadel_notification_operator.engine.calls.connections import Line, is_supe
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.queue.clock import loop_time
-from zitadel_notification_operator.engine.queue.keys import Key, events_key
+from zitadel_notification_operator.engine.queue.keys import events_key
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
 
@@ -23,7 +23,7 @@ class Searches:
     """
 
     def __init__(
-        self, inventory: Inventory, drift: DriftWatch, queue: WorkQueue[Key]
+        self, inventory: Inventory, drift: DriftWatch, queue: WorkQueue
     ) -> None:
         self._inventory = inventory
         self._drift = drift

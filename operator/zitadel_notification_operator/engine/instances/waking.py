@@ -8,7 +8,7 @@ from zitadel_notification_operator.engine.claims.news import News
 from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.drift.searches import Searches
-from zitadel_notification_operator.engine.queue.keys import Key, policy_key
+from zitadel_notification_operator.engine.queue.keys import policy_key
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
 OTHER_RIGHTS_SPREAD = 60.0
@@ -35,7 +35,7 @@ class Waking:
         drift: DriftWatch,
         checks: Checks,
         searches: Searches,
-        queue: WorkQueue[Key],
+        queue: WorkQueue,
     ) -> None:
         self._inventory = inventory
         self._news = news

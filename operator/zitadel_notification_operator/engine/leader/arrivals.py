@@ -41,7 +41,7 @@ class Arrivals:
         crds: Crds,
         forgetting: Forgetting,
         checks: Checks,
-        queue: WorkQueue[Key],
+        queue: WorkQueue,
     ) -> None:
         self._inventory = inventory
         self._own_writes = own_writes

@@ -72,8 +72,7 @@ from zitadel_notification_operator.engine.ports import (
     SecretReader,
     Writer,
 )
-from zitadel_notification_operator.engine.queue.keys import Key
-from zitadel_notification_operator.engine.queue.meter import EngineMeter, Unmetered
+from zitadel_notification_operator.engine.queue.meter import Meter
 from zitadel_notification_operator.engine.queue.workqueue import WorkQueue
 from zitadel_notification_operator.engine.reporting.deadlines import Deadlines
 from zitadel_notification_operator.engine.reporting.telling import Telling
@@ -90,8 +89,8 @@ class Ports:
         connector: Makes clients of ZITADEL.
         recorder: Posts Events.
         now: The wall clock, with a time zone.
+        meter: Receives what is to be counted.
         chance: The source of jitter; seeded in tests.
-        meter: Receives the results of passes.
     """
 
     reader: ObjectReader
@@ -100,8 +99,8 @@ class Ports:
     connector: Connector
     recorder: Recorder
     now: Callable[[], datetime]
+    meter: Meter
     chance: random.Random = field(default_factory=random.Random)
-    meter: EngineMeter = field(default_factory=Unmetered)
 
 
 class Composition:
@@ -134,7 +133,7 @@ class Composition:
         self.term = Term() if term is None else term
         # No client makes a call outside the term.
         self._connector = TermConnector(ports.connector, self.term)
-        self.queue: WorkQueue[Key] = WorkQueue(ports.meter)
+        self.queue = WorkQueue(ports.meter)
         self.telling = Telling(ports.recorder)
         self.deadlines = Deadlines()
         self._build_claims(namespace)

@@ -14,7 +14,6 @@ from zitadel_notification_operator.engine.leader.arrivals import Arrivals
 from zitadel_notification_operator.engine.leader.healing import Healing
 from zitadel_notification_operator.engine.leader.passes import Passes
 from zitadel_notification_operator.engine.leader.tidying import Tidying
-from zitadel_notification_operator.engine.queue.keys import Key
 from zitadel_notification_operator.engine.queue.workqueue import WorkQueue
 
 STOP_PATIENCE = 12.0
@@ -43,7 +42,7 @@ class Engine:
     def __init__(
         self,
         term: Term,
-        queue: WorkQueue[Key],
+        queue: WorkQueue,
         arrivals: Arrivals,
         healing: Healing,
         passes: Passes,

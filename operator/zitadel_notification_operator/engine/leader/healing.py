@@ -62,7 +62,7 @@ class Healing:
         arrivals: Arrivals,
         connections: Connections,
         checks: Checks,
-        queue: WorkQueue[Key],
+        queue: WorkQueue,
         chance: random.Random,
     ) -> None:
         self._reader = reader

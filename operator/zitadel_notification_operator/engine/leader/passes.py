@@ -58,7 +58,7 @@ class Passes:
 
     def __init__(
         self,
-        queue: WorkQueue[Key],
+        queue: WorkQueue,
         inventory: Inventory,
         dispatch: Dispatch,
         healing: Healing,

@@ -33,7 +33,7 @@ from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.ports import PolicyClient
 from zitadel_notification_operator.engine.queue.clock import loop_time
-from zitadel_notification_operator.engine.queue.keys import Key, policy_key
+from zitadel_notification_operator.engine.queue.keys import policy_key
 from zitadel_notification_operator.engine.queue.outcome import Superseded
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
@@ -75,7 +75,7 @@ class TargetClient:
         inventory: Inventory,
         connections: Connections,
         checks: Checks,
-        queue: WorkQueue[Key],
+        queue: WorkQueue,
         write_turns: WriteTurns,
         drift: DriftWatch,
         policy: PolicyObject,

@@ -4,13 +4,11 @@ All methods return at once and never raise.
 """
 
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from zitadel_notification_operator.core.deprecation import Deprecation
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.engine.queue.keys import Key
-
-K_contra = TypeVar("K_contra", contravariant=True)
 
 
 class Result(StrEnum):
@@ -35,32 +33,28 @@ class Result(StrEnum):
     """It failed because of a bug of the operator."""
 
 
-class QueueMeter(Protocol[K_contra]):
-    """Receives callbacks about the keys of a work queue, to count them."""
+class Meter(Protocol):
+    """Receives callbacks about keys of the work queue and about results of passes."""
 
-    def added(self, key: K_contra) -> None:
+    def added(self, key: Key) -> None:
         """Count a key that begins to wait for its turn."""
         ...
 
-    def taken(self, key: K_contra) -> None:
+    def taken(self, key: Key) -> None:
         """Count a key that gets its turn."""
         ...
 
-    def done(self, key: K_contra) -> None:
+    def done(self, key: Key) -> None:
         """Count a key whose turn is over."""
         ...
 
-    def retried(self, key: K_contra) -> None:
+    def retried(self, key: Key) -> None:
         """Count a key that is retried after a growing delay."""
         ...
 
-    def dropped(self, key: K_contra) -> None:
+    def dropped(self, key: Key) -> None:
         """Count a key that no longer waits and gets no turn."""
         ...
-
-
-class Meter(Protocol):
-    """Receives callbacks about the results of passes, to count them."""
 
     def passed(self, key: Key, result: Result) -> None:
         """Count a pass that has ended, before its turn is over."""
@@ -89,47 +83,3 @@ class Meter(Protocol):
     def gone(self, namespace: str, name: str) -> None:
         """Record that an object is gone; the namespace of an instance is empty."""
         ...
-
-
-class EngineMeter(Meter, QueueMeter[Key], Protocol):
-    """Receives all callbacks of an engine: of its passes and of its work queue."""
-
-
-class Unmetered:
-    """A `Meter` and `QueueMeter` that counts nothing."""
-
-    def added(self, key: object) -> None:
-        """Ignore it."""
-
-    def taken(self, key: object) -> None:
-        """Ignore it."""
-
-    def done(self, key: object) -> None:
-        """Ignore it."""
-
-    def retried(self, key: object) -> None:
-        """Ignore it."""
-
-    def dropped(self, key: object) -> None:
-        """Ignore it."""
-
-    def passed(self, key: Key, result: Result) -> None:
-        """Ignore it."""
-
-    def corrected(self) -> None:
-        """Ignore it."""
-
-    def repaired(self, missed: str) -> None:
-        """Ignore it."""
-
-    def search_failed(self, instance: str) -> None:
-        """Ignore it."""
-
-    def deprecated(self, instance: str, found: Deprecation | None) -> None:
-        """Ignore it."""
-
-    def synced(self, about: PolicyObject | InstanceObject) -> None:
-        """Ignore it."""
-
-    def gone(self, namespace: str, name: str) -> None:
-        """Ignore it."""

@@ -15,15 +15,14 @@ keep all turns from an edit.
 import asyncio
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from enum import IntEnum
 from itertools import count
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from zitadel_notification_operator.engine.queue.clock import loop_time
-from zitadel_notification_operator.engine.queue.meter import QueueMeter, Unmetered
-
-K = TypeVar("K", bound=Hashable)
+from zitadel_notification_operator.engine.queue.keys import Key
+from zitadel_notification_operator.engine.queue.meter import Meter
 
 DRIFT_PATIENCE = 30.0
 """Seconds for which retries may go before a drift check that is due."""
@@ -53,26 +52,26 @@ class _Heap(NamedTuple):
     retries: bool
 
 
-class WorkQueue(Generic[K]):
+class WorkQueue:
     """The queue; belongs to one event loop, whose clock it uses (seconds).
 
     Args:
         meter: Receives callbacks about what happens to keys.
     """
 
-    def __init__(self, meter: QueueMeter[K] | None = None) -> None:
-        self._meter: QueueMeter[K] = Unmetered() if meter is None else meter
-        self._ready: dict[_Heap, list[tuple[_Place, K]]] = defaultdict(list)
-        self._waiting: dict[K, tuple[Priority, _Place]] = {}
-        self._running: dict[K, Priority | None] = {}
-        self._later: dict[K, tuple[float, Priority, asyncio.TimerHandle]] = {}
-        self._failures: dict[K, int] = {}
-        self._given: dict[K, Priority] = {}
-        self._turns: dict[K, _Heap] = {}
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._ready: dict[_Heap, list[tuple[_Place, Key]]] = defaultdict(list)
+        self._waiting: dict[Key, tuple[Priority, _Place]] = {}
+        self._running: dict[Key, Priority | None] = {}
+        self._later: dict[Key, tuple[float, Priority, asyncio.TimerHandle]] = {}
+        self._failures: dict[Key, int] = {}
+        self._given: dict[Key, Priority] = {}
+        self._turns: dict[Key, _Heap] = {}
         self._busy: Counter[_Heap] = Counter()
         self._order = count()
         self._news = asyncio.Event()
-        self._lane_of: Callable[[K], str] = lambda _: ""
+        self._lane_of: Callable[[Key], str] = lambda _: ""
         self._retries_of: Callable[[str], int] = lambda _: 1
         self._width: int | None = None
         self._open = True
@@ -81,19 +80,19 @@ class WorkQueue(Generic[K]):
         """Return the number of keys that could run now but have no turn yet."""
         return len(self._waiting)
 
-    def __contains__(self, key: K) -> bool:
+    def __contains__(self, key: Key) -> bool:
         """Return whether a pass over the key runs, waits, or is scheduled."""
         return key in self._running or key in self._waiting or key in self._later
 
-    def waiting(self) -> list[tuple[K, Priority]]:
+    def waiting(self) -> list[tuple[Key, Priority]]:
         """Return the keys that could run now but have no turn yet."""
         return [(key, standing[0]) for key, standing in self._waiting.items()]
 
-    def is_running(self, key: K) -> bool:
+    def is_running(self, key: Key) -> bool:
         """Return whether a pass over the key is under way."""
         return key in self._running
 
-    def urgency(self, key: K) -> Priority:
+    def urgency(self, key: Key) -> Priority:
         """Return the priority that a running pass has now.
 
         That is the priority with which its key was handed out, or a more urgent one
@@ -111,7 +110,7 @@ class WorkQueue(Generic[K]):
 
     def divide(
         self,
-        lane_of: Callable[[K], str],
+        lane_of: Callable[[Key], str],
         width: int,
         retries_of: Callable[[str], int],
     ) -> None:
@@ -124,7 +123,7 @@ class WorkQueue(Generic[K]):
         """
         self._lane_of, self._width, self._retries_of = lane_of, width, retries_of
 
-    def add(self, key: K, priority: Priority) -> None:
+    def add(self, key: Key, priority: Priority) -> None:
         """Queue a pass that runs as soon as it can have a turn."""
         if not self._open:
             return
@@ -144,7 +143,7 @@ class WorkQueue(Generic[K]):
         heapq.heappush(self._ready[heap], (place, key))
         self._news.set()
 
-    def add_after(self, key: K, delay: float, priority: Priority) -> None:
+    def add_after(self, key: Key, delay: float, priority: Priority) -> None:
         """Schedule a pass in `delay` seconds, unless an earlier one is scheduled."""
         if not self._open:
             return
@@ -159,7 +158,7 @@ class WorkQueue(Generic[K]):
         handle = loop.call_later(delay, self._due, key, priority)
         self._later[key] = (due, priority, handle)
 
-    async def get(self) -> K:
+    async def get(self) -> Key:
         """Wait for a key; the caller must call `done` for it."""
         while True:
             heap = self._next_heap()
@@ -176,12 +175,12 @@ class WorkQueue(Generic[K]):
             self._news.clear()
             await self._news.wait()
 
-    def begin(self, key: K) -> None:
+    def begin(self, key: Key) -> None:
         """Begin the pass of a key from `get`; it covers what was added since then."""
         self._given[key] = self.urgency(key)
         self._running[key] = None
 
-    def done(self, key: K) -> None:
+    def done(self, key: Key) -> None:
         """End the pass of a key; the key is queued again if it was added meanwhile."""
         again = self._running.pop(key)
         del self._given[key]
@@ -194,21 +193,21 @@ class WorkQueue(Generic[K]):
             self.add(key, again)
         self._news.set()
 
-    def failures(self, key: K) -> int:
+    def failures(self, key: Key) -> int:
         """Return how many passes over the key have failed in a row."""
         return self._failures.get(key, 0)
 
-    def failed(self, key: K) -> int:
+    def failed(self, key: Key) -> int:
         """Count one more failure in a row and return their number."""
         self._failures[key] = self._failures.get(key, 0) + 1
         self._meter.retried(key)
         return self._failures[key]
 
-    def succeeded(self, key: K) -> None:
+    def succeeded(self, key: Key) -> None:
         """Forget the failures of a key."""
         self._failures.pop(key, None)
 
-    def forget(self, key: K) -> None:
+    def forget(self, key: Key) -> None:
         """Drop everything that is known of a key that no longer exists."""
         self._cancel_later(key)
         if self._waiting.pop(key, None) is not None:
@@ -266,11 +265,11 @@ class WorkQueue(Generic[K]):
         del self._ready[heap]
         return None
 
-    def _due(self, key: K, priority: Priority) -> None:
+    def _due(self, key: Key, priority: Priority) -> None:
         self._later.pop(key, None)
         self.add(key, priority)
 
-    def _cancel_later(self, key: K) -> None:
+    def _cancel_later(self, key: Key) -> None:
         standing = self._later.pop(key, None)
         if standing is not None:
             standing[2].cancel()
