@@ -1,39 +1,56 @@
-"""Tracks our writes under way, to recognize their echoes and to serialize them.
+"""Makes all our writes to Kubernetes objects, and stores what Kubernetes returned.
 
 The watch may deliver a write before the call that made it returns. If that counted as a
-change, it would cost one more pass over the policy, and one more call to ZITADEL.
+change, it would cost one more pass over the policy, and one more call to ZITADEL. So
+writes under way are tracked, to recognize their echoes.
 
 A status is always written whole: by a policy's pass, and by its instance's pass when
 that turns to another ZITADEL. Each is made from the status before it, so they take
-turns.
+turns. Its Events are posted once Kubernetes has accepted it
+(`engine.reporting.telling`).
 """
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from zitadel_notification_operator.core.claims import PolicyKey
-from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
-from zitadel_notification_operator.engine.ports import ObjectWriter
+from zitadel_notification_operator.core.objects import (
+    InstanceObject,
+    InstanceStatus,
+    PolicyObject,
+    PolicyStatus,
+)
+from zitadel_notification_operator.core.original import Original
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.claims.news import News
+from zitadel_notification_operator.engine.ports import Notice, Writer
 from zitadel_notification_operator.engine.queue.outcome import Superseded
+from zitadel_notification_operator.engine.reporting.telling import Telling
+
+
+def _nothing(_: PolicyObject) -> list[Notice]:
+    return []
 
 
 class OwnWrites:
-    """An `ObjectWriter` that knows what it is writing.
+    """Writes the operator's fields of our objects.
 
     Args:
+        inventory: Knows the newest record of each policy.
         writer: Makes the writes.
-        newest: Returns the newest record of this very object, or None if it is gone.
+        news: Stores what they returned, and queues the objects that this affects.
+        telling: Posts the Events about statuses.
     """
 
     def __init__(
-        self,
-        writer: ObjectWriter,
-        newest: Callable[[PolicyObject], PolicyObject | None],
+        self, inventory: Inventory, writer: Writer, news: News, telling: Telling
     ) -> None:
+        self._inventory = inventory
         self._writer = writer
-        self._newest = newest
+        self._news = news
+        self._telling = telling
         self._under_way: Counter[PolicyKey] = Counter()
         self._turns: defaultdict[PolicyKey, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -47,10 +64,46 @@ class OwnWrites:
             return False
         return known.asks_as(seen)
 
+    async def report(
+        self,
+        policy: PolicyObject,
+        status: PolicyStatus,
+        notices: Callable[[PolicyObject], list[Notice]] = _nothing,
+    ) -> None:
+        """Write the status if it differs from the newest one, then post its Events.
+
+        Args:
+            policy: The policy.
+            status: Its whole status.
+            notices: Returns the Events to post once it is stored; receives the object
+                as it is before the write.
+
+        Raises:
+            Superseded: The object is gone; a different one may have its name.
+            ClusterError: Kubernetes did not accept the status; no Event was posted.
+        """
+        newest = self._inventory.require_newest(policy)
+        self._telling.confirm(newest)
+        if newest.status != status:
+            await self.report_over(newest, status, notices(newest))
+
+    async def report_over(
+        self, policy: PolicyObject, status: PolicyStatus, notices: Iterable[Notice]
+    ) -> None:
+        """Write the status over the given record in any case, then post its Events.
+
+        Raises:
+            Superseded: The object is gone, or has another status by now.
+            ClusterError: Kubernetes did not accept the status; no Event was posted.
+        """
+        self._telling.confirm(policy)
+        with self._telling.after(policy, status, notices):
+            await self.apply_policy_status(policy, status)
+
     async def apply_policy_status(
         self, policy: PolicyObject, status: PolicyStatus
-    ) -> PolicyObject:
-        """Server-side apply the whole status, made from the one that `policy` has.
+    ) -> None:
+        """Write the status over the given record without any Event.
 
         Raises:
             Superseded: The object is gone, or has another status by now.
@@ -58,28 +111,82 @@ class OwnWrites:
         """
         with self._writing(policy):
             async with self._turns[policy.key]:
-                newest = self._newest(policy)
+                newest = self._inventory.newest(policy)
                 if newest is None or newest.status != policy.status:
                     raise Superseded
-                return await self._writer.apply_policy_status(policy, status)
+                stored = await self._writer.apply_policy_status(policy, status)
+        self._news.stored(stored)
 
-    async def apply_original(
-        self, policy: PolicyObject, original: str, *, finalizer: bool
-    ) -> PolicyObject:
-        """Server-side apply the annotation and, if asked, the finalizer."""
+    async def mark(self, policy: PolicyObject, original: Original) -> PolicyObject:
+        """Store an original and, if the policy undoes anything, the finalizer.
+
+        Returns:
+            The object as it is stored now.
+
+        Raises:
+            ClusterError: Kubernetes did not accept the write.
+        """
         with self._writing(policy):
-            return await self._writer.apply_original(
-                policy, original, finalizer=finalizer
+            stored = await self._writer.apply_original(
+                policy, original.to_text(), finalizer=policy.undoes
             )
+        return self._news.stored(stored)
 
-    async def strip_policy(
-        self, policy: PolicyObject, *, finalizer: bool, original: bool
-    ) -> PolicyObject | None:
-        """Remove finalizer and/or annotation by JSON patch; None if it is gone now."""
+    async def strip(
+        self, policy: PolicyObject, *, finalizer: bool = True, original: bool = True
+    ) -> PolicyObject:
+        """Remove our marks, as far as they are there.
+
+        Returns:
+            The object as it is stored now, or as last known if it vanished with them.
+
+        Raises:
+            ClusterError: Kubernetes did not accept the write.
+        """
+        finalizer = finalizer and policy.held
+        original = original and policy.original_text is not None
+        if not (finalizer or original):
+            return policy
         with self._writing(policy):
-            return await self._writer.strip_policy(
+            stored = await self._writer.strip_policy(
                 policy, finalizer=finalizer, original=original
             )
+        if stored is None:
+            self._news.gone(policy)
+            return policy
+        return self._news.stored(stored)
+
+    async def apply_instance_status(
+        self, instance: InstanceObject, status: InstanceStatus
+    ) -> InstanceObject:
+        """Write the whole status and return the object as stored.
+
+        Raises:
+            ClusterError: Kubernetes did not accept the write.
+        """
+        stored = await self._writer.apply_instance_status(instance, status)
+        return self._news.stored_instance(stored)
+
+    async def hold_instance(self, instance: InstanceObject) -> InstanceObject:
+        """Make sure that the instance has the finalizer; return it as it is stored.
+
+        Raises:
+            ClusterError: Kubernetes did not accept the write.
+        """
+        if instance.held:
+            return instance
+        return self._news.stored_instance(await self._writer.hold_instance(instance))
+
+    async def release_instance(self, instance: InstanceObject) -> bool:
+        """Remove the finalizer; return whether the object is gone.
+
+        Raises:
+            ClusterError: Kubernetes did not accept the write.
+        """
+        stored = await self._writer.release_instance(instance)
+        if stored is not None:
+            self._news.stored_instance(stored)
+        return stored is None
 
     @contextmanager
     def _writing(self, policy: PolicyObject) -> Iterator[None]:

@@ -1,29 +1,104 @@
-"""Stores and removes the marks on policies: the original and the finalizer.
+"""Who owns a target, and the marks that owners carry: the original and the finalizer.
 
-The order makes a crash safe at any moment: first the mark is stored, then ZITADEL is
-written, then the status. At a take-over the new owner's mark is stored before the old
-one's is removed (design, section 3, "Crash safety").
+A watch that was interrupted may never report a deletion, and an object without our
+finalizer is deleted without us. So an owner that blocks another policy is read once
+more from Kubernetes before that counts.
+
+The order of writes makes a crash safe at any moment: first the mark is stored, then
+ZITADEL is written, then the status. At a take-over the new owner's mark is stored
+before the old one's is removed (design, section 3, "Crash safety").
 """
 
-from zitadel_notification_operator.core.claims import Target
-from zitadel_notification_operator.core.errors import ObjectGone
+import logging
+from collections.abc import Awaitable, Callable
+
+from zitadel_notification_operator.core.claims import PolicyKey, Target
+from zitadel_notification_operator.core.errors import (
+    ClusterError,
+    ObjectGone,
+    TerminalError,
+)
 from zitadel_notification_operator.core.grants import Admission
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.original import Original, OriginalValue, seen
 from zitadel_notification_operator.core.policy import ObservedPolicy
+from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.news import News
 from zitadel_notification_operator.engine.claims.originals import value_carried
-from zitadel_notification_operator.engine.ports import ObjectWriter
+from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
+from zitadel_notification_operator.engine.queue.clock import loop_time
+from zitadel_notification_operator.engine.queue.outcome import Superseded
+from zitadel_notification_operator.engine.reporting.telling import level_of
+
+CONFIRMED = 60.0
+"""Seconds for which an owner that was read is trusted, however many policies it
+blocks."""
+
+_log = logging.getLogger(__name__)
 
 
 class Ownership:
-    """Adds and removes the marks of policies and stores the results in memory."""
+    """Confirms the owners of targets, and gives policies the marks that they may have.
 
-    def __init__(self, inventory: Inventory, writer: ObjectWriter, news: News) -> None:
+    Args:
+        inventory: Says who owns what, as far as the watch has reported.
+        writes: Adds and removes the marks.
+        news: Queues the policies that a deletion affects.
+        reread: Reads a policy from Kubernetes and stores it in the inventory.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        writes: OwnWrites,
+        news: News,
+        reread: Callable[[PolicyKey], Awaitable[None]],
+    ) -> None:
         self._inventory = inventory
-        self._writer = writer
+        self._writes = writes
         self._news = news
+        self._reread = reread
+        self._read: dict[PolicyKey, tuple[str, float]] = {}
+
+    async def own(self, policy: PolicyObject, target: Target) -> PolicyObject:
+        """Return the policy with the marks that it may have.
+
+        Raises:
+            Superseded: The owner that was in the way has just gone.
+            TerminalError: `Conflict`: an older policy owns the target.
+            ClusterError: Kubernetes did not accept a write.
+        """
+        if not policy.manages:
+            return await self.leave(policy)
+        owner = await self.other(policy, target)
+        if owner is None:
+            return policy
+        if not await self.hand_over(policy, target):
+            raise Superseded  # the owner has just gone
+        await self._writes.strip(policy)
+        raise _conflict(policy, target, owner)
+
+    async def other(self, policy: PolicyObject, target: Target) -> PolicyKey | None:
+        """Return the policy that owns the target, confirmed by a read from Kubernetes.
+
+        Returns:
+            Its key, or None if this policy or nobody owns the target. If Kubernetes
+            does not answer, the owner that the watch has reported.
+        """
+        while True:
+            owner = self._inventory.owner(target)
+            if owner is None or owner == policy.key:
+                return None
+            if self._is_confirmed(owner):
+                return owner
+            try:
+                await self._reread(owner)
+            except ClusterError as error:
+                # Nobody knows better, so what the watch has reported counts.
+                _log.log(level_of(error), "%s", error.message)
+                return owner
+            self._confirm(owner)
 
     async def secure(
         self, policy: PolicyObject, target: Target, observed: ObservedPolicy | None
@@ -48,51 +123,26 @@ class Ownership:
             if policy.held == policy.undoes:
                 return policy
             if policy.held:
-                return await self.strip(policy, finalizer=True, original=False)
-        return await self._mark(policy, original)
-
-    async def strip(
-        self, policy: PolicyObject, *, finalizer: bool = True, original: bool = True
-    ) -> PolicyObject:
-        """Remove our marks, as far as they are there.
-
-        Returns:
-            The object as it is stored now, or as last known if it vanished with them.
-        """
-        finalizer = finalizer and policy.held
-        original = original and policy.original_text is not None
-        if not (finalizer or original):
-            return policy
-        stored = await self._writer.strip_policy(
-            policy, finalizer=finalizer, original=original
-        )
-        if stored is None:
-            self._news.gone(policy)
-            return policy
-        return self._news.stored(stored)
+                return await self._writes.strip(policy, original=False)
+        return await self._writes.mark(policy, original)
 
     async def leave(self, policy: PolicyObject) -> PolicyObject:
         """Remove all marks of a policy that no longer manages, after handing them over.
 
+        In Observe there is nothing to undo, and an original that it kept would be out
+        of date once the policy manages again.
+
         Returns:
-            As `strip`.
+            As `OwnWrites.strip`.
         """
         await self.bequeath(policy)
-        return await self.strip(policy)
+        return await self._writes.strip(policy)
 
     async def bequeath(self, policy: PolicyObject) -> None:
         """Pass the original of a policy that undoes nothing on to the owner, if any."""
         target = self._inventory.target_of(policy)
         if target is not None:
             await self.hand_over(policy, target)
-
-    def has_owned(self, policy: PolicyObject, target: Target) -> bool:
-        """Return whether a policy ever reached the point of owning this target."""
-        return value_carried(policy, target) is not None
-
-    def recorded(self, policy: PolicyObject, target: Target) -> OriginalValue | None:
-        """Return what the policy has recorded about the target, if anything."""
-        return value_carried(policy, target)
 
     async def hand_over(self, policy: PolicyObject, target: Target) -> bool:
         """Pass the original on to the owner of the target, if that is another policy.
@@ -112,7 +162,7 @@ class Ownership:
             if value is None or carries:
                 return True
             try:
-                await self._mark(heir, Original(heir.uid, target, value))
+                await self._writes.mark(heir, Original(heir.uid, target, value))
             except ObjectGone:
                 self._news.gone(heir)
             else:
@@ -145,11 +195,33 @@ class Ownership:
             or seen(observed)
         )
 
-    async def _mark(self, policy: PolicyObject, original: Original) -> PolicyObject:
-        stored = await self._writer.apply_original(
-            policy, original.to_text(), finalizer=policy.undoes
-        )
-        return self._news.stored(stored)
+    def _confirm(self, owner: PolicyKey) -> None:
+        now = loop_time()
+        self._read = {
+            key: (uid, at)
+            for key, (uid, at) in self._read.items()
+            if now - at < CONFIRMED
+        }
+        known = self._inventory.policies.get(owner)
+        if known is not None:
+            self._read[owner] = known.uid, now
+
+    def _is_confirmed(self, owner: PolicyKey) -> bool:
+        uid, at = self._read.get(owner, ("", 0.0))
+        now = loop_time()
+        return uid == self._inventory.policies[owner].uid and now - at < CONFIRMED
+
+
+def _conflict(policy: PolicyObject, target: Target, owner: PolicyKey) -> TerminalError:
+    """Return the error of a policy whose target an older one owns."""
+    name = "in another namespace"
+    if owner.namespace == policy.key.namespace:
+        name = repr(owner.name)
+    what = "organization" if target.organization_id else "instance"
+    return TerminalError(
+        Reason.CONFLICT,
+        f"The older NotificationPolicy {name} owns this {what}; delete one of the two",
+    )
 
 
 def told_in_trouble(inventory: Inventory, policy: PolicyObject) -> OriginalValue | None:
@@ -168,7 +240,6 @@ def told_in_trouble(inventory: Inventory, policy: PolicyObject) -> OriginalValue
     owns = (
         target is not None
         and policy.manages
-        and policy.not_understood is None
         and inventory.admission(policy) is Admission.GRANTED
         and inventory.owner(target) == policy.key
     )

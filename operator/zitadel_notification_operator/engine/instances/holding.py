@@ -8,12 +8,10 @@ from zitadel_notification_operator.core.objects import InstanceObject
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.crds import Crds
 from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.instances.instance_writes import (
-    InstanceWrites,
-)
+from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.queue.keys import INSTANCE
 from zitadel_notification_operator.engine.reporting.notices import of_waiting
-from zitadel_notification_operator.engine.reporting.telling import Telling
+from zitadel_notification_operator.engine.reporting.telling import Telling, level_of
 
 CRD_GOES = (
     "the CRD of ZitadelInstance is being deleted, so it does not wait for the "
@@ -39,7 +37,7 @@ class Holding:
         inventory: Inventory,
         connections: Connections,
         crds: Crds,
-        writes: InstanceWrites,
+        writes: OwnWrites,
         telling: Telling,
     ) -> None:
         self._inventory = inventory
@@ -54,7 +52,7 @@ class Holding:
         Raises:
             ClusterError: Kubernetes did not accept the write.
         """
-        return instance if instance.held else await self._writes.hold(instance)
+        return await self._writes.hold_instance(instance)
 
     async def let_go(self, instance: InstanceObject) -> bool:
         """Remove the finalizer once no policy needs the instance, or if its CRD goes.
@@ -79,7 +77,7 @@ class Holding:
                 self._tell_in_use(instance)
                 return False
             self._telling.ending(instance, CRD_GOES)
-        return await self._writes.release(instance)
+        return await self._writes.release_instance(instance)
 
     async def _goes_with_its_crd(self, instance: InstanceObject) -> bool:
         """Return whether the CRD is known to be deleted, so that nothing is waited for.
@@ -92,8 +90,7 @@ class Holding:
         try:
             return await self._crds.is_ending(INSTANCE, instance.uid)
         except ClusterError as error:
-            level = logging.WARNING if error.claim_telling() else logging.DEBUG
-            _log.log(level, "%s", error.message)
+            _log.log(level_of(error), "%s", error.message)
             return False
 
     def _tell_in_use(self, instance: InstanceObject) -> None:

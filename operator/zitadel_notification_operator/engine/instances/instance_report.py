@@ -15,11 +15,9 @@ from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.calls.connections import Line
 from zitadel_notification_operator.engine.calls.repairs import READ_ON, Repairs
 from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.drift.search_health import without_round
-from zitadel_notification_operator.engine.instances.instance_writes import (
-    InstanceWrites,
-)
 from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.meter import Meter
 from zitadel_notification_operator.engine.queue.outcome import Superseded
@@ -60,7 +58,7 @@ class InstanceReport:
     def __init__(
         self,
         inventory: Inventory,
-        writes: InstanceWrites,
+        writes: OwnWrites,
         telling: Telling,
         drift: DriftWatch,
         repairs: Repairs,
@@ -153,7 +151,7 @@ class InstanceReport:
                 return
         line.reported_at = now
         before = line.written[0] if line.written else instance.status
-        stored = await self._writes.apply_status(instance, status)
+        stored = await self._writes.apply_instance_status(instance, status)
         line.written = (status, stored.status)
         for notice in of_drift_detection(replace(instance, status=before), status):
             self._telling.tell(instance, notice)

@@ -37,8 +37,8 @@ from zitadel_notification_operator.engine.claims.news import News
 from zitadel_notification_operator.engine.claims.not_understood import (
     require_understood,
 )
+from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.claims.records import depends_on_zitadel
-from zitadel_notification_operator.engine.claims.statuses import Statuses
 from zitadel_notification_operator.engine.instances.grant_lookup import (
     Failed,
     concerned,
@@ -68,7 +68,7 @@ class Proof:
     Args:
         inventory: Remembers which ZITADEL an instance reaches, and what grants mean.
         news: Queues the policies that this affects.
-        statuses: Clears what statuses hold of another ZITADEL.
+        writes: Clears what statuses hold of another ZITADEL.
         secrets: Reads credentials and CA bundles.
         connector: Makes clients.
         now: Returns the wall-clock time.
@@ -78,14 +78,14 @@ class Proof:
         self,
         inventory: Inventory,
         news: News,
-        statuses: Statuses,
+        writes: OwnWrites,
         secrets: SecretReader,
         connector: Connector,
         now: Callable[[], datetime],
     ) -> None:
         self._inventory = inventory
         self._news = news
-        self._statuses = statuses
+        self._writes = writes
         self._secrets = secrets
         self._connector = connector
         self._now = now
@@ -287,7 +287,7 @@ class Proof:
                 return  # all that it holds belongs to this ZITADEL
             status = unpinned(policy, trouble, self._now())
             try:
-                await self._statuses.store(policy, status)
+                await self._writes.apply_policy_status(policy, status)
             except Superseded:
                 continue  # its pass was writing; what that wrote is invalid as well
             except ObjectGone:

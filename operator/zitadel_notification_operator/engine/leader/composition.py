@@ -23,9 +23,7 @@ from zitadel_notification_operator.engine.claims.crds import Crds
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.news import News
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
-from zitadel_notification_operator.engine.claims.owners import Owners
 from zitadel_notification_operator.engine.claims.ownership import Ownership
-from zitadel_notification_operator.engine.claims.statuses import Statuses
 from zitadel_notification_operator.engine.claims.wanted import wanted_targets
 from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
@@ -35,9 +33,6 @@ from zitadel_notification_operator.engine.instances.holding import Holding
 from zitadel_notification_operator.engine.instances.instance_pass import InstancePass
 from zitadel_notification_operator.engine.instances.instance_report import (
     InstanceReport,
-)
-from zitadel_notification_operator.engine.instances.instance_writes import (
-    InstanceWrites,
 )
 from zitadel_notification_operator.engine.instances.proof import Proof
 from zitadel_notification_operator.engine.instances.verdicts import Verdicts
@@ -57,7 +52,6 @@ from zitadel_notification_operator.engine.policies.converging import Converging
 from zitadel_notification_operator.engine.policies.deletion_pass import DeletionPass
 from zitadel_notification_operator.engine.policies.deletion_report import DeletionReport
 from zitadel_notification_operator.engine.policies.lagging import Lagging
-from zitadel_notification_operator.engine.policies.owning import Owning
 from zitadel_notification_operator.engine.policies.policy_pass import PolicyPass
 from zitadel_notification_operator.engine.policies.policy_report import PolicyReport
 from zitadel_notification_operator.engine.policies.resolution import Resolution
@@ -151,11 +145,9 @@ class Composition:
         """Build what knows our objects, and who owns which target."""
         self.inventory = Inventory(namespace)
         self.news = News(self.inventory, self.queue)
-        # All writes to policies go through this, so that their echoes are recognized.
-        self.own_writes = OwnWrites(self._ports.writer, self.inventory.newest)
-        self.ownership = Ownership(self.inventory, self.own_writes, self.news)
-        self.statuses = Statuses(
-            self.inventory, self.own_writes, self.news, self.telling
+        # All writes to our objects go through this: it recognizes their echoes.
+        self.own_writes = OwnWrites(
+            self.inventory, self._ports.writer, self.news, self.telling
         )
 
     def _build_instances(self, write_limit: float) -> None:
@@ -213,12 +205,12 @@ class Composition:
 
     def _instance_pass(self) -> InstancePass:
         inventory, ports = self.inventory, self._ports
-        writes = InstanceWrites(ports.writer, self.news)
+        writes = self.own_writes
         searches = Searches(inventory, self.drift, self.queue)
         proof = Proof(
             inventory,
             self.news,
-            self.statuses,
+            writes,
             ports.secrets,
             self._connector,
             ports.now,
@@ -264,14 +256,16 @@ class Composition:
 
     def _policy_passes(self) -> tuple[PolicyPass, DeletionPass]:
         inventory, connections, ports = self.inventory, self.connections, self._ports
-        owners = Owners(inventory, self.healing.reread_policy)
+        ownership = Ownership(
+            inventory, self.own_writes, self.news, self.healing.reread_policy
+        )
         self.targets = self._targets()
         resolution = Resolution(
-            inventory, connections, self.statuses, self.news, ports.now
+            inventory, connections, self.own_writes, self.news, ports.now
         )
         standing = Standing(inventory, connections)
         reports = PolicyReport(
-            self.statuses,
+            self.own_writes,
             inventory,
             connections,
             self.drift,
@@ -284,7 +278,7 @@ class Composition:
             inventory,
             standing,
             Lagging(inventory, self.drift, self.repairs),
-            self.ownership,
+            ownership,
             self.contests,
             self.accounts,
             self.repairs,
@@ -295,22 +289,20 @@ class Composition:
             resolution,
             self.targets,
             standing,
-            Owning(owners, self.ownership),
+            ownership,
             converging,
             reports,
         )
         deletions = DeletionPass(
             inventory,
             connections,
-            self.ownership,
-            owners,
+            ownership,
             self.crds,
             resolution,
             self.targets,
             DeletionReport(
                 inventory,
-                self.ownership,
-                self.statuses,
+                self.own_writes,
                 self.telling,
                 connections,
                 self.deadlines,

@@ -28,6 +28,7 @@ from zitadel_notification_operator.engine.queue.keys import (
     policy_key,
 )
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
+from zitadel_notification_operator.engine.reporting.telling import level_of
 
 LIST_INTERVAL = 600.0
 """Seconds between the periodic LISTs that find what a watch may have lost."""
@@ -236,11 +237,6 @@ class Healing:
             queue.add(instance_key(name), Priority.CHANGE)
         for key in inventory.policies:
             queue.add(policy_key(key), Priority.DRIFT)
-
-
-def level_of(error: ClusterError) -> int:
-    """Return the log level for an error: a warning the first time, else debug."""
-    return logging.WARNING if error.claim_telling() else logging.DEBUG
 
 
 def _number(version: str) -> int:

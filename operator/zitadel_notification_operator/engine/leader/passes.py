@@ -14,7 +14,7 @@ from zitadel_notification_operator.core.errors import (
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.instances.instance_pass import SECRET_INTERVAL
 from zitadel_notification_operator.engine.leader.dispatch import Dispatch
-from zitadel_notification_operator.engine.leader.healing import Healing, level_of
+from zitadel_notification_operator.engine.leader.healing import Healing
 from zitadel_notification_operator.engine.leader.subject import (
     concerning,
     subject_of,
@@ -31,6 +31,7 @@ from zitadel_notification_operator.engine.queue.outcome import (
     retry_in,
 )
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
+from zitadel_notification_operator.engine.reporting.telling import level_of
 
 OFTEN = 3
 """Consecutive failures of a key after which a refused write is logged as a warning."""

@@ -24,7 +24,7 @@ from zitadel_notification_operator.engine.calls.term import is_verifying
 from zitadel_notification_operator.engine.claims.crds import Crds
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.not_understood import why_as_retain
-from zitadel_notification_operator.engine.claims.owners import Owners
+from zitadel_notification_operator.engine.claims.originals import value_carried
 from zitadel_notification_operator.engine.claims.ownership import Ownership
 from zitadel_notification_operator.engine.instances.grant_lookup import require_lookup
 from zitadel_notification_operator.engine.policies.deletion_report import (
@@ -55,8 +55,7 @@ class DeletionPass:
     Args:
         inventory: Holds the newest records.
         connections: Know how each instance is reached.
-        ownership: Knows what the policy has recorded, and passes it on.
-        owners: Confirm who owns a target.
+        ownership: Confirms who owns a target, and passes on what was recorded.
         crds: Know whether the CRD is being deleted, too.
         resolution: Resolves the policy's organization.
         targets: Give the pass its turn at the target.
@@ -68,7 +67,6 @@ class DeletionPass:
         inventory: Inventory,
         connections: Connections,
         ownership: Ownership,
-        owners: Owners,
         crds: Crds,
         resolution: Resolution,
         targets: Targets,
@@ -77,7 +75,6 @@ class DeletionPass:
         self._inventory = inventory
         self._connections = connections
         self._ownership = ownership
-        self._owners = owners
         self._crds = crds
         self._resolution = resolution
         self._targets = targets
@@ -116,7 +113,7 @@ class DeletionPass:
         target = self._inventory.target_of(policy)
         if target is None:
             return Ending(await self._without_target(policy))
-        if not self._ownership.has_owned(policy, target):
+        if value_carried(policy, target) is None:
             original = policy.original
             if original is not None and original.target.zitadel_id != target.zitadel_id:
                 return Ending("what it owned is in another ZITADEL; nothing was undone")
@@ -187,7 +184,7 @@ class DeletionPass:
         return "its organization is not known any longer; nothing was undone"
 
     async def _undo_in_turn(self, policy: PolicyObject, target: Target) -> Ending:
-        heir = await self._owners.other(policy, target)
+        heir = await self._ownership.other(policy, target)
         if heir and await self._ownership.hand_over(policy, target):
             return Ending(
                 "another NotificationPolicy has taken over; ZITADEL stays as it is"
@@ -206,8 +203,7 @@ class DeletionPass:
         )
         undoing = Undoing(writer, policy, target.organization_id)
         if policy.ending is DeletionPolicy.RESTORE:
-            recorded = self._ownership.recorded(policy, target)
-            told = await undoing.restore(recorded)
+            told = await undoing.restore(value_carried(policy, target))
         else:
             told = await undoing.reset()
         if self._inventory.newest(policy) is not None:

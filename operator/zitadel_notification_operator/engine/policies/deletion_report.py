@@ -16,8 +16,7 @@ from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import ended, troubled
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.claims.ownership import Ownership
-from zitadel_notification_operator.engine.claims.statuses import Statuses
+from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.outcome import (
     WAIT,
@@ -48,8 +47,7 @@ class DeletionReport:
 
     Args:
         inventory: Holds the newest records.
-        ownership: Removes the finalizer.
-        statuses: Writes the status.
+        writes: Removes the finalizer, and writes the status.
         telling: Posts the Event about the end.
         connections: Know what trouble instances have.
         deadlines: Know since when policies are in trouble.
@@ -60,8 +58,7 @@ class DeletionReport:
     def __init__(
         self,
         inventory: Inventory,
-        ownership: Ownership,
-        statuses: Statuses,
+        writes: OwnWrites,
         telling: Telling,
         connections: Connections,
         deadlines: Deadlines,
@@ -69,8 +66,7 @@ class DeletionReport:
         now: Callable[[], datetime],
     ) -> None:
         self._inventory = inventory
-        self._ownership = ownership
-        self._statuses = statuses
+        self._writes = writes
         self._telling = telling
         self._connections = connections
         self._deadlines = deadlines
@@ -95,11 +91,11 @@ class DeletionReport:
         if newest is None or newest.held:
             telling.ending(policy, told)  # the object may vanish with its finalizer
         if newest is not None:
-            await self._ownership.strip(newest)
+            await self._writes.strip(newest)
         kept = inventory.newest(policy)
         if kept is not None:
             status = ended(kept, told, self._now())
-            await self._statuses.store(kept, status)
+            await self._writes.apply_policy_status(kept, status)
         telling.ending(policy, told)
         telling.ended(policy)
         return WAIT
@@ -129,7 +125,7 @@ class DeletionReport:
         began = self._deadlines.began(policy, now) if passing else None
         status = troubled(policy, trouble, now, WAY_OUT, began)
         if status != policy.status:
-            await self._statuses.store(policy, status)
+            await self._writes.apply_policy_status(policy, status)
         if isinstance(trouble, TransientError):
             return back_off(trouble.retry_after)
         if own_finding and trouble.reason is Reason.CREDENTIALS_REJECTED:

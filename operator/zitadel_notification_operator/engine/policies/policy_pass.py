@@ -3,7 +3,7 @@
 The steps, in this order, and where each of them is:
 
     admit     Admittance, Resolution   the grant, the connection and the organization
-    own       Owning                   no older policy owns the target
+    own       Ownership                no older policy owns the target
     observe   Converging               a GET, and what the event log says beyond it
     decide    core.decision            what differs
     act       TargetWriter             the write, when it is its turn
@@ -27,9 +27,9 @@ from zitadel_notification_operator.engine.calls.connections import (
 from zitadel_notification_operator.engine.claims.not_understood import (
     require_understood,
 )
+from zitadel_notification_operator.engine.claims.ownership import Ownership
 from zitadel_notification_operator.engine.policies.admittance import Admittance
 from zitadel_notification_operator.engine.policies.converging import Converging
-from zitadel_notification_operator.engine.policies.owning import Owning
 from zitadel_notification_operator.engine.policies.policy_report import PolicyReport
 from zitadel_notification_operator.engine.policies.resolution import Resolution
 from zitadel_notification_operator.engine.policies.standing import Standing
@@ -50,7 +50,7 @@ class PolicyPass:
         resolution: Resolves the policy's organization.
         targets: Give the pass its turn at the target.
         standing: Checks whether the pass may go on.
-        owning: Makes sure that the policy owns the target.
+        ownership: Makes sure that the policy owns the target.
         converging: Brings the target in line with the spec.
         reports: Reports how the pass ends.
     """
@@ -61,7 +61,7 @@ class PolicyPass:
         resolution: Resolution,
         targets: Targets,
         standing: Standing,
-        owning: Owning,
+        ownership: Ownership,
         converging: Converging,
         reports: PolicyReport,
     ) -> None:
@@ -69,7 +69,7 @@ class PolicyPass:
         self._resolution = resolution
         self._targets = targets
         self._standing = standing
-        self._owning = owning
+        self._ownership = ownership
         self._converging = converging
         self._reports = reports
 
@@ -85,7 +85,7 @@ class PolicyPass:
         """
         if policy.suspended and policy.not_understood is None:
             if not policy.manages:
-                policy = await self._owning.leave(policy)
+                policy = await self._ownership.leave(policy)
             return await self._reports.suspend(policy)
         try:
             require_understood(policy)
@@ -137,7 +137,7 @@ class PolicyPass:
                 lambda: self._standing.require_claim(policy, target),
             )
             work = Work(connection, writer, target, organization, policy.requested_at)
-            policy = await self._owning.own(policy, target)
+            policy = await self._ownership.own(policy, target)
             try:
                 return await self._converging.run(policy, work)
             except TerminalError as error:

@@ -36,8 +36,8 @@ from zitadel_notification_operator.engine.calls.connections import (
     Connections,
 )
 from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.claims.ownership import told_in_trouble
-from zitadel_notification_operator.engine.claims.statuses import Statuses
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.meter import Meter
@@ -91,7 +91,7 @@ class PolicyReport:
     """Reports passes over policies.
 
     Args:
-        statuses: Writes the status and posts its Events.
+        writes: Writes the status and posts its Events.
         inventory: Holds the newest records.
         connections: Know what trouble instances have.
         drift: Knows when a quiet policy is checked for drift.
@@ -103,7 +103,7 @@ class PolicyReport:
 
     def __init__(
         self,
-        statuses: Statuses,
+        writes: OwnWrites,
         inventory: Inventory,
         connections: Connections,
         drift: DriftWatch,
@@ -112,7 +112,7 @@ class PolicyReport:
         chance: random.Random,
         now: Callable[[], datetime],
     ) -> None:
-        self._statuses = statuses
+        self._writes = writes
         self._inventory = inventory
         self._connections = connections
         self._drift = drift
@@ -128,7 +128,7 @@ class PolicyReport:
             Superseded: The object is gone; a different one may have its name.
             ClusterError: Kubernetes did not accept the status.
         """
-        await self._statuses.write(policy, suspended(policy, self._now()))
+        await self._writes.report(policy, suspended(policy, self._now()))
         return WAIT
 
     def wait_for_verdict(self, policy: PolicyObject) -> Outcome:
@@ -152,7 +152,7 @@ class PolicyReport:
             ClusterError: Kubernetes did not accept the status.
         """
         status = settled(policy, findings, self._now())
-        await self._statuses.write(
+        await self._writes.report(
             policy, status, lambda known: of_settling(known, status)
         )
         line = self._connections.line(policy.instance)
@@ -216,7 +216,7 @@ class PolicyReport:
         else:
             original = told_in_trouble(self._inventory, policy)
             status = replace(status, original=original)
-        await self._statuses.write(
+        await self._writes.report(
             policy, status, lambda known: of_trouble(known, trouble)
         )
         if passing or (own and rejected):
@@ -279,7 +279,7 @@ class PolicyReport:
         sync = find(policy.status.conditions, IN_SYNC)
         if sync is None or sync.reason != Reason.NOT_OBSERVED:
             # Only once, because the cause may change with each try while it is away.
-            await self._statuses.write(policy, unobserved(policy, now, trouble.message))
+            await self._writes.report(policy, unobserved(policy, now, trouble.message))
         return WAIT
 
 

@@ -19,7 +19,7 @@ from zitadel_notification_operator.engine.calls.connections import (
 )
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.news import News
-from zitadel_notification_operator.engine.claims.statuses import Statuses
+from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.reporting.notices import of_following
 
 
@@ -29,7 +29,7 @@ class Resolution:
     Args:
         inventory: Remembers what references mean.
         connections: Know how each instance is reached.
-        statuses: Clears what a status holds of an organization that is gone.
+        writes: Clears what a status holds of an organization that is gone.
         news: Queues the policies whose claims change.
         now: Returns the wall-clock time.
     """
@@ -38,13 +38,13 @@ class Resolution:
         self,
         inventory: Inventory,
         connections: Connections,
-        statuses: Statuses,
+        writes: OwnWrites,
         news: News,
         now: Callable[[], datetime],
     ) -> None:
         self._inventory = inventory
         self._connections = connections
-        self._statuses = statuses
+        self._writes = writes
         self._news = news
         self._now = now
 
@@ -107,7 +107,7 @@ class Resolution:
         )
         status = unpinned(policy, trouble, self._now())
         notice = of_following(known, reference, found)
-        await self._statuses.write_over(policy, status, [notice])
+        await self._writes.report_over(policy, status, [notice])
         self._pin(policy, connection, found)
         return True
 

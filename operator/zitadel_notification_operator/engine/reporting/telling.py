@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.objects import (
     InstanceObject,
     InstanceStatus,
@@ -92,3 +93,8 @@ class Telling:
         """Forget all objects but these: the others are gone."""
         self._waiting = {u: w for u, w in self._waiting.items() if u in uids}
         self._endings = {u: s for u, s in self._endings.items() if u in uids}
+
+
+def level_of(error: ClusterError) -> int:
+    """Return the log level for an error: a warning the first time, else debug."""
+    return logging.WARNING if error.claim_telling() else logging.DEBUG
