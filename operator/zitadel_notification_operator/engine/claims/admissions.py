@@ -12,10 +12,8 @@ from zitadel_notification_operator.core.grants import (
     Lookup,
     admit,
     admit_organization,
-    granted_organizations,
 )
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
-from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.engine.claims.records import had_its_target
 
 
@@ -76,13 +74,6 @@ class Admissions:
         """Return whether the policy's namespace may set this organization."""
         admission = self._of_organization(policy, instance, organization_id)
         return admission is Admission.GRANTED
-
-    def is_restricted(self, policy: PolicyObject, instance: InstanceObject) -> bool:
-        """Return whether the policy's namespace may only set certain organizations."""
-        granted = granted_organizations(
-            instance.grants, self._own_namespace, policy.key.namespace
-        )
-        return policy.scope is Scope.ORGANIZATION and granted is not None
 
     def _by_grants(
         self,

@@ -15,6 +15,7 @@ from zitadel_notification_operator.core.grants import (
     POSSIBLE,
     Admission,
     Lookup,
+    granted_organizations,
     references_in,
 )
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
@@ -275,10 +276,16 @@ class Inventory:
             policy, instance, organization_id
         )
 
-    def is_restricted(self, policy: PolicyObject) -> bool:
-        """Return whether the policy's namespace may only set certain organizations."""
+    def granted(self, policy: PolicyObject) -> frozenset[Reference] | None:
+        """Return the organizations that the policy's namespace may set; None for any.
+
+        None also if its instance does not exist.
+        """
         instance = self.instances.get(policy.instance)
-        return instance is not None and self._admissions.is_restricted(policy, instance)
+        if instance is None:
+            return None
+        namespace = policy.key.namespace
+        return granted_organizations(instance.grants, self.own_namespace, namespace)
 
     def organization_of(self, policy: PolicyObject) -> str | None:
         """Return the id of the policy's organization, as far as it is known now."""

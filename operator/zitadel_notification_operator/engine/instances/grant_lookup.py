@@ -8,26 +8,13 @@ that no other policy takes over by mistake. But nothing is written on that basis
 from collections.abc import Iterable
 
 from zitadel_notification_operator.core.claims import PolicyKey
-from zitadel_notification_operator.core.errors import (
-    OperatorError,
-    TerminalError,
-    TransientError,
-)
-from zitadel_notification_operator.core.grants import (
-    granted_organizations,
-    references_in,
-)
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.errors import OperatorError, TerminalError
+from zitadel_notification_operator.core.grants import references_in
+from zitadel_notification_operator.core.objects import InstanceObject
 from zitadel_notification_operator.core.patience import once_more
-from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.references import By, Reference
-from zitadel_notification_operator.core.report import is_quiet
-from zitadel_notification_operator.engine.calls.connections import (
-    Line,
-    NotCheckedYet,
-    Unread,
-)
+from zitadel_notification_operator.core.references import Reference
+from zitadel_notification_operator.engine.calls.connections import Line, Unread
 from zitadel_notification_operator.engine.calls.directory import Directory
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.ports import PolicyClient
@@ -118,53 +105,5 @@ def concerned(
     return [
         policy.key
         for policy in policies
-        if policy is not None and wanted & _granted(inventory, policy)
+        if policy is not None and wanted & (inventory.granted(policy) or frozenset())
     ]
-
-
-def require_lookup(inventory: Inventory, line: Line, policy: PolicyObject) -> None:
-    """Check that the policy's grant does not depend on a name that failed to resolve.
-
-    Args:
-        inventory: Holds the grants, and what their names mean.
-        line: What is known of the policy's instance.
-        policy: The policy.
-
-    Raises:
-        NotCheckedYet: It does, the policy is quiet, and the failure may be a single
-            one.
-        TransientError: `InstanceNotReady`, with the name and the error.
-    """
-    if not line.unread or policy.scope is Scope.INSTANCE:
-        return
-    granted = _granted(inventory, policy)
-    known = inventory.organization_of(policy)
-    if known is not None:
-        if Reference(By.ID, known) in granted:
-            return
-        meant = inventory.meant
-        sure = granted - line.unread.keys()
-        if any(meant(policy.instance, reference) == known for reference in sure):
-            return
-    unread = sorted(granted & line.unread.keys(), key=str)
-    if not unread:
-        return
-    first = line.unread[unread[0]]
-    if is_quiet(policy) and not first.streak.is_verdict:
-        raise NotCheckedYet
-    trouble = first.trouble
-    raise TransientError(
-        Reason.INSTANCE_NOT_READY,
-        f"ZitadelInstance {policy.instance!r} grants this namespace {unread[0]}, which "
-        f"cannot be looked up now: {trouble.reason}: {trouble.stable}",
-        excerpt=trouble.message.removeprefix(trouble.stable),
-    )
-
-
-def _granted(inventory: Inventory, policy: PolicyObject) -> frozenset[Reference]:
-    instance = inventory.instances.get(policy.instance)
-    if instance is None:
-        return frozenset()
-    own, namespace = inventory.own_namespace, policy.key.namespace
-    granted = granted_organizations(instance.grants, own, namespace)
-    return granted or frozenset()

@@ -55,7 +55,6 @@ from zitadel_notification_operator.engine.policies.lagging import Lagging
 from zitadel_notification_operator.engine.policies.policy_pass import PolicyPass
 from zitadel_notification_operator.engine.policies.policy_report import PolicyReport
 from zitadel_notification_operator.engine.policies.resolution import Resolution
-from zitadel_notification_operator.engine.policies.standing import Standing
 from zitadel_notification_operator.engine.policies.target_client import TargetClient
 from zitadel_notification_operator.engine.policies.target_writer import TargetWriter
 from zitadel_notification_operator.engine.policies.targets import Targets
@@ -263,7 +262,7 @@ class Composition:
         resolution = Resolution(
             inventory, connections, self.own_writes, self.news, ports.now
         )
-        standing = Standing(inventory, connections)
+        admittance = Admittance(inventory, connections)
         reports = PolicyReport(
             self.own_writes,
             inventory,
@@ -276,7 +275,7 @@ class Composition:
         )
         converging = Converging(
             inventory,
-            standing,
+            admittance,
             Lagging(inventory, self.drift, self.repairs),
             ownership,
             self.contests,
@@ -285,10 +284,9 @@ class Composition:
             reports,
         )
         policies = PolicyPass(
-            Admittance(inventory, connections),
+            admittance,
             resolution,
             self.targets,
-            standing,
             ownership,
             converging,
             reports,
@@ -296,6 +294,7 @@ class Composition:
         deletions = DeletionPass(
             inventory,
             connections,
+            admittance,
             ownership,
             self.crds,
             resolution,

@@ -1,5 +1,11 @@
-"""Whether a policy may use its instance now, and by which connection."""
+"""Whether a pass over a policy may begin, and whether it may still go on.
 
+The spec, a grant or the owner of the target may change while a pass waits. Then what
+the pass was about to do is no longer wanted, and it begins anew. So `require_claim`, or
+`require_right` for a deletion, is called again right before each call to ZITADEL.
+"""
+
+from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.errors import (
     OperatorError,
     TerminalError,
@@ -7,21 +13,25 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.grants import Admission
 from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.core.report import is_quiet
 from zitadel_notification_operator.engine.calls.connections import (
     Connection,
     Connections,
     NotCheckedYet,
 )
+from zitadel_notification_operator.engine.calls.term import is_verifying
 from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.instances.grant_lookup import require_lookup
+from zitadel_notification_operator.engine.queue.outcome import Superseded
 
 
 class Admittance:
     """Admits policies to their instances.
 
     Args:
-        inventory: Knows what instances grant.
+        inventory: Holds the newest records, and knows what instances grant.
         connections: Know which instances may be used.
     """
 
@@ -39,10 +49,6 @@ class Admittance:
         self.require(policy)
         return self._connections.usable(policy.instance)
 
-    def lacks_organization(self, policy: PolicyObject) -> bool:
-        """Return whether the grant refuses the organization that a policy sets."""
-        return self._inventory.admission(policy) is Admission.ORGANIZATION_MISSING
-
     def require(self, policy: PolicyObject) -> None:
         """Check that a policy is granted what it sets.
 
@@ -52,7 +58,7 @@ class Admittance:
         """
         match self._inventory.admission(policy):
             case Admission.GRANTED:
-                self._require_lookup(policy)
+                self.require_lookup(policy)
             case Admission.NAMESPACE_UNKNOWN:
                 raise TransientError(
                     Reason.INSTANCE_NOT_FOUND,
@@ -73,7 +79,7 @@ class Admittance:
                 # If the instance has trouble, this reports it; else its next verdict
                 # decides.
                 self._connections.usable(policy.instance)
-                self._require_lookup(policy)
+                self.require_lookup(policy)
                 raise NotCheckedYet
         instance = self._inventory.instances[policy.instance]
         if instance.deleting and policy.original is None:
@@ -81,6 +87,53 @@ class Admittance:
                 Reason.INSTANCE_NOT_READY,
                 f"ZitadelInstance {policy.instance!r} is being deleted",
             )
+
+    def require_decision(self, policy: PolicyObject) -> None:
+        """Check that it is known whether a policy is granted what it would undo.
+
+        Raises:
+            NotCheckedYet: It is not; the instance's next verdict decides.
+            OperatorError: The instance cannot be used now; the deletion waits.
+        """
+        if not (policy.undoes and policy.has_record):
+            return  # it changes nothing, whatever the decision is
+        if self._inventory.admission(policy) is Admission.UNDECIDED:
+            self._connections.for_cleanup(policy.instance)
+            self.require_lookup(policy)
+            raise NotCheckedYet
+
+    def require_lookup(self, policy: PolicyObject) -> None:
+        """Check that a policy's grant does not depend on a name that failed to resolve.
+
+        Raises:
+            NotCheckedYet: It does, the policy is quiet, and the failure may be a single
+                one.
+            TransientError: `InstanceNotReady`, with the name and the error.
+        """
+        inventory, line = self._inventory, self._connections.line(policy.instance)
+        if not line.unread or policy.scope is Scope.INSTANCE:
+            return
+        granted = inventory.granted(policy) or frozenset()
+        known = inventory.organization_of(policy)
+        if known is not None:
+            if Reference(By.ID, known) in granted:
+                return
+            sure = granted - line.unread.keys()
+            if any(inventory.meant(policy.instance, name) == known for name in sure):
+                return
+        unread = sorted(granted & line.unread.keys(), key=str)
+        if not unread:
+            return
+        first = line.unread[unread[0]]
+        if is_quiet(policy) and not first.streak.is_verdict:
+            raise NotCheckedYet
+        trouble = first.trouble
+        raise TransientError(
+            Reason.INSTANCE_NOT_READY,
+            f"ZitadelInstance {policy.instance!r} grants this namespace {unread[0]}, "
+            f"which cannot be looked up now: {trouble.reason}: {trouble.stable}",
+            excerpt=trouble.message.removeprefix(trouble.stable),
+        )
 
     def as_told_to_tenant(
         self, policy: PolicyObject, trouble: OperatorError
@@ -91,13 +144,68 @@ class Admittance:
         and one that is not granted read the same, so that nobody can probe for names.
         """
         unknown = trouble.reason is Reason.ORGANIZATION_NOT_FOUND
-        if unknown and self._inventory.is_restricted(policy):
-            return _not_granted(policy)
-        return trouble
+        restricted = policy.scope is Scope.ORGANIZATION and (
+            self._inventory.granted(policy) is not None
+        )
+        return _not_granted(policy) if unknown and restricted else trouble
 
-    def _require_lookup(self, policy: PolicyObject) -> None:
-        line = self._connections.line(policy.instance)
-        require_lookup(self._inventory, line, policy)
+    def newest(self, policy: PolicyObject) -> PolicyObject:
+        """Return the newest record, if a pass may go on with it.
+
+        Raises:
+            Superseded: The spec has changed, the policy is deleted, or its grant is
+                gone.
+        """
+        newest = self._newest(policy)
+        if newest.not_understood is not None or newest.deleting:
+            raise Superseded
+        return newest
+
+    def require_claim(self, policy: PolicyObject, target: Target) -> None:
+        """Check, right before each call, that a pass may go on.
+
+        A read that verifies a write is always allowed, because the write has to be
+        reported.
+
+        Raises:
+            Superseded: The object has changed, its grant is gone, another policy owns
+                the target by now, or there is new trouble of the instance without a
+                verdict.
+        """
+        if is_verifying():
+            return
+        newest = self.newest(policy)
+        if self._connections.line(newest.instance).finding_out:
+            raise Superseded
+        if newest.manages and self._inventory.owner(target) != newest.key:
+            raise Superseded
+
+    def require_right(self, policy: PolicyObject, target: Target) -> None:
+        """Check, right before each call, that a deletion may still undo its settings.
+
+        A read that verifies a write is always allowed, because the write has to be
+        reported.
+
+        Raises:
+            Superseded: It may no longer, its name has a different object, or a new
+                owner has appeared.
+        """
+        if is_verifying():
+            return
+        newest = self._newest(policy)
+        if self._connections.line(newest.instance).finding_out:
+            raise Superseded
+        if self._inventory.owner(target) is not None:
+            raise Superseded
+
+    def _newest(self, policy: PolicyObject) -> PolicyObject:
+        """Return the newest record, if it has the same spec and is still granted."""
+        newest = self._inventory.require_newest(policy)
+        if newest.generation != policy.generation:
+            raise Superseded
+        if self._inventory.admission(newest) is not Admission.GRANTED:
+            raise Superseded
+        return newest
 
 
 def _not_granted(policy: PolicyObject) -> TerminalError:

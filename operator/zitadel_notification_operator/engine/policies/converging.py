@@ -18,10 +18,10 @@ from zitadel_notification_operator.engine.calls.repairs import Repairs
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.ownership import Ownership
 from zitadel_notification_operator.engine.policies.accounts import Accounts
+from zitadel_notification_operator.engine.policies.admittance import Admittance
 from zitadel_notification_operator.engine.policies.contests import Contests
 from zitadel_notification_operator.engine.policies.lagging import Lagging
 from zitadel_notification_operator.engine.policies.policy_report import PolicyReport
-from zitadel_notification_operator.engine.policies.standing import Standing
 from zitadel_notification_operator.engine.policies.target_writer import (
     Change,
     TargetWriter,
@@ -46,7 +46,7 @@ class Converging:
 
     Args:
         inventory: Holds the newest records.
-        standing: Checks whether a pass may go on.
+        admittance: Says whether a pass may go on.
         lagging: Knows whether GETs are older than the event log.
         ownership: Stores the original and the finalizer before the first write.
         contests: Knows which corrections have to wait.
@@ -58,7 +58,7 @@ class Converging:
     def __init__(
         self,
         inventory: Inventory,
-        standing: Standing,
+        admittance: Admittance,
         lagging: Lagging,
         ownership: Ownership,
         contests: Contests,
@@ -67,7 +67,7 @@ class Converging:
         reports: PolicyReport,
     ) -> None:
         self._inventory = inventory
-        self._standing = standing
+        self._admittance = admittance
         self._lagging = lagging
         self._ownership = ownership
         self._contests = contests
@@ -100,7 +100,7 @@ class Converging:
                 continue
             if settled:
                 return await self._report(policy, work, decision, observed)
-            policy = self._standing.newest(policy)
+            policy = self._admittance.newest(policy)
             step = Step(_WRITES[decision.action], policy.settings)
             change = await self._act(policy, writer, step, decision, observed)
             observed = change.shown
@@ -153,8 +153,8 @@ class Converging:
         """Store the original and the finalizer of a managing owner before it writes."""
         if not policy.manages:
             return policy
-        self._standing.require_claim(policy, work.target)
-        policy = self._standing.newest(policy)
+        self._admittance.require_claim(policy, work.target)
+        policy = self._admittance.newest(policy)
         return await self._ownership.secure(policy, work.target, observed)
 
     async def _report(

@@ -12,7 +12,7 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
-from zitadel_notification_operator.core.grants import POSSIBLE, Admission
+from zitadel_notification_operator.core.grants import POSSIBLE
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
 from zitadel_notification_operator.core.reasons import Reason
@@ -20,13 +20,12 @@ from zitadel_notification_operator.engine.calls.connections import (
     Connections,
     NotCheckedYet,
 )
-from zitadel_notification_operator.engine.calls.term import is_verifying
 from zitadel_notification_operator.engine.claims.crds import Crds
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.not_understood import why_as_retain
 from zitadel_notification_operator.engine.claims.originals import value_carried
 from zitadel_notification_operator.engine.claims.ownership import Ownership
-from zitadel_notification_operator.engine.instances.grant_lookup import require_lookup
+from zitadel_notification_operator.engine.policies.admittance import Admittance
 from zitadel_notification_operator.engine.policies.deletion_report import (
     DeletionReport,
     Ending,
@@ -55,6 +54,7 @@ class DeletionPass:
     Args:
         inventory: Holds the newest records.
         connections: Know how each instance is reached.
+        admittance: Says whether the policy may undo its settings.
         ownership: Confirms who owns a target, and passes on what was recorded.
         crds: Know whether the CRD is being deleted, too.
         resolution: Resolves the policy's organization.
@@ -66,6 +66,7 @@ class DeletionPass:
         self,
         inventory: Inventory,
         connections: Connections,
+        admittance: Admittance,
         ownership: Ownership,
         crds: Crds,
         resolution: Resolution,
@@ -74,6 +75,7 @@ class DeletionPass:
     ) -> None:
         self._inventory = inventory
         self._connections = connections
+        self._admittance = admittance
         self._ownership = ownership
         self._crds = crds
         self._resolution = resolution
@@ -109,7 +111,7 @@ class DeletionPass:
         if nothing:
             await self._ownership.bequeath(policy)
             return Ending(nothing)
-        self._require_decision(policy)
+        self._admittance.require_decision(policy)
         target = self._inventory.target_of(policy)
         if target is None:
             return Ending(await self._without_target(policy))
@@ -193,13 +195,16 @@ class DeletionPass:
             return Ending(RETAINED)
         connection = self._connections.for_cleanup(policy.instance)
         # If a grant cannot be looked up, it may be gone, and then nothing is undone.
-        self._require_lookup(policy)
+        self._admittance.require_lookup(policy)
         if target.zitadel_id != connection.zitadel_id:
             return Ending(
                 "the instance leads to another ZITADEL now; nothing was undone"
             )
         writer = self._targets.writer(
-            policy, target, connection, lambda: self._require_right(policy, target)
+            policy,
+            target,
+            connection,
+            lambda: self._admittance.require_right(policy, target),
         )
         undoing = Undoing(writer, policy, target.organization_id)
         if policy.ending is DeletionPolicy.RESTORE:
@@ -221,44 +226,3 @@ class DeletionPass:
         if self._inventory.admission(policy) not in POSSIBLE:
             return "no ZitadelInstance grants it any longer; nothing was undone"
         return ""
-
-    def _require_decision(self, policy: PolicyObject) -> None:
-        """Check that it is known whether the policy is granted what it would undo.
-
-        Raises:
-            NotCheckedYet: It is not; the instance's next verdict decides.
-            OperatorError: The instance cannot be used now; the deletion waits.
-        """
-        if not (policy.undoes and policy.has_record):
-            return  # it changes nothing, whatever the decision is
-        if self._inventory.admission(policy) is Admission.UNDECIDED:
-            self._connections.for_cleanup(policy.instance)
-            self._require_lookup(policy)
-            raise NotCheckedYet
-
-    def _require_lookup(self, policy: PolicyObject) -> None:
-        """Check that the policy's grant does not depend on a name that failed."""
-        line = self._connections.line(policy.instance)
-        require_lookup(self._inventory, line, policy)
-
-    def _require_right(self, policy: PolicyObject, target: Target) -> None:
-        """Check, right before each call, that the policy may still undo its settings.
-
-        A read that verifies a write is always allowed, because the write has to be
-        reported.
-
-        Raises:
-            Superseded: It may no longer, its name has a different object, or a new
-                owner has appeared.
-        """
-        if is_verifying():
-            return
-        inventory = self._inventory
-        newest = self._inventory.require_newest(policy)
-        if (
-            newest.generation != policy.generation
-            or self._connections.line(newest.instance).finding_out
-            or inventory.admission(newest) is not Admission.GRANTED
-            or inventory.owner(target) is not None
-        ):
-            raise Superseded

@@ -32,7 +32,6 @@ from zitadel_notification_operator.engine.policies.admittance import Admittance
 from zitadel_notification_operator.engine.policies.converging import Converging
 from zitadel_notification_operator.engine.policies.policy_report import PolicyReport
 from zitadel_notification_operator.engine.policies.resolution import Resolution
-from zitadel_notification_operator.engine.policies.standing import Standing
 from zitadel_notification_operator.engine.policies.targets import Targets
 from zitadel_notification_operator.engine.policies.work import Work
 from zitadel_notification_operator.engine.queue.outcome import (
@@ -46,10 +45,9 @@ class PolicyPass:
     """Runs passes over policies.
 
     Args:
-        admittance: Admits the policy to its instance.
+        admittance: Admits the policy to its instance, and says if it may go on.
         resolution: Resolves the policy's organization.
         targets: Give the pass its turn at the target.
-        standing: Checks whether the pass may go on.
         ownership: Makes sure that the policy owns the target.
         converging: Brings the target in line with the spec.
         reports: Reports how the pass ends.
@@ -60,7 +58,6 @@ class PolicyPass:
         admittance: Admittance,
         resolution: Resolution,
         targets: Targets,
-        standing: Standing,
         ownership: Ownership,
         converging: Converging,
         reports: PolicyReport,
@@ -68,7 +65,6 @@ class PolicyPass:
         self._admittance = admittance
         self._resolution = resolution
         self._targets = targets
-        self._standing = standing
         self._ownership = ownership
         self._converging = converging
         self._reports = reports
@@ -110,9 +106,7 @@ class PolicyPass:
             Superseded: A policy that was refused moves to another organization, because
                 both its name and the grant mean that one now.
         """
-        if self._admittance.lacks_organization(
-            policy
-        ) and await self._resolution.follow_refused(policy):
+        if await self._resolution.follow_refused(policy):
             raise Superseded
         connection = self._admittance.admit(policy)
         organization = await self._resolution.run(policy, connection)
@@ -129,12 +123,12 @@ class PolicyPass:
         organization_id = organization.id if organization else None
         target = Target(connection.zitadel_id, organization_id)
         async with self._targets.turn(target):
-            policy = self._standing.newest(policy)
+            policy = self._admittance.newest(policy)
             writer = self._targets.writer(
                 policy,
                 target,
                 connection,
-                lambda: self._standing.require_claim(policy, target),
+                lambda: self._admittance.require_claim(policy, target),
             )
             work = Work(connection, writer, target, organization, policy.requested_at)
             policy = await self._ownership.own(policy, target)
@@ -151,6 +145,6 @@ class PolicyPass:
         Raises:
             Superseded: It does; the next pass begins there.
         """
-        newest = self._standing.newest(policy)
+        newest = self._admittance.newest(policy)
         if await self._resolution.follow(newest, connection):
             raise Superseded

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.errors import TerminalError, TransientError
+from zitadel_notification_operator.core.grants import Admission
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import Organization
 from zitadel_notification_operator.core.reasons import Reason
@@ -112,24 +113,27 @@ class Resolution:
         return True
 
     async def follow_refused(self, policy: PolicyObject) -> bool:
-        """Move to what a name means now, if the grant uses the same name.
+        """Move a policy whose organization is refused, if the grant uses its name.
 
-        The pinned organization is not granted any longer, because a grant by name
-        follows the name at once. ZITADEL is only called if the name means an
-        organization that is granted.
+        A grant by name follows the name at once, so the pinned organization may not be
+        granted any longer. ZITADEL is only called if the name means an organization
+        that is granted.
 
         Returns:
-            As `follow`; also False if nothing can be looked up now.
+            As `follow`; also False if the organization is not refused, or if nothing
+            can be looked up now.
 
         Raises:
             Superseded: The policy is gone.
             OperatorError: Any error of ZITADEL or Kubernetes.
         """
+        inventory, reference = self._inventory, policy.organization
+        if inventory.admission(policy) is not Admission.ORGANIZATION_MISSING:
+            return False
         line = self._connections.line(policy.instance)
         connection = line.proven
         if line.trouble is not None or connection is None:
             return False
-        inventory, reference = self._inventory, policy.organization
         meant = inventory.meant(policy.instance, reference) if reference else None
         known = inventory.organization_of(policy)
         if meant in {None, known} or not inventory.may_set(policy, meant or ""):
