@@ -1,6 +1,9 @@
 """Leads from a key of the work queue to the pass over its object."""
 
-from zitadel_notification_operator.engine.calls.connections import Connections
+from zitadel_notification_operator.engine.calls.connections import (
+    Connections,
+    NotCheckedYet,
+)
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.drift.events_pass import EventsPass
 from zitadel_notification_operator.engine.instances.instance_pass import InstancePass
@@ -67,6 +70,11 @@ class Dispatch:
         if policy is None:
             return WAIT
         self._connections.ask_as_requested(policy)
-        if policy.deleting:
-            return await self._deletions.run(policy)
-        return await self._policies.run(policy, failures)
+        try:
+            if policy.deleting:
+                return await self._deletions.run(policy)
+            return await self._policies.run(policy, failures)
+        except NotCheckedYet:
+            # The next verdict on the instance queues the policy.
+            self._connections.wait_for_verdict(policy.instance, policy.key)
+            return WAIT

@@ -16,10 +16,7 @@ from zitadel_notification_operator.core.grants import POSSIBLE
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.calls.connections import (
-    Connections,
-    NotCheckedYet,
-)
+from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.crds import Crds
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.not_understood import why_as_retain
@@ -34,12 +31,7 @@ from zitadel_notification_operator.engine.policies.resolution import Resolution
 from zitadel_notification_operator.engine.policies.targets import Targets
 from zitadel_notification_operator.engine.policies.undoing import Undoing
 from zitadel_notification_operator.engine.queue.keys import POLICY
-from zitadel_notification_operator.engine.queue.outcome import (
-    AGAIN,
-    WAIT,
-    Outcome,
-    Superseded,
-)
+from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome, Superseded
 
 RETAINED = "deletionPolicy Retain: ZITADEL stays as it is"
 CRD_GOES = (
@@ -86,17 +78,15 @@ class DeletionPass:
         """Undo what is due and remove the finalizer, or report what prevents that.
 
         Raises:
+            NotCheckedYet: The instance has no verdict yet; nothing was reported.
+            Superseded: What the pass is about has changed; it begins anew.
+            LookAgain: The pass has to wait for ZITADEL.
             ClusterError: Kubernetes did not accept a write.
         """
         if not policy.held:
             return await self._end_unheld(policy)
         try:
             ending = await self._undo(policy)
-        except NotCheckedYet:
-            self._connections.wait_for_verdict(policy.instance, policy.key)
-            return WAIT
-        except Superseded:
-            return AGAIN
         except OperatorError as trouble:
             if isinstance(trouble, ClusterError):
                 raise

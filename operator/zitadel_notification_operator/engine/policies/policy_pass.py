@@ -20,10 +20,7 @@ from zitadel_notification_operator.core.errors import OperatorError, TerminalErr
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import Organization
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.calls.connections import (
-    Connection,
-    NotCheckedYet,
-)
+from zitadel_notification_operator.engine.calls.connections import Connection
 from zitadel_notification_operator.engine.claims.not_understood import (
     require_understood,
 )
@@ -34,11 +31,7 @@ from zitadel_notification_operator.engine.policies.policy_report import PolicyRe
 from zitadel_notification_operator.engine.policies.resolution import Resolution
 from zitadel_notification_operator.engine.policies.targets import Targets
 from zitadel_notification_operator.engine.policies.work import Work
-from zitadel_notification_operator.engine.queue.outcome import (
-    AGAIN,
-    Outcome,
-    Superseded,
-)
+from zitadel_notification_operator.engine.queue.outcome import Outcome, Superseded
 
 
 class PolicyPass:
@@ -77,6 +70,9 @@ class PolicyPass:
             failures: The number of consecutive passes over it that have failed.
 
         Raises:
+            NotCheckedYet: The instance has no verdict yet; nothing was reported.
+            Superseded: What the pass is about has changed; it begins anew.
+            LookAgain: The pass has to wait for ZITADEL.
             ClusterError: Kubernetes did not accept a write; nothing was reported.
         """
         if policy.suspended and policy.not_understood is None:
@@ -87,10 +83,6 @@ class PolicyPass:
             require_understood(policy)
             connection, organization = await self._admit(policy)
             return await self._work(policy, connection, organization)
-        except NotCheckedYet:
-            return self._reports.wait_for_verdict(policy)
-        except Superseded:
-            return AGAIN
         except OperatorError as trouble:
             if trouble.reason is Reason.CLUSTER_UNAVAILABLE:
                 raise

@@ -34,6 +34,7 @@ from zitadel_notification_operator.engine.calls.connections import (
     AWAY,
     UNUSABLE_ACCESS,
     Connections,
+    NotCheckedYet,
 )
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
@@ -131,11 +132,6 @@ class PolicyReport:
         await self._writes.report(policy, suspended(policy, self._now()))
         return WAIT
 
-    def wait_for_verdict(self, policy: PolicyObject) -> Outcome:
-        """Report nothing: the next verdict on the instance queues the policy."""
-        self._connections.wait_for_verdict(policy.instance, policy.key)
-        return WAIT
-
     async def settle(
         self, policy: PolicyObject, findings: Findings, again_in: float = 0.0
     ) -> Outcome:
@@ -178,6 +174,7 @@ class PolicyReport:
             failures: The number of consecutive failed passes before it.
 
         Raises:
+            NotCheckedYet: The instance's verdict will explain the trouble.
             Superseded: As for `settle`, or the spec has changed meanwhile.
             ClusterError: Kubernetes did not accept the status.
         """
@@ -191,8 +188,7 @@ class PolicyReport:
         line = self._connections.line(policy.instance)
         shared = trouble.reason not in _OF_THE_POLICY
         if line.finding_out and shared:
-            # The instance's verdict will explain this.
-            return self.wait_for_verdict(policy)
+            raise NotCheckedYet  # the instance's verdict will explain this
         if shared and self._is_away(policy):
             waits = await self._wait_quietly(policy, trouble, now)
             if waits is not None:
