@@ -10,15 +10,14 @@ from zitadel_notification_operator.core.backoff import spread
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.objects import InstanceObject
 from zitadel_notification_operator.engine.calls.connections import Connections, Line
+from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
-from zitadel_notification_operator.engine.drift.searches import Searches
 from zitadel_notification_operator.engine.instances.finding_out import LOOKS, next_look
 from zitadel_notification_operator.engine.instances.holding import Holding
 from zitadel_notification_operator.engine.instances.instance_report import (
     InstanceReport,
 )
 from zitadel_notification_operator.engine.instances.verdicts import Verdicts
-from zitadel_notification_operator.engine.instances.waking import Waking
 from zitadel_notification_operator.engine.queue.meter import Result
 from zitadel_notification_operator.engine.queue.outcome import (
     WAIT,
@@ -43,10 +42,9 @@ class InstancePass:
     Args:
         connections: Hold what is known of each instance.
         holding: Adds and removes the finalizer.
-        verdicts: Probe the instance.
-        waking: Queues the policies that a verdict affects.
+        verdicts: Probe the instance, and queue the policies that this affects.
         reports: Writes the status.
-        searches: Schedule searches of the instance's events.
+        checks: Schedules searches of the instance's events.
         drift: Knows how drift is detected at the instance.
         chance: The source of jitter.
     """
@@ -56,18 +54,16 @@ class InstancePass:
         connections: Connections,
         holding: Holding,
         verdicts: Verdicts,
-        waking: Waking,
         reports: InstanceReport,
-        searches: Searches,
+        checks: Checks,
         drift: DriftWatch,
         chance: random.Random,
     ) -> None:
         self._connections = connections
         self._holding = holding
         self._verdicts = verdicts
-        self._waking = waking
         self._reports = reports
-        self._searches = searches
+        self._checks = checks
         self._drift = drift
         self._chance = chance
 
@@ -94,12 +90,12 @@ class InstancePass:
             return Outcome(again_in, Priority.RETRY, counts_as=Result.ERROR)
         changed = self._verdicts.settle(line)
         reads_as_before = reads is self._drift.reads_events(instance)
-        self._waking.wake(instance, line, changed=changed or not reads_as_before)
+        self._verdicts.wake(instance, line, changed=changed or not reads_as_before)
         await self._reports.write(instance, line)
         if before_token != instance.requested_at is not None:
-            self._searches.search_now(instance)
+            self._checks.search_now(instance)
         await self._reports.finish(instance, line)
-        self._searches.keep(instance, line)
+        self._checks.keep_searching(instance, line)
         return self._next_look(line, changed=changed)
 
     def _next_look(self, line: Line, *, changed: bool) -> Outcome:

@@ -1,4 +1,4 @@
-"""Reaches a verdict on an instance: probes it, and decides what the result means."""
+"""Reaches a verdict on an instance, and queues the policies that it affects."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -10,6 +10,7 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.objects import InstanceObject
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.report import is_vouched_for
 from zitadel_notification_operator.engine.calls.connections import (
     Line,
     Verdict,
@@ -18,7 +19,8 @@ from zitadel_notification_operator.engine.calls.connections import (
 from zitadel_notification_operator.engine.calls.repairs import BUSY_INTERVAL
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.news import News
-from zitadel_notification_operator.engine.drift.searches import Searches
+from zitadel_notification_operator.engine.drift.checks import Checks
+from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.instances.finding_out import (
     holds_while_busy,
     note_success,
@@ -26,17 +28,25 @@ from zitadel_notification_operator.engine.instances.finding_out import (
 )
 from zitadel_notification_operator.engine.instances.proof import Proof
 from zitadel_notification_operator.engine.queue.clock import loop_time
+from zitadel_notification_operator.engine.queue.keys import policy_key
 from zitadel_notification_operator.engine.queue.outcome import LookAgain
+from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
+
+OTHER_RIGHTS_SPREAD = 60.0
+"""Seconds over which passes over all policies are spread after a change of
+credential."""
 
 
 class Verdicts:
     """Decides whether the policies of an instance may make calls.
 
     Args:
-        inventory: Holds the newest records.
+        inventory: Holds the newest records, and knows the policies of an instance.
         proof: Probes the instance.
-        searches: Choose where reading its events begins.
         news: Queues the policies whose claims change.
+        drift: Knows how drift is detected at the instance.
+        checks: Schedules drift checks and searches, and chooses where these begin.
+        queue: Receives the policies that wait for the verdict.
         now: Returns the wall-clock time.
     """
 
@@ -44,14 +54,18 @@ class Verdicts:
         self,
         inventory: Inventory,
         proof: Proof,
-        searches: Searches,
         news: News,
+        drift: DriftWatch,
+        checks: Checks,
+        queue: WorkQueue,
         now: Callable[[], datetime],
     ) -> None:
         self._inventory = inventory
         self._proof = proof
-        self._searches = searches
         self._news = news
+        self._drift = drift
+        self._checks = checks
+        self._queue = queue
         self._now = now
 
     async def find(self, instance: InstanceObject, line: Line) -> bool:
@@ -81,6 +95,21 @@ class Verdicts:
         before, line.verdict = line.verdict, _verdict(line)
         return line.verdict != before
 
+    def wake(self, instance: InstanceObject, line: Line, *, changed: bool) -> None:
+        """Queue the policies that the verdict affects.
+
+        Args:
+            instance: The instance.
+            line: What is known of it, with the new verdict.
+            changed: Whether the verdict differs from the last one.
+        """
+        waiting, line.waiting = line.waiting, set()
+        self._news.concerned(waiting)
+        if changed:
+            self._wake_all(instance, line)
+        if _other_rights(line):
+            self._checks.all_within(instance.name, OTHER_RIGHTS_SPREAD)
+
     async def _trouble_of(
         self, instance: InstanceObject, line: Line
     ) -> OperatorError | None:
@@ -92,12 +121,11 @@ class Verdicts:
         """
         try:
             await self._proof.run(instance, line)
-            await self._searches.find_beginning(instance, line)
+            await self._checks.find_beginning(instance, line)
         except ClusterError:
             raise
         except ReadSideBusy as error:
-            now = loop_time()
-            if not holds_while_busy(line, instance, now):
+            if not holds_while_busy(line, instance, loop_time()):
                 return error
             line.suspected = True  # so that the next pass asks ZITADEL again
             raise LookAgain(BUSY_INTERVAL) from None
@@ -108,26 +136,52 @@ class Verdicts:
     def _note(
         self, instance: InstanceObject, line: Line, trouble: OperatorError | None
     ) -> None:
-        if trouble is not None:
-            # What ZITADEL said of its API meanwhile may be due to the same trouble.
-            line.apis.doubt()
         if trouble is None:
             note_success(line, instance)
             return
-        now = loop_time()
-        note_trouble(line, instance, trouble, now, self._now())
+        # What ZITADEL said of its API meanwhile may be due to the same trouble.
+        line.apis.doubt()
+        note_trouble(line, instance, trouble, loop_time(), self._now())
         if trouble.reason is Reason.INSTANCE_CHANGED and not line.finding_out:
             # Not before: a single wrong answer must not move any policy's claim.
             self._news.mistaken(instance.name)
 
+    def _wake_all(self, instance: InstanceObject, line: Line) -> None:
+        usable = line.trouble is None
+        interval = self._drift.interval(instance)
+        if usable and self._drift.searches(instance):
+            if interval is None and self._checks.is_past_unknown(instance, line):
+                interval = self._drift.round(instance)
+            self._checks.plan_search(instance)
+        for key in self._inventory.users_of(instance.name):
+            policy = self._inventory.policies[key]
+            if usable and not policy.deleting and is_vouched_for(policy):
+                # Only its drift check is left. The checks are spread, so that a restart
+                # with many policies causes no burst.
+                if interval is not None:
+                    self._checks.within(key, interval)
+            else:
+                # Not with priority RETRY: retries may take only a part of the
+                # instance's turns.
+                self._queue.add(policy_key(key), Priority.DRIFT)
+
 
 def _verdict(line: Line) -> Verdict:
     trouble, proven = line.trouble, line.proven
-    usable = trouble is None and proven is not None
-    return Verdict(
-        f"{trouble.reason}: {trouble.stable}" if trouble else None,
-        proven.zitadel_id if proven else None,
-        (proven.identity.user, proven.identity.capabilities)
-        if usable and proven
-        else None,
-    )
+    told = f"{trouble.reason}: {trouble.stable}" if trouble else None
+    if proven is None:
+        return Verdict(told, None, None)
+    rights = proven.identity.user, proven.identity.capabilities
+    return Verdict(told, proven.zitadel_id, None if trouble else rights)
+
+
+def _other_rights(line: Line) -> bool:
+    """Return whether a usable credential has replaced one with other rights.
+
+    There may have been trouble between the two.
+    """
+    now = line.verdict.rights if line.verdict is not None else None
+    if now is None:
+        return False
+    before, line.rights = line.rights, now
+    return before is not None and before != now

@@ -28,7 +28,6 @@ from zitadel_notification_operator.engine.claims.wanted import wanted_targets
 from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.drift.events_pass import EventsPass
-from zitadel_notification_operator.engine.drift.searches import Searches
 from zitadel_notification_operator.engine.instances.holding import Holding
 from zitadel_notification_operator.engine.instances.instance_pass import InstancePass
 from zitadel_notification_operator.engine.instances.instance_report import (
@@ -36,7 +35,6 @@ from zitadel_notification_operator.engine.instances.instance_report import (
 )
 from zitadel_notification_operator.engine.instances.proof import Proof
 from zitadel_notification_operator.engine.instances.verdicts import Verdicts
-from zitadel_notification_operator.engine.instances.waking import Waking
 from zitadel_notification_operator.engine.leader.arrivals import Arrivals
 from zitadel_notification_operator.engine.leader.dispatch import Dispatch
 from zitadel_notification_operator.engine.leader.engine import Engine
@@ -205,7 +203,6 @@ class Composition:
     def _instance_pass(self) -> InstancePass:
         inventory, ports = self.inventory, self._ports
         writes = self.own_writes
-        searches = Searches(inventory, self.drift, self.queue)
         proof = Proof(
             inventory,
             self.news,
@@ -217,8 +214,15 @@ class Composition:
         return InstancePass(
             self.connections,
             Holding(inventory, self.connections, self.crds, writes, self.telling),
-            Verdicts(inventory, proof, searches, self.news, ports.now),
-            Waking(inventory, self.news, self.drift, self.checks, searches, self.queue),
+            Verdicts(
+                inventory,
+                proof,
+                self.news,
+                self.drift,
+                self.checks,
+                self.queue,
+                ports.now,
+            ),
             InstanceReport(
                 inventory,
                 writes,
@@ -229,7 +233,7 @@ class Composition:
                 ports.meter,
                 ports.now,
             ),
-            searches,
+            self.checks,
             self.drift,
             ports.chance,
         )
