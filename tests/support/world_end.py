@@ -296,7 +296,7 @@ def sizes(parts: Any) -> Iterator[tuple[str, str, int]]:
     each = [parts.inventory, parts.inventory._originals, parts.queue]  # noqa: SLF001
     each += [parts.connections, parts.drift, parts.contests, parts.own_writes]
     each += [parts.accounts, parts.engine, parts.engine._passes, parts.events]  # noqa: SLF001
-    each += [parts.last_writes, parts.targets]
+    each += [parts.lag, parts.targets]
     for part in each:
         for name, value in vars(part).items():
             if isinstance(value, Sized) and not isinstance(value, str):

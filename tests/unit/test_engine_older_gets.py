@@ -14,7 +14,7 @@ from support.settings import mailing, mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.objects import DriftMethod
 from zitadel_notification_operator.core.policy import ObservedPolicy
-from zitadel_notification_operator.engine.calls.last_writes import LAG
+from zitadel_notification_operator.engine.calls.read_lag import LAG
 
 METHODS = [DriftMethod.AUTO, DriftMethod.POLL, DriftMethod.DISABLED]
 

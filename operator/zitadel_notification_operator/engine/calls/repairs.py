@@ -91,21 +91,6 @@ class _Side:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Behind:
-    """GETs that are older than an event of the log.
-
-    Attributes:
-        event: The event.
-        shown: The sequence in the first GET that was older.
-        since: The time of that GET, on the event loop's clock.
-    """
-
-    event: EventId
-    shown: str | None
-    since: float
-
-
 @dataclass(slots=True)
 class _Pending:
     """A contradiction that is not resolved yet.
@@ -140,8 +125,6 @@ class Repairs:
     _sides: dict[str, _Side] = field(default_factory=dict)
     _pending: dict[Target, _Pending] = field(default_factory=dict)
     _made: dict[Target, list[float]] = field(default_factory=dict)
-    _accepted: dict[tuple[Target, str], int] = field(default_factory=dict)
-    _behind: dict[Target, _Behind] = field(default_factory=dict)
 
     def is_pending(self, target: Target) -> bool:
         """Return whether the last write to the target met a contradiction."""
@@ -385,40 +368,10 @@ class Repairs:
         if side is not None:
             side.busy_since = None
 
-    def behind_for(self, target: Target, event: EventId, shown: str | None) -> float:
-        """Return for how many seconds GETs have been older than events of the log.
-
-        Args:
-            target: The target of the GETs.
-            event: The newest event that is known of it.
-            shown: The sequence in the last GET. While it does not move, newer events do
-                not restart the time.
-        """
-        known = self._behind.get(target)
-        if known is None or (known.event != event and known.shown != shown):
-            known = self._behind[target] = _Behind(event, shown, loop_time())
-        return loop_time() - known.since
-
-    def accept(self, target: Target, event: EventId) -> None:
-        """Accept what GETs show, and wait for no event up to this one any longer."""
-        key = target, event.aggregate
-        self._accepted[key] = max(event.sequence, self._accepted.get(key, 0))
-        self._behind.pop(target, None)
-
-    def is_accepted(self, target: Target, event: EventId) -> bool:
-        """Return whether GETs are accepted although they are older than an event."""
-        return event.sequence <= self._accepted.get((target, event.aggregate), 0)
-
-    def caught_up(self, target: Target) -> None:
-        """Record that GETs are as new as the log."""
-        self._behind.pop(target, None)
-
     def keep(self, is_known: Callable[[Target], bool]) -> None:
         """Forget the targets that no policy is about any longer."""
         now = loop_time()
         self._keep_pending(is_known)
-        self._accepted = {k: n for k, n in self._accepted.items() if is_known(k[0])}
-        self._behind = {t: b for t, b in self._behind.items() if is_known(t)}
         self._made = {t: m for t, m in self._made.items() if now - m[-1] < HOUR}
         known = {t.zitadel_id for t in self._pending}
         self._sides = {

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from zitadel_notification_operator.engine.calls.connections import Connections
-from zitadel_notification_operator.engine.calls.last_writes import LastWrites
+from zitadel_notification_operator.engine.calls.read_lag import ReadLag
 from zitadel_notification_operator.engine.calls.repairs import Repairs
 from zitadel_notification_operator.engine.calls.term import Term, TermConnector
 from zitadel_notification_operator.engine.calls.write_turns import (
@@ -154,7 +154,7 @@ class Composition:
         self.repairs = Repairs(
             partial(wanted_targets, inventory), self.news.look_at_instances_of
         )
-        self.last_writes = LastWrites()
+        self.lag = ReadLag()
         self.drift = DriftWatch(self.connections, inventory.users_of)
         self.checks = Checks(inventory, self.drift, self.queue, chance)
         self.write_turns = WriteTurns(partial(writes_at_once, inventory), write_limit)
@@ -251,7 +251,7 @@ class Composition:
         writer_of = partial(
             TargetWriter,
             self.repairs,
-            self.last_writes,
+            self.lag,
             self.telling,
             self._ports.meter,
         )
@@ -280,7 +280,7 @@ class Composition:
         converging = Converging(
             inventory,
             admittance,
-            Lagging(inventory, self.drift, self.repairs),
+            Lagging(inventory, self.drift, self.repairs, self.lag),
             ownership,
             self.contests,
             self.accounts,
@@ -339,7 +339,7 @@ class Composition:
             self.connections,
             self.drift,
             self.repairs,
-            self.last_writes,
+            self.lag,
             self.deadlines,
             self.telling,
             self.crds,

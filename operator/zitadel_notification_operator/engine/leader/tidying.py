@@ -1,7 +1,7 @@
 """Drops what the parts of the engine remember about objects that no longer exist."""
 
 from zitadel_notification_operator.engine.calls.connections import Connections
-from zitadel_notification_operator.engine.calls.last_writes import LastWrites
+from zitadel_notification_operator.engine.calls.read_lag import ReadLag
 from zitadel_notification_operator.engine.calls.repairs import Repairs
 from zitadel_notification_operator.engine.claims.crds import Crds
 from zitadel_notification_operator.engine.claims.inventory import Inventory
@@ -18,7 +18,7 @@ class Tidying:
         connections: Hold what is known of each instance.
         drift: Remembers searches of instances.
         repairs: Remember contradictions.
-        last_writes: Remember what was written last.
+        lag: Remembers GETs that are older than the event log.
         deadlines: Know since when objects are in trouble.
         telling: Remembers Events.
         crds: Remember deletions.
@@ -30,7 +30,7 @@ class Tidying:
         connections: Connections,
         drift: DriftWatch,
         repairs: Repairs,
-        last_writes: LastWrites,
+        lag: ReadLag,
         deadlines: Deadlines,
         telling: Telling,
         crds: Crds,
@@ -39,7 +39,7 @@ class Tidying:
         self._connections = connections
         self._drift = drift
         self._repairs = repairs
-        self._last_writes = last_writes
+        self._lag = lag
         self._deadlines = deadlines
         self._telling = telling
         self._crds = crds
@@ -58,4 +58,4 @@ class Tidying:
         every = self._inventory.policies.values()
         targets = {self._inventory.target_of(policy) for policy in every}
         self._repairs.keep(targets.__contains__)
-        self._last_writes.keep(targets.__contains__)
+        self._lag.keep(targets.__contains__)

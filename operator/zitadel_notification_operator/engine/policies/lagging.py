@@ -10,6 +10,7 @@ from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import ObservedPolicy
 from zitadel_notification_operator.core.read_side import is_behind
+from zitadel_notification_operator.engine.calls.read_lag import ReadLag
 from zitadel_notification_operator.engine.calls.repairs import Repairs
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
@@ -26,15 +27,17 @@ class Lagging:
     Args:
         inventory: Knows the policy's instance.
         drift: Knows the events that wait for a pass.
-        repairs: Knows since when GETs are older, and which of them are accepted.
+        repairs: Knows which targets met a contradiction.
+        lag: Knows since when GETs are older, and which of them are accepted.
     """
 
     def __init__(
-        self, inventory: Inventory, drift: DriftWatch, repairs: Repairs
+        self, inventory: Inventory, drift: DriftWatch, repairs: Repairs, lag: ReadLag
     ) -> None:
         self._inventory = inventory
         self._drift = drift
         self._repairs = repairs
+        self._lag = lag
 
     def told(self, key: PolicyKey) -> ZitadelEvent | None:
         """Return the last event about a policy that no pass has settled yet."""
@@ -44,31 +47,26 @@ class Lagging:
         self, policy: PolicyObject, work: Work, observed: ObservedPolicy | None
     ) -> bool:
         """Return whether the pass should wait for GETs to show an event of the log."""
-        told, repairs = work.told, self._repairs
+        if work.told is not None and not is_behind(observed, work.told):
+            self._lag.caught_up(work.target)
+        told = self._not_shown(work, observed)
         if told is None:
             return False  # events of other policies do not matter here
-        if not is_behind(observed, told):
-            repairs.caught_up(work.target)
-            return False
-        if repairs.is_accepted(work.target, told.id):
-            return False
-        if repairs.is_pending(work.target):
+        if self._repairs.is_pending(work.target):
             # A write of ours has met this contradiction already and waits for its
             # repair.
             wanted = decide(policy.desired, observed)
             if wanted.action is not Action.NONE:
                 return False
         shown = observed.sequence if observed else None
-        return repairs.behind_for(work.target, told.id, shown) < BEHIND_FOR
+        return self._lag.behind_for(work.target, told.id, shown) < BEHIND_FOR
 
     async def unseen_event(
         self, work: Work, observed: ObservedPolicy | None
     ) -> ZitadelEvent | None:
         """Return the target's last event in the log, or None if GETs show it."""
-        told, repairs = work.told, self._repairs
-        if told is None or not is_behind(observed, told):
-            return None
-        if repairs.is_accepted(work.target, told.id):
+        told = self._not_shown(work, observed)
+        if told is None:
             return None
         found, readable = await work.writer.last_event()
         if found is not None and is_behind(observed, found):
@@ -76,7 +74,7 @@ class Lagging:
         is_its_own = work.target.organization_id in {None, told.id.aggregate}
         if readable and is_its_own:
             # The log shows nothing newer, so what the GET says is in force.
-            repairs.accept(work.target, told.id)
+            self._lag.accept(work.target, told.id)
         return None
 
     def settle(
@@ -100,15 +98,20 @@ class Lagging:
         Returns:
             The seconds until the next pass, or 0 if none is needed.
         """
-        told, instance = work.told, self._inventory.instances.get(policy.instance)
-        if told is not None:
-            self._drift.forget(policy.key, told)
-        if told is not None and (
-            not is_behind(observed, told)
-            or self._repairs.is_accepted(work.target, told.id)
-        ):
-            told = None
-        self._drift.keep_late(policy.key, told)
-        if told is None or instance is None:
+        if work.told is not None:
+            self._drift.forget(policy.key, work.told)
+        late = self._not_shown(work, observed)
+        self._drift.keep_late(policy.key, late)
+        instance = self._inventory.instances.get(policy.instance)
+        if late is None or instance is None:
             return left
         return min(left or instance.poll_interval, instance.poll_interval)
+
+    def _not_shown(
+        self, work: Work, observed: ObservedPolicy | None
+    ) -> ZitadelEvent | None:
+        """Return the event of a pass if GETs are older, and that is not accepted."""
+        told = work.told
+        if told is None or not is_behind(observed, told):
+            return None
+        return None if self._lag.is_accepted(work.target, told.id) else told

@@ -44,7 +44,7 @@ from zitadel_notification_operator.core.read_side import (
 )
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.settings import NO_SETTINGS, Settings
-from zitadel_notification_operator.engine.calls.last_writes import LastWrites
+from zitadel_notification_operator.engine.calls.read_lag import ReadLag
 from zitadel_notification_operator.engine.calls.repairs import (
     BUSY_INTERVAL,
     READ_ON,
@@ -102,7 +102,7 @@ class TargetWriter:
 
     Args:
         repairs: Records contradictions.
-        last_writes: Remembers what was written last.
+        lag: Remembers what was written last, and which older GETs are accepted.
         telling: Posts the Events about repairs.
         meter: Counts repairs.
         policy: The policy that the pass is about.
@@ -118,7 +118,7 @@ class TargetWriter:
     def __init__(
         self,
         repairs: Repairs,
-        last_writes: LastWrites,
+        lag: ReadLag,
         telling: Telling,
         meter: Meter,
         policy: PolicyObject,
@@ -127,7 +127,7 @@ class TargetWriter:
         capabilities: Capabilities,
     ) -> None:
         self._repairs = repairs
-        self._last_writes = last_writes
+        self._lag = lag
         self._telling = telling
         self._meter = meter
         self._policy = policy
@@ -147,20 +147,11 @@ class TargetWriter:
             OperatorError: Any error of the client; `ReadSideBusy` only after a minute.
         """
         shown = await self._get()
-        if self._is_out_of_date(shown):
+        # Where the read side has lost that write, a repair is pending.
+        is_older = self._lag.is_older_than_write(self._target, shown)
+        if is_older and not self._repairs.is_pending(self._target):
             raise LookAgain(LAG_INTERVAL)
         return shown
-
-    def _is_out_of_date(self, shown: ObservedPolicy | None) -> bool:
-        """Return whether a GET is older than our last write, and may catch up.
-
-        Where the read side has lost that write, a repair is pending, or such GETs are
-        accepted.
-        """
-        event = self._last_writes.later_than(self._target, shown)
-        if event is None or self._repairs.is_pending(self._target):
-            return False
-        return not self._repairs.is_accepted(self._target, event)
 
     async def _get(self) -> ObservedPolicy | None:
         with self._waiting():
@@ -237,7 +228,7 @@ class TargetWriter:
             change = await self._insist(step, observed)
             if change.answer is Answer.WRITTEN and not change.missed:
                 change = self._restated(change, event, seen)
-        self._repairs.accept(self._target, event.id)
+        self._lag.accept(self._target, event.id)
         return change
 
     def _restated(self, change: Change, event: ZitadelEvent, seen: str) -> Change:
@@ -348,7 +339,7 @@ class TargetWriter:
         result = await self._send(step, observed)
         if result.answer is Answer.WRITTEN:
             self.wrote = True
-            self._last_writes.wrote(self._target, result)
+            self._lag.wrote(self._target, result)
         attempt = Attempt(step, result, None, self._scope)
         if result.answer is Answer.ORGANIZATION_GONE:
             return attempt  # a GET would not add anything
@@ -416,7 +407,7 @@ class TargetWriter:
         """
         event = _newer_event(attempt)
         if event is not None:
-            self._repairs.accept(self._target, event)
+            self._lag.accept(self._target, event)
 
     def _fitting(self, step: Step, observed: ObservedPolicy | None) -> Step:
         """Return the call that gives the same result from what a GET shows now."""
