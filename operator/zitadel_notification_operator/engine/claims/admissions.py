@@ -43,12 +43,10 @@ class Admissions:
             organization_id: The organization that it sets; None if that is not known,
                 or for the instance's policy.
         """
-        if not instance.can_read("grants"):
-            return Admission.UNDECIDED
         admission = self._by_grants(policy, instance, organization_id)
-        if instance.not_understood is None or admission is not Admission.GRANTED:
-            return admission
-        return Admission.UNDECIDED
+        if instance.not_understood is not None and admission is Admission.GRANTED:
+            return Admission.UNDECIDED
+        return admission
 
     def may_claim(
         self,
@@ -61,8 +59,6 @@ class Admissions:
         If it is not known what the grants mean, as right after a restart, the policy
         that had a target keeps it, so that no other takes it over meanwhile.
         """
-        if not instance.can_read("grants"):
-            return had_its_target(policy)
         admission = self._by_grants(policy, instance, organization_id)
         if admission is Admission.UNDECIDED:
             return had_its_target(policy)
@@ -81,6 +77,8 @@ class Admissions:
         instance: InstanceObject,
         organization_id: str | None,
     ) -> Admission:
+        if not instance.can_read("grants"):
+            return Admission.UNDECIDED
         namespace = policy.key.namespace
         admission = admit(instance.grants, self._own_namespace, namespace, policy.scope)
         if admission is not Admission.GRANTED or organization_id is None:

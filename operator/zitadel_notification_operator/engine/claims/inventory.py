@@ -19,7 +19,6 @@ from zitadel_notification_operator.core.grants import (
     references_in,
 )
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
-from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import Reference
@@ -51,9 +50,9 @@ class Inventory:
         self._lookups: dict[str, Lookup] = {}
         self._admissions = Admissions(own_namespace, self._lookups)
         self._resolved: dict[PolicyKey, Target] = {}
-        self._targets: dict[PolicyKey, frozenset[Target]] = {}
+        self._targets: dict[PolicyKey, Target] = {}
         self._claims: dict[Target, dict[PolicyKey, Claim]] = defaultdict(dict)
-        self._originals = Originals()
+        self.originals = Originals()
         self.ended = Ended()
 
     def users_of(self, instance: str) -> frozenset[PolicyKey]:
@@ -136,11 +135,11 @@ class Inventory:
             # could not be read before.
             self._of_instance[known.instance].discard(policy.key)
         self._of_instance[policy.instance].add(policy.key)
-        self._originals.put(policy)
+        self.originals.put(policy)
         concerned = {policy.key} | self._claim_anew(policy.key)
-        original = self._originals.of(policy.key)
-        if original is not None and self.owner(original.target) == policy.key:
-            self._originals.forget_bequest(original.target)
+        target = recorded_target(policy)
+        if target is not None and self.owner(target) == policy.key:
+            self.originals.forget_bequest(target)
         return concerned
 
     def drop_policy(self, key: PolicyKey) -> set[PolicyKey]:
@@ -148,17 +147,12 @@ class Inventory:
         policy = self.policies.get(key)
         if policy is None:
             return set()
-        for target in self._targets.get(key, frozenset()):
-            # While its status is still known, as that takes precedence over its
-            # annotation.
-            if self.owner(target) == key:
-                self._bequeath(key, target)
+        concerned = self._give_up(key)  # while its status is still known
         del self.policies[key]
         self.ended.add(policy.uid)
         self._resolved.pop(key, None)
         self._of_instance[policy.instance].discard(key)
-        concerned = self._claim_anew(key) - {key}
-        self._originals.drop(key)
+        self.originals.drop(key)
         return concerned
 
     def put_instance(self, instance: InstanceObject) -> set[PolicyKey] | None:
@@ -246,16 +240,6 @@ class Inventory:
         known = self._lookups.get(instance.name, {})
         return references_in(instance.grants) - known.keys()
 
-    def unresolved(self, instance: str) -> int:
-        """Return how many policies name an organization that is not known yet."""
-        users = (self.policies[key] for key in self.users_of(instance))
-        return sum(
-            user.organization is not None
-            and user.organization.is_search
-            and self.organization_of(user) is None
-            for user in users
-        )
-
     def admission(self, policy: PolicyObject) -> Admission:
         """Return whether the policy may use its instance.
 
@@ -266,7 +250,7 @@ class Inventory:
         instance = self.instances.get(policy.instance)
         if instance is None:
             return Admission.NAMESPACE_UNKNOWN
-        organization_id = self._organization_meant(policy)
+        organization_id = self.organization_of(policy)
         return self._admissions.decide(policy, instance, organization_id)
 
     def may_set(self, policy: PolicyObject, organization_id: str) -> bool:
@@ -288,8 +272,11 @@ class Inventory:
         return granted_organizations(instance.grants, self.own_namespace, namespace)
 
     def organization_of(self, policy: PolicyObject) -> str | None:
-        """Return the id of the policy's organization, as far as it is known now."""
-        if policy.organization_id is not None:
+        """Return the id of the policy's organization, as far as it is known now.
+
+        None also for a policy of the instance.
+        """
+        if policy.scope is Scope.INSTANCE or policy.organization_id is not None:
             return policy.organization_id
         zitadel_id = self._zitadel_id(policy.instance)
         found = self._resolved.get(policy.key)
@@ -316,31 +303,6 @@ class Inventory:
         """Return the policy whose claim to the target wins, if any."""
         return owner_of(self._claims.get(target, {}).values())
 
-    def original_at(self, target: Target, namespace: str) -> OriginalValue | None:
-        """Return what a present or former owner of the target has recorded.
-
-        Anybody may write an annotation. So it only counts on a policy that may use its
-        instance, manages, and is about this very target. If no status confirms it, it
-        counts for policies of its own namespace (`namespace`) only.
-        """
-        bequest = self._originals.bequest(target, namespace)
-        if bequest is not None:
-            return bequest
-        for key, value in self._originals.at(target):
-            policy = self.policies[key]
-            if not self._may_carry(policy, target):
-                continue
-            told = policy.status.original
-            if told is not None and self.target_of(policy) == target:
-                return told
-            if key.namespace == namespace:
-                return value
-        return None
-
-    def disown(self, key: PolicyKey) -> None:
-        """Forget a policy's original, because it was undone: nobody inherits it."""
-        self._originals.drop(key)
-
     def zitadel_ids_seen(self, instance: str) -> set[str]:
         """Return the ids of ZITADELs that a recreated instance may have led to.
 
@@ -363,27 +325,15 @@ class Inventory:
             and self.admission(policy) in POSSIBLE
         }
 
-    def _may_carry(self, policy: PolicyObject, target: Target) -> bool:
-        return (
-            policy.may_own
-            and self.admission(policy) is Admission.GRANTED
-            and self._organization_meant(policy) == target.organization_id
-        )
-
-    def _organization_meant(self, policy: PolicyObject) -> str | None:
-        if policy.scope is Scope.INSTANCE:
-            return None
-        return self.organization_of(policy)
-
     def _bequeath(self, key: PolicyKey, target: Target) -> None:
         """Keep the original of an owner whose claim ends, for others who claim too."""
-        policy = self.policies.get(key)
-        if policy is None or self._claims[target].keys() == {key}:
-            return  # it is gone and has passed its original on, or nobody follows
+        policy = self.policies[key]
+        if self._claims[target].keys() == {key}:
+            return  # nobody follows
         original = value_carried(policy, target)
         if original is not None:
             only = None if policy.status.original is not None else key.namespace
-            self._originals.bequeath(target, original, only)
+            self.originals.bequeath(target, original, only)
 
     def _zitadel_id(self, instance: str) -> str | None:
         if instance in self._zitadel_ids:
@@ -401,40 +351,40 @@ class Inventory:
         return concerned
 
     def _claim_anew(self, key: PolicyKey) -> set[PolicyKey]:
-        before = self._targets.get(key, frozenset())
-        after = self._targets_claimed_by(key)
+        before, after = self._targets.get(key), self._target_claimed_by(key)
         if before == after:
             return set()
-        concerned: set[PolicyKey] = set()
-        for target in before | after:
-            claims = self._claims[target]
+        concerned = self._give_up(key)
+        if after is not None:
+            claims = self._claims[after]
             concerned |= claims.keys()
-            if target in after:
-                claims[key] = Claim(self.policies[key].created, key)
-            else:
-                if owner_of(claims.values()) == key:
-                    self._bequeath(key, target)
-                claims.pop(key, None)
-                if not claims:
-                    del self._claims[target]
-                    self._originals.forget_bequest(target)
-        if after:
+            claims[key] = Claim(self.policies[key].created, key)
             self._targets[key] = after
-        else:
-            self._targets.pop(key, None)
         return concerned | {key}
 
-    def _targets_claimed_by(self, key: PolicyKey) -> frozenset[Target]:
-        policy = self.policies.get(key)
-        if policy is None or policy.deleting or not policy.may_own:
-            return frozenset()
+    def _give_up(self, key: PolicyKey) -> set[PolicyKey]:
+        """End the claim of a policy, if it has one; return who else has that target."""
+        target = self._targets.pop(key, None)
+        if target is None:
+            return set()
+        claims = self._claims[target]
+        if owner_of(claims.values()) == key:
+            self._bequeath(key, target)
+        del claims[key]
+        if not claims:
+            del self._claims[target]
+            self.originals.forget_bequest(target)
+        return set(claims)
+
+    def _target_claimed_by(self, key: PolicyKey) -> Target | None:
+        policy = self.policies[key]
+        if policy.deleting or not policy.may_own:
+            return None
         if not policy.can_read("instanceRef"):
-            recorded = recorded_target(policy) if had_its_target(policy) else None
-            return frozenset({recorded} if recorded else ())
+            return recorded_target(policy) if had_its_target(policy) else None
         instance = self.instances.get(policy.instance)
         if instance is None or not self._admissions.may_claim(
-            policy, instance, self._organization_meant(policy)
+            policy, instance, self.organization_of(policy)
         ):
-            return frozenset()
-        target = self.target_of(policy)
-        return frozenset({target} if target else ())
+            return None
+        return self.target_of(policy)

@@ -19,10 +19,6 @@ class Originals:
         self._carriers: dict[Target, set[PolicyKey]] = defaultdict(set)
         self._bequests: dict[Target, tuple[OriginalValue, str | None]] = {}
 
-    def of(self, key: PolicyKey) -> Original | None:
-        """Return what a policy carries, if it belongs to that object."""
-        return self._of.get(key)
-
     def at(self, target: Target) -> Iterator[tuple[PolicyKey, OriginalValue]]:
         """Yield the policies that carry an original of the target, and its value."""
         for key in sorted(self._carriers.get(target, ())):

@@ -191,8 +191,38 @@ class Ownership:
         """
         return (
             value_carried(policy, target)
-            or self._inventory.original_at(target, policy.key.namespace)
+            or self._left_by_others(target, policy.key.namespace)
             or seen(observed)
+        )
+
+    def _left_by_others(
+        self, target: Target, namespace: str
+    ) -> OriginalValue | None:
+        """Return what a present or former owner of the target has recorded.
+
+        Anybody may write an annotation. So it only counts on a policy that may use its
+        instance, manages, and is about this very target. If no status confirms it, it
+        counts for policies of its own namespace (`namespace`) only.
+        """
+        bequest = self._inventory.originals.bequest(target, namespace)
+        if bequest is not None:
+            return bequest
+        for key, value in self._inventory.originals.at(target):
+            policy = self._inventory.policies[key]
+            if not self._may_carry(policy, target):
+                continue
+            told = policy.status.original
+            if told is not None and self._inventory.target_of(policy) == target:
+                return told
+            if key.namespace == namespace:
+                return value
+        return None
+
+    def _may_carry(self, policy: PolicyObject, target: Target) -> bool:
+        return (
+            policy.may_own
+            and self._inventory.admission(policy) is Admission.GRANTED
+            and self._inventory.organization_of(policy) == target.organization_id
         )
 
     def _confirm(self, owner: PolicyKey) -> None:

@@ -203,7 +203,7 @@ class DeletionPass:
             told = await undoing.reset()
         if self._inventory.newest(policy) is not None:
             # A new owner that waits for this target must not inherit the original.
-            self._inventory.disown(policy.key)
+            self._inventory.originals.drop(policy.key)
         return Ending(told, undoing.wrote)
 
     def _why_nothing(self, policy: PolicyObject) -> str:

@@ -70,7 +70,7 @@ class Resolution:
             return Organization(known)
         if reference.is_search:
             found = await connection.directory.find(
-                connection.client, reference, inventory.unresolved(policy.instance)
+                connection.client, reference, self._unresolved(policy.instance)
             )
         else:
             found = await connection.client.organization(None)
@@ -145,6 +145,17 @@ class Resolution:
                 raise
             return await self.follow(self._inventory.require_newest(policy), connection)
         return False
+
+    def _unresolved(self, instance: str) -> int:
+        """Return how many policies name an organization that is not known yet."""
+        inventory = self._inventory
+        users = (inventory.policies[key] for key in inventory.users_of(instance))
+        return sum(
+            user.organization is not None
+            and user.organization.is_search
+            and inventory.organization_of(user) is None
+            for user in users
+        )
 
     def _pin(
         self, policy: PolicyObject, connection: Connection, found: Organization
