@@ -32,7 +32,10 @@ class OperatorError(Exception):
         message: A sentence for people, without a full stop.
         stable: The beginning of the message that is the same at each try. The rest, if
             any, is an excerpt of a text that somebody else wrote.
+        retry_after: Seconds that the other side asked us to wait, if it did.
     """
+
+    retry_after: float | None = None
 
     def __init__(self, reason: Reason, message: str, *, excerpt: str = "") -> None:
         super().__init__(f"{reason}: {message}{excerpt}")
@@ -45,7 +48,6 @@ class TransientError(OperatorError):
     """An error that may pass by itself: an outage, a limit, an object not yet created.
 
     Attributes:
-        retry_after: Seconds that the other side asked us to wait, if it did.
         maybe_done: Whether a write was sent and it is unknown if ZITADEL has applied it
             or still will. False for reads, for writes that were never sent, and for
             writes that ZITADEL itself has answered.
@@ -130,7 +132,6 @@ class ClusterError(OperatorError):
     """Kubernetes refused a call or did not answer it.
 
     Attributes:
-        retry_after: Seconds that Kubernetes asked us to wait, if it did.
         trouble: The cause that this error shares with other failed calls, or None if it
             shares none.
     """

@@ -352,9 +352,8 @@ def as_seen_by_policies(trouble: OperatorError) -> OperatorError:
 def is_superseded(inventory: Inventory, instance: InstanceObject) -> bool:
     """Return whether the object leads elsewhere by now, or is a different one."""
     newest = inventory.instances.get(instance.name)
-    return newest is None or _access_of(newest) != _access_of(instance)
-
-
-def _access_of(instance: InstanceObject) -> tuple[object, ...]:
-    access = instance.endpoint, instance.ca, instance.credential
-    return instance.uid, *access, instance.not_understood
+    return (
+        newest is None
+        or spec_of(newest) != spec_of(instance)
+        or newest.not_understood != instance.not_understood
+    )

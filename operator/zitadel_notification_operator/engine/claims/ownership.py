@@ -18,7 +18,7 @@ from zitadel_notification_operator.core.errors import (
     ObjectGone,
     TerminalError,
 )
-from zitadel_notification_operator.core.grants import Admission
+from zitadel_notification_operator.core.grants import POSSIBLE, Admission
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.original import Original, OriginalValue, seen
 from zitadel_notification_operator.core.policy import ObservedPolicy
@@ -276,3 +276,28 @@ def told_in_trouble(inventory: Inventory, policy: PolicyObject) -> OriginalValue
     if target is None or not owns:
         return policy.status.original
     return value_carried(policy, target)
+
+
+def wanted_targets(inventory: Inventory) -> set[Target]:
+    """Return the targets that some policy may want to write now."""
+    every = inventory.policies.values()
+    targets = ((policy, inventory.target_of(policy)) for policy in every)
+    return {
+        target
+        for policy, target in targets
+        if target is not None and _may_write(inventory, policy, target)
+    }
+
+
+def _may_write(inventory: Inventory, policy: PolicyObject, target: Target) -> bool:
+    """Return whether a policy writes to its target whenever that is needed.
+
+    A policy that is kept only by another finalizer has ended. One that lost a conflict
+    writes nothing, even while the owner is suspended.
+    """
+    if not policy.manages or inventory.admission(policy) not in POSSIBLE:
+        return False
+    owner = inventory.owner(target)
+    if policy.deleting:
+        return policy.undoes and policy.held and owner is None
+    return not policy.suspended and owner in {None, policy.key}

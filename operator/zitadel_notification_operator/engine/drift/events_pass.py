@@ -194,7 +194,7 @@ class EventsPass:
         now = loop_time()
         line = self._connections.line(instance.name)
         health = self._drift.health(instance)
-        asked = trouble.retry_after if isinstance(trouble, TransientError) else None
+        asked = trouble.retry_after
         if asked and now >= health.wait_until:
             health.asked_to_wait(trouble, now + asked)
         was_used = health.why is None

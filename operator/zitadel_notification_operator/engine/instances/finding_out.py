@@ -17,11 +17,7 @@ is reported at once.
 from datetime import datetime
 
 from zitadel_notification_operator.core.conditions import READY, find
-from zitadel_notification_operator.core.errors import (
-    OperatorError,
-    ReadSideBusy,
-    TransientError,
-)
+from zitadel_notification_operator.core.errors import OperatorError, ReadSideBusy
 from zitadel_notification_operator.core.objects import InstanceObject
 from zitadel_notification_operator.core.patience import once_more
 from zitadel_notification_operator.engine.calls.connections import (
@@ -130,9 +126,8 @@ def _is_verdict(line: Line, trouble: OperatorError, now: float) -> bool:
     if isinstance(trouble, ReadSideBusy) and line.busy_since is not None:
         return now - line.busy_since >= BUSY_FOR
     if _is_away(trouble):
-        asked = trouble.retry_after if isinstance(trouble, TransientError) else None
         failed = line.misfortunes.count if line.misfortunes else 0
-        return failed >= _AGAIN or (asked or 0) > LOOKS[0]
+        return failed >= _AGAIN or (trouble.retry_after or 0) > LOOKS[0]
     return line.refusals is not None and line.refusals.is_verdict
 
 

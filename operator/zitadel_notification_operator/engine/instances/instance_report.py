@@ -25,7 +25,7 @@ from zitadel_notification_operator.engine.reporting.deadlines import Deadlines
 from zitadel_notification_operator.engine.reporting.notices import (
     of_deprecation,
     of_drift_detection,
-    of_instance,
+    of_settling,
     of_trouble,
 )
 from zitadel_notification_operator.engine.reporting.telling import Telling
@@ -98,7 +98,7 @@ class InstanceReport:
         elif line.proven is not None:
             expires = expiry_of(line.tried.credential) if line.tried else None
             status = instance_ready(instance, line.proven.identity, expires, now)
-            notices = of_instance(instance, status)
+            notices = of_settling(instance, status)
             if self._repairs.is_inconsistent(line.proven.zitadel_id):
                 # This is information for people: each policy still goes by its own
                 # findings.

@@ -23,8 +23,10 @@ from zitadel_notification_operator.engine.claims.crds import Crds
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.news import News
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
-from zitadel_notification_operator.engine.claims.ownership import Ownership
-from zitadel_notification_operator.engine.claims.wanted import wanted_targets
+from zitadel_notification_operator.engine.claims.ownership import (
+    Ownership,
+    wanted_targets,
+)
 from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.drift.events_pass import EventsPass

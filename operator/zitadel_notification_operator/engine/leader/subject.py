@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.queue.keys import INSTANCE, POLICY, Key
 
@@ -26,20 +27,21 @@ _current: ContextVar[Subject | None] = ContextVar("znp_subject", default=None)
 
 def subject_of(key: Key, inventory: Inventory) -> Subject:
     """Return what a pass is about; a search for events is about its instance."""
-    if key.kind == POLICY:
-        policy = inventory.policies.get(key.policy)
-        return Subject(*key, policy.generation if policy else None)
-    instance = inventory.instances.get(key.name)
-    return Subject(INSTANCE, "", key.name, instance.generation if instance else None)
+    known = _object_of(key, inventory)
+    kind = POLICY if key.kind == POLICY else INSTANCE
+    return Subject(kind, key.namespace, key.name, known.generation if known else None)
 
 
 def uid_of(key: Key, inventory: Inventory) -> str | None:
     """Return the uid of the object that has this name now, or None without one."""
+    known = _object_of(key, inventory)
+    return known.uid if known else None
+
+
+def _object_of(key: Key, inventory: Inventory) -> PolicyObject | InstanceObject | None:
     if key.kind == POLICY:
-        policy = inventory.policies.get(key.policy)
-        return policy.uid if policy else None
-    instance = inventory.instances.get(key.name)
-    return instance.uid if instance else None
+        return inventory.policies.get(key.policy)
+    return inventory.instances.get(key.name)
 
 
 def current() -> Subject | None:

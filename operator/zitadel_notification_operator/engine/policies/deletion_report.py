@@ -126,12 +126,10 @@ class DeletionReport:
         status = troubled(policy, trouble, now, WAY_OUT, began)
         if status != policy.status:
             await self._writes.apply_policy_status(policy, status)
-        if isinstance(trouble, TransientError):
-            return back_off(trouble.retry_after)
-        if own_finding and trouble.reason is Reason.CREDENTIALS_REJECTED:
+        if passing or (own_finding and trouble.reason is Reason.CREDENTIALS_REJECTED):
             # The instance's check may find the credential good; then only this call had
             # bad luck.
-            return back_off()
+            return back_off(trouble.retry_after)
         return stall(spread(SLOW, self._chance.random()))
 
     def _may_be_a_misfortune(

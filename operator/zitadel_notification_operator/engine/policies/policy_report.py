@@ -199,10 +199,10 @@ class PolicyReport:
         if own and (passing or rejected) and not is_busy:
             self._connections.suspect(policy.instance)
         if own and self._may_be_a_misfortune(policy, trouble, failures):
-            return back_off(_asked(trouble))
+            return back_off(trouble.retry_after)
         if isinstance(trouble, ApiMissing) and _says_unsupported(policy):
             # An earlier process was certain, and nothing says that it is better now.
-            return back_off(_asked(trouble))
+            return back_off(trouble.retry_after)
         began = self._deadlines.began(policy, now) if passing else None
         status = troubled(policy, trouble, now, began=began)
         if trouble.reason is Reason.CONFLICT:
@@ -218,7 +218,7 @@ class PolicyReport:
         if passing or (own and rejected):
             # A refusal that the instance does not share may have hit this one call
             # only.
-            return back_off(_asked(trouble))
+            return back_off(trouble.retry_after)
         return stall(spread(SLOW, self._chance.random()))
 
     def _is_own_finding(self, policy: PolicyObject, trouble: OperatorError) -> bool:
@@ -286,7 +286,3 @@ def _says_unsupported(policy: PolicyObject) -> bool:
         and ready.reason == Reason.API_UNSUPPORTED
         and ready.observed_generation == policy.generation
     )
-
-
-def _asked(trouble: OperatorError) -> float | None:
-    return trouble.retry_after if isinstance(trouble, TransientError) else None

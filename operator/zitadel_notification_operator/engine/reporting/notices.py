@@ -80,11 +80,13 @@ def of_contest() -> Notice:
     return Notice(warning=True, reason="Contested", action="Apply", note=CONTESTED)
 
 
-def of_settling(policy: PolicyObject, status: PolicyStatus) -> list[Notice]:
+def of_settling(
+    about: PolicyObject | InstanceObject, status: PolicyStatus | InstanceStatus
+) -> list[Notice]:
     """Return the Events about a recovery, and about a token that was handled."""
     return [
-        *_of_recovering(policy.status.conditions, status.conditions),
-        *_of_handling(policy.status, status),
+        *_of_recovering(about.status.conditions, status.conditions),
+        *_of_handling(about.status, status),
     ]
 
 
@@ -148,14 +150,6 @@ def of_deprecation(version: str | None, found: Deprecation) -> Notice:
         note=f"ZITADEL {version or 'of an unknown version'} marks calls of this "
         f"operator as deprecated, which serve as before: {found}",
     )
-
-
-def of_instance(instance: InstanceObject, status: InstanceStatus) -> list[Notice]:
-    """Return the Events about a recovery, and about a token that was handled."""
-    return [
-        *_of_recovering(instance.status.conditions, status.conditions),
-        *_of_handling(instance.status, status),
-    ]
 
 
 def of_drift_detection(
