@@ -9,9 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from zitadel_notification_operator.core.credentials import Credential
-from zitadel_notification_operator.core.objects import Endpoint
-from zitadel_notification_operator.engine.ports import Connector, PolicyClient
 from zitadel_notification_operator.engine.queue.outcome import Superseded
 
 _verifying: ContextVar[bool] = ContextVar("verifying", default=False)
@@ -78,26 +75,3 @@ class Term:
         if self._ending and not is_verifying():
             raise Superseded
         self.require_lease()
-
-
-class TermConnector:
-    """A `Connector` whose clients make no call outside the term."""
-
-    def __init__(self, connector: Connector, term: Term) -> None:
-        self._connector = connector
-        self._term = term
-
-    def connect(
-        self,
-        instance: str,
-        endpoint: Endpoint,
-        credential: Credential,
-        roots: str | None,
-    ) -> PolicyClient:
-        """Return a client, as the port says, whose calls check the term first."""
-        client = self._connector.connect(instance, endpoint, credential, roots)
-        return client.guarded(self._term.require)
-
-    async def disconnect(self, instance: str) -> None:
-        """Close what belongs to this instance object."""
-        await self._connector.disconnect(instance)

@@ -32,6 +32,7 @@ from zitadel_notification_operator.engine.calls.connections import (
     is_superseded,
 )
 from zitadel_notification_operator.engine.calls.directory import Directory
+from zitadel_notification_operator.engine.calls.term import Term
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.news import News
 from zitadel_notification_operator.engine.claims.not_understood import (
@@ -71,6 +72,7 @@ class Proof:
         writes: Clears what statuses hold of another ZITADEL.
         secrets: Reads credentials and CA bundles.
         connector: Makes clients.
+        term: Says whether a client may still make a call.
         now: Returns the wall-clock time.
     """
 
@@ -81,6 +83,7 @@ class Proof:
         writes: OwnWrites,
         secrets: SecretReader,
         connector: Connector,
+        term: Term,
         now: Callable[[], datetime],
     ) -> None:
         self._inventory = inventory
@@ -88,6 +91,7 @@ class Proof:
         self._writes = writes
         self._secrets = secrets
         self._connector = connector
+        self._term = term
         self._now = now
 
     async def run(self, instance: InstanceObject, line: Line) -> None:
@@ -203,8 +207,9 @@ class Proof:
         return Access(instance.endpoint, roots, credential)
 
     def _connect(self, instance: InstanceObject, access: Access) -> PolicyClient:
+        """Return a client that makes no call outside the term."""
         try:
-            return self._connector.connect(
+            client = self._connector.connect(
                 instance.name, access.endpoint, access.credential, access.roots
             )
         except TerminalError as error:
@@ -212,6 +217,7 @@ class Proof:
                 raise
             where = bundle_name(instance.ca, self._inventory.own_namespace)
             raise TerminalError(error.reason, f"{where}: {error.message}") from error
+        return client.guarded(self._term.require)
 
     def _must_ask(self, instance: InstanceObject, line: Line, access: Access) -> bool:
         now = loop_time()

@@ -13,7 +13,7 @@ from functools import partial
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.calls.read_lag import ReadLag
 from zitadel_notification_operator.engine.calls.repairs import Repairs
-from zitadel_notification_operator.engine.calls.term import Term, TermConnector
+from zitadel_notification_operator.engine.calls.term import Term
 from zitadel_notification_operator.engine.calls.write_turns import (
     WRITE_LIMIT,
     WriteTurns,
@@ -124,8 +124,6 @@ class Composition:
     ) -> None:
         self._ports = ports
         self.term = Term() if term is None else term
-        # No client makes a call outside the term.
-        self._connector = TermConnector(ports.connector, self.term)
         self.queue = WorkQueue(ports.meter)
         self.telling = Telling(ports.recorder)
         self.deadlines = Deadlines()
@@ -210,7 +208,8 @@ class Composition:
             self.news,
             writes,
             ports.secrets,
-            self._connector,
+            ports.connector,
+            self.term,
             ports.now,
         )
         return InstancePass(
@@ -322,7 +321,7 @@ class Composition:
         dispatch = Dispatch(
             self.inventory,
             self.connections,
-            self._connector,
+            self._ports.connector,
             self._instance_pass(),
             self.events,
             policies,
