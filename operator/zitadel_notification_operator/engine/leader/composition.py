@@ -47,7 +47,6 @@ from zitadel_notification_operator.engine.leader.passes import Passes
 from zitadel_notification_operator.engine.leader.tidying import Tidying
 from zitadel_notification_operator.engine.policies.accounts import Accounts
 from zitadel_notification_operator.engine.policies.admittance import Admittance
-from zitadel_notification_operator.engine.policies.contests import Contests
 from zitadel_notification_operator.engine.policies.converging import Converging
 from zitadel_notification_operator.engine.policies.deletion_pass import DeletionPass
 from zitadel_notification_operator.engine.policies.deletion_report import DeletionReport
@@ -129,9 +128,8 @@ class Composition:
         self.deadlines = Deadlines()
         self._build_claims(namespace)
         self._build_instances(write_limit)
-        self.contests = Contests()
         self.accounts = Accounts(
-            self.drift, self.contests, self.telling, ports.meter, ports.now
+            self.drift, self.telling, ports.meter, ports.now
         )
         self._build_arrivals()
         lanes = Lanes(self.inventory, workers)
@@ -176,7 +174,6 @@ class Composition:
             self.connections,
             self.drift,
             self.events,
-            self.contests,
             self.accounts,
             self._ports.meter,
         )
@@ -283,7 +280,6 @@ class Composition:
             admittance,
             Lagging(inventory, self.drift, self.repairs, self.lag),
             ownership,
-            self.contests,
             self.accounts,
             self.repairs,
             reports,
@@ -337,13 +333,9 @@ class Composition:
         )
         tidying = Tidying(
             self.inventory,
-            self.connections,
-            self.drift,
-            self.repairs,
-            self.lag,
-            self.deadlines,
-            self.telling,
-            self.crds,
+            by_name=(self.connections.keep, self.drift.keep),
+            by_uid=(self.deadlines.keep, self.telling.keep, self.crds.keep),
+            by_target=(self.repairs.keep, self.lag.keep),
         )
         return Engine(
             self.term, self.queue, self.arrivals, self.healing, passes, tidying

@@ -5,7 +5,6 @@ from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.drift.events_pass import EventsPass
 from zitadel_notification_operator.engine.policies.accounts import Accounts
-from zitadel_notification_operator.engine.policies.contests import Contests
 from zitadel_notification_operator.engine.queue.meter import Meter
 
 
@@ -16,8 +15,7 @@ class Forgetting:
         connections: Hold what is known of each instance.
         drift: Remembers events about policies, and searches of instances.
         events: Remembers how far the events of instances were read.
-        contests: Remember which policies are contested.
-        accounts: Keep Events about writes.
+        accounts: Keep Events about writes, and contests.
         meter: Has series about objects.
     """
 
@@ -26,21 +24,18 @@ class Forgetting:
         connections: Connections,
         drift: DriftWatch,
         events: EventsPass,
-        contests: Contests,
         accounts: Accounts,
         meter: Meter,
     ) -> None:
         self._connections = connections
         self._drift = drift
         self._events = events
-        self._contests = contests
         self._accounts = accounts
         self._meter = meter
 
     def policy(self, key: PolicyKey) -> None:
         """Forget a policy that is gone, or whose name a different object has now."""
         self._drift.forget(key)
-        self._contests.forget(key)
         self._accounts.forget(key)
         self._meter.gone(*key)
 

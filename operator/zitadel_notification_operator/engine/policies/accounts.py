@@ -1,8 +1,11 @@
-"""Events about writes to ZITADEL that wait until a GET shows the written value.
+"""What is remembered of writes: their Events, the drift they corrected, and contests.
 
 ZITADEL may accept a write and the GET that verifies it may fail. Then the Events are
 kept here, and a later pass posts them. The drift that the write has corrected is kept
 until a status reports it.
+
+Where somebody keeps undoing corrections, the next ones wait longer and longer
+(`core.contest`). All of this is in memory only, so a restart begins without any.
 """
 
 from collections.abc import Callable
@@ -10,14 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.contest import Contest
 from zitadel_notification_operator.core.decision import Decision
 from zitadel_notification_operator.core.objects import Drift, PolicyObject
 from zitadel_notification_operator.core.original import OriginalValue, seen
 from zitadel_notification_operator.core.policy import ObservedPolicy, Scope
 from zitadel_notification_operator.core.report import is_quiet
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
-from zitadel_notification_operator.engine.policies.contests import Contests
 from zitadel_notification_operator.engine.ports import Notice
+from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.meter import Meter
 from zitadel_notification_operator.engine.reporting.notices import (
     of_acting,
@@ -45,11 +49,10 @@ class Account:
 
 
 class Accounts:
-    """The account of each policy's last write; a restart loses them.
+    """The account of each policy's last write, and the contests of policies.
 
     Args:
         drift: Knows the events of ZITADEL's log that wait for a pass.
-        contests: Counts corrections.
         telling: Posts Events.
         meter: Counts corrections for the metrics.
         now: Returns the wall-clock time.
@@ -58,18 +61,17 @@ class Accounts:
     def __init__(
         self,
         drift: DriftWatch,
-        contests: Contests,
         telling: Telling,
         meter: Meter,
         now: Callable[[], datetime],
     ) -> None:
         self._drift = drift
-        self._contests = contests
         self._telling = telling
         self._meter = meter
         self._now = now
         self._accounts: dict[PolicyKey, Account] = {}
         self._untold: dict[PolicyKey, Drift] = {}
+        self._contests: dict[PolicyKey, Contest] = {}
 
     def __len__(self) -> int:
         """Return the number of policies whose Events still wait."""
@@ -121,6 +123,43 @@ class Accounts:
         """Drop what is known about a policy that is gone."""
         self._accounts.pop(key, None)
         self._untold.pop(key, None)
+        self._contests.pop(key, None)
+
+    def wait(self, policy: PolicyObject) -> float:
+        """Return the seconds that a correction has to wait; 0 if it may be made now.
+
+        Only a write that undoes a change behind a quiet policy is a correction. A new
+        spec, or a person's request, is acted on at once.
+        """
+        contest = self._contest_of(policy)
+        return contest.wait(loop_time()) if contest and is_quiet(policy) else 0.0
+
+    def contested_for(self, policy: PolicyObject) -> float:
+        """Return the seconds until a contest ends or its next correction is due.
+
+        Returns:
+            0 if the policy is not contested.
+        """
+        contest = self._contest_of(policy)
+        if contest is None or not contest.is_contested:
+            return 0.0
+        return contest.wait(loop_time()) or contest.left(loop_time())
+
+    def _contest_of(self, policy: PolicyObject) -> Contest | None:
+        contest = self._contests.get(policy.key)
+        if contest is None:
+            return None
+        if contest.generation != policy.generation or not contest.left(loop_time()):
+            del self._contests[policy.key]
+            return None
+        return contest
+
+    def _is_newly_contested(self, policy: PolicyObject) -> bool:
+        """Count a correction; return whether it makes the policy contested."""
+        before = self._contest_of(policy) or Contest(policy.generation)
+        after = before.corrected(loop_time())
+        self._contests[policy.key] = after
+        return after.is_contested and not before.is_contested
 
     def _compose(
         self,
@@ -149,6 +188,6 @@ class Accounts:
         )
         notices = [of_correcting(drift)]
         self._meter.corrected()
-        if self._contests.corrected(policy):
+        if self._is_newly_contested(policy):
             notices.append(of_contest())
         return Account(uid, generation, tuple(notices), drift)

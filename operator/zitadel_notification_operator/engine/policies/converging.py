@@ -19,7 +19,6 @@ from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.ownership import Ownership
 from zitadel_notification_operator.engine.policies.accounts import Accounts
 from zitadel_notification_operator.engine.policies.admittance import Admittance
-from zitadel_notification_operator.engine.policies.contests import Contests
 from zitadel_notification_operator.engine.policies.lagging import Lagging
 from zitadel_notification_operator.engine.policies.policy_report import PolicyReport
 from zitadel_notification_operator.engine.policies.target_writer import (
@@ -49,8 +48,8 @@ class Converging:
         admittance: Says whether a pass may go on.
         lagging: Knows whether GETs are older than the event log.
         ownership: Stores the original and the finalizer before the first write.
-        contests: Knows which corrections have to wait.
-        accounts: Keeps the Events about writes until a GET shows the value.
+        accounts: Keeps the Events about writes until a GET shows the value, and knows
+            which corrections have to wait.
         repairs: Records what GETs show of targets that met a contradiction.
         reports: Writes the status.
     """
@@ -61,7 +60,6 @@ class Converging:
         admittance: Admittance,
         lagging: Lagging,
         ownership: Ownership,
-        contests: Contests,
         accounts: Accounts,
         repairs: Repairs,
         reports: PolicyReport,
@@ -70,7 +68,6 @@ class Converging:
         self._admittance = admittance
         self._lagging = lagging
         self._ownership = ownership
-        self._contests = contests
         self._accounts = accounts
         self._repairs = repairs
         self._reports = reports
@@ -91,7 +88,7 @@ class Converging:
             decision = decide(policy.desired, observed)
             work = await self._check_existence(policy, work, observed)
             policy = await self._secure(policy, work, observed)
-            held = self._contests.wait(policy) > 0
+            held = self._accounts.wait(policy) > 0
             settled = decision.action is Action.NONE or held
             if unseen is not None and settled and policy.manages and not held:
                 # If this fails, the next pass still knows the event.
@@ -171,7 +168,7 @@ class Converging:
         if decision.in_sync:
             self._repairs.agrees(work.target, observed)
         drift = self._accounts.tell(policy)
-        contested = self._contests.left(policy)
+        contested = self._accounts.contested_for(policy)
         left = self._lagging.settle(policy, work, observed, contested)
         original = policy.original.value if policy.original else None
         findings = Findings(
