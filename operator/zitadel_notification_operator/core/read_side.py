@@ -95,6 +95,13 @@ class Step:
             and not self.settings.differs_from(shown.settings)
         )
 
+    def fitted_to(self, shown: ObservedPolicy | None, scope: Scope) -> "Step":
+        """Return the call with the same result that fits what a GET shows now."""
+        if self.write is Write.RESET:
+            return self
+        write = Write.UPDATE if is_own(shown, scope) else Write.CREATE
+        return replace(self, write=write)
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -105,12 +112,14 @@ class Attempt:
         result: ZITADEL's answer to the write.
         shown: The policy that the last GET returned; None if there is no policy at all.
         scope: The scope of the policy.
+        repaired: What the projection had missed, if writing has repaired that.
     """
 
     step: Step
     result: WriteResult
     shown: ObservedPolicy | None
     scope: Scope
+    repaired: Missed | None = None
 
     @property
     def is_as_wanted(self) -> bool:
@@ -118,9 +127,14 @@ class Attempt:
         return self.step.is_shown_by(self.shown, self.scope)
 
     @property
+    def is_taken(self) -> bool:
+        """Whether ZITADEL has carried out the write."""
+        return self.result.answer is Answer.WRITTEN
+
+    @property
     def is_contradiction(self) -> bool:
         """Whether the answer and the last GET cannot both be right."""
-        if self.result.answer is Answer.WRITTEN:
+        if self.is_taken:
             return not self.is_as_wanted and not self._is_overtaken
         return self.missed is not None
 
@@ -139,16 +153,26 @@ class Attempt:
                 return None
 
     @property
+    def newer_event(self) -> EventId | None:
+        """The event of the write, if the last GET shows an older one of this policy."""
+        written, shown = self._sequences
+        if written is None or shown is None or shown >= written:
+            return None
+        return EventId(self.result.resource_owner, written)
+
+    @property
     def _is_overtaken(self) -> bool:
         """Whether the GET shows somebody else's later change of the same policy."""
-        if (
-            self.shown is None
-            or self.shown.resource_owner != self.result.resource_owner
-        ):
-            return False
-        written = number_of(self.result.sequence)
-        shown = number_of(self.shown.sequence)
+        written, shown = self._sequences
         return written is not None and shown is not None and shown > written
+
+    @property
+    def _sequences(self) -> tuple[int | None, int | None]:
+        """The sequence of the write and that of the last GET, if it is comparable."""
+        written, shown = number_of(self.result.sequence), self.shown
+        if shown is None or shown.resource_owner != self.result.resource_owner:
+            return written, None
+        return written, number_of(shown.sequence)
 
 
 @dataclass(frozen=True, slots=True)

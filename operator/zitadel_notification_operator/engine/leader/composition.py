@@ -239,7 +239,6 @@ class Composition:
     def _targets(self) -> Targets:
         client_of = partial(
             TargetClient,
-            self.inventory,
             self.connections,
             self.checks,
             self.queue,

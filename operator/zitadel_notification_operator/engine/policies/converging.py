@@ -11,7 +11,7 @@ from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.events import EventKind, ZitadelEvent
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import ObservedPolicy
-from zitadel_notification_operator.core.read_side import Step, Write
+from zitadel_notification_operator.core.read_side import Attempt, Step, Write
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import Findings
 from zitadel_notification_operator.engine.calls.repairs import Repairs
@@ -21,10 +21,7 @@ from zitadel_notification_operator.engine.policies.accounts import Accounts
 from zitadel_notification_operator.engine.policies.admittance import Admittance
 from zitadel_notification_operator.engine.policies.lagging import Lagging
 from zitadel_notification_operator.engine.policies.policy_report import PolicyReport
-from zitadel_notification_operator.engine.policies.target_writer import (
-    Change,
-    TargetWriter,
-)
+from zitadel_notification_operator.engine.policies.target_writer import TargetWriter
 from zitadel_notification_operator.engine.policies.work import Work
 from zitadel_notification_operator.engine.queue.outcome import (
     LookAgain,
@@ -101,7 +98,7 @@ class Converging:
             step = Step(_WRITES[decision.action], policy.settings)
             change = await self._act(policy, writer, step, decision, observed)
             observed = change.shown
-            if change.is_done:
+            if change.is_as_wanted:
                 decision = decide(policy.desired, observed)
                 return await self._report(policy, work, decision, observed)
             if writer.wrote:
@@ -132,12 +129,12 @@ class Converging:
         step: Step,
         decision: Decision,
         before: ObservedPolicy | None,
-    ) -> Change:
+    ) -> Attempt:
         """Write, verify, and keep the Events about it until a GET shows the value."""
         repaired = False
         try:
             change = await writer.change(step, before)
-            repaired = change.missed is not None
+            repaired = change.repaired is not None
             return change
         finally:
             # This also covers a write that succeeded where the GET to verify it failed.
@@ -208,7 +205,7 @@ class Converging:
         if not doubted:
             found = work.connection.directory.known(organization.id)
         if found is None:
-            found = await work.writer.client.organization(organization.id)
+            found = await work.writer.organization()
         return replace(work, organization=found)
 
     @staticmethod

@@ -204,7 +204,7 @@ class DeletionPass:
         if self._inventory.newest(policy) is not None:
             # A new owner that waits for this target must not inherit the original.
             self._inventory.originals.drop(policy.key)
-        return Ending(told, undoing.wrote)
+        return Ending(told, writer.wrote)
 
     def _why_nothing(self, policy: PolicyObject) -> str:
         """Return why this policy undoes nothing; empty if it may have to."""

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from zitadel_notification_operator.core.backoff import SLOW
+from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import (
     ApiMissing,
@@ -28,7 +29,6 @@ from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.calls.term import is_verifying
 from zitadel_notification_operator.engine.calls.write_turns import WriteTurns
-from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.ports import PolicyClient
@@ -60,25 +60,25 @@ class TargetClient:
     """Makes the calls for one target; calls that this ZITADEL lacks are tried rarely.
 
     Args:
-        inventory: Knows the policy's target.
         connections: Know which calls the instance's ZITADEL lacks.
         checks: Schedules passes over the other policies when that changes.
         queue: Knows how urgent the pass is.
         write_turns: Gives turns to writes.
         drift: Records our own writes, which the event log has to show.
         policy: The policy of the pass.
+        target: Its target.
         client: Makes the calls.
     """
 
     def __init__(
         self,
-        inventory: Inventory,
         connections: Connections,
         checks: Checks,
         queue: WorkQueue,
         write_turns: WriteTurns,
         drift: DriftWatch,
         policy: PolicyObject,
+        target: Target,
         client: PolicyClient,
     ) -> None:
         self._connections = connections
@@ -91,20 +91,15 @@ class TargetClient:
         self._changed = asks_for_a_pass(policy)
         self._client = client
         self._key = policy_key(policy.key)
-        target = inventory.target_of(policy)
-        # Without a known target, only this instance's writes share a turn, and the
-        # pass's guard refuses the call anyhow.
-        self._zitadel = target.zitadel_id if target else f"of {policy.instance}"
+        self._target = target
 
-    async def organization(self, organization_id: str | None) -> Organization:
-        """Return an organization that exists; without an id, the credential's own."""
-        return await self._client.organization(organization_id)
+    async def organization(self) -> Organization:
+        """Return the target's organization, if it exists."""
+        return await self._client.organization(self._target.organization_id)
 
-    async def last_policy_event(
-        self, organization_id: str | None
-    ) -> ZitadelEvent | None:
+    async def last_policy_event(self) -> ZitadelEvent | None:
         """Return the target's newest policy event, or None if there is none."""
-        return await self._client.last_policy_event(organization_id)
+        return await self._client.last_policy_event(self._target.organization_id)
 
     async def observe(self, organization_id: str | None) -> ObservedPolicy | None:
         """Return the policy in force; for None the instance's, which may be missing.
@@ -181,7 +176,7 @@ class TargetClient:
         def urgency() -> Priority:
             return self._queue.urgency(self._key)
 
-        async with self._write_turns.turn(self._zitadel, urgency) as turn:
+        async with self._write_turns.turn(self._target.zitadel_id, urgency) as turn:
             return await make(self._client.guarded(turn.sent), turn.waited)
 
     async def _watched(self, verb: str, ask: Callable[[], Awaitable[T]]) -> T:

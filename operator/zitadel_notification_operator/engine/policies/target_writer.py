@@ -9,7 +9,7 @@ side has lost an event. A short series of writes makes it current again
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.decision import Action
@@ -19,14 +19,13 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
-from zitadel_notification_operator.core.events import EventId, ZitadelEvent
-from zitadel_notification_operator.core.feed import number_of
+from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.identity import Capabilities
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import (
     Answer,
     ObservedPolicy,
-    Scope,
+    Organization,
     WriteResult,
 )
 from zitadel_notification_operator.core.read_side import (
@@ -78,25 +77,6 @@ LAG_INTERVAL = 2.0
 _ACTIONS = {Write.CREATE: Action.CREATE, Write.UPDATE: Action.UPDATE}
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """The result of a change.
-
-    Attributes:
-        shown: The policy that the last GET returned, or None if there is no policy at
-            all.
-        answer: The answer to the last write.
-        is_done: Whether `shown` is what was wanted. If not, somebody else has changed
-            the policy first.
-        missed: The kind of event that the read side had missed, if this was repaired.
-    """
-
-    shown: ObservedPolicy | None
-    answer: Answer
-    is_done: bool
-    missed: Missed | None = None
-
-
 class TargetWriter:
     """Writes to one target during one pass.
 
@@ -111,7 +91,6 @@ class TargetWriter:
         capabilities: What the credential may do.
 
     Attributes:
-        client: The client.
         wrote: Whether ZITADEL has accepted any write.
     """
 
@@ -132,8 +111,9 @@ class TargetWriter:
         self._meter = meter
         self._policy = policy
         self._target = target
-        self.client = client
+        self._client = client
         self._reads_events = capabilities.read_events
+        self._scope = policy.scope
         self._met_insert = False
         self.wrote = False
 
@@ -155,7 +135,7 @@ class TargetWriter:
 
     async def _get(self) -> ObservedPolicy | None:
         with self._waiting():
-            shown = await self.client.observe(self._target.organization_id)
+            shown = await self._client.observe(self._target.organization_id)
         self._repairs.answered(self._target.zitadel_id)
         return shown
 
@@ -174,7 +154,7 @@ class TargetWriter:
                 raise
             raise LookAgain(BUSY_INTERVAL) from None
 
-    async def change(self, step: Step, observed: ObservedPolicy | None) -> Change:
+    async def change(self, step: Step, observed: ObservedPolicy | None) -> Attempt:
         """Write, and verify that a GET shows the result.
 
         Args:
@@ -208,7 +188,7 @@ class TargetWriter:
 
     async def restate(
         self, step: Step, observed: ObservedPolicy | None, event: ZitadelEvent
-    ) -> Change:
+    ) -> Attempt:
         """Write a value that GETs show already, because the event log says otherwise.
 
         Args:
@@ -226,12 +206,12 @@ class TargetWriter:
             self._repairs.require_unblocked(self._target)
             self._repairs.require_few(self._target, seen)
             change = await self._insist(step, observed)
-            if change.answer is Answer.WRITTEN and not change.missed:
+            if change.is_taken and not change.repaired:
                 change = self._restated(change, event, seen)
         self._lag.accept(self._target, event.id)
         return change
 
-    def _restated(self, change: Change, event: ZitadelEvent, seen: str) -> Change:
+    def _restated(self, change: Attempt, event: ZitadelEvent, seen: str) -> Attempt:
         """Count a write that was a repair of its own; tell it if the GETs have moved.
 
         They showed the value before, so the value alone does not tell whether the
@@ -239,25 +219,29 @@ class TargetWriter:
         """
         self._repairs.count(self._target)
         has_moved = not is_behind(change.shown, event)
-        helped = has_moved if change.is_done else None
+        helped = has_moved if change.is_as_wanted else None
         self._repairs.end(self._target, helped=helped)
-        if not (change.is_done and has_moved):
+        if not (change.is_as_wanted and has_moved):
             return change
         missed = missed_by(event)
         self._tell(missed, seen, change.shown.settings if change.shown else None)
-        return replace(change, missed=missed)
+        return replace(change, repaired=missed)
+
+    async def organization(self) -> Organization:
+        """Return the target's organization; raises any error of the client."""
+        return await self._client.organization()
 
     async def last_event(self) -> tuple[ZitadelEvent | None, bool]:
         """Return the target's last policy event, and whether the log could be read."""
         if not self._reads_events:
             return None, False
         try:
-            found = await self.client.last_policy_event(self._target.organization_id)
+            found = await self._client.last_policy_event()
         except OperatorError:
             return None, False  # without the log, contradictions need more proof
         return found, True
 
-    async def _once_more(self, first: Attempt) -> Change:
+    async def _once_more(self, first: Attempt) -> Attempt:
         """Repeat a write that contradicts what GETs show, after a pause."""
         await asyncio.sleep(PAUSE)
         shown = await self._look()
@@ -266,9 +250,9 @@ class TargetWriter:
             return self._ended(later)
         return await self._insist(first.step, shown)
 
-    async def _insist(self, step: Step, observed: ObservedPolicy | None) -> Change:
+    async def _insist(self, step: Step, observed: ObservedPolicy | None) -> Attempt:
         """Repeat a write that met a contradiction; repair if it meets one again."""
-        attempt = await self._try(self._fitting(step, observed), observed)
+        attempt = await self._try(step.fitted_to(observed, self._scope), observed)
         if not attempt.is_contradiction:
             return self._ended(attempt)
         tally = await self._count(attempt)
@@ -278,7 +262,7 @@ class TargetWriter:
             raise _pending(attempt)
         return await self._repair(attempt, attempt.missed)
 
-    async def _repair(self, attempt: Attempt, missed: Missed) -> Change:
+    async def _repair(self, attempt: Attempt, missed: Missed) -> Attempt:
         """Make the read side current again, step by step."""
         seen = describe_contradiction(attempt, self._target.organization_id)
         if not can_be_repaired(missed, self._scope):
@@ -290,16 +274,16 @@ class TargetWriter:
         self._repairs.begin(self._target, missed, seen)
         wanted = attempt.step.settings
         shown = attempt.shown
-        own = shown.settings if shown and self._is_own(shown) else None
+        own = shown.settings if shown and is_own(shown, self._scope) else None
         last = await self._carry_out(repair(missed, shown=own, wanted=wanted), attempt)
-        if missed is Missed.REMOVED and wanted is not None and _is_taken(last):
+        if missed is Missed.REMOVED and wanted is not None and last.is_taken:
             last = await self._finish_insert(last, wanted)
         # Judge the end by what was wanted at first, not by the last step of the repair.
         # Where GETs showed that value before, only a newer answer, or an insert that
         # ZITADEL has given up, tells that something has moved.
         end = replace(last, step=attempt.step)
         has_moved = end.shown != attempt.shown or self._met_insert
-        if not _is_taken(last):
+        if not last.is_taken:
             # Somebody else has changed the policy during the repair.
             self._repairs.end(self._target, helped=None)
             return self._ended(end)
@@ -320,7 +304,7 @@ class TargetWriter:
     async def _finish_insert(self, last: Attempt, wanted: Settings) -> Attempt:
         """Write the wanted value, once, if the old row is still there after a POST."""
         shown = last.shown
-        if shown is None or not self._is_own(shown):
+        if shown is None or not is_own(shown, self._scope):
             return last
         rest = after_insert(shown=shown.settings, wanted=wanted)
         return await self._carry_out(rest, last) if rest else last
@@ -330,24 +314,24 @@ class TargetWriter:
         last = before
         for step in steps:
             last = await self._try(step, last.shown)
-            if not _is_taken(last):
+            if not last.is_taken:
                 break
         return last
 
     async def _try(self, step: Step, observed: ObservedPolicy | None) -> Attempt:
         """Write once, then GET up to three times until the result fits the answer."""
         result = await self._send(step, observed)
-        if result.answer is Answer.WRITTEN:
+        attempt = Attempt(step, result, None, self._scope)
+        if attempt.is_taken:
             self.wrote = True
             self._lag.wrote(self._target, result)
-        attempt = Attempt(step, result, None, self._scope)
         if result.answer is Answer.ORGANIZATION_GONE:
             return attempt  # a GET would not add anything
         for delay in LOOKS:
             await asyncio.sleep(delay)
             shown = await self._look()
             attempt = Attempt(step, result, shown, self._scope)
-            if not attempt.is_contradiction and _newer_event(attempt) is None:
+            if not attempt.is_contradiction and attempt.newer_event is None:
                 break
         return attempt
 
@@ -371,9 +355,9 @@ class TargetWriter:
         if step.write is Write.RESET:
             if organization_id is None:
                 raise AssertionError("the instance's policy has no DELETE")
-            return await self.client.reset(organization_id)
+            return await self._client.reset(organization_id)
         with self._waiting():  # the client may make another GET before it writes
-            return await self.client.write(
+            return await self._client.write(
                 organization_id,
                 _ACTIONS[step.write],
                 settings=step.settings or NO_SETTINGS,
@@ -387,57 +371,21 @@ class TargetWriter:
             self._target, seen, attempt.shown, readable=readable
         )
 
-    def _ended(self, attempt: Attempt, missed: Missed | None = None) -> Change:
+    def _ended(self, attempt: Attempt, missed: Missed | None = None) -> Attempt:
         if attempt.is_as_wanted:
             begun = self._repairs.begun(self._target, attempt.shown)
-            if begun is not None and _is_taken(attempt):
+            if begun is not None and attempt.is_taken:
                 # A repair was stopped between two steps, and this write was its last
                 # one.
                 missed, seen = begun
                 self._tell(missed, seen, attempt.step.settings)
             self._repairs.agrees(self._target, attempt.shown)
-            self._accept_older(attempt)
-        answer = attempt.result.answer
-        return Change(attempt.shown, answer, attempt.is_as_wanted, missed)
-
-    def _accept_older(self, attempt: Attempt) -> None:
-        """Accept GETs that show the wanted value, but not the event of our own write.
-
-        After an insert that ZITADEL has given up, the row keeps its old sequence.
-        """
-        event = _newer_event(attempt)
-        if event is not None:
-            self._lag.accept(self._target, event)
-
-    def _fitting(self, step: Step, observed: ObservedPolicy | None) -> Step:
-        """Return the call that gives the same result from what a GET shows now."""
-        if step.write is Write.RESET:
-            return step
-        write = Write.UPDATE if self._is_own(observed) else Write.CREATE
-        return replace(step, write=write)
-
-    def _is_own(self, observed: ObservedPolicy | None) -> bool:
-        return is_own(observed, self._scope)
-
-    @property
-    def _scope(self) -> Scope:
-        return self._policy.scope
-
-
-def _is_taken(attempt: Attempt) -> bool:
-    return attempt.result.answer is Answer.WRITTEN
-
-
-def _newer_event(attempt: Attempt) -> EventId | None:
-    """Return the event of a write, if a GET shows an older one of the same policy."""
-    result, shown = attempt.result, attempt.shown
-    written = number_of(result.sequence)
-    if shown is None or shown.resource_owner != result.resource_owner:
-        return None
-    told = number_of(shown.sequence)
-    if written is None or told is None or told >= written:
-        return None
-    return EventId(result.resource_owner, written)
+            newer = attempt.newer_event
+            if newer is not None:
+                # After an insert that ZITADEL has given up, the row keeps its old
+                # sequence.
+                self._lag.accept(self._target, newer)
+        return replace(attempt, repaired=missed)
 
 
 def _pending(attempt: Attempt) -> TransientError:

@@ -12,7 +12,7 @@ from zitadel_notification_operator.engine.policies.target_client import TargetCl
 from zitadel_notification_operator.engine.policies.target_writer import TargetWriter
 from zitadel_notification_operator.engine.ports import PolicyClient
 
-ClientOf = Callable[[PolicyObject, PolicyClient], TargetClient]
+ClientOf = Callable[[PolicyObject, Target, PolicyClient], TargetClient]
 """Makes the client of one pass."""
 
 WriterOf = Callable[[PolicyObject, Target, TargetClient, Capabilities], TargetWriter]
@@ -66,6 +66,6 @@ class Targets:
             connection: The connection to the target's ZITADEL.
             check: Called right before each call; it raises if the pass may not go on.
         """
-        client = self._client_of(policy, connection.client.guarded(check))
+        client = self._client_of(policy, target, connection.client.guarded(check))
         capabilities = connection.identity.capabilities
         return self._writer_of(policy, target, client, capabilities)

@@ -41,11 +41,6 @@ class Undoing:
         self._policy = policy
         self._organization_id = organization_id
 
-    @property
-    def wrote(self) -> bool:
-        """Whether anything was changed in ZITADEL."""
-        return self._writer.wrote
-
     async def reset(self) -> str:
         """Delete the organization's own policy, also if somebody else created it.
 
@@ -55,7 +50,7 @@ class Undoing:
         if self._organization_id is None:
             return "the instance's policy cannot be reset; ZITADEL stays as it is"
         # A removed organization would accept the call and get an event after its end.
-        if self._is_doubted() and not await self._exists(self._organization_id):
+        if self._is_doubted() and not await self._exists():
             return GONE
         return await self._inherit()
 
@@ -72,7 +67,7 @@ class Undoing:
         if original is None:
             return "nothing was recorded to go back to; ZITADEL stays as it is"
         if organization_id is not None:
-            if not await self._exists(organization_id):
+            if not await self._exists():
                 return GONE
             if original.is_default:
                 return await self._inherit()
@@ -90,9 +85,9 @@ class Undoing:
         missing = {Reason.ORGANIZATION_NOT_FOUND, Reason.NOT_GRANTED}
         return ready is not None and ready.reason in missing
 
-    async def _exists(self, organization_id: str) -> bool:
+    async def _exists(self) -> bool:
         try:
-            await self._writer.client.organization(organization_id)
+            await self._writer.organization()
         except TerminalError as error:
             if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
                 raise
@@ -102,9 +97,9 @@ class Undoing:
     async def _inherit(self) -> str:
         for _ in range(_ROUNDS):
             change = await self._writer.change(Step(Write.RESET), None)
-            if change.answer is Answer.ORGANIZATION_GONE:
+            if change.result.answer is Answer.ORGANIZATION_GONE:
                 return GONE
-            if change.is_done:
+            if change.is_as_wanted:
                 return _INHERITS if self._writer.wrote else _INHERITED
             if self._writer.wrote:
                 break
@@ -120,7 +115,7 @@ class Undoing:
             # The original holds our flags only: all others stay as they are now.
             step = Step(_WRITES[action], settings)
             change = await self._writer.change(step, observed)
-            if change.is_done and self._writer.wrote:
+            if change.is_as_wanted and self._writer.wrote:
                 return f"{settings.describe('is')} again, as at first"
             if self._writer.wrote:
                 break
