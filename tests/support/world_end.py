@@ -294,7 +294,7 @@ def check_sizes(world: World) -> None:
 def sizes(parts: Any) -> Iterator[tuple[str, str, int]]:
     """Yield how much each part of a process holds: all that are containers."""
     each = [parts.inventory, parts.inventory.originals, parts.queue]
-    each += [parts.connections, parts.drift, parts.own_writes]
+    each += [parts.connections, parts.drift, parts.writes]
     each += [parts.accounts, parts.engine, parts.engine._passes, parts.events]  # noqa: SLF001
     each += [parts.lag, parts.targets]
     for part in each:

@@ -128,115 +128,80 @@ class Composition:
         self.deadlines = Deadlines()
         self._build_claims(namespace)
         self._build_instances(write_limit)
-        self.accounts = Accounts(
-            self.drift, self.telling, ports.meter, ports.now
-        )
         self._build_arrivals()
         lanes = Lanes(self.inventory, workers)
         self.queue.divide(lanes.lane_of, workers, lanes.retries_of)
         self.engine = self._engine()
 
     def _build_claims(self, namespace: str) -> None:
-        """Build what knows our objects, and who owns which target."""
+        """Build what knows our objects, and writes them."""
+        ports = self._ports
         self.inventory = Inventory(namespace)
         self.news = News(self.inventory, self.queue)
+        self.crds = Crds(ports.reader.crd_is_ending, self.news.crd_ending)
         # All writes to our objects go through this: it recognizes their echoes.
-        self.own_writes = OwnWrites(
-            self.inventory, self._ports.writer, self.news, self.telling
-        )
+        self.writes = OwnWrites(self.inventory, ports.writer, self.news, self.telling)
 
     def _build_instances(self, write_limit: float) -> None:
         """Build what knows the ZITADELs: who may call them, and what has drifted."""
-        inventory, chance = self.inventory, self._ports.chance
-        self.connections = Connections(self.queue)
-        self.repairs = Repairs(
-            partial(wanted_targets, inventory), self.news.look_at_instances_of
-        )
+        ports, inventory, queue = self._ports, self.inventory, self.queue
+        wanted = partial(wanted_targets, inventory)
+        self.connections = Connections(queue)
+        self.repairs = Repairs(wanted, self.news.look_at_instances_of)
         self.lag = ReadLag()
-        self.drift = DriftWatch(self.connections, inventory.users_of)
-        self.checks = Checks(inventory, self.drift, self.queue, chance)
         self.write_turns = WriteTurns(partial(writes_at_once, inventory), write_limit)
         self.term.at_end(self.write_turns.end)
-        self.crds = Crds(self._ports.reader.crd_is_ending, self.news.crd_ending)
+        self.drift = drift = DriftWatch(self.connections, inventory.users_of)
+        self.checks = checks = Checks(inventory, drift, queue, ports.chance)
         self.events = EventsPass(
-            inventory,
-            self.connections,
-            self.drift,
-            self.checks,
-            self.queue,
-            self._ports.meter,
-            chance,
+            inventory, self.connections, drift, checks, queue, ports.meter, ports.chance
         )
+        self.accounts = Accounts(drift, self.telling, ports.meter, ports.now)
 
     def _build_arrivals(self) -> None:
         """Build what takes objects from Kubernetes."""
+        inventory, connections, ports = self.inventory, self.connections, self._ports
+        checks, queue = self.checks, self.queue
         forgetting = Forgetting(
-            self.connections,
-            self.drift,
-            self.events,
-            self.accounts,
-            self._ports.meter,
+            connections, self.drift, self.events, self.accounts, ports.meter
         )
-        self.arrivals = Arrivals(
-            self.inventory,
-            self.own_writes,
+        self.arrivals = arrivals = Arrivals(
+            inventory,
+            self.writes,
             self.news,
-            self.connections,
+            connections,
             self.crds,
             forgetting,
-            self.checks,
-            self.queue,
+            checks,
+            queue,
         )
         self.healing = Healing(
-            self._ports.reader,
-            self.inventory,
-            self.arrivals,
-            self.connections,
-            self.checks,
-            self.queue,
-            self._ports.chance,
+            ports.reader, inventory, arrivals, connections, checks, queue, ports.chance
         )
 
     def _instance_pass(self) -> InstancePass:
-        inventory, ports = self.inventory, self._ports
-        writes = self.own_writes
-        proof = Proof(
+        ports, inventory, connections = self._ports, self.inventory, self.connections
+        news, writes, drift, checks = self.news, self.writes, self.drift, self.checks
+        secrets, connector, now = ports.secrets, ports.connector, ports.now
+        proof = Proof(inventory, news, writes, secrets, connector, self.term, now)
+        holding = Holding(inventory, connections, self.crds, writes, self.telling)
+        verdicts = Verdicts(inventory, proof, news, drift, checks, self.queue, now)
+        reports = InstanceReport(
             inventory,
-            self.news,
             writes,
-            ports.secrets,
-            ports.connector,
-            self.term,
-            ports.now,
+            self.telling,
+            drift,
+            self.repairs,
+            self.deadlines,
+            ports.meter,
+            now,
         )
         return InstancePass(
-            self.connections,
-            Holding(inventory, self.connections, self.crds, writes, self.telling),
-            Verdicts(
-                inventory,
-                proof,
-                self.news,
-                self.drift,
-                self.checks,
-                self.queue,
-                ports.now,
-            ),
-            InstanceReport(
-                inventory,
-                writes,
-                self.telling,
-                self.drift,
-                self.repairs,
-                self.deadlines,
-                ports.meter,
-                ports.now,
-            ),
-            self.checks,
-            self.drift,
-            ports.chance,
+            connections, holding, verdicts, reports, checks, drift, ports.chance
         )
 
-    def _targets(self) -> Targets:
+    def _build_targets(self, meter: Meter) -> None:
+        """Build what gives each pass its turn at a target, and its client."""
         client_of = partial(
             TargetClient,
             self.connections,
@@ -246,50 +211,48 @@ class Composition:
             self.drift,
         )
         writer_of = partial(
-            TargetWriter,
-            self.repairs,
-            self.lag,
-            self.telling,
-            self._ports.meter,
+            TargetWriter, self.repairs, self.lag, self.telling, meter
         )
-        return Targets(client_of, writer_of)
+        self.targets = Targets(client_of, writer_of)
 
     def _policy_passes(self) -> tuple[PolicyPass, DeletionPass]:
         inventory, connections, ports = self.inventory, self.connections, self._ports
-        ownership = Ownership(
-            inventory, self.own_writes, self.news, self.healing.reread_policy
-        )
-        self.targets = self._targets()
-        resolution = Resolution(
-            inventory, connections, self.own_writes, self.news, ports.now
-        )
+        writes, drift, now = self.writes, self.drift, ports.now
+        self._build_targets(ports.meter)
         admittance = Admittance(inventory, connections)
+        resolution = Resolution(inventory, connections, writes, self.news, now)
+        ownership = Ownership(inventory, writes, self.news, self.healing.reread_policy)
         reports = PolicyReport(
-            self.own_writes,
+            writes,
             inventory,
             connections,
-            self.drift,
+            drift,
             self.deadlines,
             ports.meter,
             ports.chance,
-            ports.now,
+            now,
         )
+        lagging = Lagging(inventory, drift, self.repairs, self.lag)
         converging = Converging(
             inventory,
             admittance,
-            Lagging(inventory, self.drift, self.repairs, self.lag),
+            lagging,
             ownership,
             self.accounts,
             self.repairs,
             reports,
         )
         policies = PolicyPass(
-            admittance,
-            resolution,
-            self.targets,
-            ownership,
-            converging,
-            reports,
+            admittance, resolution, self.targets, ownership, converging, reports
+        )
+        ends = DeletionReport(
+            inventory,
+            writes,
+            self.telling,
+            connections,
+            self.deadlines,
+            ports.chance,
+            now,
         )
         deletions = DeletionPass(
             inventory,
@@ -299,43 +262,29 @@ class Composition:
             self.crds,
             resolution,
             self.targets,
-            DeletionReport(
-                inventory,
-                self.own_writes,
-                self.telling,
-                connections,
-                self.deadlines,
-                ports.chance,
-                ports.now,
-            ),
+            ends,
         )
         return policies, deletions
 
     def _engine(self) -> Engine:
+        inventory, queue, ports = self.inventory, self.queue, self._ports
         policies, deletions = self._policy_passes()
         dispatch = Dispatch(
-            self.inventory,
+            inventory,
             self.connections,
-            self._ports.connector,
+            ports.connector,
             self._instance_pass(),
             self.events,
             policies,
             deletions,
         )
         passes = Passes(
-            self.queue,
-            self.inventory,
-            dispatch,
-            self.healing,
-            self._ports.meter,
-            self._ports.chance,
+            queue, inventory, dispatch, self.healing, ports.meter, ports.chance
         )
         tidying = Tidying(
-            self.inventory,
+            inventory,
             by_name=(self.connections.keep, self.drift.keep),
             by_uid=(self.deadlines.keep, self.telling.keep, self.crds.keep),
             by_target=(self.repairs.keep, self.lag.keep),
         )
-        return Engine(
-            self.term, self.queue, self.arrivals, self.healing, passes, tidying
-        )
+        return Engine(self.term, queue, self.arrivals, self.healing, passes, tidying)
