@@ -52,9 +52,7 @@ class ReadLag:
             event = EventId(result.resource_owner, sequence)
             self._writes[target] = event, loop_time()
 
-    def is_older_than_write(
-        self, target: Target, shown: ObservedPolicy | None
-    ) -> bool:
+    def is_older_than_write(self, target: Target, shown: ObservedPolicy | None) -> bool:
         """Return whether a GET is surely older than our last write, and may catch up.
 
         That the organization inherits proves nothing: somebody may have removed the

@@ -195,9 +195,7 @@ class Ownership:
             or seen(observed)
         )
 
-    def _left_by_others(
-        self, target: Target, namespace: str
-    ) -> OriginalValue | None:
+    def _left_by_others(self, target: Target, namespace: str) -> OriginalValue | None:
         """Return what a present or former owner of the target has recorded.
 
         Anybody may write an annotation. So it only counts on a policy that may use its

@@ -34,9 +34,7 @@ class DriftWatch:
     """
 
     def __init__(
-        self,
-        connections: Connections,
-        users_of: Callable[[str], Collection[PolicyKey]],
+        self, connections: Connections, users_of: Callable[[str], Collection[PolicyKey]]
     ) -> None:
         self._connections = connections
         self._users_of = users_of

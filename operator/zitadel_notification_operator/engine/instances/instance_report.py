@@ -84,9 +84,7 @@ class InstanceReport:
         newest = self._inventory.instances.get(instance.name, instance)
         # A token or a spec that arrived during the pass belongs to the next one.
         instance = replace(
-            newest,
-            requested_at=instance.requested_at,
-            generation=instance.generation,
+            newest, requested_at=instance.requested_at, generation=instance.generation
         )
         self._telling.confirm(instance)
         now = self._now()

@@ -210,9 +210,7 @@ class Composition:
             self.write_turns,
             self.drift,
         )
-        writer_of = partial(
-            TargetWriter, self.repairs, self.lag, self.telling, meter
-        )
+        writer_of = partial(TargetWriter, self.repairs, self.lag, self.telling, meter)
         self.targets = Targets(client_of, writer_of)
 
     def _policy_passes(self) -> tuple[PolicyPass, DeletionPass]:

@@ -139,10 +139,7 @@ class TargetClient:
                     # one.
                     raise Superseded
             return await client.write(
-                organization_id,
-                action,
-                settings=settings,
-                before=before,
+                organization_id, action, settings=settings, before=before
             )
 
         return self._noted(

@@ -32,10 +32,7 @@ class Undoing:
     """
 
     def __init__(
-        self,
-        writer: TargetWriter,
-        policy: PolicyObject,
-        organization_id: str | None,
+        self, writer: TargetWriter, policy: PolicyObject, organization_id: str | None
     ) -> None:
         self._writer = writer
         self._policy = policy
