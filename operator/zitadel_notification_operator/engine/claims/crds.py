@@ -88,11 +88,8 @@ class Crds:
                 if known.found is True and before is not True:
                     self._ending(kind)
         if isinstance(known.found, ClusterError):
-            # The same error is not raised in several tasks: each would extend its
-            # traceback.
-            failure = ClusterError(known.found.message, known.found.retry_after)
-            failure.trouble = known.found.trouble
-            raise failure from known.found
+            # Without its traceback, which each task that raises it would extend.
+            raise known.found.with_traceback(None)
         return known.found
 
     async def _read(self, kind: str) -> _Reading:

@@ -31,6 +31,7 @@ from zitadel_notification_operator.engine.claims.originals import (
 from zitadel_notification_operator.engine.claims.records import (
     had_its_target,
     is_older,
+    number_of,
     recorded_target,
 )
 from zitadel_notification_operator.engine.queue.outcome import Superseded
@@ -105,13 +106,9 @@ class Inventory:
     def has_policy(self, key: PolicyKey, uid: str, resource_version: str) -> bool:
         """Return whether this version, or a newer one, of the object is known."""
         known = self.policies.get(key)
-        return (
-            known is not None
-            and known.uid == uid
-            and known.resource_version.isdigit()
-            and resource_version.isdigit()
-            and int(known.resource_version) >= int(resource_version)
-        )
+        if known is None or known.uid != uid:
+            return False
+        return 0 < number_of(resource_version) <= number_of(known.resource_version)
 
     def put_policy(self, policy: PolicyObject) -> set[PolicyKey]:
         """Store a record unless it is older than ours.
@@ -317,10 +314,9 @@ class Inventory:
             bound = any(p.status.organization_id or p.status.original for p in users)
             return {former} if bound else set()
         return {
-            policy.original.target.zitadel_id
+            target.zitadel_id
             for policy in users
-            if policy.original is not None
-            and policy.original.uid == policy.uid
+            if (target := recorded_target(policy)) is not None
             and policy.status.original is not None
             and self.admission(policy) in POSSIBLE
         }

@@ -12,15 +12,17 @@ def is_older(
     new: PolicyObject | InstanceObject, known: PolicyObject | InstanceObject
 ) -> bool:
     """Return whether a record has an older version than the known one."""
-    if not (new.resource_version.isdigit() and known.resource_version.isdigit()):
-        return False
-    return int(new.resource_version) < int(known.resource_version)
+    return 0 < number_of(new.resource_version) < number_of(known.resource_version)
 
 
 def newest_version(records: Iterable[PolicyObject | InstanceObject]) -> int:
     """Return the newest version among the records, or 0 if none has a number."""
-    versions = (record.resource_version for record in records)
-    return max((int(one) for one in versions if one.isdigit()), default=0)
+    return max((number_of(record.resource_version) for record in records), default=0)
+
+
+def number_of(version: str) -> int:
+    """Return a resource version as a number, or 0 if it is none."""
+    return int(version) if version.isdigit() else 0
 
 
 def recorded_target(policy: PolicyObject) -> Target | None:

@@ -121,9 +121,9 @@ class EventsPass:
         Raises:
             TransientError: `UnexpectedAnswer`: events of our own writes are missing.
         """
-        relevant = self._tell(instance, connection, reading, new)
+        self._tell(instance, connection, reading, new)
         reading.unsaved += len(new)
-        self._save(instance, reading, relevant=relevant)
+        self._save(instance, reading)
         if self._drift.echoes(instance.name).is_missed(loop_time()):
             raise TransientError(
                 Reason.UNEXPECTED_ANSWER,
@@ -236,36 +236,35 @@ class EventsPass:
         connection: Connection,
         reading: Reading,
         new: list[ZitadelEvent],
-    ) -> bool:
-        """Queue the policies that events affect; return whether there are any."""
-        if not new:
-            return False
-        by_target = self._policies_by_target(instance)
-        relevant = False
+    ) -> None:
+        """Queue the policies that events affect, and record whether there are any."""
+        by_target = self._policies_by_target(instance) if new else {}
         for event in new:
-            organization_id: str | None = event.id.aggregate
-            inheriting: list[PolicyObject] = []
-            if event.kind is EventKind.INSTANCE_POLICY:
-                organization_id, inheriting = None, self._inheriting(instance)
+            is_default = event.kind is EventKind.INSTANCE_POLICY
+            organization_id = None if is_default else event.id.aggregate
             target = Target(connection.zitadel_id, organization_id)
             for policy in by_target.get(target, ()):
-                relevant = True
-                if self._wake(policy, event, 0):
-                    reading.woken.add(policy.key)
-            for policy in inheriting:
+                reading.relevant = True
+                self._wake(policy, event, reading)
+            for policy in self._inheriting(instance) if is_default else ():
                 # Spread over time, because the default affects many policies at once.
-                if self._wake(policy, event, INHERITING_SPREAD):
-                    relevant = True
-                    reading.woken.add(policy.key)
-        return relevant
+                if self._wake(policy, event, reading, INHERITING_SPREAD):
+                    reading.relevant = True
 
-    def _wake(self, policy: PolicyObject, event: ZitadelEvent, delay: float) -> bool:
+    def _wake(
+        self,
+        policy: PolicyObject,
+        event: ZitadelEvent,
+        reading: Reading,
+        delay: float = 0.0,
+    ) -> bool:
         """Queue a pass over a policy unless a status or a due pass covers the event."""
         key = policy_key(policy.key)
         looks = is_vouched_for(policy) or self._queue.is_running(key)
         if is_known(policy.status, event) or not looks:
             return False
         self._drift.note(policy.key, event)
+        reading.woken.add(policy.key)
         if delay:
             self._checks.within(policy.key, delay)
         else:
@@ -293,12 +292,9 @@ class EventsPass:
                 found.setdefault(target, []).append(policy)
         return found
 
-    def _save(
-        self, instance: InstanceObject, reading: Reading, *, relevant: bool
-    ) -> None:
+    def _save(self, instance: InstanceObject, reading: Reading) -> None:
         """Have the instance's pass store the cursor: each status has one writer."""
         cursor = reading.feed.cursor
-        reading.relevant |= relevant
         if cursor is None or self._owes_a_look(reading):
             return
         saved = instance.status.drift_cursor is not None

@@ -39,7 +39,10 @@ from zitadel_notification_operator.engine.claims.not_understood import (
     require_understood,
 )
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
-from zitadel_notification_operator.engine.claims.records import depends_on_zitadel
+from zitadel_notification_operator.engine.claims.records import (
+    depends_on_zitadel,
+    recorded_target,
+)
 from zitadel_notification_operator.engine.instances.grant_lookup import (
     Failed,
     concerned,
@@ -319,12 +322,8 @@ def _is_marked_with(policy: PolicyObject, zitadel_id: str) -> bool:
     It is the only mark that survives a loss of the instance's status (design, section
     3).
     """
-    original = policy.original
-    return (
-        original is not None
-        and original.uid == policy.uid
-        and original.target.zitadel_id == zitadel_id
-    )
+    target = recorded_target(policy)
+    return target is not None and target.zitadel_id == zitadel_id
 
 
 def _directory(line: Line, identity: Identity, *, same: bool) -> Directory:

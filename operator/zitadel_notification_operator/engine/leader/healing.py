@@ -17,7 +17,11 @@ from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.claims.records import is_older, newest_version
+from zitadel_notification_operator.engine.claims.records import (
+    is_older,
+    newest_version,
+    number_of,
+)
 from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.leader.arrivals import Arrivals
 from zitadel_notification_operator.engine.ports import ObjectReader
@@ -95,8 +99,8 @@ class Healing:
         instances = await self._reader.list_instances()
         policies = await self._reader.list_policies(inventory.policies)
         listed = {
-            "policies": _number(policies.version),
-            "instances": _number(instances.version),
+            "policies": number_of(policies.version),
+            "instances": number_of(instances.version),
         }
         went_back = any(0 < listed[kind] < newest[kind] for kind in listed)
         anew = doubted or went_back
@@ -237,7 +241,3 @@ class Healing:
             queue.add(instance_key(name), Priority.CHANGE)
         for key in inventory.policies:
             queue.add(policy_key(key), Priority.DRIFT)
-
-
-def _number(version: str) -> int:
-    return int(version) if version.isdigit() else 0

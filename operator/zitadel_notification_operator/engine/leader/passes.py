@@ -120,7 +120,7 @@ class Passes:
                 # answers 422 both to such a conflict and to a write that it refuses.
                 _log.warning("%s", error.message)
             await self._healing.reread(key)
-            return Outcome(priority=Priority.RETRY, failed=True)
+            return back_off()
         except Superseded:
             return AGAIN
         except LookAgain as wait:
