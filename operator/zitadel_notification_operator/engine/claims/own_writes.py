@@ -14,6 +14,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.objects import (
@@ -34,6 +35,7 @@ def _nothing(_: PolicyObject) -> list[Notice]:
     return []
 
 
+@dataclass(eq=False, repr=False)
 class OwnWrites:
     """Writes the operator's fields of our objects.
 
@@ -44,15 +46,14 @@ class OwnWrites:
         telling: Posts the Events about statuses.
     """
 
-    def __init__(
-        self, inventory: Inventory, writer: Writer, news: News, telling: Telling
-    ) -> None:
-        self._inventory = inventory
-        self._writer = writer
-        self._news = news
-        self._telling = telling
-        self._under_way: Counter[PolicyKey] = Counter()
-        self._turns: defaultdict[PolicyKey, asyncio.Lock] = defaultdict(asyncio.Lock)
+    _inventory: Inventory
+    _writer: Writer
+    _news: News
+    _telling: Telling
+    _under_way: Counter[PolicyKey] = field(default_factory=Counter, init=False)
+    _turns: defaultdict[PolicyKey, asyncio.Lock] = field(
+        default_factory=lambda: defaultdict(asyncio.Lock), init=False
+    )
 
     def explains(self, known: PolicyObject | None, seen: PolicyObject) -> bool:
         """Return whether a write under way may be the whole difference of a policy.

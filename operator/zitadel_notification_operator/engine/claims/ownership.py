@@ -11,6 +11,7 @@ before the old one's is removed (design, section 3, "Crash safety").
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from zitadel_notification_operator.core.claims import PolicyKey, Target
 from zitadel_notification_operator.core.errors import (
@@ -38,6 +39,7 @@ blocks."""
 _log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class Ownership:
     """Confirms the owners of targets, and gives policies the marks that they may have.
 
@@ -48,18 +50,11 @@ class Ownership:
         reread: Reads a policy from Kubernetes and stores it in the inventory.
     """
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        writes: OwnWrites,
-        news: News,
-        reread: Callable[[PolicyKey], Awaitable[None]],
-    ) -> None:
-        self._inventory = inventory
-        self._writes = writes
-        self._news = news
-        self._reread = reread
-        self._read: dict[PolicyKey, tuple[str, float]] = {}
+    _inventory: Inventory
+    _writes: OwnWrites
+    _news: News
+    _reread: Callable[[PolicyKey], Awaitable[None]]
+    _read: dict[PolicyKey, tuple[str, float]] = field(default_factory=dict, init=False)
 
     async def own(self, policy: PolicyObject, target: Target) -> PolicyObject:
         """Return the policy with the marks that it may have.

@@ -4,6 +4,7 @@ Checks are spread over time to avoid bursts.
 """
 
 import random
+from dataclasses import dataclass
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import OperatorError
@@ -18,6 +19,7 @@ from zitadel_notification_operator.engine.queue.keys import events_key, policy_k
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
 
+@dataclass(eq=False, repr=False)
 class Checks:
     """Puts drift checks and searches into the work queue.
 
@@ -28,17 +30,10 @@ class Checks:
         chance: The source of jitter.
     """
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        drift: DriftWatch,
-        queue: WorkQueue,
-        chance: random.Random,
-    ) -> None:
-        self._inventory = inventory
-        self._drift = drift
-        self._queue = queue
-        self._chance = chance
+    _inventory: Inventory
+    _drift: DriftWatch
+    _queue: WorkQueue
+    _chance: random.Random
 
     def schedule(self, policy: PolicyObject) -> None:
         """Schedule the next check of a policy, if its instance is polled for drift.

@@ -7,6 +7,7 @@ be used, polling takes its place (`engine.drift.search_health`).
 """
 
 import random
+from dataclasses import dataclass, field
 
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
@@ -46,6 +47,7 @@ _MOST_UNSAVED = 1000
 """Events after which the cursor is saved even if none of them was relevant."""
 
 
+@dataclass(eq=False, repr=False)
 class EventsPass:
     """Searches the event logs of instances.
 
@@ -59,24 +61,14 @@ class EventsPass:
         chance: The source of jitter.
     """
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        connections: Connections,
-        drift: DriftWatch,
-        checks: Checks,
-        queue: WorkQueue,
-        meter: Meter,
-        chance: random.Random,
-    ) -> None:
-        self._inventory = inventory
-        self._connections = connections
-        self._drift = drift
-        self._checks = checks
-        self._queue = queue
-        self._meter = meter
-        self._random = chance
-        self._readings: dict[str, Reading] = {}
+    _inventory: Inventory
+    _connections: Connections
+    _drift: DriftWatch
+    _checks: Checks
+    _queue: WorkQueue
+    _meter: Meter
+    _random: random.Random
+    _readings: dict[str, Reading] = field(default_factory=dict, init=False)
 
     async def run(self, instance: InstanceObject) -> Outcome:
         """Search once, and queue the policies that the events affect."""

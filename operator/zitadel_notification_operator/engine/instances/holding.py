@@ -1,6 +1,7 @@
 """Holds an instance by a finalizer until no policy needs it, or until its CRD goes."""
 
 import logging
+from dataclasses import dataclass
 
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.grants import POSSIBLE
@@ -21,6 +22,7 @@ CRD_GOES = (
 _log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class Holding:
     """Adds and removes the finalizer of instances.
 
@@ -32,19 +34,11 @@ class Holding:
         telling: Posts Events.
     """
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        connections: Connections,
-        crds: Crds,
-        writes: OwnWrites,
-        telling: Telling,
-    ) -> None:
-        self._inventory = inventory
-        self._connections = connections
-        self._crds = crds
-        self._writes = writes
-        self._telling = telling
+    _inventory: Inventory
+    _connections: Connections
+    _crds: Crds
+    _writes: OwnWrites
+    _telling: Telling
 
     async def hold(self, instance: InstanceObject) -> InstanceObject:
         """Make sure that the instance has the finalizer; return it as it is stored.

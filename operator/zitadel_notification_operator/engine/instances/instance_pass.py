@@ -5,6 +5,7 @@ Its verdict decides whether the policies that use the instance may make calls
 """
 
 import random
+from dataclasses import dataclass
 
 from zitadel_notification_operator.core.backoff import spread
 from zitadel_notification_operator.core.errors import TransientError
@@ -36,6 +37,7 @@ SECOND_LOOK = 5.0
 """Seconds until a new error that somebody has to fix is checked once more."""
 
 
+@dataclass(eq=False, repr=False)
 class InstancePass:
     """Runs passes over instances.
 
@@ -49,23 +51,13 @@ class InstancePass:
         chance: The source of jitter.
     """
 
-    def __init__(
-        self,
-        connections: Connections,
-        holding: Holding,
-        verdicts: Verdicts,
-        reports: InstanceReport,
-        checks: Checks,
-        drift: DriftWatch,
-        chance: random.Random,
-    ) -> None:
-        self._connections = connections
-        self._holding = holding
-        self._verdicts = verdicts
-        self._reports = reports
-        self._checks = checks
-        self._drift = drift
-        self._chance = chance
+    _connections: Connections
+    _holding: Holding
+    _verdicts: Verdicts
+    _reports: InstanceReport
+    _checks: Checks
+    _drift: DriftWatch
+    _chance: random.Random
 
     async def run(self, instance: InstanceObject) -> Outcome:
         """Reach a verdict on one instance and report it.

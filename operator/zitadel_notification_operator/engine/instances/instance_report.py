@@ -1,7 +1,7 @@
 """What a pass over an instance reports: its status, and the Events about it."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from zitadel_notification_operator.core.credentials import expiry_of
@@ -41,6 +41,7 @@ INCONSISTENT = TerminalError(
 """The trouble of an instance while repairs of its ZITADEL's read side do not help."""
 
 
+@dataclass(eq=False, repr=False)
 class InstanceReport:
     """Reports passes over instances.
 
@@ -55,25 +56,14 @@ class InstanceReport:
         now: Returns the wall-clock time.
     """
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        writes: OwnWrites,
-        telling: Telling,
-        drift: DriftWatch,
-        repairs: Repairs,
-        deadlines: Deadlines,
-        meter: Meter,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._inventory = inventory
-        self._writes = writes
-        self._telling = telling
-        self._drift = drift
-        self._repairs = repairs
-        self._deadlines = deadlines
-        self._meter = meter
-        self._now = now
+    _inventory: Inventory
+    _writes: OwnWrites
+    _telling: Telling
+    _drift: DriftWatch
+    _repairs: Repairs
+    _deadlines: Deadlines
+    _meter: Meter
+    _now: Callable[[], datetime]
 
     async def write(self, instance: InstanceObject, line: Line) -> None:
         """Write the status if it differs, then post its Events.

@@ -7,6 +7,7 @@ writes nothing to ZITADEL.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -66,6 +67,7 @@ small call tries it. A refusal is reported within a minute, and twenty seconds o
 are needed to be sure of it."""
 
 
+@dataclass(eq=False, repr=False)
 class Proof:
     """Probes instances.
 
@@ -79,23 +81,13 @@ class Proof:
         now: Returns the wall-clock time.
     """
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        news: News,
-        writes: OwnWrites,
-        secrets: SecretReader,
-        connector: Connector,
-        term: Term,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._inventory = inventory
-        self._news = news
-        self._writes = writes
-        self._secrets = secrets
-        self._connector = connector
-        self._term = term
-        self._now = now
+    _inventory: Inventory
+    _news: News
+    _writes: OwnWrites
+    _secrets: SecretReader
+    _connector: Connector
+    _term: Term
+    _now: Callable[[], datetime]
 
     async def run(self, instance: InstanceObject, line: Line) -> None:
         """Probe an instance, unless the last probe still holds.

@@ -1,6 +1,7 @@
 """Reaches a verdict on an instance, and queues the policies that it affects."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from zitadel_notification_operator.core.errors import (
@@ -37,6 +38,7 @@ OTHER_RIGHTS_SPREAD = 60.0
 credential."""
 
 
+@dataclass(eq=False, repr=False)
 class Verdicts:
     """Decides whether the policies of an instance may make calls.
 
@@ -50,23 +52,13 @@ class Verdicts:
         now: Returns the wall-clock time.
     """
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        proof: Proof,
-        news: News,
-        drift: DriftWatch,
-        checks: Checks,
-        queue: WorkQueue,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._inventory = inventory
-        self._proof = proof
-        self._news = news
-        self._drift = drift
-        self._checks = checks
-        self._queue = queue
-        self._now = now
+    _inventory: Inventory
+    _proof: Proof
+    _news: News
+    _drift: DriftWatch
+    _checks: Checks
+    _queue: WorkQueue
+    _now: Callable[[], datetime]
 
     async def find(self, instance: InstanceObject, line: Line) -> bool:
         """Probe an instance and record what was found.

@@ -1,5 +1,7 @@
 """Takes objects as Kubernetes delivers them and queues the passes they call for."""
 
+from dataclasses import dataclass
+
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.engine.calls.connections import Connections
@@ -18,6 +20,7 @@ from zitadel_notification_operator.engine.queue.keys import (
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
 
+@dataclass(eq=False, repr=False)
 class Arrivals:
     """Receives what the watches and LISTs of Kubernetes deliver.
 
@@ -32,25 +35,14 @@ class Arrivals:
         queue: Receives the passes.
     """
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        own_writes: OwnWrites,
-        news: News,
-        connections: Connections,
-        crds: Crds,
-        forgetting: Forgetting,
-        checks: Checks,
-        queue: WorkQueue,
-    ) -> None:
-        self._inventory = inventory
-        self._own_writes = own_writes
-        self._news = news
-        self._connections = connections
-        self._crds = crds
-        self._forgetting = forgetting
-        self._checks = checks
-        self._queue = queue
+    _inventory: Inventory
+    _own_writes: OwnWrites
+    _news: News
+    _connections: Connections
+    _crds: Crds
+    _forgetting: Forgetting
+    _checks: Checks
+    _queue: WorkQueue
 
     def has_policy(self, key: PolicyKey, uid: str, resource_version: str) -> bool:
         """Return whether this version or a newer one is known already.

@@ -1,5 +1,7 @@
 """Leads from a key of the work queue to the pass over its object."""
 
+from dataclasses import dataclass
+
 from zitadel_notification_operator.engine.calls.connections import (
     Connections,
     NotCheckedYet,
@@ -14,6 +16,7 @@ from zitadel_notification_operator.engine.queue.keys import EVENTS, INSTANCE, Ke
 from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome
 
 
+@dataclass(eq=False, repr=False)
 class Dispatch:
     """Runs the pass that a key stands for.
 
@@ -27,23 +30,13 @@ class Dispatch:
         deletions: Runs passes over policies that are being deleted.
     """
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        connections: Connections,
-        connector: Connector,
-        instances: InstancePass,
-        events: EventsPass,
-        policies: PolicyPass,
-        deletions: DeletionPass,
-    ) -> None:
-        self._inventory = inventory
-        self._connections = connections
-        self._connector = connector
-        self._instances = instances
-        self._events = events
-        self._policies = policies
-        self._deletions = deletions
+    _inventory: Inventory
+    _connections: Connections
+    _connector: Connector
+    _instances: InstancePass
+    _events: EventsPass
+    _policies: PolicyPass
+    _deletions: DeletionPass
 
     async def run(self, key: Key, failures: int) -> Outcome:
         """Run the pass over an object, if there is one with this name.

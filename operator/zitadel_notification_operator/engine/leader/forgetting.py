@@ -1,5 +1,7 @@
 """Forgets what was found out about objects that are gone, or have a new namesake."""
 
+from dataclasses import dataclass
+
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
@@ -8,6 +10,7 @@ from zitadel_notification_operator.engine.policies.accounts import Accounts
 from zitadel_notification_operator.engine.queue.meter import Meter
 
 
+@dataclass(eq=False, repr=False)
 class Forgetting:
     """Drops what is remembered by name, in all parts that remember anything.
 
@@ -19,19 +22,11 @@ class Forgetting:
         meter: Has series about objects.
     """
 
-    def __init__(
-        self,
-        connections: Connections,
-        drift: DriftWatch,
-        events: EventsPass,
-        accounts: Accounts,
-        meter: Meter,
-    ) -> None:
-        self._connections = connections
-        self._drift = drift
-        self._events = events
-        self._accounts = accounts
-        self._meter = meter
+    _connections: Connections
+    _drift: DriftWatch
+    _events: EventsPass
+    _accounts: Accounts
+    _meter: Meter
 
     def policy(self, key: PolicyKey) -> None:
         """Forget a policy that is gone, or whose name a different object has now."""

@@ -10,6 +10,7 @@ import logging
 import random
 from collections.abc import Awaitable
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from zitadel_notification_operator.core.backoff import bounded_delay, spread
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -47,6 +48,7 @@ be read."""
 _log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class Healing:
     """Reads what Kubernetes holds.
 
@@ -60,27 +62,17 @@ class Healing:
         chance: The source of jitter.
     """
 
-    def __init__(
-        self,
-        reader: ObjectReader,
-        inventory: Inventory,
-        arrivals: Arrivals,
-        connections: Connections,
-        checks: Checks,
-        queue: WorkQueue,
-        chance: random.Random,
-    ) -> None:
-        self._reader = reader
-        self._inventory = inventory
-        self._arrivals = arrivals
-        self._connections = connections
-        self._checks = checks
-        self._queue = queue
-        self._chance = chance
-        self._doubts = asyncio.Event()
-        self._listed = {"policies": 0, "instances": 0}
-        self._deaf_until = 0
-        self._incomplete = False
+    _reader: ObjectReader
+    _inventory: Inventory
+    _arrivals: Arrivals
+    _connections: Connections
+    _checks: Checks
+    _queue: WorkQueue
+    _chance: random.Random
+    _doubts: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _listed: dict[str, int] = field(default_factory=dict, init=False)
+    _deaf_until: int = field(default=0, init=False)
+    _incomplete: bool = field(default=False, init=False)
 
     async def run(self) -> None:
         """List everything, store what differs, and schedule checks that are missing.
@@ -151,7 +143,7 @@ class Healing:
 
     async def wait(self) -> None:
         """Wait until the next LIST is due, which is soon if something is in doubt."""
-        deaf = max(self._listed.values()) < self._deaf_until
+        deaf = max(self._listed.values(), default=0) < self._deaf_until
         interval = SOON if deaf or self._incomplete else LIST_INTERVAL
         with suppress(TimeoutError):
             async with asyncio.timeout(spread(interval, self._chance.random())):
@@ -213,15 +205,11 @@ class Healing:
 
     def _newest_known(self) -> dict[str, int]:
         """Return the newest version seen of each kind, in objects or LISTs."""
-        inventory = self._inventory
-        return {
-            "policies": max(
-                self._listed["policies"], newest_version(inventory.policies.values())
-            ),
-            "instances": max(
-                self._listed["instances"], newest_version(inventory.instances.values())
-            ),
+        newest = {
+            "policies": newest_version(self._inventory.policies.values()),
+            "instances": newest_version(self._inventory.instances.values()),
         }
+        return {kind: max(newest[kind], self._listed.get(kind, 0)) for kind in newest}
 
     def _begin_anew(self, newest: int) -> None:
         """Accept whatever comes next as newer, and log it."""

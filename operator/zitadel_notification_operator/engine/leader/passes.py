@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from zitadel_notification_operator.core.backoff import retry_delay, spread
 from zitadel_notification_operator.core.errors import (
@@ -42,6 +43,7 @@ FAULT = "Failed a pass by a fault of the operator"
 _log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class Passes:
     """Runs passes, each in a task of its own.
 
@@ -57,22 +59,13 @@ class Passes:
         running: The tasks of the passes that run now.
     """
 
-    def __init__(
-        self,
-        queue: WorkQueue,
-        inventory: Inventory,
-        dispatch: Dispatch,
-        healing: Healing,
-        meter: Meter,
-        chance: random.Random,
-    ) -> None:
-        self._queue = queue
-        self._inventory = inventory
-        self._dispatch = dispatch
-        self._healing = healing
-        self._meter = meter
-        self._chance = chance
-        self.running: set[asyncio.Task[None]] = set()
+    _queue: WorkQueue
+    _inventory: Inventory
+    _dispatch: Dispatch
+    _healing: Healing
+    _meter: Meter
+    _chance: random.Random
+    running: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def work(self, died: Callable[[asyncio.Task[None]], None]) -> None:
         """Begin a pass for each key; the queue limits how many run at once.

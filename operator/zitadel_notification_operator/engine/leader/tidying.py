@@ -1,6 +1,7 @@
 """Drops what the parts of the engine remember about objects that no longer exist."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.engine.claims.inventory import Inventory
@@ -9,39 +10,32 @@ Keep = Callable[[frozenset[str]], None]
 """Makes a part forget all names, or all uids, but these."""
 
 
+@dataclass(frozen=True, slots=True)
 class Tidying:
     """Drops it after each periodic LIST, so that memory holds no more than there is.
 
-    Args:
+    Attributes:
         inventory: Knows which objects exist.
         by_name: Parts that remember something by the names of instances.
         by_uid: Parts that remember something by the uids of objects.
         by_target: Parts that remember something by targets.
     """
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        *,
-        by_name: Sequence[Keep],
-        by_uid: Sequence[Keep],
-        by_target: Sequence[Callable[[Callable[[Target], bool]], None]],
-    ) -> None:
-        self._inventory = inventory
-        self._by_name = by_name
-        self._by_uid = by_uid
-        self._by_target = by_target
+    inventory: Inventory
+    by_name: Sequence[Keep]
+    by_uid: Sequence[Keep]
+    by_target: Sequence[Callable[[Callable[[Target], bool]], None]]
 
     def run(self) -> None:
         """Drop what is no longer needed."""
-        inventory = self._inventory
+        inventory = self.inventory
         used = inventory.tidy()
-        for keep_names in self._by_name:
+        for keep_names in self.by_name:
             keep_names(used)
         objects = [*inventory.policies.values(), *inventory.instances.values()]
         uids = frozenset(known.uid for known in objects)
-        for keep_uids in self._by_uid:
+        for keep_uids in self.by_uid:
             keep_uids(uids)
         targets = set(map(inventory.target_of, inventory.policies.values()))
-        for keep_targets in self._by_target:
+        for keep_targets in self.by_target:
             keep_targets(targets.__contains__)

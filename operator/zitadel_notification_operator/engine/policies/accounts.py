@@ -9,7 +9,7 @@ Where somebody keeps undoing corrections, the next ones wait longer and longer
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -48,6 +48,7 @@ class Account:
     drift: Drift | None = None
 
 
+@dataclass(eq=False, repr=False)
 class Accounts:
     """The account of each policy's last write, and the contests of policies.
 
@@ -58,20 +59,13 @@ class Accounts:
         now: Returns the wall-clock time.
     """
 
-    def __init__(
-        self,
-        drift: DriftWatch,
-        telling: Telling,
-        meter: Meter,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._drift = drift
-        self._telling = telling
-        self._meter = meter
-        self._now = now
-        self._accounts: dict[PolicyKey, Account] = {}
-        self._untold: dict[PolicyKey, Drift] = {}
-        self._contests: dict[PolicyKey, Contest] = {}
+    _drift: DriftWatch
+    _telling: Telling
+    _meter: Meter
+    _now: Callable[[], datetime]
+    _accounts: dict[PolicyKey, Account] = field(default_factory=dict, init=False)
+    _untold: dict[PolicyKey, Drift] = field(default_factory=dict, init=False)
+    _contests: dict[PolicyKey, Contest] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
         """Return the number of policies whose Events still wait."""

@@ -4,7 +4,7 @@ A pass writes at most once, apart from repairs of ZITADEL's read side, and only 
 newest spec asks for. The target's writer verifies that a GET shows the result.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from zitadel_notification_operator.core.decision import Action, Decision, decide
 from zitadel_notification_operator.core.errors import TransientError
@@ -37,6 +37,7 @@ BEHIND_INTERVAL = 3.0
 ZITADEL's may only be lagging."""
 
 
+@dataclass(eq=False, repr=False)
 class Converging:
     """Brings the targets of policies in line with their specs.
 
@@ -51,23 +52,13 @@ class Converging:
         reports: Writes the status.
     """
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        admittance: Admittance,
-        lagging: Lagging,
-        ownership: Ownership,
-        accounts: Accounts,
-        repairs: Repairs,
-        reports: PolicyReport,
-    ) -> None:
-        self._inventory = inventory
-        self._admittance = admittance
-        self._lagging = lagging
-        self._ownership = ownership
-        self._accounts = accounts
-        self._repairs = repairs
-        self._reports = reports
+    _inventory: Inventory
+    _admittance: Admittance
+    _lagging: Lagging
+    _ownership: Ownership
+    _accounts: Accounts
+    _repairs: Repairs
+    _reports: PolicyReport
 
     async def run(self, policy: PolicyObject, work: Work) -> Outcome:
         """Observe the target, write what differs, and report the result.

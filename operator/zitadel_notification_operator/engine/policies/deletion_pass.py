@@ -4,6 +4,8 @@ A deletion always ends, or its status says what to edit. Only a managing owner u
 its settings; every other policy is released at once (design, section 3, "Deletion").
 """
 
+from dataclasses import dataclass
+
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.conditions import READY, find
 from zitadel_notification_operator.core.errors import (
@@ -40,6 +42,7 @@ CRD_GOES = (
 )
 
 
+@dataclass(eq=False, repr=False)
 class DeletionPass:
     """Runs passes over policies that are being deleted.
 
@@ -54,25 +57,14 @@ class DeletionPass:
         reports: Reports how the pass ends.
     """
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        connections: Connections,
-        admittance: Admittance,
-        ownership: Ownership,
-        crds: Crds,
-        resolution: Resolution,
-        targets: Targets,
-        reports: DeletionReport,
-    ) -> None:
-        self._inventory = inventory
-        self._connections = connections
-        self._admittance = admittance
-        self._ownership = ownership
-        self._crds = crds
-        self._resolution = resolution
-        self._targets = targets
-        self._reports = reports
+    _inventory: Inventory
+    _connections: Connections
+    _admittance: Admittance
+    _ownership: Ownership
+    _crds: Crds
+    _resolution: Resolution
+    _targets: Targets
+    _reports: DeletionReport
 
     async def run(self, policy: PolicyObject) -> Outcome:
         """Undo what is due and remove the finalizer, or report what prevents that.

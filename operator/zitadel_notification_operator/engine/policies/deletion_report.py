@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -42,6 +43,7 @@ class Ending(NamedTuple):
     wrote: bool = False
 
 
+@dataclass(eq=False, repr=False)
 class DeletionReport:
     """Reports passes over policies that are being deleted.
 
@@ -55,23 +57,13 @@ class DeletionReport:
         now: Returns the wall-clock time.
     """
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        writes: OwnWrites,
-        telling: Telling,
-        connections: Connections,
-        deadlines: Deadlines,
-        chance: random.Random,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._inventory = inventory
-        self._writes = writes
-        self._telling = telling
-        self._connections = connections
-        self._deadlines = deadlines
-        self._chance = chance
-        self._now = now
+    _inventory: Inventory
+    _writes: OwnWrites
+    _telling: Telling
+    _connections: Connections
+    _deadlines: Deadlines
+    _chance: random.Random
+    _now: Callable[[], datetime]
 
     async def end(self, policy: PolicyObject, ending: Ending) -> Outcome:
         """Release the object; if another finalizer keeps it, report what was done.

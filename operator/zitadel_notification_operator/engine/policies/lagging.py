@@ -4,6 +4,8 @@ A ZITADEL of several pods may answer from a projection that lags behind its log 
 on ZITADEL, "Consistency"). If it does not catch up, it may have lost an event.
 """
 
+from dataclasses import dataclass
+
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.decision import Action, decide
 from zitadel_notification_operator.core.events import ZitadelEvent
@@ -21,6 +23,7 @@ BEHIND_FOR = 30.0
 contradiction (design, section 12)."""
 
 
+@dataclass(eq=False, repr=False)
 class Lagging:
     """Compares what GETs show with the events that are known of a policy.
 
@@ -31,13 +34,10 @@ class Lagging:
         lag: Knows since when GETs are older, and which of them are accepted.
     """
 
-    def __init__(
-        self, inventory: Inventory, drift: DriftWatch, repairs: Repairs, lag: ReadLag
-    ) -> None:
-        self._inventory = inventory
-        self._drift = drift
-        self._repairs = repairs
-        self._lag = lag
+    _inventory: Inventory
+    _drift: DriftWatch
+    _repairs: Repairs
+    _lag: ReadLag
 
     def told(self, key: PolicyKey) -> ZitadelEvent | None:
         """Return the last event about a policy that no pass has settled yet."""

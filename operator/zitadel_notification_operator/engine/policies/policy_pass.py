@@ -15,6 +15,8 @@ turns that into conditions. Apart from repairs of ZITADEL's read side a pass wri
 most once to ZITADEL, and only what the newest spec asks for.
 """
 
+from dataclasses import dataclass
+
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.errors import OperatorError, TerminalError
 from zitadel_notification_operator.core.objects import PolicyObject
@@ -34,6 +36,7 @@ from zitadel_notification_operator.engine.policies.work import Work
 from zitadel_notification_operator.engine.queue.outcome import Outcome, Superseded
 
 
+@dataclass(eq=False, repr=False)
 class PolicyPass:
     """Runs passes over policies.
 
@@ -46,21 +49,12 @@ class PolicyPass:
         reports: Reports how the pass ends.
     """
 
-    def __init__(
-        self,
-        admittance: Admittance,
-        resolution: Resolution,
-        targets: Targets,
-        ownership: Ownership,
-        converging: Converging,
-        reports: PolicyReport,
-    ) -> None:
-        self._admittance = admittance
-        self._resolution = resolution
-        self._targets = targets
-        self._ownership = ownership
-        self._converging = converging
-        self._reports = reports
+    _admittance: Admittance
+    _resolution: Resolution
+    _targets: Targets
+    _ownership: Ownership
+    _converging: Converging
+    _reports: PolicyReport
 
     async def run(self, policy: PolicyObject, failures: int) -> Outcome:
         """Bring the target of one policy in line with its spec, or report why not.

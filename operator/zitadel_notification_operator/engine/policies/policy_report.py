@@ -8,7 +8,7 @@ so a ZITADEL that does not answer causes no status write for each policy (ADR 00
 import random
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from zitadel_notification_operator.core.backoff import SLOW, spread
@@ -88,6 +88,7 @@ _REFUSALS = frozenset(
 """Refusals that a single call may meet by mistake, of a proxy for example."""
 
 
+@dataclass(eq=False, repr=False)
 class PolicyReport:
     """Reports passes over policies.
 
@@ -102,25 +103,14 @@ class PolicyReport:
         now: Returns the wall-clock time.
     """
 
-    def __init__(
-        self,
-        writes: OwnWrites,
-        inventory: Inventory,
-        connections: Connections,
-        drift: DriftWatch,
-        deadlines: Deadlines,
-        meter: Meter,
-        chance: random.Random,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._writes = writes
-        self._inventory = inventory
-        self._connections = connections
-        self._drift = drift
-        self._deadlines = deadlines
-        self._meter = meter
-        self._chance = chance
-        self._now = now
+    _writes: OwnWrites
+    _inventory: Inventory
+    _connections: Connections
+    _drift: DriftWatch
+    _deadlines: Deadlines
+    _meter: Meter
+    _chance: random.Random
+    _now: Callable[[], datetime]
 
     async def suspend(self, policy: PolicyObject) -> Outcome:
         """Report a suspended policy, which nothing is done for.

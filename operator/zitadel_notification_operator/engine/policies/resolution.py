@@ -5,6 +5,7 @@ the name or domain means another one, does the policy follow (design, section 3)
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from zitadel_notification_operator.core.claims import Target
@@ -24,6 +25,7 @@ from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.reporting.notices import of_following
 
 
+@dataclass(eq=False, repr=False)
 class Resolution:
     """Resolves the references of policies, and remembers the result.
 
@@ -35,19 +37,11 @@ class Resolution:
         now: Returns the wall-clock time.
     """
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        connections: Connections,
-        writes: OwnWrites,
-        news: News,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._inventory = inventory
-        self._connections = connections
-        self._writes = writes
-        self._news = news
-        self._now = now
+    _inventory: Inventory
+    _connections: Connections
+    _writes: OwnWrites
+    _news: News
+    _now: Callable[[], datetime]
 
     async def run(
         self, policy: PolicyObject, connection: Connection

@@ -4,6 +4,7 @@ It records whether ZITADEL has the calls, and waits for a turn before each write
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from zitadel_notification_operator.core.backoff import SLOW
@@ -56,6 +57,7 @@ _REFUSALS = frozenset(
 T = TypeVar("T")
 
 
+@dataclass(eq=False, repr=False)
 class TargetClient:
     """Makes the calls for one target; calls that this ZITADEL lacks are tried rarely.
 
@@ -70,28 +72,14 @@ class TargetClient:
         client: Makes the calls.
     """
 
-    def __init__(
-        self,
-        connections: Connections,
-        checks: Checks,
-        queue: WorkQueue,
-        write_turns: WriteTurns,
-        drift: DriftWatch,
-        policy: PolicyObject,
-        target: Target,
-        client: PolicyClient,
-    ) -> None:
-        self._connections = connections
-        self._checks = checks
-        self._queue = queue
-        self._write_turns = write_turns
-        self._drift = drift
-        self._instance = policy.instance
-        self._scope = policy.scope
-        self._changed = asks_for_a_pass(policy)
-        self._client = client
-        self._key = policy_key(policy.key)
-        self._target = target
+    _connections: Connections
+    _checks: Checks
+    _queue: WorkQueue
+    _write_turns: WriteTurns
+    _drift: DriftWatch
+    _policy: PolicyObject
+    _target: Target
+    _client: PolicyClient
 
     async def organization(self) -> Organization:
         """Return the target's organization, if it exists."""
@@ -162,7 +150,7 @@ class TargetClient:
     def _noted(self, result: WriteResult) -> WriteResult:
         """Record a write, and return its result."""
         if result.answer is Answer.WRITTEN:
-            self._drift.wrote(self._instance, result)
+            self._drift.wrote(self._policy.instance, result)
         return result
 
     async def _in_turn(
@@ -171,17 +159,18 @@ class TargetClient:
         """Make a write when it is its turn; the pass's guard is checked after that."""
 
         def urgency() -> Priority:
-            return self._queue.urgency(self._key)
+            return self._queue.urgency(policy_key(self._policy.key))
 
         async with self._write_turns.turn(self._target.zitadel_id, urgency) as turn:
             return await make(self._client.guarded(turn.sent), turn.waited)
 
     async def _watched(self, verb: str, ask: Callable[[], Awaitable[T]]) -> T:
-        line = self._connections.line(self._instance)
-        call = f"{verb} {self._scope}"
+        line = self._connections.line(self._policy.instance)
+        call = f"{verb} {self._policy.scope}"
         if not is_verifying():
             # A write was taken, so what it has led to is read in any case.
-            line.apis.require(call, loop_time(), changed=self._changed)
+            changed = asks_for_a_pass(self._policy)
+            line.apis.require(call, loop_time(), changed=changed)
         lacked = line.apis.lacks(call)
         try:
             found = await ask()
@@ -190,7 +179,7 @@ class TargetClient:
             if line.apis.lacks(call) and not lacked and verb == _OBSERVE:
                 # No policy's state can be read any longer; they report it one after the
                 # other.
-                self._checks.all_within(self._instance, SLOW)
+                self._checks.all_within(self._policy.instance, SLOW)
             raise verdict from error
         except TerminalError as error:
             if error.reason in _REFUSALS:
@@ -203,9 +192,9 @@ class TargetClient:
         return found
 
     def _back(self, call: str) -> None:
-        line = self._connections.line(self._instance)
+        line = self._connections.line(self._policy.instance)
         if line.apis.answered(call):
-            self._checks.all_within(self._instance, BACK_WITHIN)
+            self._checks.all_within(self._policy.instance, BACK_WITHIN)
 
 
 def _differs(now: ObservedPolicy | None, before: ObservedPolicy) -> bool:

@@ -9,7 +9,7 @@ side has lost an event. A short series of writes makes it current again
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.decision import Action
@@ -77,6 +77,7 @@ LAG_INTERVAL = 2.0
 _ACTIONS = {Write.CREATE: Action.CREATE, Write.UPDATE: Action.UPDATE}
 
 
+@dataclass(eq=False, repr=False)
 class TargetWriter:
     """Writes to one target during one pass.
 
@@ -94,28 +95,16 @@ class TargetWriter:
         wrote: Whether ZITADEL has accepted any write.
     """
 
-    def __init__(
-        self,
-        repairs: Repairs,
-        lag: ReadLag,
-        telling: Telling,
-        meter: Meter,
-        policy: PolicyObject,
-        target: Target,
-        client: TargetClient,
-        capabilities: Capabilities,
-    ) -> None:
-        self._repairs = repairs
-        self._lag = lag
-        self._telling = telling
-        self._meter = meter
-        self._policy = policy
-        self._target = target
-        self._client = client
-        self._reads_events = capabilities.read_events
-        self._scope = policy.scope
-        self._met_insert = False
-        self.wrote = False
+    _repairs: Repairs
+    _lag: ReadLag
+    _telling: Telling
+    _meter: Meter
+    _policy: PolicyObject
+    _target: Target
+    _client: TargetClient
+    _capabilities: Capabilities
+    _met_insert: bool = field(default=False, init=False)
+    wrote: bool = field(default=False, init=False)
 
     async def observe(self) -> ObservedPolicy | None:
         """Return the policy in force.
@@ -200,7 +189,7 @@ class TargetWriter:
         Raises:
             OperatorError: As for `change`.
         """
-        seen = describe_unseen_event(event, observed, self._scope)
+        seen = describe_unseen_event(event, observed, self._policy.scope)
         self._repairs.contradicted(self._target, event.id, observed, readable=True)
         with self._repairs.turn(self._target):
             self._repairs.require_unblocked(self._target)
@@ -233,7 +222,7 @@ class TargetWriter:
 
     async def last_event(self) -> tuple[ZitadelEvent | None, bool]:
         """Return the target's last policy event, and whether the log could be read."""
-        if not self._reads_events:
+        if not self._capabilities.read_events:
             return None, False
         try:
             found = await self._client.last_policy_event()
@@ -252,7 +241,9 @@ class TargetWriter:
 
     async def _insist(self, step: Step, observed: ObservedPolicy | None) -> Attempt:
         """Repeat a write that met a contradiction; repair if it meets one again."""
-        attempt = await self._try(step.fitted_to(observed, self._scope), observed)
+        attempt = await self._try(
+            step.fitted_to(observed, self._policy.scope), observed
+        )
         if not attempt.is_contradiction:
             return self._ended(attempt)
         tally = await self._count(attempt)
@@ -265,7 +256,7 @@ class TargetWriter:
     async def _repair(self, attempt: Attempt, missed: Missed) -> Attempt:
         """Make the read side current again, step by step."""
         seen = describe_contradiction(attempt, self._target.organization_id)
-        if not can_be_repaired(missed, self._scope):
+        if not can_be_repaired(missed, self._policy.scope):
             raise TerminalError(
                 Reason.ZITADEL_INCONSISTENT,
                 f"{seen}; ZITADEL has no call by which the instance's policy could be "
@@ -274,7 +265,7 @@ class TargetWriter:
         self._repairs.begin(self._target, missed, seen)
         wanted = attempt.step.settings
         shown = attempt.shown
-        own = shown.settings if shown and is_own(shown, self._scope) else None
+        own = shown.settings if shown and is_own(shown, self._policy.scope) else None
         last = await self._carry_out(repair(missed, shown=own, wanted=wanted), attempt)
         if missed is Missed.REMOVED and wanted is not None and last.is_taken:
             last = await self._finish_insert(last, wanted)
@@ -304,7 +295,7 @@ class TargetWriter:
     async def _finish_insert(self, last: Attempt, wanted: Settings) -> Attempt:
         """Write the wanted value, once, if the old row is still there after a POST."""
         shown = last.shown
-        if shown is None or not is_own(shown, self._scope):
+        if shown is None or not is_own(shown, self._policy.scope):
             return last
         rest = after_insert(shown=shown.settings, wanted=wanted)
         return await self._carry_out(rest, last) if rest else last
@@ -321,7 +312,7 @@ class TargetWriter:
     async def _try(self, step: Step, observed: ObservedPolicy | None) -> Attempt:
         """Write once, then GET up to three times until the result fits the answer."""
         result = await self._send(step, observed)
-        attempt = Attempt(step, result, None, self._scope)
+        attempt = Attempt(step, result, None, self._policy.scope)
         if attempt.is_taken:
             self.wrote = True
             self._lag.wrote(self._target, result)
@@ -330,7 +321,7 @@ class TargetWriter:
         for delay in LOOKS:
             await asyncio.sleep(delay)
             shown = await self._look()
-            attempt = Attempt(step, result, shown, self._scope)
+            attempt = Attempt(step, result, shown, self._policy.scope)
             if not attempt.is_contradiction and attempt.newer_event is None:
                 break
         return attempt

@@ -4,6 +4,8 @@ Each method returns a sentence that says what was done. It also counts as succes
 target no longer exists, already has the wanted value, or somebody else was first.
 """
 
+from dataclasses import dataclass
+
 from zitadel_notification_operator.core.conditions import READY, find
 from zitadel_notification_operator.core.decision import Action, decide
 from zitadel_notification_operator.core.errors import TerminalError, TransientError
@@ -21,6 +23,7 @@ _INHERITED = "the organization already inherited the instance's setting"
 _ROUNDS = 3
 
 
+@dataclass(eq=False, repr=False)
 class Undoing:
     """Undoes one policy in ZITADEL.
 
@@ -31,12 +34,9 @@ class Undoing:
         organization_id: Its target, or None for the instance.
     """
 
-    def __init__(
-        self, writer: TargetWriter, policy: PolicyObject, organization_id: str | None
-    ) -> None:
-        self._writer = writer
-        self._policy = policy
-        self._organization_id = organization_id
+    _writer: TargetWriter
+    _policy: PolicyObject
+    _organization_id: str | None
 
     async def reset(self) -> str:
         """Delete the organization's own policy, also if somebody else created it.
