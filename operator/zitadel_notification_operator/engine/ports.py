@@ -42,11 +42,9 @@ class PolicyClient(Protocol):
         A request may have waited long for its turn. If `check` raises, the exception
         reaches the caller and the request is not sent.
         """
-        ...
 
     async def identify(self) -> Identity:
         """Return who answers and who asks; this proves both host and credential."""
-        ...
 
     async def authenticate(self) -> None:
         """Make one call that needs a valid credential and no role.
@@ -54,11 +52,9 @@ class PolicyClient(Protocol):
         Raises:
             TerminalError: `CredentialsRejected`, besides the errors of any call.
         """
-        ...
 
     async def deprecation(self) -> Deprecation | None:
         """Return which calls were marked as deprecated so far; makes no call itself."""
-        ...
 
     async def organizations(self, offset: int, limit: int) -> OrganizationPage:
         """Return a page of the organizations that the credential may see.
@@ -66,11 +62,9 @@ class PolicyClient(Protocol):
         Raises:
             PageTooLarge: The caller must ask for fewer rows.
         """
-        ...
 
     async def search(self, reference: Reference) -> Organization | None:
         """Return the organization with this name or verified domain, if any."""
-        ...
 
     async def events(self, since: str | None, limit: int) -> list[ZitadelEvent]:
         """Return the events after a moment, oldest first.
@@ -82,15 +76,12 @@ class PolicyClient(Protocol):
         Raises:
             PageTooLarge: The caller must ask for fewer rows.
         """
-        ...
 
     async def has_events(self) -> bool:
         """Return whether the log shows any event, of whatever kind."""
-        ...
 
     async def newest_event(self) -> ZitadelEvent | None:
         """Return the last event there is, or None if there is none."""
-        ...
 
     async def last_policy_event(
         self, organization_id: str | None
@@ -103,11 +94,9 @@ class PolicyClient(Protocol):
         Returns:
             The event, or None if the log shows no event of that policy.
         """
-        ...
 
     async def organization(self, organization_id: str | None) -> Organization:
         """Return an organization that exists; without an id, the credential's own."""
-        ...
 
     async def observe(self, organization_id: str | None) -> ObservedPolicy | None:
         """Return the policy in force.
@@ -116,7 +105,6 @@ class PolicyClient(Protocol):
             organization_id: The organization, or None for the instance's policy, which
                 may be missing.
         """
-        ...
 
     async def write(
         self,
@@ -138,11 +126,9 @@ class PolicyClient(Protocol):
                 unknown members are written back unchanged. None if the instance had no
                 policy.
         """
-        ...
 
     async def reset(self, organization_id: str) -> WriteResult:
         """Remove the organization's own policy, so that it inherits again."""
-        ...
 
 
 class Connector(Protocol):
@@ -156,11 +142,9 @@ class Connector(Protocol):
         roots: str | None,
     ) -> PolicyClient:
         """Return a client; changed arguments replace the instance's pool or token."""
-        ...
 
     async def disconnect(self, instance: str) -> None:
         """Close what belongs to this instance object."""
-        ...
 
 
 class ObjectWriter(Protocol):
@@ -170,19 +154,16 @@ class ObjectWriter(Protocol):
         self, policy: PolicyObject, status: PolicyStatus
     ) -> PolicyObject:
         """Server-side apply the whole status."""
-        ...
 
     async def apply_original(
         self, policy: PolicyObject, original: str, *, finalizer: bool
     ) -> PolicyObject:
         """Server-side apply the annotation and, if asked, the finalizer."""
-        ...
 
     async def strip_policy(
         self, policy: PolicyObject, *, finalizer: bool, original: bool
     ) -> PolicyObject | None:
         """Remove finalizer and/or annotation by JSON patch; None if it is gone now."""
-        ...
 
 
 class InstanceWriter(Protocol):
@@ -192,15 +173,12 @@ class InstanceWriter(Protocol):
         self, instance: InstanceObject, status: InstanceStatus
     ) -> InstanceObject:
         """Server-side apply the whole status."""
-        ...
 
     async def hold_instance(self, instance: InstanceObject) -> InstanceObject:
         """Server-side apply the finalizer."""
-        ...
 
     async def release_instance(self, instance: InstanceObject) -> InstanceObject | None:
         """Remove the finalizer by JSON patch; None if the object is gone now."""
-        ...
 
 
 class Writer(ObjectWriter, InstanceWriter, Protocol):
@@ -218,26 +196,21 @@ class ObjectReader(Protocol):
         Args:
             known: Records to reuse for objects whose version has not changed.
         """
-        ...
 
     async def list_instances(self) -> InstanceList:
         """Return all instances."""
-        ...
 
     async def read_policy(self, namespace: str, name: str) -> PolicyObject | None:
         """Return one policy as it is stored now, or None if there is none."""
-        ...
 
     async def read_instance(self, name: str) -> InstanceObject | None:
         """Return one instance as it is stored now, or None if there is none."""
-        ...
 
     async def crd_is_ending(self, kind: str) -> bool:
         """Return whether the CRD of a kind is being deleted or is gone.
 
         If the operator may not read the CRD, it counts as one that stays.
         """
-        ...
 
 
 class SecretReader(Protocol):
@@ -245,11 +218,9 @@ class SecretReader(Protocol):
 
     async def read_secret(self, name: str) -> Mapping[str, bytes] | None:
         """Return the decoded values by key, or None if there is no such Secret."""
-        ...
 
     async def read_config_map(self, name: str) -> Mapping[str, bytes] | None:
         """Return the values by key, or None if there is no such ConfigMap."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,4 +245,3 @@ class Recorder(Protocol):
 
     def record(self, about: PolicyObject | InstanceObject, notice: Notice) -> None:
         """Queue the notice for posting."""
-        ...

@@ -34,15 +34,12 @@ class LeaseStore(Protocol):
 
     async def read(self) -> Lease | None:
         """Return the record, or None if there is none."""
-        ...
 
     async def create(self, lease: Lease) -> Lease | None:
         """Store the first record; return None if somebody else was first."""
-        ...
 
     async def update(self, lease: Lease) -> Lease | None:
         """Replace this version of the record; return None if there is a newer one."""
-        ...
 
 
 class LeaseLost(Exception):
