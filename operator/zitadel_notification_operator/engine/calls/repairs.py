@@ -146,14 +146,13 @@ class Repairs:
             shown: What the GET that a write contradicts returned.
             readable: Whether the log could be read.
         """
-        was = self._is_inconsistent(target.zitadel_id)
         known = self._pending.get(target)
         before = known.tally if known else None
         tally = once_more(before, loop_time(), event, readable=readable)
         begun = known.begun if known else None
         waits = known.waits if known and known.shown == shown else None
-        self._pending[target] = _Pending(tally, shown, begun, waits)
-        self._tell_change(target, was=was)
+        with self._telling_change(target):
+            self._pending[target] = _Pending(tally, shown, begun, waits)
         return tally
 
     def agrees(self, target: Target, shown: ObservedPolicy | None) -> None:
@@ -164,11 +163,9 @@ class Repairs:
             shown: What the GET returned. If it is the same as when the contradiction
                 was met, the projection has not moved: the wanted value has changed.
         """
-        if target not in self._pending:
-            return
-        was = self._is_inconsistent(target.zitadel_id)
-        self._note_move(target, self._pending.pop(target).shown, shown)
-        self._tell_change(target, was=was)
+        with self._telling_change(target):
+            self._note_move(target, shown)
+            self._pending.pop(target, None)
 
     def looked(self, target: Target, shown: ObservedPolicy | None) -> None:
         """Record what a GET shows of a target that has to be written.
@@ -178,22 +175,14 @@ class Repairs:
             shown: What the GET returned. If it differs from what was contradicted, then
                 the projection is moving, and repairs need not wait any longer.
         """
-        if target not in self._pending:
-            return
-        was = self._is_inconsistent(target.zitadel_id)
-        self._note_move(target, self._pending[target].shown, shown)
-        if self._pending[target].shown != shown:
-            self._pending[target].waits = None
-        self._tell_change(target, was=was)
+        with self._telling_change(target):
+            self._note_move(target, shown)
 
-    def _note_move(
-        self,
-        target: Target,
-        before: ObservedPolicy | None,
-        shown: ObservedPolicy | None,
-    ) -> None:
-        """Lift the block on repairs if the projection has moved."""
-        if before != shown:
+    def _note_move(self, target: Target, shown: ObservedPolicy | None) -> None:
+        """Lift the block on repairs if the projection of a contradiction has moved."""
+        known = self._pending.get(target)
+        if known is not None and known.shown != shown:
+            known.waits = None
             side = self._side(target)
             side.failures, side.blocked_until = 0, float("-inf")
 
@@ -215,7 +204,11 @@ class Repairs:
         failed = side is not None and side.failures >= FAILURES
         return failed and any(t.zitadel_id == zitadel_id for t in self._pending)
 
-    def _tell_change(self, target: Target, *, was: bool) -> None:
+    @contextmanager
+    def _telling_change(self, target: Target) -> Iterator[None]:
+        """Tell the instances if repairs begin to fail, or to help, in the block."""
+        was = self._is_inconsistent(target.zitadel_id)
+        yield
         if self._is_inconsistent(target.zitadel_id) is not was:
             self.changed(target.zitadel_id)
 
@@ -338,17 +331,20 @@ class Repairs:
                 changed the policy meanwhile, so that nobody can tell; a new repair
                 begins if it is needed.
         """
-        was, side = self._is_inconsistent(target.zitadel_id), self._side(target)
-        if helped is False:
-            side.failures += 1
-            if target in self._pending:  # else no policy wants this target any longer
-                self._pending[target].begun = None
-            if side.failures >= FAILURES:
-                side.blocked_until = loop_time() + BLOCK
-        else:
+        with self._telling_change(target):
+            self._end(target, helped=helped)
+
+    def _end(self, target: Target, *, helped: bool | None) -> None:
+        side = self._side(target)
+        if helped is not False:
             side.failures = 0 if helped else side.failures
             self._pending.pop(target, None)
-        self._tell_change(target, was=was)
+            return
+        side.failures += 1
+        if target in self._pending:  # else no policy wants this target any longer
+            self._pending[target].begun = None
+        if side.failures >= FAILURES:
+            side.blocked_until = loop_time() + BLOCK
 
     def is_briefly_busy(self, zitadel_id: str) -> bool:
         """Record that a GET was not answered because of an insert.

@@ -31,7 +31,7 @@ from zitadel_notification_operator.engine.ports import PolicyClient
 from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.keys import instance_key, policy_key
 from zitadel_notification_operator.engine.queue.meter import Meter, Result
-from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome, look_again
+from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
 SWEEP_INTERVAL = 24 * 3600.0
@@ -123,7 +123,7 @@ class EventsPass:
             )
 
     def _next(self, instance: InstanceObject) -> Outcome:
-        return look_again(instance.events_interval * self._chance(0.9))
+        return Outcome.look_again(instance.events_interval * self._chance(0.9))
 
     def forget(self, instance: str) -> None:
         """Drop the reading of an instance that is gone."""
@@ -220,7 +220,7 @@ class EventsPass:
         # begin, and there is some rest after a slow search.
         interval = instance.events_interval
         left = interval * self._chance(0.9) - (loop_time() - began)
-        return look_again(max(left, interval / 4))
+        return Outcome.look_again(max(left, interval / 4))
 
     def _tell(
         self,

@@ -20,13 +20,7 @@ from zitadel_notification_operator.engine.instances.instance_report import (
 )
 from zitadel_notification_operator.engine.instances.verdicts import Verdicts
 from zitadel_notification_operator.engine.queue.meter import Result
-from zitadel_notification_operator.engine.queue.outcome import (
-    WAIT,
-    Outcome,
-    back_off,
-    retry_in,
-    stall,
-)
+from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome
 from zitadel_notification_operator.engine.queue.workqueue import Priority
 
 SECRET_INTERVAL = 30.0
@@ -96,10 +90,10 @@ class InstancePass:
             tries = [unread.streak.count for unread in line.unread.values()]
             if tries and min(tries) <= len(LOOKS):
                 soon = LOOKS[min(tries) - 1]
-            return retry_in(soon)
+            return Outcome.retry_in(soon)
         if isinstance(trouble, TransientError):
-            return back_off(trouble.retry_after)
+            return Outcome.back_off(trouble.retry_after)
         if changed:
             # Check once more soon: the refusal may have hit this one call only.
-            return stall(SECOND_LOOK)
-        return stall(soon)
+            return Outcome.stall(SECOND_LOOK)
+        return Outcome.stall(soon)

@@ -108,10 +108,13 @@ class Healing:
         for policy in policies.policies:
             self._arrivals.policy_seen(policy)
         for name in known_instances - {one.name for one in instances.instances}:
-            await self._try(self.reread_instance(name))
+            if not await self._try(self.reread_instance(name)):
+                self._incomplete = True
         for key in known_policies - {one.key for one in policies.policies}:
-            if key.namespace not in policies.unread:
-                await self._try(self.reread_policy(key))
+            if key.namespace in policies.unread:
+                continue
+            if not await self._try(self.reread_policy(key)):
+                self._incomplete = True
         if anew:
             self._look_at_all()
         self._checks.complete()
@@ -179,20 +182,19 @@ class Healing:
 
     async def reread(self, key: Key) -> None:
         """Read an object again, because a write found a different version than ours."""
-        try:
-            if key.kind == POLICY:
-                await self.reread_policy(key.policy)
-            else:
-                await self.reread_instance(key.name)
-        except ClusterError as error:
-            _log.log(level_of(error), "%s", error.message)
+        if key.kind == POLICY:
+            await self._try(self.reread_policy(key.policy))
+        else:
+            await self._try(self.reread_instance(key.name))
 
-    async def _try(self, reread: Awaitable[None]) -> None:
+    async def _try(self, reread: Awaitable[None]) -> bool:
+        """Return whether Kubernetes has answered; log it if not."""
         try:
             await reread
         except ClusterError as error:
             _log.log(level_of(error), "%s", error.message)
-            self._incomplete = True
+            return False
+        return True
 
     def _doubt(
         self,

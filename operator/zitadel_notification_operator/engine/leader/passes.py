@@ -28,8 +28,6 @@ from zitadel_notification_operator.engine.queue.outcome import (
     LookAgain,
     Outcome,
     Superseded,
-    back_off,
-    retry_in,
 )
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 from zitadel_notification_operator.engine.reporting.telling import level_of
@@ -113,14 +111,14 @@ class Passes:
                 # answers 422 both to such a conflict and to a write that it refuses.
                 _log.warning("%s", error.message)
             await self._healing.reread(key)
-            return back_off()
+            return Outcome.back_off()
         except Superseded:
             return AGAIN
         except LookAgain as wait:
-            return retry_in(spread(wait.seconds, self._chance.random()))
+            return Outcome.retry_in(spread(wait.seconds, self._chance.random()))
         except ClusterError as error:
             _log.log(level_of(error), "%s", error.message)
-            return back_off(error.retry_after)
+            return Outcome.back_off(error.retry_after)
         except Exception:
             # A bug of ours must not stop the other policies. It is logged with its
             # traceback, and this key is retried with a growing delay.

@@ -9,7 +9,7 @@ Where somebody keeps undoing corrections, the next ones wait longer and longer
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -88,7 +88,13 @@ class Accounts:
             repaired: Whether it was a repair of ZITADEL's read side, which counts
                 neither as drift nor as a contest.
         """
-        account = self._compose(policy, decision, before, repaired=repaired)
+        account = Account(policy.uid, policy.generation, ())
+        if not is_quiet(policy):
+            notice = of_acting(policy, decision, before)
+            account = replace(account, notices=(notice,))
+        elif not repaired:
+            # Neither the spec nor a person asked for it, so it has corrected drift.
+            account = self._corrected(account, policy, before)
         self._accounts[policy.key] = account
 
     def tell(self, policy: PolicyObject) -> Drift | None:
@@ -155,24 +161,10 @@ class Accounts:
         self._contests[policy.key] = after
         return after.is_contested and not before.is_contested
 
-    def _compose(
-        self,
-        policy: PolicyObject,
-        decision: Decision,
-        before: ObservedPolicy | None,
-        *,
-        repaired: bool,
+    def _corrected(
+        self, account: Account, policy: PolicyObject, before: ObservedPolicy | None
     ) -> Account:
-        """Compose the Events about a write.
-
-        A write that neither the spec nor a person asked for has corrected drift.
-        """
-        uid, generation = policy.uid, policy.generation
-        if not is_quiet(policy):
-            notice = of_acting(policy, decision, before)
-            return Account(uid, generation, (notice,))
-        if repaired:
-            return Account(uid, generation, ())
+        """Return the account with the drift that the write has corrected."""
         told = self._drift.told(policy.key)
         drift = Drift(
             f"{self._now():%Y-%m-%dT%H:%M:%SZ}",
@@ -184,4 +176,4 @@ class Accounts:
         self._meter.corrected()
         if self._is_newly_contested(policy):
             notices.append(of_contest())
-        return Account(uid, generation, tuple(notices), drift)
+        return replace(account, notices=tuple(notices), drift=drift)

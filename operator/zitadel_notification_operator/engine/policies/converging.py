@@ -22,7 +22,7 @@ from zitadel_notification_operator.engine.policies.admittance import Admittance
 from zitadel_notification_operator.engine.policies.lagging import Lagging
 from zitadel_notification_operator.engine.policies.policy_report import PolicyReport
 from zitadel_notification_operator.engine.policies.target_writer import TargetWriter
-from zitadel_notification_operator.engine.policies.work import Work
+from zitadel_notification_operator.engine.policies.targets import Work
 from zitadel_notification_operator.engine.queue.outcome import (
     LookAgain,
     Outcome,

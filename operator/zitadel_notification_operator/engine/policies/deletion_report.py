@@ -19,12 +19,7 @@ from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.queue.clock import loop_time
-from zitadel_notification_operator.engine.queue.outcome import (
-    WAIT,
-    Outcome,
-    back_off,
-    stall,
-)
+from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome
 from zitadel_notification_operator.engine.reporting.deadlines import Deadlines
 from zitadel_notification_operator.engine.reporting.telling import Telling
 
@@ -112,7 +107,7 @@ class DeletionReport:
         if own_finding and not isinstance(trouble, ReadSideBusy):
             self._connections.suspect(policy.instance)
         if self._may_be_a_misfortune(policy, trouble):
-            return back_off()
+            return Outcome.back_off()
         now, passing = self._now(), isinstance(trouble, TransientError)
         began = self._deadlines.began(policy, now) if passing else None
         status = troubled(policy, trouble, now, WAY_OUT, began)
@@ -121,8 +116,8 @@ class DeletionReport:
         if passing or (own_finding and trouble.reason is Reason.CREDENTIALS_REJECTED):
             # The instance's check may find the credential good; then only this call had
             # bad luck.
-            return back_off(trouble.retry_after)
-        return stall(spread(SLOW, self._chance.random()))
+            return Outcome.back_off(trouble.retry_after)
+        return Outcome.stall(spread(SLOW, self._chance.random()))
 
     def _may_be_a_misfortune(
         self, policy: PolicyObject, trouble: OperatorError

@@ -16,7 +16,7 @@ from zitadel_notification_operator.engine.calls.read_lag import ReadLag
 from zitadel_notification_operator.engine.calls.repairs import Repairs
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
-from zitadel_notification_operator.engine.policies.work import Work
+from zitadel_notification_operator.engine.policies.targets import Work
 
 BEHIND_FOR = 30.0
 """Seconds for which GETs may be older than the event log before that counts as a

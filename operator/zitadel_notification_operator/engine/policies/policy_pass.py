@@ -31,8 +31,7 @@ from zitadel_notification_operator.engine.policies.admittance import Admittance
 from zitadel_notification_operator.engine.policies.converging import Converging
 from zitadel_notification_operator.engine.policies.policy_report import PolicyReport
 from zitadel_notification_operator.engine.policies.resolution import Resolution
-from zitadel_notification_operator.engine.policies.targets import Targets
-from zitadel_notification_operator.engine.policies.work import Work
+from zitadel_notification_operator.engine.policies.targets import Targets, Work
 from zitadel_notification_operator.engine.queue.outcome import Outcome, Superseded
 
 

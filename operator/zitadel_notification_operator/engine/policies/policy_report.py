@@ -42,15 +42,7 @@ from zitadel_notification_operator.engine.claims.ownership import told_in_troubl
 from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.meter import Meter
-from zitadel_notification_operator.engine.queue.outcome import (
-    WAIT,
-    Outcome,
-    Superseded,
-    back_off,
-    look_again,
-    retry_in,
-    stall,
-)
+from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome, Superseded
 from zitadel_notification_operator.engine.reporting.deadlines import Deadlines
 from zitadel_notification_operator.engine.reporting.notices import (
     of_settling,
@@ -151,7 +143,7 @@ class PolicyReport:
             # Never later than the interval, which users rely on.
             interval *= 0.9 + 0.1 * self._chance.random()
         due = [seconds for seconds in (interval, again_in) if seconds]
-        return look_again(min(due)) if due else WAIT
+        return Outcome.look_again(min(due)) if due else WAIT
 
     async def trouble(
         self, policy: PolicyObject, trouble: OperatorError, failures: int
@@ -189,10 +181,10 @@ class PolicyReport:
         if own and (passing or rejected) and not is_busy:
             self._connections.suspect(policy.instance)
         if own and self._may_be_a_misfortune(policy, trouble, failures):
-            return back_off(trouble.retry_after)
+            return Outcome.back_off(trouble.retry_after)
         if isinstance(trouble, ApiMissing) and _says_unsupported(policy):
             # An earlier process was certain, and nothing says that it is better now.
-            return back_off(trouble.retry_after)
+            return Outcome.back_off(trouble.retry_after)
         began = self._deadlines.began(policy, now) if passing else None
         status = troubled(policy, trouble, now, began=began)
         if trouble.reason is Reason.CONFLICT:
@@ -208,8 +200,8 @@ class PolicyReport:
         if passing or (own and rejected):
             # A refusal that the instance does not share may have hit this one call
             # only.
-            return back_off(trouble.retry_after)
-        return stall(spread(SLOW, self._chance.random()))
+            return Outcome.back_off(trouble.retry_after)
+        return Outcome.stall(spread(SLOW, self._chance.random()))
 
     def _is_own_finding(self, policy: PolicyObject, trouble: OperatorError) -> bool:
         """Return whether the trouble came from the policy's call, not its instance."""
@@ -259,7 +251,7 @@ class PolicyReport:
         deadline = PROGRESS_DEADLINE + AWAY_SPREAD * share
         left = deadline - (now - (line.troubled_since or now)).total_seconds()
         if left > 0:
-            return retry_in(left)
+            return Outcome.retry_in(left)
         if line.trouble is not None and line.trouble.reason in UNUSABLE_ACCESS:
             return None
         sync = find(policy.status.conditions, IN_SYNC)

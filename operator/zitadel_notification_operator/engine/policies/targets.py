@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.identity import Capabilities
 from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy import Organization
 from zitadel_notification_operator.engine.calls.connections import Connection
 from zitadel_notification_operator.engine.policies.target_client import TargetClient
 from zitadel_notification_operator.engine.policies.target_writer import TargetWriter
@@ -17,6 +20,30 @@ ClientOf = Callable[[PolicyObject, Target, PolicyClient], TargetClient]
 
 WriterOf = Callable[[PolicyObject, Target, TargetClient, Capabilities], TargetWriter]
 """Makes the writer of one pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one pass works on.
+
+    Attributes:
+        connection: The connection to the instance's ZITADEL.
+        writer: Reads and writes the target; its client refuses each call once the
+            policy may not go on.
+        target: The target.
+        organization: The organization, or None for the instance's policy.
+        asked: The reconcile-requested-at token that the pass began with. A token that
+            arrives later belongs to the next pass, because this one may have observed
+            before it.
+        told: The last event about the policy that no pass has handled yet, or None.
+    """
+
+    connection: Connection
+    writer: TargetWriter
+    target: Target
+    organization: Organization | None
+    asked: str | None
+    told: ZitadelEvent | None = None
 
 
 class Targets:

@@ -1,6 +1,7 @@
 """How a pass ends, and when its key is due again."""
 
 from dataclasses import dataclass
+from typing import Self
 
 from zitadel_notification_operator.engine.queue.meter import Result
 from zitadel_notification_operator.engine.queue.workqueue import Priority
@@ -40,6 +41,26 @@ class Outcome:
     asked: float | None = None
     counts_as: Result | None = None
 
+    @classmethod
+    def look_again(cls, seconds: float) -> Self:
+        """Return the end of a successful pass, with a drift check after some seconds."""
+        return cls(seconds, Priority.DRIFT)
+
+    @classmethod
+    def retry_in(cls, seconds: float) -> Self:
+        """Return the end of a pass that must be repeated after a fixed time."""
+        return cls(seconds, Priority.RETRY)
+
+    @classmethod
+    def stall(cls, seconds: float) -> Self:
+        """Return the end of a pass that fails until somebody acts; retried slowly."""
+        return cls(seconds, Priority.RETRY, counts_as=Result.TERMINAL)
+
+    @classmethod
+    def back_off(cls, asked: float | None = None) -> Self:
+        """Return the end of a failed pass; the queue's backoff decides when to retry."""
+        return cls(priority=Priority.RETRY, failed=True, asked=asked)
+
     @property
     def result(self) -> Result:
         """The result that the metrics count for this pass."""
@@ -58,26 +79,5 @@ SOON = 0.2
 WAIT = Outcome()
 """There is nothing to do until something changes."""
 
-
 AGAIN = Outcome(SOON, Priority.RETRY)
 """A superseded pass: the next one begins anew."""
-
-
-def look_again(seconds: float) -> Outcome:
-    """Return the end of a successful pass, with a drift check after some seconds."""
-    return Outcome(seconds, Priority.DRIFT)
-
-
-def retry_in(seconds: float) -> Outcome:
-    """Return the end of a pass that must be repeated after a fixed time."""
-    return Outcome(seconds, Priority.RETRY)
-
-
-def stall(seconds: float) -> Outcome:
-    """Return the end of a pass that fails until somebody acts; retried slowly."""
-    return Outcome(seconds, Priority.RETRY, counts_as=Result.TERMINAL)
-
-
-def back_off(asked: float | None = None) -> Outcome:
-    """Return the end of a failed pass; the queue's backoff decides when to retry."""
-    return Outcome(priority=Priority.RETRY, failed=True, asked=asked)
