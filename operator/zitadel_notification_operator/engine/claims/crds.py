@@ -61,10 +61,6 @@ class Crds:
             self._seen[uid] = next(self._order)
         return self._seen[uid]
 
-    def forget(self, uid: str) -> None:
-        """Forget an object that is gone."""
-        self._seen.pop(uid, None)
-
     def keep(self, uids: frozenset[str]) -> None:
         """Forget all objects but these: the others are gone."""
         self._seen = {uid: at for uid, at in self._seen.items() if uid in uids}

@@ -85,8 +85,10 @@ class EventsPass:
             return WAIT
         began = loop_time()
         reading = self._reading(instance, connection)
-        # Before the search, because the daily check finds what no search finds.
-        self._sweep_if_due(instance, reading)
+        if loop_time() >= reading.sweep_at:
+            # Before the search, because the daily check finds what no search finds.
+            reading.sweep_at = loop_time() + SWEEP_INTERVAL
+            self._sweep(instance, SWEEP_SPREAD)
         try:
             new = await self._search(connection.client, instance, reading)
             if self._leads_still(instance, connection):
@@ -310,11 +312,6 @@ class EventsPass:
             and is_vouched_for(policies[key])
         }
         return bool(reading.woken)
-
-    def _sweep_if_due(self, instance: InstanceObject, reading: Reading) -> None:
-        if loop_time() >= reading.sweep_at:
-            reading.sweep_at = loop_time() + SWEEP_INTERVAL
-            self._sweep(instance, SWEEP_SPREAD)
 
     def _sweep(self, instance: InstanceObject, seconds: float) -> None:
         seconds = self._drift.round(instance, seconds)

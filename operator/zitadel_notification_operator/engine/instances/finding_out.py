@@ -68,7 +68,7 @@ def note_trouble(
         line.troubled_since = wall
     line.trouble = trouble
     line.misfortunes = once_more(line.misfortunes, now)
-    if not _is_away(trouble) and trouble.reason not in ADMINISTRATORS_OWN:
+    if trouble.reason not in AWAY and trouble.reason not in ADMINISTRATORS_OWN:
         line.refusals = once_more(line.refusals, now)
     verdict = _is_verdict(line, trouble, now)
     line.finding_out = has_worked(line, instance) and not verdict
@@ -125,11 +125,7 @@ def _is_verdict(line: Line, trouble: OperatorError, now: float) -> bool:
         return True
     if isinstance(trouble, ReadSideBusy) and line.busy_since is not None:
         return now - line.busy_since >= BUSY_FOR
-    if _is_away(trouble):
+    if trouble.reason in AWAY:
         failed = line.misfortunes.count if line.misfortunes else 0
         return failed >= _AGAIN or (trouble.retry_after or 0) > LOOKS[0]
     return line.refusals is not None and line.refusals.is_verdict
-
-
-def _is_away(trouble: OperatorError) -> bool:
-    return trouble.reason in AWAY

@@ -68,7 +68,10 @@ class Holding:
         )
         if needed:
             if not await self._goes_with_its_crd(instance):
-                self._tell_in_use(instance)
+                line = self._connections.line(instance.name)
+                if not line.told_in_use:
+                    line.told_in_use = True
+                    self._telling.tell(instance, of_waiting(instance))
                 return False
             self._telling.ending(instance, CRD_GOES)
         return await self._writes.release_instance(instance)
@@ -86,9 +89,3 @@ class Holding:
         except ClusterError as error:
             _log.log(level_of(error), "%s", error.message)
             return False
-
-    def _tell_in_use(self, instance: InstanceObject) -> None:
-        line = self._connections.line(instance.name)
-        if not line.told_in_use:
-            line.told_in_use = True
-            self._telling.tell(instance, of_waiting(instance))

@@ -106,15 +106,13 @@ class InstanceReport:
             await self._write(instance, line, status)
 
     async def finish(self, instance: InstanceObject, line: Line) -> None:
-        """Tell of deprecated calls, and that the pass has reached its end."""
-        await self._tell_deprecation(instance, line)
-        if line.trouble is None:
-            self._meter.synced(instance)
+        """Record that a pass has reached its end, and tell of deprecated calls.
 
-    async def _tell_deprecation(self, instance: InstanceObject, line: Line) -> None:
-        """Post an Event about deprecated calls, once for each version of ZITADEL."""
+        There is an Event about these, once for each version of ZITADEL.
+        """
         if line.trouble is not None or line.proven is None:
             return
+        self._meter.synced(instance)
         try:
             found = await line.proven.client.deprecation()
         except Superseded:

@@ -24,7 +24,6 @@ from zitadel_notification_operator.core.errors import (
 from zitadel_notification_operator.core.identity import Identity
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.core.report import unpinned
 from zitadel_notification_operator.engine.calls.connections import (
     Access,
@@ -36,16 +35,13 @@ from zitadel_notification_operator.engine.calls.directory import Directory
 from zitadel_notification_operator.engine.calls.term import Term
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.news import News
-from zitadel_notification_operator.engine.claims.not_understood import (
-    require_understood,
-)
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.claims.records import (
     depends_on_zitadel,
     recorded_target,
+    require_understood,
 )
 from zitadel_notification_operator.engine.instances.grant_lookup import (
-    Failed,
     concerned,
     look_up,
     note,
@@ -118,7 +114,9 @@ class Proof:
         # Cleared only here: any suspicion from now on causes another probe.
         line.suspected = False
         same, line.tried = line.tried == access, access
-        identity, client = await self._identify(instance, line, access)
+        client = self._connect(instance, access)
+        with _heeding(line):
+            identity = await client.identify()
         if is_superseded(self._inventory, instance):
             return
         self._require_same_zitadel(instance, identity.zitadel_id)
@@ -132,7 +130,9 @@ class Proof:
         if line.proven is not None and line.proven.zitadel_id != identity.zitadel_id:
             line.cursor = None
         else:
-            lookup |= self._as_before(instance, failed)
+            # Names that could not be looked up mean what they meant at the last probe.
+            for name in failed.keys() - self._inventory.to_look_up(instance):
+                lookup[name] = self._inventory.meant(instance.name, name)
         if self._is_asked_anew(instance, line, identity, same=same):
             self._news.concerned(self._inventory.users_of(instance.name))
         # There is no await from here on, so no other task sees a part of the change.
@@ -147,14 +147,6 @@ class Proof:
             news.regranted(instance.name, moved)
         news.concerned(concerned(inventory, instance, told))
 
-    async def _identify(
-        self, instance: InstanceObject, line: Line, access: Access
-    ) -> tuple[Identity, PolicyClient]:
-        """Ask who answers and who asks; remember a Retry-After."""
-        client = self._connect(instance, access)
-        with _heeding(line):
-            return await client.identify(), client
-
     async def _try_credential(self, line: Line, now: float) -> None:
         """Make one small call, if no other has shown that the credential is good."""
         answered_at = max(line.checked_at, line.answered_at)
@@ -163,14 +155,6 @@ class Proof:
         with _heeding(line):
             await line.proven.client.authenticate()
         line.answered_at = now
-
-    def _as_before(
-        self, instance: InstanceObject, failed: Failed
-    ) -> dict[Reference, str | None]:
-        """Return what the names that could not be looked up meant at the last probe."""
-        inventory = self._inventory
-        known = failed.keys() - inventory.to_look_up(instance)
-        return {r: inventory.meant(instance.name, r) for r in known}
 
     def _is_asked_anew(
         self, instance: InstanceObject, line: Line, identity: Identity, *, same: bool
@@ -251,8 +235,6 @@ class Proof:
         id in its status; if it leads to the same ZITADEL as before, nothing is
         invalidated.
         """
-        if instance.status.instance_id == zitadel_id:
-            return
         if line.proven is not None and line.proven.zitadel_id == zitadel_id:
             return  # done before; only the status with the new id is not stored yet
         if not self._former_ids(instance) - {zitadel_id}:

@@ -86,7 +86,6 @@ class Arrivals:
         Nothing happens if the name belongs to a different object by now.
         """
         policy = self._inventory.policies.get(key)
-        self._crds.forget(uid)
         if self._inventory.ended.is_of_another(policy, uid):
             return
         if policy is not None:

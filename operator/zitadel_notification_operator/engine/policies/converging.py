@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from zitadel_notification_operator.core.decision import Action, Decision, decide
 from zitadel_notification_operator.core.errors import TransientError
-from zitadel_notification_operator.core.events import EventKind, ZitadelEvent
+from zitadel_notification_operator.core.events import EventKind
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import ObservedPolicy
 from zitadel_notification_operator.core.read_side import Attempt, Step, Write
@@ -71,7 +71,10 @@ class Converging:
         """
         work = replace(work, told=self._lagging.told(policy.key))
         writer = work.writer
-        observed, unseen = await self._observe(policy, work)
+        observed = await writer.observe()
+        if self._lagging.is_too_early(policy, work, observed):
+            raise LookAgain(BEHIND_INTERVAL)
+        unseen = await self._lagging.unseen_event(work, observed)
         for _ in range(_ROUNDS):
             decision = decide(policy.desired, observed)
             work = await self._check_existence(policy, work, observed)
@@ -98,20 +101,6 @@ class Converging:
             Reason.UNEXPECTED_ANSWER,
             "Somebody else changes the policy at the same time; it is tried again",
         )
-
-    async def _observe(
-        self, policy: PolicyObject, work: Work
-    ) -> tuple[ObservedPolicy | None, ZitadelEvent | None]:
-        """Return what a GET shows, and the last event of the log if no GET shows it.
-
-        Raises:
-            LookAgain: GETs may still catch up with the event log.
-            OperatorError: Any error of ZITADEL.
-        """
-        observed = await work.writer.observe()
-        if self._lagging.is_too_early(policy, work, observed):
-            raise LookAgain(BEHIND_INTERVAL)
-        return observed, await self._lagging.unseen_event(work, observed)
 
     async def _act(
         self,

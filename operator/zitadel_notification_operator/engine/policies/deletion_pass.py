@@ -21,9 +21,9 @@ from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.crds import Crds
 from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.claims.not_understood import why_as_retain
 from zitadel_notification_operator.engine.claims.originals import value_carried
 from zitadel_notification_operator.engine.claims.ownership import Ownership
+from zitadel_notification_operator.engine.claims.records import why_as_retain
 from zitadel_notification_operator.engine.policies.admittance import Admittance
 from zitadel_notification_operator.engine.policies.deletion_report import (
     DeletionReport,

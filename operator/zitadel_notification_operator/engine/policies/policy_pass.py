@@ -23,10 +23,8 @@ from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import Organization
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.calls.connections import Connection
-from zitadel_notification_operator.engine.claims.not_understood import (
-    require_understood,
-)
 from zitadel_notification_operator.engine.claims.ownership import Ownership
+from zitadel_notification_operator.engine.claims.records import require_understood
 from zitadel_notification_operator.engine.policies.admittance import Admittance
 from zitadel_notification_operator.engine.policies.converging import Converging
 from zitadel_notification_operator.engine.policies.policy_report import PolicyReport
@@ -104,7 +102,12 @@ class PolicyPass:
         connection: Connection,
         organization: Organization | None,
     ) -> Outcome:
-        """Own the target and bring it in line with the spec, when it is its turn."""
+        """Own the target and bring it in line with the spec, when it is its turn.
+
+        Raises:
+            Superseded: The reference means another organization now; the next pass
+                begins there.
+        """
         organization_id = organization.id if organization else None
         target = Target(connection.zitadel_id, organization_id)
         async with self._targets.turn(target):
@@ -121,15 +124,7 @@ class PolicyPass:
                 return await self._converging.run(policy, work)
             except TerminalError as error:
                 if error.reason is Reason.ORGANIZATION_NOT_FOUND:
-                    await self._follow(policy, connection)
+                    newest = self._admittance.newest(policy)
+                    if await self._resolution.follow(newest, connection):
+                        raise Superseded from error
                 raise
-
-    async def _follow(self, policy: PolicyObject, connection: Connection) -> None:
-        """Move to another organization if the policy's reference means that one now.
-
-        Raises:
-            Superseded: It does; the next pass begins there.
-        """
-        newest = self._admittance.newest(policy)
-        if await self._resolution.follow(newest, connection):
-            raise Superseded
