@@ -31,10 +31,6 @@ from zitadel_notification_operator.engine.queue.outcome import Superseded
 from zitadel_notification_operator.engine.reporting.telling import Telling
 
 
-def _nothing(_: PolicyObject) -> list[Notice]:
-    return []
-
-
 @dataclass(eq=False, repr=False)
 class OwnWrites:
     """Writes the operator's fields of our objects.
@@ -69,7 +65,7 @@ class OwnWrites:
         self,
         policy: PolicyObject,
         status: PolicyStatus,
-        notices: Callable[[PolicyObject], list[Notice]] = _nothing,
+        notices: Callable[[PolicyObject], list[Notice]] = lambda _: [],
     ) -> None:
         """Write the status if it differs from the newest one, then post its Events.
 

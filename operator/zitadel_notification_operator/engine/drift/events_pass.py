@@ -163,7 +163,9 @@ class EventsPass:
         self, client: PolicyClient, instance: InstanceObject, reading: Reading
     ) -> list[ZitadelEvent]:
         """Return the new events; raises the errors of `Search.run`."""
-        self._require_welcome(instance)
+        health = self._drift.health(instance)
+        if health.refusal is not None and loop_time() < health.wait_until:
+            raise health.refusal  # ZITADEL asked us to wait with searches (Retry-After)
         search = Search(
             client,
             self._connections.line(instance.name).events,
@@ -172,16 +174,6 @@ class EventsPass:
         )
         since = self._drift.usable_since(instance.name)
         return await search.run(reading, loop_time() if since is None else since)
-
-    def _require_welcome(self, instance: InstanceObject) -> None:
-        """Check that ZITADEL has not asked us to wait with searches (Retry-After).
-
-        Raises:
-            OperatorError: The error by which it did.
-        """
-        health = self._drift.health(instance)
-        if health.refusal is not None and loop_time() < health.wait_until:
-            raise health.refusal
 
     def _failed(self, instance: InstanceObject, trouble: OperatorError) -> Outcome:
         """Count a failed search; after three of them have the policies polled."""

@@ -22,7 +22,7 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.identity import Identity
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.objects import InstanceObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import unpinned
 from zitadel_notification_operator.engine.calls.connections import (
@@ -266,8 +266,12 @@ class Proof:
             policy = self._inventory.policies.get(key)
             if policy is None or not depends_on_zitadel(policy):
                 return
-            if _is_marked_with(policy, zitadel_id):
-                return  # all that it holds belongs to this ZITADEL
+            marked = recorded_target(policy)
+            if marked is not None and marked.zitadel_id == zitadel_id:
+                # All that it holds belongs to this ZITADEL. The annotation is the only
+                # mark that survives a loss of the instance's status (design, section
+                # 3).
+                return
             status = unpinned(policy, trouble, self._now())
             try:
                 await self._writes.apply_policy_status(policy, status)
@@ -288,16 +292,6 @@ def _heeding(line: Line) -> Iterator[None]:
             now = loop_time()
             line.pause_until = now + trouble.retry_after
         raise
-
-
-def _is_marked_with(policy: PolicyObject, zitadel_id: str) -> bool:
-    """Return whether the annotation of this very object names this ZITADEL.
-
-    It is the only mark that survives a loss of the instance's status (design, section
-    3).
-    """
-    target = recorded_target(policy)
-    return target is not None and target.zitadel_id == zitadel_id
 
 
 def _directory(line: Line, identity: Identity, *, same: bool) -> Directory:

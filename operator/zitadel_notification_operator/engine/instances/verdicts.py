@@ -84,7 +84,13 @@ class Verdicts:
 
         Not called while it is still being found out what the trouble is.
         """
-        before, line.verdict = line.verdict, _verdict(line)
+        before, trouble, proven = line.verdict, line.trouble, line.proven
+        told = f"{trouble.reason}: {trouble.stable}" if trouble else None
+        rights = None
+        if proven is not None and trouble is None:
+            rights = proven.identity.user, proven.identity.capabilities
+        zitadel_id = proven.zitadel_id if proven else None
+        line.verdict = Verdict(told, zitadel_id, rights)
         return line.verdict != before
 
     def wake(self, instance: InstanceObject, line: Line, *, changed: bool) -> None:
@@ -156,15 +162,6 @@ class Verdicts:
                 # Not with priority RETRY: retries may take only a part of the
                 # instance's turns.
                 self._queue.add(policy_key(key), Priority.DRIFT)
-
-
-def _verdict(line: Line) -> Verdict:
-    trouble, proven = line.trouble, line.proven
-    told = f"{trouble.reason}: {trouble.stable}" if trouble else None
-    if proven is None:
-        return Verdict(told, None, None)
-    rights = proven.identity.user, proven.identity.capabilities
-    return Verdict(told, proven.zitadel_id, None if trouble else rights)
 
 
 def _other_rights(line: Line) -> bool:

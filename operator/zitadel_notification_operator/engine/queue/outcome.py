@@ -43,7 +43,7 @@ class Outcome:
 
     @classmethod
     def look_again(cls, seconds: float) -> Self:
-        """Return the end of a successful pass, with a drift check after some seconds."""
+        """Return the end of a good pass, with a drift check after some seconds."""
         return cls(seconds, Priority.DRIFT)
 
     @classmethod
@@ -58,7 +58,7 @@ class Outcome:
 
     @classmethod
     def back_off(cls, asked: float | None = None) -> Self:
-        """Return the end of a failed pass; the queue's backoff decides when to retry."""
+        """Return the end of a failed pass; the queue's backoff says when to retry."""
         return cls(priority=Priority.RETRY, failed=True, asked=asked)
 
     @property
