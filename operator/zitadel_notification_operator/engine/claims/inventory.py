@@ -165,11 +165,8 @@ class Inventory:
             self.ended.add(known.uid)
             self._zitadel_ids.pop(instance.name, None)
             self._lookups.pop(instance.name, None)
-        elif known == instance:
-            self.instances[instance.name] = instance
-            return None
         self.instances[instance.name] = instance
-        return self._claim_for(instance.name)
+        return None if known == instance else self._claim_for(instance.name)
 
     def drop_instance(self, name: str) -> set[PolicyKey]:
         """Forget an instance that is gone; return the policies whose claims changed."""
