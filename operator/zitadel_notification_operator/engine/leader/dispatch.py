@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.engine.calls.connections import (
     Connections,
     NotCheckedYet,
@@ -12,7 +13,12 @@ from zitadel_notification_operator.engine.instances.instance_pass import Instanc
 from zitadel_notification_operator.engine.policies.deletion_pass import DeletionPass
 from zitadel_notification_operator.engine.policies.policy_pass import PolicyPass
 from zitadel_notification_operator.engine.ports import Connector
-from zitadel_notification_operator.engine.queue.keys import EVENTS, INSTANCE, Key
+from zitadel_notification_operator.engine.queue.keys import (
+    EVENTS,
+    INSTANCE,
+    POLICY,
+    Key,
+)
 from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome
 
 
@@ -50,16 +56,18 @@ class Dispatch:
             Superseded: What the pass is about has changed; it begins anew.
             LookAgain: The pass has to wait for ZITADEL.
         """
+        if key.kind == POLICY:
+            return await self._run_policy(key.policy, failures)
+        instance = self._inventory.instances.get(key.name)
+        if instance is not None:
+            passes = self._events if key.kind == EVENTS else self._instances
+            return await passes.run(instance)
         if key.kind == INSTANCE:
-            instance = self._inventory.instances.get(key.name)
-            if instance is None:
-                await self._connector.disconnect(key.name)
-                return WAIT
-            return await self._instances.run(instance)
-        if key.kind == EVENTS:
-            instance = self._inventory.instances.get(key.name)
-            return await self._events.run(instance) if instance else WAIT
-        policy = self._inventory.policies.get(key.policy)
+            await self._connector.disconnect(key.name)
+        return WAIT
+
+    async def _run_policy(self, key: PolicyKey, failures: int) -> Outcome:
+        policy = self._inventory.policies.get(key)
         if policy is None:
             return WAIT
         self._connections.ask_as_requested(policy)
@@ -69,5 +77,5 @@ class Dispatch:
             return await self._policies.run(policy, failures)
         except NotCheckedYet:
             # The next verdict on the instance queues the policy.
-            self._connections.wait_for_verdict(policy.instance, policy.key)
+            self._connections.wait_for_verdict(policy.instance, key)
             return WAIT

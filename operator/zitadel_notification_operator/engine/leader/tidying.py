@@ -32,10 +32,10 @@ class Tidying:
         used = inventory.tidy()
         for keep_names in self.by_name:
             keep_names(used)
-        objects = [*inventory.policies.values(), *inventory.instances.values()]
-        uids = frozenset(known.uid for known in objects)
+        policies, instances = inventory.policies.values(), inventory.instances.values()
+        uids = frozenset({one.uid for one in policies} | {one.uid for one in instances})
         for keep_uids in self.by_uid:
             keep_uids(uids)
-        targets = set(map(inventory.target_of, inventory.policies.values()))
+        targets = set(map(inventory.target_of, policies))
         for keep_targets in self.by_target:
             keep_targets(targets.__contains__)
