@@ -7,6 +7,7 @@ Everything runs in one event loop. If a background task dies, the engine has fai
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import dataclass, field
 from typing import Any
 
 from zitadel_notification_operator.engine.calls.term import Term
@@ -21,6 +22,7 @@ STOP_PATIENCE = 12.0
 the status write after it."""
 
 
+@dataclass(eq=False, repr=False)
 class Engine:
     """The engine of one operator process; start it once and stop it once.
 
@@ -39,26 +41,19 @@ class Engine:
         failure: The exception that the engine has failed with.
     """
 
-    def __init__(
-        self,
-        term: Term,
-        queue: WorkQueue,
-        arrivals: Arrivals,
-        healing: Healing,
-        passes: Passes,
-        tidying: Tidying,
-    ) -> None:
-        self._term = term
-        self._queue = queue
-        self.arrivals = arrivals
-        self._healing = healing
-        self._passes = passes
-        self._tidying = tidying
-        self._queue.close()
-        self._tasks: list[asyncio.Task[None]] = []
-        self.filled = asyncio.Event()
-        self.failed = asyncio.Event()
-        self.failure: BaseException | None = None
+    _term: Term
+    _queue: WorkQueue
+    arrivals: Arrivals
+    _healing: Healing
+    _passes: Passes
+    _tidying: Tidying
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list, init=False)
+    filled: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    failed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    failure: BaseException | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._queue.close()  # until this process leads
 
     async def start(self) -> None:
         """Fill the inventory with one LIST of each kind and keep it up to date.

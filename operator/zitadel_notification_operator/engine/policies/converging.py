@@ -78,7 +78,11 @@ class Converging:
         for _ in range(_ROUNDS):
             decision = decide(policy.desired, observed)
             work = await self._check_existence(policy, work, observed)
-            policy = await self._secure(policy, work, observed)
+            if policy.manages:
+                # The original and the finalizer are stored before the first write.
+                self._admittance.require_claim(policy, work.target)
+                policy = self._admittance.newest(policy)
+                policy = await self._ownership.secure(policy, work.target, observed)
             held = self._accounts.wait(policy) > 0
             settled = decision.action is Action.NONE or held
             if unseen is not None and settled and policy.manages and not held:
@@ -120,16 +124,6 @@ class Converging:
             # This also covers a write that succeeded where the GET to verify it failed.
             if writer.wrote:
                 self._accounts.keep(policy, decision, before, repaired=repaired)
-
-    async def _secure(
-        self, policy: PolicyObject, work: Work, observed: ObservedPolicy | None
-    ) -> PolicyObject:
-        """Store the original and the finalizer of a managing owner before it writes."""
-        if not policy.manages:
-            return policy
-        self._admittance.require_claim(policy, work.target)
-        policy = self._admittance.newest(policy)
-        return await self._ownership.secure(policy, work.target, observed)
 
     async def _report(
         self,

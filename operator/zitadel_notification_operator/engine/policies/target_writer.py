@@ -173,7 +173,11 @@ class TargetWriter:
             self._repairs.require_unblocked(self._target)
             if not tally.readable:
                 raise _pending(attempt)
-            return await self._once_more(attempt)
+            await asyncio.sleep(PAUSE)
+            later = replace(attempt, shown=await self._look())
+            if not later.is_contradiction:
+                return self._ended(later)
+            return await self._insist(step, later.shown)
 
     async def restate(
         self, step: Step, observed: ObservedPolicy | None, event: ZitadelEvent
@@ -229,15 +233,6 @@ class TargetWriter:
         except OperatorError:
             return None, False  # without the log, contradictions need more proof
         return found, True
-
-    async def _once_more(self, first: Attempt) -> Attempt:
-        """Repeat a write that contradicts what GETs show, after a pause."""
-        await asyncio.sleep(PAUSE)
-        shown = await self._look()
-        later = replace(first, shown=shown)
-        if not later.is_contradiction:
-            return self._ended(later)
-        return await self._insist(first.step, shown)
 
     async def _insist(self, step: Step, observed: ObservedPolicy | None) -> Attempt:
         """Repeat a write that met a contradiction; repair if it meets one again."""
