@@ -13,11 +13,11 @@ and a class may touch only what its constructor names (at most eight things):
       |
     calls        connections, turns of writes, limits of repairs, the guard of the term
       |
-    claims       the cache of our objects, ownership, writes to policies
+    claims       the cache of our objects, ownership, writes to our objects
       |
     reporting    texts of Events, each posted once; deadlines
       |
-    queue        the work queue, its keys, outcomes of passes, the meter
+    queue        the work queue, its clock and keys, outcomes of passes, the meter
       |
     ports        what the engine needs of the outside world
 """
