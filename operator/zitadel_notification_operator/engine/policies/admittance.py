@@ -22,7 +22,6 @@ from zitadel_notification_operator.engine.calls.connections import (
     Connections,
     NotCheckedYet,
 )
-from zitadel_notification_operator.engine.calls.term import is_verifying
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.queue.outcome import Superseded
 
@@ -161,42 +160,34 @@ class Admittance:
             raise Superseded
         return newest
 
-    def require_claim(self, policy: PolicyObject, target: Target) -> None:
-        """Check, right before each call, that a pass may go on.
-
-        A read that verifies a write is always allowed, because the write has to be
-        reported.
+    def require_claim(self, policy: PolicyObject, target: Target) -> PolicyObject:
+        """Return the newest record, if a pass may make a call for it now.
 
         Raises:
             Superseded: The object has changed, its grant is gone, another policy owns
                 the target by now, or there is new trouble of the instance without a
                 verdict.
         """
-        if is_verifying():
-            return
         newest = self.newest(policy)
         if self._connections.line(newest.instance).finding_out:
             raise Superseded
         if newest.manages and self._inventory.owner(target) != newest.key:
             raise Superseded
+        return newest
 
-    def require_right(self, policy: PolicyObject, target: Target) -> None:
-        """Check, right before each call, that a deletion may still undo its settings.
-
-        A read that verifies a write is always allowed, because the write has to be
-        reported.
+    def require_right(self, policy: PolicyObject, target: Target) -> PolicyObject:
+        """Return the newest record, if its deletion may still undo its settings.
 
         Raises:
             Superseded: It may no longer, its name has a different object, or a new
                 owner has appeared.
         """
-        if is_verifying():
-            return
         newest = self._newest(policy)
         if self._connections.line(newest.instance).finding_out:
             raise Superseded
         if self._inventory.owner(target) is not None:
             raise Superseded
+        return newest
 
     def _newest(self, policy: PolicyObject) -> PolicyObject:
         """Return the newest record, if it has the same spec and is still granted."""

@@ -80,8 +80,7 @@ class Converging:
             work = await self._check_existence(policy, work, observed)
             if policy.manages:
                 # The original and the finalizer are stored before the first write.
-                self._admittance.require_claim(policy, work.target)
-                policy = self._admittance.newest(policy)
+                policy = self._admittance.require_claim(policy, work.target)
                 policy = await self._ownership.secure(policy, work.target, observed)
             held = self._accounts.wait(policy) > 0
             settled = decision.action is Action.NONE or held

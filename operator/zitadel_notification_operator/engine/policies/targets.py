@@ -11,6 +11,7 @@ from zitadel_notification_operator.core.identity import Capabilities
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import Organization
 from zitadel_notification_operator.engine.calls.connections import Connection
+from zitadel_notification_operator.engine.calls.term import is_verifying
 from zitadel_notification_operator.engine.policies.target_client import TargetClient
 from zitadel_notification_operator.engine.policies.target_writer import TargetWriter
 from zitadel_notification_operator.engine.ports import PolicyClient
@@ -83,16 +84,25 @@ class Targets:
         policy: PolicyObject,
         target: Target,
         connection: Connection,
-        check: Callable[[], None],
+        check: Callable[[], object],
     ) -> TargetWriter:
         """Return what a pass reads and writes its target with.
+
+        A read that verifies a write is always allowed, because the write has to be
+        reported.
 
         Args:
             policy: The policy of the pass.
             target: Its target, which the pass has locked.
             connection: The connection to the target's ZITADEL.
-            check: Called right before each call; it raises if the pass may not go on.
+            check: Called right before each other call; it raises if the pass may not
+                go on.
         """
-        client = self._client_of(policy, target, connection.client.guarded(check))
+
+        def guard() -> None:
+            if not is_verifying():
+                check()
+
+        client = self._client_of(policy, target, connection.client.guarded(guard))
         capabilities = connection.identity.capabilities
         return self._writer_of(policy, target, client, capabilities)
