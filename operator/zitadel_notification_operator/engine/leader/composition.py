@@ -160,128 +160,87 @@ class Composition:
 
     def _build_arrivals(self) -> None:
         """Build what takes objects from Kubernetes."""
-        inventory, connections, ports = self.inventory, self.connections, self._ports
-        checks, queue = self.checks, self.queue
+        inventory, writes, news = self.inventory, self.writes, self.news
+        connections, checks, crds = self.connections, self.checks, self.crds
+        queue, ports = self.queue, self._ports
         forgetting = Forgetting(
             connections, self.drift, self.events, self.accounts, ports.meter
         )
         self.arrivals = arrivals = Arrivals(
-            inventory,
-            self.writes,
-            self.news,
-            connections,
-            self.crds,
-            forgetting,
-            checks,
-            queue,
+            inventory, writes, news, connections, crds, forgetting, checks, queue
         )
         self.healing = Healing(
             ports.reader, inventory, arrivals, connections, checks, queue, ports.chance
         )
 
     def _instance_pass(self) -> InstancePass:
-        ports, inventory, connections = self._ports, self.inventory, self.connections
-        news, writes, drift, checks = self.news, self.writes, self.drift, self.checks
-        secrets, connector, now = ports.secrets, ports.connector, ports.now
+        inventory, connections, repairs = self.inventory, self.connections, self.repairs
+        news, writes, telling = self.news, self.writes, self.telling
+        drift, checks, deadlines = self.drift, self.checks, self.deadlines
+        meter, chance, now = self._ports.meter, self._ports.chance, self._ports.now
+        secrets, connector = self._ports.secrets, self._ports.connector
         proof = Proof(inventory, news, writes, secrets, connector, self.term, now)
-        holding = Holding(inventory, connections, self.crds, writes, self.telling)
+        holding = Holding(inventory, connections, self.crds, writes, telling)
         verdicts = Verdicts(inventory, proof, news, drift, checks, self.queue, now)
         reports = InstanceReport(
-            inventory,
-            writes,
-            self.telling,
-            drift,
-            self.repairs,
-            self.deadlines,
-            ports.meter,
-            now,
+            inventory, writes, telling, drift, repairs, deadlines, meter, now
         )
         return InstancePass(
-            connections, holding, verdicts, reports, checks, drift, ports.chance
+            connections, holding, verdicts, reports, checks, drift, chance
         )
 
-    def _build_targets(self, meter: Meter) -> None:
+    def _build_targets(self) -> None:
         """Build what gives each pass its turn at a target, and its client."""
+        connections, checks, queue = self.connections, self.checks, self.queue
+        repairs, lag, telling = self.repairs, self.lag, self.telling
         client_of = partial(
-            TargetClient,
-            self.connections,
-            self.checks,
-            self.queue,
-            self.write_turns,
-            self.drift,
+            TargetClient, connections, checks, queue, self.write_turns, self.drift
         )
-        writer_of = partial(TargetWriter, self.repairs, self.lag, self.telling, meter)
+        writer_of = partial(TargetWriter, repairs, lag, telling, self._ports.meter)
         self.targets = Targets(client_of, writer_of)
 
     def _policy_passes(self) -> tuple[PolicyPass, DeletionPass]:
-        inventory, connections, ports = self.inventory, self.connections, self._ports
-        writes, drift, now = self.writes, self.drift, ports.now
-        self._build_targets(ports.meter)
-        admittance = Admittance(inventory, connections)
-        resolution = Resolution(inventory, connections, writes, self.news, now)
-        ownership = Ownership(inventory, writes, self.news, self.healing.reread_policy)
+        inventory, connections, repairs = self.inventory, self.connections, self.repairs
+        news, writes, telling = self.news, self.writes, self.telling
+        drift, deadlines, crds = self.drift, self.deadlines, self.crds
+        meter, chance, now = self._ports.meter, self._ports.chance, self._ports.now
+        self._build_targets()
+        targets, accounts = self.targets, self.accounts
+        admit = Admittance(inventory, connections)
+        resolution = Resolution(inventory, connections, writes, news, now)
+        ownership = Ownership(inventory, writes, news, self.healing.reread_policy)
+        lagging = Lagging(inventory, drift, repairs, self.lag)
         reports = PolicyReport(
-            writes,
-            inventory,
-            connections,
-            drift,
-            self.deadlines,
-            ports.meter,
-            ports.chance,
-            now,
+            writes, inventory, connections, drift, deadlines, meter, chance, now
         )
-        lagging = Lagging(inventory, drift, self.repairs, self.lag)
         converging = Converging(
-            inventory,
-            admittance,
-            lagging,
-            ownership,
-            self.accounts,
-            self.repairs,
-            reports,
+            inventory, admit, lagging, ownership, accounts, repairs, reports
         )
         policies = PolicyPass(
-            admittance, resolution, self.targets, ownership, converging, reports
+            admit, resolution, targets, ownership, converging, reports
         )
         ends = DeletionReport(
-            inventory,
-            writes,
-            self.telling,
-            connections,
-            self.deadlines,
-            ports.chance,
-            now,
+            inventory, writes, telling, connections, deadlines, chance, now
         )
         deletions = DeletionPass(
-            inventory,
-            connections,
-            admittance,
-            ownership,
-            self.crds,
-            resolution,
-            self.targets,
-            ends,
+            inventory, connections, admit, ownership, crds, resolution, targets, ends
         )
         return policies, deletions
 
     def _engine(self) -> Engine:
         inventory, queue, ports = self.inventory, self.queue, self._ports
+        connections, connector = self.connections, ports.connector
+        instances, events = self._instance_pass(), self.events
         policies, deletions = self._policy_passes()
         dispatch = Dispatch(
-            inventory,
-            self.connections,
-            ports.connector,
-            self._instance_pass(),
-            self.events,
-            policies,
-            deletions,
+            inventory, connections, connector, instances, events, policies, deletions
         )
         passes = Passes(
             queue, inventory, dispatch, self.healing, ports.meter, ports.chance
         )
         tidying = Tidying(
             inventory,
-            by_name=(self.connections.keep, self.drift.keep),
+            by_name=(connections.keep, self.drift.keep),
             by_uid=(self.deadlines.keep, self.telling.keep, self.crds.keep),
             by_target=(self.repairs.keep, self.lag.keep),
         )

@@ -160,18 +160,18 @@ class PolicyReport:
             Superseded: As for `settle`, or the spec has changed meanwhile.
             ClusterError: Kubernetes did not accept the status.
         """
-        asked = policy.requested_at
         newest = self._inventory.require_newest(policy)
         if newest.generation != policy.generation:
             raise Superseded  # the trouble says nothing about another spec
-        policy = replace(newest, requested_at=asked)
+        policy = replace(newest, requested_at=policy.requested_at)
         now = self._now()
         passing = isinstance(trouble, TransientError)
         line = self._connections.line(policy.instance)
         shared = trouble.reason not in _OF_THE_POLICY
         if line.finding_out and shared:
             raise NotCheckedYet  # the instance's verdict will explain this
-        if shared and self._is_away(policy):
+        away = line.trouble is not None and line.trouble.reason in _QUIETLY
+        if shared and away and is_quiet(policy):
             waits = await self._wait_quietly(policy, trouble, now)
             if waits is not None:
                 return waits
@@ -192,8 +192,7 @@ class PolicyReport:
             meant = self._inventory.organization_of(policy)
             status = replace(status, organization_id=meant)
         else:
-            original = told_in_trouble(self._inventory, policy)
-            status = replace(status, original=original)
+            status = replace(status, original=told_in_trouble(self._inventory, policy))
         await self._writes.report(
             policy, status, lambda known: of_trouble(known, trouble)
         )
@@ -225,11 +224,6 @@ class PolicyReport:
             return (quiet or rejected) and not streak.is_verdict
         passing = isinstance(trouble, TransientError)
         return quiet and passing and failures + 1 < _PATIENCE
-
-    def _is_away(self, policy: PolicyObject) -> bool:
-        """Return whether a quiet policy's instance has trouble that may pass."""
-        trouble = self._connections.line(policy.instance).trouble
-        return trouble is not None and trouble.reason in _QUIETLY and is_quiet(policy)
 
     async def _wait_quietly(
         self, policy: PolicyObject, trouble: OperatorError, now: datetime
