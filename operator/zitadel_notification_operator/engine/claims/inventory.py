@@ -29,9 +29,9 @@ from zitadel_notification_operator.engine.claims.originals import (
     value_carried,
 )
 from zitadel_notification_operator.engine.claims.records import (
+    as_number,
     had_its_target,
     is_older,
-    number_of,
     recorded_target,
 )
 from zitadel_notification_operator.engine.queue.outcome import Superseded
@@ -108,7 +108,7 @@ class Inventory:
         known = self.policies.get(key)
         if known is None or known.uid != uid:
             return False
-        return 0 < number_of(resource_version) <= number_of(known.resource_version)
+        return 0 < as_number(resource_version) <= as_number(known.resource_version)
 
     def put_policy(self, policy: PolicyObject) -> set[PolicyKey]:
         """Store a record unless it is older than ours.

@@ -20,15 +20,15 @@ def is_older(
     new: PolicyObject | InstanceObject, known: PolicyObject | InstanceObject
 ) -> bool:
     """Return whether a record has an older version than the known one."""
-    return 0 < number_of(new.resource_version) < number_of(known.resource_version)
+    return 0 < as_number(new.resource_version) < as_number(known.resource_version)
 
 
 def newest_version(records: Iterable[PolicyObject | InstanceObject]) -> int:
     """Return the newest version among the records, or 0 if none has a number."""
-    return max((number_of(record.resource_version) for record in records), default=0)
+    return max((as_number(record.resource_version) for record in records), default=0)
 
 
-def number_of(version: str) -> int:
+def as_number(version: str) -> int:
     """Return a resource version as a number, or 0 if it is none."""
     return int(version) if version.isdigit() else 0
 

@@ -19,9 +19,9 @@ from zitadel_notification_operator.core.objects import InstanceObject, PolicyObj
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.records import (
+    as_number,
     is_older,
     newest_version,
-    number_of,
 )
 from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.leader.arrivals import Arrivals
@@ -91,8 +91,8 @@ class Healing:
         instances = await self._reader.list_instances()
         policies = await self._reader.list_policies(inventory.policies)
         listed = {
-            "policies": number_of(policies.version),
-            "instances": number_of(instances.version),
+            "policies": as_number(policies.version),
+            "instances": as_number(instances.version),
         }
         went_back = any(0 < listed[kind] < newest[kind] for kind in listed)
         anew = doubted or went_back
