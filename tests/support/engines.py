@@ -63,7 +63,7 @@ def policy(name: str, org: str = "o", second: int = 0) -> PolicyObject:
 
 def counting() -> PassMeter:
     """Return the meter of a process whose metrics nobody reads."""
-    return PassMeter(CollectorRegistry(), ObjectMetrics(lambda: True))
+    return PassMeter(CollectorRegistry(), ObjectMetrics(lambda: True), workers=1)
 
 
 def compose(
