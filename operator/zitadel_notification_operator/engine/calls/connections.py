@@ -262,7 +262,10 @@ class Connections:
 
     def line(self, instance: str) -> Line:
         """Return what is known of an instance; an empty record if it is new."""
-        return self._lines.setdefault(instance, Line())
+        known = self._lines.get(instance)
+        if known is None:  # not by setdefault, which would make a new one each time
+            known = self._lines[instance] = Line()
+        return known
 
     def drop(self, instance: str) -> None:
         """Forget an instance that is gone."""
