@@ -55,10 +55,7 @@ for _name in ("running", "orchestration"):
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
-    """Stores nothing, so that kopf neither copies nor compares bodies.
-
-    kopf's other storage, that of progress, is used by handlers of changes alone.
-    """
+    """Stores nothing, so that kopf neither copies nor compares bodies."""
 
     def build(self, *, body: Any, extra_fields: Any = None) -> Any:
         return {}
@@ -68,6 +65,28 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
     def store(self, *, body: Any, patch: Any, essence: Any) -> None:
         return None
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Stores nothing: the engine's queue is responsible for retries.
+
+    kopf's own storage would copy each body in order to take its annotations out.
+    """
+
+    def fetch(self, *, key: Any, body: Any) -> Any:
+        return None
+
+    def store(self, *, key: Any, record: Any, body: Any, patch: Any) -> None:
+        return None
+
+    def purge(self, *, key: Any, body: Any, patch: Any) -> None:
+        return None
+
+    def touch(self, *, body: Any, patch: Any, value: Any) -> None:
+        return None
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
 
 
 class _Patience:
@@ -94,6 +113,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.peering.standalone = True
     settings.persistence.finalizer = _UNUSED_FINALIZER
     settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.persistence.progress_storage = _NoProgress()
     settings.queueing.worker_limit = 256
     settings.queueing.idle_timeout = 0.01
     settings.queueing.exit_timeout = 2.0
