@@ -29,7 +29,7 @@ from zitadel_notification_operator.cluster.resources import (
 from zitadel_notification_operator.core.backoff import bounded_delay
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
-from zitadel_notification_operator.engine.leader.arrivals import Arrivals
+from zitadel_notification_operator.engine.leader.watch_events import WatchEvents
 
 _UNUSED_FINALIZER = "zitadel-notification.dev/never-set-by-kopf"
 
@@ -129,7 +129,7 @@ def build_settings() -> kopf.OperatorSettings:
 
 
 def build_registry(
-    arrivals: Arrivals,
+    watch_events: WatchEvents,
     login: Callable[[], Awaitable[kopf.AiohttpSession]],
     start: Callable[[], Awaitable[None]],
     stop: Callable[[], Awaitable[None]],
@@ -138,7 +138,7 @@ def build_registry(
     """Return a registry whose handlers feed the engine.
 
     Args:
-        arrivals: Receives the objects that the watches deliver.
+        watch_events: Receives the objects that the watches deliver.
         login: Returns the session for the watches.
         start: Starts the engine. It is awaited before the first watch, and again if
             Kubernetes did not answer.
@@ -159,11 +159,11 @@ def build_registry(
     async def _stop(**_: Any) -> None:
         await stop()
 
-    def watch(kind: str, hand_over: Callable[[Arrivals, Any], None]) -> None:
+    def watch(kind: str, hand_over: Callable[[WatchEvents, Any], None]) -> None:
         @kopf.on.event(GROUP, VERSION, PLURALS[kind], registry=registry, id=kind)
         async def _handle(event: Any, **_: Any) -> None:
             try:
-                hand_over(arrivals, event)
+                hand_over(watch_events, event)
             except UnusableObject as error:
                 _log.warning("Ignored an object: %s", error)
 
@@ -180,7 +180,7 @@ async def _try_until_started(start: Callable[[], Awaitable[None]]) -> None:
         try:
             await start()
         except ClusterError as error:
-            level = logging.WARNING if error.claim_telling() else logging.DEBUG
+            level = logging.WARNING if error.claim_logging() else logging.DEBUG
             _log.log(level, "The start waits: %s", error.message)
             delay = bounded_delay(attempt, random.random(), error.retry_after)  # noqa: S311 - it spreads load
             await asyncio.sleep(delay)
@@ -188,22 +188,22 @@ async def _try_until_started(start: Callable[[], Awaitable[None]]) -> None:
             return
 
 
-def _hand_over_policy(arrivals: Arrivals, event: Any) -> None:
+def _hand_over_policy(watch_events: WatchEvents, event: Any) -> None:
     body = event["object"]
     metadata = body.get("metadata") or {}
     key = PolicyKey(metadata.get("namespace", ""), metadata.get("name", ""))
     uid, version = metadata.get("uid", ""), metadata.get("resourceVersion", "")
     if event["type"] == "DELETED":
-        arrivals.policy_gone(key, uid)
+        watch_events.policy_gone(key, uid)
     # Two of three events are echoes of our own writes, whose responses we have stored.
-    elif not arrivals.has_policy(key, uid, version):
-        arrivals.policy_seen(parse_policy(body))
+    elif not watch_events.has_policy(key, uid, version):
+        watch_events.policy_seen(parse_policy(body))
 
 
-def _hand_over_instance(arrivals: Arrivals, event: Any) -> None:
+def _hand_over_instance(watch_events: WatchEvents, event: Any) -> None:
     body = event["object"]
     if event["type"] == "DELETED":
         metadata = body.get("metadata") or {}
-        arrivals.instance_gone(metadata.get("name", ""), metadata.get("uid", ""))
+        watch_events.instance_gone(metadata.get("name", ""), metadata.get("uid", ""))
     else:
-        arrivals.instance_seen(parse_instance(body))
+        watch_events.instance_seen(parse_instance(body))

@@ -11,7 +11,7 @@ from aiohttp import ClientTimeout, web
 from aiohttp.test_utils import TestServer
 
 from support.apiserver import access_to
-from zitadel_notification_operator.cluster import calls, connection, way
+from zitadel_notification_operator.cluster import calls, connection, connection_config
 from zitadel_notification_operator.cluster.calls import (
     Expired,
     Forbidden,
@@ -24,7 +24,7 @@ from zitadel_notification_operator.cluster.connection import (
     NoCluster,
     connect,
 )
-from zitadel_notification_operator.cluster.way import way_of_pod
+from zitadel_notification_operator.cluster.connection_config import config_of_pod
 from zitadel_notification_operator.core.errors import (
     ClusterError,
     ObjectChanged,
@@ -67,7 +67,9 @@ def pod(
     host, port = control_plane.url.removeprefix("https://").split(":")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
-    monkeypatch.setattr(connection, "way_of_pod", partial(way_of_pod, folder=tmp_path))
+    monkeypatch.setattr(
+        connection, "way_of_pod", partial(config_of_pod, folder=tmp_path)
+    )
     return token
 
 
@@ -76,7 +78,7 @@ def minute_later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Pass the minute after which a token's file is read again."""
 
     def pass_it() -> None:
-        monkeypatch.setattr(way, "TOKEN_AGE", -1.0)
+        monkeypatch.setattr(connection_config, "TOKEN_AGE", -1.0)
 
     return pass_it
 
@@ -292,7 +294,7 @@ async def test_a_cause_is_told_once(serve: Serve) -> None:
     async def fail(path: str) -> bool:
         with pytest.raises(ClusterError) as caught:
             await call(access.api, "GET", path)
-        return caught.value.claim_telling()
+        return caught.value.claim_logging()
 
     things, others = "/apis/g/v1/namespaces/{}/things/{}", "/apis/g/v1/others/{}"
     assert await fail(things.format("a", "1"))
@@ -324,7 +326,7 @@ async def test_the_end_of_a_told_cause_is_told(
         try:
             await call(access.api, "GET", "/x")
         except ClusterError as error:
-            told += error.claim_telling()
+            told += error.claim_logging()
     assert told == 1
     over = [line for line in caplog.messages if "takes calls again" in line]
     assert over == ["Kubernetes takes calls again, after: 401 Unauthorized"]

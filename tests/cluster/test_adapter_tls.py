@@ -20,7 +20,7 @@ from support.apiserver import (
 from support.authorities import Authority, write_pair
 from zitadel_notification_operator.cluster.calls import call
 from zitadel_notification_operator.cluster.connection import ClusterAccess, connect
-from zitadel_notification_operator.cluster.way import way_of_pod
+from zitadel_notification_operator.cluster.connection_config import config_of_pod
 from zitadel_notification_operator.core.errors import ClusterError
 
 pytestmark = pytest.mark.tls
@@ -277,7 +277,7 @@ async def test_a_pod_reads_new_authorities_when_the_old_ones_are_refused(
             "KUBERNETES_SERVICE_HOST": "127.0.0.1",
             "KUBERNETES_SERVICE_PORT": str(server.port),
         }
-        source = way_of_pod(environment, tmp_path)
+        source = config_of_pod(environment, tmp_path)
         assert source is not None
         access = ClusterAccess(server.url, source)
         await reach(access)

@@ -191,7 +191,7 @@ async def test_one_cause_is_told_once_by_calls_and_watches(
         closing += [access.api.close, watcher.close]
         with pytest.raises(ClusterError) as caught:
             await call(access.api, "GET", LIST)
-        assert caught.value.claim_telling()
+        assert caught.value.claim_logging()
         await server.get(watcher, WATCH)
     assert not [line for line in caplog.records if line.levelno == logging.WARNING]
 

@@ -33,7 +33,7 @@ from zitadel_notification_operator.emulator.server import (
     new_emulator,
     serve,
 )
-from zitadel_notification_operator.engine.instances import instance_pass, proof
+from zitadel_notification_operator.engine.instances import instance_pass, instance_probe
 from zitadel_notification_operator.engine.leader.engine import Engine
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 
@@ -54,7 +54,7 @@ PERMISSIONS = {"method": "POST", "path": "/auth/v1/permissions"}
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have instances looked at each second while all is well."""
     monkeypatch.setattr(instance_pass, "SECRET_INTERVAL", 1.0)
-    monkeypatch.setattr(proof, "CHECK_INTERVAL", 0.5)
+    monkeypatch.setattr(instance_probe, "CHECK_INTERVAL", 0.5)
 
 
 @dataclass
@@ -221,11 +221,11 @@ async def test_a_grant_by_name_that_cannot_be_looked_up_stays_alone(
         theirs = policy("theirs", str(FIRST))
         theirs = replace(theirs, key=theirs.key._replace(namespace="team"))
         world.cluster.put(theirs)
-        world.engine.arrivals.policy_seen(world.cluster.policies[theirs.key])
+        world.engine.watch_events.policy_seen(world.cluster.policies[theirs.key])
         await asyncio.sleep(3)
         mine = world.cluster.policies[policy("p1").key]
         world.cluster.put(replace(mine, settings=mails(True), generation=2))
-        world.engine.arrivals.policy_seen(world.cluster.policies[mine.key])
+        world.engine.watch_events.policy_seen(world.cluster.policies[mine.key])
 
         def told() -> bool:
             ready = _ready(world.cluster.policies[theirs.key])

@@ -52,7 +52,7 @@ class Trouble:
         self._fault = Fault(**CALLS[self._call], reset=True, times=1)
         return self._fault
 
-    def befalls(self) -> bool:
+    def matches(self) -> bool:
         """Return whether the connection that is being made fails; count it."""
         if self._emulator is None or self._fault in (
             None,
@@ -81,7 +81,7 @@ class Unsure(Emulator):
         self, connection: Any, name: str | None, context: ssl.SSLContext
     ) -> int | None:
         """Fail, or go on."""
-        if self.trouble.befalls():
+        if self.trouble.matches():
             if self.other is None:
                 return int(ssl.ALERT_DESCRIPTION_INTERNAL_ERROR)
             connection.context = self.other
@@ -99,7 +99,7 @@ def names(troubles: dict[str, Trouble]) -> Iterator[None]:
         if not str(name).endswith(".test"):
             return real(host, *rest, **more)
         trouble = troubles.get(str(name))
-        if trouble is not None and trouble.befalls():
+        if trouble is not None and trouble.matches():
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return real("127.0.0.1", *rest, **more)
 

@@ -11,7 +11,7 @@ import yaml
 from aiohttp import web
 
 from zitadel_notification_operator.cluster.connection import ClusterAccess
-from zitadel_notification_operator.cluster.way import Way
+from zitadel_notification_operator.cluster.connection_config import ConnectionConfig
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -31,13 +31,15 @@ class FixedWay:
     """A way to an API server that never changes and needs no credentials."""
 
     def __init__(self, url: str) -> None:
-        self._way = Way(url)
+        self._way = ConnectionConfig(url)
 
-    async def present(self) -> Way:
+    async def present(self) -> ConnectionConfig:
         """Return the way."""
         return self._way
 
-    async def renew(self, refused: Way, *, tls: bool = False) -> Way | None:
+    async def renew(
+        self, refused: ConnectionConfig, *, tls: bool = False
+    ) -> ConnectionConfig | None:
         """Return None: there is no other way."""
         del refused, tls
         return None

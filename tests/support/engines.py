@@ -25,14 +25,14 @@ from zitadel_notification_operator.core.objects import (
 )
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.references import By, Reference
-from zitadel_notification_operator.engine.calls.term import Term
+from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.calls.write_turns import WRITE_LIMIT
 from zitadel_notification_operator.engine.leader.composition import Composition, Ports
 from zitadel_notification_operator.engine.leader.engine import Engine
 from zitadel_notification_operator.engine.ports import Connector, Recorder
-from zitadel_notification_operator.engine.queue.meter import Meter
+from zitadel_notification_operator.engine.queue.engine_metrics import PassMetrics
 from zitadel_notification_operator.telemetry.objects import ObjectMetrics
-from zitadel_notification_operator.telemetry.passes import PassMeter
+from zitadel_notification_operator.telemetry.passes import PrometheusMetrics
 
 REF = CredentialRef(CredentialKind.TOKEN, "s", "token")
 INSTANCE = InstanceObject(
@@ -61,9 +61,11 @@ def policy(name: str, org: str = "o", second: int = 0) -> PolicyObject:
     )
 
 
-def counting() -> PassMeter:
+def counting() -> PrometheusMetrics:
     """Return the meter of a process whose metrics nobody reads."""
-    return PassMeter(CollectorRegistry(), ObjectMetrics(lambda: True), workers=1)
+    return PrometheusMetrics(
+        CollectorRegistry(), ObjectMetrics(lambda: True), workers=1
+    )
 
 
 def compose(
@@ -74,8 +76,8 @@ def compose(
     *,
     workers: int = 4,
     seed: int = 1,
-    meter: Meter | None = None,
-    term: Term | None = None,
+    metrics: PassMetrics | None = None,
+    lease_guard: LeaseGuard | None = None,
     write_limit: float = WRITE_LIMIT,
 ) -> Composition:
     """Build an engine as `app` does, over a Kubernetes in memory."""
@@ -87,10 +89,10 @@ def compose(
         recorder=recorder,
         now=now,
         chance=random.Random(seed),
-        meter=counting() if meter is None else meter,
+        metrics=counting() if metrics is None else metrics,
     )
     return Composition(
-        ports, "own", workers=workers, term=term, write_limit=write_limit
+        ports, "own", workers=workers, lease_guard=lease_guard, write_limit=write_limit
     )
 
 
@@ -141,15 +143,15 @@ class Bench:
         """Store a user's change and let the watch tell it."""
         stored = self.cluster.put(changed)
         assert self.engine is not None
-        self.engine.arrivals.policy_seen(stored)
+        self.engine.watch_events.policy_seen(stored)
         if changed.key not in self.cluster.policies:
-            self.engine.arrivals.policy_gone(changed.key)
+            self.engine.watch_events.policy_gone(changed.key)
 
     def instance_seen(self, changed: InstanceObject) -> None:
         """Store an administrator's change and let the watch tell it."""
         stored = self.cluster.put_instance(changed)
         assert self.engine is not None
-        self.engine.arrivals.instance_seen(stored)
+        self.engine.watch_events.instance_seen(stored)
 
     def policy(self, name: str) -> PolicyObject:
         """Return a policy as stored."""

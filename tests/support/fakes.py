@@ -48,10 +48,10 @@ from zitadel_notification_operator.core.objects import (
 )
 from zitadel_notification_operator.core.original import Original
 from zitadel_notification_operator.core.policy import (
-    Answer,
     ObservedPolicy,
     Organization,
     OrganizationPage,
+    WriteOutcome,
     WriteResult,
 )
 from zitadel_notification_operator.core.reasons import Reason
@@ -261,7 +261,7 @@ class FakeZitadel:
         self.default: bool | None = True
         self.own: dict[str, bool] = {}
         self.flags: dict[str, dict[str, object]] = {"": {}}
-        self.trouble: OperatorError | None = None
+        self.failure: OperatorError | None = None
         self.home = "home"
         self.removed: set[str] = set()
         self.elsewhere: dict[str, FakeZitadel] = {}
@@ -528,16 +528,16 @@ class FakeZitadel:
             value = mailing(settings) is True
             now = self.written(org)
             if action is Action.CREATE and now is not None:
-                return WriteResult(Answer.ALREADY_EXISTS)
+                return WriteResult(WriteOutcome.ALREADY_EXISTS)
             if action is Action.UPDATE and now is None:
-                return WriteResult(Answer.NOT_FOUND)
+                return WriteResult(WriteOutcome.NOT_FOUND)
             same = (now, self.flags_of(org)) == (value, flags)
             if action is Action.UPDATE and same:
-                return WriteResult(Answer.NOT_CHANGED)
+                return WriteResult(WriteOutcome.NOT_CHANGED)
             sequence = self.change(org, value, OURSELVES)
             self.flags[org] = flags
             return WriteResult(
-                Answer.WRITTEN, str(sequence), resource_owner=org or self.id
+                WriteOutcome.WRITTEN, str(sequence), resource_owner=org or self.id
             )
 
         return self._call(effect, str(action), organization_id or "")
@@ -545,10 +545,10 @@ class FakeZitadel:
     async def reset(self, organization_id: str) -> WriteResult:
         def effect() -> WriteResult:
             if self.written(organization_id) is None:
-                return WriteResult(Answer.NOT_FOUND)
+                return WriteResult(WriteOutcome.NOT_FOUND)
             sequence = self.change(organization_id, None, OURSELVES)
             return WriteResult(
-                Answer.WRITTEN, str(sequence), resource_owner=organization_id
+                WriteOutcome.WRITTEN, str(sequence), resource_owner=organization_id
             )
 
         return self._call(effect, "Reset", organization_id)
@@ -559,11 +559,11 @@ class FakeZitadel:
 
     def _call(self, effect: Callable[[], Any], *what: str) -> Any:
         def guarded() -> Any:
-            if self.trouble is not None:
-                raise self.trouble
+            if self.failure is not None:
+                raise self.failure
             if what[0] in self.lacks:
-                trouble = TransientError(Reason.UNEXPECTED_ANSWER, "no such call")
-                raise ApiMissing(trouble, f"{what[0]} was answered with HTTP 404")
+                failure = TransientError(Reason.UNEXPECTED_ANSWER, "no such call")
+                raise ApiMissing(failure, f"{what[0]} was answered with HTTP 404")
             if self.token != self.accepted:
                 raise TerminalError(Reason.CREDENTIALS_REJECTED, "refused")
             return effect()

@@ -49,5 +49,5 @@ def _is_loopback(host: str) -> bool:
         found = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost"
-    mapped = getattr(found, "ipv4_mapped", None)
-    return (mapped or found).is_loopback
+    map_transport_errors = getattr(found, "ipv4_mapped", None)
+    return (map_transport_errors or found).is_loopback

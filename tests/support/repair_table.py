@@ -12,7 +12,7 @@ import pytest
 from support.settings import mailing, mails
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import ReadSideBusy
-from zitadel_notification_operator.core.policy import Answer, Scope, WriteResult
+from zitadel_notification_operator.core.policy import Scope, WriteOutcome, WriteResult
 from zitadel_notification_operator.core.read_side import (
     Attempt,
     Missed,
@@ -158,7 +158,7 @@ class Row:
     async def _require_taken(self, step: Step) -> None:
         """Make a step; an insert over a row stops all GETs for a while."""
         over_a_row = step.write is Write.CREATE and await self._shown() is not None
-        assert (await self._send(step)).answer is Answer.WRITTEN
+        assert (await self._send(step)).answer is WriteOutcome.WRITTEN
         if over_a_row:
             with pytest.raises(ReadSideBusy):
                 await self._shown()
@@ -185,13 +185,13 @@ class Row:
         wanted = self._case.wanted
         assert await self._shown() is wanted
         expected = {
-            Step(Write.CREATE, mails(True)): Answer.ALREADY_EXISTS,
-            Step(Write.UPDATE, _settings(wanted)): Answer.NOT_CHANGED,
+            Step(Write.CREATE, mails(True)): WriteOutcome.ALREADY_EXISTS,
+            Step(Write.UPDATE, _settings(wanted)): WriteOutcome.NOT_CHANGED,
         }
         if wanted is None:
             expected = {
-                Step(Write.UPDATE, mails(True)): Answer.NOT_FOUND,
-                Step(Write.RESET): Answer.NOT_FOUND,
+                Step(Write.UPDATE, mails(True)): WriteOutcome.NOT_FOUND,
+                Step(Write.RESET): WriteOutcome.NOT_FOUND,
             }
         for step, answer in expected.items():
             assert (await self._send(step)).answer is answer

@@ -80,7 +80,7 @@ class World(Bench):
         logging.getLogger(Passes.__module__).addHandler(self._faults)
         self.began = loop.time()
         self.judge.restarted()
-        trouble, self.cluster.trouble = self.cluster.trouble, None
+        failure, self.cluster.failure = self.cluster.failure, None
         self.parts = compose(
             self.cluster,
             WorldConnector(self),
@@ -90,9 +90,9 @@ class World(Bench):
         )
         self.engine = self.parts.engine
         await self.engine.start()
-        self.cluster.trouble = trouble
+        self.cluster.failure = failure
         self.cluster.beliefs.took_all()
-        self.cluster.restart_watch(self.engine.arrivals)
+        self.cluster.restart_watch(self.engine.watch_events)
         await self.engine.lead(fresh=True)
         return self.engine
 

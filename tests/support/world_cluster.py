@@ -82,7 +82,7 @@ class WorldCluster(FakeCluster):
     Attributes:
         lag: Seconds that a call takes each way, at most; 0: all calls are immediate.
         watch_lag: Seconds after which the watch tells.
-        trouble: `before` or `after` its effect each write fails; None: all is well.
+        failure: `before` or `after` its effect each write fails; None: all is well.
         deaf: What is stored while it is set is never told.
         audience: What the watch tells; None between two processes.
         judge_mark: Asked when a mark is sent.
@@ -96,7 +96,7 @@ class WorldCluster(FakeCluster):
     def __init__(self, steps: Steps, chance: random.Random, lags: Lags) -> None:
         self.beliefs = Beliefs()
         self.lag, self.watch_lag = lags
-        self.trouble: str | None = None
+        self.failure: str | None = None
         self.deaf = False
         self.audience: Any = None
         self.judge_mark: Callable[[PolicyObject, str, bool], None]
@@ -171,11 +171,11 @@ class WorldCluster(FakeCluster):
 
     async def _write(self, name: Name, write: Callable[[], Any]) -> Any:
         await self.way()
-        if self.trouble == "before":
+        if self.failure == "before":
             raise ClusterError("no answer")
         stored = await write()
         await self.way()
-        if self.trouble == "after":
+        if self.failure == "after":
             raise ClusterError("the answer was lost")
         self.beliefs.took(name, stored)
         return stored
@@ -257,11 +257,11 @@ class WorldCluster(FakeCluster):
             return self.instances.get(instance.name)
 
         await self.way()
-        if self.trouble == "before":
+        if self.failure == "before":
             raise ClusterError("no answer")
         stored = self.steps.step(effect, "release", instance.name)
         await self.way()
-        if self.trouble == "after":
+        if self.failure == "after":
             raise ClusterError("the answer was lost")
         # Its end is taken from the watch alone, so it counts until then.
         return stored
@@ -301,7 +301,7 @@ class WorldCluster(FakeCluster):
 
     async def _read(self) -> None:
         await self.way()
-        if self.trouble is not None:
+        if self.failure is not None:
             raise ClusterError("no answer")
 
 

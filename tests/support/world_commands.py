@@ -377,12 +377,12 @@ class Organization:
 class Kubernetes:
     """The API server fails, or the watch is deaf, or both are well again."""
 
-    trouble: str | None = None
+    failure: str | None = None
     deaf: bool = False
 
     def run(self, world: World) -> None:
         """Set it."""
-        world.cluster.trouble = self.trouble
+        world.cluster.failure = self.failure
         world.cluster.deaf = self.deaf
 
 

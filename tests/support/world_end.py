@@ -29,7 +29,7 @@ DAY = 25 * 3600.0
 def mend(world: World) -> None:
     """End all faults; accept wherever an instance leads to."""
     world.steps.kill_at = -1
-    world.cluster.trouble, world.cluster.deaf = None, False
+    world.cluster.failure, world.cluster.deaf = None, False
     world.cluster.secrets["s"] = {"token": world.zitadel.accepted.encode()}
     for zitadel in world.zitadels.values():
         zitadel.outage = None
@@ -295,11 +295,11 @@ def sizes(parts: Any) -> Iterator[tuple[str, str, int]]:
     """Yield how much each part of a process holds: all that are containers."""
     each = [parts.inventory, parts.inventory.originals, parts.queue]
     each += [parts.connections, parts.drift, parts.writes]
-    each += [parts.accounts, parts.engine, parts.engine._passes, parts.events]  # noqa: SLF001
+    each += [parts.pending_events, parts.engine, parts.engine._passes, parts.events]  # noqa: SLF001
     each += [parts.lag, parts.targets]
     for part in each:
         for name, value in vars(part).items():
             if isinstance(value, Sized) and not isinstance(value, str):
                 yield type(part).__name__, name, len(value)
-    for name, line in parts.connections._lines.items():  # noqa: SLF001
-        yield "Line", name, len(line.waiting)
+    for name, state in parts.connections._states.items():  # noqa: SLF001
+        yield "InstanceState", name, len(state.waiting)

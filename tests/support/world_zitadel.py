@@ -157,7 +157,7 @@ class Wire:
             await asyncio.sleep(HANG)
         await self._world.cluster.way()
         zitadel.token = self._token
-        zitadel.trouble = outage.error if hit and not outage.after else None
+        zitadel.failure = outage.error if hit and not outage.after else None
         result = await getattr(zitadel, name)(*args, **kwargs)
         self._world.note_call(zitadel, self._instance, name, args, result)
         await self._world.cluster.way()

@@ -18,11 +18,11 @@ from zitadel_notification_operator.core.claims import (
     owner_of,
 )
 from zitadel_notification_operator.core.durations import parse_duration
-from zitadel_notification_operator.core.echoes import PATIENCE, Echoes
 from zitadel_notification_operator.core.events import EventId
 from zitadel_notification_operator.core.grants import Admission, Grant, admit
 from zitadel_notification_operator.core.original import Original, OriginalValue
 from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.unseen_writes import PATIENCE, UnseenWrites
 
 ORG, INSTANCE = Scope.ORGANIZATION, Scope.INSTANCE
 
@@ -91,13 +91,13 @@ def test_long_delays_are_bounded_and_spread(attempt: int, chance: float) -> None
 
 def test_a_log_that_stands_still_is_noticed_while_much_is_written() -> None:
     """A hundred writes are remembered, and the oldest of them are not dropped."""
-    echoes = Echoes()
+    unseen_writes = UnseenWrites()
     for number in range(1000):
         now = number / 10
-        echoes.wrote(EventId("o", number), now)
-        assert echoes.is_missed(now) is (now > PATIENCE)
-    echoes.shown(EventId("o", number) for number in range(100))
-    assert not echoes.is_missed(100.0)
+        unseen_writes.wrote(EventId("o", number), now)
+        assert unseen_writes.is_missed(now) is (now > PATIENCE)
+    unseen_writes.shown(EventId("o", number) for number in range(100))
+    assert not unseen_writes.is_missed(100.0)
 
 
 @given(st.text(), st.none() | st.text(), st.booleans(), st.none() | st.booleans())

@@ -20,7 +20,7 @@ from zitadel_notification_operator.core.policy import (
     ObservedPolicy,
 )
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.leader.healing import LIST_INTERVAL
+from zitadel_notification_operator.engine.leader.resync import LIST_INTERVAL
 from zitadel_notification_operator.engine.queue.keys import policy_key
 
 
@@ -237,9 +237,9 @@ def test_events_tell_transitions_once() -> None:
         await bench.live(1500)
         bench.seen(replace(bench.policy("p"), requested_at="now"))
         await bench.live(5)
-        bench.zitadel.trouble = TerminalError(Reason.CREDENTIALS_REJECTED, "no")
+        bench.zitadel.failure = TerminalError(Reason.CREDENTIALS_REJECTED, "no")
         await bench.live(700)
-        bench.zitadel.trouble = None
+        bench.zitadel.failure = None
         await bench.live(700)
         bench.seen(replace(bench.policy("p"), deleting=True, generation=3))
         await bench.live(5)
@@ -277,14 +277,14 @@ def test_an_excerpt_that_changes_costs_no_write() -> None:
     async def story() -> None:
         bench = Bench()
         bench.cluster.put(policy("p"))
-        bench.zitadel.trouble = TransientError(
+        bench.zitadel.failure = TransientError(
             Reason.UNEXPECTED_ANSWER, "not ZITADEL's answer: ", excerpt="request 1"
         )
         await bench.start()
         await bench.live(5)
         before = len(bench.steps.log)
         for number in range(2, 10):
-            bench.zitadel.trouble = TransientError(
+            bench.zitadel.failure = TransientError(
                 Reason.UNEXPECTED_ANSWER,
                 "not ZITADEL's answer: ",
                 excerpt=f"request {number}",

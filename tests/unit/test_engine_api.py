@@ -205,10 +205,10 @@ def test_an_instance_in_trouble_proves_nothing() -> None:
         bench.zitadel.lacks = {"observe"}
         edited(bench, "p")
         await bench.live(30)
-        bench.zitadel.trouble = TransientError(Reason.UNREACHABLE, "away")
+        bench.zitadel.failure = TransientError(Reason.UNREACHABLE, "away")
         await bench.live(200)
         assert bench.ready("p").reason == Reason.INSTANCE_NOT_READY
-        bench.zitadel.trouble = None
+        bench.zitadel.failure = None
         await bench.live(70)
         assert bench.ready("p").reason == Reason.UNEXPECTED_ANSWER
         await bench.live(200)

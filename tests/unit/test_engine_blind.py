@@ -51,13 +51,13 @@ def detection(bench: Bench) -> DriftDetection:
     return told
 
 
-def refuse(bench: Bench, trouble: OperatorError, *, hang: float = 0.0) -> None:
+def refuse(bench: Bench, failure: OperatorError, *, hang: float = 0.0) -> None:
     """Have all searches of events fail from now on."""
 
     async def fail(*_: object) -> Any:
         bench.steps.log.append(("failed search",))
         await asyncio.sleep(hang)
-        raise trouble
+        raise failure
 
     for name in ("events", "newest_event", "has_events"):
         setattr(bench.zitadel, name, fail)
@@ -254,9 +254,9 @@ def test_an_outage_of_zitadel_is_no_matter_of_its_log() -> None:
         bench = bench_with(policy("p"))
         await settled(bench)
         for _ in range(5):
-            bench.zitadel.trouble = TransientError(Reason.SERVER_ERROR, "down")
+            bench.zitadel.failure = TransientError(Reason.SERVER_ERROR, "down")
             await bench.live(100)
-            bench.zitadel.trouble = None
+            bench.zitadel.failure = None
             await bench.live(100)
         assert detection(bench) == EVENTS
         assert told(bench) == []

@@ -18,7 +18,7 @@ from zitadel_notification_operator.core.conditions import Condition, find
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.objects import DriftMethod
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.instances.proof import CHECK_INTERVAL
+from zitadel_notification_operator.engine.instances.instance_probe import CHECK_INTERVAL
 
 WINDOW = 20.0
 """Seconds without a GET: more than two looks at an instance take."""
@@ -44,10 +44,10 @@ def instance_ready(bench: Bench) -> Condition:
     return found
 
 
-def suspect(bench: Bench) -> None:
+def recheck(bench: Bench) -> None:
     """Let a policy pass have seen trouble, so that the instance is proven again."""
     assert bench.parts is not None
-    bench.parts.connections.suspect("default")
+    bench.parts.connections.recheck("default")
 
 
 def test_a_proof_that_meets_it_is_no_trouble_of_the_instance() -> None:
@@ -59,7 +59,7 @@ def test_a_proof_that_meets_it_is_no_trouble_of_the_instance() -> None:
         await bench.live(60)
         begun = len(bench.steps.log)
         busy_for(bench, WINDOW)
-        suspect(bench)
+        recheck(bench)
         await bench.live(WINDOW)
         assert calls(bench, begun).count("identify") >= WINDOW / 6
         assert ("status", "default") not in bench.steps.log[begun:]
@@ -92,7 +92,7 @@ def test_policies_write_while_the_proof_waits() -> None:
 
         async def written(*args: object, **kwargs: object) -> object:
             result = await write(*args, **kwargs)  # type: ignore[arg-type]
-            suspect(bench)
+            recheck(bench)
             return result
 
         bench.zitadel.write = written  # type: ignore[assignment]
@@ -113,7 +113,7 @@ def test_it_is_told_when_it_lasts() -> None:
         await bench.start()
         await bench.live(60)
         busy_for(bench, 200)
-        suspect(bench)
+        recheck(bench)
         await bench.live(55)
         assert instance_ready(bench).status == "True"
         await bench.live(20)
@@ -121,7 +121,7 @@ def test_it_is_told_when_it_lasts() -> None:
         await bench.live(240)
         assert instance_ready(bench).status == "True"
         busy_for(bench, WINDOW)
-        suspect(bench)
+        recheck(bench)
         await bench.live(WINDOW + 5)
         assert instance_ready(bench).status == "True"
         await bench.stop()
@@ -139,10 +139,10 @@ def test_without_a_proof_that_holds_policies_wait_quietly(what: str) -> None:
         await bench.live(60)
         if what == "after an outage":
             gone = TransientError(Reason.UNREACHABLE, "no answer")
-            bench.zitadel.trouble = gone
-            suspect(bench)
+            bench.zitadel.failure = gone
+            recheck(bench)
             await bench.live(60)
-            bench.zitadel.trouble = None
+            bench.zitadel.failure = None
         begun = len(bench.steps.log)
         busy_for(bench, WINDOW)
         if what == "credential":
@@ -152,7 +152,7 @@ def test_without_a_proof_that_holds_policies_wait_quietly(what: str) -> None:
             assert bench.engine is not None
             await bench.engine.stop()
             await bench.start()
-        suspect(bench)
+        recheck(bench)
         await bench.live(WINDOW - 1)
         told = [s for s in bench.steps.log[begun:] if s[0] == "status"]
         assert told == []

@@ -140,8 +140,8 @@ def test_a_reading_from_before_the_deletion_does_not_count() -> None:
     run(story())
 
 
-@pytest.mark.parametrize("trouble", [TransientError, TerminalError])
-def test_a_deletion_that_waits_goes_at_once(trouble: type[Any]) -> None:
+@pytest.mark.parametrize("failure", [TransientError, TerminalError])
+def test_a_deletion_that_waits_goes_at_once(failure: type[Any]) -> None:
     """It has waited for ZITADEL for minutes when its CRD is deleted."""
 
     async def story() -> None:
@@ -150,7 +150,7 @@ def test_a_deletion_that_waits_goes_at_once(trouble: type[Any]) -> None:
         bench.cluster.put(policy("q", "o2"))
         await bench.start()
         await bench.live(5)
-        bench.zitadel.trouble = trouble(Reason.INSUFFICIENT_PERMISSIONS, "x")
+        bench.zitadel.failure = failure(Reason.INSUFFICIENT_PERMISSIONS, "x")
         bench.delete("p")
         await bench.live(400)
         assert "set spec.deletionPolicy to Retain" in bench.ready("p").message
@@ -224,7 +224,7 @@ def test_an_instance_does_not_wait_for_its_policies() -> None:
         bench.delete_crd(INSTANCE_KIND)
         await bench.live(2)
         assert bench.cluster.instances == {}
-        engine.arrivals.instance_gone("default", "i")
+        engine.watch_events.instance_gone("default", "i")
         assert [told[:2] for told in bench.told if told[0] == "default"] == [
             ("default", "Deleted")
         ]
@@ -254,7 +254,7 @@ def test_both_crds_in_either_order(first: str) -> None:
             bench.delete_crd(kind)
             await bench.live(0.3)
             if "default" not in bench.cluster.instances:
-                engine.arrivals.instance_gone("default", "i")
+                engine.watch_events.instance_gone("default", "i")
         await bench.live(10)
         assert bench.cluster.policies == {}
         assert bench.cluster.instances == {}

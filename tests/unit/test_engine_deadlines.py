@@ -59,7 +59,7 @@ def in_trouble() -> Bench:
     """Return a bench whose ZITADEL fails."""
     bench = Bench()
     bench.cluster.put(policy("p"))
-    bench.zitadel.trouble = TransientError(Reason.SERVER_ERROR, "x")
+    bench.zitadel.failure = TransientError(Reason.SERVER_ERROR, "x")
     return bench
 
 
@@ -130,7 +130,7 @@ def test_quiet_policies_do_not_all_turn_unknown_in_one_second() -> None:
             bench.cluster.put(policy(f"p{number}", f"o{number}"))
         await bench.start()
         await bench.live(100)
-        bench.zitadel.trouble = TransientError(Reason.SERVER_ERROR, "x")
+        bench.zitadel.failure = TransientError(Reason.SERVER_ERROR, "x")
         bench.instance_seen(
             replace(bench.cluster.instances["default"], requested_at="t")
         )
@@ -168,12 +168,12 @@ def test_a_new_object_inherits_no_backoff(*, told: bool) -> None:
         queue.failed(keys[2])
         assert all(queue.failures(key) for key in keys)
         if told:
-            engine.arrivals.policy_gone(PolicyKey("own", "p"), "uid-p")
-            engine.arrivals.instance_gone("default", "i")
-        engine.arrivals.instance_seen(
+            engine.watch_events.policy_gone(PolicyKey("own", "p"), "uid-p")
+            engine.watch_events.instance_gone("default", "i")
+        engine.watch_events.instance_seen(
             bench.cluster.put_instance(replace(INSTANCE, uid="i2"))
         )
-        engine.arrivals.policy_seen(
+        engine.watch_events.policy_seen(
             bench.cluster.put(replace(policy("p"), uid="uid-2"))
         )
         assert [queue.failures(key) for key in keys] == [0, 0, 0]
@@ -194,7 +194,7 @@ def test_a_failure_of_the_former_object_does_not_count() -> None:
         async def observe(_: str | None) -> Any:
             for uid in uids:
                 new = replace(policy("p"), uid=uid)
-                engine.arrivals.policy_seen(bench.cluster.put(new))
+                engine.watch_events.policy_seen(bench.cluster.put(new))
             raise ClusterError("x")
 
         bench.zitadel.observe = observe  # type: ignore[method-assign]

@@ -287,11 +287,11 @@ def test_an_outage_loses_no_event() -> None:
         bench = bench_with(policy("p"))
         await bench.start()
         await bench.live(120)
-        bench.zitadel.trouble = TransientError(Reason.UNREACHABLE, "gone")
+        bench.zitadel.failure = TransientError(Reason.UNREACHABLE, "gone")
         await bench.live(300)
         bench.zitadel.change("o", True, OTHERS)
         await bench.live(300)
-        bench.zitadel.trouble = None
+        bench.zitadel.failure = None
         await bench.live(400)
         assert bench.zitadel.own["o"] is False
         drift = bench.policy("p").status.last_drift
@@ -313,13 +313,13 @@ def test_a_look_that_was_cut_short_comes_with_the_next_verdict() -> None:
 
         async def limited(organization_id: str | None) -> object:
             bench.zitadel.observe = observe
-            bench.zitadel.trouble = TransientError(Reason.RATE_LIMITED, "slower", 1.0)
+            bench.zitadel.failure = TransientError(Reason.RATE_LIMITED, "slower", 1.0)
             return await observe(organization_id)
 
         bench.zitadel.observe = limited
         bench.zitadel.change("o", True, OTHERS)
         await bench.live(65)
-        bench.zitadel.trouble = None
+        bench.zitadel.failure = None
         await bench.live(65)
         assert bench.zitadel.own["o"] is False
         await bench.stop()

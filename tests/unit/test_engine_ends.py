@@ -159,7 +159,7 @@ def test_late_news_of_a_policy_that_has_ended_brings_nothing_back() -> None:
         await bench.live(5)
         assert bench.cluster.policies == {}
         before = len(bench.steps.log)
-        engine.arrivals.policy_seen(replace(dying, resource_version="9999"))
+        engine.watch_events.policy_seen(replace(dying, resource_version="9999"))
         await bench.live(60)
         assert bench.parts is not None
         assert bench.parts.inventory.policies == {}
@@ -182,11 +182,11 @@ def test_an_older_namesake_does_not_replace_a_newer_one() -> None:
         await bench.live(5)
         del bench.cluster.policies[first.key]
         bench.seen(replace(policy("p"), uid="new", settings=mails(True)))
-        engine.arrivals.policy_seen(replace(first, resource_version="2"))
-        engine.arrivals.policy_seen(
+        engine.watch_events.policy_seen(replace(first, resource_version="2"))
+        engine.watch_events.policy_seen(
             replace(first, uid="never known", resource_version="1")
         )
-        engine.arrivals.policy_gone(first.key, first.uid)
+        engine.watch_events.policy_gone(first.key, first.uid)
         await bench.live(5)
         assert bench.policy("p").uid == "new"
         assert bench.ready("p").status == "True"
@@ -206,9 +206,9 @@ def test_the_end_of_an_instance_is_not_that_of_its_namesake() -> None:
         await bench.live(5)
         bench.instance_seen(replace(INSTANCE, uid="i2"))
         await bench.live(5)
-        engine.arrivals.instance_gone("default", "i")
+        engine.watch_events.instance_gone("default", "i")
         late = replace(INSTANCE, grants=(), resource_version="9999")
-        engine.arrivals.instance_seen(late)
+        engine.watch_events.instance_seen(late)
         await bench.live(5)
         assert bench.parts is not None
         assert bench.parts.inventory.instances["default"].uid == "i2"
@@ -231,12 +231,12 @@ def test_what_has_ended_is_not_remembered_for_ever() -> None:
                 policy("p"), uid=f"u{number}", management=ManagementPolicy.OBSERVE
             )
             bench.seen(observed)
-            engine.arrivals.policy_gone(observed.key, observed.uid)
+            engine.watch_events.policy_gone(observed.key, observed.uid)
             del bench.cluster.policies[observed.key]
         assert bench.parts is not None
-        assert "u49" in bench.parts.inventory.ended
+        assert "u49" in bench.parts.inventory.deleted_uids
         await bench.live(2000)
-        assert "u49" not in bench.parts.inventory.ended
+        assert "u49" not in bench.parts.inventory.deleted_uids
         await bench.stop()
 
     run(story())

@@ -70,13 +70,13 @@ def instance_ready(bench: Bench) -> Condition:
     return found
 
 
-def break_searches(bench: Bench, trouble: OperatorError) -> list[int]:
+def break_searches(bench: Bench, failure: OperatorError) -> list[int]:
     """Have all of `/v2/` fail; return a list that holds the number of calls."""
     count = [0]
 
     async def fail(*_: Any) -> Any:
         count[0] += 1
-        raise trouble
+        raise failure
 
     bench.zitadel.search = bench.zitadel.organizations = fail
     return count
@@ -93,23 +93,23 @@ def world(*names: str) -> Bench:
 
 
 @pytest.mark.parametrize("names", [("ACME",), ("ACME", "Other")])
-@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda t: str(t.reason))
+@pytest.mark.parametrize("failure", TROUBLES, ids=lambda t: str(t.reason))
 def test_a_look_up_that_fails_from_the_beginning(
-    trouble: OperatorError, names: tuple[str, ...]
+    failure: OperatorError, names: tuple[str, ...]
 ) -> None:
     """The others are served; those of the grant say why, and are served later."""
 
     async def story() -> None:
         bench = world(*names)
         search, pages = bench.zitadel.search, bench.zitadel.organizations
-        break_searches(bench, trouble)
+        break_searches(bench, failure)
         await bench.start()
         await bench.live(60)
         assert instance_ready(bench).status == "True"
         assert bench.zitadel.own == {"b": False, "c": False}
         told = ready(bench, "named")
         assert told.reason == Reason.INSTANCE_NOT_READY
-        assert trouble.message in told.message
+        assert failure.message in told.message
         assert "ACME" in told.message
         bench.zitadel.search, bench.zitadel.organizations = search, pages
         await within(200, lambda: ready(bench, "named").status == "True", bench)
@@ -119,8 +119,8 @@ def test_a_look_up_that_fails_from_the_beginning(
     run(story())
 
 
-@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda t: str(t.reason))
-def test_a_look_up_that_fails_later(trouble: OperatorError) -> None:
+@pytest.mark.parametrize("failure", TROUBLES, ids=lambda t: str(t.reason))
+def test_a_look_up_that_fails_later(failure: OperatorError) -> None:
     """Quiet policies of that grant wait, then tell; nothing is written for them."""
 
     async def story() -> None:
@@ -129,7 +129,7 @@ def test_a_look_up_that_fails_later(trouble: OperatorError) -> None:
         await bench.live(10)
         before = len(bench.steps.log)
         search, pages = bench.zitadel.search, bench.zitadel.organizations
-        calls = break_searches(bench, trouble)
+        calls = break_searches(bench, failure)
         await within(200, lambda: calls[0] > 0, bench)
         bench.zitadel.own["a"] = True
         edited = replace(stored(bench, "free"), settings=mails(True), generation=2)

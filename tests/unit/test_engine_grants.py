@@ -281,14 +281,14 @@ def test_a_restart_decides_nothing_before_the_grants_are_looked_up() -> None:
         await bench.start()
         await bench.live(5)
         await bench.stop()
-        bench.zitadel.trouble = TransientError(Reason.UNREACHABLE, "gone")
+        bench.zitadel.failure = TransientError(Reason.UNREACHABLE, "gone")
         stored = bench.cluster.policies[PolicyKey("team", "p")]
         bench.cluster.put(replace(stored, deleting=True, generation=2))
         await bench.start()
         await bench.live(60)
         assert ready(bench, "p").reason == Reason.INSTANCE_NOT_READY
         assert "deletionPolicy" in ready(bench, "p").message
-        bench.zitadel.trouble = None
+        bench.zitadel.failure = None
         await bench.live(400)
         assert PolicyKey("team", "p") not in bench.cluster.policies
         assert bench.zitadel.own == {}

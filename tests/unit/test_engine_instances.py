@@ -35,7 +35,7 @@ def test_dead_zitadel_costs_one_call_a_try_and_one_write_each() -> None:
             bench.cluster.put(policy(f"p{number}", f"o{number}"))
         await bench.start()
         await bench.live(5)
-        bench.zitadel.trouble = TransientError(Reason.UNREACHABLE, "gone")
+        bench.zitadel.failure = TransientError(Reason.UNREACHABLE, "gone")
         await bench.live(300)
         assert find(bench.policy("p0").status.conditions, "Ready").status == "True"
         before = len(bench.steps.log)
@@ -46,7 +46,7 @@ def test_dead_zitadel_costs_one_call_a_try_and_one_write_each() -> None:
         sync = find(bench.policy("p0").status.conditions, "InSync")
         assert sync.status == "Unknown"
         assert len([s for s in new if s[0] == "observe"]) == 0
-        bench.zitadel.trouble = None
+        bench.zitadel.failure = None
         await bench.live(120)
         sync = find(bench.policy("p0").status.conditions, "InSync")
         assert sync.status == "True"
@@ -214,14 +214,14 @@ def test_a_shorter_poll_interval_holds_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [
         TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "no role"),
         TransientError(Reason.HOST_NOT_RECOGNIZED, "wrong host"),
     ],
 )
 def test_only_a_zitadel_that_does_not_answer_leaves_policies_ready(
-    trouble: OperatorError,
+    failure: OperatorError,
 ) -> None:
     """Any other cause is told on the policies, too, once it is no mere misfortune."""
 
@@ -230,7 +230,7 @@ def test_only_a_zitadel_that_does_not_answer_leaves_policies_ready(
         bench.cluster.put(policy("p"))
         await bench.start()
         await bench.live(5)
-        bench.zitadel.trouble = trouble
+        bench.zitadel.failure = failure
         bench.instance_seen(
             replace(bench.cluster.instances["default"], requested_at="now")
         )
@@ -238,7 +238,7 @@ def test_only_a_zitadel_that_does_not_answer_leaves_policies_ready(
         assert bench.ready("p").status == "True"
         await bench.live(10)
         assert bench.ready("p").reason == Reason.INSTANCE_NOT_READY
-        assert trouble.reason in bench.ready("p").message
+        assert failure.reason in bench.ready("p").message
         await bench.stop()
 
     run(story())

@@ -150,7 +150,7 @@ def test_one_wrong_answer_gives_nobody_what_another_one_has() -> None:
         await bench.live(60)
         zitadel.wrong, since = 1, len(bench.steps.log)
         assert bench.parts is not None
-        bench.parts.connections.suspect("default")
+        bench.parts.connections.recheck("default")
         await bench.live(120)
         assert zitadel.wrong == 0
         assert reasons(bench) == ["Succeeded", "Conflict"]
@@ -201,7 +201,7 @@ def test_an_outage_of_changing_causes_costs_one_write_a_policy() -> None:
         since = len(bench.steps.log)
         for turn in range(120):
             words = ("connection refused", "HTTP 503")[turn % 2]
-            bench.zitadel.trouble = TransientError(Reason.UNREACHABLE, words)
+            bench.zitadel.failure = TransientError(Reason.UNREACHABLE, words)
             await bench.live(30)
         assert len(made(bench, since)) == 10
         await bench.stop()

@@ -40,12 +40,12 @@ def test_a_day_of_faults_leaves_nothing_behind() -> None:
         await bench.live(120)
         tasks = len(asyncio.all_tasks())
         for _ in range(24):
-            bench.zitadel.trouble = chance.choice(FAULTS)
+            bench.zitadel.failure = chance.choice(FAULTS)
             await bench.live(chance.uniform(1, 900))
             for number in chance.sample(range(COUNT), 3):
                 bench.zitadel.change(f"o{number}", True, OTHERS)
             await bench.live(chance.uniform(1, 60))
-            bench.zitadel.trouble = None
+            bench.zitadel.failure = None
             await bench.live(1800)
             assert set(bench.zitadel.own.values()) == {False}
             before = len(bench.steps.log)
@@ -65,9 +65,9 @@ def test_a_day_of_faults_leaves_nothing_behind() -> None:
 
 @pytest.mark.parametrize("hanging", [0, 10], ids=["at once", "after hanging"])
 @pytest.mark.parametrize(
-    "trouble", [FAULTS[0], FAULTS[4]], ids=lambda trouble: trouble.reason
+    "failure", [FAULTS[0], FAULTS[4]], ids=lambda failure: failure.reason
 )
-def test_endless_failures_delay_nobody(trouble: OperatorError, hanging: int) -> None:
+def test_endless_failures_delay_nobody(failure: OperatorError, hanging: int) -> None:
     """Five hundred that never succeed; an edit of another one is made in a second."""
 
     async def story() -> None:
@@ -83,7 +83,7 @@ def test_endless_failures_delay_nobody(trouble: OperatorError, hanging: int) -> 
                 peaks.append(len(under_way))
                 await asyncio.sleep(hanging)
                 under_way.remove(organization_id)
-                raise trouble
+                raise failure
             return await observe(organization_id)
 
         bench.zitadel.observe = fail

@@ -190,7 +190,7 @@ async def happen(world: World, command: Any) -> None:
     """Have one thing happen."""
     if isinstance(command, Quiet):
         await world.live(2400)
-        calm = world.cluster.trouble is None and world.steps.kill_at < 0
+        calm = world.cluster.failure is None and world.steps.kill_at < 0
         losses = has_losses(world) or has_changed_in_silence(world)
         if calm and not losses and not is_contested(world):
             await check_quiet(world, 1200)

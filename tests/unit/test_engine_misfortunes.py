@@ -209,10 +209,10 @@ def rotate_badly(bench: Many) -> Callable[[], None]:
 
 def take_roles(bench: Many) -> Callable[[], None]:
     """Answer 403 to all."""
-    bench.zitadel.trouble = FORBIDDEN
+    bench.zitadel.failure = FORBIDDEN
 
     def end() -> None:
-        bench.zitadel.trouble = None
+        bench.zitadel.failure = None
 
     return end
 
@@ -283,10 +283,10 @@ def test_a_refusal_after_an_outage_is_no_verdict_either() -> None:
     async def story() -> None:
         bench = Many()
         await bench.settle()
-        bench.zitadel.trouble = BROKEN
+        bench.zitadel.failure = BROKEN
         await bench.live(100)
         assert bench.instance_reason() == Reason.SERVER_ERROR
-        bench.zitadel.trouble = None
+        bench.zitadel.failure = None
         bench.fail("identify", REJECTED)
         await bench.live(90)
         assert bench.policy_writes() == 0
@@ -358,7 +358,7 @@ def test_a_call_that_fails_after_the_verdict_is_no_finding_of_its_own() -> None:
         bench.zitadel.turn.clear()
         bench.instance_seen(replace(stored, poll_interval=10.0, generation=2))
         await bench.live(15)
-        bench.zitadel.trouble = TransientError(Reason.UNREACHABLE, "gone")
+        bench.zitadel.failure = TransientError(Reason.UNREACHABLE, "gone")
         bench.zitadel.identify = _gone
         await bench.live(60)
         assert bench.instance_reason() == Reason.UNREACHABLE
@@ -437,8 +437,8 @@ def test_the_secret_is_read_each_minute_whatever_zitadel_says(
             return await read(name)
 
         bench.cluster.read_secret = noted
-        trouble = TransientError(Reason.RATE_LIMITED, "slower", asked)
-        bench.zitadel.trouble = trouble
+        failure = TransientError(Reason.RATE_LIMITED, "slower", asked)
+        bench.zitadel.failure = failure
         await bench.live(250)
         bench.forget()
         await bench.live(45)
@@ -511,7 +511,7 @@ def test_a_suspicion_during_a_proof_asks_for_another_one() -> None:
         before = bench.calls("identify")
         await within(200, lambda: bench.calls("identify") > before, bench)
         assert bench.parts is not None
-        bench.parts.connections.suspect("default")
+        bench.parts.connections.recheck("default")
         before = bench.calls("identify")
         await bench.live(5)
         assert bench.calls("identify") == before + 1

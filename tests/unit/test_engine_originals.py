@@ -295,9 +295,9 @@ def test_a_forged_original_of_an_owner_that_goes_at_once(*, told: bool) -> None:
         assert bench.ready("p").reason == Reason.CONFLICT
         stored = bench.cluster.put(_forged(bench.cluster.policies[evil.key]))
         if told:
-            engine.arrivals.policy_seen(stored)
+            engine.watch_events.policy_seen(stored)
         del bench.cluster.policies[evil.key]
-        engine.arrivals.policy_gone(evil.key, evil.uid)
+        engine.watch_events.policy_gone(evil.key, evil.uid)
         await bench.live(5)
         assert bench.policy("p").status.original == OriginalValue(True, mails(True))
         await bench.stop()
@@ -317,12 +317,12 @@ def test_an_annotation_alone_reaches_no_other_namespace() -> None:
         bench.cluster.put(heir)
         engine = await bench.start()
         await bench.live(5)
-        engine.arrivals.policy_seen(
+        engine.watch_events.policy_seen(
             bench.cluster.put(_forged(bench.cluster.policies[evil.key]))
         )
         await bench.live(5)
         del bench.cluster.policies[evil.key]
-        engine.arrivals.policy_gone(evil.key, evil.uid)
+        engine.watch_events.policy_gone(evil.key, evil.uid)
         await bench.live(5)
         assert bench.policy("p").status.original == OriginalValue(True, mails(True))
         await bench.stop()

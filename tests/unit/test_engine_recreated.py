@@ -33,7 +33,7 @@ async def recreate(bench: Bench, *, restart: bool, gap: float) -> None:
     """Delete the instance object with all it knew, and make it again."""
     assert bench.engine is not None
     del bench.cluster.instances["default"]
-    bench.engine.arrivals.instance_gone("default")
+    bench.engine.watch_events.instance_gone("default")
     await bench.live(gap)
     if restart:
         await bench.stop()
@@ -41,7 +41,7 @@ async def recreate(bench: Bench, *, restart: bool, gap: float) -> None:
     if restart:
         await bench.start()
     else:
-        bench.engine.arrivals.instance_seen(bench.cluster.instances["default"])
+        bench.engine.watch_events.instance_seen(bench.cluster.instances["default"])
 
 
 @pytest.mark.parametrize("gap", [0.0, 700.0])

@@ -9,21 +9,21 @@ import pytest
 from support.engines import Bench, policy
 from support.leases import Candidate, Record
 from support.virtual_time import run
-from zitadel_notification_operator.core.errors import ClusterError, Trouble
+from zitadel_notification_operator.core.errors import ClusterError, FailureCause
 from zitadel_notification_operator.engine.leader.leadership import LeaseLost
 
 
 class Refusing(Bench):
     """A bench whose API server takes no status of policies."""
 
-    def __init__(self, asked: float | None, trouble: Trouble | None) -> None:
+    def __init__(self, asked: float | None, failure: FailureCause | None) -> None:
         super().__init__()
         self.tries: list[float] = []
 
         async def refuse(*_: Any, **__: Any) -> Any:
             self.tries.append(asyncio.get_running_loop().time())
             error = ClusterError("Kubernetes refused it: 429", asked)
-            error.trouble = trouble
+            error.shared_cause = failure
             raise error
 
         self.cluster.apply_policy_status = refuse
@@ -57,7 +57,7 @@ def test_a_cause_that_many_passes_meet_is_told_once(
     caplog.set_level(logging.WARNING)
 
     async def story() -> None:
-        bench = Refusing(None, Trouble() if shared else None)
+        bench = Refusing(None, FailureCause() if shared else None)
         for number in range(5):
             bench.cluster.put(policy(f"p{number}", f"o{number}"))
         await bench.start()

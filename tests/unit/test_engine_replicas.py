@@ -22,7 +22,7 @@ from zitadel_notification_operator.core.objects import (
     RateLimit,
 )
 from zitadel_notification_operator.core.policy import WriteResult
-from zitadel_notification_operator.engine.calls.term import Term
+from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.leader.leadership import (
     Clocks,
     Leadership,
@@ -86,11 +86,11 @@ class Stage(Bench):
         """Store a change and let everybody's watch tell it."""
         for process in self.processes:
             if isinstance(changed, InstanceObject):
-                process.engine.arrivals.instance_seen(
+                process.engine.watch_events.instance_seen(
                     self.cluster.put_instance(changed)
                 )
             else:
-                process.engine.arrivals.policy_seen(self.cluster.put(changed))
+                process.engine.watch_events.policy_seen(self.cluster.put(changed))
 
     async def end(self) -> None:
         """End all of them."""
@@ -107,9 +107,13 @@ class Process:
         self.way = Way(stage.record)
         clocks = Clocks(loop.time, loop.now, random.Random(name))
         self.leadership = Leadership(self.way, name, TIMING, clocks)
-        term = Term(self.leadership.time_left) if elect else Term()
+        lease_guard = LeaseGuard(self.leadership.time_left) if elect else LeaseGuard()
         self.parts = compose(
-            stage.cluster, stage.zitadel, stage.recorder, loop.now, term=term
+            stage.cluster,
+            stage.zitadel,
+            stage.recorder,
+            loop.now,
+            lease_guard=lease_guard,
         )
         self.engine = self.parts.engine
         self.replica = Replica(self.engine, self.leadership if elect else None)
@@ -158,7 +162,7 @@ async def test_a_standby_knows_all_and_does_nothing(stage: Stage) -> None:
     assert len(second.parts.inventory.policies) == 20
     assert len(second.parts.queue) == 0
     assert second.parts.queue.active == 0
-    assert second.parts.connections.line("default").proven is None
+    assert second.parts.connections.state("default").proven is None
     assert first.leadership.is_leader
     assert len(stage.slow.begun) == 20
 
@@ -322,7 +326,7 @@ async def test_without_an_election_it_leads_at_once(stage: Stage) -> None:
     await asyncio.sleep(3600)
     assert stage.slow.own == {"o": False}
     assert stage.record.lease is None
-    assert process.parts.term.time_left() == float("inf")
+    assert process.parts.lease_guard.time_left() == float("inf")
 
 
 @pytest.mark.parametrize("when", [0.0, 0.012, 0.02, 1.0])

@@ -192,14 +192,14 @@ def test_a_deletion_that_waits_can_be_let_go(way_out: DeletionPolicy) -> None:
         bench.cluster.put(restoring())
         await bench.start()
         await bench.live(5)
-        bench.zitadel.trouble = TransientError(Reason.UNREACHABLE, "gone")
+        bench.zitadel.failure = TransientError(Reason.UNREACHABLE, "gone")
         await delete(bench)
         stored = bench.policy("p")
         ready = find(stored.status.conditions, "Ready")
         assert ready is not None
         assert "spec.deletionPolicy" in ready.message
         if way_out is DeletionPolicy.RESET:
-            bench.zitadel.trouble = None
+            bench.zitadel.failure = None
         bench.seen(replace(stored, deletion=way_out, generation=9))
         await bench.live(400)
         assert not bench.cluster.policies

@@ -184,7 +184,7 @@ def test_a_late_end_of_a_namesake_is_not_ours() -> None:
         bench.cluster.put(policy("p"))
         engine = await bench.start()
         await bench.live(5)
-        engine.arrivals.policy_gone(PolicyKey("own", "p"), "another-uid")
+        engine.watch_events.policy_gone(PolicyKey("own", "p"), "another-uid")
         bench.seen(replace(bench.policy("p"), settings=mails(True), generation=2))
         await bench.live(5)
         assert bench.zitadel.own["o"] is True

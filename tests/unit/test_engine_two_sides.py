@@ -28,9 +28,9 @@ from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.identity import Capabilities, User
 from zitadel_notification_operator.core.objects import DriftMethod
 from zitadel_notification_operator.core.policy import (
-    Answer,
     DeletionPolicy,
     ManagementPolicy,
+    WriteOutcome,
     WriteResult,
 )
 from zitadel_notification_operator.core.reasons import Reason
@@ -325,7 +325,7 @@ def test_a_repair_stops_when_it_is_no_longer_asked_for(how: str) -> None:
             made = [s[0] for s in zitadel.writes()][1:]
             if made in (["Update"] * 3, ["Reset", "Reset", "Create"]):
                 # The first step of the repair is made, and was answered with 200.
-                assert result.answer is Answer.WRITTEN
+                assert result.answer is WriteOutcome.WRITTEN
                 stored = bench.policy("p")
                 edits = {
                     "suspend": {"suspended": True},

@@ -168,7 +168,7 @@ def test_the_instance_speaks_of_nobody_who_wants_no_repair(how: str) -> None:
             if how == "delete":
                 bench.cluster.policies.pop(bench.policy(name).key)
                 assert bench.engine is not None
-                bench.engine.arrivals.policy_gone(policy(name).key)
+                bench.engine.watch_events.policy_gone(policy(name).key)
             elif how == "suspend":
                 edit(bench, name, suspended=True)
             else:

@@ -21,7 +21,7 @@ from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition, find
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.objects import DriftMethod, PolicyObject
-from zitadel_notification_operator.core.policy import Answer, Scope, WriteResult
+from zitadel_notification_operator.core.policy import Scope, WriteOutcome, WriteResult
 from zitadel_notification_operator.core.reasons import Reason
 
 KEY = PolicyKey("team", "p")
@@ -29,12 +29,15 @@ KEY = PolicyKey("team", "p")
 
 GRANTS = (Grant(("team",), frozenset({Scope.ORGANIZATION})),)
 
-BEFORE = [("Update", True, Answer.WRITTEN), ("Update", True, Answer.NOT_CHANGED)]
-FIRST_STEP = ("Update", False, Answer.WRITTEN)
-LAST_STEP = ("Update", True, Answer.WRITTEN)
-RESET = ("Reset", None, Answer.WRITTEN)
+BEFORE = [
+    ("Update", True, WriteOutcome.WRITTEN),
+    ("Update", True, WriteOutcome.NOT_CHANGED),
+]
+FIRST_STEP = ("Update", False, WriteOutcome.WRITTEN)
+LAST_STEP = ("Update", True, WriteOutcome.WRITTEN)
+RESET = ("Reset", None, WriteOutcome.WRITTEN)
 
-Made = list[tuple[str, bool | None, Answer]]
+Made = list[tuple[str, bool | None, WriteOutcome]]
 
 
 def stored(bench: Bench) -> PolicyObject:
@@ -106,13 +109,13 @@ def revoke(bench: Bench) -> None:
 def lose_lease(bench: Bench) -> None:
     """Let another replica lead."""
     assert bench.parts is not None
-    bench.parts.term.time_left = lambda: 0
+    bench.parts.lease_guard.time_left = lambda: 0
 
 
 def regain_lease(bench: Bench) -> None:
     """Lead again."""
     assert bench.parts is not None
-    bench.parts.term.time_left = lambda: math.inf
+    bench.parts.lease_guard.time_left = lambda: math.inf
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ class Turn:
     reason: Reason | None
 
 
-BACK = ("Update", False, Answer.WRITTEN)
+BACK = ("Update", False, WriteOutcome.WRITTEN)
 
 TURNS = {
     "value back": Turn(take_back, [], [BACK], Reason.SUCCEEDED),

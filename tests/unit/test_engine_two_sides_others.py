@@ -18,8 +18,8 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.policy import (
-    Answer,
     DeletionPolicy,
+    WriteOutcome,
     WriteResult,
 )
 from zitadel_notification_operator.core.reasons import Reason
@@ -136,7 +136,7 @@ def gone_from(zitadel: Any, remove: Callable[[], None], number: int) -> None:
             if made == number:
                 remove()
             if made >= number:
-                return WriteResult(Answer.ORGANIZATION_GONE)
+                return WriteResult(WriteOutcome.ORGANIZATION_GONE)
             return await call(*args, **kwargs)
 
         return counted
@@ -224,10 +224,10 @@ def test_records_of_writes_go_with_their_policies() -> None:
         key = bench.policy("p").key
         del bench.cluster.policies[key]
         assert bench.engine is not None
-        bench.engine.arrivals.policy_gone(key)
+        bench.engine.watch_events.policy_gone(key)
         await bench.live(10)
         assert bench.parts is not None
-        assert len(bench.parts.accounts) == 0
+        assert len(bench.parts.pending_events) == 0
         await bench.stop()
 
     run(lived())

@@ -19,7 +19,7 @@ from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.identity import Capabilities
 from zitadel_notification_operator.core.objects import DriftMethod
-from zitadel_notification_operator.core.policy import Answer
+from zitadel_notification_operator.core.policy import WriteOutcome
 from zitadel_notification_operator.core.reasons import Reason
 
 PER_TEN_MINUTES = 8
@@ -88,7 +88,7 @@ def test_a_repair_that_was_stopped_is_not_told_when_nothing_has_moved() -> None:
         async def stopped(*args: object, **kwargs: object) -> object:
             result = await write(*args, **kwargs)  # type: ignore[arg-type]
             made.append((mailing(kwargs["settings"]), result.answer))
-            if made[-1] == (False, Answer.WRITTEN) and len(made) == 3:
+            if made[-1] == (False, WriteOutcome.WRITTEN) and len(made) == 3:
                 zitadel.change("o", True, OTHERS)
                 edit(bench, "p", settings=mails(False))
             return result
@@ -99,8 +99,8 @@ def test_a_repair_that_was_stopped_is_not_told_when_nothing_has_moved() -> None:
         await bench.live(15)
         edit(bench, "p", settings=mails(True))
         await bench.live(200)
-        told_before = [(True, Answer.NOT_CHANGED)] * 2
-        assert made == [*told_before, *[(False, Answer.WRITTEN)] * 2]
+        told_before = [(True, WriteOutcome.NOT_CHANGED)] * 2
+        assert made == [*told_before, *[(False, WriteOutcome.WRITTEN)] * 2]
         assert zitadel.written("o") is zitadel.own["o"] is False
         assert "ReadSideRepaired" not in told(bench)
         await bench.stop()

@@ -18,11 +18,11 @@ from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import (
-    Answer,
     DeletionPolicy,
     ManagementPolicy,
     ObservedPolicy,
     Scope,
+    WriteOutcome,
     WriteResult,
 )
 
@@ -309,22 +309,24 @@ def _set(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("first", "meanwhile", "answer", "flags"),
     [
-        pytest.param(None, _create, Answer.ALREADY_EXISTS, MAIL, id="AlreadyExists"),
-        pytest.param(True, _reset, Answer.NOT_FOUND, MAIL, id="NotFound"),
-        pytest.param(True, _set, Answer.NOT_CHANGED, {}, id="NotChanged"),
+        pytest.param(
+            None, _create, WriteOutcome.ALREADY_EXISTS, MAIL, id="AlreadyExists"
+        ),
+        pytest.param(True, _reset, WriteOutcome.NOT_FOUND, MAIL, id="NotFound"),
+        pytest.param(True, _set, WriteOutcome.NOT_CHANGED, {}, id="NotChanged"),
     ],
 )
 def test_each_try_carries_what_was_read_right_before_it(
     first: bool | None,
     meanwhile: Callable[[Bench], None],
-    answer: Answer,
+    answer: WriteOutcome,
     flags: dict[str, object],
 ) -> None:
     """Somebody is faster between our GET and our write: what is new counts."""
 
     async def story() -> None:
         bench = Bench()
-        answers: list[Answer] = []
+        answers: list[WriteOutcome] = []
         if first is not None:
             own(bench, first)
         write = bench.zitadel.write

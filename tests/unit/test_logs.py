@@ -15,24 +15,26 @@ import pytest
 from support.engines import Bench, policy
 from support.virtual_time import run
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.leader.subject import (
-    Subject,
+from zitadel_notification_operator.engine.leader.log_context import (
+    LogContext,
     concerning,
     current,
 )
 from zitadel_notification_operator.telemetry.endpoints import metrics_app, serve
 from zitadel_notification_operator.telemetry.logs import (
     LogFormat,
+    attach_log_context,
     configure_logs,
-    name_subjects,
 )
 
 ROOT = Path(__file__).parent.parent.parent
-NOTICES = ROOT / "operator/zitadel_notification_operator/engine/reporting/notices.py"
+NOTICES = (
+    ROOT / "operator/zitadel_notification_operator/engine/reporting/event_messages.py"
+)
 PAGE = ROOT / "docs" / "reference" / "logs-and-events.md"
 ALWAYS = ["timestamp", "level", "logger", "message"]
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
-POLICY = Subject("NotificationPolicy", "team-a", "acme", 3)
+POLICY = LogContext("NotificationPolicy", "team-a", "acme", 3)
 
 _log = logging.getLogger("zitadel_notification_operator.test")
 
@@ -62,7 +64,7 @@ def out(capsys: pytest.CaptureFixture[str]) -> Iterator[Out]:
 def configure(log_format: LogFormat = LogFormat.JSON, level: str = "INFO") -> None:
     """Configure as `znp run` does."""
     configure_logs(log_format, level)
-    name_subjects(current)
+    attach_log_context(current)
 
 
 def fail(why: str) -> None:
@@ -93,7 +95,7 @@ def test_a_line_within_a_pass_says_whose_it_is(out: Out) -> None:
     configure()
     with concerning(POLICY):
         _log.warning("Kubernetes was not reached")
-    with concerning(Subject("ZitadelInstance", "", "default")):
+    with concerning(LogContext("ZitadelInstance", "", "default")):
         _log.info("Did something")
     _log.info("Did something else")
     of_policy, of_instance, of_nothing = lines(out)

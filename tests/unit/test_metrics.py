@@ -23,7 +23,10 @@ from zitadel_notification_operator.core.objects import (
 )
 from zitadel_notification_operator.core.read_side import Missed
 from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.leader.subject import Subject, concerning
+from zitadel_notification_operator.engine.leader.log_context import (
+    LogContext,
+    concerning,
+)
 from zitadel_notification_operator.engine.queue.workqueue import WorkQueue
 from zitadel_notification_operator.telemetry.definitions import definitions
 from zitadel_notification_operator.telemetry.metrics import Metrics
@@ -293,7 +296,7 @@ def test_counting_costs_less_than_two_percent_of_a_pass() -> None:
     def one_pass() -> None:
         passes.added(key)
         passes.taken(key)
-        with concerning(Subject(*key, 1)):
+        with concerning(LogContext(*key, 1)):
             for method in ("GET", "GET", "POST"):
                 metrics.zitadel_called(method, "/a", "200", 0.01)
             for method in ("PATCH", "PATCH", "POST"):

@@ -39,7 +39,7 @@ class Metered(Bench):
             loop.now,
             workers=workers,
             seed=self.seed,
-            meter=self.metrics.passes,
+            metrics=self.metrics.passes,
         )
         self.metrics.watch(self.parts.queue, self.parts.inventory)
         self.engine = self.parts.engine
@@ -78,14 +78,14 @@ def test_passes_are_counted_by_how_they_end() -> None:
         assert bench.count("controller_runtime_terminal_reconcile_errors_total") == 1
         assert bench.count("controller_runtime_reconcile_panics_total") == 0
         before = bench.count(RESULT, "error")
-        bench.zitadel.trouble = RuntimeError("nobody knows this one")
+        bench.zitadel.failure = RuntimeError("nobody knows this one")
         bench.seen(replace(bench.policy("good"), settings=mails(True), generation=2))
         await bench.live(20)
         faults = bench.count("controller_runtime_reconcile_panics_total")
         assert faults >= 2
         assert bench.count(RESULT, "error") == before + faults
         assert bench.count("workqueue_retries_total") == faults
-        bench.zitadel.trouble = None
+        bench.zitadel.failure = None
         await bench.live(600)
         results = sum(
             bench.count(RESULT, result)
@@ -129,13 +129,13 @@ def test_drift_success_and_end_of_an_object_are_told() -> None:
         bench.seen(replace(stored, deleting=True, generation=stored.generation + 1))
         await bench.live(30)
         assert PolicyKey("own", "p") not in bench.cluster.policies
-        bench.engine.arrivals.policy_gone(PolicyKey("own", "p"))
+        bench.engine.watch_events.policy_gone(PolicyKey("own", "p"))
         assert 'name="p"' not in text(bench.metrics)
         of_instance = {"kind": "ZitadelInstance", "namespace": "", "name": "default"}
         assert value(bench.metrics, synced, **of_instance) is not None
-        bench.engine.arrivals.instance_gone("default")
+        bench.engine.watch_events.instance_gone("default")
         assert 'name="default"' not in text(bench.metrics)
-        bench.engine.arrivals.instance_seen(replace(INSTANCE, uid="another"))
+        bench.engine.watch_events.instance_seen(replace(INSTANCE, uid="another"))
         assert value(bench.metrics, synced, **of_instance) is None
         await bench.stop()
 
@@ -195,8 +195,8 @@ def test_a_namesake_does_not_inherit_the_success(*, told: bool) -> None:
         assert value(bench.metrics, synced, **of_p) is not None
         assert bench.engine is not None
         if told:
-            bench.engine.arrivals.policy_gone(PolicyKey("own", "p"))
-        bench.engine.arrivals.policy_seen(replace(policy("p"), uid="another"))
+            bench.engine.watch_events.policy_gone(PolicyKey("own", "p"))
+        bench.engine.watch_events.policy_seen(replace(policy("p"), uid="another"))
         assert value(bench.metrics, synced, **of_p) is None
         await bench.stop()
 
@@ -217,9 +217,9 @@ def test_the_queue_tells_each_step_once() -> None:
     """A second wish for a waiting key is none; a key that is forgotten is dropped."""
 
     async def story() -> None:
-        meter = Told()
+        metrics = Told()
         first, other = instance_key("a"), instance_key("b")
-        queue = WorkQueue(meter)
+        queue = WorkQueue(metrics)
         queue.add(first, Priority.DRIFT)
         queue.add(first, Priority.CHANGE)
         queue.add(other, Priority.CHANGE)
@@ -233,7 +233,7 @@ def test_the_queue_tells_each_step_once() -> None:
         queue.add(first, Priority.CHANGE)
         queue.failed(first)
         queue.done(first)
-        assert meter.told == [
+        assert metrics.told == [
             *(("added", first), ("added", other), ("dropped", other)),
             *(("taken", first), ("retried", first), ("done", first)),
             ("added", first),

@@ -7,9 +7,9 @@ import pytest
 from support.settings import mails
 from zitadel_notification_operator.core.events import EventId, EventKind, ZitadelEvent
 from zitadel_notification_operator.core.policy import (
-    Answer,
     ObservedPolicy,
     Scope,
+    WriteOutcome,
     WriteResult,
 )
 from zitadel_notification_operator.core.read_side import (
@@ -36,7 +36,7 @@ E1, E2 = EventId("o", 1), EventId("o", 2)
 
 def attempt(
     write: Write,
-    answer: Answer,
+    answer: WriteOutcome,
     shown: ObservedPolicy | None,
     scope: Scope = ORG,
     sequence: str = "",
@@ -49,29 +49,29 @@ def attempt(
 
 
 TABLE = {
-    (Write.CREATE, Answer.ALREADY_EXISTS, "inherited"): Missed.ADDED,
-    (Write.UPDATE, Answer.NOT_CHANGED, "other"): Missed.CHANGED,
-    (Write.UPDATE, Answer.NOT_FOUND, "other"): Missed.REMOVED,
-    (Write.UPDATE, Answer.NOT_FOUND, "same"): Missed.REMOVED,
-    (Write.RESET, Answer.NOT_FOUND, "other"): Missed.REMOVED,
-    (Write.RESET, Answer.NOT_FOUND, "same"): Missed.REMOVED,
+    (Write.CREATE, WriteOutcome.ALREADY_EXISTS, "inherited"): Missed.ADDED,
+    (Write.UPDATE, WriteOutcome.NOT_CHANGED, "other"): Missed.CHANGED,
+    (Write.UPDATE, WriteOutcome.NOT_FOUND, "other"): Missed.REMOVED,
+    (Write.UPDATE, WriteOutcome.NOT_FOUND, "same"): Missed.REMOVED,
+    (Write.RESET, WriteOutcome.NOT_FOUND, "other"): Missed.REMOVED,
+    (Write.RESET, WriteOutcome.NOT_FOUND, "same"): Missed.REMOVED,
 }
 SHOWN = {"inherited": INHERITED, "other": OWN[True], "same": OWN[False], "none": None}
 
 
 @pytest.mark.parametrize(
-    ("write", "answer", "shown"), list(itertools.product(Write, Answer, SHOWN))
+    ("write", "answer", "shown"), list(itertools.product(Write, WriteOutcome, SHOWN))
 )
 def test_what_an_answer_and_a_get_tell(
-    write: Write, answer: Answer, shown: str
+    write: Write, answer: WriteOutcome, shown: str
 ) -> None:
     """All combinations; what is not in the table tells of no event that is missed."""
     found = attempt(write, answer, SHOWN[shown], sequence="7")
     expected = TABLE.get((write, answer, shown))
-    if (write, answer, shown) == (Write.CREATE, Answer.ALREADY_EXISTS, "none"):
+    if (write, answer, shown) == (Write.CREATE, WriteOutcome.ALREADY_EXISTS, "none"):
         expected = Missed.ADDED
     assert found.missed is expected
-    if answer is Answer.WRITTEN:
+    if answer is WriteOutcome.WRITTEN:
         wanted = {"same"} if write is not Write.RESET else {"inherited", "none"}
         assert found.is_contradiction is (shown not in wanted)
     else:
@@ -80,17 +80,17 @@ def test_what_an_answer_and_a_get_tell(
 
 def test_a_later_change_of_somebody_else_is_no_contradiction() -> None:
     """A GET shows a sequence above that of our write: somebody was faster after it."""
-    later = attempt(Write.UPDATE, Answer.WRITTEN, OWN[True], sequence="4")
+    later = attempt(Write.UPDATE, WriteOutcome.WRITTEN, OWN[True], sequence="4")
     assert not later.is_contradiction
     assert not later.is_as_wanted
-    older = attempt(Write.UPDATE, Answer.WRITTEN, OWN[True], sequence="6")
+    older = attempt(Write.UPDATE, WriteOutcome.WRITTEN, OWN[True], sequence="6")
     assert older.is_contradiction
 
 
 def test_the_instance_scope_is_its_own_owner() -> None:
     """Its GET says `isDefault` always; only a change can be repaired there."""
     shown = ObservedPolicy(True, mails(True), "5", resource_owner="z")
-    found = attempt(Write.UPDATE, Answer.NOT_CHANGED, shown, Scope.INSTANCE)
+    found = attempt(Write.UPDATE, WriteOutcome.NOT_CHANGED, shown, Scope.INSTANCE)
     assert found.missed is Missed.CHANGED
     repairable = [m for m in Missed if can_be_repaired(m, Scope.INSTANCE)]
     assert repairable == [Missed.CHANGED]

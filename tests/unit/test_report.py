@@ -16,13 +16,13 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
+from zitadel_notification_operator.core.event_cursor import is_known
 from zitadel_notification_operator.core.events import (
     Cursor,
     EventId,
     EventKind,
     ZitadelEvent,
 )
-from zitadel_notification_operator.core.feed import is_known
 from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import ObservedPolicy, Scope
@@ -31,10 +31,10 @@ from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.report import (
     PROGRESS_DEADLINE,
     Findings,
-    is_quiet,
+    failed,
+    is_ready_and_current,
     settled,
     suspended,
-    troubled,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,7 +79,7 @@ def test_ready_says_what_a_get_says() -> None:
     policy = ready_policy()
     status = policy.status
     assert (status.sequence, status.change_date, status.is_default) == ("5", "d", False)
-    assert is_quiet(policy)
+    assert is_ready_and_current(policy)
     findings = Findings(
         decide(POLICY.desired, OBSERVED), OBSERVED, "o", None, status.original
     )
@@ -87,22 +87,22 @@ def test_ready_says_what_a_get_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "abnormal"),
+    ("failure", "abnormal"),
     [
         (TransientError(Reason.SERVER_ERROR, "x"), "Reconciling"),
         (TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "x"), "Stalled"),
     ],
 )
-def test_trouble_carries_its_cause(trouble: OperatorError, abnormal: str) -> None:
+def test_trouble_carries_its_cause(failure: OperatorError, abnormal: str) -> None:
     """Ready and the abnormal condition have the cause; values stay; InSync Unknown."""
-    policy = judged(POLICY, troubled(ready_policy(), trouble, NOW))
+    policy = judged(POLICY, failed(ready_policy(), failure, NOW))
     found = find(policy.status.conditions, abnormal)
     ready = find(policy.status.conditions, "Ready")
     sync = find(policy.status.conditions, "InSync")
     assert found is not None
     assert ready is not None
     assert sync is not None
-    assert found.reason == ready.reason == trouble.reason
+    assert found.reason == ready.reason == failure.reason
     assert sync.status == "Unknown"
     assert policy.status.settings == mails(True)
 
@@ -112,7 +112,7 @@ def test_trouble_carries_its_cause(trouble: OperatorError, abnormal: str) -> Non
 )
 def test_refusal_takes_the_values_away(reason: Reason) -> None:
     """What may no longer be looked at is no longer told; the pinned id stays."""
-    status = troubled(ready_policy(), TerminalError(reason, "x"), NOW)
+    status = failed(ready_policy(), TerminalError(reason, "x"), NOW)
     assert status.settings.is_empty
     assert status.sequence is None
     assert status.organization_id == "o"
@@ -120,38 +120,38 @@ def test_refusal_takes_the_values_away(reason: Reason) -> None:
 
 def test_no_progress_for_ten_minutes_is_stalled() -> None:
     """Ready keeps the cause; a new generation starts the clock anew."""
-    trouble = TransientError(Reason.SERVER_ERROR, "x")
-    policy = judged(POLICY, troubled(POLICY, trouble, NOW))
+    failure = TransientError(Reason.SERVER_ERROR, "x")
+    policy = judged(POLICY, failed(POLICY, failure, NOW))
     early = NOW + timedelta(seconds=PROGRESS_DEADLINE - 1)
-    assert troubled(policy, trouble, early) == policy.status
+    assert failed(policy, failure, early) == policy.status
     late = NOW + timedelta(seconds=PROGRESS_DEADLINE)
-    policy = judged(policy, troubled(policy, trouble, late))
+    policy = judged(policy, failed(policy, failure, late))
     stalled = find(policy.status.conditions, "Stalled")
     ready = find(policy.status.conditions, "Ready")
     assert stalled is not None
     assert ready is not None
     assert stalled.reason == Reason.PROGRESS_DEADLINE_EXCEEDED
     assert ready.reason == Reason.SERVER_ERROR
-    assert troubled(policy, trouble, late + timedelta(hours=1)) == policy.status
+    assert failed(policy, failure, late + timedelta(hours=1)) == policy.status
     edited = replace(policy, generation=4)
-    again = judged(edited, troubled(edited, trouble, late))
+    again = judged(edited, failed(edited, failure, late))
     assert find(again.status.conditions, "Reconciling") is not None
 
 
 def test_an_edit_in_trouble_is_no_transition() -> None:
     """The time of Reconciling stays; the caller says since when the edit is tried."""
-    trouble = TransientError(Reason.SERVER_ERROR, "x")
-    policy = judged(POLICY, troubled(POLICY, trouble, NOW))
+    failure = TransientError(Reason.SERVER_ERROR, "x")
+    policy = judged(POLICY, failed(POLICY, failure, NOW))
     edited = replace(policy, generation=4)
     at = NOW + timedelta(seconds=500)
-    edited = judged(edited, troubled(edited, trouble, at, began=at))
+    edited = judged(edited, failed(edited, failure, at, began=at))
     assert [c.last_transition_time for c in edited.status.conditions] == [
         c.last_transition_time for c in policy.status.conditions
     ]
     early = at + timedelta(seconds=PROGRESS_DEADLINE - 1)
-    assert troubled(edited, trouble, early, began=at) == edited.status
+    assert failed(edited, failure, early, began=at) == edited.status
     late = at + timedelta(seconds=PROGRESS_DEADLINE)
-    status = troubled(edited, trouble, late, began=at)
+    status = failed(edited, failure, late, began=at)
     assert find(status.conditions, "Stalled") is not None
 
 
@@ -168,23 +168,23 @@ def test_suspended_keeps_ready_with_its_old_generation() -> None:
 def test_token_is_copied_whatever_the_outcome() -> None:
     """A requested pass is acknowledged by the first status after it."""
     policy = replace(ready_policy(), requested_at="t1")
-    assert not is_quiet(policy)
-    status = troubled(policy, TransientError(Reason.SERVER_ERROR, "x"), NOW)
+    assert not is_ready_and_current(policy)
+    status = failed(policy, TransientError(Reason.SERVER_ERROR, "x"), NOW)
     assert status.last_handled_reconcile_at == "t1"
 
 
 @pytest.mark.parametrize("time", ["", "yesterday", "2026-01-01T00:00:00", "9" * 30])
 def test_a_time_that_somebody_broke_is_observed_anew(time: str) -> None:
     """What is wrong in a status stops no pass (design, section 11)."""
-    trouble = TransientError(Reason.SERVER_ERROR, "down")
-    policy = replace(POLICY, status=troubled(POLICY, trouble, NOW))
+    failure = TransientError(Reason.SERVER_ERROR, "down")
+    policy = replace(POLICY, status=failed(POLICY, failure, NOW))
     broken = tuple(
         replace(condition, last_transition_time=time)
         for condition in policy.status.conditions
     )
     policy = replace(policy, status=replace(policy.status, conditions=broken))
     later = NOW + timedelta(seconds=PROGRESS_DEADLINE + 1)
-    status = judged(policy, troubled(policy, trouble, later)).status
+    status = judged(policy, failed(policy, failure, later)).status
     assert find(status.conditions, "Reconciling") is not None
     assert {c.last_transition_time for c in status.conditions} == {
         "2026-01-01T00:10:01Z"

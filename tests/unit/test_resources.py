@@ -41,7 +41,7 @@ from zitadel_notification_operator.core.policy import (
     Scope,
 )
 from zitadel_notification_operator.core.references import By, Reference
-from zitadel_notification_operator.core.report import is_quiet
+from zitadel_notification_operator.core.report import is_ready_and_current
 
 POLICY = {
     "kind": "NotificationPolicy",
@@ -432,7 +432,7 @@ def test_a_broken_status_is_observed_anew(status: Any) -> None:
     policy = parse_policy(body)
     assert policy.not_understood is None
     assert policy.manages
-    assert not is_quiet(policy)
+    assert not is_ready_and_current(policy)
     instance = parse_instance(changed(INSTANCE, "status", status))
     assert instance.not_understood is None
 
@@ -441,7 +441,7 @@ def test_what_can_be_read_of_a_status_is_kept() -> None:
     """The pin and the original outlast a broken neighbour; others' types are theirs."""
     theirs = {"type": "example.com/Theirs", "status": 5}
     settled = parse_policy(changed(POLICY, "status", STATUS))
-    assert is_quiet(settled)
+    assert is_ready_and_current(settled)
     beside = changed(POLICY, "status", {**STATUS, "conditions": [theirs, GOOD]})
     assert parse_policy(beside) == settled
     broken = changed(POLICY, "status", {**STATUS, "sequence": 5})

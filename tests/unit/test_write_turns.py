@@ -18,7 +18,7 @@ from zitadel_notification_operator.engine.calls.write_turns import (
     WRITE_LIMIT,
     WriteTurns,
 )
-from zitadel_notification_operator.engine.queue.outcome import Superseded
+from zitadel_notification_operator.engine.queue.outcome import StalePass
 from zitadel_notification_operator.engine.queue.workqueue import (
     DRIFT_PATIENCE,
     Priority,
@@ -253,7 +253,7 @@ def test_the_moment_of_sending_counts_and_not_that_of_the_turn() -> None:
     [
         (CLOSED, True),
         (TerminalError(Reason.REQUEST_REFUSED, "no"), True),
-        (Superseded(), False),
+        (StalePass(), False),
         (OPEN, False),
     ],
 )
@@ -265,7 +265,7 @@ def test_a_write_that_is_over_holds_nobody_up(
         first, second = world.begin(
             world.write("fails", error=error, is_sent=is_sent), world.write("next")
         )
-        with pytest.raises((OperatorError, Superseded)):
+        with pytest.raises((OperatorError, StalePass)):
             await first
         await second
         assert world.began == [("fails", 0), ("next", 1)]
@@ -380,8 +380,8 @@ def test_at_the_end_all_that_wait_go_home_at_once() -> None:
         world.turns.end()
         ends = await asyncio.gather(*writes[1:], return_exceptions=True)
         assert asyncio.get_running_loop().time() == 0.5
-        assert [type(end) for end in ends] == [Superseded] * 3
-        with pytest.raises(Superseded):
+        assert [type(end) for end in ends] == [StalePass] * 3
+        with pytest.raises(StalePass):
             await world.write("late")
         await writes[0]
         assert world.names == ["0"]

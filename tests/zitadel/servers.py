@@ -151,7 +151,7 @@ async def answering_raw(answer: bytes) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def trouble(asked: Awaitable[object]) -> OperatorError:
+async def failure(asked: Awaitable[object]) -> OperatorError:
     """Return what a call raises: one sentence without a full stop."""
     with pytest.raises(OperatorError) as caught:
         await asked

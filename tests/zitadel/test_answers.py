@@ -10,10 +10,10 @@ from zitadel.servers import (
     CREATED,
     Server,
     details,
+    failure,
     organization,
     policy,
     refusal,
-    trouble,
 )
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import (
@@ -22,9 +22,9 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.policy import (
-    Answer,
     ObservedPolicy,
     Organization,
+    WriteOutcome,
     WriteResult,
 )
 from zitadel_notification_operator.core.reasons import Reason
@@ -101,7 +101,7 @@ async def test_organizations_exist_unless_removed(
     server.always(organization(state="ORG_STATE_INACTIVE", name="ACME"))
     assert await client.organization("org-a") == Organization("org-a", "ACME")
     server.always(organization(name="ACME"))
-    error = await trouble(client.organization("org-a"))
+    error = await failure(client.organization("org-a"))
     assert isinstance(error, TerminalError)
     assert error.reason is Reason.ORGANIZATION_NOT_FOUND
 
@@ -113,20 +113,20 @@ async def test_writes_return_what_zitadel_says(
         {"details": {"sequence": "9", "creationDate": CREATED, "resourceOwner": "o"}}
     )
     written = await client.write("o", Action.CREATE, settings=mails(True))
-    assert written == WriteResult(Answer.WRITTEN, "9", CREATED, "", "o")
+    assert written == WriteResult(WriteOutcome.WRITTEN, "9", CREATED, "", "o")
 
 
 @pytest.mark.parametrize(
     ("ask", "status", "code", "id_", "answer"),
     [
-        ("update", 400, 9, "Org-ioqnxz", Answer.NOT_CHANGED),
-        ("update", 400, 9, "INSTANCE-29x02n", Answer.NOT_CHANGED),
-        ("create", 409, 6, "Org-xa08n2", Answer.ALREADY_EXISTS),
-        ("create", 409, 6, "INSTANCE-xpo1bj", Answer.ALREADY_EXISTS),
-        ("update", 404, 5, "ORG-x029n3", Answer.NOT_FOUND),
-        ("update", 404, 5, "INSTANCE-x891na", Answer.NOT_FOUND),
-        ("reset", 404, 5, "ORG-x029n1s", Answer.NOT_FOUND),
-        ("reset", 403, 7, "AUTH-Bs7Ds", Answer.ORGANIZATION_GONE),
+        ("update", 400, 9, "Org-ioqnxz", WriteOutcome.NOT_CHANGED),
+        ("update", 400, 9, "INSTANCE-29x02n", WriteOutcome.NOT_CHANGED),
+        ("create", 409, 6, "Org-xa08n2", WriteOutcome.ALREADY_EXISTS),
+        ("create", 409, 6, "INSTANCE-xpo1bj", WriteOutcome.ALREADY_EXISTS),
+        ("update", 404, 5, "ORG-x029n3", WriteOutcome.NOT_FOUND),
+        ("update", 404, 5, "INSTANCE-x891na", WriteOutcome.NOT_FOUND),
+        ("reset", 404, 5, "ORG-x029n1s", WriteOutcome.NOT_FOUND),
+        ("reset", 403, 7, "AUTH-Bs7Ds", WriteOutcome.ORGANIZATION_GONE),
     ],
 )
 async def test_facts_are_values(
@@ -136,7 +136,7 @@ async def test_facts_are_values(
     status: int,
     code: int,
     id_: str,
-    answer: Answer,
+    answer: WriteOutcome,
 ) -> None:
     server.always(refusal(code, id_), status)
     assert await ASKS[ask](client) == WriteResult(answer)
@@ -149,7 +149,7 @@ async def test_ids_in_the_text_alone_are_no_facts(
     """A deletion must not end because of what somebody's page happens to quote."""
     server.always(refusal(5, text=f"not found ({id_})"), 404)
     for ask in ("reset", "update", "observe"):
-        error = await trouble(ASKS[ask](client))
+        error = await failure(ASKS[ask](client))
         assert error.reason is Reason.UNEXPECTED_ANSWER
 
 
@@ -208,7 +208,7 @@ async def test_what_somebody_must_act_on_is_terminal(
     reason: Reason,
 ) -> None:
     server.always(body, status)
-    error = await trouble(ask(client))
+    error = await failure(ask(client))
     assert isinstance(error, TerminalError)
     assert error.reason is reason
 
@@ -224,7 +224,7 @@ async def test_what_may_pass_is_transient(
     reason: Reason,
 ) -> None:
     server.always(body, status)
-    error = await trouble(ask(client))
+    error = await failure(ask(client))
     assert isinstance(error, TransientError) is (reason is not Reason.REQUEST_REFUSED)
     assert error.reason is reason
 
@@ -234,7 +234,7 @@ async def test_an_unknown_organization_is_terminal(
     client: ZitadelClient, server: Server, ask: str
 ) -> None:
     server.always(refusal(7, "AUTH-Bs7Ds"), 403)
-    error = await trouble(ASKS[ask](client))
+    error = await failure(ASKS[ask](client))
     assert isinstance(error, TerminalError)
     assert error.reason is Reason.ORGANIZATION_NOT_FOUND
 
@@ -251,14 +251,14 @@ async def test_a_missing_permission_names_the_role(
     client: ZitadelClient, server: Server, ask: str, role: str
 ) -> None:
     server.always(refusal(7, "AUTH-5mWD2"), 403)
-    assert role in (await trouble(ASKS[ask](client))).message
+    assert role in (await failure(ASKS[ask](client))).message
 
 
 async def test_a_wrong_host_names_the_way_out(
     client: ZitadelClient, server: Server
 ) -> None:
     server.always(refusal(5, text=ORIGIN + "QUERY-1kIjX"), 404)
-    message = (await trouble(client.identify())).message
+    message = (await failure(client.identify())).message
     assert "127.0.0.1" in message
     assert "spec.externalDomain" in message
 
@@ -295,7 +295,7 @@ async def test_an_unusable_body_is_never_a_value(
     client: ZitadelClient, server: Server, ask: Ask, body: object
 ) -> None:
     server.always(body)
-    error = await trouble(ask(client))
+    error = await failure(ask(client))
     assert isinstance(error, TransientError)
     assert error.reason is Reason.UNEXPECTED_ANSWER
     assert error.message.isprintable()
@@ -311,7 +311,7 @@ async def test_only_a_boolean_is_a_boolean(
             '{"policy": {"details": {"sequence": "1", "resourceOwner": "org-a"}, '
             f'"{name}": {value}}}}}'
         )
-        error = await trouble(client.observe("org-a"))
+        error = await failure(client.observe("org-a"))
         assert error.reason is Reason.UNEXPECTED_ANSWER
 
 
@@ -327,7 +327,7 @@ async def test_an_answer_about_another_organization_is_refused(
         | organization("own", state="ORG_STATE_ACTIVE")
         | {"details": details("own")}
     )
-    error = await trouble(ASKS[ask](client))
+    error = await failure(ASKS[ask](client))
     assert isinstance(error, TransientError)
     assert error.reason is Reason.UNEXPECTED_ANSWER
 
@@ -337,7 +337,7 @@ async def test_redirects_are_told_and_not_followed(
     client: ZitadelClient, server: Server, status: int
 ) -> None:
     server.always("", status, Location="/elsewhere")
-    error = await trouble(client.observe("org-a"))
+    error = await failure(client.observe("org-a"))
     assert error.reason is Reason.UNEXPECTED_ANSWER
     assert "redirect" in error.message
     assert len(server.seen) == 1
@@ -354,7 +354,7 @@ async def test_messages_are_the_same_at_every_try(
     messages = set()
     for page in pages:
         server.always(page, 404)
-        messages.add((await trouble(client.observe("org-a"))).message)
+        messages.add((await failure(client.observe("org-a"))).message)
     assert len(messages) == 1
 
 
@@ -381,7 +381,7 @@ async def test_a_database_that_is_down_is_named(
 ) -> None:
     """In each version's own way; never absent, never done."""
     server.always(body, status)
-    error = await trouble(ASKS[ask](client))
+    error = await failure(ASKS[ask](client))
     assert isinstance(error, TransientError)
     assert error.reason is Reason.SERVER_ERROR
     assert error.message == DATABASE
@@ -404,7 +404,7 @@ async def test_an_error_id_is_found_among_details_of_any_shape(
     client: ZitadelClient, server: Server, found: object
 ) -> None:
     server.always({"code": 5, "message": "Some text", "details": found}, 404)
-    assert await client.reset("org-a") == WriteResult(Answer.NOT_FOUND)
+    assert await client.reset("org-a") == WriteResult(WriteOutcome.NOT_FOUND)
 
 
 @pytest.mark.parametrize(
@@ -414,7 +414,7 @@ async def test_details_without_an_id_do_not_hide_the_code(
     client: ZitadelClient, server: Server, found: object
 ) -> None:
     server.always({"code": 14, "message": ["no", "text"], "details": found}, 503)
-    error = await trouble(client.observe("org-a"))
+    error = await failure(client.observe("org-a"))
     assert error.reason is Reason.SERVER_ERROR
     assert "HTTP 503, code 14" in error.message
 
@@ -425,7 +425,7 @@ async def test_an_id_of_others_is_no_fact(
     """A 404 whose id is not known is neither "absent" nor "done"."""
     server.always({"code": 5, "details": [{"@type": V2, "slug": "NEW-1"}]}, 404)
     for ask in (client.reset("org-a"), client.observe("org-a")):
-        assert (await trouble(ask)).reason is Reason.UNEXPECTED_ANSWER
+        assert (await failure(ask)).reason is Reason.UNEXPECTED_ANSWER
 
 
 @pytest.mark.parametrize("ask", ["observe", "observe instance", "update", "reset"])
@@ -448,7 +448,7 @@ async def test_a_policy_call_that_seems_not_to_be_there(
 ) -> None:
     """Still an answer that nobody understands; whoever counts may know better."""
     server.always(body, status)
-    error = await trouble(ASKS[ask](client))
+    error = await failure(ASKS[ask](client))
     assert isinstance(error, ApiMissing)
     assert error.reason is Reason.UNEXPECTED_ANSWER
     assert error.what.split(" was answered with ")[1].startswith(f"HTTP {status}")
@@ -476,4 +476,4 @@ async def test_other_answers_say_nothing_about_the_api(
     client: ZitadelClient, server: Server, ask: str, status: int, body: object
 ) -> None:
     server.always(body, status)
-    assert not isinstance(await trouble(ASKS[ask](client)), ApiMissing)
+    assert not isinstance(await failure(ASKS[ask](client)), ApiMissing)

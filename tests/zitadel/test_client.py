@@ -11,7 +11,7 @@ from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
 from zitadel_notification_operator.core.objects import Endpoint, RateLimit
-from zitadel_notification_operator.core.policy import Answer
+from zitadel_notification_operator.core.policy import WriteOutcome
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.emulator.access import INSTANCE
 from zitadel_notification_operator.emulator.faults import Fault
@@ -56,20 +56,20 @@ async def test_states_of_an_organization(client: ZitadelClient) -> None:
     assert inherited.is_default
     assert inherited.resource_owner == (await client.identify()).zitadel_id
     put = await client.write(ACME, Action.UPDATE, settings=mails(False))
-    assert put.answer is Answer.NOT_FOUND
+    assert put.answer is WriteOutcome.NOT_FOUND
     post = await client.write(ACME, Action.CREATE, settings=mails(False))
-    assert (post.answer, post.resource_owner) == (Answer.WRITTEN, ACME)
+    assert (post.answer, post.resource_owner) == (WriteOutcome.WRITTEN, ACME)
     own = await client.observe(ACME)
     assert own is not None
     assert (own.is_default, own.settings) == (False, mails(False))
     assert own.sequence == post.sequence
     again = await client.write(ACME, Action.CREATE, settings=mails(True))
-    assert again.answer is Answer.ALREADY_EXISTS
+    assert again.answer is WriteOutcome.ALREADY_EXISTS
     same = await client.write(ACME, Action.UPDATE, settings=mails(False))
-    assert same.answer is Answer.NOT_CHANGED
-    assert (await client.reset(ACME)).answer is Answer.WRITTEN
-    assert (await client.reset(ACME)).answer is Answer.NOT_FOUND
-    assert (await client.reset("unknown")).answer is Answer.ORGANIZATION_GONE
+    assert same.answer is WriteOutcome.NOT_CHANGED
+    assert (await client.reset(ACME)).answer is WriteOutcome.WRITTEN
+    assert (await client.reset(ACME)).answer is WriteOutcome.NOT_FOUND
+    assert (await client.reset("unknown")).answer is WriteOutcome.ORGANIZATION_GONE
 
 
 async def test_states_of_the_instance(
@@ -78,15 +78,15 @@ async def test_states_of_the_instance(
     """An instance may have no policy; its id is found all the same."""
     zitadel_id = (await client.identify()).zitadel_id
     same = await client.write(None, Action.UPDATE, settings=mails(True))
-    assert same.answer is Answer.NOT_CHANGED
+    assert same.answer is WriteOutcome.NOT_CHANGED
     emulator.zitadel.drop_instance_policy()
     assert await client.observe(None) is None
     assert await client.observe(ACME) is None
     assert (await client.identify()).zitadel_id == zitadel_id
     put = await client.write(None, Action.UPDATE, settings=mails(True))
-    assert put.answer is Answer.NOT_FOUND
+    assert put.answer is WriteOutcome.NOT_FOUND
     post = await client.write(None, Action.CREATE, settings=mails(True))
-    assert post.answer is Answer.WRITTEN
+    assert post.answer is WriteOutcome.WRITTEN
 
 
 async def test_removed_organization_does_not_exist(

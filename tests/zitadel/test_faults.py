@@ -25,7 +25,7 @@ from zitadel_notification_operator.core.objects import Endpoint
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.zitadel.client import ZitadelClient
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
-from zitadel_notification_operator.zitadel.unreachable import mapped
+from zitadel_notification_operator.zitadel.unreachable import map_transport_errors
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
@@ -190,7 +190,10 @@ def _errors() -> list[type[Exception]]:
 @pytest.mark.parametrize("error", _errors(), ids=lambda error: error.__name__)
 def test_every_error_of_the_libraries_is_mapped(error: type[Exception]) -> None:
     """Built without arguments, because each class wants its own."""
-    with pytest.raises(TransientError) as caught, mapped("host.example", 10):
+    with (
+        pytest.raises(TransientError) as caught,
+        map_transport_errors("host.example", 10),
+    ):
         raise error.__new__(error)
     assert caught.value.reason in {
         Reason.UNREACHABLE,
@@ -213,7 +216,10 @@ LOST = [
 def test_a_connection_that_the_event_loop_has_lost_is_no_fault_of_ours(
     text: str,
 ) -> None:
-    with pytest.raises(TransientError) as caught, mapped("host.example", 10):
+    with (
+        pytest.raises(TransientError) as caught,
+        map_transport_errors("host.example", 10),
+    ):
         raise RuntimeError(text)
     assert caught.value.reason is Reason.UNREACHABLE
     assert caught.value.message == "host.example cannot be reached: connection broken"
@@ -236,7 +242,10 @@ async def test_a_call_survives_what_the_event_loop_raises(
 
 
 def test_a_fault_of_ours_stays_one() -> None:
-    with pytest.raises(RuntimeError, match="an engine's own"), mapped("host", 10):
+    with (
+        pytest.raises(RuntimeError, match="an engine's own"),
+        map_transport_errors("host", 10),
+    ):
         raise RuntimeError("an engine's own")
 
 
@@ -255,7 +264,10 @@ def test_a_fault_of_ours_stays_one() -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_other_errors_of_connections_are_mapped(error: Exception) -> None:
-    with pytest.raises(TransientError) as caught, mapped("host.example", 10):
+    with (
+        pytest.raises(TransientError) as caught,
+        map_transport_errors("host.example", 10),
+    ):
         raise error
     assert caught.value.reason in {Reason.UNREACHABLE, Reason.UNEXPECTED_ANSWER}
 

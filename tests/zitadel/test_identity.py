@@ -5,10 +5,10 @@ from aiohttp import web
 from zitadel.servers import (
     CREATED,
     Server,
+    failure,
     policy,
     refusal,
     reply,
-    trouble,
 )
 from zitadel_notification_operator.core.errors import (
     TerminalError,
@@ -52,7 +52,7 @@ async def test_one_call_shows_that_a_credential_is_good(
     await client.authenticate()
     assert [request.path for request in server.seen] == ["/auth/v1/users/me"]
     server.by_path({"/auth/v1/users/me": (refusal(16, "AUTH-7fs1e"), 401)})
-    error = await trouble(client.authenticate())
+    error = await failure(client.authenticate())
     assert error.reason is Reason.CREDENTIALS_REJECTED
 
 
@@ -76,7 +76,7 @@ async def test_half_a_list_of_permissions_is_not_believed(
     """Who reads the default policy has a permission; `{}` says that there is none."""
     default = (policy("instance", isDefault=True), 200)
     server.by_path({**WHO, PERMISSIONS: ({}, 200), DEFAULT: default})
-    error = await trouble(client.identify())
+    error = await failure(client.identify())
     assert isinstance(error, TransientError)
     assert error.reason is Reason.UNEXPECTED_ANSWER
 
@@ -85,12 +85,12 @@ async def test_without_default_policy_the_instance_must_be_readable(
     client: ZitadelClient, server: Server
 ) -> None:
     server.by_path({**WHO, DEFAULT: (refusal(5, "QUERY-x0so2p"), 404)})
-    error = await trouble(client.identify())
+    error = await failure(client.identify())
     assert isinstance(error, TerminalError)
     assert error.reason is Reason.INSUFFICIENT_PERMISSIONS
     assert "IAM_OWNER_VIEWER" in error.message
     server.by_path({**WHO, DEFAULT: (refusal(16), 401)})
-    error = await trouble(client.identify())
+    error = await failure(client.identify())
     assert error.reason is Reason.CREDENTIALS_REJECTED
 
 
@@ -124,7 +124,7 @@ async def test_a_user_without_any_role_is_told_which_to_get(
             MEMBERSHIPS: ({"details": {"viewTimestamp": CREATED}}, 200),
         }
     )
-    error = await trouble(client.identify())
+    error = await failure(client.identify())
     assert isinstance(error, TerminalError)
     assert error.reason is Reason.INSUFFICIENT_PERMISSIONS
     assert "ORG_SETTINGS_MANAGER" in error.message

@@ -14,7 +14,7 @@ from zitadel_notification_operator.core.objects import Endpoint, RateLimit
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.zitadel.client import ZitadelClient
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
-from zitadel_notification_operator.zitadel.pause import parse_retry_after
+from zitadel_notification_operator.zitadel.retry_after import parse_retry_after
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -91,14 +91,14 @@ async def test_retry_after_holds_for_the_whole_instance(
     endpoint = Endpoint(server.url)
     one = connector.connect("a", endpoint, PAT, None)
     two = connector.connect("a", endpoint, AccessToken("another-token"), None)
-    first = await _trouble(one)
-    second = await _trouble(two)
+    first = await _failure(one)
+    second = await _failure(two)
     assert (first.reason, first.retry_after) == (reason, 1.0)
     assert (second.reason, second.message) == (reason, first.message)
     assert second.retry_after is not None
     assert 0 < second.retry_after <= 1
     assert len(server.seen) == 1
-    await _trouble(connector.connect("b", endpoint, PAT, None))
+    await _failure(connector.connect("b", endpoint, PAT, None))
     assert len(server.seen) == 2
     server.always(policy())
     await asyncio.sleep(1.05)
@@ -111,8 +111,8 @@ async def test_calls_that_wait_for_their_turn_see_the_pause(
     server.always(refusal(8), 429, Retry_After="60")
     endpoint = Endpoint(server.url, rate_limit=RateLimit(1000, 1000, 1))
     client = connector.connect("a", endpoint, PAT, None)
-    troubles = await asyncio.gather(*(_trouble(client) for _ in range(5)))
-    assert {trouble.reason for trouble in troubles} == {Reason.RATE_LIMITED}
+    troubles = await asyncio.gather(*(_failure(client) for _ in range(5)))
+    assert {failure.reason for failure in troubles} == {Reason.RATE_LIMITED}
     assert len(server.seen) == 1
 
 
@@ -120,9 +120,9 @@ async def test_a_pause_outlives_new_limits_but_not_a_new_url(
     connector: ZitadelConnector, server: Server
 ) -> None:
     server.always(refusal(8), 429, Retry_After="60")
-    await _trouble(connector.connect("a", Endpoint(server.url), PAT, None))
+    await _failure(connector.connect("a", Endpoint(server.url), PAT, None))
     slower = Endpoint(server.url, rate_limit=RateLimit(1, 1, 1))
-    await _trouble(connector.connect("a", slower, PAT, None))
+    await _failure(connector.connect("a", slower, PAT, None))
     assert len(server.seen) == 1
     server.always(policy())
     moved = Endpoint(server.url.replace("127.0.0.1", "localhost"))
@@ -135,8 +135,8 @@ async def test_without_a_usable_retry_after_there_is_no_pause(
 ) -> None:
     headers = {} if header is None else {"Retry_After": header}
     server.always(refusal(8), 429, **headers)
-    assert (await _trouble(client)).retry_after is None
-    assert (await _trouble(client)).retry_after is None
+    assert (await _failure(client)).retry_after is None
+    assert (await _failure(client)).retry_after is None
     assert len(server.seen) == 2
 
 
@@ -165,7 +165,7 @@ def test_retry_after_in_seconds_or_as_a_date(
     assert parse_retry_after(value, NOW) == seconds
 
 
-async def _trouble(client: ZitadelClient) -> TransientError:
+async def _failure(client: ZitadelClient) -> TransientError:
     with pytest.raises(TransientError) as caught:
         await client.observe("org-a")
     return caught.value

@@ -8,21 +8,23 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from zitadel.servers import CREATED, Server, policy, refusal, reply, trouble
-from zitadel_notification_operator.core.echoes import Echoes
+from zitadel.servers import CREATED, Server, failure, policy, refusal, reply
 from zitadel_notification_operator.core.errors import PageTooLarge, TransientError
+from zitadel_notification_operator.core.event_cursor import EventCursor
 from zitadel_notification_operator.core.events import (
     Cursor,
     EventId,
     EventKind,
     parse_moment,
 )
-from zitadel_notification_operator.core.feed import Feed
 from zitadel_notification_operator.core.paging import SMALLEST, PageSize
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.core.unseen_writes import UnseenWrites
 from zitadel_notification_operator.engine.calls.connections import EVENTS as PAGE
-from zitadel_notification_operator.engine.calls.directory import Directory
+from zitadel_notification_operator.engine.calls.organization_cache import (
+    OrganizationCache,
+)
 from zitadel_notification_operator.engine.drift.event_reading import Reading, Search
 from zitadel_notification_operator.zitadel.calls import EVENTS
 from zitadel_notification_operator.zitadel.client import ZitadelClient
@@ -84,9 +86,9 @@ async def test_all_events_are_read_whatever_the_most_is(
     answer_by(server, log_of([event(number) for number in range(350)], 100, no))
     looks: list[None] = []
     size = PageSize(250)
-    search = Search(client, size, Echoes(), lambda: looks.append(None))
+    search = Search(client, size, UnseenWrites(), lambda: looks.append(None))
     cursor = Cursor("2026-01-01T00:00:00Z", EventId("o0", 7))
-    reading = Reading(("", ""), 0.0, Feed(cursor), begun=True)
+    reading = Reading(("", ""), 0.0, EventCursor(cursor), begun=True)
     found = await search.run(reading, 0.0)
     assert [event.id.aggregate for event in found] == [f"o{n}" for n in range(350)]
     assert size.rows == (250 if no is None else 62)
@@ -117,10 +119,10 @@ async def test_names_are_found_in_a_list_of_smaller_pages(
 
     answer_by(server, answer)
     page = PageSize(1000)
-    directory = Directory(lists=True, page=page)
+    organization_cache = OrganizationCache(lists=True, page=page)
     found = await asyncio.gather(
         *(
-            directory.find(client, Reference(By.NAME, f"name {n:03}"), 2)
+            organization_cache.find(client, Reference(By.NAME, f"name {n:03}"), 2)
             for n in (3, 108)
         )
     )
@@ -140,11 +142,11 @@ async def test_an_answer_that_is_too_long_is_asked_for_in_halves(
         return reply(found)
 
     answer_by(server, answer)
-    error = await trouble(client.events(None, 100))
+    error = await failure(client.events(None, 100))
     assert isinstance(error, PageTooLarge)
     assert len(await client.events(None, 50)) == 50
     server.always("<html>" + " " * (1 << 20))
-    error = await trouble(client.events(None, 100))
+    error = await failure(client.events(None, 100))
     assert isinstance(error, TransientError)
     assert error.reason is Reason.UNEXPECTED_ANSWER
 
@@ -171,8 +173,10 @@ async def test_a_limit_that_is_refused_at_any_size_is_told(
     """The size begins anew: it was not the cause."""
     server.always(BY_ID, 400)
     page = PageSize(1000)
-    directory = Directory(lists=True, page=page)
-    error = await trouble(directory.find(client, Reference(By.NAME, "ACME"), 2))
+    organization_cache = OrganizationCache(lists=True, page=page)
+    error = await failure(
+        organization_cache.find(client, Reference(By.NAME, "ACME"), 2)
+    )
     assert error.reason is Reason.REQUEST_REFUSED
     assert limits_of(server)[-1] == SMALLEST
     assert page.rows == 1000
@@ -182,7 +186,7 @@ async def test_one_without_pages_is_refused_as_ever(
     client: ZitadelClient, server: Server
 ) -> None:
     server.always(BY_ID, 400)
-    error = await trouble(client.newest_event())
+    error = await failure(client.newest_event())
     assert error.reason is Reason.REQUEST_REFUSED
     assert not isinstance(error, PageTooLarge)
 
@@ -198,7 +202,7 @@ async def test_a_search_that_is_limited_stops_no_other_call(
         return reply(policy())
 
     server.answer = answer
-    error = await trouble(client.events(None, 10))
+    error = await failure(client.events(None, 10))
     assert isinstance(error, TransientError)
     assert error.retry_after == 60
     assert await client.observe("org-a") is not None
@@ -213,11 +217,11 @@ async def test_an_event_s_time_may_be_anything(
     server.always({"events": [good, odd]})
     found = await client.events(None, 10)
     assert {one.kind for one in found} == {EventKind.ORGANIZATION_POLICY}
-    feed = Feed()
-    assert [one.id.aggregate for one in feed.take(found)] == ["o2", "o1"]
-    assert feed.cursor is not None
-    assert feed.cursor.id.aggregate == "o2"
-    assert feed.take(found) == []
+    event_cursor = EventCursor()
+    assert [one.id.aggregate for one in event_cursor.take(found)] == ["o2", "o1"]
+    assert event_cursor.cursor is not None
+    assert event_cursor.cursor.id.aggregate == "o2"
+    assert event_cursor.take(found) == []
 
 
 async def test_a_log_that_shows_anything_has_events(

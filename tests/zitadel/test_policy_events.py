@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from support.settings import mails
-from zitadel.servers import PAT, TOKEN, Server, policy, refusal, trouble
+from zitadel.servers import PAT, TOKEN, Server, failure, policy, refusal
 from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import TransientError
@@ -118,7 +118,7 @@ async def test_who_may_not_read_events_is_told_so(
     emulator.zitadel.add_token("other", {INSTANCE: {"IAM_ORG_MANAGER"}})
     token = AccessToken("other")
     asking = connector.connect("other", Endpoint(emulator.url), token, None)
-    error = await trouble(asking.last_policy_event(ACME))
+    error = await failure(asking.last_policy_event(ACME))
     assert error.reason is Reason.INSUFFICIENT_PERMISSIONS
 
 
@@ -126,7 +126,7 @@ async def test_a_refusal_pauses_no_other_call(
     client: ZitadelClient, server: Server
 ) -> None:
     server.always(refusal(8), 429, Retry_After="60")
-    error = await trouble(client.last_policy_event("org-a"))
+    error = await failure(client.last_policy_event("org-a"))
     assert isinstance(error, TransientError)
     assert (error.reason, error.retry_after) == (Reason.RATE_LIMITED, 60)
     server.always(policy())
@@ -142,7 +142,7 @@ async def test_an_event_of_somebody_else_is_no_answer(
         "type": {"type": "org.policy.notification.removed"},
     }
     server.always({"events": [event]})
-    error = await trouble(client.last_policy_event("org-a"))
+    error = await failure(client.last_policy_event("org-a"))
     assert error.reason is Reason.UNEXPECTED_ANSWER
     assert "org-b" in error.message
 
@@ -151,6 +151,6 @@ async def test_an_id_that_no_organization_has_is_not_asked_for(
     client: ZitadelClient, server: Server
 ) -> None:
     """An empty id would make ZITADEL answer for all organizations."""
-    error = await trouble(client.last_policy_event(""))
+    error = await failure(client.last_policy_event(""))
     assert error.reason is Reason.ORGANIZATION_NOT_FOUND
     assert server.seen == []

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from support.settings import mails
-from zitadel.servers import PAT, TOKEN, Server, policy, refusal, trouble
+from zitadel.servers import PAT, TOKEN, Server, failure, policy, refusal
 from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import ReadSideBusy, TransientError
 from zitadel_notification_operator.core.objects import Endpoint
-from zitadel_notification_operator.core.policy import Answer
+from zitadel_notification_operator.core.policy import WriteOutcome
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.emulator.access import INSTANCE
 from zitadel_notification_operator.emulator.faults import Fault
@@ -41,7 +41,7 @@ async def test_it_is_an_error_of_its_own(
 ) -> None:
     """No number of a try stands in its text, and it names what ZITADEL is at."""
     server.always(body, 500)
-    error = await trouble(client.observe(organization))
+    error = await failure(client.observe(organization))
     assert isinstance(error, ReadSideBusy)
     assert error.reason is Reason.UNEXPECTED_ANSWER
     assert error.message == error.stable
@@ -54,7 +54,7 @@ async def test_it_holds_no_other_call_back(
 ) -> None:
     """A proxy's Retry-After with it would be a pause of the whole instance."""
     server.always(BY_ID, 500, Retry_After="60")
-    error = await trouble(client.observe("org-a"))
+    error = await failure(client.observe("org-a"))
     assert isinstance(error, ReadSideBusy)
     assert error.retry_after is None
     server.always(policy())
@@ -65,7 +65,7 @@ async def test_other_failures_and_other_calls_are_none(
     client: ZitadelClient, server: Server
 ) -> None:
     server.always(refusal(13, "CRDB-other"), 500)
-    error = await trouble(client.observe("org-a"))
+    error = await failure(client.observe("org-a"))
     assert error.reason is Reason.SERVER_ERROR
     server.always(BY_ID, 500)
     calls = (
@@ -75,11 +75,11 @@ async def test_other_failures_and_other_calls_are_none(
         client.last_policy_event("org-a"),
     )
     for call in calls:
-        error = await trouble(call)
+        error = await failure(call)
         assert error.reason is Reason.SERVER_ERROR
         assert not isinstance(error, ReadSideBusy)
     server.always(refusal(5, text=ID), 404)
-    assert not isinstance(await trouble(client.observe("org-a")), ReadSideBusy)
+    assert not isinstance(await failure(client.observe("org-a")), ReadSideBusy)
 
 
 async def test_writes_and_other_reads_go_on_meanwhile(
@@ -92,10 +92,10 @@ async def test_writes_and_other_reads_go_on_meanwhile(
         policies = "/(management|admin)/v1/policies/(default/)?notification"
         emulator.faults.add(Fault("GET", policies, status=500, body=body))
         for organization in (ACME, None):
-            error = await trouble(client.observe(organization))
+            error = await failure(client.observe(organization))
             assert isinstance(error, ReadSideBusy)
         written = await client.write(ACME, Action.CREATE, settings=mails(False))
-        assert written.answer is Answer.WRITTEN
+        assert written.answer is WriteOutcome.WRITTEN
         assert (await client.organization(ACME)).name == "ACME"
         assert await client.identify()
         # Who may not read the instance learns its id from the default policy.
@@ -103,7 +103,7 @@ async def test_writes_and_other_reads_go_on_meanwhile(
         small = connector.connect(
             "small", Endpoint(emulator.url), AccessToken("small"), None
         )
-        error = await trouble(small.identify())
+        error = await failure(small.identify())
         assert isinstance(error, ReadSideBusy)
         assert isinstance(error, TransientError)
         emulator.faults.clear()

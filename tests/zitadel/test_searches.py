@@ -5,7 +5,7 @@ import pytest
 from zitadel.servers import (
     CREATED,
     Server,
-    trouble,
+    failure,
 )
 from zitadel_notification_operator.core.policy import (
     Organization,
@@ -27,7 +27,7 @@ async def test_a_page_of_organizations_says_how_many_there_are(
     server.always({"details": {"timestamp": CREATED}})
     assert await client.organizations(7, 1000) == OrganizationPage((), 0)
     server.always({})
-    error = await trouble(client.organizations(7, 1000))
+    error = await failure(client.organizations(7, 1000))
     assert error.reason is Reason.UNEXPECTED_ANSWER
 
 
@@ -58,6 +58,6 @@ async def test_two_organizations_of_one_name_are_not_guessed(
     rows = [{"id": name, "name": name} for name in ("acme", "Acme")]
     server.always({"details": {"totalResult": "2"}, "result": rows})
     for reference in (Reference(By.NAME, "ACME"), Reference(By.DOMAIN, "acme.example")):
-        error = await trouble(client.search(reference))
+        error = await failure(client.search(reference))
         assert error.reason is Reason.UNEXPECTED_ANSWER
         assert "more than one" in error.message

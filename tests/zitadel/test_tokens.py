@@ -88,7 +88,7 @@ def client_of(
     return connector.connect("default", Endpoint(server.url), credential, None)
 
 
-async def trouble(client: ZitadelClient) -> OperatorError:
+async def failure(client: ZitadelClient) -> OperatorError:
     with pytest.raises(OperatorError) as caught:
         await client.observe("org-a")
     return caught.value
@@ -165,7 +165,7 @@ async def test_a_revoked_token_is_replaced_within_the_call(
     client = client_of(connector, server)
     await client.observe("org-a")
     zitadel.revoked.add("t-1")
-    error = await trouble(client)
+    error = await failure(client)
     assert error.reason is Reason.CREDENTIALS_REJECTED
     assert len(zitadel.forms) == 1
     monkeypatch.setattr(tokens, "SHORTEST", 0.0)
@@ -194,7 +194,7 @@ async def test_all_refusals_are_one(
     """A credential or a clock is wrong; many calls at one time ask once."""
     zitadel.refusal = told
     client = client_of(connector, server)
-    for error in await asyncio.gather(*(trouble(client) for _ in range(100))):
+    for error in await asyncio.gather(*(failure(client) for _ in range(100))):
         assert isinstance(error, TerminalError)
         assert error.reason is Reason.CREDENTIALS_REJECTED
         assert "clocks differ" in error.message
@@ -240,7 +240,7 @@ async def test_other_answers_pass_by_themselves(
 ) -> None:
     """They say nothing about the credential."""
     zitadel.refusal = told
-    error = await trouble(client_of(connector, server))
+    error = await failure(client_of(connector, server))
     assert isinstance(error, TransientError)
     assert error.reason is reason
 
@@ -254,7 +254,7 @@ async def test_an_older_server_s_words_name_the_credential_too(
 ) -> None:
     """Some versions mean a bad key by them; the message says both."""
     zitadel.refusal = SERVER_ERROR
-    error = await trouble(client_of(connector, server))
+    error = await failure(client_of(connector, server))
     for words in ("token endpoint", "server_error", "expired", "half an hour"):
         assert words in error.message
 
@@ -317,7 +317,7 @@ async def test_one_refusal_of_the_endpoint_is_not_repeated_for_long(
     """Else three looks at the instance would all hear of one refusal."""
     zitadel.refusal = INVALID
     client = client_of(connector, server)
-    await trouble(client)
+    await failure(client)
     zitadel.refusal = None
     turn_clock(2)
     assert await client.observe("org-a") is not None
@@ -335,7 +335,7 @@ async def test_a_refused_token_is_kept_until_there_is_another_one(
     turn_clock(100)
     zitadel.revoked.add("t-1")
     zitadel.refusal = SERVER_ERROR
-    assert (await trouble(client)).reason is Reason.CREDENTIALS_REJECTED
+    assert (await failure(client)).reason is Reason.CREDENTIALS_REJECTED
     zitadel.revoked.clear()
     assert await client.observe("org-a") is not None
     turn_clock(10)
@@ -388,7 +388,7 @@ async def test_nothing_secret_is_ever_told(
                 zitadel.refusal = (body.replace("{}", SECRET), status)
                 name = f"{type(credential).__name__}{status}{len(body)}"
                 made = connector.connect(name, Endpoint(server.url), credential, None)
-                error = await trouble(made)
+                error = await failure(made)
                 seen += [form.get("assertion", SECRET) for form in zitadel.forms]
                 for secret in seen:
                     assert secret not in repr(error)

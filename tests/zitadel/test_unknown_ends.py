@@ -16,10 +16,10 @@ from zitadel.servers import (
     Server,
     answering_raw,
     details,
+    failure,
     policy,
     refusal,
     reply,
-    trouble,
 )
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
@@ -50,7 +50,7 @@ every_write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 
 async def maybe_done(asked: Awaitable[object]) -> bool:
     """Return whether an error leaves open whether the call was carried out."""
-    error = await trouble(asked)
+    error = await failure(asked)
     return isinstance(error, TransientError) and error.maybe_done
 
 

@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from support.settings import mails
-from zitadel.servers import PAT, Server, details, trouble
+from zitadel.servers import PAT, Server, details, failure
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.objects import Endpoint
-from zitadel_notification_operator.core.policy import Answer
+from zitadel_notification_operator.core.policy import WriteOutcome
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.emulator.messages import Kind
 from zitadel_notification_operator.emulator.server import (
@@ -146,7 +146,7 @@ async def test_what_cannot_be_carried_is_not_understood(
     """It is an error at the GET already: no write could be right."""
     text = json.dumps({"policy": {"details": details(), "flag": "?"}})
     server.always(text.replace('"?"', member))
-    error = await trouble(client.observe("org-a"))
+    error = await failure(client.observe("org-a"))
     assert error.reason is Reason.UNEXPECTED_ANSWER
 
 
@@ -161,7 +161,7 @@ async def test_flags_outlive_all_writes(
         policy = (log.policy(org) if org else log.instance_policy())["policy"]
         return {name: policy[name] for name in log.policy_flags if name in policy}
 
-    async def write(org: str | None, action: Action, *, value: bool) -> Answer:
+    async def write(org: str | None, action: Action, *, value: bool) -> WriteOutcome:
         before = await client.observe(org)
         result = await client.write(org, action, settings=mails(value), before=before)
         return result.answer
@@ -175,11 +175,11 @@ async def test_flags_outlive_all_writes(
             json={"passwordChange": True, **made},
         )
         assert answer.status_code == 200
-    assert await write(None, Action.UPDATE, value=False) is Answer.WRITTEN
+    assert await write(None, Action.UPDATE, value=False) is WriteOutcome.WRITTEN
     assert flags(None) == first
-    assert await write(ACME, Action.CREATE, value=True) is Answer.WRITTEN
+    assert await write(ACME, Action.CREATE, value=True) is WriteOutcome.WRITTEN
     assert flags(ACME) == first
-    assert await write(ACME, Action.UPDATE, value=False) is Answer.WRITTEN
-    assert await write(ACME, Action.UPDATE, value=False) is Answer.NOT_CHANGED
+    assert await write(ACME, Action.UPDATE, value=False) is WriteOutcome.WRITTEN
+    assert await write(ACME, Action.UPDATE, value=False) is WriteOutcome.NOT_CHANGED
     assert flags(ACME) == first
     assert log.policy(ACME)["policy"].get("isDefault") is None

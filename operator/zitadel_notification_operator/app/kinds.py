@@ -41,7 +41,7 @@ async def wait_for_kinds(reader: ClusterReader) -> frozenset[str]:
             absent = bool(kinds) and await reader.are_absent(KINDS - kinds)
         except ClusterError as error:
             failures += 1
-            level = logging.WARNING if error.claim_telling() else logging.DEBUG
+            level = logging.WARNING if error.claim_logging() else logging.DEBUG
             _log.log(level, "Waiting: %s", error.message)
             pause = bounded_delay(failures, chance=0.5, asked=error.retry_after)
         else:

@@ -9,13 +9,13 @@ from contextlib import AsyncExitStack
 
 from zitadel_notification_operator.cluster.connection import ClusterAccess, connect
 from zitadel_notification_operator.cluster.reader import KINDS, ClusterReader
-from zitadel_notification_operator.engine.leader.subject import current
+from zitadel_notification_operator.engine.leader.log_context import current
 from zitadel_notification_operator.telemetry.endpoints import (
     health_app,
     metrics_app,
     serve,
 )
-from zitadel_notification_operator.telemetry.logs import name_subjects
+from zitadel_notification_operator.telemetry.logs import attach_log_context
 from zitadel_notification_operator.telemetry.metrics import Metrics
 from zitadel_notification_operator.version import VERSION
 
@@ -60,7 +60,7 @@ class Operator:
             NoCluster: There is no usable kubeconfig, and this is no pod.
             PortTaken: The operator cannot listen on a port.
         """
-        name_subjects(current)
+        attach_log_context(current)
         self._work = work = asyncio.create_task(self._run(), name="znp-run")
         self._on_signals()
         try:

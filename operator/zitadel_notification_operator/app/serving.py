@@ -20,7 +20,7 @@ from zitadel_notification_operator.cluster.secrets import ClusterSecrets
 from zitadel_notification_operator.cluster.writer import ClusterWriter
 from zitadel_notification_operator.core.errors import ObjectGone
 from zitadel_notification_operator.core.lease import Timing
-from zitadel_notification_operator.engine.calls.term import Term
+from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.leader.composition import Composition, Ports
 from zitadel_notification_operator.engine.leader.engine import Engine
 from zitadel_notification_operator.engine.leader.leadership import (
@@ -78,9 +78,11 @@ class Serving:
         self._stop = asyncio.Event()
         self.is_started = self.is_watching = False
         self.leadership = self._build_leadership()
-        term = Term(self.leadership.time_left) if self.leadership else Term()
+        lease_guard = (
+            LeaseGuard(self.leadership.time_left) if self.leadership else LeaseGuard()
+        )
         self._recorder = EventRecorder(access.api)
-        self.engine = self._build_engine(metrics, term)
+        self.engine = self._build_engine(metrics, lease_guard)
         self._replica = Replica(self.engine, self.leadership)
 
     def _build_leadership(self) -> Leadership | None:
@@ -95,28 +97,28 @@ class Serving:
             Clocks(_seconds, _now),
         )
 
-    def _build_engine(self, metrics: Metrics, term: Term) -> Engine:
+    def _build_engine(self, metrics: Metrics, lease_guard: LeaseGuard) -> Engine:
         settings, api = self._settings, self._access.api
         connector = ZitadelConnector(
             allow_local=settings.allow_local_urls,
-            time_left=term.time_left,
+            time_left=lease_guard.time_left,
             observe=metrics.zitadel_called,
         )
         self._closing.push_async_callback(connector.aclose)
         ports = Ports(
             reader=self._reader,
-            writer=ClusterWriter(api, term.require_lease),
+            writer=ClusterWriter(api, lease_guard.require_lease),
             secrets=ClusterSecrets(api, settings.namespace),
             connector=connector,
             recorder=self._recorder,
             now=_now,
-            meter=metrics.passes,
+            metrics=metrics.passes,
         )
         parts = Composition(
             ports,
             settings.namespace,
             workers=settings.workers,
-            term=term,
+            lease_guard=lease_guard,
             write_limit=CALL_TIMEOUT,
         )
         metrics.watch(parts.queue, parts.inventory)
@@ -161,7 +163,7 @@ class Serving:
     async def _begin_to_watch(self) -> Any:
         return await kopf.spawn_tasks(
             registry=build_registry(
-                self.engine.arrivals,
+                self.engine.watch_events,
                 self._login,
                 self._start,
                 self._end,

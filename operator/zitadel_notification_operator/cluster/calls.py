@@ -21,10 +21,10 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.text import one_line
 
+from .failure_log import EVERYWHERE, FailureLog
 from .login_program import LoginFailed
 from .names import GROUP, POLICIES, VERSION
 from .session import ApiSession, NotReached
-from .troubles import EVERYWHERE, Troubles
 
 TIMEOUT = 30.0
 """Timeout of one call to Kubernetes, in seconds."""
@@ -75,12 +75,12 @@ class ApiClient:
 
     Args:
         session: Makes the requests; its connections are used by this client only.
-        troubles: Records the causes of failures; shared by all clients.
+        failure_log: Records the causes of failures; shared by all clients.
     """
 
-    def __init__(self, session: ApiSession, troubles: Troubles) -> None:
+    def __init__(self, session: ApiSession, failure_log: FailureLog) -> None:
         self.session = session
-        self.troubles = troubles
+        self.failure_log = failure_log
 
     async def request(
         self, method: str, path: str, seconds: float, **content: Any
@@ -151,43 +151,43 @@ async def call(
         answer = await api.request(method, path, TIMEOUT, **content)
         made = read_answer(what, *answer)
     except ClusterError as error:
-        note(api.troubles, error, where)
+        note(api.failure_log, error, where)
         raise
-    went_well(api.troubles, where)
+    went_well(api.failure_log, where)
     return made
 
 
-def note(troubles: Troubles, error: ClusterError, where: str) -> None:
+def note(failure_log: FailureLog, error: ClusterError, where: str) -> None:
     """Record why a call failed if other calls may fail for the same cause.
 
     An error that concerns only one object counts as a response: the API server works.
 
     Args:
-        troubles: Where the causes of this connection to the cluster are recorded.
+        failure_log: Where the causes of this connection to the cluster are recorded.
         error: The error that the call is about to raise.
         where: The group of calls that this one belongs to, from `place_of`.
     """
     kind = _NAMESPACE.sub("", where)
     if isinstance(error, NotReached):
         if error.is_timeout:
-            troubles.failed(error, f"no answer in time to {kind}", kind)
+            failure_log.failed(error, f"no answer in time to {kind}", kind)
         else:
-            troubles.failed(error, error.why, EVERYWHERE)
+            failure_log.failed(error, error.why, EVERYWHERE)
     elif isinstance(error, LoginFailed):
-        troubles.failed(error, error.message, EVERYWHERE)
+        failure_log.failed(error, error.message, EVERYWHERE)
     elif isinstance(error, Unauthorized):
-        troubles.failed(error, "401 Unauthorized", EVERYWHERE)
+        failure_log.failed(error, "401 Unauthorized", EVERYWHERE)
     elif isinstance(error, Forbidden):
-        troubles.failed(error, f"403 Forbidden to {where}", where)
+        failure_log.failed(error, f"403 Forbidden to {where}", where)
     elif isinstance(error, Refused):
-        troubles.failed(error, f"{error.cause} to {kind}", kind)
+        failure_log.failed(error, f"{error.cause} to {kind}", kind)
     else:
-        went_well(troubles, where)
+        went_well(failure_log, where)
 
 
-def went_well(troubles: Troubles, where: str) -> None:
+def went_well(failure_log: FailureLog, where: str) -> None:
     """Record that a call was answered, for its group with and without the namespace."""
-    troubles.went_well(where, _NAMESPACE.sub("", where))
+    failure_log.went_well(where, _NAMESPACE.sub("", where))
 
 
 _NAMESPACE = re.compile(r"/namespaces/[^/]+(?=/)")

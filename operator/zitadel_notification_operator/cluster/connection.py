@@ -6,11 +6,11 @@ from pathlib import Path
 from zitadel_notification_operator.core.errors import ClusterError
 
 from .calls import ApiClient
-from .kubeconfig import BadKubeconfig, way_of_files
+from .connection_config import Source, config_of_pod
+from .failure_log import FailureLog
+from .kubeconfig import BadKubeconfig, config_of_files
 from .session import ApiSession, Observer, unobserved
-from .troubles import Troubles
 from .watching import WatchSession
-from .way import Source, way_of_pod
 
 DEFAULT_KUBECONFIG = "~/.kube/config"
 
@@ -35,18 +35,18 @@ class ClusterAccess:
         self.server = server
         self._source = source
         self._observe = observe
-        self._troubles = Troubles()
+        self._failure_log = FailureLog()
         self.api = self.client()
 
     def client(self) -> ApiClient:
         """Return a client with its own connections, which waits for no other client."""
-        return ApiClient(ApiSession(self._source, self._observe), self._troubles)
+        return ApiClient(ApiSession(self._source, self._observe), self._failure_log)
 
     def watcher(self) -> WatchSession:
         """Return a session for kopf's watches; kopf closes it."""
         # No limit on connections: each watched namespace keeps one watch open.
         session = ApiSession(self._source, agent="", connections=0)
-        return WatchSession(session, self._troubles)
+        return WatchSession(session, self._failure_log)
 
 
 class NoCluster(RuntimeError):
@@ -70,7 +70,7 @@ async def connect(
     """
     if kubeconfig is None:
         try:
-            pod = way_of_pod(os.environ)
+            pod = config_of_pod(os.environ)
         except (OSError, ValueError) as error:
             raise NoCluster(
                 f"The service account that is mounted here cannot be used: {error}"
@@ -85,7 +85,7 @@ async def connect(
             f"{named}; give a kubeconfig with --kubeconfig or KUBECONFIG"
         )
     try:
-        source = await way_of_files(files)
+        source = await config_of_files(files)
         server = (await source.present()).server
     except BadKubeconfig as error:
         raise NoCluster(

@@ -19,9 +19,9 @@ import yaml
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import ConfigException, load_kube_config_from_dict
 
+from .connection_config import TOKEN_AGE, ConnectionConfig, read_text
 from .login_program import Credential, LoginFailed, LoginProgram, Program, read_program
 from .tls import Tls, UnusableTls, context_of
-from .way import TOKEN_AGE, Way, read_text
 
 _SHOWN = (
     *("server", "tls-server-name", "insecure-skip-tls-verify", "proxy-url"),
@@ -142,7 +142,9 @@ def program_of(entry: Entry) -> Program | None:
         raise BadKubeconfig(f"its login program cannot be used: {error}") from error
 
 
-async def way_of(entry: Entry, credential: Credential | None = None) -> Way:
+async def config_of(
+    entry: Entry, credential: Credential | None = None
+) -> ConnectionConfig:
     """Return the server address and credentials that an entry describes.
 
     Args:
@@ -153,21 +155,21 @@ async def way_of(entry: Entry, credential: Credential | None = None) -> Way:
         BadKubeconfig: A field, or a file that it names, cannot be used.
     """
     try:
-        way = Way(
+        config = ConnectionConfig(
             server=_server(entry),
             tls=_tls(entry, credential),
             authorization=await _authorization(entry, credential),
             impersonation=tuple(_impersonation(entry.user.fields)),
             proxy=_proxy(entry),
         )
-        context_of(way.tls)
+        context_of(config.tls)
     except UnusableTls as error:
         raise BadKubeconfig(str(error)) from error
     except OSError as error:
         raise BadKubeconfig(f"it names {error.filename}, which cannot be read") from (
             error
         )
-    return way
+    return config
 
 
 def _server(entry: Entry) -> str:
@@ -283,7 +285,7 @@ def _of_type(fields: Fields, key: str, wanted: type, words: str) -> Any:
     return value
 
 
-class KubeconfigWay:
+class KubeconfigConfig:
     """A `Source` that reads kubeconfig files.
 
     Args:
@@ -291,7 +293,7 @@ class KubeconfigWay:
         entry: What the files said at the start.
         login: Runs the login program; None without one.
         credential: The first credential of the login program; None without one.
-        way: The way that the two make.
+        config: The way that the two make.
     """
 
     def __init__(
@@ -300,17 +302,17 @@ class KubeconfigWay:
         entry: Entry,
         login: LoginProgram | None,
         credential: Credential | None,
-        way: Way,
+        config: ConnectionConfig,
     ) -> None:
         self._files = files
         self._entry = entry
         self._login = login
         self._used = credential
-        self._way = way
+        self._config = config
         self._told = False
         self._read = time.monotonic()
 
-    async def present(self) -> Way:
+    async def present(self) -> ConnectionConfig:
         """Return address and credentials, with a credential that has not expired.
 
         Raises:
@@ -321,16 +323,18 @@ class KubeconfigWay:
         stale = self._entry.user.fields.get("tokenFile") and age > TOKEN_AGE
         if credential != self._used or stale:
             await self._remake(credential)
-        return self._way
+        return self._config
 
-    async def renew(self, refused: Way, *, tls: bool = False) -> Way | None:
+    async def renew(
+        self, refused: ConnectionConfig, *, tls: bool = False
+    ) -> ConnectionConfig | None:
         """Read all files again and have the login program create another credential.
 
         The program is not run after a TLS failure, unless it supplies a client
         certificate: a token plays no part in TLS.
         """
-        if self._way != refused:
-            return self._way  # another request was rejected, too, and has renewed it
+        if self._config != refused:
+            return self._config  # another request was rejected, too, and has renewed it
         try:
             self._take(read_entry(self._files, self._entry.context))
             known = self._used
@@ -339,7 +343,7 @@ class KubeconfigWay:
             await self._remake(await _credential(self._login))
         except (BadKubeconfig, LoginFailed):
             return None  # The file may be being written; keep what is known.
-        return self._way if self._way != refused else None
+        return self._config if self._config != refused else None
 
     def _take(self, entry: Entry) -> None:
         """Adopt what the files say now, unless it leads to another cluster.
@@ -365,11 +369,11 @@ class KubeconfigWay:
         self._read = time.monotonic()
         # A file may be being written; what is known is kept then.
         with suppress(BadKubeconfig):
-            self._way = await way_of(self._entry, credential)
+            self._config = await config_of(self._entry, credential)
             self._used = credential
 
 
-async def way_of_files(files: Sequence[Path]) -> KubeconfigWay:
+async def config_of_files(files: Sequence[Path]) -> KubeconfigConfig:
     """Return a source for the current context of the files.
 
     Raises:
@@ -380,8 +384,8 @@ async def way_of_files(files: Sequence[Path]) -> KubeconfigWay:
     program = program_of(entry)
     login = LoginProgram(program) if program else None
     credential = await _credential(login)
-    way = await way_of(entry, credential)
-    return KubeconfigWay(files, entry, login, credential, way)
+    config = await config_of(entry, credential)
+    return KubeconfigConfig(files, entry, login, credential, config)
 
 
 async def _credential(login: LoginProgram | None) -> Credential | None:

@@ -13,13 +13,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from zitadel_notification_operator.cluster.models import MetadataModel, Model
-from zitadel_notification_operator.cluster.records import (
-    Conditions,
-    model_of,
-    record_of,
-)
 from zitadel_notification_operator.core.conditions import OWN_TYPES, Condition
+
+from .models import MetadataModel, Model
+from .records import Conditions, model_of, record_of
 
 R = TypeVar("R")
 

@@ -176,7 +176,7 @@ class ClusterReader:
         for refusal in refused.values():
             if not versions:
                 raise refusal
-            level = logging.WARNING if refusal.claim_telling() else logging.DEBUG
+            level = logging.WARNING if refusal.claim_logging() else logging.DEBUG
             _log.log(level, "Left out a namespace: %s", refusal.message)
         return PolicyList(found, frozenset(refused), _lowest(versions))
 

@@ -213,7 +213,7 @@ class EventRecorder:
     def _not_posted(self, waiting: _Waiting, error: ClusterError) -> None:
         """Put an Event behind the others for another try, unless it was refused."""
         # Log a warning once per outage, not for each Event of it.
-        news = error.claim_telling() and (error.trouble or not self._failures)
+        news = error.claim_logging() and (error.shared_cause or not self._failures)
         level = logging.WARNING if news else logging.DEBUG
         _log.log(level, "An Event was not posted: %s", error.message)
         self._failures += 1

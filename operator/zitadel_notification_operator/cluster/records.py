@@ -15,14 +15,6 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from pydantic import AfterValidator, BeforeValidator, StrictBool, create_model
 
-from zitadel_notification_operator.cluster.models import (
-    Model,
-    OrganizationModel,
-    ReferenceModel,
-    Time,
-    json_name,
-    require_time,
-)
 from zitadel_notification_operator.core.conditions import OWN_TYPES, Condition
 from zitadel_notification_operator.core.identity import User
 from zitadel_notification_operator.core.objects import (
@@ -32,6 +24,15 @@ from zitadel_notification_operator.core.objects import (
     PolicySpec,
 )
 from zitadel_notification_operator.core.settings import FLAGS, Settings
+
+from .models import (
+    Model,
+    OrganizationModel,
+    ReferenceModel,
+    Time,
+    json_name,
+    require_time,
+)
 
 R = TypeVar("R")
 

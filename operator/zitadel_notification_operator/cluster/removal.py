@@ -125,7 +125,7 @@ def removal(
     return [_test("/metadata/uid", metadata["uid"]), *patch] if patch else []
 
 
-def intruders(
+def foreign_conditions_patch(
     stored: Mapping[str, Any], ours: Mapping[str, Any], known: Collection[str]
 ) -> Patch:
     """Return the patch that removes what others have added to our part of a status.

@@ -11,34 +11,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError, create_model
 
-from zitadel_notification_operator.cluster.lenience import (
-    describe_problems,
-    read_fields,
-    read_metadata,
-    read_status,
-    shorten,
-)
-from zitadel_notification_operator.cluster.models import (
-    NO_TARGET,
-    CredentialsModel,
-    InstanceSpecModel,
-    MetadataModel,
-    Model,
-)
-from zitadel_notification_operator.cluster.names import (
-    ACCEPT_INSTANCE,
-    INSTANCE_KIND,
-    ORIGINAL,
-    POLICY_KIND,
-    REQUESTED_AT,
-)
-from zitadel_notification_operator.cluster.records import (
-    arguments_of,
-    model_of,
-    names_of,
-    readable,
-    to_json,
-)
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.credentials import (
     CredentialKind,
@@ -59,6 +31,17 @@ from zitadel_notification_operator.core.objects import (
 )
 from zitadel_notification_operator.core.original import Original
 from zitadel_notification_operator.core.policy import Scope
+
+from .lenience import (
+    describe_problems,
+    read_fields,
+    read_metadata,
+    read_status,
+    shorten,
+)
+from .models import NO_TARGET, CredentialsModel, InstanceSpecModel, MetadataModel, Model
+from .names import ACCEPT_INSTANCE, INSTANCE_KIND, ORIGINAL, POLICY_KIND, REQUESTED_AT
+from .records import arguments_of, model_of, names_of, readable, to_json
 
 T = TypeVar("T")
 

@@ -20,9 +20,9 @@ from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.lost_sockets import is_lost_socket
 from zitadel_notification_operator.version import VERSION
 
+from .connection_config import ConnectionConfig, Source
 from .names import FIELD_MANAGER
 from .tls import context_of, describe_tls, is_tls_failure
-from .way import Source, Way
 
 CONNECTIONS = 100
 """How many of the operator's own calls may be in progress at once."""
@@ -104,28 +104,28 @@ class ApiSession:
             NotReached: No response arrived; the text says why.
             LoginFailed: There are no credentials at present.
         """
-        way = await self._source.present()
+        config = await self._source.present()
         what = f"{method.upper()} {_path_of(url)}"
         content |= {"timeout": timeout, "headers": headers}
         try:
             try:
-                answer = await self._send(way, method, url, **content)
+                answer = await self._send(config, method, url, **content)
                 if answer.status != _UNAUTHORIZED:
                     return answer
-                other = await self._source.renew(way)
+                other = await self._source.renew(config)
                 if other is None:
                     return answer
                 answer.release()
             except aiohttp.ClientError as error:
                 if not is_tls_failure(error):
                     raise
-                other = await self._source.renew(way, tls=True)
+                other = await self._source.renew(config, tls=True)
                 if other is None:
                     raise
-            way = other
-            return await self._send(way, method, url, **content)
+            config = other
+            return await self._send(config, method, url, **content)
         except _FAILURES as error:
-            raise not_reached(error, what, way) from error
+            raise not_reached(error, what, config) from error
 
     async def read(self, answer: aiohttp.ClientResponse) -> bytes:
         """Return the rest of a response.
@@ -137,7 +137,9 @@ class ApiSession:
             return await answer.read()
         except _FAILURES as error:
             what = f"{answer.method} {_path_of(str(answer.url))}"
-            raise not_reached(error, what, Way(str(answer.url.origin()))) from error
+            raise not_reached(
+                error, what, ConnectionConfig(str(answer.url.origin()))
+            ) from error
 
     async def close(self) -> None:
         """Close all connections; no request can be made afterwards."""
@@ -147,7 +149,7 @@ class ApiSession:
 
     async def _send(
         self,
-        way: Way,
+        config: ConnectionConfig,
         method: str,
         url: str,
         headers: Mapping[str, str] | None,
@@ -158,23 +160,23 @@ class ApiSession:
         if self._session is None:
             self._session = _new_session(self._connections)
         whole = {**self.headers, **(headers or {})}
-        if way.authorization:
-            whole["Authorization"] = way.authorization
+        if config.authorization:
+            whole["Authorization"] = config.authorization
         code = "<error>"
         try:
             answer = await self._session.request(
                 method,
-                url if "://" in url else way.server + url,
+                url if "://" in url else config.server + url,
                 # Pairs, not a mapping: each impersonated group has its own header.
-                headers=[*whole.items(), *way.impersonation],
-                ssl=context_of(way.tls),
-                server_hostname=way.tls.server_name or None,
-                proxy=way.proxy or None,
+                headers=[*whole.items(), *config.impersonation],
+                ssl=context_of(config.tls),
+                server_hostname=config.tls.server_name or None,
+                proxy=config.proxy or None,
                 **options,
             )
             code = str(answer.status)
         finally:
-            self._observe(method.upper(), code, way.host)
+            self._observe(method.upper(), code, config.host)
         return answer
 
 
@@ -188,7 +190,7 @@ def _new_session(connections: int) -> aiohttp.ClientSession:
     )
 
 
-def not_reached(error: Exception, what: str, way: Way) -> ClusterError:
+def not_reached(error: Exception, what: str, config: ConnectionConfig) -> ClusterError:
     """Return the error for a request that got no response.
 
     A RuntimeError is a programming error and is raised, unless a lost socket caused it.
@@ -196,7 +198,7 @@ def not_reached(error: Exception, what: str, way: Way) -> ClusterError:
     Args:
         error: What the transport raised.
         what: Method and path.
-        way: The address and credentials that were used.
+        config: The address and credentials that were used.
     """
     if isinstance(error, TimeoutError):
         text = f"Kubernetes did not answer {what} in time"
@@ -206,13 +208,13 @@ def not_reached(error: Exception, what: str, way: Way) -> ClusterError:
             raise error
         why = "no socket"
     else:
-        why = _why(error, way)
-    return NotReached(f"Kubernetes was not reached: {what}: {way.host}: {why}", why)
+        why = _why(error, config)
+    return NotReached(f"Kubernetes was not reached: {what}: {config.host}: {why}", why)
 
 
-def _why(error: Exception, way: Way) -> str:
+def _why(error: Exception, config: ConnectionConfig) -> str:
     """Say what happened, without details that differ from attempt to attempt."""
-    if tls := describe_tls(error, way.tls):
+    if tls := describe_tls(error, config.tls):
         return tls
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy refused it ({error.status})"

@@ -26,8 +26,8 @@ from zitadel_notification_operator.core.errors import (
 )
 
 from .calls import Expired, note, place_of, read_answer, went_well
+from .failure_log import FailureLog
 from .session import ApiSession
-from .troubles import Troubles
 
 SHORT = 5.0
 """If the same request is repeated within this many seconds, the first was in vain."""
@@ -56,12 +56,12 @@ class WatchSession:
 
     Args:
         session: Makes the requests.
-        troubles: Records the causes of failures; shared with the operator's own calls.
+        failure_log: Records the causes of failures, as for the operator's own calls.
     """
 
-    def __init__(self, session: ApiSession, troubles: Troubles) -> None:
+    def __init__(self, session: ApiSession, failure_log: FailureLog) -> None:
         self._session = session
-        self._troubles = troubles
+        self._failure_log = failure_log
         self._lines: dict[str, _Line] = {}
         self.headers = session.headers
 
@@ -124,7 +124,7 @@ class WatchSession:
                 self._put_off(line, error, where)
                 continue
             line.failures = 0
-            went_well(self._troubles, where)
+            went_well(self._failure_log, where)
             return answer
 
     def _count(self, line: _Line) -> None:
@@ -137,11 +137,11 @@ class WatchSession:
             line.not_before = now + bounded_delay(line.vain - FREE, chance=0.5)
 
     def _put_off(self, line: _Line, error: ClusterError, where: str) -> None:
-        note(self._troubles, error, where)
+        note(self._failure_log, error, where)
         line.failures += 1
         pause = bounded_delay(line.failures, random.random(), error.retry_after)  # noqa: S311 - it spreads load
         line.not_before = time.monotonic() + pause
-        level = logging.WARNING if error.claim_telling() else logging.DEBUG
+        level = logging.WARNING if error.claim_logging() else logging.DEBUG
         _log.log(level, "A watch waits: %s", error.message)
 
     async def _require_usable(self, answer: aiohttp.ClientResponse, what: str) -> None:

@@ -27,7 +27,14 @@ from .names import (
     POLICIES,
     POLICY_KIND,
 )
-from .removal import TRIES, has_ended, intruders, read_same, send_patch, strip_marks
+from .removal import (
+    TRIES,
+    foreign_conditions_patch,
+    has_ended,
+    read_same,
+    send_patch,
+    strip_marks,
+)
 from .resources import (
     STATUS_FIELDS,
     instance_status_json,
@@ -154,7 +161,7 @@ class ClusterWriter:
             try:
                 stored = await self._send(path, body)
                 known = STATUS_FIELDS[body["kind"]]
-                patch = intruders(stored["status"], status, known)
+                patch = foreign_conditions_patch(stored["status"], status, known)
                 if not patch:
                     return stored
                 return await send_patch(self._api, path, patch, self._check)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from zitadel_notification_operator.core.reasons import Reason
+from .reasons import Reason
 
 STALLED = "Stalled"
 RECONCILING = "Reconciling"

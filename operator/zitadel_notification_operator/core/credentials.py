@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from zitadel_notification_operator.core import mistakes
-from zitadel_notification_operator.core.errors import TerminalError, TransientError
-from zitadel_notification_operator.core.reasons import Reason
+from . import mistakes
+from .errors import TerminalError, TransientError
+from .reasons import Reason
 
 LONGEST = 4096
 """The longest token in bytes.

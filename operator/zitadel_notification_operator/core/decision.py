@@ -14,11 +14,7 @@ The decision is pure and defined for every input. This is the table for `Manage`
 from dataclasses import dataclass
 from enum import StrEnum
 
-from zitadel_notification_operator.core.policy import (
-    DesiredPolicy,
-    ObservedPolicy,
-    Scope,
-)
+from .policy import DesiredPolicy, ObservedPolicy, Scope
 
 
 class Action(StrEnum):

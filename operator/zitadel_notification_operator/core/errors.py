@@ -21,7 +21,7 @@ and logs.
 
 from dataclasses import dataclass
 
-from zitadel_notification_operator.core.reasons import Reason
+from .reasons import Reason
 
 
 class OperatorError(Exception):
@@ -78,13 +78,13 @@ class ApiMissing(TransientError):
             `GET /a/path was answered with HTTP 405, code 12`; the same at each try.
     """
 
-    def __init__(self, trouble: TransientError, what: str) -> None:
-        excerpt = trouble.message.removeprefix(trouble.stable)
+    def __init__(self, failure: TransientError, what: str) -> None:
+        excerpt = failure.message.removeprefix(failure.stable)
         super().__init__(
-            trouble.reason,
-            trouble.stable,
+            failure.reason,
+            failure.stable,
             excerpt=excerpt,
-            maybe_done=trouble.maybe_done,
+            maybe_done=failure.maybe_done,
         )
         self.what = what
 
@@ -118,7 +118,7 @@ class PageTooLarge(TerminalError):
 
 
 @dataclass(slots=True)
-class Trouble:
+class FailureCause:
     """A cause that can make many calls fail, for as long as it lasts.
 
     Attributes:
@@ -132,24 +132,24 @@ class ClusterError(OperatorError):
     """Kubernetes refused a call or did not answer it.
 
     Attributes:
-        trouble: The cause that this error shares with other failed calls, or None if it
-            shares none.
+        shared_cause: The cause that this error shares with other failed calls, or None
+            if it shares none.
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(Reason.CLUSTER_UNAVAILABLE, message)
         self.retry_after = retry_after
-        self.trouble: Trouble | None = None
+        self.shared_cause: FailureCause | None = None
 
-    def claim_telling(self) -> bool:
+    def claim_logging(self) -> bool:
         """Return True if no log line has named this cause yet, and mark it as logged.
 
         Each cause therefore has one line at WARNING, written by the first caller that
         meets it. All later callers log it at DEBUG.
         """
-        if self.trouble is None:
+        if self.shared_cause is None:
             return True
-        told, self.trouble.told = self.trouble.told, True
+        told, self.shared_cause.told = self.shared_cause.told, True
         return not told
 
 

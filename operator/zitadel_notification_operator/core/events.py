@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Self
 
-from zitadel_notification_operator.core.identity import User
+from .identity import User
 
 OVERLAP = timedelta(seconds=90)
 """How far before the last event each search begins.

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from zitadel_notification_operator.core.policy import Scope
-from zitadel_notification_operator.core.references import By, Reference
+from .policy import Scope
+from .references import By, Reference
 
 Lookup = Mapping[Reference, str | None]
 """The ids of the organizations that grants reference, as far as they are known.

@@ -3,15 +3,12 @@
 from dataclasses import replace
 from datetime import datetime
 
-from zitadel_notification_operator.core.conditions import READY, Condition, merge
-from zitadel_notification_operator.core.errors import OperatorError, TransientError
-from zitadel_notification_operator.core.identity import Identity
-from zitadel_notification_operator.core.objects import InstanceObject, InstanceStatus
-from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.report import (
-    abnormal_condition,
-    steady_message,
-)
+from .conditions import READY, Condition, merge
+from .errors import OperatorError, TransientError
+from .identity import Identity
+from .objects import InstanceObject, InstanceStatus
+from .reasons import Reason
+from .report import abnormal_condition, steady_message
 
 
 def instance_ready(
@@ -50,9 +47,9 @@ def instance_ready(
     )
 
 
-def instance_troubled(
+def instance_failed(
     instance: InstanceObject,
-    trouble: OperatorError,
+    failure: OperatorError,
     now: datetime,
     began: datetime | None = None,
 ) -> InstanceStatus:
@@ -60,18 +57,18 @@ def instance_troubled(
 
     Args:
         instance: The object as the API server holds it.
-        trouble: The error that makes the instance unusable.
+        failure: The error that makes the instance unusable.
         now: The time of the pass.
         began: When the trouble began, as in `core.report.abnormal_condition`.
     """
-    message = steady_message(instance.status.conditions, trouble)
-    ready = Condition(READY, "False", trouble.reason, message, instance.generation)
+    message = steady_message(instance.status.conditions, failure)
+    ready = Condition(READY, "False", failure.reason, message, instance.generation)
     abnormal = abnormal_condition(
         instance.status.conditions,
         ready,
         now,
         began,
-        passing=isinstance(trouble, TransientError),
+        passing=isinstance(failure, TransientError),
     )
     return replace(
         _carried(instance),

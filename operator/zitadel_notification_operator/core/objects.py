@@ -9,20 +9,15 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from zitadel_notification_operator.core.claims import PolicyKey
-from zitadel_notification_operator.core.conditions import Condition
-from zitadel_notification_operator.core.credentials import CaRef, CredentialRef
-from zitadel_notification_operator.core.grants import Grant
-from zitadel_notification_operator.core.identity import Capabilities, User
-from zitadel_notification_operator.core.original import Original, OriginalValue
-from zitadel_notification_operator.core.policy import (
-    DeletionPolicy,
-    DesiredPolicy,
-    ManagementPolicy,
-    Scope,
-)
-from zitadel_notification_operator.core.references import By, Reference
-from zitadel_notification_operator.core.settings import NO_SETTINGS, Settings
+from .claims import PolicyKey
+from .conditions import Condition
+from .credentials import CaRef, CredentialRef
+from .grants import Grant
+from .identity import Capabilities, User
+from .original import Original, OriginalValue
+from .policy import DeletionPolicy, DesiredPolicy, ManagementPolicy, Scope
+from .references import By, Reference
+from .settings import NO_SETTINGS, Settings
 
 FINALIZER = "zitadel-notification.dev/cleanup"
 
@@ -128,7 +123,7 @@ class PolicyObject(PolicySpec):
     not_understood: NotUnderstood | None = None
     resource_version: str = field(default="", compare=False)
 
-    def asks_as(self, other: "PolicyObject") -> bool:
+    def is_same_request(self, other: "PolicyObject") -> bool:
         """Return whether two records differ at most in what the operator writes.
 
         The operator writes the status, the finalizer and the annotation `original`.

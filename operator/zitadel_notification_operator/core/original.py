@@ -10,9 +10,9 @@ import json
 from dataclasses import dataclass
 from typing import Self
 
-from zitadel_notification_operator.core.claims import Target
-from zitadel_notification_operator.core.policy import ObservedPolicy
-from zitadel_notification_operator.core.settings import NO_SETTINGS, Settings
+from .claims import Target
+from .policy import ObservedPolicy
+from .settings import NO_SETTINGS, Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from zitadel_notification_operator.core.settings import Settings
+from .settings import Settings
 
 
 class Scope(StrEnum):
@@ -107,7 +107,7 @@ class OrganizationPage:
     total: int
 
 
-class Answer(StrEnum):
+class WriteOutcome(StrEnum):
     """The outcome of a write."""
 
     WRITTEN = "Written"
@@ -129,7 +129,7 @@ class WriteResult:
         resource_owner: The id of the organization or instance that has the policy now.
     """
 
-    answer: Answer
+    answer: WriteOutcome
     sequence: str = ""
     creation_date: str = ""
     change_date: str = ""

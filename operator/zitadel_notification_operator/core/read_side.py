@@ -22,19 +22,10 @@ Source: design, section 12; zitadel/zitadel#8517 and zitadel/zitadel#12703.
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from zitadel_notification_operator.core.events import (
-    EventId,
-    EventKind,
-    ZitadelEvent,
-)
-from zitadel_notification_operator.core.feed import number_of
-from zitadel_notification_operator.core.policy import (
-    Answer,
-    ObservedPolicy,
-    Scope,
-    WriteResult,
-)
-from zitadel_notification_operator.core.settings import Settings
+from .event_cursor import number_of
+from .events import EventId, EventKind, ZitadelEvent
+from .policy import ObservedPolicy, Scope, WriteOutcome, WriteResult
+from .settings import Settings
 
 TIMES = 2
 """The number of contradictions in a row, with no event between them, that is proof."""
@@ -129,7 +120,7 @@ class Attempt:
     @property
     def is_taken(self) -> bool:
         """Whether ZITADEL has carried out the write."""
-        return self.result.answer is Answer.WRITTEN
+        return self.result.answer is WriteOutcome.WRITTEN
 
     @property
     def is_contradiction(self) -> bool:
@@ -143,11 +134,13 @@ class Attempt:
         """What the projection has missed (see the table); None if this is unknown."""
         own = is_own(self.shown, self.scope)
         match self.step.write, self.result.answer:
-            case Write.CREATE, Answer.ALREADY_EXISTS if not own:
+            case Write.CREATE, WriteOutcome.ALREADY_EXISTS if not own:
                 return Missed.ADDED
-            case Write.UPDATE, Answer.NOT_CHANGED if own and not self.is_as_wanted:
+            case Write.UPDATE, WriteOutcome.NOT_CHANGED if (
+                own and not self.is_as_wanted
+            ):
                 return Missed.CHANGED
-            case ((Write.UPDATE | Write.RESET), Answer.NOT_FOUND) if own:
+            case ((Write.UPDATE | Write.RESET), WriteOutcome.NOT_FOUND) if own:
                 return Missed.REMOVED
             case _:
                 return None

@@ -8,15 +8,11 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from zitadel_notification_operator.core.claims import PolicyKey
-from zitadel_notification_operator.core.lease import Lease
-from zitadel_notification_operator.core.objects import PolicyObject
-from zitadel_notification_operator.core.original import Original, OriginalValue
-from zitadel_notification_operator.core.policy import (
-    DeletionPolicy,
-    ManagementPolicy,
-    Scope,
-)
+from .claims import PolicyKey
+from .lease import Lease
+from .objects import PolicyObject
+from .original import Original, OriginalValue
+from .policy import DeletionPolicy, ManagementPolicy, Scope
 
 NOTHING_LEFT = "nothing is left in ZITADEL"
 OF_INSTANCE = (

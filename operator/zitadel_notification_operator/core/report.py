@@ -10,7 +10,7 @@ Ready.
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from zitadel_notification_operator.core.conditions import (
+from .conditions import (
     IN_SYNC,
     READY,
     RECONCILING,
@@ -20,18 +20,14 @@ from zitadel_notification_operator.core.conditions import (
     merge,
     parse_time,
 )
-from zitadel_notification_operator.core.decision import Action, Decision
-from zitadel_notification_operator.core.errors import OperatorError, TransientError
-from zitadel_notification_operator.core.objects import (
-    Drift,
-    PolicyObject,
-    PolicyStatus,
-)
-from zitadel_notification_operator.core.original import OriginalValue, seen
-from zitadel_notification_operator.core.policy import ObservedPolicy, Scope
-from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.settings import NO_SETTINGS
-from zitadel_notification_operator.core.text import shown_name
+from .decision import Action, Decision
+from .errors import OperatorError, TransientError
+from .objects import Drift, PolicyObject, PolicyStatus
+from .original import OriginalValue, seen
+from .policy import ObservedPolicy, Scope
+from .reasons import Reason
+from .settings import NO_SETTINGS
+from .text import shown_name
 
 PROGRESS_DEADLINE = 600.0
 """Seconds after which an error that may pass becomes Stalled (design, section 3)."""
@@ -99,9 +95,9 @@ def settled(policy: PolicyObject, findings: Findings, now: datetime) -> PolicySt
     )
 
 
-def troubled(
+def failed(
     policy: PolicyObject,
-    trouble: OperatorError,
+    failure: OperatorError,
     now: datetime,
     hint: str = "",
     began: datetime | None = None,
@@ -110,15 +106,15 @@ def troubled(
 
     Args:
         policy: The object as the API server holds it.
-        trouble: The error that stopped the pass.
+        failure: The error that stopped the pass.
         now: The time of the pass.
         hint: What to change if nothing else helps; the end of the message.
         began: When the trouble began, as in `abnormal_condition`.
     """
-    message = steady_message(policy.status.conditions, trouble, hint)
-    passing = isinstance(trouble, TransientError)
+    message = steady_message(policy.status.conditions, failure, hint)
+    passing = isinstance(failure, TransientError)
     generation = policy.generation
-    ready = Condition(READY, "False", trouble.reason, message, generation)
+    ready = Condition(READY, "False", failure.reason, message, generation)
     sync = Condition(
         IN_SYNC,
         "Unknown",
@@ -130,35 +126,35 @@ def troubled(
         policy.status.conditions, ready, now, began, passing=passing
     )
     told = [abnormal, ready, sync]
-    if policy.suspended and trouble.reason is Reason.SPEC_NOT_UNDERSTOOD:
+    if policy.suspended and failure.reason is Reason.SPEC_NOT_UNDERSTOOD:
         told.remove(abnormal)  # nothing is in progress until the policy is resumed
     status = policy.status
-    if trouble.reason in REFUSALS:
+    if failure.reason in REFUSALS:
         status = without_values(status)
     return replace(
         status,
         observed_generation=generation,
         conditions=merge(policy.status.conditions, told, now),
-        original=None if trouble.reason is Reason.CONFLICT else status.original,
+        original=None if failure.reason is Reason.CONFLICT else status.original,
         last_handled_reconcile_at=_token(policy),
     )
 
 
 def steady_message(
-    previous: tuple[Condition, ...], trouble: OperatorError, hint: str = ""
+    previous: tuple[Condition, ...], failure: OperatorError, hint: str = ""
 ) -> str:
     """Return the message of an error, or the present one if only its excerpt differs.
 
     An excerpt of another program's text may contain a time or a request id. If each new
     excerpt were used, the status would be written at each try.
     """
-    message = f"{trouble.message}; {hint}" if hint else trouble.message
+    message = f"{failure.message}; {hint}" if hint else failure.message
     ready = find(previous, READY)
     if (
-        trouble.stable != trouble.message
+        failure.stable != failure.message
         and ready is not None
-        and ready.reason == trouble.reason
-        and ready.message.startswith(trouble.stable)
+        and ready.reason == failure.reason
+        and ready.message.startswith(failure.stable)
         and ready.message.endswith(hint)
     ):
         return ready.message
@@ -248,16 +244,16 @@ def unobserved(policy: PolicyObject, now: datetime, cause: str) -> PolicyStatus:
 
 
 def unpinned(
-    policy: PolicyObject, trouble: OperatorError, now: datetime
+    policy: PolicyObject, failure: OperatorError, now: datetime
 ) -> PolicyStatus:
     """Build the status when everything known is about another target.
 
     Args:
         policy: The policy, which starts from scratch at its next pass.
-        trouble: The reason, which is reported until then.
+        failure: The reason, which is reported until then.
         now: The time of the pass.
     """
-    status = without_values(troubled(policy, trouble, now))
+    status = without_values(failed(policy, failure, now))
     if policy.suspended:
         # Nothing is in progress until the policy is resumed.
         status = suspended(replace(policy, status=status), now)
@@ -287,7 +283,7 @@ def ended(policy: PolicyObject, told: str, now: datetime) -> PolicyStatus:
     )
 
 
-def is_quiet(policy: PolicyObject) -> bool:
+def is_ready_and_current(policy: PolicyObject) -> bool:
     """Return whether the policy is Ready and current, without an open request."""
     status = policy.status
     ready = find(status.conditions, READY)
@@ -310,10 +306,12 @@ def asks_for_a_pass(policy: PolicyObject) -> bool:
     )
 
 
-def is_vouched_for(policy: PolicyObject) -> bool:
+def is_observed_and_current(policy: PolicyObject) -> bool:
     """Return whether the policy is quiet and its InSync is not Unknown."""
     sync = find(policy.status.conditions, IN_SYNC)
-    return is_quiet(policy) and sync is not None and sync.status != "Unknown"
+    return (
+        is_ready_and_current(policy) and sync is not None and sync.status != "Unknown"
+    )
 
 
 def without_values(status: PolicyStatus) -> PolicyStatus:

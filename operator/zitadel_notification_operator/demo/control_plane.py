@@ -15,16 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from zitadel_notification_operator.demo.binaries import find_binaries
-from zitadel_notification_operator.demo.certificates import write_certificates
-from zitadel_notification_operator.demo.control_plane_options import (
+from .binaries import find_binaries
+from .certificates import write_certificates
+from .control_plane_options import (
     api_server_options,
     controller_manager_options,
     etcd_options,
     write_files,
 )
-from zitadel_notification_operator.demo.kubectl import run_kubectl
-from zitadel_notification_operator.demo.processes import Program, free_port
+from .kubectl import run_kubectl
+from .processes import Program, free_port
 
 START_TIMEOUT = 60.0
 """How long to wait for a program to answer, in seconds; three are usually enough."""

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
-from zitadel_notification_operator.demo.binaries import find_binaries
-from zitadel_notification_operator.demo.kubectl import run_kubectl
+from .binaries import find_binaries
+from .kubectl import run_kubectl
 
 NAMESPACE = "zitadel-notification-operator"
 CRDS = (

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from zitadel_notification_operator.demo.processes import Program, free_port, is_free
+from .processes import Program, free_port, is_free
 
 OWN_NAMESPACE = "zitadel-notification-operator"
 TOKEN = "demo-owner-token"  # noqa: S105 - only for the demo's own emulator

@@ -12,16 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from zitadel_notification_operator.emulator.answers import (
-    BAD_INPUT,
-    EXISTS,
-    NOT_FOUND,
-    PRECONDITION,
-    Refusal,
-    timestamp,
-)
-from zitadel_notification_operator.emulator.events import Event, EventLog
-from zitadel_notification_operator.emulator.members import Members
+from .answers import BAD_INPUT, EXISTS, NOT_FOUND, PRECONDITION, Refusal, timestamp
+from .events import Event, EventLog
+from .members import Members
 
 INSTANCE = ""
 """The key of instance-wide roles in a mapping of roles by organization id."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from zitadel_notification_operator.emulator.events import Event
+from .events import Event
 
 BAD_INPUT, NOT_FOUND, EXISTS, FORBIDDEN, EXHAUSTED = 3, 5, 6, 7, 8
 PRECONDITION, UNKNOWN, UNIMPLEMENTED, UNAUTHENTICATED = 9, 2, 12, 16

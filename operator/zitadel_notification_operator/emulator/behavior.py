@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from zitadel_notification_operator.emulator.hosts import OUTAGES
+from .hosts import OUTAGES
 
 TOKEN_ERRORS = ("server_error", "invalid_grant", "invalid_client")
 """The OAuth errors that builds of ZITADEL send for bad assertions, oldest first."""

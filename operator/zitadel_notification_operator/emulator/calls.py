@@ -3,17 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from zitadel_notification_operator.emulator import (
-    effects,
-    event_search,
-    searches,
-)
-from zitadel_notification_operator.emulator.answers import (
-    NOT_FOUND,
-    UNIMPLEMENTED,
-    Refusal,
-)
-from zitadel_notification_operator.emulator.messages import Fields, Kind, Shape
+from . import effects, event_search, searches
+from .answers import NOT_FOUND, UNIMPLEMENTED, Refusal
+from .messages import Fields, Kind, Shape
 
 PUBLIC = "public"
 """Permission of calls that need no token; the host must still be a known one."""

@@ -8,8 +8,8 @@ membership 404, permission 403, then the call itself.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from zitadel_notification_operator.emulator.access import User
-from zitadel_notification_operator.emulator.answers import (
+from .access import User
+from .answers import (
     EXHAUSTED,
     FORBIDDEN,
     NOT_FOUND,
@@ -18,13 +18,13 @@ from zitadel_notification_operator.emulator.answers import (
     Refusal,
     Reply,
 )
-from zitadel_notification_operator.emulator.calls import AUTHENTICATED, PUBLIC, find
-from zitadel_notification_operator.emulator.deadlines import HEADER, limit_of
-from zitadel_notification_operator.emulator.effects import Context
-from zitadel_notification_operator.emulator.hosts import check_host
-from zitadel_notification_operator.emulator.messages import decode, from_query
-from zitadel_notification_operator.emulator.permissions import may
-from zitadel_notification_operator.emulator.zitadel import Zitadel
+from .calls import AUTHENTICATED, PUBLIC, find
+from .deadlines import HEADER, limit_of
+from .effects import Context
+from .hosts import check_host
+from .messages import decode, from_query
+from .permissions import may
+from .zitadel import Zitadel
 
 ORGANIZATION_HEADER = "x-zitadel-orgid"
 _BEARER_PARTS = 2

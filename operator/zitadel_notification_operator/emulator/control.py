@@ -10,9 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
-from zitadel_notification_operator.emulator.answers import Refusal, timestamp
-from zitadel_notification_operator.emulator.behavior import TOKEN_ERRORS, Behavior
-from zitadel_notification_operator.emulator.control_input import (
+from .answers import Refusal, timestamp
+from .behavior import TOKEN_ERRORS, Behavior
+from .control_input import (
     Handler,
     Handlers,
     flag,
@@ -22,15 +22,11 @@ from zitadel_notification_operator.emulator.control_input import (
     read_object,
     text_of,
 )
-from zitadel_notification_operator.emulator.control_users import UserControl
-from zitadel_notification_operator.emulator.faults import (
-    BadControl,
-    Faults,
-    parse_fault,
-)
-from zitadel_notification_operator.emulator.hosts import OUTAGES
-from zitadel_notification_operator.emulator.losses import parse_loss
-from zitadel_notification_operator.emulator.zitadel import Zitadel
+from .control_users import UserControl
+from .faults import BadControl, Faults, parse_fault
+from .hosts import OUTAGES
+from .losses import parse_loss
+from .zitadel import Zitadel
 
 PREFIX = "/emulator/v1"
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
-from zitadel_notification_operator.emulator.faults import BadControl
-from zitadel_notification_operator.emulator.messages import Kind, is_moment
-from zitadel_notification_operator.emulator.permissions import PERMISSIONS
+from .faults import BadControl
+from .messages import Kind, is_moment
+from .permissions import PERMISSIONS
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Handlers = dict[tuple[str, str], Handler]

@@ -4,20 +4,10 @@ from typing import Any
 
 from aiohttp import web
 
-from zitadel_notification_operator.emulator.access import INSTANCE
-from zitadel_notification_operator.emulator.control_input import (
-    Handlers,
-    moment,
-    read_object,
-    roles_of,
-    text_of,
-)
-from zitadel_notification_operator.emulator.faults import BadControl
-from zitadel_notification_operator.emulator.zitadel import (
-    CREDENTIAL_ORGANIZATION,
-    INSTANCE_ID,
-    Zitadel,
-)
+from .access import INSTANCE
+from .control_input import Handlers, moment, read_object, roles_of, text_of
+from .faults import BadControl
+from .zitadel import CREDENTIAL_ORGANIZATION, INSTANCE_ID, Zitadel
 
 _USER_FIELDS = {"roles", "organization", "home", "expiration", "name"}
 _CREDENTIALS = ("token", "key", "secret")

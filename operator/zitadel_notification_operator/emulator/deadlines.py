@@ -7,7 +7,7 @@ most eight digits: any 64-bit number, also with a sign. 0 means no limit.
 
 import re
 
-from zitadel_notification_operator.emulator.answers import BAD_INPUT, Refusal
+from .answers import BAD_INPUT, Refusal
 
 HEADER = "Grpc-Timeout"
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
 
-from zitadel_notification_operator.emulator.events import Event, EventLog
-from zitadel_notification_operator.emulator.projections import State
+from .events import Event, EventLog
+from .projections import State
 
 
 class Method(IntEnum):

@@ -6,16 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zitadel_notification_operator.emulator import policies
-from zitadel_notification_operator.emulator.access import User
-from zitadel_notification_operator.emulator.answers import (
-    Reply,
-    done,
-    made,
-    ok,
-)
-from zitadel_notification_operator.emulator.messages import Kind
-from zitadel_notification_operator.emulator.zitadel import INSTANCE_ID, Zitadel
+from . import policies
+from .access import User
+from .answers import Reply, done, made, ok
+from .messages import Kind
+from .zitadel import INSTANCE_ID, Zitadel
 
 
 @dataclass(frozen=True, slots=True)

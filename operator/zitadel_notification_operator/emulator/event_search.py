@@ -8,23 +8,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from zitadel_notification_operator.emulator.answers import (
-    BAD_INPUT,
-    Refusal,
-    Reply,
-    allowed,
-    lean,
-    ok,
-    timestamp,
-)
-from zitadel_notification_operator.emulator.effects import Context
-from zitadel_notification_operator.emulator.events import Event
-from zitadel_notification_operator.emulator.history import (
-    MOST,
-    Wanted,
-    aggregate_type,
-)
-from zitadel_notification_operator.emulator.messages import Fields, Kind, Part
+from .answers import BAD_INPUT, Refusal, Reply, allowed, lean, ok, timestamp
+from .effects import Context
+from .events import Event
+from .history import MOST, Wanted, aggregate_type
+from .messages import Fields, Kind, Part
 
 FIELDS: Fields = {
     "sequence": Kind.UINT64,

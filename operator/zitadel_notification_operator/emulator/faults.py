@@ -72,7 +72,7 @@ class Fault:
         """
         return math.inf if self.hang and not self.after else self.latency
 
-    def befalls(self, method: str, path: str, organization: str) -> bool:
+    def matches(self, method: str, path: str, organization: str) -> bool:
         """Return whether this fault affects a request."""
         return (
             self.method in {None, method}
@@ -103,7 +103,7 @@ class Faults:
         A fault that has reached its `times` is removed.
         """
         for fault in self.active:
-            if fault.befalls(method, path, organization):
+            if fault.matches(method, path, organization):
                 if fault.times is not None:
                     fault.times -= 1
                     if fault.times <= 0:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from zitadel_notification_operator.emulator.events import Event, EventLog, time_of
+from .events import Event, EventLog, time_of
 
 MOST = 1000
 """The maximum number of events in one answer (ZITADEL: `maxLimit`)."""

@@ -8,11 +8,7 @@ ignored.
 import re
 from collections.abc import Collection, Mapping
 
-from zitadel_notification_operator.emulator.answers import (
-    INTERNAL,
-    NOT_FOUND,
-    Refusal,
-)
+from .answers import INTERNAL, NOT_FOUND, Refusal
 
 EXTERNAL_DOMAIN = "localhost"
 """ZITADEL's setting of this name; generated domains of organizations end with it."""

@@ -19,14 +19,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from zitadel_notification_operator.emulator.access import Access
-from zitadel_notification_operator.emulator.answers import (
-    NOT_FOUND,
-    PRECONDITION,
-    Refusal,
-    timestamp,
-)
-from zitadel_notification_operator.emulator.events import Event, EventLog
+from .access import Access
+from .answers import NOT_FOUND, PRECONDITION, Refusal, timestamp
+from .events import Event, EventLog
 
 FIRST_KEY = 283000000000000001
 KEY_BITS = 2048

@@ -7,12 +7,9 @@ emulator it misses only those that were requested, so that trials can be repeate
 from dataclasses import dataclass, fields
 from typing import Any
 
-from zitadel_notification_operator.emulator.events import Event
-from zitadel_notification_operator.emulator.faults import BadControl
-from zitadel_notification_operator.emulator.projections import (
-    INSTANCE_POLICY,
-    ORG_POLICY,
-)
+from .events import Event
+from .faults import BadControl
+from .projections import INSTANCE_POLICY, ORG_POLICY
 
 KINDS = ("added", "changed", "removed")
 
@@ -36,7 +33,7 @@ class Loss:
     count: int = 1
     left: int = 1
 
-    def befalls(self, event: Event) -> bool:
+    def matches(self, event: Event) -> bool:
         """Return whether this request covers an event."""
         prefix = INSTANCE_POLICY if self.instance else ORG_POLICY
         return event.type == prefix + self.kind and self.organization in {
@@ -67,7 +64,7 @@ class Losses:
         A request that has no events left to lose is removed.
         """
         for loss in self.active:
-            if loss.befalls(event):
+            if loss.matches(event):
                 loss.left -= 1
                 if loss.left <= 0:
                     self.active.remove(loss)

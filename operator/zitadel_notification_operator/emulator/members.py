@@ -9,9 +9,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from zitadel_notification_operator.emulator.answers import BAD_INPUT, EXISTS, Refusal
-from zitadel_notification_operator.emulator.events import Event, EventLog
-from zitadel_notification_operator.emulator.permissions import PERMISSIONS
+from .answers import BAD_INPUT, EXISTS, Refusal
+from .events import Event, EventLog
+from .permissions import PERMISSIONS
 
 _ADDED = (".member.added", ".member.changed")
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from zitadel_notification_operator.emulator.answers import BAD_INPUT, Refusal
+from .answers import BAD_INPUT, Refusal
 
 
 class Kind(StrEnum):

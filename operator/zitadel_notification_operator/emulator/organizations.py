@@ -6,22 +6,10 @@ Source: ZITADEL: `internal/command/org.go`, `internal/command/org_domain.go`,
 
 from typing import Any
 
-from zitadel_notification_operator.emulator.answers import (
-    BAD_INPUT,
-    EXISTS,
-    NOT_FOUND,
-    PRECONDITION,
-    Refusal,
-    lean,
-    shown,
-)
-from zitadel_notification_operator.emulator.events import Command, Event, EventLog
-from zitadel_notification_operator.emulator.hosts import EXTERNAL_DOMAIN
-from zitadel_notification_operator.emulator.projections import (
-    Organization,
-    State,
-    organization,
-)
+from .answers import BAD_INPUT, EXISTS, NOT_FOUND, PRECONDITION, Refusal, lean, shown
+from .events import Command, Event, EventLog
+from .hosts import EXTERNAL_DOMAIN
+from .projections import Organization, State, organization
 
 FIRST_ORGANIZATION = 280000000000000101
 _LONGEST_NAME = 200

@@ -8,22 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zitadel_notification_operator.emulator.answers import (
-    EXISTS,
-    NOT_FOUND,
-    PRECONDITION,
-    Refusal,
-    lean,
-    shown,
-)
-from zitadel_notification_operator.emulator.events import Event, EventLog
-from zitadel_notification_operator.emulator.messages import Kind
-from zitadel_notification_operator.emulator.projections import (
-    INSTANCE_POLICY,
-    ORG_POLICY,
-    Policy,
-    written_policy,
-)
+from .answers import EXISTS, NOT_FOUND, PRECONDITION, Refusal, lean, shown
+from .events import Event, EventLog
+from .messages import Kind
+from .projections import INSTANCE_POLICY, ORG_POLICY, Policy, written_policy
 
 
 @dataclass(frozen=True, slots=True)

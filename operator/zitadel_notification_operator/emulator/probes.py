@@ -5,15 +5,10 @@ Source: ZITADEL: `internal/api/http/probes.go`, `internal/api/oidc/server.go`.
 
 from collections.abc import Callable, Mapping
 
-from zitadel_notification_operator.emulator.answers import (
-    Refusal,
-    Reply,
-    bare_json,
-    plain,
-)
-from zitadel_notification_operator.emulator.hosts import check_host, issuer
-from zitadel_notification_operator.emulator.signing import public_keys
-from zitadel_notification_operator.emulator.zitadel import Zitadel
+from .answers import Refusal, Reply, bare_json, plain
+from .hosts import check_host, issuer
+from .signing import public_keys
+from .zitadel import Zitadel
 
 _ENDPOINTS = {
     "authorization_endpoint": "/oauth/v2/authorize",

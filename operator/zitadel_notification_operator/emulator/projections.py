@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from zitadel_notification_operator.emulator.events import Event
+from .events import Event
 
 ORG_POLICY = "org.policy.notification."
 INSTANCE_POLICY = "instance.policy.notification."

@@ -15,12 +15,12 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from zitadel_notification_operator.emulator.answers import INTERNAL, UNKNOWN, Refusal
-from zitadel_notification_operator.emulator.behavior import Behavior
-from zitadel_notification_operator.emulator.events import Clock, Event, EventLog
-from zitadel_notification_operator.emulator.losses import Losses
-from zitadel_notification_operator.emulator.policies import before_last_write
-from zitadel_notification_operator.emulator.projections import (
+from .answers import INTERNAL, UNKNOWN, Refusal
+from .behavior import Behavior
+from .events import Clock, Event, EventLog
+from .losses import Losses
+from .policies import before_last_write
+from .projections import (
     INSTANCE_POLICY,
     ORG_POLICY,
     OWNER_REMOVED,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from zitadel_notification_operator.emulator.answers import (
+from .answers import (
     BAD_INPUT,
     NOT_FOUND,
     Refusal,
@@ -21,7 +21,7 @@ from zitadel_notification_operator.emulator.answers import (
     shown,
     timestamp,
 )
-from zitadel_notification_operator.emulator.directory import (
+from .directory import (
     ByDomain,
     ById,
     ByName,
@@ -33,15 +33,12 @@ from zitadel_notification_operator.emulator.directory import (
     Query,
     Row,
 )
-from zitadel_notification_operator.emulator.effects import Context
-from zitadel_notification_operator.emulator.members import Membership
-from zitadel_notification_operator.emulator.messages import Choice, Fields, Kind, Part
-from zitadel_notification_operator.emulator.permissions import may, permissions_of
-from zitadel_notification_operator.emulator.projections import State
-from zitadel_notification_operator.emulator.zitadel import (
-    CREDENTIAL_ORGANIZATION,
-    INSTANCE_ID,
-)
+from .effects import Context
+from .members import Membership
+from .messages import Choice, Fields, Kind, Part
+from .permissions import may, permissions_of
+from .projections import State
+from .zitadel import CREDENTIAL_ORGANIZATION, INSTANCE_ID
 
 _LONGEST = 200
 _METHODS = Choice(tuple(f"TEXT_QUERY_METHOD_{method.name}" for method in Method))

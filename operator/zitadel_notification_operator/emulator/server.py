@@ -13,22 +13,17 @@ from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
-from zitadel_notification_operator.emulator.answers import Reply, plain
-from zitadel_notification_operator.emulator.checks import (
-    Incoming,
-    answer,
-    time_limit,
-    too_late,
-)
-from zitadel_notification_operator.emulator.control import Control
-from zitadel_notification_operator.emulator.control_input import flags_of
-from zitadel_notification_operator.emulator.events import Clock, utc_now
-from zitadel_notification_operator.emulator.faults import Fault, Faults
-from zitadel_notification_operator.emulator.hosts import without_port
-from zitadel_notification_operator.emulator.messages import Kind
-from zitadel_notification_operator.emulator.probes import probe
-from zitadel_notification_operator.emulator.tokens import token
-from zitadel_notification_operator.emulator.zitadel import Zitadel
+from .answers import Reply, plain
+from .checks import Incoming, answer, time_limit, too_late
+from .control import Control
+from .control_input import flags_of
+from .events import Clock, utc_now
+from .faults import Fault, Faults
+from .hosts import without_port
+from .messages import Kind
+from .probes import probe
+from .tokens import token
+from .zitadel import Zitadel
 
 LONGEST_LOG = 100_000
 """The maximum size of the request log; when it is full, the older half is deleted."""

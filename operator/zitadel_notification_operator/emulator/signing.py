@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 from jwt.types import Options
 
-from zitadel_notification_operator.emulator.keys import KEY_BITS, Keys
+from .keys import KEY_BITS, Keys
 
 LONGEST_AGE = 3600
 """The maximum age of an assertion in seconds, by its `iat`."""

@@ -12,25 +12,12 @@ import secrets
 from collections.abc import Mapping
 from urllib.parse import parse_qs, unquote_plus
 
-from zitadel_notification_operator.emulator.access import User
-from zitadel_notification_operator.emulator.answers import (
-    Refusal,
-    Reply,
-    bare_json,
-    plain,
-)
-from zitadel_notification_operator.emulator.checks import Incoming
-from zitadel_notification_operator.emulator.hosts import (
-    check_host,
-    issuer,
-    without_port,
-)
-from zitadel_notification_operator.emulator.signing import (
-    BadAssertion,
-    IdToken,
-    subject,
-)
-from zitadel_notification_operator.emulator.zitadel import Zitadel
+from .access import User
+from .answers import Refusal, Reply, bare_json, plain
+from .checks import Incoming
+from .hosts import check_host, issuer, without_port
+from .signing import BadAssertion, IdToken, subject
+from .zitadel import Zitadel
 
 PATH = "/oauth/v2/token"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"

@@ -4,27 +4,19 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from zitadel_notification_operator.emulator import policies
-from zitadel_notification_operator.emulator.access import INSTANCE, Access, Token, User
-from zitadel_notification_operator.emulator.answers import shown
-from zitadel_notification_operator.emulator.behavior import Behavior
-from zitadel_notification_operator.emulator.directory import Directory, Page
-from zitadel_notification_operator.emulator.events import (
-    Clock,
-    Event,
-    EventLog,
-    utc_now,
-)
-from zitadel_notification_operator.emulator.history import History
-from zitadel_notification_operator.emulator.hosts import EXTERNAL_DOMAIN
-from zitadel_notification_operator.emulator.keys import Keys
-from zitadel_notification_operator.emulator.messages import Kind
-from zitadel_notification_operator.emulator.organizations import Organizations
-from zitadel_notification_operator.emulator.projections import (
-    INSTANCE_POLICY,
-    Organization,
-)
-from zitadel_notification_operator.emulator.read_side import ReadSide
+from . import policies
+from .access import INSTANCE, Access, Token, User
+from .answers import shown
+from .behavior import Behavior
+from .directory import Directory, Page
+from .events import Clock, Event, EventLog, utc_now
+from .history import History
+from .hosts import EXTERNAL_DOMAIN
+from .keys import Keys
+from .messages import Kind
+from .organizations import Organizations
+from .projections import INSTANCE_POLICY, Organization
+from .read_side import ReadSide
 
 INSTANCE_ID = "280000000000000001"
 CREDENTIAL_ORGANIZATION = "280000000000000002"

@@ -34,7 +34,7 @@ class LogFormat(StrEnum):
     TEXT = "text"
 
 
-class SubjectFilter(logging.Filter):
+class LogContextFilter(logging.Filter):
     """Adds the object that is being reconciled to each record; drops none."""
 
     def __init__(self, current: Callable[[], object | None]) -> None:
@@ -101,7 +101,7 @@ def configure_logs(log_format: LogFormat, level: str) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def name_subjects(current: Callable[[], object | None]) -> None:
+def attach_log_context(current: Callable[[], object | None]) -> None:
     """Attach the object that is being reconciled to every log line from now on.
 
     Args:
@@ -109,7 +109,7 @@ def name_subjects(current: Callable[[], object | None]) -> None:
             with the attributes named in `SUBJECT`, or None if the record is about none.
     """
     for handler in logging.getLogger().handlers:
-        handler.addFilter(SubjectFilter(current))
+        handler.addFilter(LogContextFilter(current))
 
 
 def _timestamp(record: logging.LogRecord) -> str:

@@ -18,7 +18,7 @@ from prometheus_client.exposition import generate_latest
 
 from . import definitions as known
 from .objects import Inventory, ObjectMetrics
-from .passes import PassMeter, Queue
+from .passes import PrometheusMetrics, Queue
 
 _LEASE = "zitadel-notification-operator"
 _TOO_MANY_REQUESTS = "429"
@@ -40,7 +40,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         self._objects = ObjectMetrics(leading)
-        self.passes = PassMeter(registry, self._objects, workers)
+        self.passes = PrometheusMetrics(registry, self._objects, workers)
         # Finding the child for some labels costs more than counting with it.
         self._kubernetes = cache(known.REST_REQUESTS.counter(registry).labels)
         self._zitadel = cache(known.REMOTE_REQUESTS.counter(registry).labels)

@@ -1,6 +1,6 @@
 """Counts passes and the queue's waiting objects, with controller-runtime's names.
 
-`PassMeter` has the shape of the engine's `Meter`. A search for an
+`PrometheusMetrics` has the shape of the engine's `PassMetrics`. A search for an
 instance's events is work on that instance and is counted as such.
 """
 
@@ -41,7 +41,7 @@ class Queue(Protocol):
         ...
 
 
-class PassMeter(Collector):
+class PrometheusMetrics(Collector):
     """Counts passes and measures their times with the monotonic performance counter.
 
     It is also a collector of the client library: at each scrape it tells what waits and

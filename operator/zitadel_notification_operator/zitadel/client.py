@@ -13,10 +13,10 @@ from zitadel_notification_operator.core.errors import TerminalError, TransientEr
 from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.identity import Identity
 from zitadel_notification_operator.core.policy import (
-    Answer,
     ObservedPolicy,
     Organization,
     OrganizationPage,
+    WriteOutcome,
     WriteResult,
 )
 from zitadel_notification_operator.core.reasons import Reason
@@ -24,7 +24,7 @@ from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.settings import Settings
 
 from . import calls
-from .asking import Asker
+from .api_caller import ApiCaller
 from .calls import Call, is_sendable
 from .errors import OBSERVE_FACTS, RESET_FACTS, WRITE_FACTS, Facts, organization_missing
 from .event_search import (
@@ -58,30 +58,30 @@ class ZitadelClient:
     `InsufficientPermissions` or `RequestRefused`. `retry_after` is in seconds.
 
     Args:
-        asker: Makes the calls.
+        caller: Makes the calls.
     """
 
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
+    def __init__(self, caller: ApiCaller) -> None:
+        self._caller = caller
 
     def guarded(self, check: Callable[[], None]) -> "ZitadelClient":
         """Return a client that also calls `check` right before each call is sent."""
-        return ZitadelClient(self._asker.guarded(check))
+        return ZitadelClient(self._caller.guarded(check))
 
     async def deprecation(self) -> Deprecation | None:
         """Return the calls that ZITADEL has marked as deprecated, without a call."""
-        return self._asker.pool.marks.deprecation()
+        return self._caller.pool.marks.deprecation()
 
     async def identify(self) -> Identity:
         """Return the ZITADEL and the user; see `zitadel.identity` for the calls."""
-        return await identify(self._asker)
+        return await identify(self._caller)
 
     async def authenticate(self) -> None:
         """Read the credential's own user, which any valid credential may do.
 
         GET `/auth/v1/users/me`.
         """
-        await self._asker.ask(Call("GET", calls.USER), UserReply)
+        await self._caller.call(Call("GET", calls.USER), UserReply)
 
     async def organizations(self, offset: int, limit: int) -> OrganizationPage:
         """Return a page of the organizations that the credential may see.
@@ -96,7 +96,7 @@ class ZitadelClient:
         Raises:
             PageTooLarge: ZITADEL returns fewer rows at once.
         """
-        reply = await self._asker.ask(calls.page_call(offset, limit), SearchReply)
+        reply = await self._caller.call(calls.page_call(offset, limit), SearchReply)
         return OrganizationPage(
             tuple(_organization(found) for found in reply.result),
             int(reply.details.total),
@@ -112,7 +112,7 @@ class ZitadelClient:
             TransientError: `UnexpectedAnswer`: several organizations match.
         """
         call = calls.search_call(reference)
-        reply = await self._asker.ask(call, SearchReply)
+        reply = await self._caller.call(call, SearchReply)
         found = [_organization(organization) for organization in reply.result]
         if reference.by is By.NAME:
             wanted = reference.value
@@ -133,11 +133,13 @@ class ZitadelClient:
         Raises:
             PageTooLarge: ZITADEL returns fewer than `limit` events at once.
         """
-        return events_in(await self._asker.ask(events_after(since, limit), EventsReply))
+        return events_in(
+            await self._caller.call(events_after(since, limit), EventsReply)
+        )
 
     async def newest_event(self) -> ZitadelEvent | None:
         """Return the newest event in the log, or None if there is none."""
-        found = events_in(await self._asker.ask(last_event(), EventsReply))
+        found = events_in(await self._caller.call(last_event(), EventsReply))
         return found[0] if found else None
 
     async def last_policy_event(
@@ -161,7 +163,7 @@ class ZitadelClient:
             TerminalError: `OrganizationNotFound`: no organization can have this id.
         """
         call = last_policy_event(_known(organization_id))
-        found = events_in(await self._asker.ask(call, EventsReply))
+        found = events_in(await self._caller.call(call, EventsReply))
         if not found:
             return None
         owner = found[0].id.aggregate
@@ -175,7 +177,7 @@ class ZitadelClient:
 
     async def has_events(self) -> bool:
         """Return whether the log contains any event, of any kind."""
-        return bool((await self._asker.ask(any_event(), EventsReply)).events)
+        return bool((await self._caller.call(any_event(), EventsReply)).events)
 
     async def organization(self, organization_id: str | None) -> Organization:
         """Return an organization that exists, even if it is deactivated.
@@ -190,7 +192,7 @@ class ZitadelClient:
             TerminalError: `OrganizationNotFound`: it is unknown or was removed.
         """
         call = Call("GET", calls.ORGANIZATION, _known(organization_id))
-        reply = await self._asker.ask(call, OrganizationReply)
+        reply = await self._caller.call(call, OrganizationReply)
         found = reply.org
         self._require_owner(call, found.id)
         if found.state in _REMOVED_STATES:
@@ -214,8 +216,8 @@ class ZitadelClient:
             TerminalError: `OrganizationNotFound`: ZITADEL has never known it.
         """
         call = _policy_call("GET", organization_id)
-        reply = await self._asker.ask(call, PolicyReply, OBSERVE_FACTS)
-        if isinstance(reply, Answer):
+        reply = await self._caller.call(call, PolicyReply, OBSERVE_FACTS)
+        if isinstance(reply, WriteOutcome):
             return None
         policy = reply.policy
         if not policy.is_default:
@@ -276,13 +278,13 @@ class ZitadelClient:
         return await self._change(_policy_call("DELETE", organization_id), RESET_FACTS)
 
     async def _change(self, call: Call, facts: Facts) -> WriteResult:
-        reply = await self._asker.ask(call, WriteReply, facts)
-        if isinstance(reply, Answer):
+        reply = await self._caller.call(call, WriteReply, facts)
+        if isinstance(reply, WriteOutcome):
             return WriteResult(reply)
         details = reply.details
         self._require_owner(call, details.resource_owner)
         return WriteResult(
-            Answer.WRITTEN,
+            WriteOutcome.WRITTEN,
             sequence=details.sequence,
             creation_date=details.creation_date,
             change_date=details.change_date,

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from zitadel_notification_operator.core.credentials import Credential
 from zitadel_notification_operator.core.objects import Endpoint
 
-from .asking import Asker
+from .api_caller import ApiCaller
 from .calls import Observer, unobserved
 from .client import ZitadelClient
-from .pause import Pause
 from .pool import Pool
+from .retry_after import RetryAfterGate
 from .tokens import token_source
 from .trust import trusting
 
@@ -110,7 +110,7 @@ class ZitadelConnector:
             endpoint,
             self._call_timeout,
             self._system if roots is None else trusting(roots),
-            old.pool.pause if old is not None and stays else Pause(),
+            old.pool.retry_gate if old is not None and stays else RetryAfterGate(),
             allow_local=self._allow_local,
             time_left=self._time_left,
             observe=self._observe,
@@ -157,4 +157,4 @@ class ZitadelConnector:
 
 
 def _client(pool: Pool, credential: Credential) -> ZitadelClient:
-    return ZitadelClient(Asker(pool, token_source(credential, pool)))
+    return ZitadelClient(ApiCaller(pool, token_source(credential, pool)))

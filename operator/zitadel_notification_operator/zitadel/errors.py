@@ -38,7 +38,7 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
-from zitadel_notification_operator.core.policy import Answer
+from zitadel_notification_operator.core.policy import WriteOutcome
 from zitadel_notification_operator.core.reasons import Reason
 
 from .calls import Call, Reply
@@ -47,22 +47,22 @@ from .models import ErrorReply
 
 ORGANIZATION_UNKNOWN = "AUTH-Bs7Ds"
 
-Facts = Mapping[str, Answer]
+Facts = Mapping[str, WriteOutcome]
 """Error ids that are returned as facts instead of being raised."""
 
-OBSERVE_FACTS: Facts = {"QUERY-x0so2p": Answer.NOT_FOUND}
+OBSERVE_FACTS: Facts = {"QUERY-x0so2p": WriteOutcome.NOT_FOUND}
 WRITE_FACTS: Facts = {
-    "Org-ioqnxz": Answer.NOT_CHANGED,
-    "INSTANCE-29x02n": Answer.NOT_CHANGED,
-    "Org-xa08n2": Answer.ALREADY_EXISTS,
-    "INSTANCE-xpo1bj": Answer.ALREADY_EXISTS,
-    "ORG-x029n3": Answer.NOT_FOUND,
-    "INSTANCE-x891na": Answer.NOT_FOUND,
+    "Org-ioqnxz": WriteOutcome.NOT_CHANGED,
+    "INSTANCE-29x02n": WriteOutcome.NOT_CHANGED,
+    "Org-xa08n2": WriteOutcome.ALREADY_EXISTS,
+    "INSTANCE-xpo1bj": WriteOutcome.ALREADY_EXISTS,
+    "ORG-x029n3": WriteOutcome.NOT_FOUND,
+    "INSTANCE-x891na": WriteOutcome.NOT_FOUND,
 }
-NO_ROLE_FACTS: Facts = {"AUTHZ-cdgFk": Answer.NOT_FOUND}
+NO_ROLE_FACTS: Facts = {"AUTHZ-cdgFk": WriteOutcome.NOT_FOUND}
 RESET_FACTS: Facts = {
-    "ORG-x029n1s": Answer.NOT_FOUND,
-    ORGANIZATION_UNKNOWN: Answer.ORGANIZATION_GONE,
+    "ORG-x029n1s": WriteOutcome.NOT_FOUND,
+    ORGANIZATION_UNKNOWN: WriteOutcome.ORGANIZATION_GONE,
 }
 
 _LIMIT_REFUSED = "QUERY-4M0fs"
@@ -153,7 +153,7 @@ def leaves_open(refusal: Refusal) -> bool:
     )
 
 
-def trouble_of(
+def failure_of(
     refusal: Refusal, call: Call, host: str, token: str, retry_after: float | None
 ) -> OperatorError:
     """Return the error for a refusal.
@@ -177,7 +177,7 @@ def trouble_of(
     )
 
 
-def trouble_in_text(text: str, host: str) -> OperatorError | None:
+def failure_in_text(text: str, host: str) -> OperatorError | None:
     """Return the error for a failure before ZITADEL knows its instance, if it is one.
 
     Such answers have no `details`, so the error id is searched in the text.
@@ -276,7 +276,7 @@ def _by_id_in_text(refusal: Refusal, host: str) -> OperatorError | None:
     """Map errors that newer versions name in `details`, older ones only in the text."""
     if refusal.code is None:
         return None
-    return trouble_in_text(f"{refusal.id} {refusal.text}", host)
+    return failure_in_text(f"{refusal.id} {refusal.text}", host)
 
 
 def _read_side_busy(refusal: Refusal, call: Call) -> ReadSideBusy | None:
@@ -308,8 +308,8 @@ def _missing(refusal: Refusal, call: Call, token: str) -> ApiMissing | None:
     by_status = spoken and refusal.status in _STATUSES_OF_NO_CALL
     if not by_status and refusal.code != _UNIMPLEMENTED:
         return None
-    trouble = unexpected(call, refusal.status, refusal.text, token)
-    return ApiMissing(trouble, f"{call} was answered with {_numbers(refusal)}")
+    failure = unexpected(call, refusal.status, refusal.text, token)
+    return ApiMissing(failure, f"{call} was answered with {_numbers(refusal)}")
 
 
 def _by_code(

@@ -14,7 +14,7 @@ from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.text import shown_name
 
 from . import calls
-from .asking import Asker
+from .api_caller import ApiCaller
 from .calls import Call
 from .errors import NO_ROLE_FACTS, OBSERVE_FACTS
 from .models import (
@@ -29,7 +29,7 @@ _MEMBERSHIPS = 100
 """Memberships per page. A user may have thousands, but one is enough."""
 
 
-async def identify(asker: Asker) -> Identity:
+async def identify(caller: ApiCaller) -> Identity:
     """Return the ZITADEL and the user, by three calls that write nothing.
 
     The calls are POST `/auth/v1/permissions/zitadel/me/_search` and
@@ -41,14 +41,14 @@ async def identify(asker: Asker) -> Identity:
         TerminalError: `InsufficientPermissions`: the user has no role anywhere, or one
             that is too small for an instance without a default policy.
     """
-    found = await asker.ask(
+    found = await caller.call(
         Call("POST", calls.PERMISSIONS, body=b"{}"), PermissionsReply, NO_ROLE_FACTS
     )
     permissions: frozenset[str] = frozenset()
     if isinstance(found, PermissionsReply):
         permissions = frozenset(found.result)
-    user = (await asker.ask(Call("GET", calls.USER), UserReply)).user
-    zitadel_id, version = await _instance(asker, permissions)
+    user = (await caller.call(Call("GET", calls.USER), UserReply)).user
+    zitadel_id, version = await _instance(caller, permissions)
     return Identity(
         zitadel_id,
         shown_name(version) or None,
@@ -62,17 +62,17 @@ async def identify(asker: Asker) -> Identity:
     )
 
 
-async def _instance(asker: Asker, permissions: frozenset[str]) -> tuple[str, str]:
+async def _instance(caller: ApiCaller, permissions: frozenset[str]) -> tuple[str, str]:
     if "iam.read" in permissions:
         call = Call("GET", calls.INSTANCE)
-        instance = (await asker.ask(call, InstanceReply)).instance
+        instance = (await caller.call(call, InstanceReply)).instance
         return instance.id, instance.version
     try:
-        owner = await _owner_of_default(asker, None)
+        owner = await _owner_of_default(caller, None)
     except TerminalError as error:
         if error.reason is not Reason.INSUFFICIENT_PERMISSIONS:
             raise
-        owner = await _owner_of_default(asker, await _organization_of_role(asker))
+        owner = await _owner_of_default(caller, await _organization_of_role(caller))
     else:
         if "policy.read" not in permissions:
             raise TransientError(
@@ -90,16 +90,18 @@ async def _instance(asker: Asker, permissions: frozenset[str]) -> tuple[str, str
     )
 
 
-async def _owner_of_default(asker: Asker, organization_id: str | None) -> str | None:
+async def _owner_of_default(
+    caller: ApiCaller, organization_id: str | None
+) -> str | None:
     """Return the owner of the default policy, or None if there is no such policy."""
     call = Call("GET", calls.DEFAULT_POLICY, organization_id)
-    found = await asker.ask(call, PolicyReply, OBSERVE_FACTS)
+    found = await caller.call(call, PolicyReply, OBSERVE_FACTS)
     if isinstance(found, PolicyReply):
         return found.policy.details.resource_owner
     return None
 
 
-async def _organization_of_role(asker: Asker) -> str:
+async def _organization_of_role(caller: ApiCaller) -> str:
     """Return an organization in which the user has a role. Its own gives none.
 
     POST `/auth/v1/memberships/me/_search`.
@@ -108,7 +110,7 @@ async def _organization_of_role(asker: Asker) -> str:
     while offset < total:
         try:
             call = calls.memberships_call(offset, page.rows)
-            reply = await asker.ask(call, MembershipsReply)
+            reply = await caller.call(call, MembershipsReply)
         except PageTooLarge:
             if not page.halve():
                 raise

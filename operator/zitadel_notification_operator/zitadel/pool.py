@@ -23,12 +23,12 @@ from zitadel_notification_operator.core.reasons import Reason
 from .addresses import is_local, is_loopback, is_metadata_name
 from .calls import Call, Hosts, Observer, Reply, hosts_of, limit_header
 from .deprecation import Marks
-from .errors import Refusal, leaves_open, trouble_of
-from .pause import Pause, parse_retry_after
+from .errors import Refusal, failure_of, leaves_open
 from .proxies import proxy_for
+from .retry_after import RetryAfterGate, parse_retry_after
 from .transport import SENDING, AiohttpTransport, Sending
 from .trust import Trust
-from .unreachable import address_not_allowed, mapped
+from .unreachable import address_not_allowed, map_transport_errors
 
 LARGEST_BODY = 1 << 20
 """The number of bytes of an answer that are kept. ZITADEL's have a few hundred."""
@@ -43,7 +43,7 @@ class Pool:
         endpoint: The addresses and the limits.
         call_timeout: Seconds that one call may take in total.
         trust: The trusted roots.
-        pause: The pause, which outlives the pool if only limits change.
+        retry_gate: The pause, which outlives the pool if only limits change.
         allow_local: Whether loopback and link-local addresses may be connected to.
         time_left: Returns the seconds for which this process may still write.
         observe: Called for each call that was sent.
@@ -59,7 +59,7 @@ class Pool:
         endpoint: Endpoint,
         call_timeout: float,
         trust: Trust,
-        pause: Pause,
+        retry_gate: RetryAfterGate,
         *,
         allow_local: bool,
         time_left: Callable[[], float],
@@ -67,7 +67,7 @@ class Pool:
     ) -> None:
         limit = endpoint.rate_limit
         self.endpoint = endpoint
-        self.pause = pause
+        self.retry_gate = retry_gate
         self.hosts: Hosts = hosts_of(endpoint)
         self._call_timeout = call_timeout
         self._bundled = trust.bundled
@@ -107,7 +107,7 @@ class Pool:
                 check()
             if call.writes:
                 return await self._write(call, token)
-            with self._mapped():
+            with self._map_transport_errors():
                 async with asyncio.timeout(self._call_timeout):
                     return await self._exchange(call, token)
 
@@ -116,7 +116,7 @@ class Pool:
         left = self._time_left()
         sending = Sending(min(self._call_timeout, left))
         try:
-            with self._mapped():
+            with self._map_transport_errors():
                 if sending.limit > 0:
                     return await self._write_in_time(call, token, sending, left)
                 raise self._term_over()
@@ -143,10 +143,12 @@ class Pool:
             "time that the operator's lease leaves",
         )
 
-    def _mapped(self) -> AbstractContextManager[None]:
-        return mapped(self.hosts.connected, self._call_timeout, bundled=self._bundled)
+    def _map_transport_errors(self) -> AbstractContextManager[None]:
+        return map_transport_errors(
+            self.hosts.connected, self._call_timeout, bundled=self._bundled
+        )
 
-    def trouble_of(
+    def failure_of(
         self, call: Call, reply: Reply, refusal: Refusal, secret: str
     ) -> OperatorError:
         """Return the error for an answer, and begin a pause if it asks for one.
@@ -159,12 +161,12 @@ class Pool:
                 it.
         """
         wait = parse_retry_after(reply.retry_after, datetime.now(UTC))
-        trouble = trouble_of(refusal, call, self.hosts.shown, secret, wait)
-        if isinstance(trouble, TransientError):
-            trouble.maybe_done = call.writes and leaves_open(refusal)
+        failure = failure_of(refusal, call, self.hosts.shown, secret, wait)
+        if isinstance(failure, TransientError):
+            failure.maybe_done = call.writes and leaves_open(refusal)
             if not call.is_side_errand:
-                self.pause.begin(trouble)
-        return trouble
+                self.retry_gate.begin(failure)
+        return failure
 
     def shut(self) -> None:
         """Accept no more calls. Calls in progress continue."""
@@ -203,7 +205,7 @@ class Pool:
                 Reason.UNREACHABLE,
                 "The connection was closed, because the ZitadelInstance has changed",
             )
-        self.pause.require_over()
+        self.retry_gate.require_over()
 
     async def _exchange(
         self, call: Call, token: str, sending: Sending | None = None
@@ -298,7 +300,7 @@ def _open(
     behind = proxy is not None and not allow_local
     if behind and (is_loopback(hosts.connected) or is_metadata_name(hosts.connected)):
         raise address_not_allowed(hosts.connected)
-    with mapped(hosts.connected, 0):
+    with map_transport_errors(hosts.connected, 0):
         return _Client(
             follow_redirects=False,
             headers=hosts.headers(),

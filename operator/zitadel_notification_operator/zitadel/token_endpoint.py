@@ -24,7 +24,7 @@ from zitadel_notification_operator.core.reasons import Reason
 
 from . import calls
 from .calls import Call, Reply
-from .errors import refusal_of, trouble_in_text
+from .errors import failure_in_text, refusal_of
 from .models import DiscoveryReply, Model, TokenErrorReply, TokenReply
 from .pool import Pool
 
@@ -122,11 +122,11 @@ class TokenEndpoint:
             told = TokenErrorReply.model_validate_json(reply.body)
         except ValidationError:
             text = reply.body.decode(errors="replace")
-            trouble = trouble_in_text(text, self._pool.hosts.shown)
-            if trouble is not None:
-                return trouble
+            failure = failure_in_text(text, self._pool.hosts.shown)
+            if failure is not None:
+                return failure
             if reply.status in _TELLING:
-                return self._pool.trouble_of(call, reply, refusal_of(reply), "")
+                return self._pool.failure_of(call, reply, refusal_of(reply), "")
             return _unread(call, reply)
         if told.error not in _REFUSALS | _FAILURES:
             return _unread(call, reply)

@@ -94,7 +94,7 @@ class FetchedToken:
         self._endpoint = endpoint
         self._lock = asyncio.Lock()
         self._fetched: _Fetched | None = None
-        self._trouble: OperatorError | None = None
+        self._failure: OperatorError | None = None
         self._quiet_until = float("-inf")
         self._renew_again_at = float("-inf")
 
@@ -119,7 +119,7 @@ class FetchedToken:
             held = self._fetched
             try:
                 self._fetched = await self._fetch()
-            except OperatorError as trouble:
+            except OperatorError as failure:
                 if held is None or _time() >= held.ends_at:
                     raise
                 self._renew_again_at = _time() + RENEWAL_PAUSE
@@ -127,7 +127,7 @@ class FetchedToken:
                     "A token could not be renewed; the old one serves for %.0f more "
                     "seconds: %s",
                     held.ends_at - _time(),
-                    trouble.message,
+                    failure.message,
                 )
                 return held.token
             return self._fetched.token
@@ -168,15 +168,15 @@ class FetchedToken:
         return True
 
     async def _fetch(self) -> _Fetched:
-        if self._trouble is not None and _time() < self._quiet_until:
-            raise self._trouble
+        if self._failure is not None and _time() < self._quiet_until:
+            raise self._failure
         try:
             reply = await self._endpoint.fetch()
-        except OperatorError as trouble:
-            self._trouble = trouble
+        except OperatorError as failure:
+            self._failure = failure
             self._quiet_until = _time() + QUIET
             raise
-        self._trouble = None
+        self._failure = None
         life = float(reply.expires_in or _UNTOLD_LIFE)
         now = _time()
         early = min(EARLY, life / 10)

@@ -67,7 +67,9 @@ _KINDS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = 
 
 
 @contextmanager
-def mapped(host: str, seconds: float, *, bundled: bool = False) -> Iterator[None]:
+def map_transport_errors(
+    host: str, seconds: float, *, bundled: bool = False
+) -> Iterator[None]:
     """Map whatever a call may raise before there is an answer.
 
     Args:
@@ -85,7 +87,7 @@ def mapped(host: str, seconds: float, *, bundled: bool = False) -> Iterator[None
     except _CAUGHT as error:
         if not isinstance(error, _MAPPED) and not is_lost_socket(error):
             raise
-        raise trouble_of_transport(error, host, seconds, bundled=bundled) from error
+        raise failure_of_transport(error, host, seconds, bundled=bundled) from error
 
 
 def address_not_allowed(host: str) -> TerminalError:
@@ -97,7 +99,7 @@ def address_not_allowed(host: str) -> TerminalError:
     )
 
 
-def trouble_of_transport(
+def failure_of_transport(
     error: Exception, host: str, seconds: float, *, bundled: bool = False
 ) -> OperatorError:
     """Return the error for a failure of the transport.

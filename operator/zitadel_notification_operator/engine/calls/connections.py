@@ -21,6 +21,7 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
+from zitadel_notification_operator.core.failure_streak import FailureStreak, once_more
 from zitadel_notification_operator.core.identity import Capabilities, Identity, User
 from zitadel_notification_operator.core.objects import (
     Endpoint,
@@ -29,15 +30,15 @@ from zitadel_notification_operator.core.objects import (
     PolicyObject,
 )
 from zitadel_notification_operator.core.paging import PageSize
-from zitadel_notification_operator.core.patience import Streak, once_more
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import Reference
-from zitadel_notification_operator.engine.calls.api_support import ApiSupport
-from zitadel_notification_operator.engine.calls.directory import Directory
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.ports import PolicyClient
 from zitadel_notification_operator.engine.queue.keys import instance_key
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
+
+from .api_support import ApiSupport
+from .organization_cache import OrganizationCache
 
 ORGANIZATIONS = 1000
 """Organizations in one page at first, which is ZITADEL's own maximum."""
@@ -57,12 +58,12 @@ class Connection:
     Attributes:
         client: Makes the calls.
         identity: Who answers and who asks.
-        directory: The organizations of this ZITADEL that the credential may see.
+        organization_cache: The organizations that the credential may see.
     """
 
     client: PolicyClient
     identity: Identity
-    directory: Directory
+    organization_cache: OrganizationCache
 
     @property
     def zitadel_id(self) -> str:
@@ -128,12 +129,12 @@ class Verdict:
     """The part of a verdict that policies depend on; a change affects all of them.
 
     Attributes:
-        trouble: Reason and message, or None if the instance may be used.
+        failure: Reason and message, or None if the instance may be used.
         zitadel_id: ZITADEL's own id, as far as it is known.
         rights: The owner of a usable credential and its capabilities, or None.
     """
 
-    trouble: str | None
+    failure: str | None
     zitadel_id: str | None
     rights: tuple[User, Capabilities] | None
 
@@ -143,12 +144,12 @@ class Unread:
     """A name or domain in a grant that could not be looked up.
 
     Attributes:
-        trouble: The error of the last try.
+        failure: The error of the last try.
         streak: The failed tries in a row, on the event loop's clock.
     """
 
-    trouble: OperatorError
-    streak: Streak
+    failure: OperatorError
+    streak: FailureStreak
 
 
 class NotCheckedYet(Exception):
@@ -156,16 +157,16 @@ class NotCheckedYet(Exception):
 
 
 @dataclass(slots=True)
-class Line:
+class InstanceState:
     """What is known of one instance.
 
     Attributes:
         proven: The last connection that worked; kept when the credential vanishes, so
             that waiting deletions can finish.
-        trouble: Why the instance may not be used now, or None if it may.
-        finding_out: Whether the trouble is no verdict yet: it is not reported, and
+        failure: Why the instance may not be used now, or None if it may.
+        undecided: Whether the trouble is no verdict yet: it is not reported, and
             policies wait.
-        misfortunes: The failed probes in a row, on the loop's clock.
+        failed_probes: The failed probes in a row, on the loop's clock.
         refusals: Those of them that were refused in some way; only a success ends this
             streak.
         refused: The refusals in a row that the calls of policies have met.
@@ -173,7 +174,7 @@ class Line:
         checked: Whether a pass of this process has reached a verdict.
         verdict: The last verdict.
         rights: The last usable credential's owner and capabilities.
-        troubled_since: When the present trouble began, in UTC.
+        failing_since: When the present trouble began, in UTC.
         checked_at: Loop time of the last call to ZITADEL that settled the verdict.
         answered_at: Loop time of the last call that has shown that the credential is
             good.
@@ -202,16 +203,16 @@ class Line:
     """
 
     proven: Connection | None = None
-    trouble: OperatorError | None = None
-    finding_out: bool = False
-    misfortunes: Streak | None = None
-    refusals: Streak | None = None
-    refused: dict[PolicyKey, Streak] = field(default_factory=dict)
+    failure: OperatorError | None = None
+    undecided: bool = False
+    failed_probes: FailureStreak | None = None
+    refusals: FailureStreak | None = None
+    refused: dict[PolicyKey, FailureStreak] = field(default_factory=dict)
     unread: dict[Reference, Unread] = field(default_factory=dict)
     checked: bool = False
     verdict: Verdict | None = None
     rights: tuple[User, Capabilities] | None = None
-    troubled_since: datetime | None = None
+    failing_since: datetime | None = None
     checked_at: float = float("-inf")
     answered_at: float = float("-inf")
     pause: TransientError | None = None
@@ -233,7 +234,7 @@ class Line:
     organizations: PageSize = field(default_factory=lambda: PageSize(ORGANIZATIONS))
     events: PageSize = field(default_factory=lambda: PageSize(EVENTS))
 
-    def refused_again(self, key: PolicyKey, now: float) -> Streak:
+    def refused_again(self, key: PolicyKey, now: float) -> FailureStreak:
         """Count a refusal of a policy's call and return its refusals in a row.
 
         Args:
@@ -258,43 +259,43 @@ class Connections:
 
     def __init__(self, queue: WorkQueue) -> None:
         self._queue = queue
-        self._lines: dict[str, Line] = {}
+        self._states: dict[str, InstanceState] = {}
 
-    def line(self, instance: str) -> Line:
+    def state(self, instance: str) -> InstanceState:
         """Return what is known of an instance; an empty record if it is new."""
-        known = self._lines.get(instance)
+        known = self._states.get(instance)
         if known is None:  # not by setdefault, which would make a new one each time
-            known = self._lines[instance] = Line()
+            known = self._states[instance] = InstanceState()
         return known
 
     def drop(self, instance: str) -> None:
         """Forget an instance that is gone."""
-        self._lines.pop(instance, None)
+        self._states.pop(instance, None)
 
     def keep(self, instances: frozenset[str]) -> None:
         """Forget all instances but these: no object uses the other names."""
-        self._lines = {n: line for n, line in self._lines.items() if n in instances}
+        self._states = {n: state for n, state in self._states.items() if n in instances}
 
-    def suspect(self, instance: str) -> None:
+    def recheck(self, instance: str) -> None:
         """Queue a probe of an instance, because a policy's call found trouble."""
-        line = self.line(instance)
-        if not line.suspected:
-            line.suspected = True
+        state = self.state(instance)
+        if not state.suspected:
+            state.suspected = True
             self._queue.add(instance_key(instance), Priority.CHANGE)
 
-    def ask_as_requested(self, policy: PolicyObject) -> None:
+    def probe_as_requested(self, policy: PolicyObject) -> None:
         """Queue a pass over a troubled instance if a policy's token asks for one."""
         asked = policy.requested_at
         if asked in {None, policy.status.last_handled_reconcile_at}:
             return
         if policy.suspended and not policy.deleting:
             return  # the token takes effect when the policy is resumed
-        if self.line(policy.instance).trouble is not None:
+        if self.state(policy.instance).failure is not None:
             self._queue.add(instance_key(policy.instance), Priority.CHANGE)
 
     def wait_for_verdict(self, instance: str, key: PolicyKey) -> None:
         """Record that a policy cannot continue before the instance has a verdict."""
-        self.line(instance).waiting.add(key)
+        self.state(instance).waiting.add(key)
 
     def usable(self, instance: str) -> Connection:
         """Return the connection that a policy may use.
@@ -304,14 +305,14 @@ class Connections:
             TransientError: `InstanceNotReady`, with the instance's own reason.
             TerminalError: `CredentialsRejected`, which policies report as their own.
         """
-        line = self.line(instance)
-        if not line.checked or line.finding_out:
+        state = self.state(instance)
+        if not state.checked or state.undecided:
             raise NotCheckedYet
-        if line.trouble is not None:
-            raise as_seen_by_policies(line.trouble)
-        if line.proven is None:
+        if state.failure is not None:
+            raise as_seen_by_policies(state.failure)
+        if state.proven is None:
             raise NotCheckedYet
-        return line.proven
+        return state.proven
 
     def for_cleanup(self, instance: str) -> Connection:
         """Return the connection that a deletion may use.
@@ -324,31 +325,31 @@ class Connections:
             NotCheckedYet: There is no verdict yet.
             OperatorError: As for `usable`.
         """
-        line = self.line(instance)
-        if line.proven is None or line.trouble is None:
+        state = self.state(instance)
+        if state.proven is None or state.failure is None:
             return self.usable(instance)
-        good, tried, reason = line.good, line.tried, line.trouble.reason
+        good, tried, reason = state.good, state.tried, state.failure.reason
         another = good and tried and good.credential != tried.credential
         refused = reason is Reason.CREDENTIALS_REJECTED and another
         if reason in UNUSABLE_ACCESS or refused:
-            return line.proven
+            return state.proven
         return self.usable(instance)
 
 
-def as_seen_by_policies(trouble: OperatorError) -> OperatorError:
+def as_seen_by_policies(failure: OperatorError) -> OperatorError:
     """Return the error that an instance's policies report for its trouble."""
-    if trouble.reason is Reason.CREDENTIALS_REJECTED:
-        return TerminalError(trouble.reason, trouble.message)
-    if trouble.reason in ADMINISTRATORS_OWN:
+    if failure.reason is Reason.CREDENTIALS_REJECTED:
+        return TerminalError(failure.reason, failure.message)
+    if failure.reason in ADMINISTRATORS_OWN:
         return TransientError(
             Reason.INSTANCE_NOT_READY,
-            f"The ZitadelInstance is not Ready: {trouble.reason}; its own conditions "
+            f"The ZitadelInstance is not Ready: {failure.reason}; its own conditions "
             "tell a cluster administrator more",
         )
     return TransientError(
         Reason.INSTANCE_NOT_READY,
-        f"The ZitadelInstance is not Ready: {trouble.reason}: {trouble.stable}",
-        excerpt=trouble.message.removeprefix(trouble.stable),
+        f"The ZitadelInstance is not Ready: {failure.reason}: {failure.stable}",
+        excerpt=failure.message.removeprefix(failure.stable),
     )
 
 

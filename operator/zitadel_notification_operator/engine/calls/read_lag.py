@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.event_cursor import number_of
 from zitadel_notification_operator.core.events import EventId
-from zitadel_notification_operator.core.feed import number_of
 from zitadel_notification_operator.core.policy import ObservedPolicy, WriteResult
 from zitadel_notification_operator.engine.queue.clock import loop_time
 

@@ -21,7 +21,7 @@ from zitadel_notification_operator.core.read_side import (
 )
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.queue.clock import loop_time
-from zitadel_notification_operator.engine.queue.outcome import LookAgain
+from zitadel_notification_operator.engine.queue.outcome import RequeueAfter
 
 BLOCK = 600.0
 """Seconds without any repair of a ZITADEL after two failed ones in a row, and between
@@ -217,11 +217,11 @@ class Repairs:
         """Handle a contradiction in the block; one target at a time in each ZITADEL.
 
         Raises:
-            LookAgain: Another target has the turn.
+            RequeueAfter: Another target has the turn.
         """
         side = self._side(target)
         if side.repairing:
-            raise LookAgain(REPAIR_INTERVAL)
+            raise RequeueAfter(REPAIR_INTERVAL)
         side.repairing = True
         try:
             yield

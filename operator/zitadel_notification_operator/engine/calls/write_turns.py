@@ -18,7 +18,7 @@ from itertools import count
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.queue.clock import loop_time
-from zitadel_notification_operator.engine.queue.outcome import Superseded
+from zitadel_notification_operator.engine.queue.outcome import StalePass
 from zitadel_notification_operator.engine.queue.workqueue import (
     DRIFT_PATIENCE,
     Priority,
@@ -96,7 +96,7 @@ class _Waiter:
 
 
 @dataclass(slots=True)
-class _Line:
+class _TurnQueue:
     """The writes to one ZITADEL.
 
     Attributes:
@@ -126,7 +126,7 @@ class WriteTurns:
     ) -> None:
         self._limit_of = limit_of
         self._write_limit = write_limit
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, _TurnQueue] = {}
         self._order = count()
         self._ended = False
 
@@ -155,10 +155,10 @@ class WriteTurns:
             urgency: Returns the priority of the pass that writes.
 
         Raises:
-            Superseded: The process is stopping.
+            StalePass: The process is stopping.
         """
         if self._ended:
-            raise Superseded
+            raise StalePass
         began = loop_time()
         await self._wait(zitadel_id, urgency)
         turn, is_open = Turn(loop_time() - began), False
@@ -180,7 +180,7 @@ class WriteTurns:
 
     async def _wait(self, zitadel_id: str, urgency: Callable[[], Priority]) -> None:
         """Wait for a turn, which counts as taken when this returns."""
-        line = self._lines.setdefault(zitadel_id, _Line())
+        line = self._lines.setdefault(zitadel_id, _TurnQueue())
         granted = asyncio.get_running_loop().create_future()
         waiter = _Waiter(urgency, loop_time(), next(self._order), granted)
         line.waiting.append(waiter)
@@ -188,7 +188,7 @@ class WriteTurns:
         try:
             await granted
             if not waiter.holds:
-                raise Superseded  # noqa: TRY301 - cleaned up below like the others
+                raise StalePass  # noqa: TRY301 - cleaned up below like the others
         except BaseException:
             if waiter.holds:
                 line.busy -= 1  # it has the turn, but was cancelled
@@ -215,7 +215,7 @@ class WriteTurns:
         if not (line.busy or line.waiting or line.alarm):
             del self._lines[zitadel_id]
 
-    def _may_begin(self, line: _Line, zitadel_id: str) -> bool:
+    def _may_begin(self, line: _TurnQueue, zitadel_id: str) -> bool:
         if not line.waiting or line.free_at > loop_time():
             return False
         return line.busy < self._limit_of(zitadel_id)

@@ -14,7 +14,8 @@ from zitadel_notification_operator.core.grants import (
     admit_organization,
 )
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
-from zitadel_notification_operator.engine.claims.records import had_its_target
+
+from .records import had_its_target
 
 
 class Admissions:

@@ -22,19 +22,12 @@ from zitadel_notification_operator.core.objects import InstanceObject, PolicyObj
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import Reference
-from zitadel_notification_operator.engine.claims.admissions import Admissions
-from zitadel_notification_operator.engine.claims.ended import Ended
-from zitadel_notification_operator.engine.claims.originals import (
-    Originals,
-    value_carried,
-)
-from zitadel_notification_operator.engine.claims.records import (
-    as_number,
-    had_its_target,
-    is_older,
-    recorded_target,
-)
-from zitadel_notification_operator.engine.queue.outcome import Superseded
+from zitadel_notification_operator.engine.queue.outcome import StalePass
+
+from .admissions import Admissions
+from .deleted_uids import DeletedUids
+from .originals import Originals, value_carried
+from .records import as_number, had_its_target, is_older, recorded_target
 
 
 class Inventory:
@@ -54,7 +47,7 @@ class Inventory:
         self._targets: dict[PolicyKey, Target] = {}
         self._claims: dict[Target, dict[PolicyKey, Claim]] = defaultdict(dict)
         self.originals = Originals()
-        self.ended = Ended()
+        self.deleted_uids = DeletedUids()
 
     def users_of(self, instance: str) -> frozenset[PolicyKey]:
         """Return the policies that name this instance, admitted or not."""
@@ -66,7 +59,7 @@ class Inventory:
         Returns:
             The names of instances that exist or that a policy uses.
         """
-        self.ended.age()
+        self.deleted_uids.age()
         named = {name for name, users in self._of_instance.items() if users}
         used = named | self.instances.keys()
         kept: tuple[dict[str, Any], ...] = (self._of_instance, self._zitadel_ids)
@@ -81,7 +74,7 @@ class Inventory:
 
         An object that was known to be gone may exist again, with its old uid.
         """
-        self.ended.forget()
+        self.deleted_uids.forget()
         for key, policy in self.policies.items():
             self.policies[key] = replace(policy, resource_version="")
         for name, instance in self.instances.items():
@@ -96,11 +89,11 @@ class Inventory:
         """Return the newest record of this very object.
 
         Raises:
-            Superseded: The object is gone; a different one may have its name.
+            StalePass: The object is gone; a different one may have its name.
         """
         newest = self.newest(policy)
         if newest is None:
-            raise Superseded
+            raise StalePass
         return newest
 
     def has_policy(self, key: PolicyKey, uid: str, resource_version: str) -> bool:
@@ -119,11 +112,11 @@ class Inventory:
             for an object that is known to be gone.
         """
         known = self.policies.get(policy.key)
-        if policy.uid in self.ended or (known and is_older(policy, known)):
+        if policy.uid in self.deleted_uids or (known and is_older(policy, known)):
             return set()
         if known is not None and known.uid != policy.uid:
-            concerned = self.drop_policy(policy.key)
-            return concerned | self.put_policy(policy)
+            affected = self.drop_policy(policy.key)
+            return affected | self.put_policy(policy)
         self.policies[policy.key] = policy
         if known == policy:
             return set()
@@ -133,24 +126,24 @@ class Inventory:
             self._of_instance[known.instance].discard(policy.key)
         self._of_instance[policy.instance].add(policy.key)
         self.originals.put(policy)
-        concerned = {policy.key} | self._claim_anew(policy.key)
+        affected = {policy.key} | self._claim_anew(policy.key)
         target = recorded_target(policy)
         if target is not None and self.owner(target) == policy.key:
             self.originals.forget_bequest(target)
-        return concerned
+        return affected
 
     def drop_policy(self, key: PolicyKey) -> set[PolicyKey]:
         """Forget a policy that is gone and return the policies that this affects."""
         policy = self.policies.get(key)
         if policy is None:
             return set()
-        concerned = self._give_up(key)  # while its status is still known
+        affected = self._give_up(key)  # while its status is still known
         del self.policies[key]
-        self.ended.add(policy.uid)
+        self.deleted_uids.add(policy.uid)
         self._resolved.pop(key, None)
         self._of_instance[policy.instance].discard(key)
         self.originals.drop(key)
-        return concerned
+        return affected
 
     def put_instance(self, instance: InstanceObject) -> set[PolicyKey] | None:
         """Store a record.
@@ -159,10 +152,10 @@ class Inventory:
             The policies whose claims changed, or None if the record is old or an echo.
         """
         known = self.instances.get(instance.name)
-        if instance.uid in self.ended or (known and is_older(instance, known)):
+        if instance.uid in self.deleted_uids or (known and is_older(instance, known)):
             return None
         if known is not None and known.uid != instance.uid:
-            self.ended.add(known.uid)
+            self.deleted_uids.add(known.uid)
             self._zitadel_ids.pop(instance.name, None)
             self._lookups.pop(instance.name, None)
         self.instances[instance.name] = instance
@@ -172,7 +165,7 @@ class Inventory:
         """Forget an instance that is gone; return the policies whose claims changed."""
         known = self.instances.pop(name, None)
         if known is not None:
-            self.ended.add(known.uid)
+            self.deleted_uids.add(known.uid)
         self._zitadel_ids.pop(name, None)
         self._lookups.pop(name, None)
         return self._claim_for(name)
@@ -190,7 +183,7 @@ class Inventory:
         self._former_ids[instance] = zitadel_id
         return self._claim_for(instance)
 
-    def mistaken(self, instance: str) -> set[PolicyKey]:
+    def leads_elsewhere(self, instance: str) -> set[PolicyKey]:
         """Record that an instance leads to another ZITADEL: its policies claim nothing.
 
         Returns:
@@ -338,22 +331,22 @@ class Inventory:
         return None if lost else record.status.instance_id
 
     def _claim_for(self, instance: str) -> set[PolicyKey]:
-        concerned: set[PolicyKey] = set()
+        affected: set[PolicyKey] = set()
         for key in self.users_of(instance):
-            concerned |= self._claim_anew(key)
-        return concerned
+            affected |= self._claim_anew(key)
+        return affected
 
     def _claim_anew(self, key: PolicyKey) -> set[PolicyKey]:
         before, after = self._targets.get(key), self._target_claimed_by(key)
         if before == after:
             return set()
-        concerned = self._give_up(key)
+        affected = self._give_up(key)
         if after is not None:
             claims = self._claims[after]
-            concerned |= claims.keys()
+            affected |= claims.keys()
             claims[key] = Claim(self.policies[key].created, key)
             self._targets[key] = after
-        return concerned | {key}
+        return affected | {key}
 
     def _give_up(self, key: PolicyKey) -> set[PolicyKey]:
         """End the claim of a policy, if it has one; return who else has that target."""

@@ -7,7 +7,7 @@ writes under way are tracked, to recognize their echoes.
 A status is always written whole: by a policy's pass, and by its instance's pass when
 that turns to another ZITADEL. Each is made from the status before it, so they take
 turns. Its Events are posted once Kubernetes has accepted it
-(`engine.reporting.telling`).
+(`engine.reporting.event_outbox`).
 """
 
 import asyncio
@@ -24,11 +24,12 @@ from zitadel_notification_operator.core.objects import (
     PolicyStatus,
 )
 from zitadel_notification_operator.core.original import Original
-from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.claims.news import News
 from zitadel_notification_operator.engine.ports import Notice, Writer
-from zitadel_notification_operator.engine.queue.outcome import Superseded
-from zitadel_notification_operator.engine.reporting.telling import Telling
+from zitadel_notification_operator.engine.queue.outcome import StalePass
+from zitadel_notification_operator.engine.reporting.event_outbox import EventOutbox
+
+from .inventory import Inventory
+from .wakeups import Wakeups
 
 
 @dataclass(eq=False, repr=False)
@@ -38,20 +39,20 @@ class OwnWrites:
     Args:
         inventory: Knows the newest record of each policy.
         writer: Makes the writes.
-        news: Stores what they returned, and queues the objects that this affects.
-        telling: Posts the Events about statuses.
+        wakeups: Stores what they returned, and queues the objects that this affects.
+        outbox: Posts the Events about statuses.
     """
 
     _inventory: Inventory
     _writer: Writer
-    _news: News
-    _telling: Telling
+    _wakeups: Wakeups
+    _outbox: EventOutbox
     _under_way: Counter[PolicyKey] = field(default_factory=Counter, init=False)
     _turns: defaultdict[PolicyKey, asyncio.Lock] = field(
         default_factory=lambda: defaultdict(asyncio.Lock), init=False
     )
 
-    def explains(self, known: PolicyObject | None, seen: PolicyObject) -> bool:
+    def is_own_echo(self, known: PolicyObject | None, seen: PolicyObject) -> bool:
         """Return whether a write under way may be the whole difference of a policy.
 
         We write the status, the finalizer and the annotation. If somebody else changes
@@ -59,7 +60,7 @@ class OwnWrites:
         """
         if known is None or not self._under_way[seen.key]:
             return False
-        return known.asks_as(seen)
+        return known.is_same_request(seen)
 
     async def report(
         self,
@@ -76,11 +77,11 @@ class OwnWrites:
                 as it is before the write.
 
         Raises:
-            Superseded: The object is gone; a different one may have its name.
+            StalePass: The object is gone; a different one may have its name.
             ClusterError: Kubernetes did not accept the status; no Event was posted.
         """
         newest = self._inventory.require_newest(policy)
-        self._telling.confirm(newest)
+        self._outbox.confirm(newest)
         if newest.status != status:
             await self.report_over(newest, status, notices(newest))
 
@@ -90,11 +91,11 @@ class OwnWrites:
         """Write the status over the given record in any case, then post its Events.
 
         Raises:
-            Superseded: The object is gone, or has another status by now.
+            StalePass: The object is gone, or has another status by now.
             ClusterError: Kubernetes did not accept the status; no Event was posted.
         """
-        self._telling.confirm(policy)
-        with self._telling.after(policy, status, notices):
+        self._outbox.confirm(policy)
+        with self._outbox.after(policy, status, notices):
             await self.apply_policy_status(policy, status)
 
     async def apply_policy_status(
@@ -103,16 +104,16 @@ class OwnWrites:
         """Write the status over the given record without any Event.
 
         Raises:
-            Superseded: The object is gone, or has another status by now.
+            StalePass: The object is gone, or has another status by now.
             ClusterError: Kubernetes did not accept the write.
         """
         with self._writing(policy):
             async with self._turns[policy.key]:
                 newest = self._inventory.newest(policy)
                 if newest is None or newest.status != policy.status:
-                    raise Superseded
+                    raise StalePass
                 stored = await self._writer.apply_policy_status(policy, status)
-        self._news.stored(stored)
+        self._wakeups.stored(stored)
 
     async def mark(self, policy: PolicyObject, original: Original) -> PolicyObject:
         """Store an original and, if the policy undoes anything, the finalizer.
@@ -127,7 +128,7 @@ class OwnWrites:
             stored = await self._writer.apply_original(
                 policy, original.to_text(), finalizer=policy.undoes
             )
-        return self._news.stored(stored)
+        return self._wakeups.stored(stored)
 
     async def strip(
         self, policy: PolicyObject, *, finalizer: bool = True, original: bool = True
@@ -149,9 +150,9 @@ class OwnWrites:
                 policy, finalizer=finalizer, original=original
             )
         if stored is None:
-            self._news.gone(policy)
+            self._wakeups.gone(policy)
             return policy
-        return self._news.stored(stored)
+        return self._wakeups.stored(stored)
 
     async def apply_instance_status(
         self, instance: InstanceObject, status: InstanceStatus
@@ -162,7 +163,7 @@ class OwnWrites:
             ClusterError: Kubernetes did not accept the write.
         """
         stored = await self._writer.apply_instance_status(instance, status)
-        return self._news.stored_instance(stored)
+        return self._wakeups.stored_instance(stored)
 
     async def hold_instance(self, instance: InstanceObject) -> InstanceObject:
         """Make sure that the instance has the finalizer; return it as it is stored.
@@ -172,7 +173,7 @@ class OwnWrites:
         """
         if instance.held:
             return instance
-        return self._news.stored_instance(await self._writer.hold_instance(instance))
+        return self._wakeups.stored_instance(await self._writer.hold_instance(instance))
 
     async def release_instance(self, instance: InstanceObject) -> bool:
         """Remove the finalizer; return whether the object is gone.
@@ -182,7 +183,7 @@ class OwnWrites:
         """
         stored = await self._writer.release_instance(instance)
         if stored is not None:
-            self._news.stored_instance(stored)
+            self._wakeups.stored_instance(stored)
         return stored is None
 
     @contextmanager

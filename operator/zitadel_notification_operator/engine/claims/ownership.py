@@ -24,13 +24,14 @@ from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.original import Original, OriginalValue, seen
 from zitadel_notification_operator.core.policy import ObservedPolicy
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.claims.news import News
-from zitadel_notification_operator.engine.claims.originals import value_carried
-from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.queue.clock import loop_time
-from zitadel_notification_operator.engine.queue.outcome import Superseded
-from zitadel_notification_operator.engine.reporting.telling import level_of
+from zitadel_notification_operator.engine.queue.outcome import StalePass
+from zitadel_notification_operator.engine.reporting.event_outbox import level_of
+
+from .inventory import Inventory
+from .originals import value_carried
+from .own_writes import OwnWrites
+from .wakeups import Wakeups
 
 CONFIRMED = 60.0
 """Seconds for which an owner that was read is trusted, however many policies it
@@ -46,13 +47,13 @@ class Ownership:
     Args:
         inventory: Says who owns what, as far as the watch has reported.
         writes: Adds and removes the marks.
-        news: Queues the policies that a deletion affects.
+        wakeups: Queues the policies that a deletion affects.
         reread: Reads a policy from Kubernetes and stores it in the inventory.
     """
 
     _inventory: Inventory
     _writes: OwnWrites
-    _news: News
+    _wakeups: Wakeups
     _reread: Callable[[PolicyKey], Awaitable[None]]
     _read: dict[PolicyKey, tuple[str, float]] = field(default_factory=dict, init=False)
 
@@ -60,7 +61,7 @@ class Ownership:
         """Return the policy with the marks that it may have.
 
         Raises:
-            Superseded: The owner that was in the way has just gone.
+            StalePass: The owner that was in the way has just gone.
             TerminalError: `Conflict`: an older policy owns the target.
             ClusterError: Kubernetes did not accept a write.
         """
@@ -70,7 +71,7 @@ class Ownership:
         if owner is None:
             return policy
         if not await self.hand_over(policy, target):
-            raise Superseded  # the owner has just gone
+            raise StalePass  # the owner has just gone
         await self._writes.strip(policy)
         raise _conflict(policy, target, owner)
 
@@ -159,7 +160,7 @@ class Ownership:
             try:
                 await self._writes.mark(heir, Original(heir.uid, target, value))
             except ObjectGone:
-                self._news.gone(heir)
+                self._wakeups.gone(heir)
             else:
                 return True
 
@@ -247,7 +248,9 @@ def _conflict(policy: PolicyObject, target: Target, owner: PolicyKey) -> Termina
     )
 
 
-def told_in_trouble(inventory: Inventory, policy: PolicyObject) -> OriginalValue | None:
+def events_in_failure(
+    inventory: Inventory, policy: PolicyObject
+) -> OriginalValue | None:
     """Return the `status.original` of a policy whose pass was stopped.
 
     A pass may be stopped after its write, for example when a GET that verifies it

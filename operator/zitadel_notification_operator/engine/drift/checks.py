@@ -8,15 +8,19 @@ from dataclasses import dataclass
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import OperatorError
+from zitadel_notification_operator.core.event_cursor import stored_cursor
 from zitadel_notification_operator.core.events import Cursor, moment_of
-from zitadel_notification_operator.core.feed import stored_cursor
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
-from zitadel_notification_operator.engine.calls.connections import Line, is_superseded
+from zitadel_notification_operator.engine.calls.connections import (
+    InstanceState,
+    is_superseded,
+)
 from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
 from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.keys import events_key, policy_key
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
+
+from .drift_schedule import DriftSchedule
 
 
 @dataclass(eq=False, repr=False)
@@ -31,7 +35,7 @@ class Checks:
     """
 
     _inventory: Inventory
-    _drift: DriftWatch
+    _drift: DriftSchedule
     _queue: WorkQueue
     _chance: random.Random
 
@@ -75,7 +79,9 @@ class Checks:
         delay = seconds * self._chance.random()
         self._queue.add_after(policy_key(key), delay, Priority.DRIFT)
 
-    async def find_beginning(self, instance: InstanceObject, line: Line) -> None:
+    async def find_beginning(
+        self, instance: InstanceObject, state: InstanceState
+    ) -> None:
         """Choose the cursor from which events are read, before any pass over a policy.
 
         It is stored with the first verdict. So every later event is found, even if this
@@ -83,11 +89,11 @@ class Checks:
         it.
         """
         drift = self._drift
-        proven = line.proven
+        proven = state.proven
         if proven is None or drift.usable_since(instance.name) is not None:
             return
         stored = stored_cursor(instance.status, proven.zitadel_id)
-        if stored or line.cursor or not drift.searches(instance):
+        if stored or state.cursor or not drift.searches(instance):
             return
         try:
             newest = await proven.client.newest_event()
@@ -96,15 +102,15 @@ class Checks:
         if is_superseded(self._inventory, instance) or newest is None:
             return
         if moment_of(newest.time) is not None:
-            line.cursor = Cursor.at(newest).to_text()
+            state.cursor = Cursor.at(newest).to_text()
 
-    def keep_searching(self, instance: InstanceObject, line: Line) -> None:
+    def keep_searching(self, instance: InstanceObject, state: InstanceState) -> None:
         """Schedule a search of the events if none is scheduled.
 
         An edit that turns searches on may arrive first in the answer to a write of
         ours, and then no other code notices that it is new.
         """
-        searches = line.trouble is None and self._drift.searches(instance)
+        searches = state.failure is None and self._drift.searches(instance)
         if searches and events_key(instance.name) not in self._queue:
             self.plan_search(instance)
 
@@ -128,9 +134,9 @@ class Checks:
         else:
             self._queue.add_after(key, instance.events_interval, Priority.RETRY)
 
-    def is_past_unknown(self, instance: InstanceObject, line: Line) -> bool:
+    def is_past_unknown(self, instance: InstanceObject, state: InstanceState) -> bool:
         """Return whether events from before this process may have been missed."""
-        proven = line.proven
+        proven = state.proven
         return (
             self._drift.usable_since(instance.name) is None
             and proven is not None

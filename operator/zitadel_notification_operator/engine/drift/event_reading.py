@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from zitadel_notification_operator.core.claims import PolicyKey
-from zitadel_notification_operator.core.echoes import Echoes
 from zitadel_notification_operator.core.errors import PageTooLarge, TransientError
+from zitadel_notification_operator.core.event_cursor import EventCursor, is_in_order
 from zitadel_notification_operator.core.events import (
     Cursor,
     EventId,
     ZitadelEvent,
     moment_of,
 )
-from zitadel_notification_operator.core.feed import Feed, is_in_order
 from zitadel_notification_operator.core.paging import PageSize
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.unseen_writes import UnseenWrites
 from zitadel_notification_operator.engine.ports import PolicyClient
 from zitadel_notification_operator.engine.queue.clock import loop_time
 
@@ -51,7 +51,7 @@ class Reading:
 
     owner: tuple[str, str]
     sweep_at: float
-    feed: Feed = field(default_factory=Feed)
+    event_cursor: EventCursor = field(default_factory=EventCursor)
     begun: bool = False
     gap: bool = False
     signs_at: float = float("-inf")
@@ -85,13 +85,13 @@ class Search:
     Attributes:
         client: Calls ZITADEL.
         size: The page size; it keeps what is learnt about the limit.
-        echoes: Our own writes that the log has yet to show.
+        unseen_writes: Our own writes that the log has yet to show.
         look_at_all: Schedules a check of each policy, because events are missing.
     """
 
     client: PolicyClient
     size: PageSize
-    echoes: Echoes
+    unseen_writes: UnseenWrites
     look_at_all: Callable[[], None]
 
     async def run(self, reading: Reading, usable_since: float) -> list[ZitadelEvent]:
@@ -105,27 +105,32 @@ class Search:
             OperatorError: Any error of the client, or `UnexpectedAnswer` if the answer
                 lacks what must be in it.
         """
-        feed = reading.feed
+        event_cursor = reading.event_cursor
         if not reading.begun:
-            feed.begin_at(await self.client.newest_event(), loop_time() - usable_since)
-            self.echoes.forget(before=usable_since)
+            event_cursor.begin_at(
+                await self.client.newest_event(), loop_time() - usable_since
+            )
+            self.unseen_writes.forget(before=usable_since)
             reading.begun = True
-        end = feed.cursor.id if feed.cursor is not None else None
-        found = await self._all(feed.since(loop_time()), end)
+        end = event_cursor.cursor.id if event_cursor.cursor is not None else None
+        found = await self._all(event_cursor.since(loop_time()), end)
         if found:
             reading.signs_at = loop_time()
-        elif feed.cursor is not None or loop_time() - reading.signs_at > SIGNS_INTERVAL:
+        elif (
+            event_cursor.cursor is not None
+            or loop_time() - reading.signs_at > SIGNS_INTERVAL
+        ):
             await self._require_signs_of_life(reading)
-        if feed.is_broken(found):
+        if event_cursor.is_broken(found):
             if reading.gap:
-                await self._begin_anew(feed)
+                await self._begin_anew(event_cursor)
             reading.gap = not reading.gap
             raise TransientError(
                 Reason.UNEXPECTED_ANSWER, "Events are missing in ZITADEL's answer"
             )
         reading.gap = False
-        self.echoes.shown(event.id for event in found)
-        return feed.take(found)
+        self.unseen_writes.shown(event.id for event in found)
+        return event_cursor.take(found)
 
     async def _require_signs_of_life(self, reading: Reading) -> None:
         """Check that a log without events of our kinds has other events.
@@ -142,13 +147,13 @@ class Search:
             )
         reading.signs_at = loop_time()
 
-    async def _begin_anew(self, feed: Feed) -> None:
+    async def _begin_anew(self, event_cursor: EventCursor) -> None:
         """Continue from the newest event and have all policies checked for the gap."""
         newest = await self.client.newest_event()
         self.look_at_all()
-        feed.begin_at(newest, 0)
+        event_cursor.begin_at(newest, 0)
         # The log will not show what was written before that position.
-        self.echoes.forget()
+        self.unseen_writes.forget()
 
     async def _all(self, since: str | None, end: EventId | None) -> list[ZitadelEvent]:
         """Return all events after a moment, over as many pages as it takes.

@@ -11,28 +11,36 @@ from dataclasses import dataclass, field
 
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
+from zitadel_notification_operator.core.event_cursor import (
+    EventCursor,
+    is_known,
+    stored_cursor,
+)
 from zitadel_notification_operator.core.events import Cursor, EventKind, ZitadelEvent
-from zitadel_notification_operator.core.feed import Feed, is_known, stored_cursor
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.report import is_vouched_for
+from zitadel_notification_operator.core.report import is_observed_and_current
 from zitadel_notification_operator.engine.calls.connections import (
     Connection,
     Connections,
-    Line,
+    InstanceState,
 )
 from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.drift.checks import Checks
-from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
-from zitadel_notification_operator.engine.drift.event_reading import Reading, Search
-from zitadel_notification_operator.engine.drift.search_health import TRIES
 from zitadel_notification_operator.engine.ports import PolicyClient
 from zitadel_notification_operator.engine.queue.clock import loop_time
+from zitadel_notification_operator.engine.queue.engine_metrics import (
+    PassMetrics,
+    Result,
+)
 from zitadel_notification_operator.engine.queue.keys import instance_key, policy_key
-from zitadel_notification_operator.engine.queue.meter import Meter, Result
 from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
+
+from .checks import Checks
+from .drift_schedule import DriftSchedule
+from .event_reading import Reading, Search
+from .search_health import TRIES
 
 SWEEP_INTERVAL = 24 * 3600.0
 """Seconds between two checks of all policies."""
@@ -57,27 +65,27 @@ class EventsPass:
         drift: Knows which instances' events are searched, and remembers what they say.
         checks: Schedules drift checks.
         queue: Receives the policies that events affect.
-        meter: Counts failed searches.
+        metrics: Counts failed searches.
         chance: The source of jitter.
     """
 
     _inventory: Inventory
     _connections: Connections
-    _drift: DriftWatch
+    _drift: DriftSchedule
     _checks: Checks
     _queue: WorkQueue
-    _meter: Meter
+    _metrics: PassMetrics
     _random: random.Random
     _readings: dict[str, Reading] = field(default_factory=dict, init=False)
 
     async def run(self, instance: InstanceObject) -> Outcome:
         """Search once, and queue the policies that the events affect."""
-        line = self._connections.line(instance.name)
-        troubled = line.trouble is not None and not line.finding_out
-        if troubled or instance.not_understood is not None:
+        state = self._connections.state(instance.name)
+        failed = state.failure is not None and not state.undecided
+        if failed or instance.not_understood is not None:
             return WAIT  # the next verdict schedules a search
-        connection = line.proven
-        if connection is None or line.finding_out:
+        connection = state.proven
+        if connection is None or state.undecided:
             # The instance is being probed, or may lead to another ZITADEL by now. A
             # verdict that is the same as before would schedule no search.
             return self._next(instance)
@@ -93,14 +101,14 @@ class EventsPass:
             new = await self._search(connection.client, instance, reading)
             if self._leads_still(instance, connection):
                 self._take(instance, connection, reading, new)
-        except OperatorError as trouble:
-            if trouble.reason is Reason.CLUSTER_UNAVAILABLE:
+        except OperatorError as failure:
+            if failure.reason is Reason.CLUSTER_UNAVAILABLE:
                 raise
             if self._leads_still(instance, connection):
-                return self._failed(instance, trouble)
+                return self._failed(instance, failure)
         if not self._leads_still(instance, connection):
             return self._next(instance)
-        line.answered_at = loop_time()
+        state.answered_at = loop_time()
         return self._worked(instance, began)
 
     def _take(
@@ -118,14 +126,14 @@ class EventsPass:
         self._tell(instance, connection, reading, new)
         reading.unsaved += len(new)
         self._save(instance, reading)
-        if self._drift.echoes(instance.name).is_missed(loop_time()):
+        if self._drift.unseen_writes(instance.name).is_missed(loop_time()):
             raise TransientError(
                 Reason.UNEXPECTED_ANSWER,
                 "ZITADEL's event log does not show what the operator has written",
             )
 
     def _next(self, instance: InstanceObject) -> Outcome:
-        return Outcome.look_again(instance.events_interval * self._chance(0.9))
+        return Outcome.requeue_after(instance.events_interval * self._chance(0.9))
 
     def forget(self, instance: str) -> None:
         """Drop the reading of an instance that is gone."""
@@ -134,7 +142,7 @@ class EventsPass:
     def _leads_still(self, instance: InstanceObject, connection: Connection) -> bool:
         """Return whether a search's result still applies to the present object."""
         newest = self._inventory.instances.get(instance.name)
-        proven = self._connections.line(instance.name).proven
+        proven = self._connections.state(instance.name).proven
         return (
             newest is not None
             and newest.uid == instance.uid
@@ -148,14 +156,14 @@ class EventsPass:
         if known is not None and known.owner == owner:
             return known
         if known is not None:
-            self._drift.echoes(instance.name).forget()
+            self._drift.unseen_writes(instance.name).forget()
         first = 3600 + (SWEEP_INTERVAL - 3600) * self._random.random()
         reading = Reading(owner, loop_time() + first)
         # The newest cursor may not be stored yet, if Kubernetes did not accept it.
-        kept = self._connections.line(instance.name).cursor
+        kept = self._connections.state(instance.name).cursor
         cursor = Cursor.from_text(kept) if kept else None
         cursor = cursor or stored_cursor(instance.status, connection.zitadel_id)
-        reading.feed, reading.begun = Feed(cursor), cursor is not None
+        reading.event_cursor, reading.begun = EventCursor(cursor), cursor is not None
         self._readings[instance.name] = reading
         return reading
 
@@ -168,26 +176,26 @@ class EventsPass:
             raise health.refusal  # ZITADEL asked us to wait with searches (Retry-After)
         search = Search(
             client,
-            self._connections.line(instance.name).events,
-            self._drift.echoes(instance.name),
+            self._connections.state(instance.name).events,
+            self._drift.unseen_writes(instance.name),
             lambda: self._sweep(instance, instance.poll_interval),
         )
         since = self._drift.usable_since(instance.name)
         return await search.run(reading, loop_time() if since is None else since)
 
-    def _failed(self, instance: InstanceObject, trouble: OperatorError) -> Outcome:
+    def _failed(self, instance: InstanceObject, failure: OperatorError) -> Outcome:
         """Count a failed search; after three of them have the policies polled."""
         now = loop_time()
-        line = self._connections.line(instance.name)
+        state = self._connections.state(instance.name)
         health = self._drift.health(instance)
-        asked = trouble.retry_after
+        asked = failure.retry_after
         if asked and now >= health.wait_until:
-            health.asked_to_wait(trouble, now + asked)
+            health.asked_to_wait(failure, now + asked)
         was_used = health.why is None
-        is_news = health.failed(trouble, now, line.checked_at)
-        self._meter.search_failed(instance.name)
+        is_news = health.failed(failure, now, state.checked_at)
+        self._metrics.search_failed(instance.name)
         if was_used and health.why is None:
-            self._suspect(instance, line)
+            self._suspect(instance, state)
         elif was_used:
             self._sweep(instance, instance.poll_interval)
         if is_news:
@@ -197,13 +205,13 @@ class EventsPass:
         counts_as = Result.ERROR if health.why is None else None
         return Outcome(delay * self._chance(0.9), Priority.RETRY, counts_as=counts_as)
 
-    def _suspect(self, instance: InstanceObject, line: Line) -> None:
+    def _suspect(self, instance: InstanceObject, state: InstanceState) -> None:
         """Have the instance probed, once, as it may be in trouble as a whole."""
         health = self._drift.health(instance)
         if health.failures == 1 or (
-            health.failures >= TRIES and line.checked_at < health.since
+            health.failures >= TRIES and state.checked_at < health.since
         ):
-            self._connections.suspect(instance.name)
+            self._connections.recheck(instance.name)
 
     def _worked(self, instance: InstanceObject, began: float) -> Outcome:
         """Record a successful search and return when the next one is due."""
@@ -214,7 +222,7 @@ class EventsPass:
         # begin, and there is some rest after a slow search.
         interval = instance.events_interval
         left = interval * self._chance(0.9) - (loop_time() - began)
-        return Outcome.look_again(max(left, interval / 4))
+        return Outcome.requeue_after(max(left, interval / 4))
 
     def _tell(
         self,
@@ -246,7 +254,7 @@ class EventsPass:
     ) -> bool:
         """Queue a pass over a policy unless a status or a due pass covers the event."""
         key = policy_key(policy.key)
-        looks = is_vouched_for(policy) or self._queue.is_running(key)
+        looks = is_observed_and_current(policy) or self._queue.is_running(key)
         if is_known(policy.status, event) or not looks:
             return False
         self._drift.note(policy.key, event)
@@ -280,13 +288,13 @@ class EventsPass:
 
     def _save(self, instance: InstanceObject, reading: Reading) -> None:
         """Have the instance's pass store the cursor: each status has one writer."""
-        cursor = reading.feed.cursor
+        cursor = reading.event_cursor.cursor
         if cursor is None or self._owes_a_look(reading):
             return
         saved = instance.status.drift_cursor is not None
         if reading.relevant or not saved or reading.unsaved >= _MOST_UNSAVED:
             reading.unsaved, reading.relevant = 0, False
-            self._connections.line(instance.name).cursor = cursor.to_text()
+            self._connections.state(instance.name).cursor = cursor.to_text()
             self._queue.add(instance_key(instance.name), Priority.RETRY)
 
     def _owes_a_look(self, reading: Reading) -> bool:
@@ -301,7 +309,7 @@ class EventsPass:
             for key in reading.woken
             if key in policies
             and self._drift.told(key) is not None
-            and is_vouched_for(policies[key])
+            and is_observed_and_current(policies[key])
         }
         return bool(reading.woken)
 

@@ -71,11 +71,11 @@ class SearchHealth:
             health.failures = TRIES
         return health
 
-    def failed(self, trouble: OperatorError, now: float, well_at: float) -> bool:
+    def failed(self, failure: OperatorError, now: float, well_at: float) -> bool:
         """Count a failed search. Return True if the status has to change.
 
         Args:
-            trouble: Why it failed.
+            failure: Why it failed.
             now: The loop's time.
             well_at: Loop time at which other calls last found the instance well. An
                 outage of the whole instance does not count against its event log.
@@ -86,7 +86,7 @@ class SearchHealth:
         is_proven = well_at >= self.since or self.failures >= _UNPROVEN_TRIES
         if self.why is None and (self.failures < TRIES or not is_proven):
             return False
-        before, self.why = self.why, _words(trouble)
+        before, self.why = self.why, _words(failure)
         return _word(before) != _word(self.why)
 
     def worked(self) -> bool:
@@ -96,9 +96,9 @@ class SearchHealth:
         self.wait_until, self.refusal = float("-inf"), None
         return was_told
 
-    def asked_to_wait(self, trouble: OperatorError, until: float) -> None:
+    def asked_to_wait(self, failure: OperatorError, until: float) -> None:
         """Record that ZITADEL asked us not to call before a moment (loop time)."""
-        self.wait_until, self.refusal = until, trouble
+        self.wait_until, self.refusal = until, failure
 
     def delay(self, interval: float, now: float) -> float:
         """Return the seconds until the next try after a failed one.
@@ -134,14 +134,14 @@ def without_round(detection: DriftDetection | None) -> DriftDetection | None:
     return DriftDetection(detection.method, detection.reason.partition(_ROUND)[0])
 
 
-def _words(trouble: OperatorError) -> str:
-    if trouble.reason is Reason.INSUFFICIENT_PERMISSIONS:
+def _words(failure: OperatorError) -> str:
+    if failure.reason is Reason.INSUFFICIENT_PERMISSIONS:
         # The usual text is about the instance's notification policy.
         return (
-            f"{trouble.reason}: ZITADEL, or a proxy before it, refuses the search of "
+            f"{failure.reason}: ZITADEL, or a proxy before it, refuses the search of "
             "its events, although the credential may make it (events.read)"
         )
-    told = f"{trouble.reason}: searches of ZITADEL's events fail: {trouble.stable}"
+    told = f"{failure.reason}: searches of ZITADEL's events fail: {failure.stable}"
     return told[:_LONGEST_REASON]
 
 

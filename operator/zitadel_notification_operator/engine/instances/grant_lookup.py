@@ -9,13 +9,15 @@ from collections.abc import Iterable
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import OperatorError, TerminalError
+from zitadel_notification_operator.core.failure_streak import once_more
 from zitadel_notification_operator.core.grants import references_in
 from zitadel_notification_operator.core.objects import InstanceObject
-from zitadel_notification_operator.core.patience import once_more
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import Reference
-from zitadel_notification_operator.engine.calls.connections import Line, Unread
-from zitadel_notification_operator.engine.calls.directory import Directory
+from zitadel_notification_operator.engine.calls.connections import InstanceState, Unread
+from zitadel_notification_operator.engine.calls.organization_cache import (
+    OrganizationCache,
+)
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.ports import PolicyClient
 
@@ -27,7 +29,9 @@ _HOPELESS = frozenset({Reason.UNREACHABLE, Reason.RATE_LIMITED})
 
 
 async def look_up(
-    instance: InstanceObject, client: PolicyClient, directory: Directory
+    instance: InstanceObject,
+    client: PolicyClient,
+    organization_cache: OrganizationCache,
 ) -> tuple[Found, Failed]:
     """Look up what each name and domain in grants means.
 
@@ -47,54 +51,59 @@ async def look_up(
         try:
             try:
                 found[reference] = await _meaning(
-                    client, directory, reference, questions
+                    client, organization_cache, reference, questions
                 )
-            except OperatorError as trouble:
-                if questions == 1 or trouble.reason in _HOPELESS:
+            except OperatorError as failure:
+                if questions == 1 or failure.reason in _HOPELESS:
                     raise
                 # A page of the list failed; from here on each name is searched for by
                 # itself.
                 questions = 1
-                found[reference] = await _meaning(client, directory, reference, 1)
-        except OperatorError as trouble:
-            failed[reference] = trouble
+                found[reference] = await _meaning(
+                    client, organization_cache, reference, 1
+                )
+        except OperatorError as failure:
+            failed[reference] = failure
     return found, failed
 
 
 async def _meaning(
-    client: PolicyClient, directory: Directory, reference: Reference, questions: int
+    client: PolicyClient,
+    organization_cache: OrganizationCache,
+    reference: Reference,
+    questions: int,
 ) -> str | None:
     try:
-        return (await directory.find(client, reference, questions)).id
+        return (await organization_cache.find(client, reference, questions)).id
     except TerminalError as error:
         if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
             raise
         return None
 
 
-def note(line: Line, failed: Failed, now: float) -> set[Reference]:
+def note(state: InstanceState, failed: Failed, now: float) -> set[Reference]:
     """Record why names could not be looked up.
 
     Args:
-        line: What is known of the instance.
+        state: What is known of the instance.
         failed: The errors of this probe.
         now: Time of the event loop.
 
     Returns:
         The names for which that changes anything for policies.
     """
-    before = line.unread
+    before = state.unread
     streaks = {reference: unread.streak for reference, unread in before.items()}
-    line.unread = {
-        reference: Unread(trouble, once_more(streaks.get(reference), now))
-        for reference, trouble in failed.items()
+    state.unread = {
+        reference: Unread(failure, once_more(streaks.get(reference), now))
+        for reference, failure in failed.items()
     }
-    told = {r for r, unread in line.unread.items() if unread.streak.is_verdict}
+    told = {r for r, unread in state.unread.items() if unread.streak.is_verdict}
     told_before = {r for r, unread in before.items() if unread.streak.is_verdict}
-    return (told ^ told_before) | (before.keys() - line.unread.keys())
+    return (told ^ told_before) | (before.keys() - state.unread.keys())
 
 
-def concerned(
+def affected(
     inventory: Inventory, instance: InstanceObject, references: Iterable[Reference]
 ) -> list[PolicyKey]:
     """Return the policies that a grant with one of these names may admit."""

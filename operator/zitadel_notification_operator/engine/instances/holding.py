@@ -11,8 +11,11 @@ from zitadel_notification_operator.engine.claims.crds import Crds
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.queue.keys import INSTANCE
-from zitadel_notification_operator.engine.reporting.notices import of_waiting
-from zitadel_notification_operator.engine.reporting.telling import Telling, level_of
+from zitadel_notification_operator.engine.reporting.event_messages import waiting_event
+from zitadel_notification_operator.engine.reporting.event_outbox import (
+    EventOutbox,
+    level_of,
+)
 
 CRD_GOES = (
     "the CRD of ZitadelInstance is being deleted, so it does not wait for the "
@@ -31,14 +34,14 @@ class Holding:
         connections: Remember what an Event has told about a waiting deletion.
         crds: Know whether the CRD is being deleted, too.
         writes: Writes the objects.
-        telling: Posts Events.
+        outbox: Posts Events.
     """
 
     _inventory: Inventory
     _connections: Connections
     _crds: Crds
     _writes: OwnWrites
-    _telling: Telling
+    _outbox: EventOutbox
 
     async def hold(self, instance: InstanceObject) -> InstanceObject:
         """Make sure that the instance has the finalizer; return it as it is stored.
@@ -68,12 +71,12 @@ class Holding:
         )
         if needed:
             if not await self._goes_with_its_crd(instance):
-                line = self._connections.line(instance.name)
-                if not line.told_in_use:
-                    line.told_in_use = True
-                    self._telling.tell(instance, of_waiting(instance))
+                state = self._connections.state(instance.name)
+                if not state.told_in_use:
+                    state.told_in_use = True
+                    self._outbox.tell(instance, waiting_event(instance))
                 return False
-            self._telling.ending(instance, CRD_GOES)
+            self._outbox.ending(instance, CRD_GOES)
         return await self._writes.release_instance(instance)
 
     async def _goes_with_its_crd(self, instance: InstanceObject) -> bool:

@@ -10,18 +10,20 @@ from dataclasses import dataclass
 from zitadel_notification_operator.core.backoff import spread
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.objects import InstanceObject
-from zitadel_notification_operator.engine.calls.connections import Connections, Line
-from zitadel_notification_operator.engine.drift.checks import Checks
-from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
-from zitadel_notification_operator.engine.instances.finding_out import LOOKS, next_look
-from zitadel_notification_operator.engine.instances.holding import Holding
-from zitadel_notification_operator.engine.instances.instance_report import (
-    InstanceReport,
+from zitadel_notification_operator.engine.calls.connections import (
+    Connections,
+    InstanceState,
 )
-from zitadel_notification_operator.engine.instances.verdicts import Verdicts
-from zitadel_notification_operator.engine.queue.meter import Result
+from zitadel_notification_operator.engine.drift.checks import Checks
+from zitadel_notification_operator.engine.drift.drift_schedule import DriftSchedule
+from zitadel_notification_operator.engine.queue.engine_metrics import Result
 from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome
 from zitadel_notification_operator.engine.queue.workqueue import Priority
+
+from .holding import Holding
+from .instance_report import InstanceReport
+from .probe_verdict import PROBE_DELAYS, next_probe_in
+from .verdicts import Verdicts
 
 SECRET_INTERVAL = 30.0
 """Seconds between reads of the Secret, whatever the state. So a bad credential is
@@ -50,7 +52,7 @@ class InstancePass:
     _verdicts: Verdicts
     _reports: InstanceReport
     _checks: Checks
-    _drift: DriftWatch
+    _drift: DriftSchedule
     _chance: random.Random
 
     async def run(self, instance: InstanceObject) -> Outcome:
@@ -58,41 +60,41 @@ class InstancePass:
 
         Raises:
             ClusterError: Kubernetes did not accept a call; the last verdict stands.
-            LookAgain: ZITADEL's read side is giving up an insert; the last verdict
+            RequeueAfter: ZITADEL's read side is giving up an insert; the last verdict
                 stands.
         """
         if not instance.deleting:
             instance = await self._holding.hold(instance)
         elif await self._holding.let_go(instance):
             return WAIT
-        line = self._connections.line(instance.name)
+        state = self._connections.state(instance.name)
         before_token = instance.status.last_handled_reconcile_at
         reads = self._drift.reads_events(instance)
-        if not await self._verdicts.find(instance, line):
+        if not await self._verdicts.find(instance, state):
             return WAIT
-        if line.finding_out:
+        if state.undecided:
             # This is counted as a failure but not reported yet.
-            again_in = next_look(line)
+            again_in = next_probe_in(state)
             return Outcome(again_in, Priority.RETRY, counts_as=Result.ERROR)
-        changed = self._verdicts.settle(line)
+        changed = self._verdicts.settle(state)
         reads_as_before = reads is self._drift.reads_events(instance)
-        self._verdicts.wake(instance, line, changed=changed or not reads_as_before)
-        await self._reports.write(instance, line)
+        self._verdicts.wake(instance, state, changed=changed or not reads_as_before)
+        await self._reports.write(instance, state)
         if before_token != instance.requested_at is not None:
             self._checks.search_now(instance)
-        await self._reports.finish(instance, line)
-        self._checks.keep_searching(instance, line)
-        return self._next_look(line, changed=changed)
+        await self._reports.finish(instance, state)
+        self._checks.keep_searching(instance, state)
+        return self._next_probe_in(state, changed=changed)
 
-    def _next_look(self, line: Line, *, changed: bool) -> Outcome:
-        trouble, soon = line.trouble, spread(SECRET_INTERVAL, self._chance.random())
-        if trouble is None:
-            tries = [unread.streak.count for unread in line.unread.values()]
-            if tries and min(tries) <= len(LOOKS):
-                soon = LOOKS[min(tries) - 1]
+    def _next_probe_in(self, state: InstanceState, *, changed: bool) -> Outcome:
+        failure, soon = state.failure, spread(SECRET_INTERVAL, self._chance.random())
+        if failure is None:
+            tries = [unread.streak.count for unread in state.unread.values()]
+            if tries and min(tries) <= len(PROBE_DELAYS):
+                soon = PROBE_DELAYS[min(tries) - 1]
             return Outcome.retry_in(soon)
-        if isinstance(trouble, TransientError):
-            return Outcome.back_off(trouble.retry_after)
+        if isinstance(failure, TransientError):
+            return Outcome.back_off(failure.retry_after)
         if changed:
             # Check once more soon: the refusal may have hit this one call only.
             return Outcome.stall(SECOND_LOOK)

@@ -11,27 +11,24 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.objects import InstanceObject
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.report import is_vouched_for
+from zitadel_notification_operator.core.report import is_observed_and_current
 from zitadel_notification_operator.engine.calls.connections import (
-    Line,
+    InstanceState,
     Verdict,
     is_superseded,
 )
 from zitadel_notification_operator.engine.calls.repairs import BUSY_INTERVAL
 from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.claims.news import News
+from zitadel_notification_operator.engine.claims.wakeups import Wakeups
 from zitadel_notification_operator.engine.drift.checks import Checks
-from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
-from zitadel_notification_operator.engine.instances.finding_out import (
-    holds_while_busy,
-    note_success,
-    note_trouble,
-)
-from zitadel_notification_operator.engine.instances.proof import Proof
+from zitadel_notification_operator.engine.drift.drift_schedule import DriftSchedule
 from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.keys import policy_key
-from zitadel_notification_operator.engine.queue.outcome import LookAgain
+from zitadel_notification_operator.engine.queue.outcome import RequeueAfter
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
+
+from .instance_probe import InstanceProbe
+from .probe_verdict import holds_while_busy, note_failure, note_success
 
 OTHER_RIGHTS_SPREAD = 60.0
 """Seconds over which passes over all policies are spread after a change of
@@ -44,8 +41,8 @@ class Verdicts:
 
     Args:
         inventory: Holds the newest records, and knows the policies of an instance.
-        proof: Probes the instance.
-        news: Queues the policies whose claims change.
+        probe: Probes the instance.
+        wakeups: Queues the policies whose claims change.
         drift: Knows how drift is detected at the instance.
         checks: Schedules drift checks and searches, and chooses where these begin.
         queue: Receives the policies that wait for the verdict.
@@ -53,14 +50,14 @@ class Verdicts:
     """
 
     _inventory: Inventory
-    _proof: Proof
-    _news: News
-    _drift: DriftWatch
+    _probe: InstanceProbe
+    _wakeups: Wakeups
+    _drift: DriftSchedule
     _checks: Checks
     _queue: WorkQueue
     _now: Callable[[], datetime]
 
-    async def find(self, instance: InstanceObject, line: Line) -> bool:
+    async def find(self, instance: InstanceObject, state: InstanceState) -> bool:
         """Probe an instance and record what was found.
 
         Returns:
@@ -69,91 +66,96 @@ class Verdicts:
 
         Raises:
             ClusterError: Kubernetes did not accept a call; the last verdict stands.
-            LookAgain: ZITADEL's read side is giving up an insert; the last verdict
+            RequeueAfter: ZITADEL's read side is giving up an insert; the last verdict
                 stands.
         """
-        trouble = await self._trouble_of(instance, line)
+        failure = await self._trouble_of(instance, state)
         if is_superseded(self._inventory, instance):
             return False
-        self._note(instance, line, trouble)
+        self._note(instance, state, failure)
         return True
 
     @staticmethod
-    def settle(line: Line) -> bool:
+    def settle(state: InstanceState) -> bool:
         """Take what was found as the verdict; return whether it differs from the last.
 
         Not called while it is still being found out what the trouble is.
         """
-        before, trouble, proven = line.verdict, line.trouble, line.proven
-        told = f"{trouble.reason}: {trouble.stable}" if trouble else None
+        before, failure, proven = state.verdict, state.failure, state.proven
+        told = f"{failure.reason}: {failure.stable}" if failure else None
         rights = None
-        if proven is not None and trouble is None:
+        if proven is not None and failure is None:
             rights = proven.identity.user, proven.identity.capabilities
         zitadel_id = proven.zitadel_id if proven else None
-        line.verdict = Verdict(told, zitadel_id, rights)
-        return line.verdict != before
+        state.verdict = Verdict(told, zitadel_id, rights)
+        return state.verdict != before
 
-    def wake(self, instance: InstanceObject, line: Line, *, changed: bool) -> None:
+    def wake(
+        self, instance: InstanceObject, state: InstanceState, *, changed: bool
+    ) -> None:
         """Queue the policies that the verdict affects.
 
         Args:
             instance: The instance.
-            line: What is known of it, with the new verdict.
+            state: What is known of it, with the new verdict.
             changed: Whether the verdict differs from the last one.
         """
-        waiting, line.waiting = line.waiting, set()
-        self._news.concerned(waiting)
+        waiting, state.waiting = state.waiting, set()
+        self._wakeups.affected(waiting)
         if changed:
-            self._wake_all(instance, line)
-        if _other_rights(line):
+            self._wake_all(instance, state)
+        if _other_rights(state):
             self._checks.all_within(instance.name, OTHER_RIGHTS_SPREAD)
 
     async def _trouble_of(
-        self, instance: InstanceObject, line: Line
+        self, instance: InstanceObject, state: InstanceState
     ) -> OperatorError | None:
         """Probe the instance and return why it cannot be used now, or None if it can.
 
         Raises:
             ClusterError: As for `find`.
-            LookAgain: As for `find`.
+            RequeueAfter: As for `find`.
         """
         try:
-            await self._proof.run(instance, line)
-            await self._checks.find_beginning(instance, line)
+            await self._probe.run(instance, state)
+            await self._checks.find_beginning(instance, state)
         except ClusterError:
             raise
         except ReadSideBusy as error:
-            if not holds_while_busy(line, instance, loop_time()):
+            if not holds_while_busy(state, instance, loop_time()):
                 return error
-            line.suspected = True  # so that the next pass asks ZITADEL again
-            raise LookAgain(BUSY_INTERVAL) from None
+            state.suspected = True  # so that the next pass asks ZITADEL again
+            raise RequeueAfter(BUSY_INTERVAL) from None
         except OperatorError as error:
             return error
         return None
 
     def _note(
-        self, instance: InstanceObject, line: Line, trouble: OperatorError | None
+        self,
+        instance: InstanceObject,
+        state: InstanceState,
+        failure: OperatorError | None,
     ) -> None:
-        if trouble is None:
-            note_success(line, instance)
+        if failure is None:
+            note_success(state, instance)
             return
         # What ZITADEL said of its API meanwhile may be due to the same trouble.
-        line.apis.doubt()
-        note_trouble(line, instance, trouble, loop_time(), self._now())
-        if trouble.reason is Reason.INSTANCE_CHANGED and not line.finding_out:
+        state.apis.doubt()
+        note_failure(state, instance, failure, loop_time(), self._now())
+        if failure.reason is Reason.INSTANCE_CHANGED and not state.undecided:
             # Not before: a single wrong answer must not move any policy's claim.
-            self._news.mistaken(instance.name)
+            self._wakeups.leads_elsewhere(instance.name)
 
-    def _wake_all(self, instance: InstanceObject, line: Line) -> None:
-        usable = line.trouble is None
+    def _wake_all(self, instance: InstanceObject, state: InstanceState) -> None:
+        usable = state.failure is None
         interval = self._drift.interval(instance)
         if usable and self._drift.searches(instance):
-            if interval is None and self._checks.is_past_unknown(instance, line):
+            if interval is None and self._checks.is_past_unknown(instance, state):
                 interval = self._drift.round(instance)
             self._checks.plan_search(instance)
         for key in self._inventory.users_of(instance.name):
             policy = self._inventory.policies[key]
-            if usable and not policy.deleting and is_vouched_for(policy):
+            if usable and not policy.deleting and is_observed_and_current(policy):
                 # Only its drift check is left. The checks are spread, so that a restart
                 # with many policies causes no burst.
                 if interval is not None:
@@ -164,13 +166,13 @@ class Verdicts:
                 self._queue.add(policy_key(key), Priority.DRIFT)
 
 
-def _other_rights(line: Line) -> bool:
+def _other_rights(state: InstanceState) -> bool:
     """Return whether a usable credential has replaced one with other rights.
 
     There may have been trouble between the two.
     """
-    now = line.verdict.rights if line.verdict is not None else None
+    now = state.verdict.rights if state.verdict is not None else None
     if now is None:
         return False
-    before, line.rights = line.rights, now
+    before, state.rights = state.rights, now
     return before is not None and before != now

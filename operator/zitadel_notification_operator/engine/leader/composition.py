@@ -11,9 +11,9 @@ from datetime import datetime
 from functools import partial
 
 from zitadel_notification_operator.engine.calls.connections import Connections
+from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.calls.read_lag import ReadLag
 from zitadel_notification_operator.engine.calls.repairs import Repairs
-from zitadel_notification_operator.engine.calls.term import Term
 from zitadel_notification_operator.engine.calls.write_turns import (
     WRITE_LIMIT,
     WriteTurns,
@@ -21,42 +21,38 @@ from zitadel_notification_operator.engine.calls.write_turns import (
 )
 from zitadel_notification_operator.engine.claims.crds import Crds
 from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.claims.news import News
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.claims.ownership import (
     Ownership,
     wanted_targets,
 )
+from zitadel_notification_operator.engine.claims.wakeups import Wakeups
 from zitadel_notification_operator.engine.drift.checks import Checks
-from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
+from zitadel_notification_operator.engine.drift.drift_schedule import DriftSchedule
 from zitadel_notification_operator.engine.drift.events_pass import EventsPass
 from zitadel_notification_operator.engine.instances.holding import Holding
 from zitadel_notification_operator.engine.instances.instance_pass import InstancePass
+from zitadel_notification_operator.engine.instances.instance_probe import InstanceProbe
 from zitadel_notification_operator.engine.instances.instance_report import (
     InstanceReport,
 )
-from zitadel_notification_operator.engine.instances.proof import Proof
 from zitadel_notification_operator.engine.instances.verdicts import Verdicts
-from zitadel_notification_operator.engine.leader.arrivals import Arrivals
-from zitadel_notification_operator.engine.leader.dispatch import Dispatch
-from zitadel_notification_operator.engine.leader.engine import Engine
-from zitadel_notification_operator.engine.leader.forgetting import Forgetting
-from zitadel_notification_operator.engine.leader.healing import Healing
-from zitadel_notification_operator.engine.leader.lanes import Lanes
-from zitadel_notification_operator.engine.leader.passes import Passes
-from zitadel_notification_operator.engine.leader.tidying import Tidying
-from zitadel_notification_operator.engine.policies.accounts import Accounts
-from zitadel_notification_operator.engine.policies.admittance import Admittance
-from zitadel_notification_operator.engine.policies.converging import Converging
+from zitadel_notification_operator.engine.policies.admission_check import AdmissionCheck
 from zitadel_notification_operator.engine.policies.deletion_pass import DeletionPass
 from zitadel_notification_operator.engine.policies.deletion_report import DeletionReport
-from zitadel_notification_operator.engine.policies.lagging import Lagging
+from zitadel_notification_operator.engine.policies.organization_resolver import (
+    OrganizationResolver,
+)
+from zitadel_notification_operator.engine.policies.pending_write_events import (
+    PendingWriteEvents,
+)
 from zitadel_notification_operator.engine.policies.policy_pass import PolicyPass
 from zitadel_notification_operator.engine.policies.policy_report import PolicyReport
-from zitadel_notification_operator.engine.policies.resolution import Resolution
 from zitadel_notification_operator.engine.policies.target_client import TargetClient
+from zitadel_notification_operator.engine.policies.target_sync import TargetSync
 from zitadel_notification_operator.engine.policies.target_writer import TargetWriter
 from zitadel_notification_operator.engine.policies.targets import Targets
+from zitadel_notification_operator.engine.policies.unseen_events import UnseenEvents
 from zitadel_notification_operator.engine.ports import (
     Connector,
     ObjectReader,
@@ -64,10 +60,19 @@ from zitadel_notification_operator.engine.ports import (
     SecretReader,
     Writer,
 )
-from zitadel_notification_operator.engine.queue.meter import Meter
+from zitadel_notification_operator.engine.queue.engine_metrics import PassMetrics
 from zitadel_notification_operator.engine.queue.workqueue import WorkQueue
 from zitadel_notification_operator.engine.reporting.deadlines import Deadlines
-from zitadel_notification_operator.engine.reporting.telling import Telling
+from zitadel_notification_operator.engine.reporting.event_outbox import EventOutbox
+
+from .dispatch import Dispatch
+from .engine import Engine
+from .eviction import Eviction
+from .housekeeping import Housekeeping
+from .lanes import Lanes
+from .passes import Passes
+from .resync import Resync
+from .watch_events import WatchEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ class Ports:
         connector: Makes clients of ZITADEL.
         recorder: Posts Events.
         now: The wall clock, with a time zone.
-        meter: Receives what is to be counted.
+        metrics: Receives what is to be counted.
         chance: The source of jitter; seeded in tests.
     """
 
@@ -91,7 +96,7 @@ class Ports:
     connector: Connector
     recorder: Recorder
     now: Callable[[], datetime]
-    meter: Meter
+    metrics: PassMetrics
     chance: random.Random = field(default_factory=random.Random)
 
 
@@ -105,7 +110,7 @@ class Composition:
         ports: The adapters.
         namespace: The namespace of the operator itself.
         workers: The number of passes that one lane of the work queue may run at once.
-        term: What passes may still do; it is checked before each call to ZITADEL.
+        lease_guard: Says whether passes may still call ZITADEL; asked before each call.
         write_limit: Seconds that a write to ZITADEL may take at most.
 
     Attributes:
@@ -118,13 +123,13 @@ class Composition:
         namespace: str,
         *,
         workers: int,
-        term: Term | None = None,
+        lease_guard: LeaseGuard | None = None,
         write_limit: float = WRITE_LIMIT,
     ) -> None:
         self._ports = ports
-        self.term = Term() if term is None else term
-        self.queue = WorkQueue(ports.meter)
-        self.telling = Telling(ports.recorder)
+        self.lease_guard = LeaseGuard() if lease_guard is None else lease_guard
+        self.queue = WorkQueue(ports.metrics)
+        self.outbox = EventOutbox(ports.recorder)
         self.deadlines = Deadlines()
         self._build_claims(namespace)
         self._build_instances(write_limit)
@@ -137,53 +142,69 @@ class Composition:
         """Build what knows our objects, and writes them."""
         ports = self._ports
         self.inventory = Inventory(namespace)
-        self.news = News(self.inventory, self.queue)
-        self.crds = Crds(ports.reader.crd_is_ending, self.news.crd_ending)
+        self.wakeups = Wakeups(self.inventory, self.queue)
+        self.crds = Crds(ports.reader.crd_is_ending, self.wakeups.crd_ending)
         # All writes to our objects go through this: it recognizes their echoes.
-        self.writes = OwnWrites(self.inventory, ports.writer, self.news, self.telling)
+        self.writes = OwnWrites(self.inventory, ports.writer, self.wakeups, self.outbox)
 
     def _build_instances(self, write_limit: float) -> None:
         """Build what knows the ZITADELs: who may call them, and what has drifted."""
         ports, inventory, queue = self._ports, self.inventory, self.queue
         wanted = partial(wanted_targets, inventory)
         self.connections = Connections(queue)
-        self.repairs = Repairs(wanted, self.news.look_at_instances_of)
+        self.repairs = Repairs(wanted, self.wakeups.queue_instances_of)
         self.lag = ReadLag()
         self.write_turns = WriteTurns(partial(writes_at_once, inventory), write_limit)
-        self.term.at_end(self.write_turns.end)
-        self.drift = drift = DriftWatch(self.connections, inventory.users_of)
+        self.lease_guard.at_end(self.write_turns.end)
+        self.drift = drift = DriftSchedule(self.connections, inventory.users_of)
         self.checks = checks = Checks(inventory, drift, queue, ports.chance)
         self.events = EventsPass(
-            inventory, self.connections, drift, checks, queue, ports.meter, ports.chance
+            inventory,
+            self.connections,
+            drift,
+            checks,
+            queue,
+            ports.metrics,
+            ports.chance,
         )
-        self.accounts = Accounts(drift, self.telling, ports.meter, ports.now)
+        self.pending_events = PendingWriteEvents(
+            drift, self.outbox, ports.metrics, ports.now
+        )
 
     def _build_arrivals(self) -> None:
         """Build what takes objects from Kubernetes."""
-        inventory, writes, news = self.inventory, self.writes, self.news
+        inventory, writes, wakeups = self.inventory, self.writes, self.wakeups
         connections, checks, crds = self.connections, self.checks, self.crds
         queue, ports = self.queue, self._ports
-        forgetting = Forgetting(
-            connections, self.drift, self.events, self.accounts, ports.meter
+        eviction = Eviction(
+            connections, self.drift, self.events, self.pending_events, ports.metrics
         )
-        self.arrivals = arrivals = Arrivals(
-            inventory, writes, news, connections, crds, forgetting, checks, queue
+        self.watch_events = watch_events = WatchEvents(
+            inventory, writes, wakeups, connections, crds, eviction, checks, queue
         )
-        self.healing = Healing(
-            ports.reader, inventory, arrivals, connections, checks, queue, ports.chance
+        self.resync = Resync(
+            ports.reader,
+            inventory,
+            watch_events,
+            connections,
+            checks,
+            queue,
+            ports.chance,
         )
 
     def _instance_pass(self) -> InstancePass:
         inventory, connections, repairs = self.inventory, self.connections, self.repairs
-        news, writes, telling = self.news, self.writes, self.telling
+        wakeups, writes, outbox = self.wakeups, self.writes, self.outbox
         drift, checks, deadlines = self.drift, self.checks, self.deadlines
-        meter, chance, now = self._ports.meter, self._ports.chance, self._ports.now
+        metrics, chance, now = self._ports.metrics, self._ports.chance, self._ports.now
         secrets, connector = self._ports.secrets, self._ports.connector
-        proof = Proof(inventory, news, writes, secrets, connector, self.term, now)
-        holding = Holding(inventory, connections, self.crds, writes, telling)
-        verdicts = Verdicts(inventory, proof, news, drift, checks, self.queue, now)
+        probe = InstanceProbe(
+            inventory, wakeups, writes, secrets, connector, self.lease_guard, now
+        )
+        holding = Holding(inventory, connections, self.crds, writes, outbox)
+        verdicts = Verdicts(inventory, probe, wakeups, drift, checks, self.queue, now)
         reports = InstanceReport(
-            inventory, writes, telling, drift, repairs, deadlines, meter, now
+            inventory, writes, outbox, drift, repairs, deadlines, metrics, now
         )
         return InstancePass(
             connections, holding, verdicts, reports, checks, drift, chance
@@ -192,38 +213,36 @@ class Composition:
     def _build_targets(self) -> None:
         """Build what gives each pass its turn at a target, and its client."""
         connections, checks, queue = self.connections, self.checks, self.queue
-        repairs, lag, telling = self.repairs, self.lag, self.telling
+        repairs, lag, outbox = self.repairs, self.lag, self.outbox
         client_of = partial(
             TargetClient, connections, checks, queue, self.write_turns, self.drift
         )
-        writer_of = partial(TargetWriter, repairs, lag, telling, self._ports.meter)
+        writer_of = partial(TargetWriter, repairs, lag, outbox, self._ports.metrics)
         self.targets = Targets(client_of, writer_of)
 
     def _policy_passes(self) -> tuple[PolicyPass, DeletionPass]:
         inventory, connections, repairs = self.inventory, self.connections, self.repairs
-        news, writes, telling = self.news, self.writes, self.telling
+        wakeups, writes, outbox = self.wakeups, self.writes, self.outbox
         drift, deadlines, crds = self.drift, self.deadlines, self.crds
-        meter, chance, now = self._ports.meter, self._ports.chance, self._ports.now
+        metrics, chance, now = self._ports.metrics, self._ports.chance, self._ports.now
         self._build_targets()
-        targets, accounts = self.targets, self.accounts
-        admit = Admittance(inventory, connections)
-        resolution = Resolution(inventory, connections, writes, news, now)
-        ownership = Ownership(inventory, writes, news, self.healing.reread_policy)
-        lagging = Lagging(inventory, drift, repairs, self.lag)
+        targets, pending_events = self.targets, self.pending_events
+        admit = AdmissionCheck(inventory, connections)
+        resolver = OrganizationResolver(inventory, connections, writes, wakeups, now)
+        ownership = Ownership(inventory, writes, wakeups, self.resync.reread_policy)
+        unseen_events = UnseenEvents(inventory, drift, repairs, self.lag)
         reports = PolicyReport(
-            writes, inventory, connections, drift, deadlines, meter, chance, now
+            writes, inventory, connections, drift, deadlines, metrics, chance, now
         )
-        converging = Converging(
-            inventory, admit, lagging, ownership, accounts, repairs, reports
+        sync = TargetSync(
+            inventory, admit, unseen_events, ownership, pending_events, repairs, reports
         )
-        policies = PolicyPass(
-            admit, resolution, targets, ownership, converging, reports
-        )
+        policies = PolicyPass(admit, resolver, targets, ownership, sync, reports)
         ends = DeletionReport(
-            inventory, writes, telling, connections, deadlines, chance, now
+            inventory, writes, outbox, connections, deadlines, chance, now
         )
         deletions = DeletionPass(
-            inventory, connections, admit, ownership, crds, resolution, targets, ends
+            inventory, connections, admit, ownership, crds, resolver, targets, ends
         )
         return policies, deletions
 
@@ -236,12 +255,19 @@ class Composition:
             inventory, connections, connector, instances, events, policies, deletions
         )
         passes = Passes(
-            queue, inventory, dispatch, self.healing, ports.meter, ports.chance
+            queue, inventory, dispatch, self.resync, ports.metrics, ports.chance
         )
-        tidying = Tidying(
+        housekeeping = Housekeeping(
             inventory,
             by_name=(connections.keep, self.drift.keep),
-            by_uid=(self.deadlines.keep, self.telling.keep, self.crds.keep),
+            by_uid=(self.deadlines.keep, self.outbox.keep, self.crds.keep),
             by_target=(self.repairs.keep, self.lag.keep),
         )
-        return Engine(self.term, queue, self.arrivals, self.healing, passes, tidying)
+        return Engine(
+            self.lease_guard,
+            queue,
+            self.watch_events,
+            self.resync,
+            passes,
+            housekeeping,
+        )

@@ -53,8 +53,8 @@ class Dispatch:
 
         Raises:
             ClusterError: Kubernetes did not accept a write; nothing was reported.
-            Superseded: What the pass is about has changed; it begins anew.
-            LookAgain: The pass has to wait for ZITADEL.
+            StalePass: What the pass is about has changed; it begins anew.
+            RequeueAfter: The pass has to wait for ZITADEL.
         """
         if key.kind == POLICY:
             return await self._run_policy(key.policy, failures)
@@ -70,7 +70,7 @@ class Dispatch:
         policy = self._inventory.policies.get(key)
         if policy is None:
             return WAIT
-        self._connections.ask_as_requested(policy)
+        self._connections.probe_as_requested(policy)
         try:
             if policy.deleting:
                 return await self._deletions.run(policy)

@@ -10,12 +10,13 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from zitadel_notification_operator.engine.calls.term import Term
-from zitadel_notification_operator.engine.leader.arrivals import Arrivals
-from zitadel_notification_operator.engine.leader.healing import Healing
-from zitadel_notification_operator.engine.leader.passes import Passes
-from zitadel_notification_operator.engine.leader.tidying import Tidying
+from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.queue.workqueue import WorkQueue
+
+from .housekeeping import Housekeeping
+from .passes import Passes
+from .resync import Resync
+from .watch_events import WatchEvents
 
 STOP_PATIENCE = 12.0
 """Seconds that running passes get to end: enough for the longest call to ZITADEL and
@@ -27,26 +28,26 @@ class Engine:
     """The engine of one operator process; start it once and stop it once.
 
     Args:
-        term: Stops calls to ZITADEL.
+        lease_guard: Stops calls to ZITADEL.
         queue: Accepts keys only while the engine leads.
-        arrivals: Receives what the watches deliver.
-        healing: Lists what Kubernetes holds.
+        watch_events: Receives what the watches deliver.
+        resync: Lists what Kubernetes holds.
         passes: Runs the passes that are due.
-        tidying: Drops what is no longer needed.
+        housekeeping: Drops what is no longer needed.
 
     Attributes:
-        arrivals: As the argument.
+        watch_events: As the argument.
         filled: Set when the first LIST of each kind is in the inventory.
         failed: Set when the engine has failed.
         failure: The exception that the engine has failed with.
     """
 
-    _term: Term
+    _lease_guard: LeaseGuard
     _queue: WorkQueue
-    arrivals: Arrivals
-    _healing: Healing
+    watch_events: WatchEvents
+    _resync: Resync
     _passes: Passes
-    _tidying: Tidying
+    _housekeeping: Housekeeping
     _tasks: list[asyncio.Task[None]] = field(default_factory=list, init=False)
     filled: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     failed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -63,7 +64,7 @@ class Engine:
         Raises:
             ClusterError: The first LIST failed.
         """
-        await self._healing.run()
+        await self._resync.run()
         self.filled.set()
         self._spawn(self._list_for_ever(), "list")
 
@@ -76,9 +77,9 @@ class Engine:
                 yet what the last leader wrote.
         """
         if not fresh:
-            await self._healing.run_until_it_works("A take-over waits for a LIST")
+            await self._resync.run_until_it_works("A take-over waits for a LIST")
         self._queue.open()
-        self.arrivals.queue_all()
+        self.watch_events.queue_all()
         self._spawn(self._passes.work(self._ended), "work")
 
     async def stop(self) -> None:
@@ -87,7 +88,7 @@ class Engine:
         A write to ZITADEL under way is awaited: a cancelled one might take effect after
         a write of the next leader.
         """
-        self._term.end()
+        self._lease_guard.end()
         self._queue.close()
         for task in self._tasks:
             task.cancel()
@@ -101,7 +102,7 @@ class Engine:
 
     def abort(self, failure: BaseException) -> None:
         """Cancel all passes, wherever they are, and mark the engine as failed."""
-        self._term.end()
+        self._lease_guard.end()
         self._queue.close()
         for task in [*self._tasks, *self._passes.running]:
             task.cancel()
@@ -109,13 +110,13 @@ class Engine:
 
     def doubt(self) -> None:
         """Trust no cached object any longer: Kubernetes has gone back to older data."""
-        self._healing.doubt()
+        self._resync.doubt()
 
     async def _list_for_ever(self) -> None:
         while True:
-            await self._healing.wait()
-            await self._healing.try_to_run("Periodic LIST failed")
-            self._tidying.run()
+            await self._resync.wait()
+            await self._resync.try_to_run("Periodic LIST failed")
+            self._housekeeping.run()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=f"znp-{name}")

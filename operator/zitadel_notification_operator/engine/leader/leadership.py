@@ -255,7 +255,7 @@ class Leadership:
 
     def _complain(self, what: str, error: ClusterError) -> None:
         """Log a failure, as a warning only if its cause has not been logged before."""
-        news = error.claim_telling()
+        news = error.claim_logging()
         self._tell(logging.WARNING if news else logging.DEBUG, what, error.message)
 
     def _tell(self, level: int, what: str, text: str) -> None:

@@ -14,23 +14,23 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.instances.instance_pass import SECRET_INTERVAL
-from zitadel_notification_operator.engine.leader.dispatch import Dispatch
-from zitadel_notification_operator.engine.leader.healing import Healing
-from zitadel_notification_operator.engine.leader.subject import (
-    concerning,
-    subject_of,
-    uid_of,
+from zitadel_notification_operator.engine.queue.engine_metrics import (
+    PassMetrics,
+    Result,
 )
 from zitadel_notification_operator.engine.queue.keys import INSTANCE, Key
-from zitadel_notification_operator.engine.queue.meter import Meter, Result
 from zitadel_notification_operator.engine.queue.outcome import (
     AGAIN,
-    LookAgain,
     Outcome,
-    Superseded,
+    RequeueAfter,
+    StalePass,
 )
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
-from zitadel_notification_operator.engine.reporting.telling import level_of
+from zitadel_notification_operator.engine.reporting.event_outbox import level_of
+
+from .dispatch import Dispatch
+from .log_context import concerning, log_context_of, uid_of
+from .resync import Resync
 
 OFTEN = 3
 """Consecutive failures of a key after which a refused write is logged as a warning."""
@@ -49,8 +49,8 @@ class Passes:
         queue: Says which keys are due, and how many passes may run at once.
         inventory: Holds the objects.
         dispatch: Runs the pass over an object.
-        healing: Reads an object again after a write has found another version.
-        meter: Counts the results.
+        resync: Reads an object again after a write has found another version.
+        metrics: Counts the results.
         chance: The source of jitter.
 
     Attributes:
@@ -60,8 +60,8 @@ class Passes:
     _queue: WorkQueue
     _inventory: Inventory
     _dispatch: Dispatch
-    _healing: Healing
-    _meter: Meter
+    _resync: Resync
+    _metrics: PassMetrics
     _chance: random.Random
     running: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
@@ -88,9 +88,9 @@ class Passes:
         self._queue.begin(key)
         about = uid_of(key, self._inventory)
         try:
-            with concerning(subject_of(key, self._inventory)):
+            with concerning(log_context_of(key, self._inventory)):
                 outcome = await self._look_at(key)
-            self._meter.passed(key, outcome.result)
+            self._metrics.passed(key, outcome.result)
             if outcome.failed and uid_of(key, self._inventory) != about:
                 # The name belongs to a different object by now: the failure does not
                 # count against that one.
@@ -110,11 +110,11 @@ class Passes:
                 # Fewer failures only mean that somebody else wrote first. Kubernetes
                 # answers 422 both to such a conflict and to a write that it refuses.
                 _log.warning("%s", error.message)
-            await self._healing.reread(key)
+            await self._resync.reread(key)
             return Outcome.back_off()
-        except Superseded:
+        except StalePass:
             return AGAIN
-        except LookAgain as wait:
+        except RequeueAfter as wait:
             return Outcome.retry_in(spread(wait.seconds, self._chance.random()))
         except ClusterError as error:
             _log.log(level_of(error), "%s", error.message)

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from zitadel_notification_operator.engine.leader.engine import Engine
-from zitadel_notification_operator.engine.leader.leadership import Leadership
+from .engine import Engine
+from .leadership import Leadership
 
 
 class Replica:

@@ -4,7 +4,11 @@ They are parts of longer messages, so none of them ends with a full stop.
 """
 
 from zitadel_notification_operator.core.events import ZitadelEvent
-from zitadel_notification_operator.core.policy import Answer, ObservedPolicy, Scope
+from zitadel_notification_operator.core.policy import (
+    ObservedPolicy,
+    Scope,
+    WriteOutcome,
+)
 from zitadel_notification_operator.core.read_side import Attempt, Write, is_own
 
 
@@ -53,9 +57,9 @@ def _said(shown: ObservedPolicy | None, scope: Scope) -> str:
 
 
 _ANSWERS = {
-    Answer.WRITTEN: "carried out",
-    Answer.NOT_CHANGED: 'answered "not changed" to',
-    Answer.ALREADY_EXISTS: 'answered "already exists" to',
-    Answer.NOT_FOUND: 'answered "not found" to',
-    Answer.ORGANIZATION_GONE: 'answered "no such organization" to',
+    WriteOutcome.WRITTEN: "carried out",
+    WriteOutcome.NOT_CHANGED: 'answered "not changed" to',
+    WriteOutcome.ALREADY_EXISTS: 'answered "already exists" to',
+    WriteOutcome.NOT_FOUND: 'answered "not found" to',
+    WriteOutcome.ORGANIZATION_GONE: 'answered "no such organization" to',
 }

@@ -24,16 +24,14 @@ from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.originals import value_carried
 from zitadel_notification_operator.engine.claims.ownership import Ownership
 from zitadel_notification_operator.engine.claims.records import why_as_retain
-from zitadel_notification_operator.engine.policies.admittance import Admittance
-from zitadel_notification_operator.engine.policies.deletion_report import (
-    DeletionReport,
-    Ending,
-)
-from zitadel_notification_operator.engine.policies.resolution import Resolution
-from zitadel_notification_operator.engine.policies.targets import Targets
-from zitadel_notification_operator.engine.policies.undoing import Undoing
 from zitadel_notification_operator.engine.queue.keys import POLICY
-from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome, Superseded
+from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome, StalePass
+
+from .admission_check import AdmissionCheck
+from .cleanup import Cleanup
+from .deletion_report import DeletionReport, Ending
+from .organization_resolver import OrganizationResolver
+from .targets import Targets
 
 RETAINED = "deletionPolicy Retain: ZITADEL stays as it is"
 CRD_GOES = (
@@ -49,20 +47,20 @@ class DeletionPass:
     Args:
         inventory: Holds the newest records.
         connections: Know how each instance is reached.
-        admittance: Says whether the policy may undo its settings.
+        admission_check: Says whether the policy may undo its settings.
         ownership: Confirms who owns a target, and passes on what was recorded.
         crds: Know whether the CRD is being deleted, too.
-        resolution: Resolves the policy's organization.
+        resolver: Resolves the policy's organization.
         targets: Give the pass its turn at the target.
         reports: Reports how the pass ends.
     """
 
     _inventory: Inventory
     _connections: Connections
-    _admittance: Admittance
+    _admission_check: AdmissionCheck
     _ownership: Ownership
     _crds: Crds
-    _resolution: Resolution
+    _resolver: OrganizationResolver
     _targets: Targets
     _reports: DeletionReport
 
@@ -71,18 +69,18 @@ class DeletionPass:
 
         Raises:
             NotCheckedYet: The instance has no verdict yet; nothing was reported.
-            Superseded: What the pass is about has changed; it begins anew.
-            LookAgain: The pass has to wait for ZITADEL.
+            StalePass: What the pass is about has changed; it begins anew.
+            RequeueAfter: The pass has to wait for ZITADEL.
             ClusterError: Kubernetes did not accept a write.
         """
         if not policy.held:
             return await self._end_unheld(policy)
         try:
             ending = await self._undo(policy)
-        except OperatorError as trouble:
-            if isinstance(trouble, ClusterError):
+        except OperatorError as failure:
+            if isinstance(failure, ClusterError):
                 raise
-            return await self._reports.trouble(policy, trouble)
+            return await self._reports.failure(policy, failure)
         return await self._reports.end(policy, ending)
 
     async def _undo(self, policy: PolicyObject) -> Ending:
@@ -93,7 +91,7 @@ class DeletionPass:
         if nothing:
             await self._ownership.bequeath(policy)
             return Ending(nothing)
-        self._admittance.require_decision(policy)
+        self._admission_check.require_decision(policy)
         target = self._inventory.target_of(policy)
         if target is None:
             return Ending(await self._without_target(policy))
@@ -148,7 +146,7 @@ class DeletionPass:
         """Return why nothing can be undone if ZITADEL or the organization is unknown.
 
         Raises:
-            Superseded: The reference was resolved again after all: somebody had removed
+            StalePass: The reference was resolved again after all: somebody had removed
                 the status, or a backup has restored the policy without it.
             NotCheckedYet: The instance has no verdict yet.
             OperatorError: The instance cannot be used now; the deletion waits.
@@ -159,12 +157,12 @@ class DeletionPass:
             return RETAINED
         connection = self._connections.for_cleanup(policy.instance)
         try:
-            await self._resolution.run(policy, connection)
+            await self._resolver.run(policy, connection)
         except TerminalError as error:
             if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
                 raise
         if self._inventory.target_of(policy) is not None:
-            raise Superseded
+            raise StalePass
         return "its organization is not known any longer; nothing was undone"
 
     async def _undo_in_turn(self, policy: PolicyObject, target: Target) -> Ending:
@@ -177,7 +175,7 @@ class DeletionPass:
             return Ending(RETAINED)
         connection = self._connections.for_cleanup(policy.instance)
         # If a grant cannot be looked up, it may be gone, and then nothing is undone.
-        self._admittance.require_lookup(policy)
+        self._admission_check.require_lookup(policy)
         if target.zitadel_id != connection.zitadel_id:
             return Ending(
                 "the instance leads to another ZITADEL now; nothing was undone"
@@ -186,13 +184,13 @@ class DeletionPass:
             policy,
             target,
             connection,
-            lambda: self._admittance.require_right(policy, target),
+            lambda: self._admission_check.require_right(policy, target),
         )
-        undoing = Undoing(writer, policy, target.organization_id)
+        cleanup = Cleanup(writer, policy, target.organization_id)
         if policy.ending is DeletionPolicy.RESTORE:
-            told = await undoing.restore(value_carried(policy, target))
+            told = await cleanup.restore(value_carried(policy, target))
         else:
-            told = await undoing.reset()
+            told = await cleanup.reset()
         if self._inventory.newest(policy) is not None:
             # A new owner that waits for this target must not inherit the original.
             self._inventory.originals.drop(policy.key)

@@ -14,14 +14,14 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.report import ended, troubled
+from zitadel_notification_operator.core.report import ended, failed
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome
 from zitadel_notification_operator.engine.reporting.deadlines import Deadlines
-from zitadel_notification_operator.engine.reporting.telling import Telling
+from zitadel_notification_operator.engine.reporting.event_outbox import EventOutbox
 
 WAY_OUT = "to delete it without touching ZITADEL, set spec.deletionPolicy to Retain"
 
@@ -45,7 +45,7 @@ class DeletionReport:
     Args:
         inventory: Holds the newest records.
         writes: Removes the finalizer, and writes the status.
-        telling: Posts the Event about the end.
+        outbox: Posts the Event about the end.
         connections: Know what trouble instances have.
         deadlines: Know since when policies are in trouble.
         chance: The source of jitter.
@@ -54,7 +54,7 @@ class DeletionReport:
 
     _inventory: Inventory
     _writes: OwnWrites
-    _telling: Telling
+    _outbox: EventOutbox
     _connections: Connections
     _deadlines: Deadlines
     _chance: random.Random
@@ -68,34 +68,34 @@ class DeletionReport:
         """
         inventory = self._inventory
         newest = inventory.newest(policy)
-        telling, told = self._telling, ending.sentence
+        outbox, told = self._outbox, ending.sentence
         if ending.wrote:
-            telling.ended(policy)  # this attempt did more than an earlier one reported
+            outbox.ended(policy)  # this attempt did more than an earlier one reported
         else:
             # An attempt that is repeated because Kubernetes did not answer has less to
             # do, so the sentence of the first one stands.
-            told = telling.told(policy) or told
+            told = outbox.told(policy) or told
         if newest is None or newest.held:
-            telling.ending(policy, told)  # the object may vanish with its finalizer
+            outbox.ending(policy, told)  # the object may vanish with its finalizer
         if newest is not None:
             await self._writes.strip(newest)
         kept = inventory.newest(policy)
         if kept is not None:
             status = ended(kept, told, self._now())
             await self._writes.apply_policy_status(kept, status)
-        telling.ending(policy, told)
-        telling.ended(policy)
+        outbox.ending(policy, told)
+        outbox.ended(policy)
         return WAIT
 
-    async def trouble(self, policy: PolicyObject, trouble: OperatorError) -> Outcome:
+    async def failure(self, policy: PolicyObject, failure: OperatorError) -> Outcome:
         """Report what stopped a deletion, and return when it is retried.
 
         Raises:
-            Superseded: The object is gone; a different one may have its name.
+            StalePass: The object is gone; a different one may have its name.
             ClusterError: Kubernetes did not accept the status.
         """
         policy = self._inventory.require_newest(policy)
-        line = self._connections.line(policy.instance)
+        state = self._connections.state(policy.instance)
         # `ApiUnsupported` is only reported after repeated probes of the instance have
         # succeeded, and what Kubernetes refuses says nothing about the instance.
         known = {
@@ -103,32 +103,32 @@ class DeletionReport:
             Reason.CLUSTER_UNAVAILABLE,
             Reason.ZITADEL_INCONSISTENT,
         }
-        own_finding = line.trouble is None and trouble.reason not in known
-        if own_finding and not isinstance(trouble, ReadSideBusy):
-            self._connections.suspect(policy.instance)
-        if self._may_be_a_misfortune(policy, trouble):
+        own_finding = state.failure is None and failure.reason not in known
+        if own_finding and not isinstance(failure, ReadSideBusy):
+            self._connections.recheck(policy.instance)
+        if self._may_be_a_misfortune(policy, failure):
             return Outcome.back_off()
-        now, passing = self._now(), isinstance(trouble, TransientError)
+        now, passing = self._now(), isinstance(failure, TransientError)
         began = self._deadlines.began(policy, now) if passing else None
-        status = troubled(policy, trouble, now, WAY_OUT, began)
+        status = failed(policy, failure, now, WAY_OUT, began)
         if status != policy.status:
             await self._writes.apply_policy_status(policy, status)
-        if passing or (own_finding and trouble.reason is Reason.CREDENTIALS_REJECTED):
+        if passing or (own_finding and failure.reason is Reason.CREDENTIALS_REJECTED):
             # The instance's check may find the credential good; then only this call had
             # bad luck.
-            return Outcome.back_off(trouble.retry_after)
+            return Outcome.back_off(failure.retry_after)
         return Outcome.stall(spread(SLOW, self._chance.random()))
 
     def _may_be_a_misfortune(
-        self, policy: PolicyObject, trouble: OperatorError
+        self, policy: PolicyObject, failure: OperatorError
     ) -> bool:
         """Return whether a refusal must be met again, as the credential has worked."""
-        line = self._connections.line(policy.instance)
+        state = self._connections.state(policy.instance)
         known = (
-            None if line.finding_out or line.trouble is None else line.trouble.reason
+            None if state.undecided or state.failure is None else state.failure.reason
         )
         rejected = Reason.CREDENTIALS_REJECTED
-        if trouble.reason is not rejected or known is rejected or line.proven is None:
+        if failure.reason is not rejected or known is rejected or state.proven is None:
             return False
         now = loop_time()
-        return not line.refused_again(policy.key, now).is_verdict
+        return not state.refused_again(policy.key, now).is_verdict

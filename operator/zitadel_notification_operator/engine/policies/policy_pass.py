@@ -25,12 +25,13 @@ from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.calls.connections import Connection
 from zitadel_notification_operator.engine.claims.ownership import Ownership
 from zitadel_notification_operator.engine.claims.records import require_understood
-from zitadel_notification_operator.engine.policies.admittance import Admittance
-from zitadel_notification_operator.engine.policies.converging import Converging
-from zitadel_notification_operator.engine.policies.policy_report import PolicyReport
-from zitadel_notification_operator.engine.policies.resolution import Resolution
-from zitadel_notification_operator.engine.policies.targets import Targets, Work
-from zitadel_notification_operator.engine.queue.outcome import Outcome, Superseded
+from zitadel_notification_operator.engine.queue.outcome import Outcome, StalePass
+
+from .admission_check import AdmissionCheck
+from .organization_resolver import OrganizationResolver
+from .policy_report import PolicyReport
+from .target_sync import TargetSync
+from .targets import Targets, Work
 
 
 @dataclass(eq=False, repr=False)
@@ -38,19 +39,19 @@ class PolicyPass:
     """Runs passes over policies.
 
     Args:
-        admittance: Admits the policy to its instance, and says if it may go on.
-        resolution: Resolves the policy's organization.
+        admission_check: Admits the policy to its instance, and says if it may go on.
+        resolver: Resolves the policy's organization.
         targets: Give the pass its turn at the target.
         ownership: Makes sure that the policy owns the target.
-        converging: Brings the target in line with the spec.
+        sync: Brings the target in line with the spec.
         reports: Reports how the pass ends.
     """
 
-    _admittance: Admittance
-    _resolution: Resolution
+    _admission_check: AdmissionCheck
+    _resolver: OrganizationResolver
     _targets: Targets
     _ownership: Ownership
-    _converging: Converging
+    _sync: TargetSync
     _reports: PolicyReport
 
     async def run(self, policy: PolicyObject, failures: int) -> Outcome:
@@ -62,8 +63,8 @@ class PolicyPass:
 
         Raises:
             NotCheckedYet: The instance has no verdict yet; nothing was reported.
-            Superseded: What the pass is about has changed; it begins anew.
-            LookAgain: The pass has to wait for ZITADEL.
+            StalePass: What the pass is about has changed; it begins anew.
+            RequeueAfter: The pass has to wait for ZITADEL.
             ClusterError: Kubernetes did not accept a write; nothing was reported.
         """
         if policy.suspended and policy.not_understood is None:
@@ -74,11 +75,11 @@ class PolicyPass:
             require_understood(policy)
             connection, organization = await self._admit(policy)
             return await self._work(policy, connection, organization)
-        except OperatorError as trouble:
-            if trouble.reason is Reason.CLUSTER_UNAVAILABLE:
+        except OperatorError as failure:
+            if failure.reason is Reason.CLUSTER_UNAVAILABLE:
                 raise
-            told = self._admittance.as_told_to_tenant(policy, trouble)
-            return await self._reports.trouble(policy, told, failures)
+            told = self._admission_check.as_told_to_tenant(policy, failure)
+            return await self._reports.failure(policy, told, failures)
 
     async def _admit(
         self, policy: PolicyObject
@@ -86,14 +87,14 @@ class PolicyPass:
         """Return how to reach the policy's ZITADEL, and its organization there.
 
         Raises:
-            Superseded: A policy that was refused moves to another organization, because
+            StalePass: A policy that was refused moves to another organization, because
                 both its name and the grant mean that one now.
         """
-        if await self._resolution.follow_refused(policy):
-            raise Superseded
-        connection = self._admittance.admit(policy)
-        organization = await self._resolution.run(policy, connection)
-        self._admittance.require(policy)  # the grant may name the organization
+        if await self._resolver.follow_refused(policy):
+            raise StalePass
+        connection = self._admission_check.admit(policy)
+        organization = await self._resolver.run(policy, connection)
+        self._admission_check.require(policy)  # the grant may name the organization
         return connection, organization
 
     async def _work(
@@ -105,26 +106,26 @@ class PolicyPass:
         """Own the target and bring it in line with the spec, when it is its turn.
 
         Raises:
-            Superseded: The reference means another organization now; the next pass
+            StalePass: The reference means another organization now; the next pass
                 begins there.
         """
         organization_id = organization.id if organization else None
         target = Target(connection.zitadel_id, organization_id)
         async with self._targets.turn(target):
-            policy = self._admittance.newest(policy)
+            policy = self._admission_check.newest(policy)
             writer = self._targets.writer(
                 policy,
                 target,
                 connection,
-                lambda: self._admittance.require_claim(policy, target),
+                lambda: self._admission_check.require_claim(policy, target),
             )
             work = Work(connection, writer, target, organization, policy.requested_at)
             policy = await self._ownership.own(policy, target)
             try:
-                return await self._converging.run(policy, work)
+                return await self._sync.run(policy, work)
             except TerminalError as error:
                 if error.reason is Reason.ORGANIZATION_NOT_FOUND:
-                    newest = self._admittance.newest(policy)
-                    if await self._resolution.follow(newest, connection):
-                        raise Superseded from error
+                    newest = self._admission_check.newest(policy)
+                    if await self._resolver.follow(newest, connection):
+                        raise StalePass from error
                 raise

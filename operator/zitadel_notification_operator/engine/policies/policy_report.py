@@ -24,10 +24,10 @@ from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import (
     PROGRESS_DEADLINE,
     Findings,
-    is_quiet,
+    failed,
+    is_ready_and_current,
     settled,
     suspended,
-    troubled,
     unobserved,
 )
 from zitadel_notification_operator.engine.calls.connections import (
@@ -38,15 +38,15 @@ from zitadel_notification_operator.engine.calls.connections import (
 )
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
-from zitadel_notification_operator.engine.claims.ownership import told_in_trouble
-from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
+from zitadel_notification_operator.engine.claims.ownership import events_in_failure
+from zitadel_notification_operator.engine.drift.drift_schedule import DriftSchedule
 from zitadel_notification_operator.engine.queue.clock import loop_time
-from zitadel_notification_operator.engine.queue.meter import Meter
-from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome, Superseded
+from zitadel_notification_operator.engine.queue.engine_metrics import PassMetrics
+from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome, StalePass
 from zitadel_notification_operator.engine.reporting.deadlines import Deadlines
-from zitadel_notification_operator.engine.reporting.notices import (
-    of_settling,
-    of_trouble,
+from zitadel_notification_operator.engine.reporting.event_messages import (
+    failure_events,
+    settled_events,
 )
 
 _PATIENCE = 3
@@ -90,7 +90,7 @@ class PolicyReport:
         connections: Know what trouble instances have.
         drift: Knows when a quiet policy is checked for drift.
         deadlines: Know since when policies are in trouble.
-        meter: Receives the time of the report.
+        metrics: Receives the time of the report.
         chance: The source of jitter.
         now: Returns the wall-clock time.
     """
@@ -98,9 +98,9 @@ class PolicyReport:
     _writes: OwnWrites
     _inventory: Inventory
     _connections: Connections
-    _drift: DriftWatch
+    _drift: DriftSchedule
     _deadlines: Deadlines
-    _meter: Meter
+    _metrics: PassMetrics
     _chance: random.Random
     _now: Callable[[], datetime]
 
@@ -108,7 +108,7 @@ class PolicyReport:
         """Report a suspended policy, which nothing is done for.
 
         Raises:
-            Superseded: The object is gone; a different one may have its name.
+            StalePass: The object is gone; a different one may have its name.
             ClusterError: Kubernetes did not accept the status.
         """
         await self._writes.report(policy, suspended(policy, self._now()))
@@ -126,107 +126,109 @@ class PolicyReport:
             again_in: Seconds until a pass that is due in any case, or 0 for none.
 
         Raises:
-            Superseded: The object is gone; a different one may have its name.
+            StalePass: The object is gone; a different one may have its name.
             ClusterError: Kubernetes did not accept the status.
         """
         status = settled(policy, findings, self._now())
         await self._writes.report(
-            policy, status, lambda known: of_settling(known, status)
+            policy, status, lambda known: settled_events(known, status)
         )
-        line = self._connections.line(policy.instance)
-        line.refused.pop(policy.key, None)
-        line.answered_at = loop_time()
-        self._meter.synced(policy)
+        state = self._connections.state(policy.instance)
+        state.refused.pop(policy.key, None)
+        state.answered_at = loop_time()
+        self._metrics.synced(policy)
         instance = self._inventory.instances.get(policy.instance)
         interval = self._drift.interval(instance) if instance else SLOW
         if interval is not None:
             # Never later than the interval, which users rely on.
             interval *= 0.9 + 0.1 * self._chance.random()
         due = [seconds for seconds in (interval, again_in) if seconds]
-        return Outcome.look_again(min(due)) if due else WAIT
+        return Outcome.requeue_after(min(due)) if due else WAIT
 
-    async def trouble(
-        self, policy: PolicyObject, trouble: OperatorError, failures: int
+    async def failure(
+        self, policy: PolicyObject, failure: OperatorError, failures: int
     ) -> Outcome:
         """Report what stopped a pass, and return when it is retried.
 
         Args:
             policy: The record that the pass began with.
-            trouble: What stopped it.
+            failure: What stopped it.
             failures: The number of consecutive failed passes before it.
 
         Raises:
             NotCheckedYet: The instance's verdict will explain the trouble.
-            Superseded: As for `settle`, or the spec has changed meanwhile.
+            StalePass: As for `settle`, or the spec has changed meanwhile.
             ClusterError: Kubernetes did not accept the status.
         """
         newest = self._inventory.require_newest(policy)
         if newest.generation != policy.generation:
-            raise Superseded  # the trouble says nothing about another spec
+            raise StalePass  # the trouble says nothing about another spec
         policy = replace(newest, requested_at=policy.requested_at)
         now = self._now()
-        passing = isinstance(trouble, TransientError)
-        line = self._connections.line(policy.instance)
-        shared = trouble.reason not in _OF_THE_POLICY
-        if line.finding_out and shared:
+        passing = isinstance(failure, TransientError)
+        state = self._connections.state(policy.instance)
+        shared = failure.reason not in _OF_THE_POLICY
+        if state.undecided and shared:
             raise NotCheckedYet  # the instance's verdict will explain this
-        away = line.trouble is not None and line.trouble.reason in _QUIETLY
-        if shared and away and is_quiet(policy):
-            waits = await self._wait_quietly(policy, trouble, now)
+        away = state.failure is not None and state.failure.reason in _QUIETLY
+        if shared and away and is_ready_and_current(policy):
+            waits = await self._wait_quietly(policy, failure, now)
             if waits is not None:
                 return waits
-        rejected = trouble.reason is Reason.CREDENTIALS_REJECTED
-        own = self._is_own_finding(policy, trouble)
-        is_busy = isinstance(trouble, ReadSideBusy)  # no outage of the instance
+        rejected = failure.reason is Reason.CREDENTIALS_REJECTED
+        own = self._is_own_finding(policy, failure)
+        is_busy = isinstance(failure, ReadSideBusy)  # no outage of the instance
         if own and (passing or rejected) and not is_busy:
-            self._connections.suspect(policy.instance)
-        if own and self._may_be_a_misfortune(policy, trouble, failures):
-            return Outcome.back_off(trouble.retry_after)
-        if isinstance(trouble, ApiMissing) and _says_unsupported(policy):
+            self._connections.recheck(policy.instance)
+        if own and self._may_be_a_misfortune(policy, failure, failures):
+            return Outcome.back_off(failure.retry_after)
+        if isinstance(failure, ApiMissing) and _says_unsupported(policy):
             # An earlier process was certain, and nothing says that it is better now.
-            return Outcome.back_off(trouble.retry_after)
+            return Outcome.back_off(failure.retry_after)
         began = self._deadlines.began(policy, now) if passing else None
-        status = troubled(policy, trouble, now, began=began)
-        if trouble.reason is Reason.CONFLICT:
+        status = failed(policy, failure, now, began=began)
+        if failure.reason is Reason.CONFLICT:
             # The reference is resolved, and its result is kept for when the owner goes.
             meant = self._inventory.organization_of(policy)
             status = replace(status, organization_id=meant)
         else:
-            status = replace(status, original=told_in_trouble(self._inventory, policy))
+            status = replace(
+                status, original=events_in_failure(self._inventory, policy)
+            )
         await self._writes.report(
-            policy, status, lambda known: of_trouble(known, trouble)
+            policy, status, lambda known: failure_events(known, failure)
         )
         if passing or (own and rejected):
             # A refusal that the instance does not share may have hit this one call
             # only.
-            return Outcome.back_off(trouble.retry_after)
+            return Outcome.back_off(failure.retry_after)
         return Outcome.stall(spread(SLOW, self._chance.random()))
 
-    def _is_own_finding(self, policy: PolicyObject, trouble: OperatorError) -> bool:
+    def _is_own_finding(self, policy: PolicyObject, failure: OperatorError) -> bool:
         """Return whether the trouble came from the policy's call, not its instance."""
-        line = self._connections.line(policy.instance)
+        state = self._connections.state(policy.instance)
         told = {
             Reason.INSTANCE_NOT_FOUND,
             Reason.INSTANCE_NOT_READY,
             Reason.ZITADEL_INCONSISTENT,
         }
-        return line.trouble is None and trouble.reason not in told
+        return state.failure is None and failure.reason not in told
 
     def _may_be_a_misfortune(
-        self, policy: PolicyObject, trouble: OperatorError, failures: int
+        self, policy: PolicyObject, failure: OperatorError, failures: int
     ) -> bool:
         """Return whether trouble must repeat before a status reports it."""
-        quiet = is_quiet(policy)
-        if trouble.reason in _REFUSALS:
-            line = self._connections.line(policy.instance)
-            streak = line.refused_again(policy.key, loop_time())
-            rejected = trouble.reason is Reason.CREDENTIALS_REJECTED
+        quiet = is_ready_and_current(policy)
+        if failure.reason in _REFUSALS:
+            state = self._connections.state(policy.instance)
+            streak = state.refused_again(policy.key, loop_time())
+            rejected = failure.reason is Reason.CREDENTIALS_REJECTED
             return (quiet or rejected) and not streak.is_verdict
-        passing = isinstance(trouble, TransientError)
+        passing = isinstance(failure, TransientError)
         return quiet and passing and failures + 1 < _PATIENCE
 
     async def _wait_quietly(
-        self, policy: PolicyObject, trouble: OperatorError, now: datetime
+        self, policy: PolicyObject, failure: OperatorError, now: datetime
     ) -> Outcome | None:
         """Leave a quiet policy alone while its instance is away, up to ten minutes.
 
@@ -234,7 +236,7 @@ class PolicyReport:
             How the pass ends, or None if the trouble must be reported. That is so if
             the Secret or the CA bundle is missing, because somebody must correct that.
         """
-        line = self._connections.line(policy.instance)
+        state = self._connections.state(policy.instance)
         if self._drift.told(policy.key) is not None:
             # The event is not repeated, so the pass that it needs comes with the next
             # verdict.
@@ -243,15 +245,15 @@ class PolicyReport:
         # moment.
         share = zlib.crc32(policy.uid.encode()) / 2**32
         deadline = PROGRESS_DEADLINE + AWAY_SPREAD * share
-        left = deadline - (now - (line.troubled_since or now)).total_seconds()
+        left = deadline - (now - (state.failing_since or now)).total_seconds()
         if left > 0:
             return Outcome.retry_in(left)
-        if line.trouble is not None and line.trouble.reason in UNUSABLE_ACCESS:
+        if state.failure is not None and state.failure.reason in UNUSABLE_ACCESS:
             return None
         sync = find(policy.status.conditions, IN_SYNC)
         if sync is None or sync.reason != Reason.NOT_OBSERVED:
             # Only once, because the cause may change with each try while it is away.
-            await self._writes.report(policy, unobserved(policy, now, trouble.message))
+            await self._writes.report(policy, unobserved(policy, now, failure.message))
         return WAIT
 
 

@@ -19,23 +19,23 @@ from zitadel_notification_operator.core.errors import (
 from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import (
-    Answer,
     ObservedPolicy,
     Organization,
+    WriteOutcome,
     WriteResult,
 )
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import asks_for_a_pass
 from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.engine.calls.connections import Connections
-from zitadel_notification_operator.engine.calls.term import is_verifying
+from zitadel_notification_operator.engine.calls.lease_guard import is_verifying
 from zitadel_notification_operator.engine.calls.write_turns import WriteTurns
 from zitadel_notification_operator.engine.drift.checks import Checks
-from zitadel_notification_operator.engine.drift.drift_watch import DriftWatch
+from zitadel_notification_operator.engine.drift.drift_schedule import DriftSchedule
 from zitadel_notification_operator.engine.ports import PolicyClient
 from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.keys import policy_key
-from zitadel_notification_operator.engine.queue.outcome import Superseded
+from zitadel_notification_operator.engine.queue.outcome import StalePass
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
 BACK_WITHIN = 60.0
@@ -76,7 +76,7 @@ class TargetClient:
     _checks: Checks
     _queue: WorkQueue
     _write_turns: WriteTurns
-    _drift: DriftWatch
+    _drift: DriftSchedule
     _policy: PolicyObject
     _target: Target
     _client: PolicyClient
@@ -111,7 +111,7 @@ class TargetClient:
 
         Raises:
             TerminalError: `ApiUnsupported`, besides what the port names.
-            Superseded: The process is stopping, the pass may not write any longer,
+            StalePass: The process is stopping, the pass may not write any longer,
                 somebody has changed the policy during a long wait, or a GET after that
                 wait is not answered because ZITADEL's read side is giving up an insert.
         """
@@ -121,11 +121,11 @@ class TargetClient:
                 try:
                     now = await self._client.observe(organization_id)
                 except ReadSideBusy:
-                    raise Superseded from None  # the next pass waits with its own GET
+                    raise StalePass from None  # the next pass waits with its own GET
                 if _differs(now, before):
                     # A write replaces the whole policy, and this one is based on an old
                     # one.
-                    raise Superseded
+                    raise StalePass
             return await client.write(
                 organization_id, action, settings=settings, before=before
             )
@@ -139,7 +139,7 @@ class TargetClient:
 
         Raises:
             TerminalError: `ApiUnsupported`, besides what the port names.
-            Superseded: The process is stopping, or the pass may not write any longer.
+            StalePass: The process is stopping, or the pass may not write any longer.
         """
 
         async def reset(client: PolicyClient, _waited: float) -> WriteResult:
@@ -149,7 +149,7 @@ class TargetClient:
 
     def _noted(self, result: WriteResult) -> WriteResult:
         """Record a write, and return its result."""
-        if result.answer is Answer.WRITTEN:
+        if result.answer is WriteOutcome.WRITTEN:
             self._drift.wrote(self._policy.instance, result)
         return result
 
@@ -165,18 +165,18 @@ class TargetClient:
             return await make(self._client.guarded(turn.sent), turn.waited)
 
     async def _watched(self, verb: str, ask: Callable[[], Awaitable[T]]) -> T:
-        line = self._connections.line(self._policy.instance)
+        state = self._connections.state(self._policy.instance)
         call = f"{verb} {self._policy.scope}"
         if not is_verifying():
             # A write was taken, so what it has led to is read in any case.
             changed = asks_for_a_pass(self._policy)
-            line.apis.require(call, loop_time(), changed=changed)
-        lacked = line.apis.lacks(call)
+            state.apis.require(call, loop_time(), changed=changed)
+        lacked = state.apis.lacks(call)
         try:
             found = await ask()
         except ApiMissing as error:
-            verdict = line.apis.missed(call, error, loop_time(), line.checked_at)
-            if line.apis.lacks(call) and not lacked and verb == _OBSERVE:
+            verdict = state.apis.missed(call, error, loop_time(), state.checked_at)
+            if state.apis.lacks(call) and not lacked and verb == _OBSERVE:
                 # No policy's state can be read any longer; they report it one after the
                 # other.
                 self._checks.all_within(self._policy.instance, SLOW)
@@ -185,15 +185,15 @@ class TargetClient:
             if error.reason in _REFUSALS:
                 self._back(call)
             raise
-        except (TransientError, Superseded):
-            line.apis.unanswered(call)
+        except (TransientError, StalePass):
+            state.apis.unanswered(call)
             raise
         self._back(call)
         return found
 
     def _back(self, call: str) -> None:
-        line = self._connections.line(self._policy.instance)
-        if line.apis.answered(call):
+        state = self._connections.state(self._policy.instance)
+        if state.apis.answered(call):
             self._checks.all_within(self._policy.instance, BACK_WITHIN)
 
 

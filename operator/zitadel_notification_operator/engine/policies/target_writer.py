@@ -23,9 +23,9 @@ from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.identity import Capabilities
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import (
-    Answer,
     ObservedPolicy,
     Organization,
+    WriteOutcome,
     WriteResult,
 )
 from zitadel_notification_operator.core.read_side import (
@@ -43,6 +43,7 @@ from zitadel_notification_operator.core.read_side import (
 )
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.settings import NO_SETTINGS, Settings
+from zitadel_notification_operator.engine.calls.lease_guard import verifying
 from zitadel_notification_operator.engine.calls.read_lag import ReadLag
 from zitadel_notification_operator.engine.calls.repairs import (
     BUSY_INTERVAL,
@@ -50,18 +51,15 @@ from zitadel_notification_operator.engine.calls.repairs import (
     UNSEEN_INTERVAL,
     Repairs,
 )
-from zitadel_notification_operator.engine.calls.term import verifying
-from zitadel_notification_operator.engine.policies.contradiction_messages import (
-    describe_contradiction,
-    describe_unseen_event,
-)
-from zitadel_notification_operator.engine.policies.target_client import TargetClient
-from zitadel_notification_operator.engine.queue.meter import Meter
-from zitadel_notification_operator.engine.queue.outcome import LookAgain
-from zitadel_notification_operator.engine.reporting.notices import of_repair
-from zitadel_notification_operator.engine.reporting.telling import Telling
+from zitadel_notification_operator.engine.queue.engine_metrics import PassMetrics
+from zitadel_notification_operator.engine.queue.outcome import RequeueAfter
+from zitadel_notification_operator.engine.reporting.event_messages import repair_event
+from zitadel_notification_operator.engine.reporting.event_outbox import EventOutbox
 
-LOOKS = (0.0, 0.3, 0.6)
+from .contradiction_messages import describe_contradiction, describe_unseen_event
+from .target_client import TargetClient
+
+PROBE_DELAYS = (0.0, 0.3, 0.6)
 """Seconds before each of the GETs that verify a write. There are three tries within a
 second, because ZITADEL has several pods and one of them may lag."""
 
@@ -84,8 +82,8 @@ class TargetWriter:
     Args:
         repairs: Records contradictions.
         lag: Remembers what was written last, and which older GETs are accepted.
-        telling: Posts the Events about repairs.
-        meter: Counts repairs.
+        outbox: Posts the Events about repairs.
+        metrics: Counts repairs.
         policy: The policy that the pass is about.
         target: The target to change.
         client: A client that refuses each call once the policy may not go on.
@@ -97,8 +95,8 @@ class TargetWriter:
 
     _repairs: Repairs
     _lag: ReadLag
-    _telling: Telling
-    _meter: Meter
+    _outbox: EventOutbox
+    _metrics: PassMetrics
     _policy: PolicyObject
     _target: Target
     _client: TargetClient
@@ -110,7 +108,7 @@ class TargetWriter:
         """Return the policy in force.
 
         Raises:
-            LookAgain: ZITADEL's read side is still giving up an insert, as it does
+            RequeueAfter: ZITADEL's read side is still giving up an insert, as it does
                 after a repair, or the GET is older than our own last write. Either is
                 over within seconds.
             OperatorError: Any error of the client; `ReadSideBusy` only after a minute.
@@ -119,7 +117,7 @@ class TargetWriter:
         # Where the read side has lost that write, a repair is pending.
         is_older = self._lag.is_older_than_write(self._target, shown)
         if is_older and not self._repairs.is_pending(self._target):
-            raise LookAgain(LAG_INTERVAL)
+            raise RequeueAfter(LAG_INTERVAL)
         return shown
 
     async def _get(self) -> ObservedPolicy | None:
@@ -133,7 +131,7 @@ class TargetWriter:
         """Requeue the pass when the read side answers no GET because of an insert.
 
         Raises:
-            LookAgain: That is so, and ZITADEL should answer again within seconds.
+            RequeueAfter: That is so, and ZITADEL should answer again within seconds.
             ReadSideBusy: It has been so for a minute.
         """
         try:
@@ -141,7 +139,7 @@ class TargetWriter:
         except ReadSideBusy:
             if not self._repairs.is_briefly_busy(self._target.zitadel_id):
                 raise
-            raise LookAgain(BUSY_INTERVAL) from None
+            raise RequeueAfter(BUSY_INTERVAL) from None
 
     async def change(self, step: Step, observed: ObservedPolicy | None) -> Attempt:
         """Write, and verify that a GET shows the result.
@@ -152,7 +150,7 @@ class TargetWriter:
                 back.
 
         Raises:
-            LookAgain: The write has to wait for the repair of another target.
+            RequeueAfter: The write has to wait for the repair of another target.
             TransientError: `ZitadelInconsistent`: the write is retried later.
             TerminalError: `ZitadelInconsistent`: an administrator of ZITADEL has to
                 act.
@@ -284,8 +282,8 @@ class TargetWriter:
         return self._ended(last, missed)
 
     def _tell(self, missed: Missed, seen: str, wanted: Settings | None) -> None:
-        self._meter.repaired(str(missed))
-        self._telling.tell(self._policy, of_repair(missed, seen, wanted))
+        self._metrics.repaired(str(missed))
+        self._outbox.tell(self._policy, repair_event(missed, seen, wanted))
 
     async def _finish_insert(self, last: Attempt, wanted: Settings) -> Attempt:
         """Write the wanted value, once, if the old row is still there after a POST."""
@@ -311,9 +309,9 @@ class TargetWriter:
         if attempt.is_taken:
             self.wrote = True
             self._lag.wrote(self._target, result)
-        if result.answer is Answer.ORGANIZATION_GONE:
+        if result.answer is WriteOutcome.ORGANIZATION_GONE:
             return attempt  # a GET would not add anything
-        for delay in LOOKS:
+        for delay in PROBE_DELAYS:
             await asyncio.sleep(delay)
             shown = await self._look()
             attempt = Attempt(step, result, shown, self._policy.scope)
@@ -325,15 +323,15 @@ class TargetWriter:
         """Return the policy in force, waiting until the read side answers.
 
         Raises:
-            Superseded: It does not answer, and the pass may not go on.
+            StalePass: It does not answer, and the pass may not go on.
             OperatorError: Any error of the client; `ReadSideBusy` only after a minute.
         """
-        with suppress(LookAgain), verifying():
+        with suppress(RequeueAfter), verifying():
             return await self._get()
         self._met_insert = True
         while True:
             await asyncio.sleep(INSERT_INTERVAL)
-            with suppress(LookAgain):
+            with suppress(RequeueAfter):
                 return await self._get()
 
     async def _send(self, step: Step, observed: ObservedPolicy | None) -> WriteResult:

@@ -11,10 +11,11 @@ from zitadel_notification_operator.core.identity import Capabilities
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import Organization
 from zitadel_notification_operator.engine.calls.connections import Connection
-from zitadel_notification_operator.engine.calls.term import is_verifying
-from zitadel_notification_operator.engine.policies.target_client import TargetClient
-from zitadel_notification_operator.engine.policies.target_writer import TargetWriter
+from zitadel_notification_operator.engine.calls.lease_guard import is_verifying
 from zitadel_notification_operator.engine.ports import PolicyClient
+
+from .target_client import TargetClient
+from .target_writer import TargetWriter
 
 ClientOf = Callable[[PolicyObject, Target, PolicyClient], TargetClient]
 """Makes the client of one pass."""

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import Self
 
-from zitadel_notification_operator.engine.queue.meter import Result
-from zitadel_notification_operator.engine.queue.workqueue import Priority
+from .engine_metrics import Result
+from .workqueue import Priority
 
 
-class Superseded(Exception):
+class StalePass(Exception):
     """What the pass is about has changed while it ran; a new pass follows."""
 
 
-class LookAgain(Exception):
+class RequeueAfter(Exception):
     """The pass has to wait for ZITADEL, and reports nothing meanwhile.
 
     Attributes:
@@ -42,7 +42,7 @@ class Outcome:
     counts_as: Result | None = None
 
     @classmethod
-    def look_again(cls, seconds: float) -> Self:
+    def requeue_after(cls, seconds: float) -> Self:
         """Return the end of a good pass, with a drift check after some seconds."""
         return cls(seconds, Priority.DRIFT)
 

@@ -20,9 +20,9 @@ from enum import IntEnum
 from itertools import count
 from typing import NamedTuple
 
-from zitadel_notification_operator.engine.queue.clock import loop_time
-from zitadel_notification_operator.engine.queue.keys import Key
-from zitadel_notification_operator.engine.queue.meter import Meter
+from .clock import loop_time
+from .engine_metrics import PassMetrics
+from .keys import Key
 
 DRIFT_PATIENCE = 30.0
 """Seconds for which retries may go before a drift check that is due."""
@@ -56,11 +56,11 @@ class WorkQueue:
     """The queue; belongs to one event loop, whose clock it uses (seconds).
 
     Args:
-        meter: Receives callbacks about what happens to keys.
+        metrics: Receives callbacks about what happens to keys.
     """
 
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
+    def __init__(self, metrics: PassMetrics) -> None:
+        self._metrics = metrics
         self._ready: dict[_Heap, list[tuple[_Place, Key]]] = defaultdict(list)
         self._waiting: dict[Key, tuple[Priority, _Place]] = {}
         self._running: dict[Key, Priority | None] = {}
@@ -86,7 +86,7 @@ class WorkQueue:
 
     def waiting(self) -> list[tuple[Key, Priority]]:
         """Return the keys that could run now but have no turn yet."""
-        return [(key, standing[0]) for key, standing in self._waiting.items()]
+        return [(key, preconditions[0]) for key, preconditions in self._waiting.items()]
 
     def is_running(self, key: Key) -> bool:
         """Return whether a pass over the key is under way."""
@@ -132,11 +132,11 @@ class WorkQueue:
             again = self._running[key]
             self._running[key] = priority if again is None else min(again, priority)
             return
-        standing = self._waiting.get(key)
-        if standing is not None and standing[0] <= priority:
+        preconditions = self._waiting.get(key)
+        if preconditions is not None and preconditions[0] <= priority:
             return
-        if standing is None:
-            self._meter.added(key)
+        if preconditions is None:
+            self._metrics.added(key)
         place = self._place(priority)
         self._waiting[key] = (priority, place)
         heap = _Heap(self._lane_of(key), priority is Priority.RETRY)
@@ -149,8 +149,8 @@ class WorkQueue:
             return
         loop = asyncio.get_running_loop()
         due = loop.time() + delay
-        standing = self._later.get(key)
-        if standing is not None and standing[0] <= due:
+        preconditions = self._later.get(key)
+        if preconditions is not None and preconditions[0] <= due:
             return
         if key in self._waiting:
             return
@@ -170,7 +170,7 @@ class WorkQueue:
                 self._running[key] = None
                 self._turns[key] = heap
                 self._busy[heap] += 1
-                self._meter.taken(key)
+                self._metrics.taken(key)
                 return key
             self._news.clear()
             await self._news.wait()
@@ -184,7 +184,7 @@ class WorkQueue:
         """End the pass of a key; the key is queued again if it was added meanwhile."""
         again = self._running.pop(key)
         del self._given[key]
-        self._meter.done(key)
+        self._metrics.done(key)
         heap = self._turns.pop(key)
         self._busy[heap] -= 1
         if not self._busy[heap]:
@@ -200,7 +200,7 @@ class WorkQueue:
     def failed(self, key: Key) -> int:
         """Count one more failure in a row and return their number."""
         self._failures[key] = self._failures.get(key, 0) + 1
-        self._meter.retried(key)
+        self._metrics.retried(key)
         return self._failures[key]
 
     def succeeded(self, key: Key) -> None:
@@ -211,7 +211,7 @@ class WorkQueue:
         """Drop everything that is known of a key that no longer exists."""
         self._cancel_later(key)
         if self._waiting.pop(key, None) is not None:
-            self._meter.dropped(key)
+            self._metrics.dropped(key)
         self._failures.pop(key, None)
 
     def close(self) -> None:
@@ -258,8 +258,8 @@ class WorkQueue:
         places = self._ready[heap]
         while places:
             place, key = places[0]
-            standing = self._waiting.get(key)
-            if standing is not None and standing[1] is place:
+            preconditions = self._waiting.get(key)
+            if preconditions is not None and preconditions[1] is place:
                 return place
             heapq.heappop(places)
         del self._ready[heap]
@@ -270,6 +270,6 @@ class WorkQueue:
         self.add(key, priority)
 
     def _cancel_later(self, key: Key) -> None:
-        standing = self._later.pop(key, None)
-        if standing is not None:
-            standing[2].cancel()
+        preconditions = self._later.pop(key, None)
+        if preconditions is not None:
+            preconditions[2].cancel()

@@ -1,0 +1,173 @@
+"""A cache of ZITADEL's organizations: one list for many questions, else single calls.
+
+It belongs to one instance and one credential. A list is trusted for a minute. An
+organization that is not on it is searched for by itself, because ZITADEL's searches lag
+by milliseconds and return only what the credential may see.
+"""
+
+import asyncio
+
+from zitadel_notification_operator.core.errors import (
+    OperatorError,
+    PageTooLarge,
+    TerminalError,
+)
+from zitadel_notification_operator.core.paging import PageSize
+from zitadel_notification_operator.core.policy import Organization, OrganizationPage
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.engine.ports import PolicyClient
+from zitadel_notification_operator.engine.queue.clock import loop_time
+
+FRESH = 60.0
+"""Seconds for which a list is trusted (design, section 3, "Writes by state")."""
+
+_NEVER = float("-inf")
+
+
+class OrganizationCache:
+    """Resolves names and domains; simultaneous questions share one call.
+
+    Args:
+        lists: Whether the credential may list organizations at all.
+        page: The page size; it keeps what is learnt about the limit.
+    """
+
+    def __init__(self, *, lists: bool, page: PageSize) -> None:
+        self._lists = lists
+        self._page = page
+        self._lock = asyncio.Lock()
+        self._drops = 0
+        self._loaded_at = _NEVER
+        self._by_id: dict[str, Organization] = {}
+        self._by_word: dict[Reference, list[Organization]] = {}
+        self._failure: OperatorError | None = None
+        self._troubled_at = _NEVER
+
+    def known(self, organization_id: str) -> Organization | None:
+        """Return an organization on a fresh list; None does not prove it absent."""
+        self.expire()
+        return self._by_id.get(organization_id)
+
+    def expire(self) -> None:
+        """Drop a list that is no longer trusted."""
+        if self._by_id and not self._is_fresh():
+            self.drop()
+
+    def drop(self) -> None:
+        """Invalidate the cached list, so that the next question calls ZITADEL."""
+        self._drops += 1
+        self._loaded_at = _NEVER
+        self._by_id, self._by_word = {}, {}
+
+    async def find(
+        self, client: PolicyClient, reference: Reference, questions: int
+    ) -> Organization:
+        """Return the organization with this name or verified domain.
+
+        Args:
+            client: Makes the calls.
+            reference: A name, first matched exactly and then without regard to case; or
+                a domain.
+            questions: How many references are still to be resolved, this one included.
+                From two on, a list is cheaper.
+
+        Raises:
+            TerminalError: `OrganizationNotFound`.
+            OperatorError: Any error of the client.
+        """
+        self.expire()
+        found = self._look_up(reference)
+        if found is None and not self._is_fresh() and self._lists and questions > 1:
+            try:
+                await self._load(client, questions)
+            except PageTooLarge:
+                self._lists = False  # even small pages are refused: search one by one
+            found = self._look_up(reference)
+        return found or await self.search(client, reference)
+
+    async def search(self, client: PolicyClient, reference: Reference) -> Organization:
+        """Ask ZITADEL itself, whatever a list says; raises the errors of `find`."""
+        found = await client.search(reference)
+        if found is None:
+            raise TerminalError(
+                Reason.ORGANIZATION_NOT_FOUND,
+                f"There is no {reference} in ZITADEL, or the credential may not see it",
+            )
+        return found
+
+    def _is_fresh(self) -> bool:
+        return loop_time() - self._loaded_at < FRESH
+
+    async def _load(self, client: PolicyClient, questions: int) -> None:
+        asked = loop_time()
+        async with self._lock:
+            if self._is_fresh():
+                return
+            if self._failure is not None and self._troubled_at >= asked:
+                # Tasks that waited meanwhile need not make the same failing call.
+                raise self._failure
+            try:
+                await self._list(client, questions)
+            except OperatorError as failure:
+                self._failure = failure
+                self._troubled_at = loop_time()
+                raise
+
+    async def _list(self, client: PolicyClient, questions: int) -> None:
+        """Read the whole list before it is published; a dropped list stays dropped.
+
+        If the list is dropped meanwhile, a part of this one may be older than that, so
+        it is not used.
+        """
+        # Taken before the first call, because what is created after it may be missing.
+        begun, drops = loop_time(), self._drops
+        found: list[Organization] = []
+        offset, total = 0, 1
+        while offset < total:
+            page = await self._get(client, offset)
+            found += page.organizations
+            # The last page may come without a total, and then there are no more pages.
+            total = page.total
+            # Rows that may not be seen count, too, so the offset goes by what was asked
+            # for.
+            offset += self._page.rows
+            if total > self._page.rows * questions:
+                break
+        if drops == self._drops:
+            self._keep(found)
+            self._loaded_at = begun
+
+    async def _get(self, client: PolicyClient, offset: int) -> OrganizationPage:
+        """Return a page; if its size is refused, halve it from then on.
+
+        Raises:
+            OperatorError: Any error of the client.
+        """
+        while True:
+            try:
+                return await client.organizations(offset, self._page.rows)
+            except PageTooLarge:
+                if not self._page.halve():
+                    raise
+
+    def _keep(self, organizations: list[Organization]) -> None:
+        self._by_id, self._by_word = {}, {}
+        for organization in organizations:
+            if organization.id in self._by_id:
+                continue  # a row that was added meanwhile moved it to the next page
+            self._by_id[organization.id] = organization
+            words = [Reference(By.NAME, organization.name.lower())]
+            if organization.domain:
+                words.append(Reference(By.DOMAIN, organization.domain.lower()))
+            for word in words:
+                self._by_word.setdefault(word, []).append(organization)
+
+    def _look_up(self, reference: Reference) -> Organization | None:
+        word = Reference(reference.by, reference.value.lower())
+        candidates = self._by_word.get(word, [])
+        for organization in candidates:
+            if organization.name == reference.value:
+                return organization
+        # ZITADEL keeps names unique without regard to case.
+        return candidates[0] if len(candidates) == 1 else None

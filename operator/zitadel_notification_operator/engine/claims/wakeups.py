@@ -1,0 +1,133 @@
+"""Stores what our own writes returned, and queues the objects that changes affect.
+
+So a pass reads its own writes, and the watch's echo of them is no change.
+"""
+
+from collections.abc import Iterable
+
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.grants import POSSIBLE
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.report import is_observed_and_current
+from zitadel_notification_operator.engine.queue.keys import (
+    POLICY,
+    instance_key,
+    policy_key,
+)
+from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
+
+from .inventory import Inventory
+from .records import is_older
+
+
+class Wakeups:
+    """Leads from a change of one object to passes over others."""
+
+    def __init__(self, inventory: Inventory, queue: WorkQueue) -> None:
+        self._inventory = inventory
+        self._queue = queue
+
+    def stored(self, policy: PolicyObject) -> PolicyObject:
+        """Store a policy as Kubernetes returned it for our write, and return it.
+
+        Its own pass is running and knows of the change; other policies whose claims
+        changed are queued. If the watch has delivered a newer version, or our answer is
+        the first to show somebody else's change, the policy itself is queued once more.
+        """
+        known = self._inventory.policies.get(policy.key)
+        if known is not None and known.uid == policy.uid:
+            changed = is_older(policy, known) or not known.is_same_request(policy)
+            if changed:
+                self._queue.add(policy_key(policy.key), Priority.CHANGE)
+        self.affected(self._inventory.put_policy(policy) - {policy.key})
+        self.queue_deleting_instance(policy.instance)
+        return policy
+
+    def stored_instance(self, instance: InstanceObject) -> InstanceObject:
+        """Store an instance as Kubernetes returned it for our write, and return it."""
+        self.affected(self._inventory.put_instance(instance) or ())
+        return instance
+
+    def gone(self, policy: PolicyObject) -> None:
+        """Forget a policy that is gone and queue the policies that this affects."""
+        self._inventory.deleted_uids.add(policy.uid)
+        if self._inventory.newest(policy) is not None:
+            self.affected(self._inventory.drop_policy(policy.key))
+        self.queue_deleting_instance(policy.instance)
+
+    def queue_deleting_instance(self, name: str) -> None:
+        """Queue an instance whose deletion may have waited for a policy."""
+        instance = self._inventory.instances.get(name)
+        if instance is not None and instance.deleting:
+            self._queue.add(instance_key(name), Priority.DELETE)
+
+    def crd_ending(self, kind: str) -> None:
+        """Queue all objects of a kind that are being deleted.
+
+        Their CRD is being deleted too, so they need not wait for anything any longer.
+        """
+        inventory = self._inventory
+        dying = [i for i in inventory.instances.values() if i.deleting]
+        keys = [instance_key(instance.name) for instance in dying]
+        if kind == POLICY:
+            keys = [
+                policy_key(p.key) for p in inventory.policies.values() if p.deleting
+            ]
+        for key in keys:
+            self._queue.add(key, Priority.DELETE)
+
+    def queue_instances_of(self, zitadel_id: str) -> None:
+        """Queue all instances that lead to a ZITADEL, to report what is known of it."""
+        for name in self._inventory.instances:
+            if self._inventory.leads_to(name, zitadel_id):
+                self._queue.add(instance_key(name), Priority.CHANGE)
+
+    def leads_elsewhere(self, instance: str) -> None:
+        """Record that an instance leads to another ZITADEL than its policies expect."""
+        self.affected(self._inventory.leads_elsewhere(instance))
+
+    def regranted(self, instance: str, moved: Iterable[PolicyKey] = ()) -> None:
+        """Queue the policies that a change of grants may have admitted or refused.
+
+        Args:
+            instance: The instance with these grants.
+            moved: Policies, also of other instances, whose claims changed with it.
+        """
+        for key in self._inventory.users_of(instance) | frozenset(moved):
+            policy = self._inventory.policies.get(key)
+            if policy is not None and not self.needs_no_pass(policy):
+                self._queue.add(policy_key(key), Priority.CHANGE)
+
+    def needs_no_pass(self, policy: PolicyObject) -> bool:
+        """Return whether a stored status still holds, as far as Kubernetes shows."""
+        inventory = self._inventory
+        if policy.deleting or not is_observed_and_current(policy):
+            return False
+        if inventory.admission(policy) not in POSSIBLE:
+            return False
+        target = inventory.target_of(policy)
+        owner = inventory.owner(target) if target is not None else None
+        if policy.manages and owner not in {None, policy.key}:
+            return False
+        return _has_its_marks(policy)
+
+    def affected(self, keys: Iterable[PolicyKey]) -> None:
+        """Queue these policies, because their claims changed."""
+        for key in keys:
+            self._queue.add(policy_key(key), Priority.CHANGE)
+
+
+def _has_its_marks(policy: PolicyObject) -> bool:
+    """Return whether a Ready policy has exactly the marks that it should have.
+
+    Somebody may have removed them while no process ran.
+    """
+    if not policy.manages:
+        return policy.original_text is None and not policy.held
+    original = policy.original
+    return (
+        original is not None
+        and original.uid == policy.uid
+        and original.value == policy.status.original
+        and policy.held is policy.undoes
+    )

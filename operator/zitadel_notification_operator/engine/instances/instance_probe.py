@@ -1,0 +1,315 @@
+"""The probe of an instance: read its credential and ask ZITADEL who answers.
+
+Credential and CA bundle are read at least every minute, so a rotation needs no restart.
+ZITADEL itself is asked every few minutes, and at once when a pass saw trouble. A probe
+writes nothing to ZITADEL.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.credentials import (
+    bundle_name,
+    parse_credential,
+    parse_roots,
+)
+from zitadel_notification_operator.core.errors import (
+    ObjectGone,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.identity import Identity
+from zitadel_notification_operator.core.objects import InstanceObject
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.report import unpinned
+from zitadel_notification_operator.engine.calls.connections import (
+    Access,
+    Connection,
+    InstanceState,
+    is_superseded,
+)
+from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
+from zitadel_notification_operator.engine.calls.organization_cache import (
+    OrganizationCache,
+)
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
+from zitadel_notification_operator.engine.claims.records import (
+    depends_on_zitadel,
+    recorded_target,
+    require_understood,
+)
+from zitadel_notification_operator.engine.claims.wakeups import Wakeups
+from zitadel_notification_operator.engine.ports import (
+    Connector,
+    PolicyClient,
+    SecretReader,
+)
+from zitadel_notification_operator.engine.queue.clock import loop_time
+from zitadel_notification_operator.engine.queue.outcome import StalePass
+
+from .grant_lookup import affected, look_up, note
+
+CHECK_INTERVAL = 180.0
+"""Seconds after which ZITADEL is asked again who it is, if nothing happens earlier."""
+
+CREDENTIAL_INTERVAL = 25.0
+"""Seconds without a call that has shown that the credential is good, after which one
+small call tries it. A refusal is reported within a minute, and twenty seconds of that
+are needed to be sure of it."""
+
+
+@dataclass(eq=False, repr=False)
+class InstanceProbe:
+    """Probes instances.
+
+    Args:
+        inventory: Remembers which ZITADEL an instance reaches, and what grants mean.
+        wakeups: Queues the policies that this affects.
+        writes: Clears what statuses hold of another ZITADEL.
+        secrets: Reads credentials and CA bundles.
+        connector: Makes clients.
+        lease_guard: Says whether a client may still make a call.
+        now: Returns the wall-clock time.
+    """
+
+    _inventory: Inventory
+    _wakeups: Wakeups
+    _writes: OwnWrites
+    _secrets: SecretReader
+    _connector: Connector
+    _lease_guard: LeaseGuard
+    _now: Callable[[], datetime]
+
+    async def run(self, instance: InstanceObject, state: InstanceState) -> None:
+        """Probe an instance, unless the last probe still holds.
+
+        Args:
+            instance: The record as the inventory holds it.
+            state: Receives the connection; the caller sets its verdict.
+
+        Raises:
+            TerminalError: `SpecNotUnderstood`: it is not known how to reach the
+                instance.
+            OperatorError: Why it cannot be used now.
+        """
+        require_understood(instance)
+        if state.endpoint != instance.endpoint:
+            # The spec names another endpoint: what worked before may not work there.
+            state.proven, state.tried, state.endpoint = None, None, instance.endpoint
+            state.cursor = None  # it may belong to another ZITADEL; the status has one
+            state.good = None
+            state.pause, state.pause_until = None, float("-inf")
+            state.unread = {}
+        access = await self._read(instance)
+        if not self._must_ask(instance, state, access):
+            await self._try_credential(state, loop_time())
+            return
+        if state.pause is not None and loop_time() < state.pause_until:
+            raise state.pause  # ZITADEL asked us to wait; only Kubernetes was read
+        # Cleared only here: any suspicion from now on causes another probe.
+        state.suspected = False
+        same, state.tried = state.tried == access, access
+        client = self._connect(instance, access)
+        with _heeding(state):
+            identity = await client.identify()
+        if is_superseded(self._inventory, instance):
+            return
+        self._require_same_zitadel(instance, identity.zitadel_id)
+        await self._unpin(instance, state, identity.zitadel_id)
+        organization_cache = _organization_cache(state, identity, same=same)
+        # What grants mean is looked up again at each probe: a rename may revoke one.
+        organization_cache.drop()
+        lookup, failed = await look_up(instance, client, organization_cache)
+        if is_superseded(self._inventory, instance):
+            return
+        if state.proven is not None and state.proven.zitadel_id != identity.zitadel_id:
+            state.cursor = None
+        else:
+            # Names that could not be looked up mean what they meant at the last probe.
+            for name in failed.keys() - self._inventory.to_look_up(instance):
+                lookup[name] = self._inventory.meant(instance.name, name)
+        if self._is_asked_anew(instance, state, identity, same=same):
+            self._wakeups.affected(self._inventory.users_of(instance.name))
+        # There is no await from here on, so no other task sees a part of the change.
+        state.proven, state.good = (
+            Connection(client, identity, organization_cache),
+            access,
+        )
+        state.generation = instance.generation
+        state.checked_at = state.answered_at = loop_time()
+        inventory, wakeups = self._inventory, self._wakeups
+        told = note(state, failed, loop_time())
+        wakeups.affected(inventory.identified(instance.name, identity.zitadel_id))
+        moved = inventory.looked_up(instance.name, lookup)
+        if moved is not None:
+            wakeups.regranted(instance.name, moved)
+        wakeups.affected(affected(inventory, instance, told))
+
+    async def _try_credential(self, state: InstanceState, now: float) -> None:
+        """Make one small call, if no other has shown that the credential is good."""
+        answered_at = max(state.checked_at, state.answered_at)
+        if state.proven is None or now - answered_at < CREDENTIAL_INTERVAL:
+            return
+        with _heeding(state):
+            await state.proven.client.authenticate()
+        state.answered_at = now
+
+    def _is_asked_anew(
+        self,
+        instance: InstanceObject,
+        state: InstanceState,
+        identity: Identity,
+        *,
+        same: bool,
+    ) -> bool:
+        """Return whether calls that ZITADEL lacked may exist now.
+
+        That is so after a change of spec, credential, rights or version, or when a
+        person asks for a pass.
+        """
+        handled = instance.status.last_handled_reconcile_at
+        return (
+            not same
+            or state.generation != instance.generation
+            or state.proven is None
+            or state.proven.identity != identity
+            or instance.requested_at not in {None, handled}
+        ) and state.apis.doubt()
+
+    async def _read(self, instance: InstanceObject) -> Access:
+        secrets, own = self._secrets, self._inventory.own_namespace
+        roots = None
+        if instance.ca is not None:
+            read = secrets.read_secret
+            if instance.ca.kind == "ConfigMap":
+                read = secrets.read_config_map
+            roots = parse_roots(instance.ca, await read(instance.ca.name), own)
+        data = await secrets.read_secret(instance.credential.secret)
+        credential = parse_credential(instance.credential, data, own, self._now())
+        return Access(instance.endpoint, roots, credential)
+
+    def _connect(self, instance: InstanceObject, access: Access) -> PolicyClient:
+        """Return a client that makes no call outside the term."""
+        try:
+            client = self._connector.connect(
+                instance.name, access.endpoint, access.credential, access.roots
+            )
+        except TerminalError as error:
+            if error.reason is not Reason.CA_BUNDLE_INVALID or instance.ca is None:
+                raise
+            where = bundle_name(instance.ca, self._inventory.own_namespace)
+            raise TerminalError(error.reason, f"{where}: {error.message}") from error
+        return client.guarded(self._lease_guard.require)
+
+    def _must_ask(
+        self, instance: InstanceObject, state: InstanceState, access: Access
+    ) -> bool:
+        now = loop_time()
+        requested = instance.requested_at
+        return (
+            state.proven is None
+            or state.failure is not None
+            or state.suspected
+            or state.tried != access
+            or state.generation != instance.generation
+            or now - state.checked_at >= CHECK_INTERVAL
+            or requested not in {None, instance.status.last_handled_reconcile_at}
+            or bool(state.unread)
+            or bool(self._inventory.to_look_up(instance))
+        )
+
+    def _require_same_zitadel(self, instance: InstanceObject, zitadel_id: str) -> None:
+        others = self._former_ids(instance) - {zitadel_id}
+        if not others or instance.accepted_id == zitadel_id:
+            return
+        known = min(others)
+        raise TerminalError(
+            Reason.INSTANCE_CHANGED,
+            f"The url leads to ZITADEL {zitadel_id}, before it was {known}; nothing is "
+            "touched until the annotation zitadel-notification.dev/accept-instance-id "
+            f"is {zitadel_id}",
+        )
+
+    async def _unpin(
+        self, instance: InstanceObject, state: InstanceState, zitadel_id: str
+    ) -> None:
+        """Invalidate what policies hold of another ZITADEL, before reporting this one.
+
+        Their references are then resolved again. The instance's status gets the new id
+        only after this, so a crash in between repeats it. A recreated instance has no
+        id in its status; if it leads to the same ZITADEL as before, nothing is
+        invalidated.
+        """
+        if state.proven is not None and state.proven.zitadel_id == zitadel_id:
+            return  # done before; only the status with the new id is not stored yet
+        if not self._former_ids(instance) - {zitadel_id}:
+            return
+        failure = TransientError(
+            Reason.INSTANCE_NOT_READY,
+            "The ZitadelInstance leads to another ZITADEL than before; the policy "
+            "begins anew there",
+        )
+        # From here on, a pass that still works with the former one reports nothing.
+        self._wakeups.leads_elsewhere(instance.name)
+        for key in self._inventory.users_of(instance.name):
+            await self._unpin_one(key, zitadel_id, failure)
+
+    def _former_ids(self, instance: InstanceObject) -> set[str]:
+        """Return the ids of the ZITADELs that the object, or an earlier one, led to."""
+        known = instance.status.instance_id
+        # A recreated object has no id in its status, but its policies' originals may
+        # have one.
+        if known:
+            return {known}
+        return self._inventory.zitadel_ids_seen(instance.name)
+
+    async def _unpin_one(
+        self, key: PolicyKey, zitadel_id: str, failure: TransientError
+    ) -> None:
+        """Invalidate what a policy holds, or gets meanwhile, of another ZITADEL."""
+        while True:
+            policy = self._inventory.policies.get(key)
+            if policy is None or not depends_on_zitadel(policy):
+                return
+            marked = recorded_target(policy)
+            if marked is not None and marked.zitadel_id == zitadel_id:
+                # All that it holds belongs to this ZITADEL. The annotation is the only
+                # mark that survives a loss of the instance's status (design, section
+                # 3).
+                return
+            status = unpinned(policy, failure, self._now())
+            try:
+                await self._writes.apply_policy_status(policy, status)
+            except StalePass:
+                continue  # its pass was writing; what that wrote is invalid as well
+            except ObjectGone:
+                return
+
+
+@contextmanager
+def _heeding(state: InstanceState) -> Iterator[None]:
+    """Remember when ZITADEL asks us by Retry-After to wait for a while."""
+    try:
+        yield
+    except TransientError as failure:
+        if failure.retry_after:
+            state.pause = failure
+            now = loop_time()
+            state.pause_until = now + failure.retry_after
+        raise
+
+
+def _organization_cache(
+    state: InstanceState, identity: Identity, *, same: bool
+) -> OrganizationCache:
+    """Return the list of organizations; the old one if the credential is the same."""
+    before = state.proven
+    if same and before is not None and before.identity == identity:
+        return before.organization_cache
+    return OrganizationCache(
+        lists=identity.capabilities.list_organizations, page=state.organizations
+    )

@@ -1,0 +1,133 @@
+"""Decides when the failures of an instance's probes become a verdict.
+
+One failure is no verdict (design, section 11). If an instance has worked before, the
+first failed probe is not reported: policies wait, and the next probes follow soon. When
+each failure becomes a verdict:
+
+    Secret or CA bundle missing or not usable      at once: the operator sees it itself
+    no answer, or one of a server in trouble       at the second failed probe
+    no GET of a policy because of an insert        after a minute; until then a probe
+                                                   with the same access holds
+    refusals of all kinds, another ZITADEL         three in a row over 20 seconds
+
+If an instance has never worked with its present spec, or ZITADEL asks us to wait, that
+is reported at once.
+"""
+
+from datetime import datetime
+
+from zitadel_notification_operator.core.conditions import READY, find
+from zitadel_notification_operator.core.errors import OperatorError, ReadSideBusy
+from zitadel_notification_operator.core.failure_streak import once_more
+from zitadel_notification_operator.core.objects import InstanceObject
+from zitadel_notification_operator.engine.calls.connections import (
+    ADMINISTRATORS_OWN,
+    AWAY,
+    InstanceState,
+    spec_of,
+)
+from zitadel_notification_operator.engine.calls.repairs import BUSY_FOR
+
+PROBE_DELAYS = (2.0, 9.0, 10.0)
+"""Seconds to the next probe after the first, second and third failed one, so that the
+fourth comes after 21 seconds."""
+
+LATER = 5.0
+"""Seconds between the probes after these."""
+
+_AGAIN = 2
+"""Failed probes in a row after which a ZITADEL counts as unreachable."""
+
+
+def note_success(state: InstanceState, instance: InstanceObject) -> None:
+    """Record that a probe has found the instance usable."""
+    state.failure, state.failing_since = None, None
+    state.failed_probes = state.refusals = None
+    state.busy_since = None
+    state.undecided, state.checked = False, True
+    state.worked = spec_of(instance)
+
+
+def note_failure(
+    state: InstanceState,
+    instance: InstanceObject,
+    failure: OperatorError,
+    now: float,
+    wall: datetime,
+) -> None:
+    """Record the trouble that a probe has met, and decide whether it is a verdict.
+
+    Args:
+        state: What is known of the instance.
+        instance: The record that the probe began with.
+        failure: The trouble.
+        now: Time of the event loop.
+        wall: The same moment, in UTC.
+    """
+    if state.failing_since is None:
+        state.failing_since = wall
+    state.failure = failure
+    state.failed_probes = once_more(state.failed_probes, now)
+    if failure.reason not in AWAY and failure.reason not in ADMINISTRATORS_OWN:
+        state.refusals = once_more(state.refusals, now)
+    verdict = _is_verdict(state, failure, now)
+    state.undecided = has_worked(state, instance) and not verdict
+    state.checked = state.checked or not state.undecided
+
+
+def holds_while_busy(
+    state: InstanceState, instance: InstanceObject, now: float
+) -> bool:
+    """Return whether the last probe still holds although this one met `ReadSideBusy`.
+
+    A credential that may not read the instance learns ZITADEL's id from the default
+    policy, and that cannot be read for some seconds during a repair of the read side.
+    The repair itself must be able to go on meanwhile.
+
+    Args:
+        state: What is known of the instance; records the time of the first of these
+            errors in a row.
+        instance: The record that the probe began with.
+        now: Time of the event loop.
+    """
+    if state.busy_since is None:
+        state.busy_since = now
+    return (
+        state.proven is not None
+        and state.failure is None
+        and state.tried == state.good
+        and has_worked(state, instance)
+        and now - state.busy_since < BUSY_FOR
+    )
+
+
+def next_probe_in(state: InstanceState) -> float:
+    """Return the seconds to the next probe while there is no verdict."""
+    failed = state.failed_probes.count if state.failed_probes else 1
+    return PROBE_DELAYS[failed - 1] if failed <= len(PROBE_DELAYS) else LATER
+
+
+def has_worked(state: InstanceState, instance: InstanceObject) -> bool:
+    """Return whether the instance has been usable with its present spec.
+
+    After a restart only its status shows that: it is Ready, or has trouble that says
+    nothing about the credential.
+    """
+    if state.worked is not None:
+        return state.worked == spec_of(instance)
+    ready = find(instance.status.conditions, READY)
+    if ready is None or instance.status.instance_id is None:
+        return False
+    good = {"Succeeded", *AWAY, *ADMINISTRATORS_OWN}
+    return ready.observed_generation == instance.generation and ready.reason in good
+
+
+def _is_verdict(state: InstanceState, failure: OperatorError, now: float) -> bool:
+    if failure.reason in ADMINISTRATORS_OWN:
+        return True
+    if isinstance(failure, ReadSideBusy) and state.busy_since is not None:
+        return now - state.busy_since >= BUSY_FOR
+    if failure.reason in AWAY:
+        failed = state.failed_probes.count if state.failed_probes else 0
+        return failed >= _AGAIN or (failure.retry_after or 0) > PROBE_DELAYS[0]
+    return state.refusals is not None and state.refusals.is_verdict

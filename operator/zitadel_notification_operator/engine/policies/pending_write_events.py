@@ -1,0 +1,185 @@
+"""What is remembered of writes: their Events, the drift they corrected, and contests.
+
+ZITADEL may accept a write and the GET that verifies it may fail. Then the Events are
+kept here, and a later pass posts them. The drift that the write has corrected is kept
+until a status reports it.
+
+Where somebody keeps undoing corrections, the next ones wait longer and longer
+(`core.contest`). All of this is in memory only, so a restart begins without any.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.contest import Contest
+from zitadel_notification_operator.core.decision import Decision
+from zitadel_notification_operator.core.objects import Drift, PolicyObject
+from zitadel_notification_operator.core.original import OriginalValue, seen
+from zitadel_notification_operator.core.policy import ObservedPolicy, Scope
+from zitadel_notification_operator.core.report import is_ready_and_current
+from zitadel_notification_operator.engine.drift.drift_schedule import DriftSchedule
+from zitadel_notification_operator.engine.ports import Notice
+from zitadel_notification_operator.engine.queue.clock import loop_time
+from zitadel_notification_operator.engine.queue.engine_metrics import PassMetrics
+from zitadel_notification_operator.engine.reporting.event_messages import (
+    contest_event,
+    drift_event,
+    write_event,
+)
+from zitadel_notification_operator.engine.reporting.event_outbox import EventOutbox
+
+
+@dataclass(frozen=True, slots=True)
+class WriteEvents:
+    """The Events about one write, and the drift that it corrected.
+
+    Attributes:
+        uid: The uid of the object that asked for the write.
+        generation: The generation of the spec that asked for it.
+        notices: The Events.
+        drift: The corrected drift; None if the spec or a person asked for the write.
+    """
+
+    uid: str
+    generation: int
+    notices: tuple[Notice, ...]
+    drift: Drift | None = None
+
+
+@dataclass(eq=False, repr=False)
+class PendingWriteEvents:
+    """The account of each policy's last write, and the contests of policies.
+
+    Args:
+        drift: Knows the events of ZITADEL's log that wait for a pass.
+        outbox: Posts Events.
+        metrics: Counts corrections for the metrics.
+        now: Returns the wall-clock time.
+    """
+
+    _drift: DriftSchedule
+    _outbox: EventOutbox
+    _metrics: PassMetrics
+    _now: Callable[[], datetime]
+    _pending_events: dict[PolicyKey, WriteEvents] = field(
+        default_factory=dict, init=False
+    )
+    _untold: dict[PolicyKey, Drift] = field(default_factory=dict, init=False)
+    _contests: dict[PolicyKey, Contest] = field(default_factory=dict, init=False)
+
+    def __len__(self) -> int:
+        """Return the number of policies whose Events still wait."""
+        return len(self._pending_events)
+
+    def keep(
+        self,
+        policy: PolicyObject,
+        decision: Decision,
+        before: ObservedPolicy | None,
+        *,
+        repaired: bool,
+    ) -> None:
+        """Keep the account of a policy's last write.
+
+        Args:
+            policy: The policy.
+            decision: What the write was about.
+            before: What a GET returned before it.
+            repaired: Whether it was a repair of ZITADEL's read side, which counts
+                neither as drift nor as a contest.
+        """
+        events = WriteEvents(policy.uid, policy.generation, ())
+        if not is_ready_and_current(policy):
+            notice = write_event(policy, decision, before)
+            events = replace(events, notices=(notice,))
+        elif not repaired:
+            # Neither the spec nor a person asked for it, so it has corrected drift.
+            events = self._corrected(events, policy, before)
+        self._pending_events[policy.key] = events
+
+    def tell(self, policy: PolicyObject) -> Drift | None:
+        """Post the Events about the last write, if this very spec asked for it.
+
+        Returns:
+            The corrected drift that no status reports yet, if any.
+        """
+        events = self._pending_events.pop(policy.key, None)
+        is_its_own = events is not None and (events.uid, events.generation) == (
+            policy.uid,
+            policy.generation,
+        )
+        if events is not None and is_its_own:
+            for notice in events.notices:
+                self._outbox.tell(policy, notice)
+            if events.drift is not None:
+                self._untold[policy.key] = events.drift
+        return self._untold.get(policy.key)
+
+    def reported(self, key: PolicyKey) -> None:
+        """Drop the corrected drift, because a status reports it."""
+        self._untold.pop(key, None)
+
+    def forget(self, key: PolicyKey) -> None:
+        """Drop what is known about a policy that is gone."""
+        self._pending_events.pop(key, None)
+        self._untold.pop(key, None)
+        self._contests.pop(key, None)
+
+    def wait(self, policy: PolicyObject) -> float:
+        """Return the seconds that a correction has to wait; 0 if it may be made now.
+
+        Only a write that undoes a change behind a quiet policy is a correction. A new
+        spec, or a person's request, is acted on at once.
+        """
+        contest = self._contest_of(policy)
+        return (
+            contest.wait(loop_time())
+            if contest and is_ready_and_current(policy)
+            else 0.0
+        )
+
+    def contested_for(self, policy: PolicyObject) -> float:
+        """Return the seconds until a contest ends or its next correction is due.
+
+        Returns:
+            0 if the policy is not contested.
+        """
+        contest = self._contest_of(policy)
+        if contest is None or not contest.is_contested:
+            return 0.0
+        return contest.wait(loop_time()) or contest.left(loop_time())
+
+    def _contest_of(self, policy: PolicyObject) -> Contest | None:
+        contest = self._contests.get(policy.key)
+        if contest is None:
+            return None
+        if contest.generation != policy.generation or not contest.left(loop_time()):
+            del self._contests[policy.key]
+            return None
+        return contest
+
+    def _is_newly_contested(self, policy: PolicyObject) -> bool:
+        """Count a correction; return whether it makes the policy contested."""
+        before = self._contest_of(policy) or Contest(policy.generation)
+        after = before.corrected(loop_time())
+        self._contests[policy.key] = after
+        return after.is_contested and not before.is_contested
+
+    def _corrected(
+        self, events: WriteEvents, policy: PolicyObject, before: ObservedPolicy | None
+    ) -> WriteEvents:
+        """Return the account with the drift that the write has corrected."""
+        told = self._drift.told(policy.key)
+        drift = Drift(
+            f"{self._now():%Y-%m-%dT%H:%M:%SZ}",
+            told.editor if told else None,
+            seen(before),
+            OriginalValue(policy.scope is Scope.INSTANCE, policy.settings),
+        )
+        notices = [drift_event(drift)]
+        self._metrics.corrected()
+        if self._is_newly_contested(policy):
+            notices.append(contest_event())
+        return replace(events, notices=tuple(notices), drift=drift)

@@ -1,0 +1,118 @@
+"""GETs that are older than ZITADEL's event log: how long to wait, and what to believe.
+
+A ZITADEL of several pods may answer from a projection that lags behind its log (notes
+on ZITADEL, "Consistency"). If it does not catch up, it may have lost an event.
+"""
+
+from dataclasses import dataclass
+
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.decision import Action, decide
+from zitadel_notification_operator.core.events import ZitadelEvent
+from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy import ObservedPolicy
+from zitadel_notification_operator.core.read_side import is_behind
+from zitadel_notification_operator.engine.calls.read_lag import ReadLag
+from zitadel_notification_operator.engine.calls.repairs import Repairs
+from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.drift.drift_schedule import DriftSchedule
+
+from .targets import Work
+
+BEHIND_FOR = 30.0
+"""Seconds for which GETs may be older than the event log before that counts as a
+contradiction (design, section 12)."""
+
+
+@dataclass(eq=False, repr=False)
+class UnseenEvents:
+    """Compares what GETs show with the events that are known of a policy.
+
+    Args:
+        inventory: Knows the policy's instance.
+        drift: Knows the events that wait for a pass.
+        repairs: Knows which targets met a contradiction.
+        lag: Knows since when GETs are older, and which of them are accepted.
+    """
+
+    _inventory: Inventory
+    _drift: DriftSchedule
+    _repairs: Repairs
+    _lag: ReadLag
+
+    def told(self, key: PolicyKey) -> ZitadelEvent | None:
+        """Return the last event about a policy that no pass has settled yet."""
+        return self._drift.told(key) or self._drift.late(key)
+
+    def is_too_early(
+        self, policy: PolicyObject, work: Work, observed: ObservedPolicy | None
+    ) -> bool:
+        """Return whether the pass should wait for GETs to show an event of the log."""
+        if work.told is not None and not is_behind(observed, work.told):
+            self._lag.caught_up(work.target)
+        told = self._not_shown(work, observed)
+        if told is None:
+            return False  # events of other policies do not matter here
+        if self._repairs.is_pending(work.target):
+            # A write of ours has met this contradiction already and waits for its
+            # repair.
+            wanted = decide(policy.desired, observed)
+            if wanted.action is not Action.NONE:
+                return False
+        shown = observed.sequence if observed else None
+        return self._lag.behind_for(work.target, told.id, shown) < BEHIND_FOR
+
+    async def unseen_event(
+        self, work: Work, observed: ObservedPolicy | None
+    ) -> ZitadelEvent | None:
+        """Return the target's last event in the log, or None if GETs show it."""
+        told = self._not_shown(work, observed)
+        if told is None:
+            return None
+        found, readable = await work.writer.last_event()
+        if found is not None and is_behind(observed, found):
+            return found
+        is_its_own = work.target.organization_id in {None, told.id.aggregate}
+        if readable and is_its_own:
+            # The log shows nothing newer, so what the GET says is in force.
+            self._lag.accept(work.target, told.id)
+        return None
+
+    def settle(
+        self,
+        policy: PolicyObject,
+        work: Work,
+        observed: ObservedPolicy | None,
+        left: float,
+    ) -> float:
+        """Record that a pass has handled its event; return when the next one is due.
+
+        GETs that are older than an event may catch up later, and no further event
+        announces that. So such a target is polled as often as one without events.
+
+        Args:
+            policy: The policy of this pass.
+            work: What this pass worked on.
+            observed: What the last GET says.
+            left: Seconds until the next pass because of a contest, or 0 without one.
+
+        Returns:
+            The seconds until the next pass, or 0 if none is needed.
+        """
+        if work.told is not None:
+            self._drift.forget(policy.key, work.told)
+        late = self._not_shown(work, observed)
+        self._drift.keep_late(policy.key, late)
+        instance = self._inventory.instances.get(policy.instance)
+        if late is None or instance is None:
+            return left
+        return min(left or instance.poll_interval, instance.poll_interval)
+
+    def _not_shown(
+        self, work: Work, observed: ObservedPolicy | None
+    ) -> ZitadelEvent | None:
+        """Return the event of a pass if GETs are older, and that is not accepted."""
+        told = work.told
+        if told is None or not is_behind(observed, told):
+            return None
+        return None if self._lag.is_accepted(work.target, told.id) else told

@@ -1,0 +1,221 @@
+"""Composes Events: about transitions only, each once (conventions 3.3)."""
+
+from zitadel_notification_operator.core.conditions import READY, Condition, find
+from zitadel_notification_operator.core.decision import Action, Decision
+from zitadel_notification_operator.core.deprecation import Deprecation
+from zitadel_notification_operator.core.errors import OperatorError
+from zitadel_notification_operator.core.objects import (
+    Drift,
+    DriftMethod,
+    InstanceObject,
+    InstanceStatus,
+    PolicyObject,
+    PolicyStatus,
+)
+from zitadel_notification_operator.core.original import seen
+from zitadel_notification_operator.core.policy import ObservedPolicy, Organization
+from zitadel_notification_operator.core.read_side import Missed
+from zitadel_notification_operator.core.references import Reference
+from zitadel_notification_operator.core.report import CONTESTED
+from zitadel_notification_operator.core.settings import Settings
+from zitadel_notification_operator.engine.ports import Notice
+
+
+def write_event(
+    policy: PolicyObject, decision: Decision, before: ObservedPolicy | None
+) -> Notice:
+    """Return the Event about a change that the object asked for."""
+    was = seen(before)
+    inherited = was.is_default and policy.organization is not None
+    change = policy.settings.describe_change(was.settings, inherited=inherited)
+    reason = "Created" if decision.needed is Action.CREATE else "Updated"
+    return Notice(
+        warning=False,
+        reason=reason,
+        action="Apply",
+        note=f"Set {change}",
+    )
+
+
+def drift_event(drift: Drift) -> Notice:
+    """Return the Event about a corrected drift, with the user who caused it."""
+    was, now = drift.found, drift.restored
+    inherited = was.is_default and not now.is_default
+    change = now.settings.describe_change(was.settings, inherited=inherited)
+    whose = "in ZITADEL"
+    if drift.editor is not None:
+        whose += f" by {drift.editor.name or 'user'} ({drift.editor.id})"
+    return Notice(
+        warning=False,
+        reason="DriftCorrected",
+        action="Apply",
+        note=f"Put right what was changed {whose}: {change}",
+    )
+
+
+def repair_event(missed: Missed, seen: str, wanted: Settings | None) -> Notice:
+    """Return the Event about a repair of ZITADEL's read side.
+
+    Args:
+        missed: The kind of event that it had missed.
+        seen: What both sides said, a sentence without a full stop.
+        wanted: The settings that are in force now, or None if the organization
+            inherits.
+    """
+    now = "the organization inherits"
+    if wanted is not None:
+        now = f"{wanted.describe()} is in force"
+    return Notice(
+        warning=True,
+        reason="ReadSideRepaired",
+        action="Repair",
+        note=f"ZITADEL's read side had missed an event of this policy ({missed}); by "
+        f"writing again it was made to take the present state: {now}. Seen before: "
+        f"{seen}",
+    )
+
+
+def contest_event() -> Notice:
+    """Return the Event that says that somebody keeps undoing corrections."""
+    return Notice(warning=True, reason="Contested", action="Apply", note=CONTESTED)
+
+
+def settled_events(
+    about: PolicyObject | InstanceObject, status: PolicyStatus | InstanceStatus
+) -> list[Notice]:
+    """Return the Events about a recovery, and about a token that was handled."""
+    return [
+        *_recovery_events(about.status.conditions, status.conditions),
+        *_request_events(about.status, status),
+    ]
+
+
+def failure_events(
+    about: PolicyObject | InstanceObject, failure: OperatorError
+) -> list[Notice]:
+    """Return the Event about trouble, once for each cause."""
+    ready = find(about.status.conditions, READY)
+    if ready is not None and ready.status == "False" and ready.reason == failure.reason:
+        return []
+    return [
+        Notice(
+            warning=True,
+            reason=failure.reason,
+            action="Reconcile",
+            note=failure.message,
+        )
+    ]
+
+
+def organization_event(
+    removed: str, reference: Reference, organization: Organization
+) -> Notice:
+    """Return the Event about a reference that means a new organization now."""
+    return Notice(
+        warning=True,
+        reason="OrganizationReplaced",
+        action="Resolve",
+        note=f"Organization {removed} has been removed; {reference} is "
+        f"{organization.id} now",
+    )
+
+
+def deletion_event(told: str) -> Notice:
+    """Return the Event about what a deletion did."""
+    return Notice(
+        warning=False,
+        reason="Deleted",
+        action="Delete",
+        note=f"{told[:1].upper()}{told[1:]}",
+    )
+
+
+def waiting_event(instance: InstanceObject) -> Notice:
+    """Return the Event about what the deletion of an instance waits for."""
+    return Notice(
+        warning=True,
+        reason="InstanceInUse",
+        action="Delete",
+        note=f"NotificationPolicy objects still need {instance.name}; it goes after "
+        "the last of them: kubectl get notificationpolicies --all-namespaces",
+    )
+
+
+def deprecation_event(version: str | None, found: Deprecation) -> Notice:
+    """Return the Event that warns of deprecated calls of ZITADEL."""
+    return Notice(
+        warning=True,
+        reason="ApiDeprecated",
+        action="Reconcile",
+        note=f"ZITADEL {version or 'of an unknown version'} marks calls of this "
+        f"operator as deprecated, which serve as before: {found}",
+    )
+
+
+def drift_detection_events(
+    instance: InstanceObject, status: InstanceStatus
+) -> list[Notice]:
+    """Return the Events about drift detection by another method than the spec asks for.
+
+    With method Auto, polling for want of a role is as the spec asks, unless events were
+    read before. There is also an Event when events can be read again.
+    """
+    before, after = instance.status.drift_detection, status.drift_detection
+    was = before.word if before is not None else ""
+    if after is None or after.word == was:
+        return []
+    if not after.reason:
+        if after.method is not DriftMethod.EVENTS:
+            return []  # the spec asks for it now
+        return [
+            Notice(
+                warning=False,
+                reason="DriftEventsReadable",
+                action="DetectDrift",
+                note=f"Events tell of drift again after {was}",
+            )
+        ]
+    if before is None and not instance.is_degraded(after):
+        return []
+    return [
+        Notice(
+            warning=True,
+            reason="DriftEventsUnreadable",
+            action="DetectDrift",
+            note=f"Policies are polled for drift: {after.reason}",
+        )
+    ]
+
+
+def _recovery_events(
+    before: tuple[Condition, ...], after: tuple[Condition, ...]
+) -> list[Notice]:
+    was, is_now = find(before, READY), find(after, READY)
+    if was is None or is_now is None:
+        return []
+    if was.status == "True" or is_now.status != "True":
+        return []
+    return [
+        Notice(
+            warning=False,
+            reason="Recovered",
+            action="Reconcile",
+            note=f"Ready again after {was.reason}",
+        )
+    ]
+
+
+def _request_events(
+    before: PolicyStatus | InstanceStatus, after: PolicyStatus | InstanceStatus
+) -> list[Notice]:
+    handled = after.last_handled_reconcile_at
+    if not handled or handled == before.last_handled_reconcile_at:
+        return []
+    return [
+        Notice(
+            warning=False,
+            reason="ReconcileRequested",
+            action="Reconcile",
+            note="The requested pass was made",
+        )
+    ]

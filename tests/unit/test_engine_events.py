@@ -1,0 +1,247 @@
+"""Events tell what is stored: once, after the write that they are about."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support.engines import Bench, policy
+from support.fakes import FakeCluster, Steps
+from support.settings import mails
+from support.virtual_time import run
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.errors import (
+    ClusterError,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.objects import (
+    InstanceObject,
+    InstanceStatus,
+    PolicyObject,
+    PolicyStatus,
+)
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import By, Reference
+
+OUTAGE = 600.0
+
+
+class RefusingCluster(FakeCluster):
+    """Takes no status while `refuses` says so; the rest works.
+
+    Attributes:
+        refuses: `before`: nothing is stored; `after`: it is, and the answer is lost.
+        refuses_strip: The same for the removal of marks.
+    """
+
+    refuses: str | None = None
+    refuses_strip: str | None = None
+
+    async def apply_policy_status(
+        self, policy: PolicyObject, status: PolicyStatus
+    ) -> PolicyObject:
+        if self.refuses == "before":
+            raise ClusterError("no answer")
+        stored = await super().apply_policy_status(policy, status)
+        if self.refuses == "after":
+            raise ClusterError("the answer was lost")
+        return stored
+
+    async def apply_instance_status(
+        self, instance: InstanceObject, status: InstanceStatus
+    ) -> InstanceObject:
+        if self.refuses == "before":
+            raise ClusterError("no answer")
+        stored = await super().apply_instance_status(instance, status)
+        if self.refuses == "after":
+            raise ClusterError("the answer was lost")
+        return stored
+
+    async def strip_policy(
+        self, policy: PolicyObject, *, finalizer: bool, original: bool
+    ) -> PolicyObject | None:
+        if self.refuses_strip == "before":
+            raise ClusterError("no answer")
+        return await super().strip_policy(
+            policy, finalizer=finalizer, original=original
+        )
+
+
+class Refusing(Bench):
+    """A bench whose Kubernetes can refuse statuses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        known, self.steps = self.cluster, Steps()
+        self.cluster: RefusingCluster = RefusingCluster(self.steps)
+        self.zitadel.steps = self.steps
+        self.cluster.secrets = known.secrets
+        for instance in known.instances.values():
+            self.cluster.put_instance(instance)
+
+    def told(self, name: str) -> Counter[str]:
+        """Return how often each Event about an object was told."""
+        notices = self.recorder.notices
+        return Counter(reason for about, reason in notices if about == name)
+
+
+def a_token(bench: Refusing) -> None:
+    """Somebody asks for a pass."""
+    bench.seen(replace(bench.policy("p"), requested_at="t1"))
+
+
+def a_token_of_the_instance(bench: Refusing) -> None:
+    """Somebody asks for a check."""
+    known = bench.cluster.instances["default"]
+    bench.instance_seen(replace(known, requested_at="t1"))
+
+
+def no_permission(bench: Refusing) -> None:
+    """The credential may not write, and the spec has changed."""
+
+    async def refuse(*_: Any, **__: Any) -> Any:
+        raise TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "x")
+
+    bench.zitadel.write = refuse  # type: ignore[method-assign]
+    bench.seen(replace(bench.policy("p"), generation=2, settings=mails(True)))
+
+
+def an_outage(bench: Refusing) -> None:
+    """ZITADEL fails, so the instance says so."""
+    bench.zitadel.failure = TransientError(Reason.SERVER_ERROR, "x")
+    a_token_of_the_instance(bench)
+
+
+@pytest.mark.parametrize("refusal", ["before", "after"])
+@pytest.mark.parametrize(
+    ("happens", "about", "reason"),
+    [
+        (a_token, "p", "ReconcileRequested"),
+        (a_token_of_the_instance, "default", "ReconcileRequested"),
+        (no_permission, "p", "InsufficientPermissions"),
+        (an_outage, "default", "ServerError"),
+    ],
+)
+def test_once_after_ten_minutes_without_a_status(
+    happens: Callable[[Refusing], None], about: str, reason: str, refusal: str
+) -> None:
+    """Not sixteen times while Kubernetes refuses, and not never."""
+
+    async def story() -> None:
+        bench = Refusing()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        bench.cluster.refuses = refusal
+        happens(bench)
+        await bench.live(OUTAGE)
+        assert bench.told(about)[reason] == 0
+        bench.cluster.refuses = None
+        await bench.live(100)
+        assert bench.told(about)[reason] == 1
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("refusal", ["before", "after"])
+def test_a_recovery_is_told_once(refusal: str) -> None:
+    """Of the policy and of its instance."""
+
+    async def story() -> None:
+        bench = Refusing()
+        bench.cluster.put(policy("p"))
+        bench.zitadel.failure = TransientError(Reason.SERVER_ERROR, "x")
+        await bench.start()
+        await bench.live(100)
+        bench.cluster.refuses = refusal
+        bench.zitadel.failure = None
+        await bench.live(OUTAGE)
+        bench.cluster.refuses = None
+        await bench.live(100)
+        assert bench.told("p")["Recovered"] == 1
+        assert bench.told("default")["Recovered"] == 1
+        await bench.stop()
+
+    run(story())
+
+
+def test_what_was_written_to_zitadel_is_told_once() -> None:
+    """A pass that is repeated for its status finds nothing to write, or to tell."""
+
+    async def story() -> None:
+        bench = Refusing()
+        await bench.start()
+        await bench.live(1)
+        bench.cluster.refuses = "before"
+        bench.seen(policy("p"))
+        await bench.live(OUTAGE)
+        bench.cluster.refuses = None
+        await bench.live(100)
+        assert bench.told("p") == Counter({"Created": 1})
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("refusal", ["before", "after"])
+def test_a_policy_that_follows_its_name_tells_once(refusal: str) -> None:
+    """The pinned organization was removed, and another one has its name."""
+
+    async def story() -> None:
+        bench = Refusing()
+        bench.zitadel.names = {"o": "Alpha"}
+        named = replace(policy("p"), organization=Reference(By.NAME, "Alpha"))
+        bench.cluster.put(named)
+        await bench.start()
+        await bench.live(5)
+        bench.zitadel.remove("o")
+        bench.zitadel.names["o2"] = "Alpha"
+        bench.cluster.refuses = refusal
+        bench.seen(replace(bench.policy("p"), generation=2, settings=mails(True)))
+        await bench.live(OUTAGE)
+        bench.cluster.refuses = None
+        await bench.live(400)
+        assert bench.told("p")["OrganizationReplaced"] == 1
+        assert bench.policy("p").status.organization_id == "o2"
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("others", [(), ("example.com/keep",)])
+def test_a_deletion_tells_once_what_it_did(others: tuple[str, ...]) -> None:
+    """Before the finalizer goes, and the same as first, however often that fails."""
+
+    async def story() -> None:
+        bench = Refusing()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        told: list[Any] = []
+
+        def record(_: Any, notice: Any) -> None:
+            told.append((bench.policy("p").held, notice.reason, notice.note))
+
+        bench.recorder.record = record  # type: ignore[method-assign]
+        bench.cluster.refuses_strip = "before"
+        stored = bench.policy("p")
+        bench.seen(
+            replace(stored, deleting=True, finalizers=(*stored.finalizers, *others))
+        )
+        await bench.live(OUTAGE)
+        bench.cluster.refuses_strip, bench.cluster.refuses = None, "before"
+        await bench.live(100)
+        bench.cluster.refuses = None
+        await bench.live(100)
+        sentence = "the organization inherits the instance's setting again"
+        assert told == [(True, "Deleted", f"T{sentence[1:]}")]
+        if others:
+            assert sentence in bench.ready("p").message
+        assert (PolicyKey("own", "p") in bench.cluster.policies) is bool(others)
+        await bench.stop()
+
+    run(story())

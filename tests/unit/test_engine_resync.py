@@ -1,0 +1,248 @@
+"""LISTs: what cannot be read again, and a Kubernetes that has gone back in time."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from support.engines import INSTANCE, Bench, policy
+from support.settings import mails
+from support.virtual_time import run
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.engine.leader.resync import LIST_INTERVAL, SOON
+
+
+class Stubborn(Bench):
+    """A bench where some objects cannot be read by name, and are in no LIST."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stubborn: set[str] = set()
+        read, read_instance = self.cluster.read_policy, self.cluster.read_instance
+        listed, instances = self.cluster.list_policies, self.cluster.list_instances
+        self.tries = 0
+
+        def refuse(name: str) -> None:
+            if name in self.stubborn:
+                self.tries += 1
+                raise ClusterError("no answer")
+
+        async def read_one(namespace: str, name: str) -> PolicyObject | None:
+            refuse(name)
+            return await read(namespace, name)
+
+        async def read_an_instance(name: str) -> InstanceObject | None:
+            refuse(name)
+            return await read_instance(name)
+
+        async def list_most(known: Any) -> Any:
+            found = await listed(known)
+            rest = [p for p in found.policies if p.key.name not in self.stubborn]
+            return found._replace(policies=rest)
+
+        async def list_most_instances() -> Any:
+            found = await instances()
+            rest = [i for i in found.instances if i.name not in self.stubborn]
+            return found._replace(instances=rest)
+
+        self.cluster.read_policy, self.cluster.list_policies = read_one, list_most
+        self.cluster.read_instance = read_an_instance
+        self.cluster.list_instances = list_most_instances
+
+
+def test_one_that_cannot_be_read_again_stops_no_other() -> None:
+    """Take-over goes on; the ends of the others are found; it is tried again soon."""
+
+    async def story() -> None:
+        bench = Stubborn()
+        bench.cluster.put_instance(replace(INSTANCE, name="aged", uid="aged"))
+        for name in ("a", "b", "c"):
+            bench.cluster.put(policy(name, name))
+        engine = await bench.start()
+        await bench.live(5)
+        bench.stubborn = {"a", "aged"}
+        for name in ("b", "c"):
+            del bench.cluster.policies[PolicyKey("own", name)]
+        await bench.live(1.2 * LIST_INTERVAL)
+        assert bench.parts is not None
+        known = {key.name for key in bench.parts.inventory.policies}
+        assert known == {"a"}
+        assert set(bench.parts.inventory.instances) == {"default", "aged"}
+        tries = bench.tries
+        await bench.live(2 * SOON)
+        assert bench.tries > tries
+        bench.stubborn = set()
+        del bench.cluster.policies[PolicyKey("own", "a")]
+        await bench.live(2 * SOON)
+        assert bench.parts.inventory.policies == {}
+        assert not engine.failed.is_set()
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_take_over_waits_for_no_single_object() -> None:
+    """`lead` reads all once more; what cannot be read holds the lease for nothing."""
+
+    async def story() -> None:
+        bench = Stubborn()
+        bench.cluster.put(policy("a", "a"))
+        bench.cluster.put(policy("b", "b"))
+        engine = await bench.start()
+        await bench.live(5)
+        bench.stubborn = {"a"}
+        await asyncio.wait_for(engine.lead(), 5)
+        bench.seen(replace(bench.policy("b"), settings=mails(True), generation=2))
+        await bench.live(2)
+        assert bench.zitadel.own["b"] is True
+        await bench.stop()
+
+    run(story())
+
+
+class Restored(Bench):
+    """A bench whose Kubernetes can be put back to what it was."""
+
+    def back_up(self) -> tuple[Any, ...]:
+        """Return all that Kubernetes holds."""
+        cluster = self.cluster
+        return dict(cluster.policies), dict(cluster.instances), cluster.version
+
+    def restore(self, kept: tuple[Any, ...]) -> None:
+        """Put it back; no watch tells."""
+        policies, instances, version = kept
+        self.cluster.policies = dict(policies)
+        self.cluster.instances = dict(instances)
+        self.cluster.version = version
+
+
+def test_a_restored_etcd_is_taken_as_the_truth() -> None:
+    """Changed, deleted and new objects are what the backup has, with its versions."""
+
+    async def story() -> None:
+        bench = Restored()
+        bench.cluster.put(policy("changed", "a"))
+        bench.cluster.put(policy("deleted", "b"))
+        await bench.start()
+        await bench.live(5)
+        kept = bench.back_up()
+        for generation in range(2, 9):
+            edit = {"settings": mails(True), "generation": generation}
+            bench.seen(replace(bench.policy("changed"), **edit))
+        bench.seen(replace(bench.policy("deleted"), deleting=True))
+        bench.seen(policy("new", "c"))
+        await bench.live(5)
+        assert bench.zitadel.own == {"a": True, "c": False}
+        bench.restore(kept)
+        await bench.live(1.2 * LIST_INTERVAL)
+        assert bench.zitadel.own["a"] is False
+        assert bench.zitadel.own["b"] is False  # its uid had been known to be gone
+        assert bench.parts is not None
+        known = bench.parts.inventory.policies
+        assert {key.name for key in known} == {"changed", "deleted"}
+        for name in ("changed", "deleted"):
+            assert bench.ready(name).status == "True"
+            assert known[PolicyKey("own", name)].uid == f"uid-{name}"
+        # What comes next is heard, by its new version.
+        bench.seen(replace(bench.policy("changed"), settings=mails(True), generation=2))
+        await bench.live(2)
+        assert bench.zitadel.own["a"] is True
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_watch_that_is_deaf_after_a_restore_is_made_up_for() -> None:
+    """Until Kubernetes has counted up again, LISTs are made often."""
+
+    async def story() -> None:
+        bench = Restored()
+        bench.cluster.put(policy("p"))
+        await bench.start()
+        await bench.live(5)
+        kept = bench.back_up()
+        for generation in range(2, 40):
+            bench.seen(replace(bench.policy("p"), generation=generation))
+        await bench.live(5)
+        bench.restore(kept)
+        await bench.live(1.2 * LIST_INTERVAL)
+        bench.cluster.put(
+            replace(bench.policy("p"), settings=mails(True), generation=2)
+        )
+        await bench.live(1.2 * SOON)
+        assert bench.zitadel.own == {"o": True}
+        await bench.stop()
+
+    run(story())
+
+
+def test_an_answer_that_is_older_than_what_was_known_is_noticed_at_once() -> None:
+    """A status that was stored at an older version makes us look at everything."""
+
+    async def story() -> None:
+        bench = Restored()
+        bench.cluster.put(policy("p"))
+        bench.cluster.put(policy("q", "q"))
+        await bench.start()
+        await bench.live(5)
+        kept = bench.back_up()
+        for generation in range(2, 9):
+            edit = {"settings": mails(True), "generation": generation}
+            bench.seen(replace(bench.policy("p"), **edit))
+            bench.seen(replace(bench.policy("q"), **edit))
+        await bench.live(5)
+        bench.restore(kept)
+        calls = len(bench.steps.log)
+        assert bench.engine is not None
+        # The watch is told of a token: the pass writes a status.
+        known = bench.parts.inventory.policies[PolicyKey("own", "q")]  # type: ignore[union-attr]
+        bench.engine.watch_events.policy_seen(replace(known, requested_at="now"))
+        await bench.live(10)
+        assert bench.zitadel.own == {"o": False, "q": False}
+        assert len(bench.steps.log) - calls < 40
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_doubt_is_settled_at_once() -> None:
+    """The lease has shown that Kubernetes went back; no object need be older."""
+
+    async def story() -> None:
+        bench = Restored()
+        bench.cluster.put(policy("p"))
+        engine = await bench.start()
+        await bench.live(5)
+        kept = bench.back_up()
+        bench.seen(replace(bench.policy("p"), deleting=True))
+        await bench.live(5)
+        assert bench.zitadel.own == {}
+        bench.restore(kept)
+        bench.cluster.version += 1000
+        engine.doubt()
+        await bench.live(5)
+        assert bench.zitadel.own == {"o": False}
+        assert bench.ready("p").status == "True"
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_list_of_the_same_age_begins_nothing_anew() -> None:
+    """Nothing is looked at again because of LISTs alone."""
+
+    async def story() -> None:
+        bench = Bench()
+        bench.cluster.put_instance(replace(INSTANCE, poll_interval=10**6))
+        for number in range(5):
+            bench.cluster.put(policy(f"p{number}", f"o{number}"))
+        await bench.start()
+        await bench.live(5)
+        calls = len(bench.steps.log)
+        await bench.live(4 * LIST_INTERVAL)
+        made = {step[0] for step in bench.steps.log[calls:]}
+        assert made <= {"identify", "authenticate"}
+        await bench.stop()
+
+    run(story())

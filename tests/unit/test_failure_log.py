@@ -1,0 +1,58 @@
+"""Which causes calls to Kubernetes fail by: each outage is told once."""
+
+import pytest
+
+from zitadel_notification_operator.cluster import failure_log as module
+from zitadel_notification_operator.cluster.failure_log import EVERYWHERE, FailureLog
+from zitadel_notification_operator.core.errors import ClusterError
+
+
+class Cluster:
+    """Calls at chosen times.
+
+    Attributes:
+        now: Seconds on a clock that nobody else turns.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        self._failure_log = FailureLog()
+        monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
+
+    def fail(self) -> bool:
+        """Make a call that fails; return whether that is told."""
+        error = ClusterError("made up")
+        self._failure_log.failed(error, "no connection", EVERYWHERE)
+        return error.claim_logging()
+
+    def succeed(self) -> None:
+        """Make a call that is answered."""
+        self._failure_log.went_well("GET /x")
+
+
+def test_a_lasting_outage_after_a_short_one_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The end of the short one was told, so that nobody would know of the other."""
+    cluster = Cluster(monkeypatch)
+    assert cluster.fail()
+    cluster.succeed()
+    told = 0
+    for _ in range(20):
+        cluster.now += 10
+        told += cluster.fail()
+    assert told == 1
+
+
+def test_a_cause_that_comes_and_goes_is_told_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As with one bad server behind a load balancer."""
+    cluster = Cluster(monkeypatch)
+    told = 0
+    for _ in range(20):
+        told += cluster.fail()
+        cluster.now += 10
+        cluster.succeed()
+        cluster.now += 10
+    assert told == 1

@@ -1,0 +1,222 @@
+"""Writes end before this process may write no more; reads have their usual time."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+
+from support.settings import mails
+from zitadel.servers import (
+    PAT,
+    Server,
+    details,
+    failure,
+    policy,
+    refusal,
+    reply,
+)
+from zitadel_notification_operator.core.decision import Action
+from zitadel_notification_operator.core.errors import TransientError
+from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.policy import ObservedPolicy
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.zitadel.calls import (
+    ORGANIZATION_POLICY,
+    PERMISSIONS,
+    TOKEN,
+    Call,
+    limit_header,
+    page_call,
+)
+from zitadel_notification_operator.zitadel.client import ZitadelClient
+from zitadel_notification_operator.zitadel.connector import (
+    CALL_TIMEOUT,
+    ZitadelConnector,
+)
+
+
+class Left:
+    """How much of the lease is left, as a test says."""
+
+    seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def left() -> Left:
+    return Left()
+
+
+@pytest.fixture
+async def short(left: Left, server: Server) -> AsyncIterator[ZitadelClient]:
+    """A client whose calls may take two seconds, or what is left."""
+    connector = ZitadelConnector(call_timeout=2.0, allow_local=True, time_left=left)
+    yield connector.connect("default", Endpoint(server.url), PAT, None)
+    await connector.aclose()
+
+
+Write = Callable[[ZitadelClient], Awaitable[object]]
+WRITES = {
+    "create": lambda client: client.write("o", Action.CREATE, settings=mails(True)),
+    "update": lambda client: client.write("o", Action.UPDATE, settings=mails(True)),
+    "update-instance": lambda client: client.write(
+        None, Action.UPDATE, settings=mails(True)
+    ),
+    "reset": lambda client: client.reset("o"),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+async def test_no_write_begins_when_nothing_is_left(
+    short: ZitadelClient, left: Left, server: Server, write: Write
+) -> None:
+    """There is no traffic at all; a read goes on."""
+    server.always(policy("o"))
+    for seconds in (0.0, -5.0, float("-inf")):
+        left.seconds = seconds
+        with pytest.raises(TransientError) as raised:
+            await write(short)
+        assert raised.value.reason is Reason.UNREACHABLE
+        assert "lease" in raised.value.message
+    assert server.seen == []
+    assert isinstance(await short.observe("o"), ObservedPolicy)
+
+
+@pytest.mark.clock
+async def test_a_write_is_given_up_when_its_time_is_over(
+    short: ZitadelClient, left: Left, server: Server
+) -> None:
+    """The whole exchange counts, also a body that drips; the text is stable."""
+    texts = set()
+
+    async def slow(_request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(1.8)
+        return reply({})
+
+    server.answer = slow
+    for seconds in (0.2, 0.3):
+        left.seconds = seconds
+        began = time.monotonic()
+        with pytest.raises(TransientError) as raised:
+            await short.write("o", Action.UPDATE, settings=mails(True))
+        assert seconds <= time.monotonic() - began < seconds + 1
+        texts.add(raised.value.message)
+    assert len(texts) == 1
+
+
+@pytest.mark.clock
+async def test_what_is_left_is_asked_when_it_is_the_calls_turn(
+    left: Left, server: Server
+) -> None:
+    """Time that passes in the queue counts."""
+    connector = ZitadelConnector(call_timeout=2.0, allow_local=True, time_left=left)
+    client = connector.connect("default", Endpoint(server.url), PAT, None)
+
+    async def slow(_request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.2)
+        left.seconds = 0.0
+        return reply(policy("o"))
+
+    server.answer = slow
+    reads = [asyncio.create_task(client.observe("o")) for _ in range(8)]
+    await asyncio.sleep(0.05)
+    with pytest.raises(TransientError, match="lease"):
+        await client.reset("o")
+    await asyncio.gather(*reads)
+    assert {seen.method for seen in server.seen} == {"GET"}
+    await connector.aclose()
+
+
+async def test_a_write_tells_its_limit(
+    short: ZitadelClient, left: Left, server: Server
+) -> None:
+    """What the pool gives it: the time of a call, or what the lease leaves of it."""
+    server.always({"details": details("o")})
+    given = {100.0: "2000m", 2.0: "2000m", 1.5: "1500m", 0.75019: "750m"}
+    for seconds, header in given.items():
+        left.seconds = seconds
+        server.seen.clear()
+        await short.write("o", Action.CREATE, settings=mails(True))
+        await short.write("o", Action.UPDATE, settings=mails(True))
+        await short.reset("o")
+        seen = [one.headers.get("grpc-timeout") for one in server.seen]
+        assert seen == [header] * 3
+
+
+async def test_reads_tell_no_limit(short: ZitadelClient, server: Server) -> None:
+    """Not even those that are POSTs: an answer too late costs ZITADEL nothing."""
+    server.always(
+        policy("o")
+        | {"details": details("o"), "org": {"id": "o", "state": "ORG_STATE_ACTIVE"}}
+        | {"user": {"id": "u-1"}, "result": ["policy.read"], "events": []}
+    )
+    await short.observe("o")
+    await short.organization("o")
+    await short.last_policy_event("o")
+    await short.has_events()
+    await short.authenticate()
+    assert len(server.seen) == 5
+    assert all("grpc-timeout" not in seen.headers for seen in server.seen)
+
+
+async def test_the_default_limit_is_that_of_a_call(server: Server) -> None:
+    server.always({"details": details("o")})
+    connector = ZitadelConnector(allow_local=True)
+    client = connector.connect("default", Endpoint(server.url), PAT, None)
+    await client.reset("o")
+    await connector.aclose()
+    assert server.seen[0].headers["grpc-timeout"] == f"{CALL_TIMEOUT * 1000:.0f}m"
+
+
+async def test_zitadel_that_keeps_the_limit_is_a_server_that_fails(
+    short: ZitadelClient, server: Server
+) -> None:
+    """It has answered, so nothing is open."""
+    server.always(refusal(4, text="context deadline exceeded"), 504)
+    error = await failure(short.write("o", Action.UPDATE, settings=mails(True)))
+    assert isinstance(error, TransientError)
+    assert error.reason is Reason.SERVER_ERROR
+    assert not error.maybe_done
+
+
+@pytest.mark.parametrize(
+    ("seconds", "header"),
+    [(10.0, "10000m"), (0.0004, "1m"), (1e9, "99999999m"), (9.9999, "9999m")],
+)
+def test_limits_as_grpc_writes_them(seconds: float, header: str) -> None:
+    """At most eight digits and a unit; never 0, which would end the call at once."""
+    assert limit_header(seconds) == {"Grpc-Timeout": header}
+
+
+async def test_both_checks_are_asked(short: ZitadelClient, server: Server) -> None:
+    """A guarded client's check does not replace the one that is there."""
+    server.always(policy("o"))
+    asked: list[str] = []
+    outer = short.guarded(lambda: asked.append("term"))
+    await outer.guarded(lambda: asked.append("claim")).observe("o")
+    assert asked == ["term", "claim"]
+    await outer.observe("o")
+    assert asked == ["term", "claim", "term"]
+
+
+@pytest.mark.parametrize(
+    ("call", "writes"),
+    [
+        (Call("GET", ORGANIZATION_POLICY), False),
+        (Call("POST", ORGANIZATION_POLICY), True),
+        (Call("PUT", ORGANIZATION_POLICY), True),
+        (Call("DELETE", ORGANIZATION_POLICY), True),
+        (Call("POST", "/anything/new"), True),
+        (Call("POST", PERMISSIONS), False),
+        (Call("POST", TOKEN), False),
+        (page_call(0, 1), False),
+    ],
+    ids=str,
+)
+def test_what_is_a_write(call: Call, writes: bool) -> None:
+    """What is not known to read counts as one."""
+    assert call.writes is writes
