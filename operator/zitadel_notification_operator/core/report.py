@@ -33,8 +33,9 @@ PROGRESS_DEADLINE = 600.0
 """Seconds after which an error that may pass becomes Stalled (design, section 3)."""
 
 CONTESTED = (
-    "Somebody keeps changing the policy back in ZITADEL; it is put right at a growing "
-    "distance, up to six hours, until they stop: status.lastDrift may tell who it is"
+    "Somebody keeps changing the policy back in ZITADEL. Corrections wait longer each "
+    "time, up to six hours, until this stops; status.lastDrift names who made the last "
+    "change, if that is known"
 )
 """The message of `Contested`.
 

@@ -136,7 +136,7 @@ class Demo:
         self._kubectl("get", "znp", f"--namespace={OWN_NAMESPACE}")
 
     def _correct(self) -> None:
-        self._title("4. A change behind the operator's back is put right")
+        self._title("4. A change behind the operator's back is corrected")
         self._call("PUT", ACME, {"passwordChange": False})
         self._ask_zitadel(ACME, "somebody turned the mails off")
         annotation = "zitadel-notification.dev/reconcile-requested-at=now"
@@ -145,7 +145,7 @@ class Demo:
         self._wait(
             "the mails are on again", lambda: self._policy(ACME).get("passwordChange")
         )
-        self._ask_zitadel(ACME, "put right")
+        self._ask_zitadel(ACME, "corrected")
         self._kubectl("get", "events", "--namespace=default")
 
     def _refuse(self) -> None:

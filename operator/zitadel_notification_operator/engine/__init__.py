@@ -3,7 +3,7 @@
 It has rooms. Imports go from the top of the drawing down, which import-linter checks,
 and a class may touch only what its constructor names (at most eight things):
 
-    leader       election, arrivals from Kubernetes, the loop of passes, composition
+    leader       election, watch events, the loop of passes, composition
       |
     policies     passes over policies: admit, own, observe, decide, act, verify, report
       |
@@ -11,13 +11,13 @@ and a class may touch only what its constructor names (at most eight things):
       |
     drift        events of ZITADEL's log, polling, the schedule of checks
       |
-    calls        connections, turns of writes, limits of repairs, the guard of the term
+    calls        connections, turns of writes, limits of repairs, the guard by the lease
       |
     claims       the cache of our objects, ownership, writes to our objects
       |
     reporting    texts of Events, each posted once; deadlines
       |
-    queue        the work queue, its clock and keys, outcomes of passes, the meter
+    queue        the work queue, its clock and keys, outcomes of passes, metrics
       |
     ports        what the engine needs of the outside world
 """

@@ -107,7 +107,7 @@ RECONCILE_TOTAL = _counter(
     "controller_runtime_reconcile_total",
     ("controller", "result"),
     "Passes by how they ended: success, error, requeue (overtaken by a change) or "
-    "requeue_after (a later look is planned).",
+    "requeue_after (a later pass is planned).",
 )
 RECONCILE_ERRORS = _counter(
     "controller_runtime_reconcile_errors_total", _CONTROLLER, "Passes that failed."
@@ -115,7 +115,7 @@ RECONCILE_ERRORS = _counter(
 TERMINAL_ERRORS = _counter(
     "controller_runtime_terminal_reconcile_errors_total",
     _CONTROLLER,
-    "Passes that failed for a cause that somebody has to mend.",
+    "Passes that failed for a cause that somebody has to fix.",
 )
 PANICS = _counter(
     "controller_runtime_reconcile_panics_total",
@@ -190,7 +190,7 @@ LEADER = _gauge(
 BUILD_INFO = _gauge(
     "znp_build_info",
     ("version", "revision"),
-    "Always 1; the labels tell version and commit of the operator.",
+    "Always 1; the labels name version and commit of the operator.",
 )
 REMOTE_REQUESTS = _counter(
     "znp_remote_requests_total",
@@ -206,12 +206,12 @@ REMOTE_DURATION = _histogram(
 RATE_LIMITED = _counter(
     "znp_remote_rate_limited_total",
     (),
-    "Answers of ZITADEL that it is asked too often (HTTP 429).",
+    "Responses of ZITADEL that it receives too many calls (HTTP 429).",
 )
 DRIFT_CORRECTIONS = _counter(
     "znp_drift_corrections_total",
     ("kind",),
-    "Changes of others in ZITADEL that were put right.",
+    "Changes that others made in ZITADEL and that were corrected.",
 )
 READ_SIDE_REPAIRS = _counter(
     "znp_read_side_repairs_total",
@@ -228,7 +228,7 @@ EVENT_SEARCH_FAILURES = _counter(
 DRIFT_DETECTION = _gauge(
     "znp_drift_detection",
     ("name", "method"),
-    "How drift is looked for at a ZitadelInstance: 1 for the method in use, which is "
+    "How drift of a ZitadelInstance is detected: 1 for the method in use, which is "
     "Events, Poll or Disabled, else 0.",
 )
 DRIFT_DEGRADED = _gauge(

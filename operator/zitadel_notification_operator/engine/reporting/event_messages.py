@@ -49,7 +49,7 @@ def drift_event(drift: Drift) -> Notice:
         warning=False,
         reason="DriftCorrected",
         action="Apply",
-        note=f"Put right what was changed {whose}: {change}",
+        note=f"Corrected a change made {whose}: {change}",
     )
 
 
@@ -69,9 +69,8 @@ def repair_event(missed: Missed, seen: str, wanted: Settings | None) -> Notice:
         warning=True,
         reason="ReadSideRepaired",
         action="Repair",
-        note=f"ZITADEL's read side had missed an event of this policy ({missed}); by "
-        f"writing again it was made to take the present state: {now}. Seen before: "
-        f"{seen}",
+        note=f"ZITADEL's read side had missed an event of this policy ({missed}); it "
+        f"was repaired by writing again: {now}. Before the repair: {seen}",
     )
 
 
@@ -172,7 +171,7 @@ def drift_detection_events(
                 warning=False,
                 reason="DriftEventsReadable",
                 action="DetectDrift",
-                note=f"Events tell of drift again after {was}",
+                note=f"Drift is detected by events again after {was}",
             )
         ]
     if before is None and not instance.is_degraded(after):
@@ -216,6 +215,6 @@ def _request_events(
             warning=False,
             reason="ReconcileRequested",
             action="Reconcile",
-            note="The requested pass was made",
+            note="The requested reconcile was made",
         )
     ]
