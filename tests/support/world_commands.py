@@ -201,6 +201,7 @@ class Strip:
             stored = replace(stored, original=None, original_text=None)
         if self.what in {"status", "both"}:
             stored = replace(stored, status=PolicyStatus())
+            world.judge.lost_status(stored)
         if self.what == "finalizer":
             stored = replace(stored, finalizers=())
         world.cluster.put(stored)

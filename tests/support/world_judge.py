@@ -42,14 +42,31 @@ class Judge:
         self._flags: dict[tuple[PolicyKey, Target], dict[str, object]] = {}
         self._stripped: set[str] = set()
         self._undone: set[tuple[str, Target]] = set()
+        self._unconfirmed: set[str] = set()
 
     def complain(self, what: str) -> None:
         """Keep a complaint, with its time."""
         self.complaints.append(f"{_time():.2f}: {what}")
 
     def restarted(self) -> None:
-        """Forget what only a process's memory could know."""
+        """Forget what only a process's memory could know.
+
+        Where a crash came between annotation and status, only the annotation has the
+        original, and policies of other namespaces do not believe that.
+        """
         self._met.clear()
+        policies = self._world.cluster.policies.values()
+        self._unconfirmed = {p.uid for p in policies if p.status.original is None}
+
+    def lost_status(self, policy: PolicyObject) -> None:
+        """Note that somebody has taken a status off: only the annotation is left.
+
+        Until a pass reports the original again, nobody elsewhere need know it, nor what
+        former owners had left.
+        """
+        self._unconfirmed.add(policy.uid)
+        mark = mark_of(policy)
+        self._met = {met for met in self._met if mark is None or met[2] != mark[0]}
 
     # Writes to ZITADEL.
 
@@ -211,7 +228,7 @@ class Judge:
             if where != target or uid == policy.uid:
                 continue
             weak.append(value)
-            if (uid, target) in self._undone:
+            if (uid, target) in self._undone or uid in self._unconfirmed:
                 continue
             holder = self._world.by_uid(uid)
             met = (policy.uid, uid, target) in self._met
@@ -220,7 +237,8 @@ class Judge:
         for uid, value in self._left.get(target, {}).items():
             weak.append(value)
             met = (policy.uid, uid, target) in self._met
-            if met and (uid, target) not in self._undone:
+            known = uid not in self._unconfirmed
+            if met and known and (uid, target) not in self._undone:
                 strong.append(value)
         return strong or ([*weak, seen] if seen else weak)
 
@@ -234,6 +252,7 @@ class Judge:
     def noted(self, key: PolicyKey, stored: PolicyObject | None) -> None:
         """Take each version that is stored: records come and go with their marks."""
         found = mark_of(stored) if stored is not None else None
+        self._confirm(stored)
         if stored is not None and found is not None:
             self._records.setdefault((stored.uid, found[0]), found[1])
         elif stored is not None and stored.status.original is not None:
@@ -260,6 +279,10 @@ class Judge:
                 self._left.setdefault(target, {})[uid] = value
                 if uid not in self._stripped:
                     self._met = {m for m in self._met if m[1:] != (uid, target)}
+
+    def _confirm(self, stored: PolicyObject | None) -> None:
+        if stored is not None and stored.status.original is not None:
+            self._unconfirmed.discard(stored.uid)
 
     def meet(self) -> None:
         """Note who claims a target, and who does beside one that has its original."""
@@ -320,8 +343,11 @@ class Judge:
         """
         if (policy.uid, target) in self._undone:
             return
+        believes_all = policy.uid not in self._unconfirmed
         heirs = sorted(
-            (r.created, r.key, r.uid) for r in self._model.rivals(stored, target)
+            (r.created, r.key, r.uid)
+            for r in self._model.rivals(stored, target)
+            if believes_all or r.key.namespace == policy.key.namespace
         )
         given = any(
             where == target and uid != policy.uid and self._world.by_uid(uid)

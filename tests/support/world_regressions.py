@@ -275,4 +275,25 @@ REGRESSIONS: dict[str, Told] = {
             (c.Create(1, 4, instance=1), 5.0),
         ),
     ),
+    "a suspended owner that goes gives its original to nobody": (
+        FAST,
+        (
+            (c.Create(1, 2, value=False, deletion=3), 0.02),
+            (c.Create(1, 2, value=False, deletion=3), 0.02),
+            (c.Create(3, 0, instance=1, deletion=2, suspended=True), 1.0),
+            (c.Delete(0), 0.0),
+        ),
+    ),
+    "an owner that is not understood loses its status (the judge was wrong)": (
+        FAST,
+        (
+            (c.Create(0, 0, value=False), 5.0),
+            (c.Create(0, 0, value=False), 5.0),
+            (c.Create(0, 0, value=False), 5.0),
+            (c.Delete(0), 5.0),
+            (c.Edit(0, "unread"), 5.0),
+            (c.Strip(0, "status"), 5.0),
+            (c.Delete(0), 5.0),
+        ),
+    ),
 }

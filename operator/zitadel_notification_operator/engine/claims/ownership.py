@@ -11,7 +11,7 @@ before the old one's is removed (design, section 3, "Crash safety").
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from zitadel_notification_operator.core.claims import PolicyKey, Target
 from zitadel_notification_operator.core.errors import (
@@ -153,16 +153,32 @@ class Ownership:
             if heir is None or heir.key == policy.key:
                 return False
             value = self._value_left(policy, target, heir)
-            theirs = heir.original
-            carries = theirs is not None and theirs.belongs_to(heir.uid, target)
-            if value is None or carries:
+            if value is None:
                 return True
             try:
-                await self._writes.mark(heir, Original(heir.uid, target, value))
+                await self._give(heir, Original(heir.uid, target, value), policy)
             except ObjectGone:
                 self._wakeups.gone(heir)
             else:
                 return True
+
+    async def _give(
+        self, heir: PolicyObject, original: Original, giver: PolicyObject
+    ) -> None:
+        """Store what a former owner has recorded at the new one.
+
+        No pass of a suspended policy reports an original, and none of one that is not
+        understood. Without the status, a later owner in another namespace would not
+        believe it, because anybody may write an annotation.
+        """
+        theirs = heir.original
+        if theirs is None or not theirs.belongs_to(heir.uid, original.target):
+            heir = await self._writes.mark(heir, original)
+        reports = not heir.suspended and heir.not_understood is None
+        is_confirmed = giver.status.original == original.value
+        if is_confirmed and not reports and heir.status.original is None:
+            status = replace(heir.status, original=original.value)
+            await self._writes.apply_policy_status(heir, status)
 
     def _value_left(
         self, policy: PolicyObject, target: Target, heir: PolicyObject
