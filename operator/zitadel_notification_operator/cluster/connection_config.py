@@ -1,4 +1,4 @@
-"""The way to the API server: its address and credentials, and their sources."""
+"""How to connect to the API server: its address and credentials, and their sources."""
 
 import time
 from collections.abc import Mapping
@@ -42,10 +42,10 @@ class ConnectionConfig:
 
 
 class Source(Protocol):
-    """Supplies the way to the API server. Its methods may be called concurrently."""
+    """Supplies the config to use. Its methods may be called concurrently."""
 
     async def present(self) -> ConnectionConfig:
-        """Return the way to use now.
+        """Return the config to use now.
 
         Raises:
             ClusterError: There are no credentials at present; the text says why.
@@ -58,7 +58,7 @@ class Source(Protocol):
         """Read everything again, and return what to try after a rejection.
 
         Args:
-            refused: The way that was rejected.
+            refused: The config that was rejected.
             tls: True if TLS failed; False if the server rejected the credentials.
 
         Returns:
@@ -88,7 +88,7 @@ class PodConfig:
         self._read = time.monotonic()
 
     async def present(self) -> ConnectionConfig:
-        """Return the way, with a token that was read within the last minute."""
+        """Return the config, with a token that was read within the last minute."""
         if time.monotonic() - self._read > TOKEN_AGE:
             self._read = time.monotonic()
             self._renew_token()

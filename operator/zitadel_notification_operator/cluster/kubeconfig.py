@@ -293,7 +293,7 @@ class KubeconfigConfig:
         entry: What the files said at the start.
         login: Runs the login program; None without one.
         credential: The first credential of the login program; None without one.
-        config: The way that the two make.
+        config: What entry and credential make.
     """
 
     def __init__(

@@ -59,7 +59,7 @@ def instance_failed(
         instance: The object as the API server holds it.
         failure: The error that makes the instance unusable.
         now: The time of the pass.
-        began: When the trouble began, as in `core.report.abnormal_condition`.
+        began: When the failure began, as in `core.report.abnormal_condition`.
     """
     message = steady_message(instance.status.conditions, failure)
     ready = Condition(READY, "False", failure.reason, message, instance.generation)

@@ -110,7 +110,7 @@ def failed(
         failure: The error that stopped the pass.
         now: The time of the pass.
         hint: What to change if nothing else helps; the end of the message.
-        began: When the trouble began, as in `abnormal_condition`.
+        began: When the failure began, as in `abnormal_condition`.
     """
     message = steady_message(policy.status.conditions, failure, hint)
     passing = isinstance(failure, TransientError)
@@ -165,10 +165,10 @@ def steady_message(
 def reconciling_since(
     conditions: tuple[Condition, ...], generation: int
 ) -> datetime | None:
-    """Return since when, by the stored status, this generation has been in trouble.
+    """Return since when, by the stored status, this generation has been failing.
 
     Returns:
-        None if there is no trouble, or if the trouble is that of another generation.
+        None if there is no failure, or if the failure is that of another generation.
         The time of a condition changes only with its status, so it says nothing about
         the new spec.
     """
@@ -192,9 +192,9 @@ def abnormal_condition(
         previous: The present conditions.
         ready: The new Ready condition, with cause, message and generation.
         now: The time of the pass.
-        began: When the trouble of this generation began, if the caller knows. Otherwise
+        began: When the failure of this generation began, if the caller knows. Otherwise
             the stored Reconciling condition is used.
-        passing: Whether the trouble may pass by itself.
+        passing: Whether the failure may pass by itself.
     """
     stalled = replace(ready, type=STALLED, status="True")
     if not passing:

@@ -95,7 +95,7 @@ AWAY = frozenset(
         Reason.UNEXPECTED_ANSWER,
     }
 )
-"""Reasons of an instance's trouble that leave its quiet policies, which are Ready and
+"""Reasons of an instance's failure that leave its quiet policies, which are Ready and
 unchanged, as they are (ADR 0006)."""
 
 UNUSABLE_ACCESS = frozenset(
@@ -106,11 +106,11 @@ UNUSABLE_ACCESS = frozenset(
         Reason.CA_BUNDLE_INVALID,
     }
 )
-"""Trouble of the Secret or of the CA bundle, while the last good credential is still in
-memory."""
+"""Failures of the Secret or of the CA bundle, while the last good credential is still
+in memory."""
 
 ADMINISTRATORS_OWN = UNUSABLE_ACCESS | {Reason.SPEC_NOT_UNDERSTOOD}
-"""Trouble whose message names things that do not concern tenants."""
+"""Failures whose message names things that do not concern tenants."""
 
 FORGOTTEN = 2 * SLOW
 """Seconds after which a new refusal no longer counts as one in a row with the last."""
@@ -153,7 +153,7 @@ class Unread:
 
 
 class NotCheckedYet(Exception):
-    """There is no verdict on the instance yet, or none on its present trouble."""
+    """There is no verdict on the instance yet, or none on its present failure."""
 
 
 @dataclass(slots=True)
@@ -164,7 +164,7 @@ class InstanceState:
         proven: The last connection that worked; kept when the credential vanishes, so
             that waiting deletions can finish.
         failure: Why the instance may not be used now, or None if it may.
-        undecided: Whether the trouble is no verdict yet: it is not reported, and
+        undecided: Whether the failure is no verdict yet: it is not reported, and
             policies wait.
         failed_probes: The failed probes in a row, on the loop's clock.
         refusals: Those of them that were refused in some way; only a success ends this
@@ -174,7 +174,7 @@ class InstanceState:
         checked: Whether a pass of this process has reached a verdict.
         verdict: The last verdict.
         rights: The last usable credential's owner and capabilities.
-        failing_since: When the present trouble began, in UTC.
+        failing_since: When the present failure began, in UTC.
         checked_at: Loop time of the last call to ZITADEL that settled the verdict.
         answered_at: Loop time of the last call that has shown that the credential is
             good.
@@ -187,8 +187,8 @@ class InstanceState:
         generation: The generation of the spec that last was probed successfully.
         busy_since: Loop time since which probes have met a read side that answers no
             GET of a policy, or None.
-        suspected: Whether a policy's pass saw trouble, so that the next pass must call
-            ZITADEL.
+        suspected: Whether a policy's pass saw a failure, so that the next pass must
+            call ZITADEL.
         reported_at: Loop time of the last status write, or None before the first.
         told_in_use: Whether an Event has named what a deletion waits for.
         cursor: The position up to which ZITADEL's events were handled, or None if only
@@ -277,14 +277,14 @@ class Connections:
         self._states = {n: state for n, state in self._states.items() if n in instances}
 
     def recheck(self, instance: str) -> None:
-        """Queue a probe of an instance, because a policy's call found trouble."""
+        """Queue a probe of an instance, because a policy's call found a failure."""
         state = self.state(instance)
         if not state.suspected:
             state.suspected = True
             self._queue.add(instance_key(instance), Priority.CHANGE)
 
     def probe_as_requested(self, policy: PolicyObject) -> None:
-        """Queue a pass over a troubled instance if a policy's token asks for one."""
+        """Queue a pass over a failing instance if a policy's token asks for one."""
         asked = policy.requested_at
         if asked in {None, policy.status.last_handled_reconcile_at}:
             return
@@ -301,7 +301,7 @@ class Connections:
         """Return the connection that a policy may use.
 
         Raises:
-            NotCheckedYet: There is no verdict yet, or none on the present trouble.
+            NotCheckedYet: There is no verdict yet, or none on the present failure.
             TransientError: `InstanceNotReady`, with the instance's own reason.
             TerminalError: `CredentialsRejected`, which policies report as their own.
         """
@@ -337,7 +337,7 @@ class Connections:
 
 
 def as_seen_by_policies(failure: OperatorError) -> OperatorError:
-    """Return the error that an instance's policies report for its trouble."""
+    """Return the error that an instance's policies report for its failure."""
     if failure.reason is Reason.CREDENTIALS_REJECTED:
         return TerminalError(failure.reason, failure.message)
     if failure.reason in ADMINISTRATORS_OWN:

@@ -42,7 +42,7 @@ class OrganizationCache:
         self._by_id: dict[str, Organization] = {}
         self._by_word: dict[Reference, list[Organization]] = {}
         self._failure: OperatorError | None = None
-        self._troubled_at = _NEVER
+        self._failed_at = _NEVER
 
     def known(self, organization_id: str) -> Organization | None:
         """Return an organization on a fresh list; None does not prove it absent."""
@@ -104,14 +104,14 @@ class OrganizationCache:
         async with self._lock:
             if self._is_fresh():
                 return
-            if self._failure is not None and self._troubled_at >= asked:
+            if self._failure is not None and self._failed_at >= asked:
                 # Tasks that waited meanwhile need not make the same failing call.
                 raise self._failure
             try:
                 await self._list(client, questions)
             except OperatorError as failure:
                 self._failure = failure
-                self._troubled_at = loop_time()
+                self._failed_at = loop_time()
                 raise
 
     async def _list(self, client: PolicyClient, questions: int) -> None:

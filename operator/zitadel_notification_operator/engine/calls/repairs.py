@@ -36,7 +36,7 @@ MOST = 3
 HOUR = 3600.0
 
 BUSY_FOR = 60.0
-"""Seconds for which no trouble is reported while a read side answers no GET."""
+"""Seconds for which no failure is reported while a read side answers no GET."""
 
 FORGOTTEN_AFTER = 900.0
 """Seconds after which such a time is forgotten unless a pass has met it again. This is
@@ -191,7 +191,7 @@ class Repairs:
 
         Only policies that want to write count. A contradiction at the target of a
         policy that is gone, suspended, in Observe or without its grant is nobody's
-        trouble any longer.
+        failure any longer.
         """
         if not self._is_inconsistent(zitadel_id):
             return False

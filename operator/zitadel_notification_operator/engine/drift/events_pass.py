@@ -206,7 +206,7 @@ class EventsPass:
         return Outcome(delay * self._chance(0.9), Priority.RETRY, counts_as=counts_as)
 
     def _suspect(self, instance: InstanceObject, state: InstanceState) -> None:
-        """Have the instance probed, once, as it may be in trouble as a whole."""
+        """Have the instance probed, once, as it may be failing as a whole."""
         health = self._drift.health(instance)
         if health.failures == 1 or (
             health.failures >= TRIES and state.checked_at < health.since

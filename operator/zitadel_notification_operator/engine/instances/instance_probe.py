@@ -1,8 +1,8 @@
 """The probe of an instance: read its credential and ask ZITADEL who answers.
 
 Credential and CA bundle are read at least every minute, so a rotation needs no restart.
-ZITADEL itself is asked every few minutes, and at once when a pass saw trouble. A probe
-writes nothing to ZITADEL.
+ZITADEL itself is called every few minutes, and at once after a pass saw a failure. A
+probe writes nothing to ZITADEL.
 """
 
 from collections.abc import Callable, Iterator

@@ -38,7 +38,7 @@ INCONSISTENT = TerminalError(
     "ZITADEL's reads contradict its event log, and repairs of single policies do not "
     f"help, so its read side may stand still as a whole; {READ_ON}",
 )
-"""The trouble of an instance while repairs of its ZITADEL's read side do not help."""
+"""The failure of an instance while repairs of its ZITADEL's read side do not help."""
 
 
 @dataclass(eq=False, repr=False)
@@ -51,7 +51,7 @@ class InstanceReport:
         outbox: Posts Events.
         drift: Knows how drift is detected at the instance.
         repairs: Know whether repairs of ZITADEL's read side help.
-        deadlines: Know since when instances are in trouble.
+        deadlines: Know since when instances are failing.
         metrics: Receives deprecated calls and the time of the report.
         now: Returns the wall-clock time.
     """

@@ -5,7 +5,7 @@ first failed probe is not reported: policies wait, and the next probes follow so
 each failure becomes a verdict:
 
     Secret or CA bundle missing or not usable      at once: the operator sees it itself
-    no answer, or one of a server in trouble       at the second failed probe
+    no answer, or one of a failing server          at the second failed probe
     no GET of a policy because of an insert        after a minute; until then a probe
                                                    with the same access holds
     refusals of all kinds, another ZITADEL         three in a row over 20 seconds
@@ -55,12 +55,12 @@ def note_failure(
     now: float,
     wall: datetime,
 ) -> None:
-    """Record the trouble that a probe has met, and decide whether it is a verdict.
+    """Record the failure that a probe has met, and decide whether it is a verdict.
 
     Args:
         state: What is known of the instance.
         instance: The record that the probe began with.
-        failure: The trouble.
+        failure: The error that the probe ended with.
         now: Time of the event loop.
         wall: The same moment, in UTC.
     """
@@ -110,7 +110,7 @@ def next_probe_in(state: InstanceState) -> float:
 def has_worked(state: InstanceState, instance: InstanceObject) -> bool:
     """Return whether the instance has been usable with its present spec.
 
-    After a restart only its status shows that: it is Ready, or has trouble that says
+    After a restart only its status shows that: it is Ready, or has a failure that says
     nothing about the credential.
     """
     if state.worked is not None:

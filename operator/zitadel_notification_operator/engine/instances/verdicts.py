@@ -69,7 +69,7 @@ class Verdicts:
             RequeueAfter: ZITADEL's read side is giving up an insert; the last verdict
                 stands.
         """
-        failure = await self._trouble_of(instance, state)
+        failure = await self._failure_of(instance, state)
         if is_superseded(self._inventory, instance):
             return False
         self._note(instance, state, failure)
@@ -79,7 +79,7 @@ class Verdicts:
     def settle(state: InstanceState) -> bool:
         """Take what was found as the verdict; return whether it differs from the last.
 
-        Not called while it is still being found out what the trouble is.
+        Not called while it is still being found out what the failure is.
         """
         before, failure, proven = state.verdict, state.failure, state.proven
         told = f"{failure.reason}: {failure.stable}" if failure else None
@@ -107,7 +107,7 @@ class Verdicts:
         if _other_rights(state):
             self._checks.all_within(instance.name, OTHER_RIGHTS_SPREAD)
 
-    async def _trouble_of(
+    async def _failure_of(
         self, instance: InstanceObject, state: InstanceState
     ) -> OperatorError | None:
         """Probe the instance and return why it cannot be used now, or None if it can.
@@ -139,7 +139,7 @@ class Verdicts:
         if failure is None:
             note_success(state, instance)
             return
-        # What ZITADEL said of its API meanwhile may be due to the same trouble.
+        # What ZITADEL said of its API meanwhile may be due to the same failure.
         state.apis.doubt()
         note_failure(state, instance, failure, loop_time(), self._now())
         if failure.reason is Reason.INSTANCE_CHANGED and not state.undecided:
@@ -169,7 +169,7 @@ class Verdicts:
 def _other_rights(state: InstanceState) -> bool:
     """Return whether a usable credential has replaced one with other rights.
 
-    There may have been trouble between the two.
+    There may have been a failure between the two.
     """
     now = state.verdict.rights if state.verdict is not None else None
     if now is None:

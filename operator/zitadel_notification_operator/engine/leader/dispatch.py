@@ -28,7 +28,7 @@ class Dispatch:
 
     Args:
         inventory: Holds the objects.
-        connections: Know which instances have trouble.
+        connections: Know which instances fail.
         connector: Closes the connections of instances that are gone.
         instances: Runs passes over instances.
         events: Runs searches of the events of instances.

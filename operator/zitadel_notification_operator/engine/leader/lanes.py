@@ -1,4 +1,4 @@
-"""Puts keys into lanes, so that one instance's trouble does not delay another's work.
+"""Puts keys into lanes, so that one instance's failure does not delay another's work.
 
 A lane is named after an instance that exists, never after what a tenant has written: a
 policy may name anything, and each lane has its own turns.

@@ -75,7 +75,7 @@ class AdmissionCheck:
             case Admission.ORGANIZATION_MISSING:
                 raise _not_granted(policy)
             case Admission.UNDECIDED:
-                # If the instance has trouble, this reports it; else its next verdict
+                # If the instance fails, this reports it; else its next verdict
                 # decides.
                 self._connections.usable(policy.instance)
                 self.require_lookup(policy)
@@ -165,7 +165,7 @@ class AdmissionCheck:
 
         Raises:
             StalePass: The object has changed, its grant is gone, another policy owns
-                the target by now, or there is new trouble of the instance without a
+                the target by now, or there is a new failure of the instance without a
                 verdict.
         """
         newest = self.newest(policy)

@@ -46,8 +46,8 @@ class DeletionReport:
         inventory: Holds the newest records.
         writes: Removes the finalizer, and writes the status.
         outbox: Posts the Event about the end.
-        connections: Know what trouble instances have.
-        deadlines: Know since when policies are in trouble.
+        connections: Know which failures instances have.
+        deadlines: Know since when policies are failing.
         chance: The source of jitter.
         now: Returns the wall-clock time.
     """

@@ -1,8 +1,8 @@
 """How a policy's pass ends: its status, its Events, and when the next one is due.
 
-Trouble is not always reported at once. A quiet policy waits for its instance's verdict,
-so a ZITADEL that does not answer causes no status write for each policy (ADR 0006 and
-0009).
+A failure is not always reported at once. A quiet policy waits for its instance's
+verdict, so a ZITADEL that does not answer causes no status write for each policy (ADR
+0006 and 0009).
 """
 
 import random
@@ -50,14 +50,14 @@ from zitadel_notification_operator.engine.reporting.event_messages import (
 )
 
 _PATIENCE = 3
-"""Failed tries in a row after which a quiet policy's own trouble is reported."""
+"""Failed tries in a row after which a quiet policy's own failure is reported."""
 
 AWAY_SPREAD = 60.0
 """Seconds, after the ten minutes, over which the quiet policies of an instance that is
 away report it; otherwise thousands would write in one second."""
 
 _QUIETLY = AWAY | UNUSABLE_ACCESS
-"""Reasons of an instance's trouble that leave quiet policies as they are for ten
+"""Reasons of an instance's failure that leave quiet policies as they are for ten
 minutes."""
 
 _OF_THE_POLICY = frozenset(
@@ -68,7 +68,7 @@ _OF_THE_POLICY = frozenset(
         Reason.INSTANCE_NOT_FOUND,
     }
 )
-"""Trouble of the policy itself, whatever trouble its instance has meanwhile."""
+"""Failures of the policy itself, whatever failure its instance has meanwhile."""
 
 _REFUSALS = frozenset(
     {
@@ -87,9 +87,9 @@ class PolicyReport:
     Args:
         writes: Writes the status and posts its Events.
         inventory: Holds the newest records.
-        connections: Know what trouble instances have.
+        connections: Know which failures instances have.
         drift: Knows when a quiet policy is checked for drift.
-        deadlines: Know since when policies are in trouble.
+        deadlines: Know since when policies are failing.
         metrics: Receives the time of the report.
         chance: The source of jitter.
         now: Returns the wall-clock time.
@@ -156,13 +156,13 @@ class PolicyReport:
             failures: The number of consecutive failed passes before it.
 
         Raises:
-            NotCheckedYet: The instance's verdict will explain the trouble.
+            NotCheckedYet: The instance's verdict will explain the failure.
             StalePass: As for `settle`, or the spec has changed meanwhile.
             ClusterError: Kubernetes did not accept the status.
         """
         newest = self._inventory.require_newest(policy)
         if newest.generation != policy.generation:
-            raise StalePass  # the trouble says nothing about another spec
+            raise StalePass  # the failure says nothing about another spec
         policy = replace(newest, requested_at=policy.requested_at)
         now = self._now()
         passing = isinstance(failure, TransientError)
@@ -205,7 +205,7 @@ class PolicyReport:
         return Outcome.stall(spread(SLOW, self._chance.random()))
 
     def _is_own_finding(self, policy: PolicyObject, failure: OperatorError) -> bool:
-        """Return whether the trouble came from the policy's call, not its instance."""
+        """Return whether the failure came from the policy's call, not its instance."""
         state = self._connections.state(policy.instance)
         told = {
             Reason.INSTANCE_NOT_FOUND,
@@ -217,7 +217,7 @@ class PolicyReport:
     def _may_be_a_misfortune(
         self, policy: PolicyObject, failure: OperatorError, failures: int
     ) -> bool:
-        """Return whether trouble must repeat before a status reports it."""
+        """Return whether a failure must repeat before a status reports it."""
         quiet = is_ready_and_current(policy)
         if failure.reason in _REFUSALS:
             state = self._connections.state(policy.instance)
@@ -233,7 +233,7 @@ class PolicyReport:
         """Leave a quiet policy alone while its instance is away, up to ten minutes.
 
         Returns:
-            How the pass ends, or None if the trouble must be reported. That is so if
+            How the pass ends, or None if the failure must be reported. That is so if
             the Secret or the CA bundle is missing, because somebody must correct that.
         """
         state = self._connections.state(policy.instance)

@@ -1,7 +1,7 @@
-"""Since when each object is in trouble with its present spec.
+"""Since when each object is failing with its present spec.
 
 A condition's lastTransitionTime moves with its status alone (conventions 2.1). So it
-does not show when an object that was in trouble already got another spec. That moment
+does not show when an object that was failing already got another spec. That moment
 is remembered here, and the progress deadline of the new spec counts from it. After a
 restart the time of the stored condition counts: no other is stored, and it is never
 later than the edit, so a restart never extends the deadline.
@@ -21,16 +21,16 @@ class Deadlines:
         self._began: dict[str, tuple[int, datetime]] = {}
 
     def began(self, about: PolicyObject | InstanceObject, now: datetime) -> datetime:
-        """Return when the trouble of this generation began, which is now if it is new.
+        """Return when the failure of this generation began, which is now if it is new.
 
         Args:
             about: The object with its stored status.
-            now: The time of the pass that has found trouble.
+            now: The time of the pass that has found a failure.
         """
         conditions = about.status.conditions
         known = self._began.get(about.uid)
         if find(conditions, RECONCILING) is None:
-            # It was well or stalled before, so the trouble, or the new try, begins now.
+            # It was well or stalled before, so the failure, or the new try, begins now.
             since = now
         elif known is not None and known[0] == about.generation:
             return known[1]

@@ -92,7 +92,7 @@ def settled_events(
 def failure_events(
     about: PolicyObject | InstanceObject, failure: OperatorError
 ) -> list[Notice]:
-    """Return the Event about trouble, once for each cause."""
+    """Return the Event about a failure, once for each cause."""
     ready = find(about.status.conditions, READY)
     if ready is not None and ready.status == "False" and ready.reason == failure.reason:
         return []
