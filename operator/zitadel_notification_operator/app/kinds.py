@@ -34,7 +34,7 @@ async def wait_for_kinds(reader: ClusterReader) -> frozenset[str]:
     Objects of the one kind must not wait for a CRD that may never come back: otherwise
     their deletions, and that of their own CRD, would never finish.
     """
-    told, alone, failures = False, 0, 0
+    logged, alone, failures = False, 0, 0
     while True:
         try:
             kinds = await reader.kinds_served()
@@ -50,9 +50,9 @@ async def wait_for_kinds(reader: ClusterReader) -> frozenset[str]:
                 return kinds
             # A user is probably about to apply the CRDs and waits for the operator.
             failures, pause = 0, CRD_INTERVAL
-            if not told:
+            if not logged:
                 _log.warning("Waiting for the CRDs: apply deploy/crds first")
-                told = True
+                logged = True
         await asyncio.sleep(pause)
 
 

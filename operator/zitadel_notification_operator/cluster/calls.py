@@ -228,15 +228,15 @@ def read_answer(what: str, status: int, headers: Mapping[str, str], data: bytes)
             raise Refused(f"Kubernetes answered no JSON to {what}", "no JSON")
         return content
     # The error page of a proxy may be JSON, too, and of any shape.
-    told = content if isinstance(content, dict) else {}
-    reason = one_line(str(told.get("message", "")))[:_MESSAGE_LIMIT]
+    fields = content if isinstance(content, dict) else {}
+    reason = one_line(str(fields.get("message", "")))[:_MESSAGE_LIMIT]
     message = f"Kubernetes refused {what}: {status} {reason}".rstrip()
-    kind, asked = _ERRORS.get(status), _asked(headers, told)
+    kind, asked = _ERRORS.get(status), _asked(headers, fields)
     if status == _UNAUTHORIZED:
         raise Unauthorized(message, asked)
     # A response of a proxy says nothing about an object, a permission or a version, so
     # it must not be mapped to an error that does.
-    ours = told.get("kind") == "Status" or data.startswith(_NOT_SERVED)
+    ours = fields.get("kind") == "Status" or data.startswith(_NOT_SERVED)
     if kind is None:
         raise Refused(message, str(status), asked)
     if ours:
@@ -245,14 +245,14 @@ def read_answer(what: str, status: int, headers: Mapping[str, str], data: bytes)
     raise Refused(message, f"{status} of a proxy", asked)
 
 
-def _asked(headers: Mapping[str, str], told: Mapping[str, Any]) -> float | None:
+def _asked(headers: Mapping[str, str], fields: Mapping[str, Any]) -> float | None:
     """Return for how many seconds Kubernetes asks us to wait, or None if it does not.
 
     Kubernetes sends seconds. A Retry-After that is a date, as HTTP allows, is ignored.
     """
-    details = told.get("details")
-    told_seconds = details.get("retryAfterSeconds") if isinstance(details, dict) else 0
-    for asked in (headers.get("Retry-After"), told_seconds):
+    details = fields.get("details")
+    seconds = details.get("retryAfterSeconds") if isinstance(details, dict) else 0
+    for asked in (headers.get("Retry-After"), seconds):
         try:
             seconds = float(asked or 0)
         except (TypeError, ValueError):

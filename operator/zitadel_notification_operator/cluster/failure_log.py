@@ -71,7 +71,7 @@ class FailureLog:
             if key[1] not in {*places, EVERYWHERE}:
                 continue
             known.answered = now
-            if known.cause.told and not known.over:
+            if known.cause.is_logged and not known.over:
                 _log.info("Kubernetes takes calls again, after: %s", known.what)
                 known.over = True
             if now - known.failed > QUIET:

@@ -127,12 +127,12 @@ def program_of(entry: Entry) -> Program | None:
         BadKubeconfig: The program cannot be run here.
     """
     user, cluster = entry.user.fields, entry.cluster.fields
-    told = _of_type(user, "exec", Mapping, "mapping of fields")
-    if not told or user.get("token") or user.get("tokenFile"):
+    content = _of_type(user, "exec", Mapping, "mapping of fields")
+    if not content or user.get("token") or user.get("tokenFile"):
         return None
     shown = {key: cluster[key] for key in _SHOWN if cluster.get(key)}
     try:
-        return read_program(told, entry.user.folder, shown)
+        return read_program(content, entry.user.folder, shown)
     except (TypeError, KeyError) as error:
         raise BadKubeconfig(
             "its login program cannot be used: exec.args is a list of texts, and "
@@ -244,7 +244,7 @@ async def _authorization(entry: Entry, credential: Credential | None) -> str:
 
 async def _provided(provider: Fields) -> str:
     """Return the token that the Kubernetes client gets from an OpenID provider."""
-    told = {
+    document = {
         "clusters": [{"name": "c", "cluster": {"server": "http://unused.invalid"}}],
         "users": [{"name": "u", "user": {"auth-provider": provider}}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
@@ -252,7 +252,7 @@ async def _provided(provider: Fields) -> str:
     }
     made = Configuration()
     try:
-        await load_kube_config_from_dict(told, client_configuration=made)
+        await load_kube_config_from_dict(document, client_configuration=made)
     except (ConfigException, ImportError, OSError, ValueError, TypeError) as error:
         raise BadKubeconfig("its auth-provider gives no token") from error
     return str(made.api_key.get("BearerToken") or "")
@@ -309,7 +309,7 @@ class KubeconfigConfig:
         self._login = login
         self._used = credential
         self._config = config
-        self._told = False
+        self._is_logged = False
         self._read = time.monotonic()
 
     async def present(self) -> ConnectionConfig:
@@ -353,12 +353,12 @@ class KubeconfigConfig:
         """
         program = program_of(entry)
         if _server(entry) != _server(self._entry):
-            if not self._told:
+            if not self._is_logged:
                 _log.warning(
                     "The kubeconfig names another API server than at the start, and "
                     "is not followed there: start anew if that is meant"
                 )
-            self._told = True
+            self._is_logged = True
             return
         self._entry = entry
         if program != (self._login.program if self._login else None):

@@ -56,14 +56,14 @@ def read_fields(model: type[BaseModel], raw: object) -> Reading:
         return Reading(values, wrong)
     body: Mapping[str, Any] = raw
     for name, field in model.model_fields.items():
-        told = field.alias or name
-        if told in body:
+        member = field.alias or name
+        if member in body:
             try:
-                values[name] = _adapter(model, name).validate_python(body[told])
+                values[name] = _adapter(model, name).validate_python(body[member])
             except ValidationError as error:
-                problems[told] = first_problem(error, told)
+                problems[member] = first_problem(error, member)
         elif field.is_required():
-            problems[told] = f"{told} is required"
+            problems[member] = f"{member} is required"
         else:
             values[name] = field.get_default(call_default_factory=True)
     return Reading(values, problems)
@@ -94,8 +94,8 @@ def read_metadata(raw: object) -> tuple[MetadataModel, dict[str, str]] | None:
     values, problems = read_fields(MetadataModel, body)
     if not values.get("name") or not values.get("uid"):
         return None
-    told = {k: v for k, v in problems.items() if k == "creationTimestamp"}
-    return MetadataModel.model_construct(**values), told
+    found = {k: v for k, v in problems.items() if k == "creationTimestamp"}
+    return MetadataModel.model_construct(**values), found
 
 
 def read_status(record: type[R], raw: object) -> R:
@@ -143,18 +143,18 @@ def first_problem(error: ValidationError, where: str = "") -> str:
 
 def shorten(problems: list[str]) -> str:
     """Join the first problems into one text, and say how many more there are."""
-    told = "; ".join(problems[:_TOLD])
+    text = "; ".join(problems[:_TOLD])
     if len(problems) > _TOLD:
-        told += f"; and {len(problems) - _TOLD} more"
-    return told
+        text += f"; and {len(problems) - _TOLD} more"
+    return text
 
 
-def describe_problems(told: str) -> str:
+def describe_problems(problems: str) -> str:
     """Return the message that says what is not understood and what to do about it."""
     return (
-        f"This version of the operator does not understand {told}. Nothing is written "
-        "to ZITADEL for it until the object is edited, or the operator is of a version "
-        "that knows it"
+        f"This version of the operator does not understand {problems}. Nothing is "
+        "written to ZITADEL for it until the object is edited, or the operator is of a "
+        "version that knows it"
     )
 
 

@@ -77,12 +77,12 @@ class Credential:
 
 
 def read_program(
-    told: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any]
+    content: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any]
 ) -> Program:
     """Parse what a kubeconfig says under `exec`.
 
     Args:
-        told: The content of `exec`.
+        content: The content of `exec`.
         folder: The folder of the kubeconfig; a command that contains a slash is
             relative to it.
         cluster: Server and certificate authorities, for programs that ask for them.
@@ -90,22 +90,25 @@ def read_program(
     Raises:
         ValueError: The program cannot be run here; the text says why.
     """
-    version, command = str(told.get("apiVersion", "")), str(told.get("command", ""))
+    version, command = (
+        str(content.get("apiVersion", "")),
+        str(content.get("command", "")),
+    )
     if version not in _VERSIONS:
         raise ValueError(f"exec.apiVersion is none of {', '.join(sorted(_VERSIONS))}")
     if not command:
         raise ValueError("exec.command is missing")
-    if told.get("interactiveMode") == "Always":
+    if content.get("interactiveMode") == "Always":
         raise ValueError("exec.interactiveMode is Always, and nobody can answer here")
     if "/" in command:
         command = str(folder / command)
     spec: dict[str, Any] = {"interactive": False}
-    if told.get("provideClusterInfo"):
+    if content.get("provideClusterInfo"):
         spec["cluster"] = cluster
     asked = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
-    environment = {str(v["name"]): str(v["value"]) for v in told.get("env") or ()}
+    environment = {str(v["name"]): str(v["value"]) for v in content.get("env") or ()}
     environment["KUBERNETES_EXEC_INFO"] = json.dumps(asked)
-    arguments = tuple(str(argument) for argument in told.get("args") or ())
+    arguments = tuple(str(argument) for argument in content.get("args") or ())
     return Program(command, arguments, tuple(environment.items()), version)
 
 
@@ -211,10 +214,10 @@ class LoginProgram:
 
     def _parse(self, output: bytes) -> Credential:
         try:
-            told = json.loads(output)
-            if told["apiVersion"] != self.program.version:
+            answer = json.loads(output)
+            if answer["apiVersion"] != self.program.version:
                 raise self._failed("speaks another version than exec.apiVersion")
-            status = told["status"]
+            status = answer["status"]
             end = status.get("expirationTimestamp")
             lasts = math.inf if end is None else _seconds_until(end)
             credential = Credential(

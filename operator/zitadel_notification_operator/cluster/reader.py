@@ -63,7 +63,7 @@ class ClusterReader:
         self._api = api
         self._namespaces = namespaces
         self._page = page
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self.kinds = KINDS
 
     async def kinds_served(self) -> frozenset[str]:
@@ -150,12 +150,12 @@ class ClusterReader:
         """
 
         def parse(item: Mapping[str, Any]) -> PolicyObject:
-            told = item.get("metadata") or {}
-            key = PolicyKey(told.get("namespace", ""), told.get("name", ""))
+            metadata = item.get("metadata") or {}
+            key = PolicyKey(metadata.get("namespace", ""), metadata.get("name", ""))
             record = known.get(key)
             if record is not None and (record.uid, record.resource_version) == (
-                told.get("uid"),
-                told.get("resourceVersion"),
+                metadata.get("uid"),
+                metadata.get("resourceVersion"),
             ):
                 return record
             return parse_policy(item)
@@ -249,8 +249,8 @@ class ClusterReader:
     def _tell_once(
         self, sentence: str, what: str = "Ignored an object unlike its schema"
     ) -> None:
-        if sentence not in self._told:
-            self._told.add(sentence)
+        if sentence not in self._logged:
+            self._logged.add(sentence)
             _log.warning("%s: %s", what, sentence)
 
 

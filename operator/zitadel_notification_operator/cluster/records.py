@@ -181,13 +181,13 @@ def names_of(record: Any) -> frozenset[str]:
 def to_json(record: Any) -> dict[str, Any]:
     """Return a record as JSON, without fields that are None."""
     members: dict[str, Any] = {}
-    for name, told in _members_of(record.__class__):
+    for name, member in _members_of(record.__class__):
         value = getattr(record, name)
         if isinstance(value, Settings):
             members |= value.by_name()
         else:
-            members[told] = value if type(value) in _PLAIN else _to_json(value)
-    return {told: value for told, value in members.items() if value is not None}
+            members[member] = value if type(value) in _PLAIN else _to_json(value)
+    return {member: value for member, value in members.items() if value is not None}
 
 
 def _to_json(value: Any) -> Any:

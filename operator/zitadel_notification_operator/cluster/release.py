@@ -157,11 +157,14 @@ def _left(body: Mapping[str, Any]) -> tuple[str, ...]:
         policy = parse_policy(body)
     except UnusableObject as error:
         return (f"{UNREADABLE}: {error}",)
-    told = policy.not_understood
-    if told is None:
+    not_understood = policy.not_understood
+    if not_understood is None:
         return tell_left(policy)
     name = f"{POLICY_KIND} {policy.key}"
-    return (*tell_left(policy), f"its spec cannot be read: {name}: {told.problems}")
+    return (
+        *tell_left(policy),
+        f"its spec cannot be read: {name}: {not_understood.problems}",
+    )
 
 
 def _title(kind: str, namespace: str, name: str) -> str:

@@ -234,16 +234,16 @@ def _not_understood(
     """Return why an object is not understood, or None if only its status is wrong."""
     if not metadata and not spec:
         return None
-    told = [f"metadata.{problem}" for problem in metadata.values()]
+    found = [f"metadata.{problem}" for problem in metadata.values()]
     if isinstance(body.get("spec"), Mapping):
-        told += [f"spec.{problem}" for problem in spec.values()]
+        found += [f"spec.{problem}" for problem in spec.values()]
     elif spec:
-        told.append("spec: it must be an object")
+        found.append("spec: it must be an object")
     fields = {f"metadata.{name}" for name in metadata} | spec.keys()
     if "scope" in spec:
         # Without a known scope, the meaning of the reference is unknown as well.
         fields.add("organization")
-    problems = shorten(told)
+    problems = shorten(found)
     sentence = describe_problems(problems)
     return NotUnderstood(sentence, frozenset(fields), problems)
 

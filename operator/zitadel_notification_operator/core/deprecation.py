@@ -24,12 +24,12 @@ class Deprecation:
 
     def __str__(self) -> str:
         """Return the marks as the end of a sentence, without a full stop."""
-        told = ", ".join(self.calls[:_SHOWN])
+        text = ", ".join(self.calls[:_SHOWN])
         more = len(self.calls) - _SHOWN
         if more > 0:
-            told += f" and {more} more"
+            text += f" and {more} more"
         if self.since:
-            told += f"; deprecated as of {self.since}"
+            text += f"; deprecated as of {self.since}"
         if self.ends:
-            told += f"; not served after {self.ends}"
-        return told
+            text += f"; not served after {self.ends}"
+        return text

@@ -122,10 +122,10 @@ class FailureCause:
     """A cause that can make many calls fail, for as long as it lasts.
 
     Attributes:
-        told: Whether a log line has already named the cause.
+        is_logged: Whether a log line has already named the cause.
     """
 
-    told: bool = False
+    is_logged: bool = False
 
 
 class ClusterError(OperatorError):
@@ -149,8 +149,8 @@ class ClusterError(OperatorError):
         """
         if self.shared_cause is None:
             return True
-        told, self.shared_cause.told = self.shared_cause.told, True
-        return not told
+        is_logged, self.shared_cause.is_logged = self.shared_cause.is_logged, True
+        return not is_logged
 
 
 class ObjectGone(ClusterError):

@@ -332,14 +332,14 @@ class InstanceObject:
     not_understood: NotUnderstood | None = None
     resource_version: str = field(default="", compare=False)
 
-    def is_degraded(self, told: DriftDetection) -> bool:
+    def is_degraded(self, detection: DriftDetection) -> bool:
         """Return whether drift is detected in another way than the spec asks for.
 
         Polling because the credential may not read events is not such a case if the
         method is Auto, which asks for events only if they may be read.
         """
-        as_asked = self.method is DriftMethod.AUTO and told.word == NOT_PERMITTED
-        return bool(told.reason) and not as_asked
+        as_asked = self.method is DriftMethod.AUTO and detection.word == NOT_PERMITTED
+        return bool(detection.reason) and not as_asked
 
     def can_read(self, field_name: str) -> bool:
         """Return whether a field of the spec was understood, by its top-level name."""

@@ -111,11 +111,11 @@ def tell_left(policy: PolicyObject) -> tuple[str, ...]:
         if policy.original is not None:
             return (COPIED,)
         return (UNREADABLE if policy.original_text else NEVER_MANAGED,)
-    told = [f"left in ZITADEL{_which(policy)}: {_setting(policy)}"]
+    lines = [f"left in ZITADEL{_which(policy)}: {_setting(policy)}"]
     undoes = policy.management is ManagementPolicy.MANAGE
     if undoes and policy.ending is not DeletionPolicy.RETAIN:
-        told.append(f"deletionPolicy {policy.ending} was not carried out")
-    return (*told, f"before it was managed, {_value(policy, original)}")
+        lines.append(f"deletionPolicy {policy.ending} was not carried out")
+    return (*lines, f"before it was managed, {_value(policy, original)}")
 
 
 def _original_of(policy: PolicyObject) -> OriginalValue | None:

@@ -126,16 +126,17 @@ def failed(
     abnormal = abnormal_condition(
         policy.status.conditions, ready, now, began, passing=passing
     )
-    told = [abnormal, ready, sync]
+    conditions = [abnormal, ready, sync]
     if policy.suspended and failure.reason is Reason.SPEC_NOT_UNDERSTOOD:
-        told.remove(abnormal)  # nothing is in progress until the policy is resumed
+        # Nothing is in progress until the policy is resumed.
+        conditions.remove(abnormal)
     status = policy.status
     if failure.reason in REFUSALS:
         status = without_values(status)
     return replace(
         status,
         observed_generation=generation,
-        conditions=merge(policy.status.conditions, told, now),
+        conditions=merge(policy.status.conditions, conditions, now),
         original=None if failure.reason is Reason.CONFLICT else status.original,
         last_handled_reconcile_at=_token(policy),
     )
@@ -266,15 +267,15 @@ def unpinned(
     )
 
 
-def ended(policy: PolicyObject, told: str, now: datetime) -> PolicyStatus:
+def ended(policy: PolicyObject, sentence: str, now: datetime) -> PolicyStatus:
     """Build the status of a policy for which the deletion work is done.
 
     Args:
         policy: The object, which still exists because of another finalizer.
-        told: What was done.
+        sentence: What was done.
         now: The time of the pass.
     """
-    message = f"Deleted: {told}; another finalizer keeps the object"
+    message = f"Deleted: {sentence}; another finalizer keeps the object"
     ready = Condition(READY, "False", Reason.DELETED, message, policy.generation)
     return replace(
         without_values(policy.status),
@@ -338,10 +339,10 @@ def _settled_conditions(
     policy: PolicyObject, findings: Findings
 ) -> tuple[Condition, ...]:
     generation = policy.generation
-    told = "ZITADEL holds the policy as declared"
+    sentence = "ZITADEL holds the policy as declared"
     if not policy.manages:
-        told = "The policy is observed; managementPolicy Observe writes nothing"
-    ready = Condition(READY, "True", Reason.SUCCEEDED, told, generation)
+        sentence = "The policy is observed; managementPolicy Observe writes nothing"
+    ready = Condition(READY, "True", Reason.SUCCEEDED, sentence, generation)
     if findings.contested:
         state = "True" if findings.decision.in_sync else "False"
         return ready, Condition(IN_SYNC, state, Reason.CONTESTED, CONTESTED, generation)

@@ -93,8 +93,8 @@ class Settings:
         Args:
             verb: A word between name and value, such as "is".
         """
-        told = ((flag.name, verb, _WORDS[value]) for flag, value in self._set())
-        return ", ".join(" ".join(filter(None, words)) for words in told)
+        described = ((flag.name, verb, _WORDS[value]) for flag, value in self._set())
+        return ", ".join(" ".join(filter(None, words)) for words in described)
 
     def describe_change(self, before: "Settings", *, inherited: bool) -> str:
         """Describe a change to these values, as in "passwordChange from true to false".

@@ -124,10 +124,10 @@ def _fields(record: logging.LogRecord) -> dict[str, str | int]:
     kopf names the object of its handlers in a way of its own.
     """
     reference: Any = record.__dict__.get(_KOPF_REFERENCE)
-    told: Mapping[str, Any] = reference if isinstance(reference, Mapping) else {}
+    about: Mapping[str, Any] = reference if isinstance(reference, Mapping) else {}
     fields: dict[str, str | int] = {}
     for field in SUBJECT:
-        value = told.get(field) or record.__dict__.get(f"znp_{field}")
+        value = about.get(field) or record.__dict__.get(f"znp_{field}")
         if value:
             fields[field] = value
     if reason := record.__dict__.get("znp_reason"):

@@ -55,7 +55,7 @@ class ObjectMetrics:
     """Produces the text of the metrics of all objects.
 
     Attributes:
-        is_told: Returns whether this replica reports objects.
+        is_reporting: Returns whether this replica reports objects.
         inventory: The known objects; None until there is an inventory.
         synced: When a pass over an object last succeeded, in seconds since 1970, by
             namespace (empty for instances) and name.
@@ -63,14 +63,14 @@ class ObjectMetrics:
             the instance's name.
     """
 
-    is_told: Callable[[], bool]
+    is_reporting: Callable[[], bool]
     inventory: Inventory | None = None
     synced: dict[tuple[str, str], float] = field(default_factory=dict)
     deprecated: dict[str, Deprecation | None] = field(default_factory=dict)
 
     def parts(self) -> Iterator[bytes]:
         """Return the text in parts; the inventory may change between two of them."""
-        inventory = self.inventory if self.is_told() else None
+        inventory = self.inventory if self.is_reporting() else None
         of_each: dict[Definition, Callable[[Own], Iterator[Sample]]] = {
             known.STATUS_CONDITION: _conditions,
             known.LAST_SYNC: self._sync,
@@ -92,12 +92,12 @@ class ObjectMetrics:
             known.DEPRECATED_CALLS: self._deprecated,
             known.SUNSET: self._sunset,
         }
-        for definition, told_of in of_instances.items():
+        for definition, values_of in of_instances.items():
             instances = list(inventory.instances.values()) if inventory else []
             lines = (
                 definition.line() % (one.name, *more, value)
                 for one in instances
-                for more, value in told_of(one)
+                for more, value in values_of(one)
             )
             yield "".join([definition.head(), *lines]).encode()
 
@@ -148,23 +148,23 @@ def _inconsistent(about: Own) -> Iterator[Sample]:
 
 
 def _expiry(instance: InstanceObject) -> Iterator[Sample]:
-    told = instance.status.credential_expires_at
-    if told is None:
+    expires = instance.status.credential_expires_at
+    if expires is None:
         return
     try:
-        yield (), datetime.fromisoformat(told).timestamp()
+        yield (), datetime.fromisoformat(expires).timestamp()
     except ValueError:
         return  # anyone may write a status; ours has a time there
 
 
 def _detection(instance: InstanceObject) -> Iterator[Sample]:
-    told = instance.status.drift_detection
-    if told is not None:
+    detection = instance.status.drift_detection
+    if detection is not None:
         for method in (DriftMethod.EVENTS, DriftMethod.POLL, DriftMethod.DISABLED):
-            yield (method,), int(told.method is method)
+            yield (method,), int(detection.method is method)
 
 
 def _degraded(instance: InstanceObject) -> Iterator[Sample]:
-    told = instance.status.drift_detection
-    if told is not None:
-        yield (), int(instance.is_degraded(told))
+    detection = instance.status.drift_detection
+    if detection is not None:
+        yield (), int(instance.is_degraded(detection))

@@ -60,11 +60,11 @@ class Marks:
 
 def _first(values: Iterable[str]) -> tuple[str, datetime | None]:
     """Return the earliest time as text and as a time, or else any other text."""
-    told = [value for value in values if value]
-    times = [time for value in told if (time := _parsed(value)) is not None]
+    found = [value for value in values if value]
+    times = [time for value in found if (time := _parsed(value)) is not None]
     if times:
         return f"{min(times):%Y-%m-%d}", min(times)
-    return (told[0] if told else ""), None
+    return (found[0] if found else ""), None
 
 
 def _shown(value: str, token: str) -> str:

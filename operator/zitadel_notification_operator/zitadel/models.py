@@ -176,8 +176,8 @@ class ListReply(Model):
     @model_validator(mode="after")
     def _says_so(self) -> Self:
         """Refuse a cut answer, which must not count as "nothing found"."""
-        told = self.details.timestamp or self.details.view_timestamp
-        if not self.result and not told:
+        time = self.details.timestamp or self.details.view_timestamp
+        if not self.result and not time:
             raise ValueError("neither rows nor the time of the search")
         return self
 

@@ -119,7 +119,7 @@ class TokenEndpoint:
         error may pass.
         """
         try:
-            told = TokenErrorReply.model_validate_json(reply.body)
+            answer = TokenErrorReply.model_validate_json(reply.body)
         except ValidationError:
             text = reply.body.decode(errors="replace")
             failure = failure_in_text(text, self._pool.hosts.shown)
@@ -128,12 +128,12 @@ class TokenEndpoint:
             if reply.status in _TELLING:
                 return self._pool.failure_of(call, reply, refusal_of(reply), "")
             return _unread(call, reply)
-        if told.error not in _REFUSALS | _FAILURES:
+        if answer.error not in _REFUSALS | _FAILURES:
             return _unread(call, reply)
-        words = [told.error]
-        if told.error_description in _KNOWN_WORDS:
-            words.append(told.error_description)
-        if told.error in _FAILURES:
+        words = [answer.error]
+        if answer.error_description in _KNOWN_WORDS:
+            words.append(answer.error_description)
+        if answer.error in _FAILURES:
             return TransientError(
                 Reason.SERVER_ERROR,
                 f"ZITADEL's token endpoint cannot serve now ({', '.join(words)}); if "

@@ -190,7 +190,7 @@ class InstanceState:
         suspected: Whether a policy's pass saw a failure, so that the next pass must
             call ZITADEL.
         reported_at: Loop time of the last status write, or None before the first.
-        told_in_use: Whether an Event has named what a deletion waits for.
+        reported_in_use: Whether an Event has named what a deletion waits for.
         cursor: The position up to which ZITADEL's events were handled, or None if only
             the instance's status holds it.
         deprecated_in: The ZITADEL and version whose deprecated calls were reported.
@@ -225,7 +225,7 @@ class InstanceState:
     busy_since: float | None = None
     suspected: bool = False
     reported_at: float | None = None
-    told_in_use: bool = False
+    reported_in_use: bool = False
     cursor: str | None = None
     deprecated_in: tuple[str, str | None] | None = None
     apis: ApiSupport = field(default_factory=ApiSupport)

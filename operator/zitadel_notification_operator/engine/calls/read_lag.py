@@ -66,10 +66,10 @@ class ReadLag:
         event, at = self._writes.get(target, (None, 0.0))
         if event is None or shown is None or loop_time() - at > LAG:
             return False
-        told = number_of(shown.sequence)
-        if shown.resource_owner != event.aggregate or told is None:
+        sequence = number_of(shown.sequence)
+        if shown.resource_owner != event.aggregate or sequence is None:
             return False
-        return told < event.sequence and not self.is_accepted(target, event)
+        return sequence < event.sequence and not self.is_accepted(target, event)
 
     def behind_for(self, target: Target, event: EventId, shown: str | None) -> float:
         """Return for how many seconds GETs have been older than events of the log.

@@ -269,12 +269,12 @@ class Inventory:
         found = self._resolved.get(policy.key)
         if found is not None and found.zitadel_id == zitadel_id:
             return found.organization_id
-        told = policy.status.organization_id
-        if told is None and not policy.can_read("organization"):
+        known = policy.status.organization_id
+        if known is None and not policy.can_read("organization"):
             recorded = recorded_target(policy)
             if recorded is not None and recorded.zitadel_id == zitadel_id:
                 return recorded.organization_id
-        return told
+        return known
 
     def target_of(self, policy: PolicyObject) -> Target | None:
         """Return the policy's target, if ZITADEL and organization are known."""

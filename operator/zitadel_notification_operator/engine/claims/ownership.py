@@ -221,9 +221,9 @@ class Ownership:
             policy = self._inventory.policies[key]
             if not self._may_carry(policy, target):
                 continue
-            told = policy.status.original
-            if told is not None and self._inventory.target_of(policy) == target:
-                return told
+            confirmed = policy.status.original
+            if confirmed is not None and self._inventory.target_of(policy) == target:
+                return confirmed
             if key.namespace == namespace:
                 return value
         return None

@@ -82,8 +82,12 @@ def why_as_retain(policy: PolicyObject) -> str:
     original = policy.status.original or policy.original
     if original is None and policy.original_text is not None:
         return _as_retain("the annotation zitadel-notification.dev/original")
-    told = policy.status.organization_id or recorded_target(policy)
-    if told is None and original is not None and not policy.can_read("organization"):
+    organization = policy.status.organization_id or recorded_target(policy)
+    if (
+        organization is None
+        and original is not None
+        and not policy.can_read("organization")
+    ):
         return _as_retain("spec.organization")
     return ""
 

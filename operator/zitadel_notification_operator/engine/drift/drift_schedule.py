@@ -15,7 +15,7 @@ from zitadel_notification_operator.core.unseen_writes import UnseenWrites
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.queue.clock import loop_time
 
-from .search_health import NO_PERMISSION, SearchHealth, told_of
+from .search_health import NO_PERMISSION, SearchHealth, polled_because
 
 POLLING_SHARE = 0.45
 """The share of `requestsPerSecond` that polling may take: half, minus the tenth by
@@ -38,7 +38,7 @@ class DriftSchedule:
         self._health: dict[str, SearchHealth] = {}
         self._unseen_writes: dict[str, UnseenWrites] = {}
         self._usable_since: dict[str, float] = {}
-        self._told: dict[PolicyKey, ZitadelEvent] = {}
+        self._waiting: dict[PolicyKey, ZitadelEvent] = {}
         self._late: dict[PolicyKey, ZitadelEvent] = {}
 
     def searches(self, instance: InstanceObject) -> bool:
@@ -64,11 +64,11 @@ class DriftSchedule:
         if self._connections.state(instance.name).proven is None:
             return None
         if not self._may_read(instance.name):
-            return told_of(NO_PERMISSION, self.round(instance))
+            return polled_because(NO_PERMISSION, self.round(instance))
         why = self.health(instance).why
         if why is None:
             return DriftDetection(DriftMethod.EVENTS)
-        return told_of(why, self.round(instance))
+        return polled_because(why, self.round(instance))
 
     def interval(self, instance: InstanceObject) -> float | None:
         """Return the seconds until a quiet policy is due; None if nothing is due."""
@@ -131,13 +131,13 @@ class DriftSchedule:
 
     def note(self, key: PolicyKey, event: ZitadelEvent) -> None:
         """Keep the last event about a policy; a removal is never replaced."""
-        known = self._told.get(key)
+        known = self._waiting.get(key)
         if known is None or known.kind is not EventKind.ORGANIZATION_REMOVED:
-            self._told[key] = event
+            self._waiting[key] = event
 
-    def told(self, key: PolicyKey) -> ZitadelEvent | None:
+    def waiting_event(self, key: PolicyKey) -> ZitadelEvent | None:
         """Return the last event about a policy that no pass has handled yet."""
-        return self._told.get(key)
+        return self._waiting.get(key)
 
     def late(self, key: PolicyKey) -> ZitadelEvent | None:
         """Return an event that the last pass over a policy did not find in GETs yet."""
@@ -159,5 +159,5 @@ class DriftSchedule:
         """
         if event is None:
             self._late.pop(key, None)
-        if event is None or self._told.get(key) is event:
-            self._told.pop(key, None)
+        if event is None or self._waiting.get(key) is event:
+            self._waiting.pop(key, None)

@@ -308,7 +308,7 @@ class EventsPass:
             key
             for key in reading.woken
             if key in policies
-            and self._drift.told(key) is not None
+            and self._drift.waiting_event(key) is not None
             and is_observed_and_current(policies[key])
         }
         return bool(reading.woken)

@@ -63,11 +63,11 @@ class SearchHealth:
     def of(cls, instance: InstanceObject) -> "SearchHealth":
         """Begin with the stored status; it holds until the first search."""
         health = cls(instance.uid)
-        told = instance.status.drift_detection
-        if told is None or told.method is not DriftMethod.POLL:
+        detection = instance.status.drift_detection
+        if detection is None or detection.method is not DriftMethod.POLL:
             return health
-        if told.reason and told.word != NOT_PERMITTED:
-            health.why = told.reason.partition(_ROUND)[0]
+        if detection.reason and detection.word != NOT_PERMITTED:
+            health.why = detection.reason.partition(_ROUND)[0]
             health.failures = TRIES
         return health
 
@@ -91,10 +91,10 @@ class SearchHealth:
 
     def worked(self) -> bool:
         """Record a successful search. Return True if the status has to change."""
-        was_told = self.why is not None
+        was_reported = self.why is not None
         self.failures, self.why = 0, None
         self.wait_until, self.refusal = float("-inf"), None
-        return was_told
+        return was_reported
 
     def asked_to_wait(self, failure: OperatorError, until: float) -> None:
         """Record that ZITADEL asked us not to call before a moment (loop time)."""
@@ -117,7 +117,7 @@ class SearchHealth:
         return max(min(wait, most), self.wait_until - now)
 
 
-def told_of(why: str, seconds: float) -> DriftDetection:
+def polled_because(why: str, seconds: float) -> DriftDetection:
     """Return what a status reports about polling in place of events.
 
     Args:
@@ -141,8 +141,8 @@ def _words(failure: OperatorError) -> str:
             f"{failure.reason}: ZITADEL, or a proxy before it, refuses the search of "
             "its events, although the credential may make it (events.read)"
         )
-    told = f"{failure.reason}: searches of ZITADEL's events fail: {failure.stable}"
-    return told[:_LONGEST_REASON]
+    sentence = f"{failure.reason}: searches of ZITADEL's events fail: {failure.stable}"
+    return sentence[:_LONGEST_REASON]
 
 
 def _word(why: str | None) -> str:

@@ -98,9 +98,9 @@ def note(state: InstanceState, failed: Failed, now: float) -> set[Reference]:
         reference: Unread(failure, once_more(streaks.get(reference), now))
         for reference, failure in failed.items()
     }
-    told = {r for r, unread in state.unread.items() if unread.streak.is_verdict}
-    told_before = {r for r, unread in before.items() if unread.streak.is_verdict}
-    return (told ^ told_before) | (before.keys() - state.unread.keys())
+    refused = {r for r, unread in state.unread.items() if unread.streak.is_verdict}
+    refused_before = {r for r, unread in before.items() if unread.streak.is_verdict}
+    return (refused ^ refused_before) | (before.keys() - state.unread.keys())
 
 
 def affected(

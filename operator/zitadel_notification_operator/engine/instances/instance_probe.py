@@ -142,12 +142,12 @@ class InstanceProbe:
         state.generation = instance.generation
         state.checked_at = state.answered_at = loop_time()
         inventory, wakeups = self._inventory, self._wakeups
-        told = note(state, failed, loop_time())
+        changed = note(state, failed, loop_time())
         wakeups.affected(inventory.identified(instance.name, identity.zitadel_id))
         moved = inventory.looked_up(instance.name, lookup)
         if moved is not None:
             wakeups.regranted(instance.name, moved)
-        wakeups.affected(affected(inventory, instance, told))
+        wakeups.affected(affected(inventory, instance, changed))
 
     async def _try_credential(self, state: InstanceState, now: float) -> None:
         """Make one small call, if no other has shown that the credential is good."""

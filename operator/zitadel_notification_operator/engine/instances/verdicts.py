@@ -82,12 +82,12 @@ class Verdicts:
         Not called while it is still being found out what the failure is.
         """
         before, failure, proven = state.verdict, state.failure, state.proven
-        told = f"{failure.reason}: {failure.stable}" if failure else None
+        summary = f"{failure.reason}: {failure.stable}" if failure else None
         rights = None
         if proven is not None and failure is None:
             rights = proven.identity.user, proven.identity.capabilities
         zitadel_id = proven.zitadel_id if proven else None
-        state.verdict = Verdict(told, zitadel_id, rights)
+        state.verdict = Verdict(summary, zitadel_id, rights)
         return state.verdict != before
 
     def wake(

@@ -83,7 +83,7 @@ class Leadership:
         self._others_until = _NEVER
         self._renewed: float | None = None
         self._lost = False
-        self._told = self._failure = ""
+        self._logged = self._failure = ""
         self.elected = asyncio.Event()
         self.went_back: Callable[[], None] = lambda: None
         """Called when the record is older than before: Kubernetes was restored."""
@@ -180,7 +180,7 @@ class Leadership:
         if stored is None:
             return False
         # Count from before the call, because others may have seen the record since.
-        self._lease, self._renewed, self._told = stored, began, ""
+        self._lease, self._renewed, self._logged = stored, began, ""
         return True
 
     async def _renew(self) -> float | None:
@@ -260,6 +260,6 @@ class Leadership:
 
     def _tell(self, level: int, what: str, text: str) -> None:
         """Log each cause once, not with each try."""
-        if text != self._told:
-            self._told = text
+        if text != self._logged:
+            self._logged = text
             _log.log(level, "%s: %s", what, text)

@@ -134,7 +134,7 @@ class AdmissionCheck:
             excerpt=failure.message.removeprefix(failure.stable),
         )
 
-    def as_told_to_tenant(
+    def as_tenants_see_it(
         self, policy: PolicyObject, failure: OperatorError
     ) -> OperatorError:
         """Return the error to report to the policy's author.

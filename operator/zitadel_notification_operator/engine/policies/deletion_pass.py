@@ -133,8 +133,8 @@ class DeletionPass:
     async def _end_unheld(self, policy: PolicyObject) -> Outcome:
         """Report the end of a policy that only another finalizer keeps."""
         ready = find(policy.status.conditions, READY)
-        told = ready is not None and ready.reason == Reason.DELETED
-        if told or not policy.finalizers:
+        is_reported = ready is not None and ready.reason == Reason.DELETED
+        if is_reported or not policy.finalizers:
             return WAIT
         why = self._why_nothing(policy)
         if not why:
@@ -188,13 +188,13 @@ class DeletionPass:
         )
         cleanup = Cleanup(writer, policy, target.organization_id)
         if policy.ending is DeletionPolicy.RESTORE:
-            told = await cleanup.restore(value_carried(policy, target))
+            sentence = await cleanup.restore(value_carried(policy, target))
         else:
-            told = await cleanup.reset()
+            sentence = await cleanup.reset()
         if self._inventory.newest(policy) is not None:
             # A new owner that waits for this target must not inherit the original.
             self._inventory.originals.drop(policy.key)
-        return Ending(told, writer.wrote)
+        return Ending(sentence, writer.wrote)
 
     def _why_nothing(self, policy: PolicyObject) -> str:
         """Return why this policy undoes nothing; empty if it may have to."""

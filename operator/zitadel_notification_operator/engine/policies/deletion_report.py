@@ -68,22 +68,22 @@ class DeletionReport:
         """
         inventory = self._inventory
         newest = inventory.newest(policy)
-        outbox, told = self._outbox, ending.sentence
+        outbox, sentence = self._outbox, ending.sentence
         if ending.wrote:
             outbox.ended(policy)  # this attempt did more than an earlier one reported
         else:
             # An attempt that is repeated because Kubernetes did not answer has less to
             # do, so the sentence of the first one stands.
-            told = outbox.told(policy) or told
+            sentence = outbox.posted(policy) or sentence
         if newest is None or newest.held:
-            outbox.ending(policy, told)  # the object may vanish with its finalizer
+            outbox.ending(policy, sentence)  # the object may vanish with its finalizer
         if newest is not None:
             await self._writes.strip(newest)
         kept = inventory.newest(policy)
         if kept is not None:
-            status = ended(kept, told, self._now())
+            status = ended(kept, sentence, self._now())
             await self._writes.apply_policy_status(kept, status)
-        outbox.ending(policy, told)
+        outbox.ending(policy, sentence)
         outbox.ended(policy)
         return WAIT
 

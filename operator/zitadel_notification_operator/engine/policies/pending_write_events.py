@@ -66,7 +66,7 @@ class PendingWriteEvents:
     _pending_events: dict[PolicyKey, WriteEvents] = field(
         default_factory=dict, init=False
     )
-    _untold: dict[PolicyKey, Drift] = field(default_factory=dict, init=False)
+    _unreported: dict[PolicyKey, Drift] = field(default_factory=dict, init=False)
     _contests: dict[PolicyKey, Contest] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
@@ -114,17 +114,17 @@ class PendingWriteEvents:
             for notice in events.notices:
                 self._outbox.tell(policy, notice)
             if events.drift is not None:
-                self._untold[policy.key] = events.drift
-        return self._untold.get(policy.key)
+                self._unreported[policy.key] = events.drift
+        return self._unreported.get(policy.key)
 
     def reported(self, key: PolicyKey) -> None:
         """Drop the corrected drift, because a status reports it."""
-        self._untold.pop(key, None)
+        self._unreported.pop(key, None)
 
     def forget(self, key: PolicyKey) -> None:
         """Drop what is known about a policy that is gone."""
         self._pending_events.pop(key, None)
-        self._untold.pop(key, None)
+        self._unreported.pop(key, None)
         self._contests.pop(key, None)
 
     def wait(self, policy: PolicyObject) -> float:
@@ -171,10 +171,10 @@ class PendingWriteEvents:
         self, events: WriteEvents, policy: PolicyObject, before: ObservedPolicy | None
     ) -> WriteEvents:
         """Return the account with the drift that the write has corrected."""
-        told = self._drift.told(policy.key)
+        event = self._drift.waiting_event(policy.key)
         drift = Drift(
             f"{self._now():%Y-%m-%dT%H:%M:%SZ}",
-            told.editor if told else None,
+            event.editor if event else None,
             seen(before),
             OriginalValue(policy.scope is Scope.INSTANCE, policy.settings),
         )

@@ -78,8 +78,8 @@ class PolicyPass:
         except OperatorError as failure:
             if failure.reason is Reason.CLUSTER_UNAVAILABLE:
                 raise
-            told = self._admission_check.as_told_to_tenant(policy, failure)
-            return await self._reports.failure(policy, told, failures)
+            shown = self._admission_check.as_tenants_see_it(policy, failure)
+            return await self._reports.failure(policy, shown, failures)
 
     async def _admit(
         self, policy: PolicyObject

@@ -207,12 +207,12 @@ class PolicyReport:
     def _is_own_finding(self, policy: PolicyObject, failure: OperatorError) -> bool:
         """Return whether the failure came from the policy's call, not its instance."""
         state = self._connections.state(policy.instance)
-        told = {
+        known = {
             Reason.INSTANCE_NOT_FOUND,
             Reason.INSTANCE_NOT_READY,
             Reason.ZITADEL_INCONSISTENT,
         }
-        return state.failure is None and failure.reason not in told
+        return state.failure is None and failure.reason not in known
 
     def _may_be_a_misfortune(
         self, policy: PolicyObject, failure: OperatorError, failures: int
@@ -237,7 +237,7 @@ class PolicyReport:
             the Secret or the CA bundle is missing, because somebody must correct that.
         """
         state = self._connections.state(policy.instance)
-        if self._drift.told(policy.key) is not None:
+        if self._drift.waiting_event(policy.key) is not None:
             # The event is not repeated, so the pass that it needs comes with the next
             # verdict.
             self._connections.wait_for_verdict(policy.instance, policy.key)

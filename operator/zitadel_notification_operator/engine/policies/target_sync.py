@@ -70,7 +70,7 @@ class TargetSync:
             StalePass: What the pass is about has changed; it begins anew.
             OperatorError: What stopped the pass.
         """
-        work = replace(work, told=self._unseen_events.told(policy.key))
+        work = replace(work, event=self._unseen_events.event_of(policy.key))
         writer = work.writer
         observed = await writer.observe()
         if self._unseen_events.is_too_early(policy, work, observed):
@@ -171,8 +171,8 @@ class TargetSync:
         inherits = observed is None or observed.is_default
         if organization is None or organization.name or not inherits:
             return work
-        told = work.told
-        doubted = told is not None and told.kind is EventKind.ORGANIZATION_REMOVED
+        event = work.event
+        doubted = event is not None and event.kind is EventKind.ORGANIZATION_REMOVED
         if not (policy.manages or doubted) and policy.status.organization_name:
             return work
         found = None

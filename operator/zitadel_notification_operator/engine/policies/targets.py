@@ -37,7 +37,7 @@ class Work:
         asked: The reconcile-requested-at token that the pass began with. A token that
             arrives later belongs to the next pass, because this one may have observed
             before it.
-        told: The last event about the policy that no pass has handled yet, or None.
+        event: The last event about the policy that no pass has handled yet, or None.
     """
 
     connection: Connection
@@ -45,7 +45,7 @@ class Work:
     target: Target
     organization: Organization | None
     asked: str | None
-    told: ZitadelEvent | None = None
+    event: ZitadelEvent | None = None
 
 
 class Targets:

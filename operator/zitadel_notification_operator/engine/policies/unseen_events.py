@@ -40,18 +40,18 @@ class UnseenEvents:
     _repairs: Repairs
     _lag: ReadLag
 
-    def told(self, key: PolicyKey) -> ZitadelEvent | None:
+    def event_of(self, key: PolicyKey) -> ZitadelEvent | None:
         """Return the last event about a policy that no pass has settled yet."""
-        return self._drift.told(key) or self._drift.late(key)
+        return self._drift.waiting_event(key) or self._drift.late(key)
 
     def is_too_early(
         self, policy: PolicyObject, work: Work, observed: ObservedPolicy | None
     ) -> bool:
         """Return whether the pass should wait for GETs to show an event of the log."""
-        if work.told is not None and not is_behind(observed, work.told):
+        if work.event is not None and not is_behind(observed, work.event):
             self._lag.caught_up(work.target)
-        told = self._not_shown(work, observed)
-        if told is None:
+        event = self._not_shown(work, observed)
+        if event is None:
             return False  # events of other policies do not matter here
         if self._repairs.is_pending(work.target):
             # A write of ours has met this contradiction already and waits for its
@@ -60,22 +60,22 @@ class UnseenEvents:
             if wanted.action is not Action.NONE:
                 return False
         shown = observed.sequence if observed else None
-        return self._lag.behind_for(work.target, told.id, shown) < BEHIND_FOR
+        return self._lag.behind_for(work.target, event.id, shown) < BEHIND_FOR
 
     async def unseen_event(
         self, work: Work, observed: ObservedPolicy | None
     ) -> ZitadelEvent | None:
         """Return the target's last event in the log, or None if GETs show it."""
-        told = self._not_shown(work, observed)
-        if told is None:
+        event = self._not_shown(work, observed)
+        if event is None:
             return None
         found, readable = await work.writer.last_event()
         if found is not None and is_behind(observed, found):
             return found
-        is_its_own = work.target.organization_id in {None, told.id.aggregate}
+        is_its_own = work.target.organization_id in {None, event.id.aggregate}
         if readable and is_its_own:
             # The log shows nothing newer, so what the GET says is in force.
-            self._lag.accept(work.target, told.id)
+            self._lag.accept(work.target, event.id)
         return None
 
     def settle(
@@ -99,8 +99,8 @@ class UnseenEvents:
         Returns:
             The seconds until the next pass, or 0 if none is needed.
         """
-        if work.told is not None:
-            self._drift.forget(policy.key, work.told)
+        if work.event is not None:
+            self._drift.forget(policy.key, work.event)
         late = self._not_shown(work, observed)
         self._drift.keep_late(policy.key, late)
         instance = self._inventory.instances.get(policy.instance)
@@ -112,7 +112,7 @@ class UnseenEvents:
         self, work: Work, observed: ObservedPolicy | None
     ) -> ZitadelEvent | None:
         """Return the event of a pass if GETs are older, and that is not accepted."""
-        told = work.told
-        if told is None or not is_behind(observed, told):
+        event = work.event
+        if event is None or not is_behind(observed, event):
             return None
-        return None if self._lag.is_accepted(work.target, told.id) else told
+        return None if self._lag.is_accepted(work.target, event.id) else event

@@ -119,13 +119,13 @@ def organization_event(
     )
 
 
-def deletion_event(told: str) -> Notice:
+def deletion_event(sentence: str) -> Notice:
     """Return the Event about what a deletion did."""
     return Notice(
         warning=False,
         reason="Deleted",
         action="Delete",
-        note=f"{told[:1].upper()}{told[1:]}",
+        note=f"{sentence[:1].upper()}{sentence[1:]}",
     )
 
 

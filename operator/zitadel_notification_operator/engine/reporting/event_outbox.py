@@ -58,11 +58,11 @@ class EventOutbox:
             status: The status that the block writes.
             notices: The Events about it.
         """
-        told = tuple(notices)
-        self._waiting[about.uid] = status, told
+        events = tuple(notices)
+        self._waiting[about.uid] = status, events
         yield
         self._waiting.pop(about.uid, None)
-        for notice in told:
+        for notice in events:
             self.tell(about, notice)
 
     def confirm(self, stored: Object) -> None:
@@ -82,7 +82,7 @@ class EventOutbox:
             self._endings[about.uid] = sentence
             self.tell(about, deletion_event(sentence))
 
-    def told(self, policy: PolicyObject) -> str | None:
+    def posted(self, policy: PolicyObject) -> str | None:
         """Return the sentence that this deletion has posted earlier, if any."""
         return self._endings.get(policy.uid)
 
