@@ -68,7 +68,7 @@ def pod(
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
     monkeypatch.setattr(
-        connection, "way_of_pod", partial(config_of_pod, folder=tmp_path)
+        connection, "config_of_pod", partial(config_of_pod, folder=tmp_path)
     )
     return token
 
