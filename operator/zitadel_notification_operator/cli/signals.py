@@ -63,23 +63,28 @@ class Signals:
     def cancel(self, task: asyncio.Task[Any]) -> None:
         """Cancel a task of the running loop at a signal, or now if one came before."""
         loop = asyncio.get_running_loop()
-
-        def end(_number: int, _frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(task.cancel)
-
-        # Not by the loop's own handlers: their removal restores the default action for
-        # a moment, and a signal that another thread takes then ends the process.
         for number in ENDING:
-            signal.signal(number, end)
+            loop.add_signal_handler(number, task.cancel)
         if self._first is not None:
             task.cancel()
 
     def close(self) -> None:
-        """Ignore further signals: the process ends, and its exit code is decided."""
+        """Ignore further signals: the process ends, and its exit code is decided.
+
+        If there is a running loop, this must be called in it: when the loop closes, it
+        would restore the default action, by which SIGTERM ends the process. The signals
+        are blocked first, so that there is no moment between two handlers.
+        """
         if not self._listening:
             return
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
         for number in ENDING:
+            if loop is not None:
+                loop.remove_signal_handler(number)
             # Other threads, such as those for name resolution, block no signals.
             signal.signal(number, signal.SIG_IGN)
 
