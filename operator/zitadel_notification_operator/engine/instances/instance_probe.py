@@ -193,7 +193,7 @@ class InstanceProbe:
         return Access(instance.endpoint, roots, credential)
 
     def _connect(self, instance: InstanceObject, access: Access) -> PolicyClient:
-        """Return a client that makes no call outside the term."""
+        """Return a client that makes no call after the lease has ended."""
         try:
             client = self._connector.connect(
                 instance.name, access.endpoint, access.credential, access.roots

@@ -158,7 +158,7 @@ class OrganizationResolver:
     def _pin(
         self, policy: PolicyObject, connection: Connection, found: Organization
     ) -> None:
-        """Record the policy's organization; raise Superseded if the policy is gone."""
+        """Record the policy's organization; raise StalePass if the policy is gone."""
         self._inventory.require_newest(policy)
         target = Target(connection.zitadel_id, found.id)
         self._wakeups.affected(

@@ -2,9 +2,9 @@
 
 The steps, in this order, and where each of them is:
 
-    admit     Admittance, Resolution   the grant, the connection and the organization
+    admit     AdmissionCheck           the grant, the connection and the organization
     own       Ownership                no older policy owns the target
-    observe   Converging               a GET, and what the event log says beyond it
+    observe   TargetSync               a GET, and what the event log says beyond it
     decide    core.decision            what differs
     act       TargetWriter             the write, when it is its turn
     verify    TargetWriter             a GET shows the written value
