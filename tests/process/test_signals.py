@@ -238,6 +238,30 @@ def test_emulator_hears_them_to_its_last_moment(
     assert_survives_a_storm(started, signal.SIGTERM)
 
 
+@pytest.mark.parametrize("command", ["run", "emulator", "release"])
+def test_only_the_main_thread_takes_them(
+    start: Callable[..., Program], tmp_path: Path, command: str
+) -> None:
+    """Another thread would take one while the main thread changes its handlers."""
+    with ThinApi(silent) as api:
+        url = api.url.replace("127.0.0.1", "localhost")
+        kubeconfig = write_kubeconfig(tmp_path, url)
+        words = {
+            "run": operator(kubeconfig),
+            "emulator": [*ZNP, "emulator", "--host", "localhost", "--port", "0"],
+            "release": [*ZNP, "release", "--all", "--kubeconfig", str(kubeconfig)],
+        }[command]
+        started = start(*words)
+        if command == "emulator":
+            says(started, "http://")
+        else:
+            eventually(lambda: api.paths, 120, "a call")
+        main, *others = blocked_by_threads(started.pid)
+        assert not main & set(BOTH)
+        assert others
+        assert [each for each in others if not each >= set(BOTH)] == []
+
+
 def assert_survives_a_storm(started: Program, number: int) -> None:
     """Send one signal after the other until the end, which is 0."""
     deadline = time.monotonic() + SOON
@@ -314,6 +338,16 @@ def child_of(pid: int) -> int:
     """Return the process that another one has started; 0 when there is none."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return int(text.split()[0]) if text.strip() else 0
+
+
+def blocked_by_threads(pid: int) -> list[set[int]]:
+    """Return what signals each thread of a process blocks, the main thread first."""
+    blocked = []
+    for thread in sorted(int(it.name) for it in Path(f"/proc/{pid}/task").iterdir()):
+        status = Path(f"/proc/{pid}/task/{thread}/status").read_text()
+        mask = int(status.partition("SigBlk:")[2].split()[0], 16)
+        blocked.append({each for each in range(1, 65) if mask >> (each - 1) & 1})
+    return blocked
 
 
 def test_unshare_is_permitted() -> None:

@@ -108,6 +108,7 @@ def command(
 async def _serve(
     signals: Signals, emulator: Emulator, host: str, port: int, tls: Tls | None
 ) -> None:
+    await signals.keep_to_main_thread()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in ENDING:

@@ -120,6 +120,7 @@ async def _until_interrupted(work: Coroutine[Any, Any, None], signals: Signals) 
     Raises:
         CancelledError: It was interrupted.
     """
+    await signals.keep_to_main_thread()
     task = asyncio.create_task(work)
     signals.cancel(task)
     try:

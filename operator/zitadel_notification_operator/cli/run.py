@@ -145,6 +145,7 @@ def command(
     operator = Operator(Settings(**others, lease_duration=lease))
 
     async def run() -> None:
+        await signals.keep_to_main_thread()
         try:
             await operator.run()
         finally:

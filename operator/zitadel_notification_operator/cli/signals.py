@@ -9,7 +9,9 @@ anything.
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -60,6 +62,23 @@ class Signals:
             raise KeyboardInterrupt
         self._handle(_interrupt)
 
+    async def keep_to_main_thread(self) -> None:
+        """Let the threads that the running loop uses block the signals.
+
+        Whenever the main thread blocks them while handlers change, the kernel would
+        hand a signal to any other thread, which may then meet the default action. A
+        command must await this before anything else needs a thread.
+        """
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(initializer=_block))
+        # uvloop resolves names in threads of its own. It starts all of them for the
+        # first name, and they inherit what the main thread blocks.
+        before = _block()
+        try:
+            await loop.getaddrinfo("127.0.0.1", 0, flags=socket.AI_NUMERICHOST)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
     def cancel(self, task: asyncio.Task[Any]) -> None:
         """Cancel a task of the running loop at a signal, or now if one came before."""
         loop = asyncio.get_running_loop()
@@ -72,12 +91,13 @@ class Signals:
         """Ignore further signals: the process ends, and its exit code is decided.
 
         If there is a running loop, this must be called in it: when the loop closes, it
-        would restore the default action, by which SIGTERM ends the process. The signals
-        are blocked first, so that there is no moment between two handlers.
+        would restore the default action, by which SIGTERM ends the process. The main
+        thread blocks the signals first, and other threads do so from their beginning,
+        so that nobody takes one between two handlers.
         """
         if not self._listening:
             return
-        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        _block()
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -85,7 +105,6 @@ class Signals:
         for number in ENDING:
             if loop is not None:
                 loop.remove_signal_handler(number)
-            # Other threads, such as those for name resolution, block no signals.
             signal.signal(number, signal.SIG_IGN)
 
     def _handle(self, at_first: Callable[[], object]) -> None:
@@ -97,6 +116,11 @@ class Signals:
 
         for number in ENDING:
             signal.signal(number, note)
+
+
+def _block() -> set[signal.Signals | int]:
+    """Block the signals in the calling thread; return what it blocked before."""
+    return signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
 
 
 def _interrupt() -> None:
