@@ -1,9 +1,12 @@
 """A transport for httpx that uses aiohttp (ADR 0008).
 
 For ZITADEL's small answers, httpx's own transport takes ten times the processor time of
-aiohttp's parser. httpx still handles requests, headers, cookies, redirects and
-decoding. aiohttp handles connections, TLS and proxies; its errors pass through this
-module and are mapped in `unreachable`.
+aiohttp's parser. httpx still handles requests, headers and decoding. aiohttp handles
+connections, TLS and proxies; its errors pass through this module and are mapped in
+`unreachable`.
+
+There is no httpx client above it: nothing is redirected, and no cookie is kept, since
+ZITADEL's says "quota used up" for five minutes.
 """
 
 import ssl
@@ -129,7 +132,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 keepalive_timeout=KEEP_ALIVE,
                 resolver=GuardedResolver() if guarded else None,
             ),
-            # The client handles cookies.
+            # Not even the session keeps cookies.
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT),

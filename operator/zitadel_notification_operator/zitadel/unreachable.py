@@ -56,11 +56,11 @@ _KINDS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = 
         aiohttp.ConnectionTimeoutError,
         f"no connection within {CONNECT_TIMEOUT:g} seconds",
     ),
-    ((httpx.TimeoutException, TimeoutError), "no answer within {seconds:g} seconds"),
+    (TimeoutError, "no answer within {seconds:g} seconds"),
     (aiohttp.ClientHttpProxyError, "the proxy refused"),
     (aiohttp.ClientConnectorError, "no connection"),
     (
-        (aiohttp.InvalidURL, httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError),
+        (aiohttp.InvalidURL, httpx.InvalidURL, ValueError),
         "no request can be made of spec.url and spec.externalDomain",
     ),
 )
@@ -110,7 +110,7 @@ def failure_of_transport(
         seconds: Seconds that the whole call may take.
         bundled: Whether `spec.caBundle` names authorities.
     """
-    if isinstance(error, httpx.DecodingError | httpx.TooManyRedirects | zlib.error):
+    if isinstance(error, httpx.DecodingError | zlib.error):
         return TransientError(
             Reason.UNEXPECTED_ANSWER, f"The answer of {host} cannot be decoded"
         )
