@@ -79,14 +79,6 @@ class Definition:
         """Return the HELP and TYPE lines that precede the samples."""
         return f"# HELP {self.name} {self.help}\n# TYPE {self.name} {self.kind}\n"
 
-    def line(self) -> str:
-        """Return the line of a sample, to be filled by `%` with labels and a value.
-
-        The labels are Kubernetes names and our own words, which need no escaping.
-        """
-        pairs = ",".join(f'{label}="%s"' for label in self.labels)
-        return f"{self.name}{{{pairs}}} %s\n"
-
 
 def _with(children: Iterable[Labels], made: M) -> M:
     for child in children:

@@ -23,7 +23,7 @@ from zitadel_notification_operator.core.objects import (
 from zitadel_notification_operator.core.reasons import Reason
 
 from . import definitions as known
-from .definitions import Definition, Labels
+from .definitions import Definition
 
 POLICY = "NotificationPolicy"
 INSTANCE = "ZitadelInstance"
@@ -32,8 +32,22 @@ PART = 200
 """Objects in one part of the text, which is about a millisecond of work."""
 
 Own = PolicyObject | InstanceObject
-Sample = tuple[Labels, float]
-"""The labels that a sample has besides those of its object, and its value."""
+Sample = tuple[str, float]
+"""The labels that a sample has besides those of its object, as text, and its value.
+
+All labels are Kubernetes names and our own words, which need no escaping.
+"""
+
+_STATUSES = ("True", "False", "Unknown")
+_SAMPLES_OF_CONDITION = {
+    (kind, status): [
+        (f',type="{kind}",status="{each}"', int(each == status))
+        for each in _STATUSES
+        if each in {status, "True", "False"}
+    ]
+    for kind in conditions.OWN_TYPES
+    for status in _STATUSES
+}
 
 
 class Inventory(Protocol):
@@ -78,11 +92,12 @@ class ObjectMetrics:
         }
         for definition, samples_of in of_each.items():
             yield definition.head().encode()
-            objects, line = _objects(inventory), definition.line()
+            objects, metric = _objects(inventory), definition.name
             while part := list(islice(objects, PART)):
                 yield "".join(
-                    line % (*_labels(one), *more, value)
+                    f"{metric}{{{labels}{more}}} {value}\n"
                     for one in part
+                    for labels in (_labels(one),)
                     for more, value in samples_of(one)
                 ).encode()
         of_instances: dict[Definition, Callable[[InstanceObject], Iterator[Sample]]] = {
@@ -95,27 +110,27 @@ class ObjectMetrics:
         for definition, values_of in of_instances.items():
             instances = list(inventory.instances.values()) if inventory else []
             lines = (
-                definition.line() % (one.name, *more, value)
+                f'{definition.name}{{name="{one.name}"{more}}} {value}\n'
                 for one in instances
                 for more, value in values_of(one)
             )
             yield "".join([definition.head(), *lines]).encode()
 
     def _sync(self, about: Own) -> Iterator[Sample]:
-        _, namespace, name = _labels(about)
-        synced = self.synced.get((namespace, name))
+        key = ("", about.name) if isinstance(about, InstanceObject) else about.key
+        synced = self.synced.get(key)
         if synced is not None:
-            yield (), synced
+            yield "", synced
 
     def _deprecated(self, instance: InstanceObject) -> Iterator[Sample]:
         if instance.name in self.deprecated:
             found = self.deprecated[instance.name]
-            yield (), len(found.calls) if found else 0
+            yield "", len(found.calls) if found else 0
 
     def _sunset(self, instance: InstanceObject) -> Iterator[Sample]:
         found = self.deprecated.get(instance.name)
         if found is not None and found.ends_at is not None:
-            yield (), found.ends_at
+            yield "", found.ends_at
 
 
 def _objects(inventory: Inventory | None) -> Iterator[Own]:
@@ -124,27 +139,23 @@ def _objects(inventory: Inventory | None) -> Iterator[Own]:
         yield from list(inventory.policies.values())
 
 
-def _labels(about: Own) -> tuple[str, str, str]:
+def _labels(about: Own) -> str:
     """Return kind, namespace and name."""
     if isinstance(about, InstanceObject):
-        return INSTANCE, "", about.name
-    return POLICY, *about.key
+        return f'kind="{INSTANCE}",namespace="",name="{about.name}"'
+    namespace, name = about.key
+    return f'kind="{POLICY}",namespace="{namespace}",name="{name}"'
 
 
 def _conditions(about: Own) -> Iterator[Sample]:
     for condition in about.status.conditions:
-        if condition.type not in conditions.OWN_TYPES:
-            continue
-        for status in ("True", "False", "Unknown"):
-            value = int(condition.status == status)
-            if value or status != "Unknown":
-                yield (condition.type, status), value
+        yield from _SAMPLES_OF_CONDITION.get((condition.type, condition.status), ())
 
 
 def _inconsistent(about: Own) -> Iterator[Sample]:
     ready = conditions.find(about.status.conditions, conditions.READY)
     if ready is not None and ready.reason == Reason.ZITADEL_INCONSISTENT:
-        yield (), 1
+        yield "", 1
 
 
 def _expiry(instance: InstanceObject) -> Iterator[Sample]:
@@ -152,7 +163,7 @@ def _expiry(instance: InstanceObject) -> Iterator[Sample]:
     if expires is None:
         return
     try:
-        yield (), datetime.fromisoformat(expires).timestamp()
+        yield "", datetime.fromisoformat(expires).timestamp()
     except ValueError:
         return  # anyone may write a status; ours has a time there
 
@@ -161,10 +172,10 @@ def _detection(instance: InstanceObject) -> Iterator[Sample]:
     detection = instance.status.drift_detection
     if detection is not None:
         for method in (DriftMethod.EVENTS, DriftMethod.POLL, DriftMethod.DISABLED):
-            yield (method,), int(detection.method is method)
+            yield f',method="{method}"', int(detection.method is method)
 
 
 def _degraded(instance: InstanceObject) -> Iterator[Sample]:
     detection = instance.status.drift_detection
     if detection is not None:
-        yield (), int(instance.is_degraded(detection))
+        yield "", int(instance.is_degraded(detection))
