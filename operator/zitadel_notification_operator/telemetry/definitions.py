@@ -98,7 +98,7 @@ _OBJECT = ("kind", "namespace", "name")
 RECONCILE_TOTAL = _counter(
     "controller_runtime_reconcile_total",
     ("controller", "result"),
-    "Passes by how they ended: success, error, requeue (overtaken by a change) or "
+    "Passes by result: success, error, requeue (overtaken by a change) or "
     "requeue_after (a later pass is planned).",
 )
 RECONCILE_ERRORS = _counter(
@@ -137,7 +137,7 @@ ACTIVE_WORKERS = _gauge(
 DEPTH = _gauge(
     "workqueue_depth",
     ("name", "controller", "priority"),
-    "Objects that wait for their turn; priority is delete, change, retry or drift.",
+    "Objects that wait in the queue; priority is delete, change, retry or drift.",
 )
 ADDS = _counter(
     "workqueue_adds_total", _QUEUE, "How often an object was put into the queue."
@@ -145,7 +145,7 @@ ADDS = _counter(
 QUEUE_DURATION = _histogram(
     "workqueue_queue_duration_seconds",
     _QUEUE,
-    "Time that objects waited for their turn.",
+    "Time that objects waited in the queue.",
     QUEUE_BUCKETS,
 )
 WORK_DURATION = _histogram(
@@ -157,7 +157,7 @@ WORK_DURATION = _histogram(
 UNFINISHED_WORK = _gauge(
     "workqueue_unfinished_work_seconds",
     _QUEUE,
-    "Time that the running passes have taken so far, all together.",
+    "Time that the running passes have taken so far, added up.",
 )
 LONGEST_RUNNING = _gauge(
     "workqueue_longest_running_processor_seconds",
@@ -172,7 +172,8 @@ RETRIES = _counter(
 REST_REQUESTS = _counter(
     "rest_client_requests_total",
     ("code", "method", "host"),
-    "Calls to the API server; code <error> got no answer. The watches are not counted.",
+    "Calls to the API server; code <error> means that no response came. Watches are "
+    "not counted.",
 )
 LEADER = _gauge(
     "leader_election_master_status",
@@ -187,18 +188,19 @@ BUILD_INFO = _gauge(
 REMOTE_REQUESTS = _counter(
     "znp_remote_requests_total",
     ("method", "endpoint", "code"),
-    "Calls to ZITADEL; code error got no answer. The endpoint is a path without ids.",
+    "Calls to ZITADEL; code error means that no response came. The endpoint is a path "
+    "without ids.",
 )
 REMOTE_DURATION = _histogram(
     "znp_remote_request_duration_seconds",
     ("method", "endpoint"),
-    "Time from sending a call to ZITADEL to the end of its answer.",
+    "Time from sending a call to ZITADEL to the end of the response.",
     REMOTE_BUCKETS,
 )
 RATE_LIMITED = _counter(
     "znp_remote_rate_limited_total",
     (),
-    "Responses of ZITADEL that it receives too many calls (HTTP 429).",
+    "Calls that ZITADEL rejected with HTTP 429 (too many requests).",
 )
 DRIFT_CORRECTIONS = _counter(
     "znp_drift_corrections_total",
@@ -214,7 +216,7 @@ READ_SIDE_REPAIRS = _counter(
 EVENT_SEARCH_FAILURES = _counter(
     "znp_event_search_failures_total",
     _NAME,
-    "Searches of the events of a ZitadelInstance that failed, or whose answer cannot "
+    "Searches of the events of a ZitadelInstance that failed, or whose response cannot "
     "be right.",
 )
 DRIFT_DETECTION = _gauge(
@@ -232,24 +234,24 @@ DRIFT_DEGRADED = _gauge(
 LAST_SYNC = _gauge(
     "znp_last_successful_sync_timestamp_seconds",
     _OBJECT,
-    "When a pass of this process last reached its end; absent before the first.",
+    "When a pass of this process over the object last succeeded; absent before that.",
 )
 STATUS_CONDITION = _gauge(
     "znp_status_condition",
     ("kind", "namespace", "name", "type", "status"),
-    "1 for the status that a condition has: True and False always, Unknown while it "
-    "is so.",
+    "1 for the status that a condition has, else 0. Status Unknown has a series only "
+    "while it applies.",
 )
 ZITADEL_INCONSISTENT = _gauge(
     "znp_zitadel_inconsistent",
     _OBJECT,
     "1 while the Ready condition of an object has the reason ZitadelInconsistent; "
-    "absent while it has not.",
+    "otherwise absent.",
 )
 CREDENTIAL_EXPIRY = _gauge(
     "znp_credential_expiry_timestamp_seconds",
     _NAME,
-    "When the credential of a ZitadelInstance ends, where that is known.",
+    "When the credential of a ZitadelInstance expires, where that is known.",
 )
 DEPRECATED_CALLS = _gauge(
     "znp_zitadel_deprecated_calls",
@@ -259,8 +261,8 @@ DEPRECATED_CALLS = _gauge(
 SUNSET = _gauge(
     "znp_zitadel_sunset_timestamp_seconds",
     _NAME,
-    "When the ZITADEL of a ZitadelInstance will serve the first of them no longer, "
-    "where it says so.",
+    "When the ZITADEL of a ZitadelInstance will stop serving the first of its "
+    "deprecated calls, where it announces that.",
 )
 
 
