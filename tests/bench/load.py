@@ -142,8 +142,8 @@ class Driver:
         """Return how many policies the instance's status tells of."""
         async with self._session.get(INSTANCE_PATH) as answer:
             body: Json = await answer.json()
-        told: int | None = body.get("status", {}).get("policies")
-        return told
+        count: int | None = body.get("status", {}).get("policies")
+        return count
 
     async def all(self, work: Iterable[Any]) -> None:
         """Do all of it, as many at one time as `AT_ONCE` says."""

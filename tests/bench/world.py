@@ -86,8 +86,8 @@ class World:
 
     def version(self) -> str:
         """Return the API server's version."""
-        told = self.plane.kubectl("version", "--output=json").stdout
-        return str(json.loads(told)["serverVersion"]["gitVersion"])
+        version = self.plane.kubectl("version", "--output=json").stdout
+        return str(json.loads(version)["serverVersion"]["gitVersion"])
 
     def _is_ready(self) -> bool:
         assert self.operator is not None

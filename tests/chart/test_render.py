@@ -214,8 +214,8 @@ def test_what_a_monitor_can_be_told(key: str, kind: str, endpoints: str) -> None
         *(f"{key}.extraEndpoint.honorLabels=false", f"{key}.scrapeTimeout=5s"),
         f"{key}.extraEndpoint.scrapeTimeout=",
     ]
-    told = only(render(*served, *(p for o in options for p in ("--set", o))), kind)
-    assert told["spec"][endpoints] == [
+    monitor = only(render(*served, *(p for o in options for p in ("--set", o))), kind)
+    assert monitor["spec"][endpoints] == [
         {
             "port": "metrics",
             "path": "/metrics",
@@ -225,8 +225,8 @@ def test_what_a_monitor_can_be_told(key: str, kind: str, endpoints: str) -> None
             "scrapeTimeout": "",
         }
     ]
-    assert told["spec"]["jobLabel"] == "app"
-    assert told["spec"]["podTargetLabels"] == ["team", "zone"]
+    assert monitor["spec"]["jobLabel"] == "app"
+    assert monitor["spec"]["podTargetLabels"] == ["team", "zone"]
 
 
 def other_version(folder: Path) -> Path:

@@ -176,8 +176,8 @@ async def test_long_texts_and_names_fit(
 ) -> None:
     """Limits are in bytes; a name is not cut into an invalid one."""
     name = "a" * 199 + "." + "b" * 50
-    told = Told(reason="R" * 200, action="A" * 200, note="ü" * 2000)
-    recorder.record(policy(namespace, name), told)
+    notice = Told(reason="R" * 200, action="A" * 200, note="ü" * 2000)
+    recorder.record(policy(namespace, name), notice)
     await recorder.stop()
     (event,) = events(control_plane, namespace, name)
     assert event["note"] == "ü" * 512

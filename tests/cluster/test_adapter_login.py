@@ -112,7 +112,7 @@ async def test_a_login_program_runs_again_when_its_token_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("echo SECRET >&2; exit 3", "ended with exit code 3"),
         ("echo SECRET", "wrote no ExecCredential"),
@@ -130,7 +130,7 @@ async def test_a_login_program_runs_again_when_its_token_is_refused(
     ],
 )
 async def test_a_failing_login_program_is_told(
-    tmp_path: Path, text: str, told: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, text: str, expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """By its name and in words; what it wrote stands nowhere."""
     caplog.set_level("DEBUG")
@@ -138,7 +138,7 @@ async def test_a_failing_login_program_is_told(
     path = kubeconfig(tmp_path / "config", "http://127.0.0.1:9", user=user)
     with pytest.raises(NoCluster) as caught:
         await connect(path)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert "login-program" in str(caught.value)
     assert "SECRET" not in str(caught.value) + caplog.text
     assert str(tmp_path) not in str(caught.value)
@@ -185,7 +185,7 @@ async def test_a_login_program_that_fails_later_is_tried_again(
 
 async def test_what_a_login_program_is_told(tmp_path: Path) -> None:
     """Its arguments, its environment, and the cluster where it asks for that."""
-    text = f'echo "$KUBERNETES_EXEC_INFO|$1|$WHO" > {tmp_path}/told\n' + credential(
+    text = f'echo "$KUBERNETES_EXEC_INFO|$1|$WHO" > {tmp_path}/seen\n' + credential(
         token="t"
     )
     async with ApiServer() as server:
@@ -199,10 +199,10 @@ async def test_what_a_login_program_is_told(tmp_path: Path) -> None:
         path = kubeconfig(tmp_path / "config", server.url, user=user)
         async with through(path) as access:
             await reach(access)
-        info, argument, who = (tmp_path / "told").read_text().strip().split("|")
-    told = yaml.safe_load(info)
-    assert told["apiVersion"] == V1
-    assert told["spec"] == {"interactive": False, "cluster": {"server": server.url}}
+        info, argument, who = (tmp_path / "seen").read_text().strip().split("|")
+    info = yaml.safe_load(info)
+    assert info["apiVersion"] == V1
+    assert info["spec"] == {"interactive": False, "cluster": {"server": server.url}}
     assert (argument, who) == ("an argument", "me")
 
 
@@ -243,8 +243,8 @@ async def test_a_rewritten_kubeconfig_is_read_when_the_old_one_is_refused(
             with pytest.raises(Unauthorized):
                 await call(access.api, "GET", "/version")
             assert not elsewhere.requests
-            told = [line for line in caplog.messages if "another API server" in line]
-            assert len(told) == 1
+            logged = [line for line in caplog.messages if "another API server" in line]
+            assert len(logged) == 1
             kubeconfig(path, server.url, user={"token": "two"})
             await reach(access)
 
@@ -309,7 +309,7 @@ async def test_the_proxy_of_a_kubeconfig_is_used(
 
 
 @pytest.mark.parametrize(
-    ("cluster", "user", "told"),
+    ("cluster", "user", "expected"),
     [
         ({"proxy-url": "socks5://127.0.0.1:1"}, {}, "proxy-url"),
         ({"certificate-authority": "absent.crt"}, {}, "absent.crt"),
@@ -336,7 +336,7 @@ async def test_the_proxy_of_a_kubeconfig_is_used(
     ],
 )
 async def test_what_cannot_be_used_is_told(
-    tmp_path: Path, cluster: Any, user: Any, told: str
+    tmp_path: Path, cluster: Any, user: Any, expected: str
 ) -> None:
     """The field, before anything is asked."""
     server = "https://127.0.0.1:9"
@@ -350,7 +350,7 @@ async def test_what_cannot_be_used_is_told(
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(NoCluster) as caught:
         await connect(path)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
 
 
 async def test_several_kubeconfigs_are_merged_as_kubectl_does(

@@ -269,8 +269,8 @@ async def test_an_object_without_a_name_is_skipped_and_told_once(
         for _ in range(2):
             found = (await reader.list_policies()).policies
             assert [record.key.name for record in found] == ["good"]
-    told = [r for r in caplog.records if "no uid" in r.getMessage()]
-    assert len(told) == 1
+    logged = [r for r in caplog.records if "no uid" in r.getMessage()]
+    assert len(logged) == 1
 
 
 async def test_an_unusable_object_is_not_an_absent_one() -> None:
@@ -324,8 +324,8 @@ async def test_a_crd_that_may_not_be_read_counts_as_one_that_stays(
             assert not await reader.crd_is_ending("ZitadelInstance")
         with pytest.raises(ClusterError):
             await reader.crd_is_ending("ZitadelInstance")
-    told = [r for r in caplog.records if "CRDs are being deleted" in r.getMessage()]
-    assert len(told) == 1
+    logged = [r for r in caplog.records if "CRDs are being deleted" in r.getMessage()]
+    assert len(logged) == 1
 
 
 @pytest.mark.parametrize(("code", "absent"), [(404, True), (403, False)])
@@ -348,6 +348,6 @@ async def test_why_no_kind_is_served_alone_is_told_once(
         reader = ClusterReader(api, ())
         for _ in range(2):
             assert not await reader.are_absent(frozenset({"ZitadelInstance"}))
-    told = [r for r in caplog.messages if "Cannot tell whether a CRD is missing" in r]
-    assert len(told) == 1
-    assert "grant get on both CRDs" in told[0]
+    logged = [r for r in caplog.messages if "Cannot tell whether a CRD is missing" in r]
+    assert len(logged) == 1
+    assert "grant get on both CRDs" in logged[0]

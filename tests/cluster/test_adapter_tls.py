@@ -141,11 +141,11 @@ async def test_a_certificate_that_is_not_trusted_is_told(
         cluster = {"certificate-authority-data": data(EKS.pem), **cluster}
         path = kubeconfig(tmp_path / "config", server.url, cluster=cluster)
         async with through(path) as access:
-            told = await refusal(access)
-    assert "its certificate is not trusted" in told
-    assert why in told
-    assert "certificate-authority-data" in told
-    assert "Operation not permitted" not in told
+            text = await refusal(access)
+    assert "its certificate is not trusted" in text
+    assert why in text
+    assert "certificate-authority-data" in text
+    assert "Operation not permitted" not in text
 
 
 async def test_a_self_signed_certificate_is_told(tmp_path: Path) -> None:
@@ -156,16 +156,16 @@ async def test_a_self_signed_certificate_is_told(tmp_path: Path) -> None:
         ApiServer(pair) as server,
         through(kubeconfig(tmp_path / "config", server.url)) as access,
     ):
-        told = await refusal(access)
-    assert "self-signed certificate in certificate chain" in told
+        text = await refusal(access)
+    assert "self-signed certificate in certificate chain" in text
 
 
 async def test_a_server_without_tls_is_told(tmp_path: Path) -> None:
     async with ApiServer() as server:
         url = server.url.replace("http:", "https:")
         async with through(kubeconfig(tmp_path / "config", url)) as access:
-            told = await refusal(access)
-    assert "it does not speak TLS there" in told
+            text = await refusal(access)
+    assert "it does not speak TLS there" in text
 
 
 async def test_no_verification_where_it_is_asked_for(tmp_path: Path) -> None:

@@ -435,8 +435,10 @@ async def test_another_finalizer_keeps_it(
     with pytest.raises(ObjectChanged) as caught:
         await writer.apply_original(stored, TEXT, finalizer=True)
     assert type(caught.value) is ObjectChanged
-    told = await writer.apply_policy_status(stored, PolicyStatus(conditions=(READY,)))
-    assert told.deleting
+    updated = await writer.apply_policy_status(
+        stored, PolicyStatus(conditions=(READY,))
+    )
+    assert updated.deleting
 
 
 async def test_it_goes_between_read_and_patch(api: ApiClient, objects: Objects) -> None:
@@ -554,19 +556,19 @@ async def test_an_instance_is_held_told_and_released(
         12,
         "token",
     )
-    told = await writer.apply_instance_status(held, status)
-    assert told.status == status
-    assert told.held
+    updated = await writer.apply_instance_status(held, status)
+    assert updated.status == status
+    assert updated.held
     mine = owned(objects.get(instance.name, "zni"))
     assert mine["Apply"] == {"f:metadata": {"f:finalizers": {f'v:"{FINALIZER}"': {}}}}
     objects.delete(instance.name, "zni")
-    assert await writer.release_instance(told) is None
+    assert await writer.release_instance(updated) is None
     assert objects.get(instance.name, "zni") is None
-    assert await writer.release_instance(told) is None
+    assert await writer.release_instance(updated) is None
     with pytest.raises(ObjectGone):
-        await writer.hold_instance(told)
+        await writer.hold_instance(updated)
     with pytest.raises(ObjectGone):
-        await writer.apply_instance_status(told, status)
+        await writer.apply_instance_status(updated, status)
 
 
 async def test_an_instance_that_stays_is_returned(

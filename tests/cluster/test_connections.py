@@ -99,13 +99,13 @@ def test_a_removed_key_is_told_and_another_one_heals_it(
         world.instance(namespace, emulator.url, credentials=credentials)
         # The older servers' word for it is one for trouble that may pass, too.
         older = errors == "server_error"
-        told = ("False", "ServerError" if older else "CredentialsRejected")
-        body = world.wait_for("", namespace, told, kind="zni")
+        expected = ("False", "ServerError" if older else "CredentialsRejected")
+        body = world.wait_for("", namespace, expected, kind="zni")
         assert "clocks" in json.dumps(body["status"]["conditions"])
         org = "280000000000000101"
         world.policy(namespace, "p", org, instanceRef={"name": namespace})
-        told = ("False", "InstanceNotReady" if older else "CredentialsRejected")
-        world.wait_for(namespace, "p", told)
+        expected = ("False", "InstanceNotReady" if older else "CredentialsRejected")
+        world.wait_for(namespace, "p", expected)
         assert older or len(emulator.requests("/oauth/v2/token")) <= 2
         body = {"credential": "key"}
         another = emulator.call("POST", f"{path}/credentials", body)

@@ -67,8 +67,8 @@ def wait_until_told(world: World, namespace: str, name: str, *words: str) -> str
         assert body is not None, f"{name} is gone"
         for ready in body.get("status", {}).get("conditions", ()):
             if (ready["type"], ready["status"]) == ("Ready", "False"):
-                told = all(word in ready["message"] for word in words)
-                return str(ready["reason"]) if told else ""
+                matches = all(word in ready["message"] for word in words)
+                return str(ready["reason"]) if matches else ""
         return ""
 
     return eventually(reason, 30, f"{name}: {words}")

@@ -177,10 +177,10 @@ def test_polled_while_events_cannot_be_used_and_back(
             90,
             "polling is told",
         )
-        told = body["status"]["driftDetection"]
-        assert told["method"] == "Poll"
-        assert told["reason"].partition(":")[0].isalpha()
-        assert told["reason"].endswith("; polling takes 10s a round")
+        detection = body["status"]["driftDetection"]
+        assert detection["method"] == "Poll"
+        assert detection["reason"].partition(":")[0].isalpha()
+        assert detection["reason"].endswith("; polling takes 10s a round")
         change(world, org, "", value=False)
         eventually(lambda: world.emulator.policy(org).get("passwordChange"), 30)
         assert world.condition("zni", name, "", "Ready") == ("True", "Succeeded")

@@ -18,7 +18,15 @@ from support.running import (
     OperatorProcess,
     create_secret,
 )
-from support.sides import POLICY, edit, lose, own_world, repairs, told, writes_to
+from support.sides import (
+    POLICY,
+    edit,
+    lose,
+    repair_notes,
+    repairs,
+    world_of_its_own,
+    writes_to,
+)
 from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
@@ -117,7 +125,7 @@ def test_five_of_five_hundred_lose_an_event_and_all_are_as_wanted(
     """At the creation of all, and at an edit of all; nobody else is written to."""
     rate = {"requestsPerSecond": 1000, "burst": 1000}
     more = ("--organizations", str(COUNT + OTHERS))
-    with own_world(plane, tmp_path, *more, rateLimit=rate) as world:
+    with world_of_its_own(plane, tmp_path, *more, rateLimit=rate) as world:
         found = world.emulator.call("GET", "/emulator/v1/organizations")
         ids = [organization["id"] for organization in found][1:]
         orgs, others = ids[:COUNT], ids[COUNT:]
@@ -140,14 +148,14 @@ def test_five_of_five_hundred_lose_an_event_and_all_are_as_wanted(
         assert written == set(orgs)
         assert repairs(world.operator, "added") == LOSERS
         assert repairs(world.operator) == 2 * LOSERS
-        eventually(lambda: len(told(world, OWN_NAMESPACE)) == 2 * LOSERS)
+        eventually(lambda: len(repair_notes(world, OWN_NAMESPACE)) == 2 * LOSERS)
 
 
 def test_a_read_side_that_is_late_has_lost_nothing(
     plane: ControlPlane, tmp_path: Path
 ) -> None:
     """Half a second at each write: no write more, nothing told."""
-    with own_world(plane, tmp_path) as world:
+    with world_of_its_own(plane, tmp_path) as world:
         late = {"stale_milliseconds": 500}
         world.emulator.call("PUT", "/emulator/v1/behavior", late)
         plane.kubectl("create", "namespace", "late")
@@ -168,7 +176,7 @@ def test_a_read_side_that_is_late_has_lost_nothing(
             assert world.emulator.policy(org)["isDefault"] is True
             assert writes_to(world, org) == ["POST", "PUT", "DELETE"]
         assert repairs(world.operator) == 0
-        assert told(world, "late") == []
+        assert repair_notes(world, "late") == []
 
 
 def test_two_operators_that_want_different_values_are_no_loss(
@@ -220,6 +228,6 @@ def test_two_operators_that_want_different_values_are_no_loss(
         assert "ZitadelInconsistent" not in reasons
         for name, operator in operators.items():
             assert repairs(operator) == 0
-            assert told(world, f"team-{name}") == []
+            assert repair_notes(world, f"team-{name}") == []
             assert operator.program.stop() == 0
         assert len(writes_to(world, org)) >= 2 * 3

@@ -227,13 +227,13 @@ def test_what_is_not_understood_stops_nobody(
 def _all_say_so(plane: ControlPlane) -> None:
     for name, (_, field) in BROKEN.items():
 
-        def told(name: str = name, field: str = field) -> bool:
+        def is_reported(name: str = name, field: str = field) -> bool:
             status, reason, message = ready(plane, name)
             return (status, reason) == ("False", "SpecNotUnderstood") and (
                 field in message
             )
 
-        eventually(told, PATIENCE, f"{name} says {field}")
+        eventually(is_reported, PATIENCE, f"{name} says {field}")
 
 
 STATUSES: list[Json] = [
@@ -291,11 +291,11 @@ def test_an_instance_that_is_not_understood(
     assert "spec.grants.0.scopes" in ready(plane, "default", "zni")[2]
     plane.kubectl("delete", "znp", "q", f"--namespace={OWN_NAMESPACE}", "--wait=false")
 
-    def told(name: str) -> bool:
+    def is_reported(name: str) -> bool:
         _, reason, message = ready(plane, name)
         return reason == "InstanceNotReady" and "SpecNotUnderstood" in message
 
-    eventually(lambda: told("p") and told("q"), PATIENCE, "told by both")
+    eventually(lambda: is_reported("p") and is_reported("q"), PATIENCE, "told by both")
     assert value(emulator, organizations[13]) is True
     apply(plane, instance("default", emulator.url, grants=[]))
     wait_ready(plane, "p")

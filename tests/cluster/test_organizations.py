@@ -96,8 +96,8 @@ def test_a_removed_organization_is_followed_to_its_successor(
     assert original["organizationId"] == new
     assert world.emulator.policy(new)["passwordChange"] is True
     command = ("get", "events", "-n", namespace, "-o", "jsonpath={.items[*].reason}")
-    told = world.plane.kubectl(*command).stdout.split()
-    assert told.count("OrganizationReplaced") == 1
+    event_reasons = world.plane.kubectl(*command).stdout.split()
+    assert event_reasons.count("OrganizationReplaced") == 1
 
 
 def test_one_organization_by_id_and_by_name_is_one_target(

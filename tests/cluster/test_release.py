@@ -144,16 +144,18 @@ def test_an_uninstall_in_the_wrong_order(plane: ControlPlane, tmp_path: Path) ->
         plane.kubectl("wait", "--for=delete", "-f", str(CRDS), "--timeout=90s")
         assert emulator.writes() == writes
         assert emulator.policy(acme).get("passwordChange", False) is False
-    told = done.stdout
-    assert "NotificationPolicy team-a/acme: released (finalizer, original)" in told
+    output = done.stdout
+    assert "NotificationPolicy team-a/acme: released (finalizer, original)" in output
     assert (
         "left in ZITADEL 280000000000000001 (ZitadelInstance shared): organization "
         f"{acme} (ACME) has a setting of its own, passwordChange false, as observed "
         "last"
-    ) in told
-    assert "deletionPolicy Reset was not carried out" in told
-    assert "the organization inherited passwordChange true" in told
-    assert "ZitadelInstance shared: released (finalizer); it is gone with that" in told
+    ) in output
+    assert "deletionPolicy Reset was not carried out" in output
+    assert "the organization inherited passwordChange true" in output
+    assert (
+        "ZitadelInstance shared: released (finalizer); it is gone with that" in output
+    )
     again = release(plane, "--all")
     assert again.exit_code == 0
     assert "notificationpolicies: the CRD is gone" in again.stdout
@@ -240,10 +242,10 @@ def test_a_lease_that_is_held_is_respected(plane: ControlPlane) -> None:
 async def test_a_lease_that_looks_old_may_be_renewed(plane: ControlPlane) -> None:
     """Clocks differ: who renews it lives, whatever time they write."""
     hold_lease(plane, seconds_ago=3600)
-    told: list[str] = []
+    warnings: list[str] = []
 
     def renew(sentence: str) -> None:
-        told.append(sentence)
+        warnings.append(sentence)
         hold_lease(plane, seconds_ago=3599)
 
     access = await connect(plane.kubeconfig)
@@ -253,7 +255,7 @@ async def test_a_lease_that_looks_old_may_be_renewed(plane: ControlPlane) -> Non
         await access.api.close()
     assert lease is not None
     assert lease.holder == "pod-1"
-    assert len(told) == 1
+    assert len(warnings) == 1
 
 
 def test_without_the_right_to_do_it(plane: ControlPlane, tmp_path: Path) -> None:

@@ -112,8 +112,8 @@ def test_from_create_through_drift_to_restore(flagged: World, where: str) -> Non
     assert {name: status[name] for name in wanted} == wanted
     assert status["original"] == {"isDefault": False, **BOTH}
     assert json.loads(body["metadata"]["annotations"][ORIGINAL])["emailChange"] is True
-    told = "ZITADEL holds passwordChange false, emailChange false"
-    assert in_sync(body) == told
+    expected = "ZITADEL holds passwordChange false, emailChange false"
+    assert in_sync(body) == expected
 
     world.emulator.call("PUT", POLICY, {"emailChange": True}, org)
     eventually(lambda: held(world, org) == {}, 30, "the correction")

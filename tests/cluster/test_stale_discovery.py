@@ -40,19 +40,19 @@ asyncio.run(app.Operator(settings).run())
 
 
 class Cluster:
-    """An API server that has no objects, and serves what a test says.
+    """An API server without objects that serves the kinds that a test chooses.
 
     Attributes:
-        told: What discovery says is served.
-        served: What is served.
-        watched: The kinds of the watches that have begun, in their order.
-        refused: How often a kind that is not served was asked for.
-        on_list: Is told which kind was listed.
-        log: Where the operator writes its log.
+        discovered: The kinds that discovery lists.
+        served: The kinds that are served.
+        watched: The kinds of the watches that have begun, in order.
+        refused: The number of calls for a kind that is not served.
+        on_list: A callback that receives the kind of each LIST.
+        log: The operator's log file.
     """
 
     def __init__(self) -> None:
-        self.told = {POLICIES, INSTANCES}
+        self.discovered = {POLICIES, INSTANCES}
         self.served = {POLICIES, INSTANCES}
         self.watched: list[str] = []
         self.refused = 0
@@ -76,7 +76,9 @@ class Cluster:
             group["preferredVersion"] = version
             return web.json_response({"groups": [group]})
         if path == GROUP:
-            return web.json_response({"resources": [resource(n) for n in self.told]})
+            return web.json_response(
+                {"resources": [resource(n) for n in self.discovered]}
+            )
         plural = path.rpartition("/")[2].partition(".")[0]
         if plural not in self.served:
             self.refused += 1
@@ -149,9 +151,9 @@ async def test_a_kind_that_is_told_but_not_served(cluster: Cluster, gone: str) -
     (other,) = cluster.served
     await soon(lambda: cluster.refused == 2, PATIENCE)
     assert not cluster.watched
-    cluster.told.discard(gone)
+    cluster.discovered.discard(gone)
     await soon(lambda: cluster.watched == [other], PATIENCE)
-    cluster.told.add(gone)
+    cluster.discovered.add(gone)
     cluster.served.add(gone)
     await soon(lambda: len(cluster.watched) == 3, PATIENCE)
     assert set(cluster.watched[1:]) == {gone, other}
@@ -163,7 +165,7 @@ async def test_a_kind_that_goes_before_it_is_watched(cluster: Cluster) -> None:
     def go(plural: str) -> None:
         if plural == POLICIES:
             cluster.served.discard(POLICIES)
-            cluster.told.discard(POLICIES)
+            cluster.discovered.discard(POLICIES)
 
     cluster.on_list = go
     await soon(lambda: cluster.watched.count(INSTANCES) == 2, PATIENCE)
@@ -174,7 +176,7 @@ async def test_a_crd_that_is_deleted_is_no_error(cluster: Cluster) -> None:
     """It is told in a sentence; kopf's tracebacks would call it a fault."""
     await soon(lambda: len(cluster.watched) == 2, PATIENCE)
     cluster.served.discard(POLICIES)
-    cluster.told.discard(POLICIES)
+    cluster.discovered.discard(POLICIES)
     await soon(lambda: cluster.watched[2:] == [INSTANCES], PATIENCE)
     log = cluster.log.read_text()
     assert "its CRD was deleted" in log

@@ -108,13 +108,13 @@ class Story:
         """Return how many corrections are told."""
         return self.scrape().total("znp_drift_corrections_total")
 
-    def asked(self) -> Counter[tuple[str, str]]:
+    def by_log(self) -> Counter[tuple[str, str]]:
         """Return the operator's calls by method and path, by ZITADEL's own log."""
         requests = self.world.emulator.requests()
         log = Counter((one["method"], one["path"]) for one in requests)
         return log - self.own_calls
 
-    def told(self) -> Counter[tuple[str, str]]:
+    def by_metrics(self) -> Counter[tuple[str, str]]:
         """Return the same by the metrics."""
         found: Counter[tuple[str, str]] = Counter()
         samples = self.scrape().samples["znp_remote_requests_total"]
@@ -175,9 +175,9 @@ def _tell(story: Story) -> None:
 def test_the_page_names_what_is_there(story: Story) -> None:
     """All of it and nothing else, with its type; promtool has no complaint."""
     text = story.scrape().text
-    told = set(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+    exported = set(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", PAGE.read_text(), re.MULTILINE)
-    assert told == set(rows)
+    assert exported == set(rows)
     promtool = find_binaries(("promtool",)) / "promtool"
     done = subprocess.run(
         [promtool, "check", "metrics"],
@@ -192,14 +192,14 @@ def test_the_page_names_what_is_there(story: Story) -> None:
 def test_calls_to_zitadel_are_those_in_its_own_log(story: Story) -> None:
     """By method and path; each path is one of ours, without ids."""
     eventually(
-        lambda: story.told() == story.asked(),
+        lambda: story.by_metrics() == story.by_log(),
         20,
-        f"{story.told()} to be {story.asked()}",
+        f"{story.by_metrics()} to be {story.by_log()}",
     )
-    assert story.told()["PUT", POLICY_PATH] == 2
-    assert story.told()["POST", POLICY_PATH] == 3
-    assert story.told()["DELETE", POLICY_PATH] == 1
-    assert {path for _, path in story.told()} <= PATHS
+    assert story.by_metrics()["PUT", POLICY_PATH] == 2
+    assert story.by_metrics()["POST", POLICY_PATH] == 3
+    assert story.by_metrics()["DELETE", POLICY_PATH] == 1
+    assert {path for _, path in story.by_metrics()} <= PATHS
     scrape = story.scrape()
     of_policy = {"method": "GET", "endpoint": POLICY_PATH}
     calls_ = "znp_remote_requests_total"
@@ -222,12 +222,12 @@ def test_calls_to_kubernetes_are_those_in_its_own_log(story: Story) -> None:
         )
         scrape = story.scrape()
         name = "rest_client_requests_total"
-        told = {
+        by_metrics = {
             method: scrape.total(name, method=method, host=host)
             for method in ("PATCH", "POST")
         }
         assert scrape.total(name) == scrape.total(name, host=host)
-        return logged["PATCH"] > 8 and told == dict(logged)
+        return logged["PATCH"] > 8 and by_metrics == dict(logged)
 
     eventually(agree, 20)
 
@@ -317,7 +317,7 @@ def test_each_log_line_is_json_and_says_whose_it_is(story: Story) -> None:
         assert datetime.fromisoformat(line["timestamp"]).tzinfo == UTC
         known = {"kind", "namespace", "name", "generation", "reason", "exc_info"}
         assert line.keys() - {"timestamp", "level", "logger", "message"} <= known
-    told = {
+    logged = {
         (line["reason"], line["name"]): line
         for line in lines
         if "reason" in line and line.get("kind") == "NotificationPolicy"
@@ -325,11 +325,11 @@ def test_each_log_line_is_json_and_says_whose_it_is(story: Story) -> None:
     expected = {("Created", "acme"): 1, ("Updated", "acme"): 2}
     expected |= {("DriftCorrected", "acme"): 2, ("OrganizationNotFound", "lost"): 1}
     for event, generation in expected.items():
-        line = told[event]
+        line = logged[event]
         assert (line["namespace"], line["generation"]) == (NAMESPACE, generation)
-    assert ("Deleted", "brief") in told
-    asked = [line for line in lines if line["message"].startswith("POST /management")]
-    assert {line["name"] for line in asked} == {"acme", "late", "brief"}
+    assert ("Deleted", "brief") in logged
+    posts = [line for line in lines if line["message"].startswith("POST /management")]
+    assert {line["name"] for line in posts} == {"acme", "late", "brief"}
     assert any(line["logger"].startswith("kopf.") for line in lines)
     for secret in (TOKEN, "Bearer ", "eyJ"):
         assert secret not in text
@@ -342,6 +342,6 @@ def test_events_name_pod_and_instance(story: Story) -> None:
     events = json.loads(story.world.plane.kubectl(*get).stdout)["items"]
     assert {event["reportingInstance"] for event in events} == {"znp-0"}
     assert {event["related"]["name"] for event in events} == {"shared"}
-    told = {(event["reason"], event["regarding"]["name"]) for event in events}
+    found = {(event["reason"], event["regarding"]["name"]) for event in events}
     wanted = {("Created", "acme"), ("Updated", "acme"), ("DriftCorrected", "acme")}
-    assert wanted <= told
+    assert wanted <= found

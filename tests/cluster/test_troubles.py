@@ -139,14 +139,14 @@ def test_deletion_waits_for_zitadel_and_says_the_way_out(
     emulator.program.kill()
     world.delete("p", namespace)
 
-    def told() -> bool:
+    def is_reported() -> bool:
         body = world.get("znp", "p", namespace)
         assert body is not None
         conditions = body["status"]["conditions"]
         ready = next(c for c in conditions if c["type"] == "Ready")
         return ready["status"] == "False" and "spec.deletionPolicy" in ready["message"]
 
-    eventually(told, 30)
+    eventually(is_reported, 30)
     patch = '{"spec":{"deletionPolicy":"Retain"}}'
     world.plane.kubectl(
         *("patch", "znp", "p", f"--namespace={namespace}", "--type=merge"),

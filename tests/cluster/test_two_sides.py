@@ -19,14 +19,14 @@ from support.sides import (
     busy_answers,
     edit,
     lose,
-    own_world,
+    repair_notes,
     repairs,
     require_agreement,
     require_repair,
     require_shown,
     restart,
-    told,
     wait_for_writes,
+    world_of_its_own,
     writes_to,
 )
 from support.waiting import eventually
@@ -69,7 +69,7 @@ def where(request: pytest.FixtureRequest, plane: ControlPlane) -> str:
 @pytest.fixture
 def sides(plane: ControlPlane, tmp_path: Path) -> Iterator[World]:
     """An emulator and an operator for this test alone."""
-    with own_world(plane, tmp_path) as made:
+    with world_of_its_own(plane, tmp_path) as made:
         yield made
 
 
@@ -91,7 +91,7 @@ def require_told(world: World, namespace: str, missed: str, killed: int) -> None
     if killed < KILLED_AFTER[-1]:
         require_repair(world, namespace, "p", missed)
     else:
-        assert len(told(world, namespace, "p")) <= 1
+        assert len(repair_notes(world, namespace, "p")) <= 1
 
 
 @pytest.mark.parametrize("killed", KILLED_AFTER)
@@ -169,7 +169,7 @@ def test_a_removed_event_was_lost_before_a_take_over(
 
     The second policy is looked at every ten seconds, so in this time, too.
     """
-    with own_world(plane, tmp_path, driftDetection=DRIFT) as world:
+    with world_of_its_own(plane, tmp_path, driftDetection=DRIFT) as world:
         retry = {"projection_retry_milliseconds": 12_000}
         world.emulator.call("PUT", "/emulator/v1/behavior", retry)
         other, org = world.organization(), world.organization()
@@ -216,7 +216,7 @@ def test_what_others_wrote_is_lost_and_the_log_tells(
 
     They are given half a minute; then what is wanted is written once more.
     """
-    with own_world(plane, tmp_path, driftDetection=EVENTS) as world:
+    with world_of_its_own(plane, tmp_path, driftDetection=EVENTS) as world:
         org = world.organization()
         world.policy(where, "p", org, passwordChange=False)
         world.wait_for(where, "p")
@@ -296,4 +296,4 @@ def test_a_read_side_that_stands_still_is_told_by_the_instance(
         require_agreement(sides, org, value=True)
     sides.wait_for("", "shared", kind="zni")
     assert repairs(sides.operator) == 0
-    assert told(sides, where) == []
+    assert repair_notes(sides, where) == []

@@ -49,9 +49,9 @@ def test_missing_calls_are_told_after_a_minute_and_end_no_deletion(
     world.gone("znp", "dying", namespace, patience=90)
     assert world.emulator.policy(kept).get("passwordChange", False) is False
     assert world.emulator.policy(dying)["isDefault"] is True
-    told = eventually(lambda: events(world, namespace), 60, "an Event")
-    assert len(told) == 1
-    assert "GET /auth/v1/users/me; deprecated as of 2026-10-01" in told[0]
+    found = eventually(lambda: events(world, namespace), 60, "an Event")
+    assert len(found) == 1
+    assert "GET /auth/v1/users/me; deprecated as of 2026-10-01" in found[0]
     world.emulator.call("DELETE", "/emulator/v1/faults")
 
 

@@ -103,12 +103,12 @@ def test_both_go_and_nothing_is_undone(world: World, order: tuple[str, ...]) -> 
         delete_crd(world, *names.split())
         wait_for_no_crd(world, *names.split())
     settings_stay(world)
-    told = notes(world)
-    assert {"reset", "restore", "kept"} <= told.keys()
-    assert all("CRD of " in note for note in told.values())
-    assert "NotificationPolicy is being deleted" in told["restore"]
+    notes_by_name = notes(world)
+    assert {"reset", "restore", "kept"} <= notes_by_name.keys()
+    assert all("CRD of " in note for note in notes_by_name.values())
+    assert "NotificationPolicy is being deleted" in notes_by_name["restore"]
     if order[0] == INSTANCES:
-        assert "ZitadelInstance is being deleted" in told["shared"]
+        assert "ZitadelInstance is being deleted" in notes_by_name["shared"]
     bring_back(world, POLICIES, INSTANCES)
     settle_anew(world)
 

@@ -192,10 +192,10 @@ def test_a_credential_that_was_encoded_twice_is_told(
         before = world.emulator.requests()
         world.instance(secret, world.emulator.url, credentials=credentials)
         invalid = ("False", "CredentialsInvalid")
-        told = message(world.wait_for("", secret, invalid, kind="zni"))
-        assert "was base64-encoded twice" in told
-        assert secret in told
-        assert field in told
+        text = message(world.wait_for("", secret, invalid, kind="zni"))
+        assert "was base64-encoded twice" in text
+        assert secret in text
+        assert field in text
         assert world.emulator.requests() == before
         credentials_of(world, secret, made)
         look(world, secret, "1")

@@ -41,9 +41,9 @@ def test_an_owner_that_ended_between_a_watch_and_its_410_is_no_conflict(
         # Were it told of a Conflict, it would be tried again after five minutes.
         world.wait_for(namespace, "new")
         assert emulator.policy(org).get("passwordChange", False) is False
-        told = _reasons_of_events(world, namespace)
-        assert told
-        assert Reason.CONFLICT not in told
+        event_reasons = _reasons_of_events(world, namespace)
+        assert event_reasons
+        assert Reason.CONFLICT not in event_reasons
         world.delete("new", namespace)
         world.gone("znp", "new", namespace)
         control_plane.kubectl("delete", "zni", "ends")

@@ -18,9 +18,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from support.apiproxy import ApiProxy, Trouble, lists, watches
+from support.apiproxy import ApiFault, ApiProxy, lists, watches
 from support.audit import AuditLog
-from support.lives import HISTORY, TOLD, Life, Servers
+from support.lives import EVENT_REASONS, HISTORY, Life, Servers
 from support.running import EmulatorProcess, OperatorProcess
 from support.waiting import soon
 from zitadel_notification_operator.demo.control_plane import ControlPlane
@@ -124,7 +124,7 @@ def silent_watch(proxy: ApiProxy, phase: int) -> None:
 def slow(proxy: ApiProxy, phase: int) -> None:
     """Delay each call whatsoever."""
     if phase == 0:
-        proxy.add(Trouble(delay=1.5, times=1_000_000))
+        proxy.add(ApiFault(delay=1.5, times=1_000_000))
 
 
 LISTS_AND_WATCHES: dict[str, dict[str, Arm]] = {
@@ -180,8 +180,8 @@ class Operator:
 
     async def settle(self) -> None:
         """Let it write what it has put off, and supervise it no more."""
-        self.proxy.troubles = []
-        await self.servers.look(self.stay, "end")
+        self.proxy.faults = []
+        await self.servers.reconcile_instance(self.stay, "end")
         self._supervision.cancel()
 
     def _start(self) -> None:
@@ -233,7 +233,7 @@ class Stage:
         name = f"{call}-{fault}"
         where = [text.replace("{}", name) for text in CALLS[call]]
         times = 1 if "hang" in FAULTS[fault] else 2
-        trouble = Trouble(*where, times=0, **FAULTS[fault])
+        trouble = ApiFault(*where, times=0, **FAULTS[fault])
         operator.proxy.add(trouble)
 
         async def arm(phase: int) -> None:
@@ -262,7 +262,7 @@ class Stage:
 
             own = f"{name}-{trouble}"
             await self._lead(Life(self.servers, name, own, own, arm))
-            operator.proxy.troubles = []
+            operator.proxy.faults = []
         await operator.settle()
 
     async def restarts(self) -> None:
@@ -338,7 +338,7 @@ def differences(stage: Stage, without: Any, audit: AuditLog) -> Iterator[str]:
             yield f"{life.name}: {end}"
             continue
         for what, expected in without.items():
-            lost = life.name in REFUSED and what == "told"
+            lost = life.name in REFUSED and what == "reasons"
             if end[what] != expected and not lost:
                 yield f"{life.name}: {what} {end[what]}"
         writes = audit.by_operator("notificationpolicies", life.namespace, life.name)
@@ -379,7 +379,7 @@ def test_every_fault_at_every_call_ends_as_without(
             assert FAULT not in log
             assert "Traceback" not in log or operator.exits
     (without,) = (end for life, end in stages[0].ends.items() if life.name == "without")
-    assert (without["history"], without["told"]) == (HISTORY, TOLD)
+    assert (without["history"], without["reasons"]) == (HISTORY, EVENT_REASONS)
     pairs = zip(stages, audits, strict=True)
     found = [text for s, a in pairs for text in differences(s, without, a)]
     assert found == []

@@ -95,11 +95,11 @@ def test_a_server_that_answers_401_from_a_moment_on(
         assert "401" in text
         time.sleep(max(0.0, begun + MINUTE - time.monotonic()))
         calls = aside_of_the_lease(second, begun)
-        told = lines(standby, logged)
+        logs = lines(standby, logged)
         assert standby.program.running
         assert 4 <= len(calls) <= 30
-        assert 1 <= len(told) <= 10
-        assert len([line for line in told if line["level"] == "WARNING"]) == 1
+        assert 1 <= len(logs) <= 10
+        assert len([line for line in logs if line["level"] == "WARNING"]) == 1
         second.accepts = None
         eventually(lambda: second.watches == 2, 60, "watches again")
         eventually(lambda: holder(plane).startswith("standby"), 60, "a new leader")
@@ -134,11 +134,11 @@ def test_watches_that_are_refused(
         proxy.cut()
         time.sleep(MINUTE / 2)
         calls = aside_of_the_lease(proxy, begun)
-        told = lines(operator, logged)
+        logs = lines(operator, logged)
         # aiohttp makes a request once more that a reset has ended.
         assert 2 <= len(calls) <= (6 if "Retry-After" in case else 28)
-        assert 1 <= len(told) <= 4
-        proxy.troubles = []
+        assert 1 <= len(logs) <= 4
+        proxy.faults = []
         eventually(lambda: proxy.watches == 2, 60, "watches again")
         assert operator.program.stop() == 0
 
@@ -155,7 +155,7 @@ def test_watches_that_end_at_once(plane: ControlPlane, tmp_path: Path) -> None:
         proxy.expire()
         time.sleep(15)
         assert 8 <= len(aside_of_the_lease(proxy, begun)) <= 40
-        proxy.troubles = []
+        proxy.faults = []
         eventually(lambda: proxy.watches == 2, 60, "watches again")
         assert operator.program.stop() == 0
 

@@ -133,11 +133,11 @@ def test_fifty_policies_and_their_instance(
             ("reactivated", "Succeeded"),
         ):
             emulator.call("PUT", user, {"state": state})
-            within_a_minute(told(plane, reason))
+            within_a_minute(is_reported(plane, reason))
         assert operator.program.stop() == 0
 
 
-def told(plane: ControlPlane, reason: str) -> Callable[[], bool]:
+def is_reported(plane: ControlPlane, reason: str) -> Callable[[], bool]:
     """Return the question whether all say this."""
     return lambda: (
         reasons(plane, "zni") == [reason] and reasons(plane, "znp") == [reason] * COUNT

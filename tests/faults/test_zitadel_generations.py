@@ -89,5 +89,5 @@ async def test_drift_is_found_while_events_cannot_be_searched(how: str) -> None:
 
 def method(life: Life) -> DriftMethod | None:
     """Return how drift is looked for, by the instance's status."""
-    told = life.cluster.instances["default"].status.drift_detection
-    return told.method if told else None
+    detection = life.cluster.instances["default"].status.drift_detection
+    return detection.method if detection else None

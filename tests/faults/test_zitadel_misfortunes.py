@@ -178,9 +178,9 @@ async def suffer(befall: Callable[[Running], Awaitable[None]]) -> str:
         await asyncio.sleep(5)
         policies, instance = world.writes()
         most = 2 if befall is no_secret else 0
-        told = [name for name, _ in world.recorder.notices if name != "default"]
-        if policies or instance > most or told:
-            return f"{befall.__name__}: {policies}, {instance}, {told}"
+        reported = [name for name, _ in world.recorder.notices if name != "default"]
+        if policies or instance > most or reported:
+            return f"{befall.__name__}: {policies}, {instance}, {reported}"
         return ""
 
 
@@ -227,7 +227,7 @@ async def test_a_grant_by_name_that_cannot_be_looked_up_stays_alone(
         world.cluster.put(replace(mine, settings=mails(True), generation=2))
         world.engine.watch_events.policy_seen(world.cluster.policies[mine.key])
 
-        def told() -> bool:
+        def is_settled() -> bool:
             ready = _ready(world.cluster.policies[theirs.key])
             served = _ready(world.cluster.policies[mine.key])
             return (
@@ -237,6 +237,6 @@ async def test_a_grant_by_name_that_cannot_be_looked_up_stays_alone(
                 and served.status == "True"
             )
 
-        await world.until(told, 60)
+        await world.until(is_settled, 60)
         assert world.instance().status == "True"
         assert len([n for n, _ in world.recorder.notices if n.startswith("p")]) == 1

@@ -114,7 +114,7 @@ def test_upgrade_and_rollback(
     """By the documented commands: not one write by us, and each status stays true."""
     make_policies(world, namespace)
     before = statuses(world)
-    told, writes = len(audit.by_operator(KINDS[0])), world.emulator.writes()
+    writes_before, writes = len(audit.by_operator(KINDS[0])), world.emulator.writes()
     shell = Shell(installation.plane, tmp_path)
     assert not has_note(world)
     text = commands(UPGRADE, "Upgrade")
@@ -131,7 +131,7 @@ def test_upgrade_and_rollback(
     world.plane.kubectl(*patch, f"--namespace={namespace}")
     body = world.wait_for(namespace, "observes")
     assert body["spec"]["note"] == "new"
-    assert len(audit.by_operator(KINDS[0])) == told + 1
+    assert len(audit.by_operator(KINDS[0])) == writes_before + 1
 
     shell.run(commands(UPGRADE, "Roll back"))
     assert "--workers=16" in installation.container()["args"]
@@ -160,12 +160,12 @@ def test_uninstall_with_live_objects_and_install_again(
     assert body is not None
     assert body["metadata"]["deletionTimestamp"]
 
-    told = len(audit.by_operator(KINDS[0]))
+    writes_before = len(audit.by_operator(KINDS[0]))
     installation.helm("install", RELEASE, str(CHART), *OPTIONS)
     world.operator = installation.lead("pod-4")
     world.gone("znp", "goes", namespace)
     # One removes the finalizer; none is about those that live.
-    assert len(audit.by_operator(KINDS[0])) == told + 1
+    assert len(audit.by_operator(KINDS[0])) == writes_before + 1
     (undone,) = world.emulator.writes()[len(writes) :]
     assert undone[0] == "DELETE"
     for name in ("manages", "observes"):

@@ -21,7 +21,7 @@ from support.thin_api import (
     GROUP,
     Answer,
     ThinApi,
-    lists_alone,
+    only_lists,
     silent,
     with_crds,
     without_crds,
@@ -129,7 +129,7 @@ def test_run_ends_quietly_while_kopf_discovers_kinds(
     start: Callable[..., Program], tmp_path: Path
 ) -> None:
     """Requests of kopf that nobody waits for end without an error or a warning."""
-    with ThinApi(with_crds(lists_alone)) as api:
+    with ThinApi(with_crds(only_lists)) as api:
         kubeconfig = write_kubeconfig(tmp_path, api.url)
         started = start(*operator(kubeconfig))
         eventually(lambda: {"/api", "/apis"} <= set(api.paths), 120, "discovery")

@@ -1,8 +1,9 @@
-"""A proxy in front of the API server that can be told to fail, call by call.
+"""A proxy in front of the API server that makes chosen calls fail.
 
-One operator is led through it by a kubeconfig. It knows HTTP: a trouble is for calls of
-a method, a path, a content type, a body. Watches are passed on as they come, and those
-that are open can be cut, silenced, or told that their version is too old.
+One operator reaches the API server through it, because its kubeconfig says so. The
+proxy understands HTTP: a fault applies to calls with a method, a path, a content type
+or a body. Watches are streamed through, and the open ones can be cut, silenced, or
+ended with "resource version too old".
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from yarl import URL
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 _KINDS = ("notificationpolicies", "zitadelinstances")
-_NOT_PASSED_ON = {
+_HOP_BY_HOP_HEADERS = {
     *("connection", "keep-alive", "transfer-encoding", "content-length"),
     *("host", "accept-encoding", "content-encoding"),
 }
@@ -37,24 +38,25 @@ _REASONS = {
 
 
 @dataclass
-class Trouble:
-    """What happens to calls, and to which.
+class ApiFault:
+    """A fault: which calls it applies to, and what happens to them.
 
     Attributes:
-        method: Whose; empty is any.
-        path: Found in the path with its query, as a regular expression.
-        content: In the content type.
-        body: In the body.
-        times: To how many of them.
-        status: Answered, with a Kubernetes Status, instead of passing the call on.
-        headers: Of that answer.
-        hang: Answer nothing until the client leaves.
+        method: The method that it applies to; empty means any.
+        path: A regular expression that is searched for in the path with its query.
+        content: A part of the content type.
+        body: A part of the body.
+        times: The number of calls that it applies to.
+        status: The HTTP status of a Kubernetes Status that is returned instead of
+            forwarding the call.
+        headers: The headers of that response.
+        hang: Send no response until the client closes the connection.
         reset: Reset the connection.
-        after: Pass the call on before that, and throw its answer away.
-        delay: Seconds before it is passed on.
-        cut: Of the answer only so many bytes, then a reset.
-        expired: A watch's first and last word is that its version is too old.
-        hits: How many calls it was for so far.
+        after: Forward the call before that, and discard the response.
+        delay: Seconds to wait before the call is forwarded.
+        cut: The number of bytes of the response to send before a reset.
+        expired: The only event of a watch says that its version is too old.
+        hits: The number of calls that it has applied to so far.
     """
 
     method: str = ""
@@ -72,8 +74,8 @@ class Trouble:
     expired: bool = False
     hits: int = 0
 
-    def takes(self, request: web.BaseRequest, body: bytes) -> bool:
-        """Return whether it is for this call; counts it then."""
+    def matches(self, request: web.BaseRequest, body: bytes) -> bool:
+        """Return whether the fault applies to this call, and count it if so."""
         found = (
             self.hits < self.times
             and self.method in {"", request.method}
@@ -87,45 +89,46 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that came, at a time of `time.monotonic()`."""
+    """A call that was received, at a time of `time.monotonic()`."""
 
     time: float
     method: str
     path: str
 
 
-def lists(**what: Any) -> list[Trouble]:
-    """Return a trouble for LISTs of each kind."""
-    return [Trouble(path=rf"/{kind}\?(?!.*watch=)", **what) for kind in _KINDS]
+def lists(**what: Any) -> list[ApiFault]:
+    """Return a fault for the LISTs of each kind."""
+    return [ApiFault(path=rf"/{kind}\?(?!.*watch=)", **what) for kind in _KINDS]
 
 
-def watches(**what: Any) -> list[Trouble]:
-    """Return a trouble for WATCHes of each kind."""
-    return [Trouble(path=rf"/{kind}\?.*watch=true", **what) for kind in _KINDS]
+def watches(**what: Any) -> list[ApiFault]:
+    """Return a fault for the WATCHes of each kind."""
+    return [ApiFault(path=rf"/{kind}\?.*watch=true", **what) for kind in _KINDS]
 
 
 class ApiProxy:
-    """Passes calls on to an API server; use it as a `with` block.
+    """Forwards calls to an API server; a context manager.
 
     Attributes:
-        port: Where it listens, on loopback.
-        troubles: What is to happen; the first one that takes a call has it.
-        calls: All calls that came.
-        accepts: Asked about the bearer token of each call; 401 where it says no. None:
-            the API server itself is asked.
-        refused: How many calls it has said no to.
+        port: The port on loopback where it listens.
+        troubles: The faults; the first one that matches a call applies to it.
+        calls: All calls that were received.
+        accepts: Returns whether a call's bearer token is valid; if not, the response is
+            HTTP 401. None leaves the decision to the API server.
+        refused: The number of calls that were rejected for their token.
     """
 
     def __init__(
         self, plane: ControlPlane, instances: str = "", pair: Path | None = None
     ) -> None:
-        """Stand in front of a control plane.
+        """Prepare a proxy for a control plane.
 
         Args:
-            plane: Its administrator makes the calls.
-            instances: A label selector: no other instances are listed and watched, so
-                that several operators can share a control plane.
-            pair: Certificate and key to show; None: plain HTTP is spoken.
+            plane: The control plane; the proxy calls it as its administrator.
+            instances: A label selector. Only matching instances are listed and watched,
+                so that several operators can share a control plane.
+            pair: The file with the server's certificate and key; None serves plain
+                HTTP.
         """
         self.accepts: Callable[[str], bool] | None = None
         self.refused = 0
@@ -137,7 +140,7 @@ class ApiProxy:
         self._plane = plane
         self._instances = instances
         self.port = 0
-        self.troubles: list[Trouble] = []
+        self.faults: list[ApiFault] = []
         self.calls: list[Call] = []
         self._streams: set[_Stream] = set()
         self._loop = asyncio.new_event_loop()
@@ -160,12 +163,12 @@ class ApiProxy:
         cluster: dict[str, Any] | None = None,
         user: dict[str, Any] | None = None,
     ) -> Path:
-        """Write a kubeconfig that leads here; return its path.
+        """Write a kubeconfig whose server is this proxy; return its path.
 
         Args:
-            path: Of the file.
-            cluster: Fields of the cluster, beside its server.
-            user: In place of the administrator.
+            path: Where to write it.
+            cluster: Fields of the cluster entry in addition to `server`.
+            user: The user entry, instead of the administrator's.
         """
         made = json.loads(self._plane.kubeconfig.read_text())
         url = f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
@@ -176,7 +179,7 @@ class ApiProxy:
         return path
 
     def show(self, pair: Path) -> None:
-        """Show another certificate from now on, and reset all connections."""
+        """Serve another certificate from now on, and reset all connections."""
         assert self._tls is not None
         self._tls.load_cert_chain(pair)
         self.drop()
@@ -191,13 +194,13 @@ class ApiProxy:
 
         self._loop.call_soon_threadsafe(abort)
 
-    def add(self, *troubles: Trouble) -> None:
-        """Have troubles happen from now on."""
-        self.troubles = [*self.troubles, *troubles]
+    def add(self, *faults: ApiFault) -> None:
+        """Add faults, which apply from now on."""
+        self.faults = [*self.faults, *faults]
 
     @property
     def watches(self) -> int:
-        """How many watches are open."""
+        """The number of open watches."""
         return len(self._streams)
 
     def cut(self) -> None:
@@ -205,23 +208,23 @@ class ApiProxy:
         self._to_streams(_Stream.cut)
 
     def expire(self) -> None:
-        """Tell all open watches that their version is too old."""
+        """End all open watches with the event that their version is too old."""
         self._to_streams(_Stream.expire)
 
     def silence(self) -> None:
-        """Leave all open watches open, and pass nothing more on."""
+        """Keep all open watches open, but send no further event on them."""
         self._to_streams(_Stream.silence)
 
     def _to_streams(self, what: Callable[["_Stream"], None]) -> None:
-        told = Event()
+        done = Event()
 
-        def tell() -> None:
+        def apply() -> None:
             for stream in list(self._streams):
                 what(stream)
-            told.set()
+            done.set()
 
-        self._loop.call_soon_threadsafe(tell)
-        assert told.wait(10)
+        self._loop.call_soon_threadsafe(apply)
+        assert done.wait(10)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -256,33 +259,34 @@ class ApiProxy:
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if self.accepts is not None and not self.accepts(bearer):
             self.refused += 1
-            return _refusal(Trouble(status=401))
-        trouble = next((t for t in self.troubles if t.takes(request, body)), None)
-        if trouble is None:
-            return await self._pass_on(request, body, None)
-        await asyncio.sleep(trouble.delay)
-        if trouble.after:
-            async with self._forward(request, body) as answer:
-                await answer.read()
-        if trouble.hang:
+            return _error_response(ApiFault(status=401))
+        fault = next((t for t in self.faults if t.matches(request, body)), None)
+        if fault is None:
+            return await self._relay(request, body, None)
+        await asyncio.sleep(fault.delay)
+        if fault.after:
+            async with self._forward(request, body) as response:
+                await response.read()
+        if fault.hang:
             await asyncio.Event().wait()
-        if trouble.status:
-            return _refusal(trouble)
-        if trouble.reset:
+        if fault.status:
+            return _error_response(fault)
+        if fault.reset:
             return _reset(request)
-        return await self._pass_on(request, body, trouble)
+        return await self._relay(request, body, fault)
 
-    async def _pass_on(
-        self, request: web.BaseRequest, body: bytes, trouble: Trouble | None
+    async def _relay(
+        self, request: web.BaseRequest, body: bytes, fault: ApiFault | None
     ) -> web.StreamResponse:
         try:
-            async with self._forward(request, body) as answer:
+            async with self._forward(request, body) as response:
                 made = web.StreamResponse(
-                    status=answer.status, headers=_kept(answer.headers.items())
+                    status=response.status,
+                    headers=_end_to_end(response.headers.items()),
                 )
                 stream = _Stream(request, made)
                 await made.prepare(request)
-                await self._copy(answer, stream, trouble)
+                await self._copy(response, stream, fault)
                 if not stream.is_cut:
                     await made.write_eof()
                 return made
@@ -291,19 +295,19 @@ class ApiProxy:
 
     async def _copy(
         self,
-        answer: aiohttp.ClientResponse,
+        response: aiohttp.ClientResponse,
         stream: "_Stream",
-        trouble: Trouble | None,
+        fault: ApiFault | None,
     ) -> None:
-        if trouble is not None and trouble.expired:
-            await stream.put(_expiry())
+        if fault is not None and fault.expired:
+            await stream.put(_expired_event())
             return
         if "watch=true" in stream.path:
             self._streams.add(stream)
-        if trouble is not None:
-            stream.left = trouble.cut
+        if fault is not None:
+            stream.left = fault.cut
         try:
-            await stream.copy(answer.content)
+            await stream.copy(response.content)
         finally:
             self._streams.discard(stream)
 
@@ -311,7 +315,7 @@ class ApiProxy:
         path = request.path_qs
         if self._instances and re.search(r"/zitadelinstances(\?|$)", path):
             path += f"{'&' if '?' in path else '?'}labelSelector={self._instances}"
-        headers = _kept(request.headers.items())
+        headers = _end_to_end(request.headers.items())
         if self.accepts is not None:
             headers["Authorization"] = f"Bearer {self._plane.token}"
         url = URL(self._plane.url + path, encoded=True)
@@ -321,7 +325,7 @@ class ApiProxy:
 
 
 class _Stream:
-    """An answer on its way to the client."""
+    """A response that is being sent to the client."""
 
     def __init__(self, request: web.BaseRequest, made: web.StreamResponse) -> None:
         self.path = request.path_qs
@@ -331,19 +335,19 @@ class _Stream:
         self._made = made
         self._reading: asyncio.Future[bytes] | None = None
         self._silent = False
-        self._last_word = b""
+        self._final_event = b""
         self._rest = b""
 
     async def copy(self, content: aiohttp.StreamReader) -> None:
-        """Pass on what comes, until its end or a trouble."""
+        """Forward the content until it ends or a fault applies."""
         while not self.is_cut:
             self._reading = asyncio.ensure_future(content.readany())
             try:
                 data = await self._reading
             except asyncio.CancelledError:
-                if not self._last_word:
+                if not self._final_event:
                     raise
-                await self.put(self._last_word)
+                await self.put(self._final_event)
                 return
             if not data:
                 await self.put(self._rest)
@@ -359,12 +363,12 @@ class _Stream:
                 self.left -= len(data)
                 await self.put(data)
                 continue
-            # A last word comes between two lines, as a real server's does.
+            # The final event comes between two lines, as with a real server.
             whole, newline, self._rest = (self._rest + data).rpartition(b"\n")
             await self.put(whole + newline)
 
     async def put(self, data: bytes) -> None:
-        """Pass bytes on, unless the client has gone."""
+        """Send bytes, unless the client has closed the connection."""
         if self._request.transport is None:
             self.is_cut = True
             return
@@ -382,12 +386,12 @@ class _Stream:
         self._wake()
 
     def expire(self) -> None:
-        """Say that the version is too old, and end."""
-        self._last_word = _expiry()
+        """Send the event that the version is too old, and end the stream."""
+        self._final_event = _expired_event()
         self._wake()
 
     def silence(self) -> None:
-        """Pass nothing more on."""
+        """Send nothing more."""
         self._silent = True
 
     def _wake(self) -> None:
@@ -405,17 +409,17 @@ def _reset(request: web.BaseRequest) -> web.Response:
     return web.Response()
 
 
-def _refusal(trouble: Trouble) -> web.Response:
-    told = _status(trouble.status)
-    return web.json_response(told, status=trouble.status, headers=trouble.headers)
+def _error_response(fault: ApiFault) -> web.Response:
+    body = _status(fault.status)
+    return web.json_response(body, status=fault.status, headers=fault.headers)
 
 
-def _expiry() -> bytes:
+def _expired_event() -> bytes:
     return json.dumps({"type": "ERROR", "object": _status(410)}).encode() + b"\n"
 
 
 def _status(code: int) -> dict[str, Any]:
-    """Return the Status that goes with a code, as Kubernetes words it."""
+    """Return the Kubernetes Status object for an HTTP status code."""
     return {
         "kind": "Status",
         "apiVersion": "v1",
@@ -427,5 +431,5 @@ def _status(code: int) -> dict[str, Any]:
     }
 
 
-def _kept(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    return {k: v for k, v in headers if k.lower() not in _NOT_PASSED_ON}
+def _end_to_end(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {k: v for k, v in headers if k.lower() not in _HOP_BY_HOP_HEADERS}

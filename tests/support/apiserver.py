@@ -1,4 +1,4 @@
-"""An API server that answers what a test wants, in plain HTTP or TLS, and remembers."""
+"""An API server, in plain HTTP or TLS, whose responses a test chooses."""
 
 import asyncio
 import json
@@ -17,47 +17,47 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 async def version(_: web.Request) -> web.Response:
-    """Answer as `GET /version` is answered."""
+    """Respond as Kubernetes does to `GET /version`."""
     return web.json_response({"major": "1"})
 
 
 def status(code: int, **headers: str) -> web.Response:
-    """Return Kubernetes' own refusal with this code."""
-    told = {"kind": "Status", "apiVersion": "v1", "code": code, "message": "made up"}
-    return web.json_response(told, status=code, headers=headers)
+    """Return an error response with this HTTP status, in the form of Kubernetes."""
+    body = {"kind": "Status", "apiVersion": "v1", "code": code, "message": "made up"}
+    return web.json_response(body, status=code, headers=headers)
 
 
-class FixedWay:
-    """A way to an API server that never changes and needs no credentials."""
+class FixedConnection:
+    """A connection configuration that never changes and has no credentials."""
 
     def __init__(self, url: str) -> None:
-        self._way = ConnectionConfig(url)
+        self._config = ConnectionConfig(url)
 
     async def present(self) -> ConnectionConfig:
-        """Return the way."""
-        return self._way
+        """Return the configuration."""
+        return self._config
 
     async def renew(
         self, refused: ConnectionConfig, *, tls: bool = False
     ) -> ConnectionConfig | None:
-        """Return None: there is no other way."""
+        """Return None: there is no other configuration."""
         del refused, tls
         return None
 
 
 def access_to(url: str) -> ClusterAccess:
-    """Return access to an API server that asks for no credentials."""
-    return ClusterAccess(url, FixedWay(url))
+    """Return access to an API server that requires no credentials."""
+    return ClusterAccess(url, FixedConnection(url))
 
 
 class ApiServer:
-    """Use it as an `async with` block.
+    """An API server on loopback; an async context manager.
 
     Attributes:
-        requests: All that came.
-        token: Asked for in each request; empty: none.
-        answer: Gives the answer to a request with the right token.
-        certificates: What clients showed, as their subjects' common names.
+        requests: All requests that were received.
+        token: The bearer token that each request must have; empty accepts any.
+        answer: Returns the response to a request with the right token.
+        certificates: The common names of the client certificates that were presented.
     """
 
     def __init__(self, pair: Path | None = None, answer: Answer = version) -> None:
@@ -71,21 +71,21 @@ class ApiServer:
             self.show(pair)
 
     def show(self, pair: Path) -> None:
-        """Show this certificate from the next `restart` on."""
+        """Serve this certificate from the next `restart` on."""
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._context.load_cert_chain(pair)
-        # The certificates of our clients are odd, too.
+        # The client certificates of the tests lack what the strict check requires.
         self._context.verify_flags &= ~ssl.VERIFY_X509_STRICT
 
     def ask_for_certificates(self, authority: str) -> None:
-        """Ask clients for a certificate of this authority."""
+        """Request a client certificate that this authority has signed."""
         assert self._context is not None
         self._context.load_verify_locations(cadata=authority)
         self._context.verify_mode = ssl.CERT_OPTIONAL
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The URL of the server."""
         return f"http{'s' if self._context else ''}://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
@@ -96,7 +96,7 @@ class ApiServer:
         await self._runner.cleanup()
 
     async def restart(self) -> None:
-        """Cut all connections and come back on the same port."""
+        """Close all connections and serve on the same port again."""
         await self._runner.cleanup()
         await self._start()
 
@@ -147,7 +147,7 @@ def kubeconfig(
 
 
 def login_program(folder: Path, text: str) -> str:
-    """Write a program for `exec`, which counts its runs; return its path."""
+    """Write a program for `exec` of a kubeconfig, which counts its runs."""
     path = folder / "login-program"
     path.write_text(f"#!/bin/sh\necho run >> {folder}/runs\n{text}\n")
     path.chmod(0o700)
@@ -155,23 +155,23 @@ def login_program(folder: Path, text: str) -> str:
 
 
 def runs(folder: Path) -> int:
-    """Return how often the program has run."""
+    """Return how often the program of `login_program` has run."""
     path = folder / "runs"
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def credential(**told: Any) -> str:
-    """Return what a program writes, as a shell command."""
+def credential(**status: Any) -> str:
+    """Return a shell command that prints an ExecCredential with this status."""
     body = {
         "apiVersion": "client.authentication.k8s.io/v1",
         "kind": "ExecCredential",
-        "status": told,
+        "status": status,
     }
     return f"cat <<'END'\n{json.dumps(body)}\nEND"
 
 
 async def until(ask: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait until something is so."""
+    """Wait until a condition holds."""
     async with asyncio.timeout(seconds):
-        while not ask():  # noqa: ASYNC110 - what is asked about knows no events
+        while not ask():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.02)

@@ -17,17 +17,17 @@ _MARKERS = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One finished write request, refused ones too.
+    """One finished write request, whether it succeeded or was refused.
 
     Attributes:
-        verb: As audit.k8s.io/v1 has it; a server-side apply is a `patch`.
+        verb: The verb in audit.k8s.io/v1; a server-side apply is a `patch`.
         resource: The plural, such as `notificationpolicies`.
-        subresource: Such as `status`; empty without one.
-        namespace: Empty for what has none.
+        subresource: For example `status`; empty if there is none.
+        namespace: Empty for cluster-scoped objects.
         name: Empty when the server chose it (generateName) or for a collection.
-        user: Who it was, such as `admin`.
-        user_agent: Which program it was, by its own words.
-        code: The answer's HTTP status.
+        user: The user's name, such as `admin`.
+        user_agent: The User-Agent header, which names the program.
+        code: The HTTP status of the response.
         time: When the server received it.
         uri: The path with its query.
     """
@@ -45,14 +45,14 @@ class Write:
 
 
 class AuditLog:
-    """The writes since this object was made; the log is read once, piece by piece."""
+    """The writes since this object was created; each call reads what is new."""
 
     def __init__(self, control_plane: ControlPlane) -> None:
         self._control_plane = control_plane
         self._path = control_plane.audit_log
         self._offset = self._path.stat().st_size if self._path.exists() else 0
         self._seen: list[Write] = []
-        # What was answered before this may be logged a moment later.
+        # A request that has ended already may be logged a moment later.
         self.settle()
         self._seen.clear()
 
@@ -67,9 +67,9 @@ class AuditLog:
 
         Args:
             resource: The plural.
-            namespace: Where; the empty text is what has none.
-            name: The object's.
-            since: Received at this time or later; must be aware of its zone.
+            namespace: The namespace; "" selects cluster-scoped objects.
+            name: The object's name.
+            since: The earliest time of receipt, with a time zone.
         """
         self.settle()
         return [
@@ -89,14 +89,14 @@ class AuditLog:
         name: str | None = None,
         since: datetime | None = None,
     ) -> list[Write]:
-        """Return the same without what kubectl and Kubernetes itself wrote."""
+        """Return these writes without those of kubectl and of Kubernetes itself."""
         found = self.writes(resource, namespace, name, since)
         return [w for w in found if not w.user_agent.startswith(("kubectl", "kube-"))]
 
     def settle(self) -> None:
         """Make a request and wait for it, so that all earlier ones are in the log."""
         marker = f"/api/v1/namespaces/marker-{id(self)}-{next(_MARKERS)}"
-        with suppress(Away):  # it is logged all the same
+        with suppress(Away):  # a request that fails is logged, too
             request(self._control_plane, marker)
         before = len(self._seen)
 
@@ -109,7 +109,7 @@ class AuditLog:
     def _read_on(self) -> None:
         with self._path.open("rb") as log:
             log.seek(self._offset)
-            # The last line may not be whole yet.
+            # The last line may be incomplete.
             whole, newline, _ = log.read().rpartition(b"\n")
         self._offset += len(whole + newline)
         self._seen += [_parse(json.loads(line)) for line in whole.splitlines()]

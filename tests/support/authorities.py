@@ -1,4 +1,4 @@
-"""Certificate authorities as they are found in the field, also odd ones."""
+"""Certificate authorities as real clusters have them, including unusual ones."""
 
 import ipaddress
 from dataclasses import dataclass, field
@@ -34,9 +34,9 @@ class Authority:
     """A CA with `basicConstraints=critical,CA:TRUE` and nothing else, like that of EKS.
 
     Attributes:
-        name: Its subject.
-        issuer: Signs it; None: it signs itself.
-        critical: Whether basicConstraints is.
+        name: The common name of its subject.
+        issuer: The authority that signs it; None makes it self-signed.
+        critical: Whether basicConstraints is critical.
     """
 
     name: str = "kubernetes"
@@ -56,7 +56,7 @@ class Authority:
 
     @property
     def pem(self) -> str:
-        """The certificate."""
+        """The certificate in PEM."""
         return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
 
     def issue(
@@ -67,7 +67,8 @@ class Authority:
     ) -> tuple[str, str]:
         """Return certificate and key in PEM, for 127.0.0.1 unless names are given.
 
-        No key identifiers, no key usage: none of what Python 3.13 asks for.
+        The certificate has no key identifiers and no key usage, which the strict check
+        of Python 3.13 requires.
         """
         key = _new_key()
         known: list[x509.GeneralName] = [x509.DNSName(name) for name in names]

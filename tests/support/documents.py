@@ -1,4 +1,4 @@
-"""Runs the commands of our documents as they stand."""
+"""Runs the commands in the documentation exactly as they are written there."""
 
 import os
 import re
@@ -21,18 +21,20 @@ def section(path: Path, heading: str) -> str:
 
 
 def commands(path: Path, heading: str) -> str:
-    """Return all blocks of commands of a section, one after the other."""
+    """Return the commands of all `console` blocks of a section as one script."""
     blocks = re.findall(r"(?ms)^( *)```console\n(.*?)^ *```$", section(path, heading))
     assert blocks, f"{path.name} has no commands below {heading}"
     return "\n".join(textwrap.dedent(text) for _, text in blocks)
 
 
 class Shell:
-    """A reader who types: bash in the checkout, with our programs in the path.
+    """Bash as a reader of the documentation would use it.
+
+    It runs in the checkout, with kubectl, helm and `znp` in PATH.
 
     Args:
         plane: The cluster that KUBECONFIG names.
-        home: The reader's home.
+        home: The reader's home directory.
     """
 
     def __init__(self, plane: ControlPlane, home: Path) -> None:
@@ -48,7 +50,7 @@ class Shell:
         }
 
     def start(self, text: str) -> subprocess.Popen[str]:
-        """Start to type; the first command that fails ends it."""
+        """Start a script, which the first failing command ends."""
         return subprocess.Popen(
             ["bash", "-euo", "pipefail", "-c", text],
             cwd=ROOT,
@@ -60,17 +62,17 @@ class Shell:
         )
 
     def run(self, text: str, timeout: float = 100.0) -> str:
-        """Type it all; return what was printed. A failure fails the test."""
+        """Run a script and return its output. If it fails, so does the test."""
         return finish(self.start(text), timeout)
 
 
-def finish(typing: "subprocess.Popen[str]", timeout: float = 100.0) -> str:
-    """Wait until all is typed; return what was printed. A failure fails the test."""
+def finish(script: "subprocess.Popen[str]", timeout: float = 100.0) -> str:
+    """Wait for a script and return its output. If it fails, so does the test."""
     try:
-        said, _ = typing.communicate(timeout=timeout)
+        output, _ = script.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        typing.kill()
-        said, _ = typing.communicate()
-        raise AssertionError(f"Not within {timeout} s:\n{said}") from None
-    assert typing.returncode == 0, said
-    return said
+        script.kill()
+        output, _ = script.communicate()
+        raise AssertionError(f"Not within {timeout} s:\n{output}") from None
+    assert script.returncode == 0, output
+    return output

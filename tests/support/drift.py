@@ -1,4 +1,4 @@
-"""A world whose instance finds drift by events, and what tests of it look at."""
+"""A bench whose instance finds drift by events, and what its tests examine."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from zitadel_notification_operator.core.objects import DriftMethod, PolicyObject
 def bench_with(
     *policies: PolicyObject, method: DriftMethod = DriftMethod.AUTO
 ) -> Bench:
-    """Return a world whose instance finds drift by events."""
+    """Return a bench with these policies and an instance that finds drift by events."""
     bench = Bench()
     bench.cluster.put_instance(replace(INSTANCE, method=method))
     for one in policies:
@@ -26,6 +26,6 @@ def in_sync(bench: Bench, name: str) -> Condition:
 
 
 def calls(bench: Bench, before: int) -> list[str]:
-    """Return the calls of ZITADEL since then."""
+    """Return the calls to ZITADEL since step number `before`."""
     kubernetes = {"status", "original", "strip", "hold", "release"}
     return [step[0] for step in bench.steps.log[before:] if step[0] not in kubernetes]

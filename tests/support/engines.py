@@ -61,8 +61,8 @@ def policy(name: str, org: str = "o", second: int = 0) -> PolicyObject:
     )
 
 
-def counting() -> PrometheusMetrics:
-    """Return the meter of a process whose metrics nobody reads."""
+def pass_metrics() -> PrometheusMetrics:
+    """Return a metrics recorder with a registry of its own."""
     return PrometheusMetrics(
         CollectorRegistry(), ObjectMetrics(lambda: True), workers=1
     )
@@ -80,7 +80,7 @@ def compose(
     lease_guard: LeaseGuard | None = None,
     write_limit: float = WRITE_LIMIT,
 ) -> Composition:
-    """Build an engine as `app` does, over a Kubernetes in memory."""
+    """Build an engine as `app` does, with a Kubernetes in memory."""
     ports = Ports(
         reader=cluster,
         writer=cluster,
@@ -89,7 +89,7 @@ def compose(
         recorder=recorder,
         now=now,
         chance=random.Random(seed),
-        metrics=counting() if metrics is None else metrics,
+        metrics=pass_metrics() if metrics is None else metrics,
     )
     return Composition(
         ports, "own", workers=workers, lease_guard=lease_guard, write_limit=write_limit
@@ -97,7 +97,7 @@ def compose(
 
 
 class Bench:
-    """The stores that outlive a process, and processes over them."""
+    """The stores in memory, which outlive a process, and one process at a time."""
 
     def __init__(self) -> None:
         self.steps = Steps()
@@ -122,7 +122,7 @@ class Bench:
         return self.engine
 
     async def live(self, seconds: float) -> None:
-        """Let the process run; a killed one is followed by another at once."""
+        """Let the process run; if it is killed, another one starts at once."""
         assert self.engine is not None
         end = asyncio.get_running_loop().time() + seconds
         while (left := end - asyncio.get_running_loop().time()) > 0:
@@ -134,13 +134,13 @@ class Bench:
                 await self.start()
 
     async def stop(self) -> None:
-        """End the process; every status it has stored is one that Flux can read."""
+        """End the process; require that Flux understands each status that it stored."""
         assert self.engine is not None
         await self.engine.stop()
         assert self.cluster.complaints == []
 
     def seen(self, changed: PolicyObject) -> None:
-        """Store a user's change and let the watch tell it."""
+        """Store a user's change and deliver its watch event to the engine."""
         stored = self.cluster.put(changed)
         assert self.engine is not None
         self.engine.watch_events.policy_seen(stored)
@@ -148,7 +148,7 @@ class Bench:
             self.engine.watch_events.policy_gone(changed.key)
 
     def instance_seen(self, changed: InstanceObject) -> None:
-        """Store an administrator's change and let the watch tell it."""
+        """Store an administrator's change and deliver its watch event to the engine."""
         stored = self.cluster.put_instance(changed)
         assert self.engine is not None
         self.engine.watch_events.instance_seen(stored)

@@ -1,7 +1,7 @@
 """Kubernetes and ZITADEL in memory, behind the engine's ports.
 
-Every outside call is a step that can be counted, and at which the process can be
-killed, before its effect or after it.
+Every call to them is a step. Steps are counted, and the process can be killed at one
+of them, before or after its effect.
 """
 
 import asyncio
@@ -63,19 +63,19 @@ OTHERS = User("u-2", "Somebody")
 
 
 class Killed(BaseException):
-    """kill -9: nothing of the process runs after it."""
+    """Stands for `kill -9`: the process does nothing after it."""
 
 
 @dataclass
 class Steps:
-    """Counts outside calls; kills at one of them."""
+    """Counts the calls to the outside, and kills the process at one of them."""
 
     log: list[tuple[str, ...]] = field(default_factory=list)
     kill_at: int = -1
     after: bool = False
 
     def step(self, effect: Callable[[], Any], *what: str) -> Any:
-        """Make one outside call."""
+        """Make one call to the outside."""
         number = len(self.log)
         self.log.append(what)
         if number == self.kill_at and not self.after:
@@ -87,7 +87,7 @@ class Steps:
 
 
 class FakeCluster:
-    """Objects by key; satisfies the writers, the reader and the Secrets."""
+    """A Kubernetes in memory; implements the ports for reads, writes and Secrets."""
 
     def __init__(self, steps: Steps) -> None:
         self.steps = steps
@@ -116,7 +116,7 @@ class FakeCluster:
         return stored
 
     def _judge(self, stored: PolicyObject | InstanceObject, status: Any) -> None:
-        """Let Flux's rules judge a status; a test looks at the end."""
+        """Check a status against Flux's rules; `Bench.stop` reports violations."""
         suspended = isinstance(stored, PolicyObject) and stored.suspended
         metadata: dict[str, Any] = {"generation": stored.generation}
         if stored.deleting:
@@ -219,7 +219,7 @@ class FakeCluster:
         return self.instances.get(name)
 
     async def crd_is_ending(self, kind: str) -> bool:
-        """Return whether a test has the CRD deleted; each call is a step."""
+        """Return whether the test has deleted the CRD; each call is a step."""
         return self.steps.step(lambda: kind in self.crds_ending, "crd", kind)
 
     async def read_secret(self, name: str) -> dict[str, bytes] | None:
@@ -232,27 +232,28 @@ class FakeCluster:
 def _require_not_older(
     stored: PolicyObject | InstanceObject, known: PolicyObject | InstanceObject
 ) -> None:
-    """Refuse a status that was made from a version which is still to come."""
+    """Refuse a status that was computed from a version newer than the stored one."""
     version = known.resource_version
     if version and int(stored.resource_version) < int(version):
         raise ObjectChanged("it is older than what was known")
 
 
 class FakeZitadel:
-    """One ZITADEL: a default, and own policies by organization.
+    """A ZITADEL in memory, with an instance policy and policies of organizations.
 
     Attributes:
-        default: The instance's policy as GETs show it; None: it has none.
-        flags: What a policy holds beside `passwordChange`, by organization; "" is the
-            instance's. A write replaces them all: what it does not say is gone.
+        default: The instance's policy as GETs show it, or None if there is none.
+        flags: The members of a policy besides `passwordChange`, by organization; ""
+            stands for the instance. A write replaces all of them.
         own: The own policies as GETs show them, by organization.
-        lost: What the event log knows instead, where the read side has missed an
-            event; None: no own policy.
+        lost: The value in the event log where the read side has missed an event, by
+            organization; None means that there is no own policy.
         to_lose: Kind and organization of the events that the read side will miss.
-        stopped: The read side takes no event at all.
-        unready_until: GETs of policies fail until this loop time: an insert is retried.
-        reads_instance: Whether the credential may read the instance; else it learns
-            ZITADEL's id from a GET of the default policy.
+        stopped: Whether the read side projects no event at all.
+        unready_until: The loop time until which GETs of policies fail, because ZITADEL
+            retries an insert.
+        reads_instance: Whether the credential may read the instance. If not, ZITADEL's
+            id is taken from a GET of the default policy.
     """
 
     def __init__(self, steps: Steps, zitadel_id: str = "z") -> None:
@@ -283,7 +284,7 @@ class FakeZitadel:
         self.stopped = False
         self.unready_until = 0.0
         self.reads_instance = True
-        # Calls that are answered as if there were none, by their steps' names.
+        # The names of calls that this ZITADEL does not have: they fail with HTTP 404.
         self.lacks: set[str] = set()
         self.version = "v4.7.0"
         self.deprecated: Deprecation | None = None
@@ -365,9 +366,10 @@ class FakeZitadel:
     async def last_policy_event(
         self, organization_id: str | None
     ) -> ZitadelEvent | None:
-        """Return the newest event of a policy; the removal of an organization is none.
+        """Return the newest event of a policy, by its sequence.
 
-        By its sequence, as ZITADEL does where one aggregate is asked for.
+        ZITADEL sorts by sequence, too, if the search is for one aggregate. The removal
+        of an organization is no event of a policy.
         """
 
         def effect() -> ZitadelEvent | None:
@@ -383,7 +385,7 @@ class FakeZitadel:
         return self._call(effect, "last policy event", organization_id or "")
 
     async def has_events(self) -> bool:
-        """Others than ours there are always."""
+        """Return True: there are always events of other kinds."""
         return self._call(lambda: True, "any event")
 
     def visible(self) -> list[ZitadelEvent]:
@@ -391,9 +393,9 @@ class FakeZitadel:
         return self.events_log
 
     def change(self, org: str, value: bool | None, editor: User = OTHERS) -> int:
-        """Change a policy as somebody; None removes it; return the sequence.
+        """Change a policy as a user, or remove it (None); return the sequence.
 
-        The flags stay as they are: a new policy has those that it inherited.
+        The flags stay as they are; a new policy has those that it inherited.
         """
         self.sequence += 1
         aggregate = org or self.id
@@ -412,20 +414,26 @@ class FakeZitadel:
         return self.sequence
 
     def written(self, org: str) -> bool | None:
-        """Return the value of the log; None: the organization has no own policy."""
+        """Return the value in the event log; None means that there is no own policy."""
         if org in self.lost:
             return self.lost[org]
         return self.own.get(org) if org else self.default
 
     def _project(self, org: str, before: bool | None, value: bool | None) -> None:
-        """Let the read side take an event, or miss it; `before` is the log's value."""
+        """Let the read side project an event or miss it.
+
+        Args:
+            org: The organization, or "" for the instance.
+            before: The value in the event log before the event.
+            value: The value after it.
+        """
         kind = "added" if before is None else "removed" if value is None else "changed"
         has_row = org in self.own if org else self.default is not None
         missed = self.stopped or (kind, org) in self.to_lose
         if not self.stopped and missed:
             self.to_lose.remove((kind, org))
         if kind == "added" and has_row and not missed:
-            # The insert fails until ZITADEL gives the event up.
+            # The insert fails until ZITADEL gives up on the event.
             self.unready_until = asyncio.get_running_loop().time() + 5
             missed = True
         if missed or (kind == "changed" and not has_row):
@@ -441,7 +449,7 @@ class FakeZitadel:
             self.default = value
 
     def catch_up(self) -> None:
-        """Let a read side that was stopped take what it has missed."""
+        """Let a stopped read side project the events that it has missed."""
         self.stopped = False
         for org, value in self.lost.items():
             if value is None:
@@ -454,17 +462,17 @@ class FakeZitadel:
         self._shown_sequences |= self._sequences
 
     def change_flags(self, org: str, editor: User = OTHERS, **flags: object) -> None:
-        """Change flags of an own policy or the instance's as somebody."""
+        """Change flags of an own policy or of the instance's policy as a user."""
         assert not org or org in self.own
         self.flags[org] = {**self.flags_of(org), **flags}
         self.change(org, self.own[org] if org else self.default is True, editor)
 
     def flags_of(self, org: str) -> dict[str, object]:
-        """Return the flags in force, own ones or inherited ones."""
+        """Return the flags in force, whether own or inherited."""
         return dict(self.flags.get(org if org in self.own else "", {}))
 
     def remove(self, org: str, editor: User = OTHERS) -> None:
-        """Remove an organization as somebody."""
+        """Remove an organization as a user."""
         self.sequence += 1
         self.removed.add(org)
         self.names.pop(org, None)
@@ -475,7 +483,7 @@ class FakeZitadel:
         self.happen(org, EventKind.ORGANIZATION_REMOVED, editor)
 
     def happen(self, aggregate: str, kind: EventKind, editor: User) -> None:
-        """Write an event; ZITADEL's clock is an hour ahead of ours."""
+        """Append an event; ZITADEL's clock is an hour ahead of the operator's."""
         seconds = asyncio.get_running_loop().time() + 3600
         moment = self.began + timedelta(seconds=seconds, microseconds=self.sequence)
         time = f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}"
@@ -572,7 +580,10 @@ class FakeZitadel:
 
 
 class Guarded:
-    """A ZITADEL whose calls are checked; a pass's own wait for their turn before."""
+    """A client that runs checks before each call, as `guarded` of the port asks.
+
+    The calls of a pass also wait until the test sets `FakeZitadel.turn`.
+    """
 
     def __init__(self, zitadel: FakeZitadel, *checks: Callable[[], None]) -> None:
         self._zitadel = zitadel
@@ -583,7 +594,7 @@ class Guarded:
 
     def __getattr__(self, name: str) -> Any:
         async def call(*args: Any, **kwargs: Any) -> Any:
-            # The first check is the term's, which is there for each call.
+            # The first check is that of the lease, which every call has.
             if len(self._checks) > 1:
                 await self._zitadel.turn.wait()
             for check in self._checks:
@@ -594,7 +605,7 @@ class Guarded:
 
 
 class FakeRecorder:
-    """Keeps what was told."""
+    """Keeps the Events that were recorded."""
 
     def __init__(self) -> None:
         self.notices: list[tuple[str, str]] = []

@@ -1,8 +1,9 @@
-"""The chart, installed with the real Helm, and operators that run as its account.
+"""The chart, installed with the real Helm, and operators with its service account.
 
-Nothing runs pods here. What a pod would get is taken from the Deployment as stored:
-arguments, environment, and a token of the account. Only what this machine needs is
-added: the listeners' ports and address, and leave to connect to loopback.
+There is no kubelet, so no pod runs. The operator's process gets what its pod would get
+from the stored Deployment: arguments, environment, and a token of the service account.
+Only what this machine needs is added: ports and address of the listeners, and the
+permission to connect to loopback.
 """
 
 import json
@@ -21,7 +22,7 @@ from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 RELEASE = "zitadel-notification-operator"
-"""Also its namespace, the account, the Deployment and the Lease, as in the README."""
+"""The release; namespace, service account, Deployment and Lease have this name, too."""
 ACCOUNT = f"system:serviceaccount:{OWN_NAMESPACE}:{RELEASE}"
 """The name by which the API server knows the operator."""
 
@@ -31,8 +32,8 @@ class Installation:
     """A release of the chart on a control plane.
 
     Attributes:
-        watched: The namespaces that it is told to watch; empty: all.
-        folder: Takes logs and kubeconfigs.
+        watched: The value of `watchNamespaces`; empty means all namespaces.
+        folder: Where logs and kubeconfigs are written.
     """
 
     plane: ControlPlane
@@ -51,7 +52,7 @@ class Installation:
         )
 
     def install(self, *options: str, chart: Path = CHART) -> None:
-        """Install it; the watched namespaces are made first."""
+        """Create the watched namespaces and install the chart."""
         for name in self.watched:
             self.plane.kubectl("create", "namespace", name)
         if self.watched:
@@ -67,7 +68,7 @@ class Installation:
         """Wait until both kinds are served."""
         self.plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
         command = ("get", "znp,zni", "--all-namespaces")
-        # Established comes a moment before their storage is there.
+        # A CRD is Established a moment before its storage is ready.
         eventually(lambda: self.plane.kubectl(*command, check=False).returncode == 0)
 
     def manifest(self) -> list[Document]:
@@ -75,7 +76,7 @@ class Installation:
         return parse(self.helm("get", "manifest", RELEASE).stdout)
 
     def container(self) -> Document:
-        """Return the operator's container of the Deployment as stored."""
+        """Return the operator's container in the stored Deployment."""
         done = self.plane.kubectl(
             *("get", "deployment", RELEASE, f"--namespace={OWN_NAMESPACE}"),
             "--output=json",
@@ -87,7 +88,7 @@ class Installation:
         return found
 
     def kubeconfig(self) -> Path:
-        """Return a kubeconfig with a new token of the chart's account."""
+        """Return a kubeconfig with a new token of the chart's service account."""
         done = self.plane.kubectl(
             *("create", "token", RELEASE, f"--namespace={OWN_NAMESPACE}")
         )
@@ -98,7 +99,7 @@ class Installation:
         return path
 
     def start(self, pod: str, **environment: str) -> OperatorProcess:
-        """Start what a pod of this name would run, and do not wait for it."""
+        """Start what a pod of this name would run, without waiting for it."""
         container = self.container()
         assert container["command"] == ["znp"]
         command, *options = container["args"]
@@ -109,7 +110,7 @@ class Installation:
         return OperatorProcess(
             self.plane,
             folder,
-            # The last one counts of those that are given twice.
+            # Of an option that is given twice, the last one counts.
             *(*options, "--health-port=0", "--metrics-port=0"),
             elect=True,
             environment=whole,
@@ -117,20 +118,20 @@ class Installation:
         )
 
     def holder(self) -> str:
-        """Return the pod that the Lease names; empty for none."""
+        """Return the name of the pod that holds the Lease, or ""."""
         lease = read(self.plane, "lease", RELEASE, OWN_NAMESPACE) or {"spec": {}}
         holder: str = lease["spec"].get("holderIdentity", "")
         return holder.partition("_")[0]
 
     def lead(self, pod: str) -> OperatorProcess:
-        """Start one; wait until it is ready and acts."""
+        """Start a pod's operator; wait until it is ready and leads."""
         operator = self.start(pod)
         operator.wait_ready()
         eventually(lambda: self.holder() == pod, 40, f"{pod} holds the Lease")
         return operator
 
     def namespace(self) -> str:
-        """Return a namespace that nobody has used: a new one, or one of the watched."""
+        """Return an unused namespace: a new one, or one of the watched namespaces."""
         name = f"test-{len(self._used)}"
         if self.watched:
             name = self.watched[len(self._used)]
@@ -140,7 +141,7 @@ class Installation:
         return name
 
     def may(self, *question: str) -> bool:
-        """Return what `kubectl auth can-i` says about the chart's account."""
+        """Return what `kubectl auth can-i` says about the chart's service account."""
         command = ("auth", "can-i", *question, f"--as={ACCOUNT}")
         done = self.plane.kubectl(*command, check=False)
         # Warnings about scopes go to stderr.

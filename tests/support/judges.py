@@ -1,8 +1,8 @@
-"""What GitOps tools make of an object of ours, and whether they make the same of it.
+"""The health that GitOps tools derive from an object, and whether they agree.
 
-Three judges: kstatus, Argo CD with the scripts of `deploy/argocd`, and Flux with the
-expressions of `examples/gitops/flux`. Rules and their ids are in the conventions sheet,
-2.4 to 2.8.
+There are three judges: kstatus, Argo CD with the scripts of `deploy/argocd`, and Flux
+with the expressions of `examples/gitops/flux`. The ids of the rules are those of the
+conventions sheet, 2.4 to 2.8.
 """
 
 import json
@@ -29,14 +29,14 @@ SAME = {
     Status.FAILED: "Degraded",
     Status.TERMINATING: "Progressing",
 }
-"""What Argo CD is to say where kstatus says this, of every status that we write."""
+"""The health that Argo CD must show for each result of kstatus."""
 
 
 def argo(body: Json) -> tuple[str, str]:
     """Return the health and the message that Argo CD shows (3.6 and newer).
 
-    Older ones run no script for an object that is being deleted: it is Progressing
-    there, too, with words of their own.
+    Older versions run no script for an object that is being deleted. They show it as
+    Progressing, too, with a message of their own.
     """
     found = lua.health(_script(body.get("kind", "NotificationPolicy")), body)
     going = body["metadata"].get("deletionTimestamp")
@@ -44,10 +44,10 @@ def argo(body: Json) -> tuple[str, str]:
 
 
 def flux(body: Json) -> Status:
-    """Return what Flux takes from `healthCheckExprs`.
+    """Return the status that Flux derives with `healthCheckExprs`.
 
-    After `StatusEvaluator` of fluxcd/pkg `runtime/cel` (v0.110.3): the generation
-    first, then the expressions in this order; the first true one decides.
+    As in `StatusEvaluator` of fluxcd/pkg `runtime/cel` (v0.110.3), the generation is
+    compared first. Then the first expression that is true decides, in this order.
     """
     if not is_observed(body):
         return Status.IN_PROGRESS
@@ -63,7 +63,7 @@ def flux(body: Json) -> Status:
 
 
 def disagreements(body: Json) -> list[str]:
-    """Return where the judges differ on a status that the operator wrote."""
+    """Return the disagreements of the judges on a status that the operator wrote."""
     metadata, status = body["metadata"], body.get("status", {})
     kept = ("type", "status", "reason", "observedGeneration")
     facts = {
@@ -85,7 +85,10 @@ _METADATA = ("generation", "deletionTimestamp")
 
 @lru_cache(maxsize=10_000)
 def _disagreements(facts: str) -> tuple[str, ...]:
-    """Do so for what the judges look at; few statuses differ in that."""
+    """Return the disagreements for the fields that the judges read.
+
+    Few statuses differ in these fields, so the results are cached.
+    """
     body = json.loads(facts)
     by_kstatus, (by_argo, _) = kstatus(body), argo(body)
     deleted = by_kstatus is Status.TERMINATING

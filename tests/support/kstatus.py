@@ -1,7 +1,7 @@
-"""kstatus as an oracle: how Flux, Helm 4 and others judge an object of ours.
+"""kstatus, by which Flux, Helm 4 and other tools judge an object.
 
-After `Compute` of cli-utils `pkg/kstatus/status` (fluxcd/cli-utils v1.2.3), the part
-for kinds without rules of their own. The order of the questions is its, and matters.
+This is `Compute` of cli-utils `pkg/kstatus/status` (fluxcd/cli-utils v1.2.3), for kinds
+that have no rules of their own. The order of the checks is the same, and matters.
 """
 
 from enum import StrEnum
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Status(StrEnum):
-    """What kstatus can say of a stored object (its NotFound and Unknown apart)."""
+    """The results of kstatus for a stored object, so without NotFound and Unknown."""
 
     CURRENT = "Current"
     IN_PROGRESS = "InProgress"
@@ -18,7 +18,7 @@ class Status(StrEnum):
 
 
 def kstatus(body: dict[str, Any]) -> Status:
-    """Return what kstatus says of an object.
+    """Return the result of kstatus for an object.
 
     Args:
         body: The whole object, as the API server stores it.
@@ -45,7 +45,7 @@ def kstatus(body: dict[str, Any]) -> Status:
 
 
 def is_observed(body: dict[str, Any]) -> bool:
-    """Return whether the status is about the newest spec, or does not say."""
+    """Return whether the status is of the newest generation, or names none."""
     generation = body["metadata"].get("generation")
     observed = body.get("status", {}).get("observedGeneration")
     return None in {generation, observed} or generation == observed

@@ -1,8 +1,8 @@
-"""Calls to an API server as its administrator, without a kubectl for each of them.
+"""Calls to an API server as its administrator, without starting kubectl.
 
-What is driven as a user would drive it goes by kubectl. To look again and again until
-something is so, or to make what a test only needs, a program a time costs a processor
-more than all that is looked at.
+A test uses kubectl for what a user would do with it. For polling, and for creating
+what a test merely needs, a process for each call would cost more CPU time than all the
+rest of the test.
 """
 
 import json
@@ -30,16 +30,16 @@ _NOT_FOUND = 404
 
 
 class Away(Exception):
-    """The API server does not answer now; some tests stop it."""
+    """The API server is not available; some tests stop it."""
 
 
 def read(
     plane: ControlPlane, kind: str, name: str, namespace: str = ""
 ) -> dict[str, Any] | None:
-    """Return an object as stored; None when there is none.
+    """Return the stored object, or None if there is none.
 
     Raises:
-        Away: The API server does not answer.
+        Away: The API server is not available.
     """
     return request(plane, f"{path_of(kind, namespace)}/{name}")
 
@@ -50,13 +50,13 @@ def read_all(
     """Return all objects of a kind, in one namespace or in all.
 
     Args:
-        plane: Whose.
-        kind: Its short name.
-        namespace: Empty: all.
-        selectors: Such as `fieldSelector`.
+        plane: The control plane.
+        kind: The short name of the kind.
+        namespace: The namespace; empty means all.
+        selectors: Query parameters such as `fieldSelector`.
 
     Raises:
-        Away: The API server does not answer.
+        Away: The API server is not available.
     """
     query = f"?{urlencode(selectors)}" if selectors else ""
     found = request(plane, path_of(kind, namespace) + query)
@@ -80,10 +80,10 @@ def path_of(kind: str, namespace: str = "") -> str:
 def request(
     plane: ControlPlane, path: str, body: dict[str, Any] | None = None
 ) -> dict[str, Any] | None:
-    """GET a path, or POST a body to it; return the answer; None: HTTP 404.
+    """GET a path, or POST a body to it; return the response, or None for HTTP 404.
 
     Raises:
-        Away: The API server does not answer, or is starting or ending.
+        Away: The API server is not available, or is starting or stopping.
     """
     headers = {
         "Authorization": f"Bearer {plane.token}",
@@ -107,5 +107,5 @@ def request(
 
 @cache
 def _trusting(roots: Path) -> ssl.SSLContext:
-    """Return what connects to servers of an authority; each plane has its own."""
+    """Return a TLS context that trusts these roots; each plane has its own."""
     return ssl.create_default_context(cafile=str(roots))

@@ -1,4 +1,4 @@
-"""A Lease in memory, and the ways by which replicas reach it, good and bad ones."""
+"""A Lease in memory, the connections of replicas to it, and faults of these."""
 
 import asyncio
 import random
@@ -14,8 +14,8 @@ from zitadel_notification_operator.engine.leader.leadership import Clocks, Leade
 LATENCY = 0.01
 
 
-class Record:
-    """What the API server holds."""
+class StoredLease:
+    """The Lease that the API server stores."""
 
     def __init__(self) -> None:
         self.lease: Lease | None = None
@@ -23,23 +23,24 @@ class Record:
         self._version = 0
 
     def store(self, lease: Lease) -> Lease:
-        """Store it as the next version."""
+        """Store a Lease as the next version."""
         self._version += 1
         self.lease = replace(lease, version=str(self._version))
         self.writes.append((asyncio.get_running_loop().time(), lease.holder))
         return self.lease
 
 
-class Way:
-    """A `LeaseStore`: one replica's way to the record.
+class LeaseConnection:
+    """A `LeaseStore`: one replica's connection to the stored Lease.
 
     Attributes:
-        fault: What happens to calls: empty for nothing; `fail` before the effect;
-            `lose` after it, the answer alone is lost; `hang` without any effect;
-            `late`: the effect comes after the caller has given up.
+        fault: What happens to calls. Empty: nothing. `fail`: they fail before their
+            effect. `lose`: they have their effect, but the response is lost. `hang`:
+            they hang without an effect. `late`: they have their effect after the caller
+            has timed out.
     """
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: StoredLease) -> None:
         self._record = record
         self.fault = ""
         self.latency = LATENCY
@@ -85,29 +86,34 @@ class Way:
 
 
 class Candidate:
-    """A replica's leadership, with clocks of its own, run as its process would."""
+    """The leadership of one replica, with clocks of its own, as its process runs it."""
 
     def __init__(
-        self, record: Record, name: str, duration: float = 15.0, *, wall: float = 0.0
+        self,
+        record: StoredLease,
+        name: str,
+        duration: float = 15.0,
+        *,
+        wall: float = 0.0,
     ) -> None:
-        """Stand for election.
+        """Start to compete for the Lease.
 
         Args:
-            record: What is fought for.
-            name: Its identity.
-            duration: Of the lease, in seconds.
-            wall: Seconds by which its wall clock is wrong.
+            record: The stored Lease.
+            name: The replica's identity.
+            duration: The lease duration in seconds.
+            wall: Seconds by which the replica's wall clock is wrong.
         """
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
-        # No two machines' monotonic clocks agree.
+        # The monotonic clocks of two machines never agree.
         offset = random.Random(name).uniform(0, 1e6)
 
         def now() -> datetime:
             return loop.now() + timedelta(seconds=wall)
 
         self.name = name
-        self.way = Way(record)
+        self.way = LeaseConnection(record)
         clocks = Clocks(lambda: loop.time() + offset, now, random.Random(name))
         self.leadership = Leadership(self.way, name, Timing(duration), clocks)
         self.task = asyncio.create_task(self.leadership.run())
@@ -117,11 +123,11 @@ class Candidate:
 
     @property
     def may_write(self) -> bool:
-        """Whether it would write to ZITADEL now."""
+        """Whether the replica would write to ZITADEL now."""
         return not self._killed and self.leadership.time_left() > 0
 
     async def stop(self) -> None:
-        """End as on SIGTERM, with no pass that runs."""
+        """End as on SIGTERM while no pass is running."""
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
         await self.leadership.release()
@@ -137,21 +143,21 @@ class Candidate:
         self.ended_at = asyncio.get_running_loop().time()
 
 
-class Witness:
-    """Looks at all candidates all the time."""
+class TermObserver:
+    """Watches all candidates, and fails if two of them may write at a time."""
 
     def __init__(self, candidates: Iterable[Candidate]) -> None:
         self.candidates = list(candidates)
         self.terms: list[tuple[str, float, float]] = []
-        self._task = asyncio.create_task(self._look())
+        self._task = asyncio.create_task(self._watch())
 
     async def stop(self) -> list[tuple[str, float, float]]:
-        """Return the terms: who may have written from when to when; seconds."""
+        """Return the terms: the candidate that could write, and from when to when."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         return self.terms
 
-    async def _look(self) -> None:
+    async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             writers = [c.name for c in self.candidates if c.may_write]
@@ -165,6 +171,6 @@ class Witness:
             await asyncio.sleep(0.02)
 
     def check(self) -> None:
-        """Raise what it has seen."""
+        """Raise the failure, if there was one."""
         if self._task.done():
             self._task.result()

@@ -1,6 +1,6 @@
 """Lives of policies on real servers: created, edited, reset by somebody else, deleted.
 
-What there is to see of a life is the same for all that end well, so that lives under
+A life that ends well always shows the same states, events and Events, so a life under
 faults can be compared with one that had none.
 """
 
@@ -18,11 +18,11 @@ from zitadel_notification_operator.demo.control_plane import ControlPlane
 GROUP = "zitadel-notification.dev/v1alpha1"
 POLICY = "/management/v1/policies/notification"
 PATIENCE = 300.0
-"""Seconds for one phase of a life on a busy machine; kopf alone waits 70 for a watch
-that says nothing."""
+"""Seconds that one phase may take on a busy machine; kopf alone waits 70 seconds for a
+silent watch."""
 
 LOOK_INTERVAL = 0.2
-"""Seconds between two looks; a hundred lives that look all the time are a load."""
+"""Seconds between two reads; a hundred lives that read more often would be a load."""
 
 HISTORY = [
     ("org.policy.notification.added", {}),
@@ -31,18 +31,18 @@ HISTORY = [
     ("org.policy.notification.added", {"passwordChange": True}),
     ("org.policy.notification.removed", {}),
 ]
-"""What a life leaves in ZITADEL's event log; the first removal is somebody else's."""
+"""The events of a life in ZITADEL's log; the first removal is somebody else's."""
 
-TOLD = ["Created", "Deleted", "DriftCorrected", "Updated"]
-"""What a life tells in Kubernetes."""
+EVENT_REASONS = ["Created", "Deleted", "DriftCorrected", "Updated"]
+"""The reasons of the Events of a life in Kubernetes."""
 
-APART = {"InstanceNotFound", "Recovered"}
-"""Told, too, where a policy's watch was faster than that of its instance."""
+OPTIONAL_REASONS = {"InstanceNotFound", "Recovered"}
+"""More reasons, which occur if the policy's watch was faster than its instance's."""
 
 
 @dataclass
 class Servers:
-    """A control plane and a ZITADEL, as the test speaks to them."""
+    """A control plane and a ZITADEL, with the calls that the test makes to them."""
 
     plane: ControlPlane
     emulator: EmulatorProcess
@@ -51,7 +51,7 @@ class Servers:
     _reads: dict[str, asyncio.Task[dict[str, Any]]] = field(default_factory=dict)
 
     async def read(self, path: str) -> Any:
-        """Return an object as it is soon; None: there is none. Many share one LIST."""
+        """Return an object, or None if there is none; concurrent reads share a LIST."""
         collection, _, name = path.rpartition("/")
         under_way = self._reads.get(collection)
         if under_way is None or under_way.done():
@@ -65,10 +65,10 @@ class Servers:
         return {item["metadata"]["name"]: item for item in found["items"]}
 
     async def kubernetes(self, method: str, path: str, body: Any = None) -> Any:
-        """Make a call as the administrator, again while Kubernetes is away.
+        """Make a call as the administrator; retry it while Kubernetes is unavailable.
 
         Returns:
-            The answer; None: there is no such object.
+            The response, or None if there is no such object.
         """
         kind = "merge-patch+json" if method == "PATCH" else "json"
         headers = {
@@ -94,11 +94,11 @@ class Servers:
             await asyncio.sleep(0.2)
 
     async def zitadel(self, method: str, path: str, *rest: Any) -> Any:
-        """Make a call as the IAM_OWNER, or with a token."""
+        """Call ZITADEL as the IAM_OWNER, or with another token."""
         return await asyncio.to_thread(self.emulator.call, method, path, *rest)
 
     async def add_instance(self, name: str, group: str) -> None:
-        """Create an instance that operators of the group see, and its Secret."""
+        """Create an instance with its Secret, for the operators of a group."""
         path = f"/api/v1/namespaces/{OWN_NAMESPACE}/secrets"
         secret = {"metadata": {"name": name}, "stringData": {"token": TOKEN}}
         await self.kubernetes("POST", path, secret)
@@ -117,7 +117,7 @@ class Servers:
         await self.kubernetes("POST", f"/apis/{GROUP}/zitadelinstances", body)
 
     async def add_policy(self, namespace: str, name: str, instance: str) -> str:
-        """Create a policy for an organization of its own; return its id."""
+        """Create an organization and its policy; return the organization's id."""
         org = {"name": f"{namespace} {name}"}
         id_: str = (await self.zitadel("POST", "/management/v1/orgs", org))["id"]
         body = {
@@ -135,8 +135,8 @@ class Servers:
         await self.kubernetes("POST", path, body)
         return id_
 
-    async def look(self, instance: str, token: str) -> None:
-        """Have an instance looked at, and wait until it was."""
+    async def reconcile_instance(self, instance: str, token: str) -> None:
+        """Request a pass over an instance, and wait until it has ended."""
         path = f"/apis/{GROUP}/zitadelinstances/{instance}"
         key = "zitadel-notification.dev/reconcile-requested-at"
         body = {"metadata": {"annotations": {key: token}}}
@@ -151,11 +151,11 @@ class Servers:
 
 @dataclass(eq=False)
 class Life:
-    """One policy, its instance, and who makes trouble for them.
+    """One policy, its instance, and the faults that they meet.
 
     Attributes:
-        arm: Makes the troubles of each of the four phases.
-        patience: Seconds in which its Events are complete after its end.
+        arm: Adds the faults of a phase; takes its number, 1 to 4.
+        patience: Seconds after the deletion within which all Events are there.
     """
 
     servers: Servers
@@ -168,11 +168,11 @@ class Life:
 
     @property
     def _owns(self) -> bool:
-        """Whether its instance lives and dies with it."""
+        """Whether the instance is created and deleted with the policy."""
         return self.instance == self.name
 
     async def run(self) -> dict[str, Any]:
-        """Lead it; return what there was to see."""
+        """Live all phases; return the states, ZITADEL's events and the Events."""
         servers = self.servers
         path = f"/apis/{GROUP}/namespaces/{self.namespace}/notificationpolicies/"
         path += self.name
@@ -184,11 +184,11 @@ class Life:
         await self.arm(2)
         change = {"spec": {"passwordChange": True}}
         await servers.kubernetes("PATCH", path, change)
-        await self._look("2")
+        await self._reconcile_instance("2")
         await self._until(path, lambda status: status["passwordChange"] is True)
         await self.arm(3)
         await servers.zitadel("DELETE", POLICY, None, org, servers.somebody)
-        await self._look("3")
+        await self._reconcile_instance("3")
         await self._until(path, lambda status: "lastDrift" in status)
         await self.arm(4)
         await self._delete(path)
@@ -200,11 +200,12 @@ class Life:
             for event in events
             if ".policy.notification." in event["type"]
         ]
-        return {"states": self.states, "history": history, "told": await self._told()}
+        reasons = await self._event_reasons()
+        return {"states": self.states, "history": history, "reasons": reasons}
 
-    async def _look(self, token: str) -> None:
+    async def _reconcile_instance(self, token: str) -> None:
         if self._owns:
-            await self.servers.look(self.instance, token)
+            await self.servers.reconcile_instance(self.instance, token)
 
     async def _delete(self, path: str) -> None:
         await self.servers.kubernetes("DELETE", path)
@@ -225,21 +226,21 @@ class Life:
                         return
                 await asyncio.sleep(LOOK_INTERVAL)
 
-    async def _told(self) -> list[str]:
-        """Return the reasons of all Events about it, once they are complete."""
+    async def _event_reasons(self) -> list[str]:
+        """Return the reasons of all Events about the policy, once they are complete."""
         path = f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events"
         for _ in range(self.patience):
             found = await self.servers.kubernetes("GET", path)
-            told = [e for e in found["items"] if e["regarding"]["name"] == self.name]
-            reasons = sorted({e["reason"] for e in told} - APART)
-            if reasons == TOLD:
+            own = [e for e in found["items"] if e["regarding"]["name"] == self.name]
+            reasons = sorted({e["reason"] for e in own} - OPTIONAL_REASONS)
+            if reasons == EVENT_REASONS:
                 break
             await asyncio.sleep(1)
         return reasons
 
 
 def _seen(status: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a status is the same in each life."""
+    """Return the part of a status that is the same in each life."""
     fields = ("isDefault", "passwordChange", "original", "observedGeneration")
     drift = status.get("lastDrift")
     return {

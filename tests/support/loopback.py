@@ -1,4 +1,4 @@
-"""Keeps the test process on this machine: no test depends on what is elsewhere."""
+"""Refuses connections to other machines, so that no test depends on them."""
 
 import ipaddress
 import socket
@@ -8,15 +8,15 @@ from typing import Any
 
 
 class NotLoopback(AssertionError):
-    """A test wanted to talk to another machine."""
+    """A test tried to connect to another machine."""
 
 
 @contextmanager
 def loopback_only() -> Iterator[None]:
     """Refuse connections to anything but loopback and local sockets.
 
-    Looks at what Python's own sockets connect to; programs that tests start and
-    libraries with sockets of their own (uvloop) are not seen.
+    Only Python's own sockets are checked, not those of programs that tests start or of
+    libraries with sockets of their own (uvloop).
     """
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
 
@@ -28,7 +28,7 @@ def loopback_only() -> Iterator[None]:
         _refuse_remote(address)
         return connect_ex(self, address)
 
-    # Subclasses of socket.socket find these too; mypy minds any assigned method.
+    # Subclasses of socket.socket inherit these; mypy rejects an assigned method.
     vars_of = {"connect": checked, "connect_ex": checked_ex}
     for name, method in vars_of.items():
         setattr(socket.socket, name, method)
@@ -49,5 +49,5 @@ def _is_loopback(host: str) -> bool:
         found = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost"
-    map_transport_errors = getattr(found, "ipv4_mapped", None)
-    return (map_transport_errors or found).is_loopback
+    mapped = getattr(found, "ipv4_mapped", None)
+    return (mapped or found).is_loopback

@@ -1,7 +1,7 @@
 """Stories in which ZITADEL's read side misses one event, and how each must end.
 
-Each is told to a whole engine on a virtual clock, as often as a test wants: with a
-process that lives, or with one that is killed at any outside call.
+A test runs a story with a whole engine on a virtual clock: with a process that is never
+killed, or with one that is killed at any of its calls to the outside.
 """
 
 from collections.abc import Callable
@@ -21,17 +21,17 @@ def nothing(_: Bench) -> None:
 
 
 def create(bench: Bench) -> None:
-    """Ask for an own policy, false, where the instance's is true."""
+    """Create a policy object that wants false, where the instance's value is true."""
     bench.seen(policy("p"))
 
 
 def edit(bench: Bench) -> None:
-    """Ask for true, where false is in force."""
+    """Edit the spec to true, where false is in force."""
     bench.seen(replace(bench.policy("p"), settings=mails(True), generation=2))
 
 
 def delete(bench: Bench) -> None:
-    """Delete the object; what that does is in its spec."""
+    """Delete the object; its deletionPolicy says what follows."""
     bench.seen(replace(bench.policy("p"), deleting=True))
 
 
@@ -41,12 +41,12 @@ def _reading_events(bench: Bench, wanted: PolicyObject) -> None:
 
 
 def managed(bench: Bench) -> None:
-    """Begin with a policy that is in force, at an instance whose events are read."""
+    """Begin with a policy that is in force, and read the instance's events."""
     _reading_events(bench, policy("p"))
 
 
 def restoring(before: bool | None) -> Act:
-    """Begin with a policy that is to put back what was there before."""
+    """Begin with a policy whose deletion restores the value `before`."""
 
     def act(bench: Bench) -> None:
         if before is not None:
@@ -58,7 +58,7 @@ def restoring(before: bool | None) -> Act:
 
 
 def _whole() -> PolicyObject:
-    """Return a policy that asks for false for the whole instance."""
+    """Return a policy that wants false for the whole instance."""
     whole = replace(policy("p"), scope=Scope.INSTANCE, organization=None)
     return replace(whole, deletion=DeletionPolicy.RESTORE)
 
@@ -69,17 +69,17 @@ def of_instance(bench: Bench) -> None:
 
 
 def managed_instance(bench: Bench) -> None:
-    """Begin with the same at an instance whose events are read."""
+    """Begin with the instance's policy, false, and read the instance's events."""
     _reading_events(bench, _whole())
 
 
 def create_for_instance(bench: Bench) -> None:
-    """Ask for false for the whole instance."""
+    """Create a policy object that wants false for the whole instance."""
     bench.seen(_whole())
 
 
 def others(value: bool | None, of: str = "o") -> Act:
-    """Let somebody else change a policy; None: remove it."""
+    """Let somebody else change a policy, or remove it (None)."""
     return lambda bench: bench.zitadel.change(of, value, OTHERS) and None
 
 
@@ -89,7 +89,7 @@ def loses(kind: str, of: str = "o") -> Act:
 
 
 def one_by_one(*acts: Act) -> Act:
-    """Do several things at one moment, before the operator can do anything."""
+    """Do several things at once, before the operator can react."""
 
     def act(bench: Bench) -> None:
         for one in acts:
@@ -99,7 +99,7 @@ def one_by_one(*acts: Act) -> Act:
 
 
 def stale_row(value: bool) -> Act:
-    """Begin with a row that GETs show, and that the log knows to be removed."""
+    """Begin with a row that GETs show, but that is removed according to the log."""
 
     def act(bench: Bench) -> None:
         bench.zitadel.own["o"] = value
@@ -109,7 +109,7 @@ def stale_row(value: bool) -> Act:
 
 
 def hidden_policy(value: bool) -> Act:
-    """Begin with an own policy that the log knows, and that no GET shows."""
+    """Begin with an own policy that is in the log, but that no GET shows."""
 
     def act(bench: Bench) -> None:
         bench.zitadel.lost["o"] = value
@@ -134,16 +134,17 @@ def hidden_change_of_instance(bench: Bench) -> None:
 
 @dataclass(frozen=True)
 class Story:
-    """What is lost, when, and how it must end.
+    """Which event is lost, when, and how the story must end.
 
     Attributes:
-        begin: What there is before the operator starts.
-        loses: Kind and organization of the event that the read side misses next; None:
-            it has missed one before, or `then` says which it will miss.
+        begin: Prepares the state before the operator starts.
+        loses: Kind and organization of the event that the read side misses next. None:
+            it has missed one before, or `then` says which one it will miss.
         then: What happens after that.
-        value: The own policy at the end, or the instance's; None: inherited.
-        told: Whether a repair is told; where one write is the whole repair, and GETs
-            show it at once, nothing was ever seen to be wrong.
+        value: The value of the own policy, or of the instance's, at the end; None means
+            inherited.
+        is_reported: Whether a repair is reported. It is not if one write is the whole
+            repair and GETs show it at once: then nothing was ever seen to be wrong.
         of: "o", or "" for the instance's policy.
         ends: Whether the object is deleted in the story.
     """
@@ -152,7 +153,7 @@ class Story:
     loses: tuple[str, str] | None
     then: Act
     value: bool | None
-    told: bool = True
+    is_reported: bool = True
     of: str = "o"
     ends: bool = False
 
@@ -163,21 +164,22 @@ def ending(
     then: Act,
     value: bool | None,
     *,
-    told: bool = True,
+    is_reported: bool = True,
     of: str = "o",
 ) -> Story:
     """Return a story at whose end the object is deleted."""
-    return Story(begin, loses, one_by_one(then, delete), value, told, of, ends=True)
+    acts = one_by_one(then, delete)
+    return Story(begin, loses, acts, value, is_reported, of, ends=True)
 
 
 REMOVED_AND_HIDDEN = one_by_one(others(None), loses("added"), others(True))
-"""Somebody removes the policy, and makes one that no GET shows."""
+"""Somebody removes the policy and creates one that no GET shows."""
 
 HIDDEN_CHANGE = one_by_one(loses("changed"), others(True))
-"""Somebody changes the policy, and no GET shows it."""
+"""Somebody changes the policy, and no GET shows the change."""
 
 LOST_REMOVAL = one_by_one(loses("removed"), others(None))
-"""Somebody removes the policy, and GETs show it as before."""
+"""Somebody removes the policy, but GETs show it as before."""
 
 STORIES = {
     "create, added": Story(nothing, ("added", "o"), create, False),
@@ -190,15 +192,17 @@ STORIES = {
     ),
     "reset, removed": ending(managed, ("removed", "o"), nothing, None),
     "reset, added by others": ending(
-        managed, None, REMOVED_AND_HIDDEN, None, told=False
+        managed, None, REMOVED_AND_HIDDEN, None, is_reported=False
     ),
-    "reset, changed by others": ending(managed, None, HIDDEN_CHANGE, None, told=False),
+    "reset, changed by others": ending(
+        managed, None, HIDDEN_CHANGE, None, is_reported=False
+    ),
     "restore, removed": ending(restoring(None), ("removed", "o"), nothing, None),
     "restore, added by others": ending(
-        restoring(None), None, REMOVED_AND_HIDDEN, None, told=False
+        restoring(None), None, REMOVED_AND_HIDDEN, None, is_reported=False
     ),
     "restore, changed by others": ending(
-        restoring(None), None, HIDDEN_CHANGE, None, told=False
+        restoring(None), None, HIDDEN_CHANGE, None, is_reported=False
     ),
     "restore a value, changed": ending(
         restoring(True), ("changed", "o"), nothing, True
@@ -238,7 +242,7 @@ STORIES = {
 
 
 async def live(story: Story, bench: Bench) -> int:
-    """Live a story; return the number of the first step after the loss."""
+    """Run a story; return the number of the first step after the loss."""
     story.begin(bench)
     await bench.start()
     await bench.live(200)
@@ -252,7 +256,7 @@ async def live(story: Story, bench: Bench) -> int:
 
 
 def end(story: Story, bench: Bench) -> None:
-    """Check how it has ended: both sides agree on what was wanted."""
+    """Check the end of a story: both sides agree on the wanted value."""
     zitadel = bench.zitadel
     assert zitadel.written(story.of) is story.value
     if story.of:

@@ -1,8 +1,8 @@
-"""Argo CD's Lua as it runs health checks and actions, in a real Lua 5.1.
+"""Runs health checks and actions as Argo CD does, in a real Lua 5.1.
 
-After `util/lua/lua.go` of Argo CD (read at v3.5.7): a new interpreter for each run, in
-it the libraries base, package and table, and `os` with `time` and `date` alone, only
-by `require("os")`. Argo CD runs gopher-lua, a Lua 5.1 in Go; this is the one in C.
+This follows `util/lua/lua.go` of Argo CD (v3.5.7). Each run has a new interpreter with
+the libraries base, package and table. `os` is available by `require("os")` only, and
+has only `time` and `date`. Argo CD runs gopher-lua, a Lua 5.1 in Go; this one is in C.
 """
 
 from datetime import UTC, datetime
@@ -14,9 +14,10 @@ Json = dict[str, Any]
 
 HEALTH = ("Healthy", "Progressing", "Degraded", "Suspended", "Missing", "Unknown")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-"""What the actions take for the present, to be repeatable."""
+"""The current time of the actions, fixed so that results can be compared."""
 
-# Strings have methods through a metatable: without it `("x"):upper()` fails, as there.
+# Strings have methods through a metatable; without it `("x"):upper()` fails, as it does
+# in Argo CD.
 _RESTRICT = """
 local allowed = {
   _G = true, _VERSION = true, assert = true, collectgarbage = true, dofile = true,
@@ -46,11 +47,11 @@ end
 
 
 class LuaTable(TypeError):
-    """A script returned something else than a table; Argo CD refuses that."""
+    """A script returned something other than a table, which Argo CD rejects."""
 
 
 def health(script: str, body: Json) -> Json:
-    """Return what a health script makes of an object: its status and messages."""
+    """Return the result of a health script for an object: status and messages."""
     found = _to_python(_run(script, body))
     assert isinstance(found, dict), found
     assert set(found) <= {"status", "message", "deletionMessage"}, found
@@ -65,7 +66,7 @@ def discover(script: str, body: Json) -> dict[str, bool]:
 
 
 def act(script: str, body: Json) -> Json:
-    """Return the object that an action makes of an object."""
+    """Return the object as an action changes it."""
     changed = _mend(_to_python(_run(script, body)), body)
     assert isinstance(changed, dict), changed
     return changed
@@ -85,13 +86,13 @@ def _to_python(value: Any) -> Any:
     if lua51.lua_type(value) != "table":
         return value
     if len(value) or not list(value):
-        # Argo CD's encoder, too, takes an empty table for an empty list.
+        # Argo CD's encoder, too, turns an empty table into an empty list.
         return [_to_python(item) for item in value.values()]
     return {key: _to_python(item) for key, item in value.items()}
 
 
 def _mend(new: Any, old: Any) -> Any:
-    """Let an empty table be what it was before (`cleanReturnedObj` there)."""
+    """Restore the type of empty tables, as `cleanReturnedObj` of Argo CD does."""
     if isinstance(new, dict) and isinstance(old, dict):
         return {k: _mend(v, old[k]) if k in old else v for k, v in new.items()}
     if new == [] and isinstance(old, dict):

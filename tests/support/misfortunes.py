@@ -1,4 +1,4 @@
-"""Many quiet policies, what befalls their instance, and who has written what of it."""
+"""A bench with many quiet policies that counts what a fault makes the engine write."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,8 +14,8 @@ COUNT = 50
 ROOTS = {"ca.crt": b"-----BEGIN CERTIFICATE-----\n"}
 
 
-class Many(Bench):
-    """A bench with fifty policies that become Ready; then something happens."""
+class ManyPolicies(Bench):
+    """A bench with fifty policies, which become Ready before the test begins."""
 
     def __init__(self, *, ca: bool = False, count: int = COUNT) -> None:
         super().__init__()
@@ -29,14 +29,14 @@ class Many(Bench):
         self._before = 0
 
     async def settle(self) -> None:
-        """Start, have all be Ready, and begin to count."""
+        """Start, wait until all policies are Ready, and begin to count."""
         await self.start()
         await self.live(10)
         assert self.ready_ones() == self.count
         self.forget()
 
     def forget(self) -> None:
-        """Count from here on."""
+        """Count from now on only."""
         self._before = len(self.steps.log)
         self.recorder.notices.clear()
 
@@ -57,12 +57,12 @@ class Many(Bench):
         return ready.reason
 
     def policy_writes(self) -> int:
-        """Return the writes of policies since `forget`, whatever they are."""
+        """Return the number of writes to policy objects since `forget`."""
         kinds = {"status", "original", "strip"}
         return sum(s[0] in kinds and s[1] != "default" for s in self._new())
 
     def instance_writes(self) -> int:
-        """Return the writes of the instance's status since `forget`."""
+        """Return the number of writes to the instance's status since `forget`."""
         return self._new().count(("status", "default"))
 
     def zitadel_writes(self) -> list[tuple[str, ...]]:
@@ -70,19 +70,19 @@ class Many(Bench):
         return [s for s in self._new() if s[0] in {"Create", "Update", "Reset"}]
 
     def calls(self, name: str) -> int:
-        """Return the calls of a kind since `forget`."""
+        """Return the number of calls of a kind since `forget`."""
         return sum(step[0] == name for step in self._new())
 
     def _new(self) -> list[tuple[str, ...]]:
         return self.steps.log[self._before :]
 
     def fail(self, method: str, error: OperatorError, times: int = 1) -> list[int]:
-        """Have the next calls of a kind fail; return a list with the number left.
+        """Let the next calls of a method fail; return a list with the number left.
 
         Args:
-            method: Of the client.
-            error: What each raises.
-            times: How many.
+            method: The method of the client.
+            error: The error that each call raises.
+            times: The number of calls that fail.
         """
         whole = getattr(self.zitadel, method)
         left = [times]
@@ -98,7 +98,7 @@ class Many(Bench):
 
 
 async def within(seconds: float, ask: Callable[[], bool], bench: Bench) -> float:
-    """Live until something holds; return the seconds that it took."""
+    """Let the process run until a condition holds; return the seconds that it took."""
     began = asyncio.get_running_loop().time()
     while not ask():
         took = asyncio.get_running_loop().time() - began

@@ -1,7 +1,8 @@
-"""Flux's condition rules as an oracle: judges every status that a test sees.
+"""Flux's rules for conditions, applied to every status that a test sees.
 
-Ids as in the conventions sheet, 2.2 (fluxcd/pkg `runtime/conditions/check`). What
-kstatus, Argo CD and Flux then make of the status is judged by `support.judges`.
+The ids of the rules are those of the conventions sheet, 2.2 (fluxcd/pkg
+`runtime/conditions/check`). `support.judges` compares the health that kstatus, Argo CD
+and Flux derive from the status.
 """
 
 from typing import Any
@@ -12,7 +13,7 @@ NEGATIVE = {"Reconciling", "Stalled"}
 
 
 def complaints(body: dict[str, Any]) -> list[str]:
-    """Return what is wrong with an object's status; empty when nothing is.
+    """Return the rules that an object's status violates.
 
     Args:
         body: The whole object, as the API server stores it.

@@ -1,7 +1,7 @@
-"""A TCP relay on loopback that can cut, hang or delay, and remembers what it passed.
+"""A TCP relay on loopback that can cut, hang or delay, and that records requests.
 
-In front of the API server it parts a process from Kubernetes; as an HTTP proxy of one
-process it tells what that process has asked of ZITADEL, and when.
+In front of the API server it separates a process from Kubernetes. As the HTTP proxy of
+one process it records which requests that process sent to ZITADEL, and when.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ _STEP = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """A request to ZITADEL, at the time at which it was passed on."""
+    """A request to ZITADEL, and the time at which it was forwarded."""
 
     time: float
     method: str
@@ -33,11 +33,11 @@ class Passed:
 
 
 class Relay:
-    """Passes on what comes to its port; use it as a `with` block.
+    """Forwards connections from its port to a target port; a context manager.
 
     Attributes:
-        port: Where it listens.
-        requests: What was passed on, in its order; times are `time.monotonic()`.
+        port: The port where it listens.
+        requests: The forwarded requests in order; times are `time.monotonic()`.
     """
 
     def __init__(self, target: int) -> None:
@@ -66,15 +66,15 @@ class Relay:
         self._reset_all()
 
     def hang(self) -> None:
-        """Take connections and bytes, and pass none on."""
+        """Accept connections and bytes, but forward none."""
         self._mode = "hang"
 
     def delay(self, seconds: float) -> None:
-        """Hold each request back for some seconds."""
+        """Delay each request by some seconds."""
         self._delay = seconds
 
     def writes(self) -> list[float]:
-        """Return when requests that may change policies were passed on."""
+        """Return the times of the requests that may change policies."""
         return [passed.time for passed in self.requests if passed.writes]
 
     def _accept(self) -> None:
@@ -87,21 +87,23 @@ class Relay:
                 there = socket.create_connection(("127.0.0.1", self._target))
                 with self._lock:
                     self._ends |= {here, there}
-                for source, sink, told in ((here, there, True), (there, here, False)):
-                    arguments = (source, sink, told)
+                ways = ((here, there, True), (there, here, False))
+                for arguments in ways:
                     pump = threading.Thread(
                         target=self._pump, args=arguments, daemon=True
                     )
                     pump.start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, told: bool) -> None:
+    def _pump(
+        self, source: socket.socket, sink: socket.socket, is_request: bool
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 while self._mode == "hang":
                     time.sleep(_STEP)
-                if told and self._delay:
+                if is_request and self._delay:
                     time.sleep(self._delay)
-                if told:
+                if is_request:
                     self._note(data)
                 sink.sendall(data)
         for end in (source, sink):

@@ -1,7 +1,7 @@
 """Every repair of a read side, carried out against one that has missed an event.
 
-The emulator and the ZITADEL in memory are both held to this table, and so is the plan
-of steps that the core makes (design, section 12).
+The table tests the emulator and the ZITADEL in memory, and with both the steps that
+the core plans (design, section 12).
 """
 
 from collections.abc import Awaitable, Callable
@@ -34,11 +34,11 @@ class Case:
     """One row of the table, with its values.
 
     Attributes:
-        missed: What the read side has missed.
-        value: That of the policy that was added, of the one that GETs show in spite of
-            its change, or of the one that GETs show in spite of its removal.
-        wanted: The value at the end; None: inherited.
-        scope: Whose policy it is.
+        missed: The kind of event that the read side has missed.
+        value: The value of the policy that was added; or, after a change or a removal,
+            of the one that GETs still show.
+        wanted: The value at the end; None means inherited.
+        scope: Whether it is the instance's policy or an organization's.
     """
 
     missed: Missed
@@ -55,8 +55,8 @@ def _is_in_the_table(case: Case) -> bool:
     if not can_be_repaired(case.missed, case.scope):
         return False
     if case.scope is Scope.INSTANCE and case.wanted is None:
-        return False  # it inherits from nobody
-    # A missed change is seen by nothing where GETs show what is wanted.
+        return False  # the instance inherits from nobody
+    # Nothing reveals a missed change if GETs show the wanted value.
     return case.missed is not Missed.CHANGED or case.value is not case.wanted
 
 
@@ -72,13 +72,13 @@ CASES = [
 
 @dataclass(frozen=True)
 class Ground:
-    """A ZITADEL whose policies are as at the start: inherited, and true.
+    """A new ZITADEL, whose organizations inherit the value true.
 
     Attributes:
-        client: Asks it and writes to it, as the engine does.
-        organization_id: An organization that it has.
-        lose: Has the read side miss the next event of a kind at a target.
-        pass_by: Lets the time pass for which an insert is tried in vain.
+        client: The client through which it is read and written, as by the engine.
+        organization_id: An organization in it.
+        lose: Lets the read side miss the next event of a kind at a target.
+        pass_by: Lets the time pass during which ZITADEL retries an insert.
     """
 
     client: PolicyClient
@@ -88,7 +88,7 @@ class Ground:
 
 
 class Row:
-    """Carries out one row."""
+    """Carries out one row of the table."""
 
     def __init__(self, ground: Ground, case: Case) -> None:
         self._ground, self._case = ground, case
@@ -96,7 +96,7 @@ class Row:
         self._target = ground.organization_id if of_organization else None
 
     async def run(self) -> None:
-        """Have the event missed, see that, repair it, and see that both sides agree."""
+        """Lose the event, detect that, repair it, and check that both sides agree."""
         await self._miss()
         await self._require_contradiction()
         before = await self._shown()
@@ -117,7 +117,7 @@ class Row:
         await self._require_agreement()
 
     async def _miss(self) -> None:
-        """Have the event missed; anything else before it is not."""
+        """Let the read side miss the event, after preparations that it projects."""
         case, create, update = self._case, Write.CREATE, Write.UPDATE
         if case.missed is not Missed.ADDED and await self._shown() is not case.value:
             first = create if case.scope is Scope.ORGANIZATION else update
@@ -131,9 +131,9 @@ class Row:
         await self._require_taken(lost[case.missed])
 
     async def _require_contradiction(self) -> None:
-        """See that the write which is wanted tells what was missed.
+        """Check that the response to the wanted write reveals what was missed.
 
-        A DELETE that ZITADEL takes tells nothing, and is the whole repair.
+        A DELETE that succeeds reveals nothing, and is the whole repair.
         """
         case, own = self._case, await self._shown() is not None
         step = Step(Write.UPDATE if own else Write.CREATE, _settings(case.wanted))
@@ -145,18 +145,21 @@ class Row:
         shown = await self._ground.client.observe(self._target)
         assert Attempt(step, result, shown, case.scope).missed is case.missed
         if case.missed is Missed.ADDED:
-            # A change is taken as well, and no GET shows a row that is not there.
+            # A change succeeds as well, but no GET shows a row that does not exist.
             await self._require_taken(Step(Write.UPDATE, mails(not case.value)))
             assert await self._shown() is None
 
     async def _carry_out(self, steps: tuple[Step, ...], before: bool | None) -> None:
-        """Make steps that are not the last: no GET shows anything new after one."""
+        """Carry out steps before the last one: GETs show nothing new after them."""
         for step in steps:
             await self._require_taken(step)
             assert await self._shown() is before
 
     async def _require_taken(self, step: Step) -> None:
-        """Make a step; an insert over a row stops all GETs for a while."""
+        """Carry out a step, which must succeed.
+
+        An insert over an existing row makes all GETs fail for a while.
+        """
         over_a_row = step.write is Write.CREATE and await self._shown() is not None
         assert (await self._send(step)).answer is WriteOutcome.WRITTEN
         if over_a_row:
@@ -175,13 +178,13 @@ class Row:
         return await client.write(target, action, settings=step.settings, before=before)
 
     async def _shown(self) -> bool | None:
-        """Return the value of the policy that GETs show; None: inherited."""
+        """Return the value of the policy that GETs show; None means inherited."""
         shown = await self._ground.client.observe(self._target)
         own = is_own(shown, self._case.scope)
         return mailing(shown.settings) if shown is not None and own else None
 
     async def _require_agreement(self) -> None:
-        """See that GETs and the answers to writes know the same policy."""
+        """Check that GETs and the responses to writes agree on the policy."""
         wanted = self._case.wanted
         assert await self._shown() is wanted
         expected = {
@@ -198,5 +201,5 @@ class Row:
 
 
 def _settings(value: bool | None) -> Settings | None:
-    """Return what a step sets, or None for one that resets."""
+    """Return the settings of a step, or None for a reset."""
     return None if value is None else mails(value)

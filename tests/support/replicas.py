@@ -1,4 +1,4 @@
-"""Several `znp run` on one cluster, each with its own way to Kubernetes and ZITADEL."""
+"""Several `znp run` on one cluster, each with relays to Kubernetes and ZITADEL."""
 
 import contextlib
 import json
@@ -19,7 +19,12 @@ LEASE = "zitadel-notification-operator"
 
 @dataclass
 class Replica:
-    """One process: the way to the API server may be cut, that to ZITADEL tells."""
+    """One process.
+
+    Attributes:
+        kubernetes: Its relay to the API server, which a test can cut.
+        zitadel: Its relay to ZITADEL, which records its requests.
+    """
 
     name: str
     process: OperatorProcess
@@ -27,7 +32,7 @@ class Replica:
     zitadel: Relay
 
     def stop(self) -> None:
-        """End it, however it is."""
+        """End the process, whatever its state."""
         self.process.program.stop()
         self.kubernetes.__exit__()
         self.zitadel.__exit__()
@@ -44,7 +49,7 @@ class Fleet:
     disturbers: list["Disturber"] = field(default_factory=list)
 
     def start(self, count: int, duration: str) -> list[Replica]:
-        """Start some replicas and wait until all are ready; the first one leads."""
+        """Start replicas and wait until all are ready; the first one leads."""
         new = [self.start_one(duration)]
         eventually(lambda: self.holder() == new[0].name, 20, "the first one leads")
         new += [self.start_one(duration) for _ in range(count - 1)]
@@ -53,7 +58,7 @@ class Fleet:
         return new
 
     def start_one(self, duration: str, token: str = "") -> Replica:
-        """Start one, as an administrator or with a token of its own."""
+        """Start a replica as the administrator, or with a token of its own."""
         name = f"replica-{len(self.replicas)}"
         folder = self.folder / name
         folder.mkdir()
@@ -80,7 +85,7 @@ class Fleet:
         return replica
 
     def lease(self) -> dict[str, Any]:
-        """Return the record's spec; empty when there is none."""
+        """Return the Lease's spec; empty if there is no Lease."""
         done = self.plane.kubectl(
             *("get", "lease", LEASE, f"--namespace={OWN_NAMESPACE}", "--output=json"),
             check=False,
@@ -88,12 +93,12 @@ class Fleet:
         return json.loads(done.stdout)["spec"] if done.returncode == 0 else {}
 
     def holder(self) -> str:
-        """Return the name of the replica that the record names."""
+        """Return the name of the replica that holds the Lease."""
         found: str = self.lease().get("holderIdentity", "")
         return found.partition("_")[0]
 
     def stop(self) -> None:
-        """End all of them, and who disturbs them."""
+        """End all replicas and disturbers."""
         for disturber in self.disturbers:
             disturber.stop()
         for replica in self.replicas:
@@ -101,7 +106,7 @@ class Fleet:
 
 
 class Disturber:
-    """Somebody who changes policies in ZITADEL, by its own interface, all the time."""
+    """A user who constantly changes policies in ZITADEL."""
 
     def __init__(self, emulator: EmulatorProcess, organizations: list[str]) -> None:
         self._emulator = emulator
@@ -111,7 +116,7 @@ class Disturber:
         self._thread.start()
 
     def stop(self) -> None:
-        """Leave the policies alone."""
+        """Stop changing policies."""
         self._over.set()
         self._thread.join()
 
@@ -120,7 +125,7 @@ class Disturber:
         body = {"passwordChange": False}
         while not self._over.is_set():
             for organization in self._organizations:
-                # Refused where it is so already.
+                # ZITADEL refuses a write that changes nothing.
                 with contextlib.suppress(urllib.error.HTTPError):
                     self._emulator.call("PUT", path, body, organization)
             self._over.wait(0.2)
@@ -136,9 +141,9 @@ def first_after(replica: Replica, moment: float, patience: float) -> float:
 
 
 def any_after(replicas: list[Replica], moment: float, patience: float) -> Replica:
-    """Wait until one of the replicas has written after a moment; return it."""
+    """Wait until one of the replicas has written after a moment; return that one."""
 
     def ask() -> list[Replica]:
         return [r for r in replicas if any(at > moment for at in r.zitadel.writes())]
 
-    return eventually(ask, patience, "a write of anybody")[0]
+    return eventually(ask, patience, "a write of any replica")[0]

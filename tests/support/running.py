@@ -20,7 +20,7 @@ ZNP = (sys.executable, "-m", "zitadel_notification_operator.cli")
 
 
 class EmulatorProcess:
-    """`znp emulator` on a free port, spoken to over HTTP only."""
+    """`znp emulator` on a free port, which the test calls over HTTP only."""
 
     def __init__(self, folder: Path, port: int = 0, *options: str) -> None:
         command = [*ZNP, "emulator", "--port", str(port), "--token", TOKEN, *options]
@@ -42,7 +42,7 @@ class EmulatorProcess:
         organization: str = "",
         token: str = "",
     ) -> Any:
-        """Make a call as the IAM_OWNER or with a token, or to the control path."""
+        """Call ZITADEL's API, as the IAM_OWNER or with a token, or the control path."""
         headers = {"Authorization": f"Bearer {token or TOKEN}"}
         if organization:
             headers["x-zitadel-orgid"] = organization
@@ -57,14 +57,14 @@ class EmulatorProcess:
             return json.load(answer)
 
     def user(self, *roles: str, credential: str, organization: str = "") -> Any:
-        """Make a service user with roles and a credential; return what came back."""
+        """Create a service user with roles and a credential; return the response."""
         body = {"roles": list(roles), "credential": credential}
         if organization:
             body["organization"] = organization
         return self.call("POST", "/emulator/v1/users", body)
 
     def requests(self, *paths: str) -> list[dict[str, Any]]:
-        """Return the requests so far, of these paths or of all but the control path."""
+        """Return the requests so far to these paths, or to all but the control path."""
         return [
             request
             for request in self.call("GET", "/emulator/v1/requests")
@@ -73,14 +73,14 @@ class EmulatorProcess:
         ]
 
     def policy(self, organization: str = "") -> dict[str, Any]:
-        """Return the policy in force, of an organization or the instance."""
+        """Return the policy in force for an organization or for the instance."""
         kind = "management" if organization else "admin"
         answer = self.get(f"/{kind}/v1/policies/notification", organization)
         policy: dict[str, Any] = answer["policy"]
         return policy
 
     def writes(self) -> list[tuple[str, str, str]]:
-        """Return verb, path and organization of all that may write policies."""
+        """Return verb, path and organization of requests that may write policies."""
         return [
             (r["method"], r["path"], r["organization"])
             for r in self.call("GET", "/emulator/v1/requests")
@@ -109,7 +109,7 @@ class OperatorProcess:
         if local:
             options = ("--allow-local-urls", *options)
         if not elect:
-            # A killed one's lease would have to end before the next one acts.
+            # After a kill, the next process would have to wait until the Lease ends.
             options = ("--no-leader-elect", *options)
         command = [
             *(*ZNP, "run", "--kubeconfig", str(kubeconfig or plane.kubeconfig)),
@@ -130,7 +130,7 @@ class OperatorProcess:
         return self.probe("health", "/readyz") == 200
 
     def probe(self, listener: str, path: str) -> int:
-        """Return the HTTP status of a path; 0 when nothing listens."""
+        """Return the HTTP status of a path; 0 if nothing listens."""
         port = self.port(listener)
         if not port:
             return 0
@@ -144,13 +144,13 @@ class OperatorProcess:
             return 0
 
     def metrics(self) -> str:
-        """Return what /metrics says."""
+        """Return the text of /metrics."""
         url = f"http://127.0.0.1:{self.port('metrics')}/metrics"
         with urllib.request.urlopen(url) as answer:
             return str(answer.read().decode())
 
     def port(self, listener: str) -> int:
-        """Return the port that the log names."""
+        """Return the port of a listener that the log names; 0 if there is none yet."""
         with self.log.open() as log:
             log.seek(self._offset)
             found = re.search(rf"Listening for {listener} on port (\d+)", log.read())
@@ -164,7 +164,7 @@ def create_secret(
     namespace: str = OWN_NAMESPACE,
     **values: str,
 ) -> None:
-    """Put a token, or other values, into a Secret of an operator's namespace."""
+    """Create a Secret with a token, or with other values."""
     manifest = {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -1,7 +1,7 @@
 """A copy of the operator in which one line declares a second flag, `emailChange`.
 
-Nothing else of the copy's code is changed, and the copies of the CRDs get the property.
-So the copy shows that a flag needs its declaration and nothing more.
+Nothing else in the copied code is changed; the copies of the CRDs get the property. So
+the copy shows that a new flag needs its declaration and nothing more.
 """
 
 import shutil

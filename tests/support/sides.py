@@ -1,4 +1,4 @@
-"""A ZITADEL that loses events, an operator beside it, and what tests ask of both."""
+"""A ZITADEL that loses events, an operator that uses it, and checks of both."""
 
 import json
 import re
@@ -19,25 +19,25 @@ from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 POLICY = "/management/v1/policies/notification"
 DRIFT = {"method": "Poll", "pollInterval": "10s"}
-"""So that all policies are looked at while a read side answers no GET."""
+"""Short enough that all policies are polled while a read side answers no GET."""
 
 EVENTS = {"method": "Events", "eventsInterval": "5s"}
-"""So that what others have changed is told soon."""
+"""Short enough that changes of others are found soon."""
 
 
 @contextmanager
-def own_world(
+def world_of_its_own(
     plane: ControlPlane, folder: Path, *options: str, **instance: Any
 ) -> Iterator[World]:
-    """Run an emulator and an operator for one test; every status is judged.
+    """Run an emulator and an operator for one test, and check every status.
 
-    Repairs are limited for each ZITADEL, and the emulators have one id: so each test
-    needs an operator that has made none yet.
+    Repairs are limited for each ZITADEL, and all emulators have the same id. So each
+    test needs a new operator, which has made no repair yet.
 
     Args:
-        plane: Has our CRDs; no other operator acts on it.
-        folder: For logs.
-        options: Of the emulator.
+        plane: A control plane that has the CRDs and no other operator.
+        folder: Where logs are written.
+        options: Options of the emulator.
         instance: Fields of the spec of the instance `shared`.
     """
     folder.mkdir(exist_ok=True)
@@ -52,7 +52,7 @@ def own_world(
             made.wait_for("", "shared", kind="zni")
             yield made
         finally:
-            # Also after a failure: the next test begins without what this one has left.
+            # Clean up after a failure, too, so that the next test begins with nothing.
             try:
                 clear(made)
             finally:
@@ -66,7 +66,7 @@ def own_world(
 def clear(world: World) -> None:
     """Delete all objects through the operator, and wait until they are gone."""
     for kind, where in (("znp", ("--all-namespaces",)), ("zni", ())):
-        # To wait for many is more than kubectl allows itself to ask.
+        # kubectl limits its own rate, so its waiting for many objects takes too long.
         world.plane.kubectl("delete", kind, "--all", *where, "--wait=false")
         eventually(lambda kind=kind: not read_all(world.plane, kind), 60, f"no {kind}")
 
@@ -78,13 +78,13 @@ def restart(world: World) -> None:
 
 
 def lose(world: World, kind: str, organization: str) -> None:
-    """Let the read side miss the organization's next event of a kind."""
+    """Let the read side miss an organization's next event of a kind."""
     loss = {"kind": kind, "organization": organization}
     world.emulator.call("POST", "/emulator/v1/losses", loss)
 
 
 def edit(world: World, namespace: str, name: str, *, value: bool) -> None:
-    """Ask for another value."""
+    """Change the value in a policy's spec."""
     patch = json.dumps({"spec": {"passwordChange": value}})
     command = ("patch", "znp", name, "-n", namespace, "--type=merge", "-p", patch)
     world.plane.kubectl(*command)
@@ -98,7 +98,7 @@ def writes_to(world: World, organization: str) -> list[str]:
 def wait_for_writes(
     world: World, organization: str, count: int, patience: float = 30
 ) -> None:
-    """Wait until so many writes to an organization have been answered."""
+    """Wait until ZITADEL has answered `count` writes to an organization's policy."""
     eventually(
         lambda: len(writes_to(world, organization)) >= count,
         patience,
@@ -108,7 +108,7 @@ def wait_for_writes(
 
 
 def repairs(operator: OperatorProcess, missed: str = "") -> int:
-    """Return how many repairs a process has counted, of one kind or of all."""
+    """Return how many repairs a process has counted, of one kind or of all kinds."""
     label = re.escape(missed) or "[a-z]+"
     found = re.findall(
         rf'^znp_read_side_repairs_total{{missed="{label}"}} (\S+)$',
@@ -118,8 +118,8 @@ def repairs(operator: OperatorProcess, missed: str = "") -> int:
     return int(sum(map(float, found)))
 
 
-def told(world: World, namespace: str, name: str = "") -> list[str]:
-    """Return what Events say of repairs in a namespace, or of one policy there."""
+def repair_notes(world: World, namespace: str, name: str = "") -> list[str]:
+    """Return the notes of the Events about repairs in a namespace, or of one policy."""
     found = read_all(
         world.plane, "event", namespace, fieldSelector="reason=ReadSideRepaired"
     )
@@ -129,15 +129,15 @@ def told(world: World, namespace: str, name: str = "") -> list[str]:
 
 
 def require_repair(world: World, namespace: str, name: str, missed: str) -> None:
-    """Wait until one repair is told; it is counted as well."""
-    eventually(lambda: told(world, namespace, name), 20, "ReadSideRepaired")
-    (note,) = told(world, namespace, name)
+    """Wait for the Event of one repair, and check that the repair is counted."""
+    eventually(lambda: repair_notes(world, namespace, name), 20, "ReadSideRepaired")
+    (note,) = repair_notes(world, namespace, name)
     assert f"({missed})" in note
     assert (repairs(world.operator), repairs(world.operator, missed)) == (1, 1)
 
 
 def require_shown(world: World, body: dict[str, Any], organization: str) -> None:
-    """See that a status tells what a GET says, by which version of the policy."""
+    """Check that a status shows what a GET returns: the value and its version."""
     shown, status = world.emulator.policy(organization), body["status"]
     details = shown["details"]
     assert status["isDefault"] is shown.get("isDefault", False)
@@ -147,7 +147,7 @@ def require_shown(world: World, body: dict[str, Any], organization: str) -> None
 
 
 def require_agreement(world: World, organization: str, *, value: bool) -> None:
-    """See that the event log has an organization's own policy as GETs show it."""
+    """Check that the event log and GETs agree on an organization's own policy."""
     shown = world.emulator.policy(organization)
     assert "isDefault" not in shown
     assert shown.get("passwordChange", False) is value
@@ -158,7 +158,7 @@ def require_agreement(world: World, organization: str, *, value: bool) -> None:
 
 
 def busy_answers(world: World, organization: str) -> int:
-    """Return how many GETs of a policy were not answered for want of an insert."""
+    """Return how many GETs of a policy failed because an insert was being retried."""
     return sum(
         request["status"] == 500
         for request in world.emulator.requests(POLICY)

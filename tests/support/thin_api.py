@@ -1,7 +1,7 @@
-"""An API server that is slow, refuses, or says nothing, before anything else happens.
+"""An API server that is slow, refuses calls or is silent while a process starts.
 
-For the first seconds of a process only: it knows the discovery of our group and the
-lists of our kinds. Whatever has to be stored needs the real one.
+It serves only the discovery of our API group and LISTs of our kinds. A test in which
+anything is stored needs a real API server.
 """
 
 import json
@@ -16,14 +16,14 @@ GROUP = "/apis/zitadel-notification.dev/v1alpha1"
 KINDS = ("notificationpolicies", "zitadelinstances")
 
 Answer = Callable[[str], tuple[int, Any] | None]
-"""Takes a path, returns status and JSON; None says nothing until the server ends."""
+"""Takes a path; returns status and JSON, or None for no response until the end."""
 
 
 class ThinApi:
     """Serves plain HTTP on a free port of loopback.
 
     Args:
-        answer: Says what a GET of a path is answered.
+        answer: Returns the response to a GET of a path.
     """
 
     def __init__(self, answer: Answer) -> None:
@@ -37,13 +37,13 @@ class ThinApi:
             def do_GET(self) -> None:
                 path = urlsplit(self.path).path
                 paths.append(path)
-                said = answer(path)
-                if said is None:
+                response = answer(path)
+                if response is None:
                     ended.wait(60)
                     self.close_connection = True
                     return
-                body = json.dumps(said[1]).encode()
-                self.send_response(said[0])
+                body = json.dumps(response[1]).encode()
+                self.send_response(response[0])
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -58,16 +58,16 @@ class ThinApi:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The URL of the server."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
-        """Begin to serve."""
+        """Start to serve."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End, and let go of those who wait for an answer."""
+        """Stop, and close the connections that wait for a response."""
         self._ended.set()
         self._server.shutdown()
         self._thread.join()
@@ -75,17 +75,17 @@ class ThinApi:
 
 
 def silent(_: str) -> None:
-    """Say nothing at all."""
+    """Send no response."""
     return
 
 
 def without_crds(_: str) -> tuple[int, Any]:
-    """Know no path, as before the CRDs are applied."""
+    """Respond with 404 to every path, as before the CRDs are applied."""
     return 404, {"kind": "Status", "code": 404, "reason": "NotFound"}
 
 
 def with_crds(lists: Answer) -> Answer:
-    """Serve our kinds; `lists` answers all but the discovery."""
+    """Serve the discovery of our kinds; `lists` answers everything else."""
     resources = [{"name": name} for name in KINDS]
 
     def answer(path: str) -> tuple[int, Any] | None:
@@ -96,8 +96,8 @@ def with_crds(lists: Answer) -> Answer:
     return answer
 
 
-def lists_alone(path: str) -> tuple[int, Any] | None:
-    """Serve empty lists of our kinds; say nothing else."""
+def only_lists(path: str) -> tuple[int, Any] | None:
+    """Serve empty lists of our kinds, and send no response to anything else."""
     if path.rpartition("/")[2] not in KINDS:
         return None
     return 200, {"kind": "List", "metadata": {"resourceVersion": "1"}, "items": []}
@@ -107,9 +107,9 @@ def write_kubeconfig(folder: Path, server: str, **user: Any) -> Path:
     """Write a kubeconfig for a server; return its path.
 
     Args:
-        folder: Takes the file.
-        server: The URL.
-        user: What the file says of the user, such as `exec`.
+        folder: Where the file is written.
+        server: The URL of the server.
+        user: Fields of the user entry, such as `exec`.
     """
     content = {
         "apiVersion": "v1",

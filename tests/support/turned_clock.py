@@ -1,12 +1,12 @@
-"""The event loop's clock, turned forward: an hour passes at once, on any machine."""
+"""Turns the event loop's clock forward, so that an hour passes at once."""
 
 import asyncio
 
 
 def turn_clock(seconds: float) -> None:
-    """Let the running loop's clock go on from `seconds` later.
+    """Turn the clock of the running loop forward by `seconds`.
 
-    Calls that are under way would time out, so there should be none.
+    Calls that are in progress would time out, so there should be none.
     """
     loop = asyncio.get_running_loop()
     before = loop.time

@@ -9,7 +9,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class _Jumping(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
-    """Does not wait for a timer: it moves the clock there."""
+    """Moves the clock to the next timer instead of waiting for it."""
 
     skipped = 0.0
 
@@ -21,7 +21,7 @@ class _Jumping(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """The loop; `time()` and `now()` are both virtual."""
+    """An event loop whose `time()` and `now()` are virtual."""
 
     def __init__(self) -> None:
         self._jumping = _Jumping()
@@ -32,7 +32,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._jumping.skipped
 
     def freeze(self, seconds: float) -> None:
-        """Let time pass in which nothing runs, as in a stopped process."""
+        """Let time pass while nothing runs, as in a stopped process."""
         self._jumping.skipped += seconds
 
     def now(self) -> datetime:

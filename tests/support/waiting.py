@@ -10,25 +10,26 @@ T = TypeVar("T")
 BUSY = 3.0
 """How many times longer than on an idle machine a wait may last before it fails.
 
-What a test waits for takes longer where other programs use the processors. A promise
-about time is checked by its own figure, not by how long a test is ready to wait.
+On a machine with other load, everything that a test waits for takes longer. A test of a
+promised time measures that time itself and does not rely on this limit.
 """
 
 
 def eventually(
     ask: Callable[[], T], timeout: float = 20.0, what: str = "", every: float = 0.05
 ) -> T:
-    """Ask until the answer is true; return it; fail after `BUSY` times `timeout`.
+    """Call `ask` until its result is true, and return it.
 
     Args:
-        ask: Returns something that is false as long as there is a reason to wait.
-        timeout: Seconds within which an idle machine gets there.
-        what: What is waited for, for the message.
-        every: Seconds between two questions. Ask less often where an answer costs as
-            much as what is waited for.
+        ask: Returns something falsy as long as the test has to wait.
+        timeout: Seconds that this takes at most on an idle machine; the wait fails
+            after `BUSY` times as many.
+        what: What the test waits for; used in the message.
+        every: Seconds between two calls. They should be longer if a call costs as much
+            as the work that the test waits for.
 
     Raises:
-        AssertionError: The answer stayed false.
+        AssertionError: The result stayed falsy.
     """
     limit = BUSY * timeout
     deadline = time.monotonic() + limit
@@ -42,7 +43,7 @@ def eventually(
 
 
 async def soon(ask: Callable[[], T], patience: float = 10.0, what: str = "") -> T:
-    """Do the same without blocking the event loop."""
+    """Do what `eventually` does without blocking the event loop."""
     limit = BUSY * patience
     deadline = time.monotonic() + limit
     while True:

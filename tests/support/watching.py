@@ -1,4 +1,4 @@
-"""Watches every status that is ever stored, and lets the oracle judge each."""
+"""Watches every status that is stored, and checks each against the rules of Flux."""
 
 import json
 import shlex
@@ -11,7 +11,7 @@ from support.oracle import complaints
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 from zitadel_notification_operator.demo.processes import Program
 
-# A watch ends with the API server that some tests stop; then the next one begins.
+# Some tests stop the API server, which ends the watch; then the next watch starts.
 _AGAIN_AND_AGAIN = """
 trap 'kill $!; exit 0' TERM
 while true; do {command} 2>/dev/null & wait $!; sleep 0.1; done
@@ -19,7 +19,7 @@ while true; do {command} 2>/dev/null & wait $!; sleep 0.1; done
 
 
 class StatusWatch:
-    """`kubectl get --watch` on both kinds, kept in files until the end."""
+    """`kubectl get --watch` of both kinds, whose output is kept in files."""
 
     def __init__(self, plane: ControlPlane, folder: Path) -> None:
         self._programs = []
@@ -34,7 +34,7 @@ class StatusWatch:
             self._programs.append(program)
 
     def stop(self) -> tuple[int, list[str]]:
-        """End it; return how many states were judged and what is wrong with them."""
+        """End the watch; return the number of states and the violations in them."""
         judged, found = 0, []
         for program in self._programs:
             assert program.running, f"the watch of {program.name} has ended"
@@ -43,12 +43,12 @@ class StatusWatch:
                 judged += 1
                 name = body["metadata"]["name"]
                 found += [f"{name}: {text}" for text in complaints(body)]
-                argo(body)  # with all its words; a script that fails raises here
+                argo(body)  # this raises if the script fails
         return judged, found
 
 
 def _bodies(text: str) -> Iterator[dict[str, Any]]:
-    """Yield each object of a text that holds one after the other, and nothing else."""
+    """Yield each object of a text that is a sequence of JSON objects."""
     decoder, text, position = json.JSONDecoder(), text.strip(), 0
     while position < len(text):
         body, position = decoder.raw_decode(text, position)

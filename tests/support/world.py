@@ -1,4 +1,4 @@
-"""The world of random stories: stores that outlive processes, one process at a time."""
+"""The world of random stories: stores in memory, and one engine process at a time."""
 
 import asyncio
 import contextlib
@@ -28,21 +28,21 @@ from zitadel_notification_operator.engine.leader.passes import Passes
 from zitadel_notification_operator.engine.queue.keys import Key
 
 URLS = {"https://z": "z", "https://y": "y"}
-"""Urls, and the ids of the ZITADELs behind them."""
+"""The URLs of the ZITADELs, and their ids."""
 
 ORGANIZATIONS = {"o1": "Alpha", "o2": "Beta", "o3": "Gamma"}
 DOMAINS = {"alpha.example": "o1", "beta.example": "o2"}
 
 MOMENT = 1e-6
-"""Seconds that are none: the clock's own rounding."""
+"""Seconds below which a difference is a rounding error of the clock."""
 
 
 class World(Bench):
-    """A bench for stories; whatever its judge complains about is wrong.
+    """A bench for stories; each complaint of its judge is a failure.
 
     Args:
-        lags: Seconds that a call takes each way, at most, and that the watch takes.
-        workers: How many passes one instance's policies may have at one time.
+        lags: The latency of a call each way, at most, and of the watch, in seconds.
+        workers: How many policies of one instance may have a pass at the same time.
     """
 
     def __init__(self, lags: Lags = (0.0, 0.05), *, workers: int = 4) -> None:
@@ -61,7 +61,7 @@ class World(Bench):
         self.cluster.judge_mark = self.judge.mark
         self.cluster.judge_status = self.judge.status
         self.cluster.judge_strip = self.judge.strip
-        self.cluster.noted = self._noted
+        self.cluster.on_stored = self._on_stored
         self.cluster.secrets["s"] = {"token": b"token"}
         self.zitadels = {url: WorldZitadel(self.steps, i) for url, i in URLS.items()}
         for zitadel in self.zitadels.values():
@@ -69,12 +69,12 @@ class World(Bench):
             zitadel.names = dict(ORGANIZATIONS)
             zitadel.domains = dict(DOMAINS)
             zitadel.flags = {"": {"emailChange": True}}
-            zitadel.name_anew()
+            zitadel.record_names()
         self.zitadel = self.zitadels["https://z"]
         self._faults = _Faults(self.judge)
 
     async def start(self) -> Engine:
-        """Start a new process; its first LIST always works."""
+        """Start a new process; its first LIST always succeeds."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         logging.getLogger(Passes.__module__).addHandler(self._faults)
@@ -91,7 +91,7 @@ class World(Bench):
         self.engine = self.parts.engine
         await self.engine.start()
         self.cluster.failure = failure
-        self.cluster.beliefs.took_all()
+        self.cluster.beliefs.were_all_read()
         self.cluster.restart_watch(self.engine.watch_events)
         await self.engine.lead(fresh=True)
         return self.engine
@@ -106,7 +106,7 @@ class World(Bench):
                 await self.crash()
 
     async def crash(self) -> None:
-        """End the process in the middle of what it does; start another."""
+        """Kill the process in the middle of its work; start another one."""
         assert self.engine is not None
         failure = self.engine.failure or RuntimeError("killed")
         if type(failure).__name__ not in {"Killed", "RuntimeError"}:
@@ -118,21 +118,21 @@ class World(Bench):
         await self.start()
 
     async def restart(self) -> None:
-        """End the process in good order; start another."""
+        """Stop the process in an orderly way; start another one."""
         assert self.engine is not None
         await self.engine.stop()
         self.cluster.restart_watch(None)
         await self.start()
 
     async def end(self) -> None:
-        """End the process for good."""
+        """Stop the process; start no other one."""
         assert self.engine is not None
         self.cluster.restart_watch(None)
         await self.engine.stop()
         logging.getLogger(Passes.__module__).removeHandler(self._faults)
 
     def now(self) -> str:
-        """Return the time as Kubernetes writes it."""
+        """Return the time in the format of Kubernetes."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         return format_time(loop.now())
@@ -143,7 +143,7 @@ class World(Bench):
         return f"uid-{self.number}"
 
     def by_uid(self, uid: str) -> PolicyObject | None:
-        """Return a policy as stored."""
+        """Return the stored policy with this uid, or None."""
         found = (p for p in self.cluster.policies.values() if p.uid == uid)
         return next(found, None)
 
@@ -162,14 +162,14 @@ class World(Bench):
         return self.cluster.put_instance(changed)
 
     def judge_call(self, zitadel: WorldZitadel, *what: Any) -> None:
-        """Have a write judged."""
+        """Let the judge check a write."""
         self.judge.meet()
         self.judge.call(zitadel, *what)
 
     def note_call(
         self, zitadel: WorldZitadel, instance: str, name: str, args: Any, result: Any
     ) -> None:
-        """Note what a call has told."""
+        """Record the result of a call."""
         if name in {"search", "organizations"}:
             self.looked_up[instance] = asyncio.get_running_loop().time()
         if name in {"identify", "authenticate"}:
@@ -182,8 +182,8 @@ class World(Bench):
                 zitadel.flags_of(args[0] or ""),
             )
 
-    def _noted(self, key: PolicyKey, stored: PolicyObject | None) -> None:
-        self.judge.noted(key, stored)
+    def _on_stored(self, key: PolicyKey, stored: PolicyObject | None) -> None:
+        self.judge.on_stored(key, stored)
         self.judge.meet()
         if stored is None or stored.organization is None:
             return
@@ -199,10 +199,10 @@ class World(Bench):
 
 @contextlib.contextmanager
 def steady_order() -> Iterator[None]:
-    """Let sets of keys have one order in all Pythons, so that stories repeat.
+    """Give sets of keys the same order in every process, so that stories repeat.
 
-    Hashes of texts differ from process to process, and with them the order in which
-    the engine begins passes that are due at one time.
+    The hashes of strings differ from process to process, and with them the order in
+    which the engine starts passes that are due at the same time.
     """
 
     def hash_of(key: tuple[Any, ...]) -> int:
@@ -215,7 +215,7 @@ def steady_order() -> Iterator[None]:
 
 
 class _Faults(logging.Handler):
-    """Hears of passes that fail by a fault of the operator."""
+    """A log handler that finds passes which failed by a bug of the operator."""
 
     def __init__(self, judge: Judge) -> None:
         super().__init__(logging.ERROR)

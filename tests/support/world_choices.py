@@ -1,4 +1,4 @@
-"""What stories choose from: names, references, grants, and what ZITADEL may answer."""
+"""The choices of stories: names, references, grants, and errors of ZITADEL."""
 
 from support.world import URLS
 from zitadel_notification_operator.core.claims import PolicyKey

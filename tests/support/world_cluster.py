@@ -1,7 +1,7 @@
-"""A Kubernetes for random stories: calls take time, the watch lags and may be deaf.
+"""A Kubernetes for random stories: calls take time, and the watch lags or loses events.
 
-It refuses what the real one refuses, and notes of each object which versions the
-running process may believe in.
+It refuses what the real one refuses. For each object it records which versions the
+running process may take for the current one.
 """
 
 import asyncio
@@ -34,12 +34,12 @@ Lags = tuple[float, float]
 
 
 class MortalSteps(Steps):
-    """Outside calls of a process that makes no more of them once it is killed."""
+    """The calls of a process to the outside; after a kill, all of them fail."""
 
     dead = False
 
     def step(self, effect: Callable[[], Any], *what: str) -> Any:
-        """Make one outside call."""
+        """Make one call to the outside."""
         if self.dead:
             raise Killed
         try:
@@ -50,59 +50,62 @@ class MortalSteps(Steps):
 
 
 class Beliefs:
-    """Of each object: the versions from the one that the process surely has read."""
+    """The versions of each object that the process may take for the current one.
+
+    The oldest of them is the newest version that the process has read for certain.
+    """
 
     def __init__(self) -> None:
         self._versions: dict[Name, list[Stored | None]] = {}
 
     def of(self, name: Name) -> list[Any]:
-        """Return what may be believed now; None stands for absent."""
+        """Return the possible versions; None stands for absent."""
         return self._versions.get(name, [None])
 
     def stored(self, name: Name, version: Stored | None) -> None:
-        """Note what is stored now; the process need not know yet."""
+        """Record that a version was stored, which the process may not know yet."""
         self._versions[name] = [*self.of(name), version]
 
-    def took(self, name: Name, version: Stored | None) -> None:
-        """Note what the process has read: nothing older counts any longer."""
+    def was_read(self, name: Name, version: Stored | None) -> None:
+        """Record that the process has read a version, and drop all older ones."""
         versions = self.of(name)
         for index in range(len(versions) - 1, -1, -1):
             if _same(versions[index], version):
                 self._versions[name] = versions[index:]
                 return
 
-    def took_all(self) -> None:
-        """Note that the process has read everything as it is now."""
+    def were_all_read(self) -> None:
+        """Record that the process has read the current version of every object."""
         self._versions = {name: vs[-1:] for name, vs in self._versions.items()}
 
 
 class WorldCluster(FakeCluster):
-    """Objects by key, with time, faults, and a watch.
+    """Objects by key, with latency, faults, and a watch.
 
     Attributes:
-        lag: Seconds that a call takes each way, at most; 0: all calls are immediate.
-        watch_lag: Seconds after which the watch tells.
-        failure: `before` or `after` its effect each write fails; None: all is well.
-        deaf: What is stored while it is set is never told.
-        audience: What the watch tells; None between two processes.
-        judge_mark: Asked when a mark is sent.
-        judge_status: Asked when a status is sent.
-        judge_strip: Asked when marks are taken off.
-        noted: Told of each version that is stored.
-        shared: Uids of copies, whose finalizer is not ours alone.
-        by_crd: Uids of policies that are deleted because their CRD is.
+        lag: The latency of a call each way, at most, in seconds; 0 for none.
+        watch_lag: The delay of watch events in seconds.
+        failure: Whether writes fail `before` or `after` their effect; None: neither.
+        loses_events: While it is set, the watch loses the events.
+        watch_events: The engine's receiver of watch events; None between two processes.
+        judge_mark: A callback for each write of the annotation `original`.
+        judge_status: A callback for each write of a status.
+        judge_strip: A callback for each removal of annotation or finalizer.
+        on_stored: A callback for each version that is stored.
+        shared: The uids of copies, whose finalizer has a second field manager.
+        by_crd: The uids of policies that are deleted because their CRD is.
     """
 
     def __init__(self, steps: Steps, chance: random.Random, lags: Lags) -> None:
         self.beliefs = Beliefs()
         self.lag, self.watch_lag = lags
         self.failure: str | None = None
-        self.deaf = False
-        self.audience: Any = None
+        self.loses_events = False
+        self.watch_events: Any = None
         self.judge_mark: Callable[[PolicyObject, str, bool], None]
         self.judge_status: Callable[[PolicyObject, PolicyStatus], None]
         self.judge_strip: Callable[[PolicyObject, bool, bool], None]
-        self.noted: Callable[[PolicyKey, PolicyObject | None], None]
+        self.on_stored: Callable[[PolicyKey, PolicyObject | None], None]
         self._chance = chance
         self.shared: set[str] = set()
         self.by_crd: set[str] = set()
@@ -110,74 +113,74 @@ class WorldCluster(FakeCluster):
         super().__init__(steps)
 
     def put(self, policy: PolicyObject) -> PolicyObject:
-        """Store a version and tell it; a deleted one that nothing holds goes."""
+        """Store a version; a deleted object without finalizers is removed."""
         stored = super().put(policy)
         if policy.key not in self.policies:
             self.beliefs.stored(policy.key, stored)
-        self._tell(policy.key, self.policies.get(policy.key))
+        self._send_event(policy.key, self.policies.get(policy.key))
         return stored
 
     def vanish(self, key: PolicyKey) -> None:
-        """Remove a policy, whatever holds it."""
+        """Remove a policy in spite of its finalizers."""
         del self.policies[key]
         self.version += 1
-        self._tell(key, None)
+        self._send_event(key, None)
 
     def put_instance(self, instance: InstanceObject) -> InstanceObject:
-        """Store a version and tell it; a deleted one that nothing holds goes."""
+        """Store a version; a deleted object without finalizers is removed."""
         stored = super().put_instance(instance)
         if stored.deleting and not stored.finalizers:
             del self.instances[stored.name]
-        self._tell(stored.name, self.instances.get(stored.name))
+        self._send_event(stored.name, self.instances.get(stored.name))
         return stored
 
-    def _tell(self, name: Name, version: Stored | None) -> None:
+    def _send_event(self, name: Name, version: Stored | None) -> None:
         last = self.beliefs.of(name)[-1]
         self.beliefs.stored(name, version)
         if isinstance(name, PolicyKey):
-            self.noted(name, version)
-        if self.audience is None or self.deaf:
+            self.on_stored(name, version)
+        if self.watch_events is None or self.loses_events:
             return
         self._pending.append((name, version, last))
         asyncio.get_running_loop().call_later(self.watch_lag, self._deliver)
 
-    def restart_watch(self, audience: Any) -> None:
-        """Begin or end a process's watch; what was under way is lost."""
-        self.audience = audience
+    def restart_watch(self, watch_events: Any) -> None:
+        """Start or end a process's watch; events that were in transit are lost."""
+        self.watch_events = watch_events
         self._pending.clear()
 
     def _deliver(self) -> None:
         if not self._pending:
             return
         name, version, last = self._pending.popleft()
-        # As `handlers` does.
+        # This repeats what `handlers` does.
         if isinstance(name, PolicyKey):
             if version is None:
-                self.audience.policy_gone(name, last.uid if last else "")
-            elif not self.audience.has_policy(
+                self.watch_events.policy_gone(name, last.uid if last else "")
+            elif not self.watch_events.has_policy(
                 name, version.uid, version.resource_version
             ):
-                self.audience.policy_seen(version)
+                self.watch_events.policy_seen(version)
         elif version is None:
-            self.audience.instance_gone(name, last.uid if last else "")
+            self.watch_events.instance_gone(name, last.uid if last else "")
         else:
-            self.audience.instance_seen(version)
-        self.beliefs.took(name, version)
+            self.watch_events.instance_seen(version)
+        self.beliefs.was_read(name, version)
 
-    async def way(self) -> None:
-        """Let a call take its time."""
+    async def latency(self) -> None:
+        """Wait for the latency of a call, one way."""
         if self.lag:
             await asyncio.sleep(self._chance.uniform(0.001, self.lag))
 
     async def _write(self, name: Name, write: Callable[[], Any]) -> Any:
-        await self.way()
+        await self.latency()
         if self.failure == "before":
             raise ClusterError("no answer")
         stored = await write()
-        await self.way()
+        await self.latency()
         if self.failure == "after":
             raise ClusterError("the answer was lost")
-        self.beliefs.took(name, stored)
+        self.beliefs.was_read(name, stored)
         return stored
 
     async def apply_policy_status(
@@ -201,7 +204,7 @@ class WorldCluster(FakeCluster):
             )
             if finalizer or not stored.held or stored.uid in self.shared:
                 return marked
-            # An apply that leaves out what it had owned alone takes it off.
+            # An apply without a field that only its manager owns removes the field.
             left = tuple(f for f in marked.finalizers if f != FINALIZER)
             return self.put(replace(marked, finalizers=left))
 
@@ -256,14 +259,14 @@ class WorldCluster(FakeCluster):
             self.put_instance(replace(stored, finalizers=left))
             return self.instances.get(instance.name)
 
-        await self.way()
+        await self.latency()
         if self.failure == "before":
             raise ClusterError("no answer")
         stored = self.steps.step(effect, "release", instance.name)
-        await self.way()
+        await self.latency()
         if self.failure == "after":
             raise ClusterError("the answer was lost")
-        # Its end is taken from the watch alone, so it counts until then.
+        # The engine drops the instance only when the watch reports its deletion.
         return stored
 
     async def list_policies(
@@ -271,24 +274,24 @@ class WorldCluster(FakeCluster):
     ) -> PolicyList:
         await self._read()
         for key, policy in self.policies.items():
-            self.beliefs.took(key, policy)
+            self.beliefs.was_read(key, policy)
         return await super().list_policies(known)
 
     async def list_instances(self) -> InstanceList:
         await self._read()
         for name, instance in self.instances.items():
-            self.beliefs.took(name, instance)
+            self.beliefs.was_read(name, instance)
         return await super().list_instances()
 
     async def read_policy(self, namespace: str, name: str) -> PolicyObject | None:
         await self._read()
         key = PolicyKey(namespace, name)
-        self.beliefs.took(key, self.policies.get(key))
+        self.beliefs.was_read(key, self.policies.get(key))
         return self.policies.get(key)
 
     async def read_instance(self, name: str) -> InstanceObject | None:
         await self._read()
-        self.beliefs.took(name, self.instances.get(name))
+        self.beliefs.was_read(name, self.instances.get(name))
         return self.instances.get(name)
 
     async def crd_is_ending(self, kind: str) -> bool:
@@ -300,7 +303,7 @@ class WorldCluster(FakeCluster):
         return self.secrets.get(name)
 
     async def _read(self) -> None:
-        await self.way()
+        await self.latency()
         if self.failure is not None:
             raise ClusterError("no answer")
 

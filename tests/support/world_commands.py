@@ -1,6 +1,6 @@
-"""What happens in random stories: plain values, so that a story can be printed.
+"""The commands of random stories: plain values, so that a story can be printed.
 
-Each does nothing where it does not fit, so that any part of a story is one, too.
+A command that is not applicable does nothing, so any part of a story is a story, too.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class Create:
     foreign: bool = False
 
     def run(self, world: World) -> None:
-        """Store it under a free name; Kubernetes takes none while the CRD goes."""
+        """Store it under a free name, unless the CRD is being deleted."""
         if POLICY in world.cluster.crds_ending and world.cluster.policies:
             return
         world.cluster.crds_ending.discard(POLICY)
@@ -97,7 +97,7 @@ class Create:
 
 @dataclass(frozen=True)
 class Edit:
-    """Somebody edits a policy's spec, or asks for a pass."""
+    """Somebody edits a policy's spec, or requests a pass."""
 
     key: int
     what: str
@@ -114,8 +114,8 @@ class Edit:
         elif self.what == "manages":
             changes["management"] = _management(manages=not stored.may_own)
         elif self.what == "unread":
-            told = None if stored.not_understood else UNREAD
-            changes["not_understood"] = told
+            not_understood = None if stored.not_understood else UNREAD
+            changes["not_understood"] = not_understood
         elif self.what == "token":
             changes["requested_at"] = world.uid()
         elif self.what == "foreign":
@@ -140,7 +140,7 @@ class Delete:
     key: int
 
     def run(self, world: World) -> None:
-        """Mark it; it goes at once when nothing holds it."""
+        """Mark it as deleted; without finalizers it is removed at once."""
         stored = _existing(world, self.key)
         if stored is not None and not stored.deleting:
             generation = stored.generation + 1
@@ -149,10 +149,10 @@ class Delete:
 
 @dataclass(frozen=True)
 class DeleteCrd:
-    """Somebody deletes the CRD of the policies; it comes back with the next one."""
+    """Somebody deletes the CRD of the policies; the next policy restores it."""
 
     def run(self, world: World) -> None:
-        """Mark the CRD, and then all its objects, as Kubernetes does."""
+        """Mark the CRD and then all its objects as deleted, as Kubernetes does."""
         world.cluster.crds_ending.add(POLICY)
         for stored in list(world.cluster.policies.values()):
             if not stored.deleting:
@@ -163,17 +163,17 @@ class DeleteCrd:
 
 @dataclass(frozen=True)
 class Copy:
-    """Somebody copies an object, or brings it back from a backup.
+    """Somebody copies an object, or restores it from a backup.
 
-    Annotation and finalizer are in the copy, the status is not; its uid is new. Where
-    the name is taken, that object is removed first, whatever holds it.
+    The copy has the annotation and the finalizer, but no status, and a new uid. If the
+    name is taken, that object is removed first in spite of its finalizers.
     """
 
     key: int
     to: int
 
     def run(self, world: World) -> None:
-        """Store it."""
+        """Store the copy."""
         stored = _existing(world, self.key)
         key = KEYS[self.to]
         if stored is None or stored.deleting:
@@ -187,13 +187,13 @@ class Copy:
 
 @dataclass(frozen=True)
 class Strip:
-    """Somebody takes off by hand what is ours."""
+    """Somebody removes by hand what the operator has added."""
 
     key: int
     what: str
 
     def run(self, world: World) -> None:
-        """Store the rest."""
+        """Store the object without it."""
         stored = _existing(world, self.key)
         if stored is None:
             return
@@ -209,7 +209,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Instance:
-    """An administrator creates an instance, or leads it elsewhere."""
+    """An administrator creates an instance, or changes its URL and grants."""
 
     name: int
     place: int = 0
@@ -217,7 +217,7 @@ class Instance:
     method: int = 0
 
     def run(self, world: World) -> None:
-        """Store it."""
+        """Store the instance."""
         name = INSTANCES[self.name]
         stored = world.cluster.instances.get(name)
         if stored is not None and stored.deleting:
@@ -233,13 +233,13 @@ class Instance:
 
 @dataclass(frozen=True)
 class Regrant:
-    """An administrator changes grants alone."""
+    """An administrator changes nothing but the grants."""
 
     name: int
     grants: int
 
     def run(self, world: World) -> None:
-        """Store them."""
+        """Store the grants."""
         stored = world.cluster.instances.get(INSTANCES[self.name])
         if stored is not None and stored.grants != GRANTS[self.grants]:
             world.put_instance(stored.name, grants=GRANTS[self.grants])
@@ -247,12 +247,12 @@ class Regrant:
 
 @dataclass(frozen=True)
 class Accept:
-    """An administrator accepts the ZITADEL that an instance leads to."""
+    """An administrator accepts the ZITADEL at an instance's URL."""
 
     name: int
 
     def run(self, world: World) -> None:
-        """Set the annotation, which is no new generation."""
+        """Set the annotation, which does not change the generation."""
         stored = world.cluster.instances.get(INSTANCES[self.name])
         if stored is not None:
             accepted = URLS[stored.endpoint.url]
@@ -267,7 +267,7 @@ class DeleteInstance:
     name: int
 
     def run(self, world: World) -> None:
-        """Mark it."""
+        """Mark it as deleted."""
         stored = world.cluster.instances.get(INSTANCES[self.name])
         if stored is not None and not stored.deleting:
             world.put_instance(stored.name, deleting=True)
@@ -275,12 +275,12 @@ class DeleteInstance:
 
 @dataclass(frozen=True)
 class Secret:
-    """Somebody changes the Secret, or ZITADEL no longer takes what it holds."""
+    """Somebody changes the Secret, or ZITADEL revokes the token in it."""
 
     what: str
 
     def run(self, world: World) -> None:
-        """Do it."""
+        """Carry out the change."""
         if self.what == "gone":
             world.cluster.secrets.pop("s", None)
         elif self.what == "bad":
@@ -295,7 +295,7 @@ class Secret:
 
 @dataclass(frozen=True)
 class Break:
-    """A ZITADEL has an outage, or is well again."""
+    """An outage of a ZITADEL begins or ends."""
 
     place: int
     error: int | None = None
@@ -304,7 +304,7 @@ class Break:
     hangs: bool = False
 
     def run(self, world: World) -> None:
-        """Set it."""
+        """Set or clear the outage."""
         zitadel = world.zitadels[PLACES[self.place]]
         zitadel.outage = None
         if self.error is not None:
@@ -317,7 +317,8 @@ class Break:
 class Change:
     """Somebody else changes a policy in ZITADEL; None resets it.
 
-    `flag` is what becomes of a flag that this version does not know; None leaves it.
+    `flag` is the new value of a flag that this version of the operator does not know;
+    None leaves it as it is.
     """
 
     place: int
@@ -326,7 +327,7 @@ class Change:
     flag: bool | None = None
 
     def run(self, world: World) -> None:
-        """Do it, where it is a change at all."""
+        """Carry out the change, if it changes anything."""
         zitadel = world.zitadels[PLACES[self.place]]
         is_own = not self.org or zitadel.written(self.org) is not None
         both_know = not self.org or self.org in zitadel.own
@@ -349,7 +350,7 @@ class Organization:
     org: str
 
     def run(self, world: World) -> None:
-        """Do it."""
+        """Carry out the change."""
         zitadel = world.zitadels[PLACES[self.place]]
         if self.what == "create":
             self._create(world)
@@ -360,10 +361,10 @@ class Organization:
         elif self.org != zitadel.home:
             zitadel.removed_at[self.org] = asyncio.get_running_loop().time()
             zitadel.remove(self.org)
-        zitadel.name_anew()
+        zitadel.record_names()
 
     def _create(self, world: World) -> None:
-        """Create one with the first name that was used before, if it is free."""
+        """Create one with the first name that organization `org` had, if it is free."""
         zitadel = world.zitadels[PLACES[self.place]]
         name = ORGANIZATIONS[self.org]
         if name not in zitadel.names.values():
@@ -376,39 +377,39 @@ class Organization:
 
 @dataclass(frozen=True)
 class Kubernetes:
-    """The API server fails, or the watch is deaf, or both are well again."""
+    """Writes to the API server fail, or the watch loses events, or neither any more."""
 
     failure: str | None = None
-    deaf: bool = False
+    loses_events: bool = False
 
     def run(self, world: World) -> None:
-        """Set it."""
+        """Set or clear the faults."""
         world.cluster.failure = self.failure
-        world.cluster.deaf = self.deaf
+        world.cluster.loses_events = self.loses_events
 
 
 @dataclass(frozen=True)
 class Kill:
-    """The process is killed at one of its next outside calls, before or after it."""
+    """The process is killed before or after one of its next calls to the outside."""
 
     steps: int
     after: bool = False
 
     def run(self, world: World) -> None:
-        """Plan it."""
+        """Set the step of the kill."""
         world.steps.kill_at = len(world.steps.log) + self.steps
         world.steps.after = self.after
 
 
 @dataclass(frozen=True)
 class Restart:
-    """The process ends in good order, or crashes now, and another one starts."""
+    """The process stops in an orderly way or crashes, and another one starts."""
 
     crash: bool = False
 
 
 def _existing(world: World, number: int) -> PolicyObject | None:
-    """Return one of the policies that there are, if there are any."""
+    """Return one of the existing policies, or None if there are none."""
     policies = sorted(world.cluster.policies.values(), key=lambda p: p.key)
     return policies[number % len(policies)] if policies else None
 

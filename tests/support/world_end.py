@@ -1,4 +1,4 @@
-"""What must hold at the end of a story, once all is mended; and what may not grow."""
+"""What must hold at the end of a story, after all faults; and what may not grow."""
 
 import asyncio
 from collections.abc import Iterator, Sized
@@ -17,19 +17,19 @@ from zitadel_notification_operator.core.objects import (
 
 KUBERNETES = frozenset({"status", "original", "strip", "hold", "release"})
 ZITADEL = frozenset({"Create", "Update", "Reset"})
-"""Steps that change something there."""
+"""The steps that write to Kubernetes and to ZITADEL."""
 
 LONG = 4000.0
-"""Seconds in which everything settles: a LIST, the slow retries, a deadline."""
+"""Seconds after which all is settled: a LIST, the slowest retry, a deadline."""
 
 DAY = 25 * 3600.0
-"""Seconds in which each policy has had its daily look, which nothing takes from it."""
+"""Seconds within which each policy has its daily pass, which nothing prevents."""
 
 
-def mend(world: World) -> None:
-    """End all faults; accept wherever an instance leads to."""
+def end_faults(world: World) -> None:
+    """End all faults of Kubernetes, the Secret and the ZITADELs."""
     world.steps.kill_at = -1
-    world.cluster.failure, world.cluster.deaf = None, False
+    world.cluster.failure, world.cluster.loses_events = None, False
     world.cluster.secrets["s"] = {"token": world.zitadel.accepted.encode()}
     for zitadel in world.zitadels.values():
         zitadel.outage = None
@@ -39,13 +39,13 @@ def mend(world: World) -> None:
 
 
 async def check_quiet(world: World, seconds: float) -> None:
-    """Complain about each write in a time in which nothing happens."""
+    """Complain about each write during a time in which nothing happens."""
     before = len(world.steps.log)
     writes = KUBERNETES
     if has_changed_in_silence(world):
-        writes -= {"status"}  # the daily look may find that its values are others
+        writes -= {"status"}  # the daily pass may find other values
     if not any(zitadel.outage for zitadel in world.zitadels.values()):
-        # Else a write that fails is tried again.
+        # During an outage, failed writes are retried.
         writes |= ZITADEL
     await world.live(seconds)
     for step in world.steps.log[before:]:
@@ -54,7 +54,7 @@ async def check_quiet(world: World, seconds: float) -> None:
 
 
 def is_contested(world: World) -> bool:
-    """Return whether a correction still waits because of others' changes."""
+    """Return whether a correction is still delayed because others keep changing it."""
     return any(
         condition.reason == "Contested"
         for policy in world.cluster.policies.values()
@@ -65,7 +65,7 @@ def is_contested(world: World) -> bool:
 def has_losses(world: World) -> bool:
     """Return whether ZITADEL's two sides differ, or are about to.
 
-    Then writes that contradict what GETs say are tried again and again, and repaired.
+    Writes that contradict what GETs show are then retried and repaired.
     """
     return any(
         zitadel.stopped or zitadel.lost or zitadel.to_lose
@@ -74,22 +74,22 @@ def has_losses(world: World) -> bool:
 
 
 def has_changed_in_silence(world: World) -> bool:
-    """Return whether GETs have come to say something new without an event.
+    """Return whether GETs show something new without a new event.
 
-    So it is when a read side that stood still catches up. Whoever has looked before and
-    had nothing to write is not told, and finds it at the daily look.
+    This happens when a stopped read side catches up. A policy whose last pass had
+    nothing to write learns it only at its daily pass.
     """
     return any(zitadel.caught_up for zitadel in world.zitadels.values())
 
 
 def check_end(world: World) -> None:
-    """Complain about each object that is not as the design says."""
+    """Complain about each object that is not as the design requires."""
     for what in wrong_ones(world):
         world.judge.complain(f"at the end, {what}")
 
 
 def wrong_ones(world: World) -> list[str]:
-    """Return which objects are not as the design says, and why."""
+    """Return the objects that are not as the design requires, and why."""
     found = []
     for instance in world.cluster.instances.values():
         why = _instance_wrong(world, instance)
@@ -110,21 +110,21 @@ def _instance_wrong(world: World, instance: InstanceObject) -> str:
     users = [p for p in world.cluster.policies.values() if p.instance == instance.name]
     needed = any(holds_finalizer(user) for user in users)
     if instance.deleting and not needed:
-        return "nobody needs it, and it is still there"
+        return "no policy needs it, but it is still there"
     if instance.status.observed_generation != instance.generation:
-        return "its status speaks of another generation"
+        return "its status is about another generation"
     return ""
 
 
 def _policy_wrong(world: World, policy: PolicyObject) -> str:
     ready = find(policy.status.conditions, "Ready")
     if policy.deleting:
-        told = ready is not None and ready.reason == "Deleted"
+        says_so = ready is not None and ready.reason == "Deleted"
         if holds_finalizer(policy):
-            return "it is deleted, and still held by us"
-        return "" if told else "it is deleted, and says nothing of it"
+            return "it is deleted, and still has our finalizer"
+        return "" if says_so else "it is deleted, and its status does not say so"
     if policy.status.observed_generation != policy.generation:
-        return "its status speaks of another generation"
+        return "its status is about another generation"
     if policy.suspended or ready is None:
         return "" if ready else "it has no Ready condition"
     wanted = wanted_reason(world, policy)
@@ -133,11 +133,11 @@ def _policy_wrong(world: World, policy: PolicyObject) -> str:
     if wanted == "Any":
         return ""
     if ready.reason != wanted:
-        return f"it should say {wanted}"
+        return f"its reason should be {wanted}"
     if ready.status != ("True" if wanted == "Succeeded" else "False"):
         return "reason and status of Ready do not fit"
     if wanted == "Conflict" and (policy.original_text or holds_finalizer(policy)):
-        return "a loser carries marks"
+        return "a policy in conflict has annotation or finalizer"
     return _ready_wrong(world, policy) if wanted == "Succeeded" else ""
 
 
@@ -150,7 +150,7 @@ def _ready_wrong(world: World, policy: PolicyObject) -> str:
     sync = find(policy.status.conditions, "InSync")
     if not policy.manages:
         if policy.original_text or holds_finalizer(policy):
-            return "Observe carries marks"
+            return "with Observe it has annotation or finalizer"
         return _sync_wrong(sync, fits=fits)
     if not fits:
         return f"ZITADEL holds {value}"
@@ -171,9 +171,10 @@ def _ready_wrong(world: World, policy: PolicyObject) -> str:
 
 
 def _is_last_of_others(world: World, target: Target) -> bool:
-    """Return whether others have made the last event of a target, if there is any.
+    """Return whether the last event of a target is by others, or there is none.
 
-    What they did before somebody looked first, and no GET showed, nobody tells.
+    Nothing reveals a change of others from before the first pass if GETs do not show
+    it.
     """
     aggregate = target[1] or target[0]
     log = world.model.zitadel(target[0]).events_log
@@ -188,7 +189,7 @@ def _sync_wrong(sync: Condition | None, *, fits: bool) -> str:
 
 
 def target_of(world: World, policy: PolicyObject) -> Target | None:
-    """Return what a policy is about, as all can know."""
+    """Return the target of a policy, as it must be known at the end."""
     instance = world.cluster.instances[policy.instance]
     zitadel = world.zitadels[instance.endpoint.url]
     if policy.organization is None:
@@ -208,7 +209,7 @@ def wanted_reason(world: World, policy: PolicyObject) -> str:
     if instance is None:
         return "InstanceNotFound"
     target = target_of(world, policy)
-    somewhere = target or (URL_IDS(world, instance), "nowhere")
+    somewhere = target or (_zitadel_id(world, instance), "nowhere")
     (verdict,) = world.model.verdicts(policy, instance, somewhere)
     free = {"Granted"} == world.model.verdicts(
         policy, instance, (somewhere[0], "anything" if somewhere[1] else None)
@@ -219,7 +220,8 @@ def wanted_reason(world: World, policy: PolicyObject) -> str:
         return "Any" if verdict == "Granted" or unknown else verdict
     ready = find(policy.status.conditions, "Ready")
     if target is None and ready is not None and ready.reason == "Conflict":
-        # A loser's pin is not stored: until a restart a rename does not move it.
+        # The organization of a policy in conflict is not stored: it stays the same
+        # after a rename until the next restart.
         return "Any"
     if target is None:
         return missing if verdict != "InstanceNotFound" else verdict
@@ -234,19 +236,20 @@ def wanted_reason(world: World, policy: PolicyObject) -> str:
     return "Succeeded"
 
 
-def URL_IDS(world: World, instance: InstanceObject) -> str:  # noqa: N802
-    """Return the id of the ZITADEL that an instance leads to."""
+def _zitadel_id(world: World, instance: InstanceObject) -> str:
+    """Return the id of the ZITADEL at an instance's URL."""
     return world.zitadels[instance.endpoint.url].id
 
 
 def owner_of(world: World, target: Target, *, unpinned: bool = False) -> Any:
-    """Return whose the target is: the oldest claim.
+    """Return the owner of a target, which is the policy with the oldest claim.
 
     Args:
         world: The world.
-        target: What is claimed.
-        unpinned: Count suspended ones, too, that were resolved in memory at most: a
-            loser's pin is not stored, so a restart forgets it.
+        target: The claimed target.
+        unpinned: Whether suspended policies count whose organization was resolved in
+            memory only. The organization of a policy in conflict is not stored, so a
+            restart forgets it.
     """
     claims = []
     for policy in world.cluster.policies.values():
@@ -259,14 +262,14 @@ def owner_of(world: World, target: Target, *, unpinned: bool = False) -> Any:
         if not (policy.status.organization_id or unpinned) and waits:
             by_id = policy.organization is None or policy.organization.by == "id"
             if not by_id:
-                continue  # never resolved
+                continue  # its organization was never resolved
         if world.model.verdicts(policy, instance, target) == {"Granted"}:
             claims.append((policy.created, policy.key))
     return min(claims)[1] if claims else None
 
 
 def check_sizes(world: World) -> None:
-    """Complain about memory that holds more than there is."""
+    """Complain about collections in memory that are larger than they should be."""
     parts = world.parts
     assert parts is not None
     policies = len(world.cluster.policies)
@@ -292,7 +295,7 @@ def check_sizes(world: World) -> None:
 
 
 def sizes(parts: Any) -> Iterator[tuple[str, str, int]]:
-    """Yield how much each part of a process holds: all that are containers."""
+    """Yield the size of each collection in the parts of a process."""
     each = [parts.inventory, parts.inventory.originals, parts.queue]
     each += [parts.connections, parts.drift, parts.writes]
     each += [parts.pending_events, parts.engine, parts.engine._passes, parts.events]  # noqa: SLF001

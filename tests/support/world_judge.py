@@ -1,4 +1,4 @@
-"""Judges what a process does, while it does it: writes, marks, and endings."""
+"""Judges what a process does while it does it: writes, originals, and deletions."""
 
 import asyncio
 from dataclasses import replace
@@ -15,27 +15,27 @@ from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.engine.queue.keys import POLICY
 
 LIST_LIFE = 61.5
-"""Seconds for which a list of organizations may vouch for one, and a call's time."""
+"""Seconds for which a cached list of organizations is used, plus the time of a call."""
 
 CALLS = 30.0
-"""Seconds between a pass's first look and what it does last, at most."""
+"""Seconds between the first read and the last call of a pass, at most."""
 
-TO_BE_RESET = "it is to be reset"
-INHERITED_AT_FIRST = "it inherited at first"
-OTHER_AT_FIRST = "it was another one at first"
+TO_BE_RESET = "its deletion has to reset it"
+INHERITED_AT_FIRST = "its original is that it inherits"
+OTHER_AT_FIRST = "its original is another value"
 
 _OTHER_ENDS = frozenset({TO_BE_RESET, INHERITED_AT_FIRST, OTHER_AT_FIRST})
-"""What is right to say of a write, but not of a step of a repair on the way."""
+"""Objections to a write that do not hold for an intermediate step of a repair."""
 
 
 class Judge:
-    """Keeps its own records of what was first seen; complains about the rest."""
+    """Keeps its own record of originals, and complains about each deviation."""
 
     def __init__(self, world: Any, model: Model) -> None:
         self._world, self._model = world, model
         self.complaints: list[str] = []
         self._records: dict[tuple[str, Target], OriginalValue] = {}
-        self._left: dict[Target, dict[str, OriginalValue]] = {}
+        self._former: dict[Target, dict[str, OriginalValue]] = {}
         self._met: set[tuple[str, str, Target]] = set()
         self._seen: dict[tuple[PolicyKey, Target], OriginalValue] = {}
         self._last: dict[PolicyKey, OriginalValue] = {}
@@ -45,24 +45,24 @@ class Judge:
         self._unconfirmed: set[str] = set()
 
     def complain(self, what: str) -> None:
-        """Keep a complaint, with its time."""
+        """Store a complaint with its time."""
         self.complaints.append(f"{_time():.2f}: {what}")
 
     def restarted(self) -> None:
-        """Forget what only a process's memory could know.
+        """Forget what was only in the memory of the process.
 
-        Where a crash came between annotation and status, only the annotation has the
-        original, and policies of other namespaces do not believe that.
+        After a crash between the writes of annotation and status, only the annotation
+        has the original, and policies of other namespaces do not trust it.
         """
         self._met.clear()
         policies = self._world.cluster.policies.values()
         self._unconfirmed = {p.uid for p in policies if p.status.original is None}
 
     def lost_status(self, policy: PolicyObject) -> None:
-        """Note that somebody has taken a status off: only the annotation is left.
+        """Record that somebody has removed a status; only the annotation is left.
 
-        Until a pass reports the original again, nobody elsewhere need know it, nor what
-        former owners had left.
+        Until a pass reports the original again, policies of other namespaces need not
+        know it, nor the originals of former owners.
         """
         self._unconfirmed.add(policy.uid)
         mark = mark_of(policy)
@@ -71,11 +71,11 @@ class Judge:
     # Writes to ZITADEL.
 
     def call(self, zitadel: WorldZitadel, name: str, args: Any, kwargs: Any) -> None:
-        """Judge a write that is sent now."""
+        """Judge a write to ZITADEL that is being sent."""
         key, org = current_policy(), args[0]
         target = (zitadel.id, org)
         what = f"{key}: {name}{args}{kwargs.get('settings', '')} at {target}"
-        if any(zitadel.under_way.values()):  # one at a time, whatever instance object
+        if any(zitadel.under_way.values()):  # one at a time, even for two instances
             self.complain(f"two writes at once: {what}")
         versions = [v for v in self._model.versions(key) if v is not None]
         value = kwargs.get("settings")
@@ -88,19 +88,19 @@ class Judge:
                 break
             whys.append(why)
         else:
-            self.complain(f"nobody asked for it: {what}: {'; '.join(whys)}")
+            self.complain(f"no policy wants it: {what}: {'; '.join(whys)}")
         if name == "write":
             self._require_flags(key, target, kwargs["before"], what)
         removed_at = zitadel.removed_at.get(org or "")
         if removed_at is None or _time() - removed_at < LIST_LIFE:
             return
-        if name == "write" or any(map(_told_of_its_end, versions)):
+        if name == "write" or any(map(_reports_removal, versions)):
             self.complain(f"a write to a removed organization: {what}")
 
     def _require_flags(
         self, key: PolicyKey | None, target: Target, before: Any, what: str
     ) -> None:
-        """Complain unless a write leaves all other flags as its pass has seen them."""
+        """Complain unless a write keeps all other flags as its pass has read them."""
         carried = dict(before.unknown_members) if before else {}
         seen = self._flags.get((key, target)) if key else None
         if carried != seen:
@@ -109,9 +109,9 @@ class Judge:
     def _why_not(
         self, policy: PolicyObject, target: Target, name: str, value: Settings | None
     ) -> str:
-        """Return why this version of the policy does not want this write."""
+        """Return why this version of the policy does not want this write, or ""."""
         if not self._model.may_hold(policy, target):
-            return "it may not manage that"
+            return "it may not manage the target"
         restates = self._restates(target, name, value)
         if policy.deleting:
             why = self._why_no_undoing(policy, target, name, value)
@@ -121,14 +121,14 @@ class Judge:
         if policy.suspended:
             return "it is suspended"
         if policy.not_understood:
-            return "nobody understands it"
+            return "its spec is not understood"
         if policy.settings != value and not restates:
             return f"it wants {policy.settings}"
         older = self._model.older(policy, target)
         return f"{older} owns it" if older else ""
 
     def _restates(self, target: Target, name: str, value: Settings | None) -> bool:
-        """Return whether a write leads to what GETs show already: a repair's step."""
+        """Return whether a write sets what GETs show already, as a repair does."""
         zitadel, org = self._model.zitadel(target[0]), target[1]
         for shown in zitadel.shown_lately(org, CALLS):
             inherits = bool(org) and shown.is_default
@@ -148,10 +148,10 @@ class Judge:
             return f"{rivals} takes over"
         record = self._records.get((policy.uid, target))
         if record is None:
-            # The object may be gone, and nobody have told.
-            record = self._left.get(target, {}).get(policy.uid)
+            # The object may be gone without a watch event.
+            record = self._former.get(target, {}).get(policy.uid)
         if record is None:
-            return "it has never owned that"
+            return "it has never owned the target"
         ending = policy.deletion or ("Reset" if target[1] else "Retain")
         if ending == "Reset":
             return "" if name == "reset" and target[1] else TO_BE_RESET
@@ -165,7 +165,7 @@ class Judge:
     def saw(
         self, target: Target, value: OriginalValue, flags: dict[str, object]
     ) -> None:
-        """Note what a pass has observed."""
+        """Record what the running pass has observed."""
         key = current_policy()
         if key is not None:
             self._seen[key, target] = value
@@ -173,42 +173,42 @@ class Judge:
             self._last[key] = value
 
     def status(self, policy: PolicyObject, status: PolicyStatus) -> None:
-        """Judge a status that is sent now: in force is what the last GET says."""
+        """Judge a status that is being sent: it shows what the last GET returned."""
         before, ready = policy.status, find(status.conditions, "Ready")
-        told = status.is_default, status.settings
-        if ready is None or ready.status != "True" or told[1].is_empty:
+        shown = status.is_default, status.settings
+        if ready is None or ready.status != "True" or shown[1].is_empty:
             return
         was = find(before.conditions, "Ready")
-        if was == ready and told == (before.is_default, before.settings):
-            return  # kept as it was
+        if was == ready and shown == (before.is_default, before.settings):
+            return  # the pass keeps the condition as it was
         last = self._last.get(policy.key)
-        if last is None or told != (last.is_default, last.settings):
-            self.complain(f"{policy.key}: is Ready with {told}, but a GET says {last}")
+        if last is None or shown != (last.is_default, last.settings):
+            self.complain(f"{policy.key}: is Ready with {shown}, but a GET says {last}")
 
-    # Marks.
+    # Annotation and finalizer.
 
     def mark(self, policy: PolicyObject, text: str, finalizer: bool) -> None:
-        """Judge an original that is sent now."""
+        """Judge an annotation `original` that is being sent."""
         if self._world.by_uid(policy.uid) is None:
-            return  # it is gone, and Kubernetes will say so
+            return  # the object is gone, so Kubernetes will refuse the write
         self.meet()
         found = mark_of(replace(policy, original_text=text))
         if found is None:
-            self.complain(f"{policy.key}: a mark of another object: {text}")
+            self.complain(f"{policy.key}: an original of another object: {text}")
             return
         target, value = found
         versions = [v for v in self._model.versions(policy.key) if v is not None]
         versions = [v for v in versions if v.uid == policy.uid] or [policy]
         if not any(self._model.may_hold(v, target) for v in versions):
-            self.complain(f"{policy.key}: a mark of what it may not manage: {text}")
+            self.complain(f"{policy.key}: an original it may not record: {text}")
         for version in versions:
             older = self._model.older(version, target)
             if not older:
                 break
         else:
-            self.complain(f"{policy.key}: a mark of what {older} owns: {text}")
+            self.complain(f"{policy.key}: an original of what {older} owns: {text}")
         if finalizer and not any(_undoes(v) for v in versions):
-            self.complain(f"{policy.key}: a finalizer that nothing asks for")
+            self.complain(f"{policy.key}: a finalizer that it does not need")
         allowed = self._first_seen(policy, target)
         if value not in allowed:
             self.complain(f"{policy.key}: recorded {value} of {target}, not {allowed}")
@@ -220,7 +220,7 @@ class Judge:
         own = self._records.get((policy.uid, target))
         seen = self._seen.get((policy.key, target))
         if own is not None:
-            # With both taken off or not told of yet, what is seen is all there is.
+            # If both are removed or not yet known, only the observed value is left.
             blank = any(map(_is_blank, self._model.versions(policy.key)))
             return [own, seen] if seen and blank else [own]
         strong, weak = [], []
@@ -234,7 +234,7 @@ class Judge:
             met = (policy.uid, uid, target) in self._met
             if met or (holder is not None and self._holds_still(holder, target)):
                 strong.append(value)
-        for uid, value in self._left.get(target, {}).items():
+        for uid, value in self._former.get(target, {}).items():
             weak.append(value)
             met = (policy.uid, uid, target) in self._met
             known = uid not in self._unconfirmed
@@ -249,15 +249,15 @@ class Judge:
             for v in versions
         )
 
-    def noted(self, key: PolicyKey, stored: PolicyObject | None) -> None:
-        """Take each version that is stored: records come and go with their marks."""
+    def on_stored(self, key: PolicyKey, stored: PolicyObject | None) -> None:
+        """Update the records of originals for a version that was stored."""
         found = mark_of(stored) if stored is not None else None
         self._confirm(stored)
         if stored is not None and found is not None:
             self._records.setdefault((stored.uid, found[0]), found[1])
         elif stored is not None and stored.status.original is not None:
-            # Taken off by hand before the status told of it; now that does.
-            for target, left in self._left.items():
+            # Somebody removed the annotation before the status had the original.
+            for target, left in self._former.items():
                 if left.get(stored.uid) == stored.status.original:
                     self._records.setdefault(
                         (stored.uid, target), stored.status.original
@@ -266,17 +266,18 @@ class Judge:
             policy = self._world.by_uid(uid)
             if policy is None:
                 value = self._records.pop((uid, target))
-                self._left.setdefault(target, {})[uid] = value
+                self._former.setdefault(target, {})[uid] = value
                 continue
             mark = mark_of(policy)
             kept = policy.status.original is not None or (mark and mark[0] == target)
             moved = mark is not None and mark[0] != target
             if mark is None and uid == (stored and stored.uid):
-                # Taken off by hand: until it is back, nobody need know it.
+                # Somebody removed the annotation: until it is back, no other policy
+                # need know the original.
                 self._met = {m for m in self._met if m[1:] != (uid, target)}
             if uid == (stored and stored.uid) and (moved or not kept):
                 value = self._records.pop((uid, target))
-                self._left.setdefault(target, {})[uid] = value
+                self._former.setdefault(target, {})[uid] = value
                 if uid not in self._stripped:
                     self._met = {m for m in self._met if m[1:] != (uid, target)}
 
@@ -285,7 +286,7 @@ class Judge:
             self._unconfirmed.discard(stored.uid)
 
     def meet(self) -> None:
-        """Note who claims a target, and who does beside one that has its original."""
+        """Record which policies claim a target beside the holder of its original."""
         for (uid, target), _ in list(self._records.items()):
             holder = self._world.by_uid(uid)
             if holder is None or mark_of(holder) is None:
@@ -303,7 +304,7 @@ class Judge:
         return heir is not None and self._model.claims(heir.key, met[2]) is not None
 
     def strip(self, policy: PolicyObject, finalizer: bool, original: bool) -> None:
-        """Judge that marks are taken off."""
+        """Judge a removal of annotation or finalizer that is being sent."""
         versions = self._model.versions(policy.key)
         stored = versions[-1]
         if stored is None or stored.uid != policy.uid:
@@ -311,16 +312,16 @@ class Judge:
         if original:
             self._stripped.add(policy.uid)
         found = mark_of(stored)
-        # With their CRD all policies go, and nothing is owed.
+        # When the CRD is deleted, all policies go, and no original is handed over.
         target = found[0] if found and not self._crd_goes() else None
         if target is None or (policy.uid, target) not in self._records:
             return
         if original:
-            self._require_gift(policy, stored, target)
+            self._require_handover(policy, stored, target)
         if not self._holds_still(stored, target):
             return
         if all(v.deleting for v in versions if v) and finalizer:
-            self._ended(stored, target)
+            self._judge_deletion(stored, target)
             return
         owns = not any(self._may_be_older(stored, target))
         alive = not any(v.deleting for v in versions if v)
@@ -334,12 +335,12 @@ class Judge:
     def _crd_goes(self) -> bool:
         return POLICY in self._world.cluster.crds_ending
 
-    def _require_gift(
+    def _require_handover(
         self, policy: PolicyObject, stored: PolicyObject, target: Target
     ) -> None:
-        """Complain where an heir does not get the original first.
+        """Complain unless the next owner has received the original before.
 
-        What was undone before an heir came is nobody's inheritance.
+        An original that was restored before there was a next owner is not handed over.
         """
         if (policy.uid, target) in self._undone:
             return
@@ -354,7 +355,7 @@ class Judge:
             for uid, where in self._records
         )
         if heirs and not given:
-            self.complain(f"{policy.key}: {heirs[0][1]} does not get the original")
+            self.complain(f"{policy.key}: {heirs[0][1]} lacks the original")
 
     def _may_be_older(self, policy: PolicyObject, target: Target) -> list[bool]:
         mine = (policy.created, policy.key)
@@ -364,8 +365,8 @@ class Judge:
             if key != policy.key and self._model.may_claim(key, target)
         ]
 
-    def _ended(self, policy: PolicyObject, target: Target) -> None:
-        """Judge what ZITADEL holds when an owner goes."""
+    def _judge_deletion(self, policy: PolicyObject, target: Target) -> None:
+        """Judge the policy in ZITADEL when the deletion of its owner ends."""
         heirs = any(
             self._model.may_claim(key, target)
             for key in list(self._world.cluster.policies)
@@ -387,19 +388,19 @@ class Judge:
         if org in zitadel.removed or _time() - changed < CALLS:
             return
         now, record = zitadel.value(org), self._records[policy.uid, target]
-        what = f"{policy.key}: goes and leaves {now} in {target}"
+        what = f"{policy.key}: its deletion leaves {now} in {target}"
         if endings == {"Reset"} and org and not now.is_default:
-            self.complain(f"{what}, though it is to be reset")
+            self.complain(f"{what}, though it has to reset it")
         if endings == {"Restore"}:
             inherits = bool(org) and record.is_default
             wrong = now.is_default is not inherits if org else False
             if not inherits:
                 wrong |= now.settings != record.settings
             if wrong:
-                self.complain(f"{what}, though it was {record} at first")
+                self.complain(f"{what}, though its original is {record}")
 
 
-def _told_of_its_end(policy: PolicyObject) -> bool:
+def _reports_removal(policy: PolicyObject) -> bool:
     ready = find(policy.status.conditions, "Ready")
     return ready is not None and ready.reason in {"OrganizationNotFound", "NotGranted"}
 

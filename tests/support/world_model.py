@@ -1,7 +1,8 @@
-"""What the design says of a world, worked out without the code under test.
+"""What the design requires of a world, computed without the code under test.
 
-`possible`: some state that the process may still believe in allows it. `definite`:
-all of them demand it. Between the two lies what is on its way.
+The process may know an older version of an object than the stored one. A claim is
+possible (`may_...`) if one of the versions that it may know allows the claim. A claim
+is certain if all of them require it.
 """
 
 import asyncio
@@ -25,16 +26,16 @@ OWN_NAMESPACE = "own"
 ORGANIZATION = "Organization"
 
 LOOK_UP = 400.0
-"""Seconds for which a look-up of names may stand: a check and a list's life."""
+"""Seconds for which the resolution of a name may be used: a check, and a list's age."""
 
 LEAVE = 12.0
-"""Seconds for which an instance's old place may count after a check of the new one."""
+"""Seconds for which an instance's old URL may be used after a check of the new one."""
 
 Target = tuple[str, str | None]
 
 
 class Model:
-    """Answers for one world."""
+    """The requirements of the design for one world."""
 
     def __init__(self, world: Any) -> None:
         self._world = world
@@ -42,20 +43,20 @@ class Model:
         self._changed: dict[str, float] = {}
         self.pins: dict[str, list[Target]] = {}
 
-    # What is stored, as far as the process may know.
+    # The versions that the process may know.
 
     def versions(self, key: PolicyKey) -> list[PolicyObject | None]:
-        """Return what may be believed of a policy."""
+        """Return the versions of a policy that the process may know."""
         found: list[PolicyObject | None] = self._world.cluster.beliefs.of(key)
         return found
 
     def instances(self, name: str) -> list[InstanceObject | None]:
-        """Return what may be believed of an instance."""
+        """Return the versions of an instance that the process may know."""
         found: list[InstanceObject | None] = self._world.cluster.beliefs.of(name)
         return found
 
     def changed(self, instance: InstanceObject) -> None:
-        """Note a change of an administrator."""
+        """Record a change that an administrator makes."""
         self._changed[instance.name] = _time()
         zitadel = self._world.zitadels[instance.endpoint.url]
         self._led.setdefault(instance.name, []).append((_time(), zitadel.id))
@@ -67,7 +68,7 @@ class Model:
         )
         return found
 
-    # Where it leads.
+    # The ZITADEL of an instance.
 
     def may_lead(self, instance: InstanceObject, zitadel_id: str) -> bool:
         """Return whether a call through the instance may reach this ZITADEL."""
@@ -81,12 +82,12 @@ class Model:
         )
 
     def _may_still_count(self, instance: str, end: float) -> bool:
-        """Return whether a place that was left then may not be known as left."""
+        """Return whether the process may still use the URL that was replaced then."""
         checks = [at for at in self._world.checked.get(instance, ()) if at >= end]
         return not checks or _time() - checks[0] < LEAVE
 
     def leads(self, instance: InstanceObject, zitadel_id: str) -> bool:
-        """Return whether the process must know that it leads there."""
+        """Return whether the process must know that the instance is this ZITADEL."""
         lost = any(c.reason == "InstanceChanged" for c in instance.status.conditions)
         truly = self._world.zitadels[instance.endpoint.url].id
         return instance.status.instance_id == truly == zitadel_id and not lost
@@ -102,7 +103,7 @@ class Model:
         return org in meant
 
     def pins_of(self, policy: PolicyObject) -> list[Target]:
-        """Return what a policy was ever resolved to, the newest last."""
+        """Return all targets that a policy was ever resolved to, the newest last."""
         return self.pins.get(policy.uid, [])
 
     def means(self, policy: PolicyObject, target: Target) -> bool:
@@ -119,7 +120,7 @@ class Model:
     def verdicts(
         self, policy: PolicyObject, instance: InstanceObject, target: Target
     ) -> set[str]:
-        """Return all answers that grants may give: Granted, or the refusal's reason."""
+        """Return all possible results of the grants: Granted, or a refusal's reason."""
         namespace = policy.key.namespace
         if namespace == OWN_NAMESPACE:
             return {"Granted"}
@@ -153,7 +154,7 @@ class Model:
     # Claims.
 
     def may_hold(self, policy: PolicyObject, target: Target) -> bool:
-        """Return whether a policy, alive or dying, may manage the target."""
+        """Return whether a policy, deleted or not, may manage the target."""
         if not policy.may_own or not self.may_mean(policy, target):
             return False
         return any(
@@ -164,7 +165,7 @@ class Model:
         )
 
     def holds(self, policy: PolicyObject, target: Target) -> bool:
-        """Return whether a policy, alive or dying, does manage it, as all must know."""
+        """Return whether a policy, deleted or not, certainly manages the target."""
         if not policy.may_own or not self.means(policy, target):
             return False
         return all(
@@ -176,7 +177,7 @@ class Model:
         )
 
     def claims(self, key: PolicyKey, target: Target) -> PolicyObject | None:
-        """Return the policy if the process must know its claim."""
+        """Return the policy if its claim is certain, else None."""
         versions = self.versions(key)
         for version in versions:
             if version is None or version.deleting or not self.holds(version, target):
@@ -186,7 +187,7 @@ class Model:
         return versions[-1]
 
     def rivals(self, policy: PolicyObject, target: Target) -> Iterator[PolicyObject]:
-        """Yield the others that surely claim the target."""
+        """Yield the other policies that certainly claim the target."""
         for key in list(self._world.cluster.policies):
             if key != policy.key:
                 other = self.claims(key, target)
@@ -194,12 +195,12 @@ class Model:
                     yield other
 
     def older(self, policy: PolicyObject, target: Target) -> list[PolicyKey]:
-        """Return who surely owns the target instead of this policy."""
+        """Return the policies with certain claims that are older than this one's."""
         mine = (policy.created, policy.key)
         return [o.key for o in self.rivals(policy, target) if (o.created, o.key) < mine]
 
     def may_claim(self, key: PolicyKey, target: Target) -> bool:
-        """Return whether somebody's claim is possible."""
+        """Return whether a claim of this policy is possible."""
         return any(
             version is not None
             and not version.deleting
@@ -209,7 +210,7 @@ class Model:
 
 
 def mark_of(policy: PolicyObject) -> tuple[Target, OriginalValue] | None:
-    """Read the annotation, if it is the object's own."""
+    """Return the annotation `original`, or None unless it is the object's own."""
     try:
         data = json.loads(policy.original_text or "")
         if data["uid"] != policy.uid:
@@ -221,7 +222,7 @@ def mark_of(policy: PolicyObject) -> tuple[Target, OriginalValue] | None:
 
 
 def holds_finalizer(policy: PolicyObject) -> bool:
-    """Return whether we keep the object."""
+    """Return whether the object has the operator's finalizer."""
     return FINALIZER in policy.finalizers
 
 

@@ -1,4 +1,4 @@
-"""Tells whose pass is running."""
+"""Finds the policy whose pass is running."""
 
 import asyncio
 import re
@@ -9,7 +9,7 @@ _PASS = re.compile(r"namespace='([^']*)', name='([^']*)'")
 
 
 def current_policy() -> PolicyKey | None:
-    """Return whose pass is running: the engine names its tasks after them."""
+    """Return the policy whose pass is running; the engine names its tasks after it."""
     task = asyncio.current_task()
     name = task.get_name() if task else ""
     found = _PASS.search(name)

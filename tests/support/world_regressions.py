@@ -1,4 +1,4 @@
-"""Stories of defects that were found and mended, shrunk."""
+"""The shortest stories that show defects which were found and fixed."""
 
 from typing import Any
 
@@ -8,9 +8,10 @@ from support import world_losses as lose
 FAST = (0.0, 0.05)
 QUICK = (0.05, 0.05)
 SLOW = (2.0, 0.05)
-Told = tuple[tuple[float, float], tuple[tuple[Any, float], ...]]
+Story = tuple[tuple[float, float], tuple[tuple[Any, float], ...]]
+"""The lags of the world, and the commands with the seconds after each."""
 
-REGRESSIONS: dict[str, Told] = {
+REGRESSIONS: dict[str, Story] = {
     "a pass over an object that is gone writes its status to the namesake": (
         QUICK,
         (

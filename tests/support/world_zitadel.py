@@ -1,4 +1,4 @@
-"""ZITADELs for random stories: calls take time, some kinds fail, each is judged."""
+"""ZITADELs for random stories: calls take time, may fail, and are judged."""
 
 import asyncio
 from collections import Counter
@@ -15,20 +15,20 @@ from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.references import By, Reference
 
 HANG = 10.0
-"""Seconds until a call that hangs is given up."""
+"""Seconds until a call that hangs times out."""
 
 WRITES = frozenset({"write", "reset"})
 
 
 @dataclass(frozen=True)
 class Outage:
-    """What goes wrong with some kinds of calls.
+    """A fault of some kinds of calls.
 
     Attributes:
-        error: What the adapter raises.
-        kinds: Names of the client's methods; empty means all.
-        after: The call has its effect, and only its answer is lost.
-        hangs: It is told only when the call is given up.
+        error: The error that the adapter raises.
+        kinds: The names of the client's methods; empty means all.
+        after: The call has its effect, and only its response is lost.
+        hangs: The call fails only when it times out.
     """
 
     error: OperatorError
@@ -39,13 +39,13 @@ class Outage:
     def hits(self, kind: str) -> bool:
         """Return whether calls of this kind fail.
 
-        What headers have told of deprecations is known without a call.
+        Deprecations are known from the headers of earlier calls, without a call.
         """
         return kind != "deprecation" and (not self.kinds or kind in self.kinds)
 
 
 class WorldZitadel(FakeZitadel):
-    """One ZITADEL, with a history of what names meant, and of who has changed what."""
+    """A ZITADEL that records what names referred to, and what others have changed."""
 
     def __init__(self, steps: Steps, zitadel_id: str) -> None:
         super().__init__(steps, zitadel_id)
@@ -53,12 +53,12 @@ class WorldZitadel(FakeZitadel):
         self.under_way: Counter[str] = Counter()
         self.removed_at: dict[str, float] = {}
         self.foreign: dict[str, float] = {}
-        # When GETs have changed without an event, and what they showed before.
+        # When GETs changed without an event, and what they had shown before.
         self.caught_up: dict[str, tuple[float, OriginalValue]] = {}
         self._history: list[tuple[float, dict[Reference, str]]] = [(0.0, {})]
 
-    def name_anew(self) -> None:
-        """Note what names and domains mean from now on."""
+    def record_names(self) -> None:
+        """Record what names and domains refer to from now on."""
         meanings = {Reference(By.NAME, n): org for org, n in self.names.items()}
         for domain, org in self.domains.items():
             if org in self.names:
@@ -67,7 +67,7 @@ class WorldZitadel(FakeZitadel):
         self._history.append((_time(), meanings))
 
     def meant(self, reference: Reference, seconds: float) -> set[str | None]:
-        """Return what a reference has meant within the last seconds."""
+        """Return the organizations that a reference had within the last seconds."""
         if reference.by is By.ID:
             return {reference.value}
         found: set[str | None] = set()
@@ -78,22 +78,22 @@ class WorldZitadel(FakeZitadel):
         return found
 
     def catch_up(self) -> None:
-        """Take what was missed, and note what GETs have shown before."""
+        """Project the missed events, and record what GETs had shown before."""
         for org in self.lost:
             self.caught_up[org] = _time(), self.value(org or None)
         super().catch_up()
 
     def caught_up_at(self, org: str | None) -> float:
-        """Return when GETs have changed without an event; -inf: they never have."""
+        """Return when GETs last changed without an event; -inf means never."""
         at, _ = self.caught_up.get(org or "", (float("-inf"), None))
         return at
 
     def shown_lately(self, org: str | None, seconds: float) -> list[OriginalValue]:
-        """Return what GETs show where events were missed.
+        """Return the values that GETs show, or showed lately, against the event log.
 
         Args:
-            org: The organization; None: the instance.
-            seconds: For how long what they showed before they caught up counts, too.
+            org: The organization; None means the instance.
+            seconds: How long the values count that GETs showed before a catch-up.
         """
         found = [self.value(org)] if (org or "") in self.lost else []
         if _time() - self.caught_up_at(org) < seconds:
@@ -101,21 +101,21 @@ class WorldZitadel(FakeZitadel):
         return found
 
     def value(self, org: str | None) -> OriginalValue:
-        """Return what is in force."""
+        """Return the value that GETs show."""
         if org in self.own:
             return OriginalValue(False, mails(self.own[org]))
         return OriginalValue(True, mails(self.default))
 
 
-class Wire:
-    """A client of one instance object; each call is checked, judged, and takes time.
+class JudgedClient:
+    """The client of one instance object; its calls are checked, judged, and take time.
 
     Args:
-        world: Has `way`, `judge_call` and `note_call`.
-        zitadel: Who answers.
-        instance: The object's name.
-        token: What it was made with.
-        checks: Asked before each call.
+        world: The world, with `judge_call`, `note_call` and the cluster's `latency`.
+        zitadel: The ZITADEL that it calls.
+        instance: The name of the instance object.
+        token: The token of the client.
+        checks: Callbacks that run before each call.
     """
 
     def __init__(
@@ -130,9 +130,11 @@ class Wire:
         self._instance, self._token = instance, token
         self._checks = checks
 
-    def guarded(self, check: Callable[[], None]) -> "Wire":
+    def guarded(self, check: Callable[[], None]) -> "JudgedClient":
         checks = (*self._checks, check)
-        return Wire(self._world, self._zitadel, self._instance, self._token, checks)
+        return JudgedClient(
+            self._world, self._zitadel, self._instance, self._token, checks
+        )
 
     def __getattr__(self, name: str) -> Any:
         async def call(*args: Any, **kwargs: Any) -> Any:
@@ -155,19 +157,19 @@ class Wire:
         hit = outage is not None and outage.hits(name)
         if hit and outage.hangs:
             await asyncio.sleep(HANG)
-        await self._world.cluster.way()
+        await self._world.cluster.latency()
         zitadel.token = self._token
         zitadel.failure = outage.error if hit and not outage.after else None
         result = await getattr(zitadel, name)(*args, **kwargs)
         self._world.note_call(zitadel, self._instance, name, args, result)
-        await self._world.cluster.way()
+        await self._world.cluster.latency()
         if hit:
             raise outage.error
         return result
 
 
 class WorldConnector:
-    """Leads each url to its ZITADEL."""
+    """Connects to the ZITADEL at a URL."""
 
     def __init__(self, world: Any) -> None:
         self._world = world
@@ -178,10 +180,10 @@ class WorldConnector:
         endpoint: Endpoint,
         credential: Credential,
         roots: str | None,
-    ) -> Wire:
+    ) -> JudgedClient:
         assert isinstance(credential, AccessToken)
         zitadel = self._world.zitadels[endpoint.url]
-        return Wire(self._world, zitadel, instance, credential.token)
+        return JudgedClient(self._world, zitadel, instance, credential.token)
 
     async def disconnect(self, instance: str) -> None:
         return None

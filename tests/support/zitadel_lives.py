@@ -1,7 +1,7 @@
 """Lives of a policy in a ZITADEL under faults: engine, adapter and emulator over HTTP.
 
-Created by name, edited, reset by somebody else, deleted; Kubernetes is in memory. What
-a life leaves in ZITADEL's event log is the same for all that end well.
+A policy is created by name, edited, reset by somebody else, and deleted; Kubernetes is
+in memory. A life that ends well always leaves the same events in ZITADEL's log.
 """
 
 import asyncio
@@ -35,11 +35,11 @@ ACME = "280000000000000101"
 KEY = PolicyKey("own", "p")
 POLICY = "/management/v1/policies/notification"
 CALL = 2.0
-"""Seconds that one call may take; on a busy machine half a second is not enough."""
+"""The timeout of a call in seconds; on a busy machine half a second is too short."""
 
 PATIENCE = 200.0
-"""Seconds that a phase of a life may take on a busy machine: twice two faults, with
-their backoff."""
+"""Seconds that a phase may take on a busy machine: twice two faults with their backoff.
+"""
 
 CALLS: dict[str, dict[str, str]] = {
     "GET": {"method": "GET", "path": POLICY},
@@ -60,7 +60,7 @@ HISTORY = [
     ("org.policy.notification.added", {"passwordChange": True}),
     ("org.policy.notification.removed", {}),
 ]
-"""What a life leaves in ZITADEL's event log; the first removal is somebody else's."""
+"""The events of a life in ZITADEL's log; the first removal is somebody else's."""
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Life:
     engine: Engine
 
     async def run(self) -> None:
-        """Live it, with two faults at the beginning of each phase."""
+        """Live all phases, with two faults at the beginning of each."""
         await self.create()
         self._phase()
         self.seen(settings=mails(True), generation=2)
@@ -100,12 +100,12 @@ class Life:
             self.emulator.faults.add(self.fault())
 
     def seen(self, **changes: Any) -> None:
-        """Store a change of the policy, and tell the engine of it."""
+        """Store a change of the policy, and deliver its watch event to the engine."""
         stored = self.cluster.put(replace(self.cluster.policies[KEY], **changes))
         self.engine.watch_events.policy_seen(stored)
 
     def holds(self, events: int, *, value: bool) -> bool:
-        """Return whether the policy is Ready with a value, after so many events."""
+        """Return whether the policy is Ready with a value after this many events."""
         stored = self.cluster.policies[KEY]
         ready = find(stored.status.conditions, "Ready")
         return (
@@ -118,13 +118,13 @@ class Life:
         )
 
     async def until(self, ask: Callable[[], bool]) -> None:
-        """Wait until something is so, at most as long as a phase may take."""
+        """Wait until a condition holds, at most as long as a phase may take."""
         async with asyncio.timeout(PATIENCE):
-            while not ask():  # noqa: ASYNC110 - nobody tells us
+            while not ask():  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.05)
 
     def events(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return what happened to the policy, oldest first."""
+        """Return the policy's events in ZITADEL, oldest first."""
         return [
             (event.type, dict(event.payload))
             for event in self.emulator.zitadel.log.of(ACME)
@@ -135,14 +135,14 @@ class Life:
 def add_credential(
     emulator: Emulator, cluster: FakeCluster, *, key: bool, token: str = ""
 ) -> CredentialRef:
-    """Make an IAM_OWNER with a credential, and keep it in a Secret.
+    """Create a user with role IAM_OWNER, and store its credential in a Secret.
 
     Args:
-        emulator: Whose user it is.
-        cluster: Has the Secret.
-        key: A key file instead of a client's secret.
-        token: The personal access token that the emulator was started with, instead of
-            both.
+        emulator: Where the user is created.
+        cluster: Where the Secret is stored.
+        key: Whether to create a key file instead of a client secret.
+        token: The personal access token that the emulator was started with; if given,
+            it is stored instead.
     """
     if token:
         cluster.secrets["s"] = {"token": token.encode()}
@@ -169,15 +169,17 @@ async def one_life(
     key: bool = False,
     token: str = "",
 ) -> list[tuple[str, Any]]:
-    """Live a life; return its history.
+    """Live a life; return its events in ZITADEL.
 
     Args:
-        emulator: A ZITADEL of its own, being served.
-        url: Where it is reached.
-        fault: Makes the fault of a phase; None: there are none.
-        roots: PEM; the authority that signed for the url, beside the system's.
-        key: Use a key file, which needs discovery, instead of a client's secret.
-        token: The emulator's personal access token, to be used instead of both.
+        emulator: A ZITADEL that no other life uses.
+        url: Its URL.
+        fault: Creates the fault of a phase; None means that there are no faults.
+        roots: The authority of the URL's certificate in PEM, if the system does not
+            trust it.
+        key: Whether to use a key file, which needs discovery, instead of a client
+            secret.
+        token: The emulator's personal access token, which is used instead if given.
     """
     async with a_life(emulator, url, fault, roots, key=key, token=token) as life:
         await life.run()
@@ -196,15 +198,15 @@ async def a_life(
     token: str = "",
     **instance: Any,
 ) -> AsyncIterator[Life]:
-    """Make a life that is still to be lived; end its engine afterwards.
+    """Yield a life for the test to run; stop its engine afterwards.
 
     Args:
-        emulator: As in `one_life`, like all the others.
-        url: Likewise.
-        fault: Likewise.
-        roots: Likewise.
-        key: Likewise.
-        token: Likewise.
+        emulator: As in `one_life`.
+        url: As in `one_life`.
+        fault: As in `one_life`.
+        roots: As in `one_life`.
+        key: As in `one_life`.
+        token: As in `one_life`.
         instance: Fields of the ZitadelInstance.
     """
     cluster = FakeCluster(Steps())

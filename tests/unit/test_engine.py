@@ -216,8 +216,8 @@ def test_retries_write_once_a_cause() -> None:
             assert 30 < len(tries) < 120
             del causes[0]
         assert reasons == [2, 1]
-        told = [reason for name, reason in bench.recorder.notices if name == "p"]
-        assert told == [Reason.SERVER_ERROR, Reason.UNEXPECTED_ANSWER]
+        reasons = [reason for name, reason in bench.recorder.notices if name == "p"]
+        assert reasons == [Reason.SERVER_ERROR, Reason.UNEXPECTED_ANSWER]
         await bench.stop()
 
     run(story())
@@ -243,8 +243,8 @@ def test_events_tell_transitions_once() -> None:
         await bench.live(700)
         bench.seen(replace(bench.policy("p"), deleting=True, generation=3))
         await bench.live(5)
-        told = [reason for name, reason in bench.recorder.notices if name == "p"]
-        assert told == [
+        reasons = [reason for name, reason in bench.recorder.notices if name == "p"]
+        assert reasons == [
             *("Created", "Updated", "DriftCorrected", "ReconcileRequested"),
             *("CredentialsRejected", "Recovered", "Deleted"),
         ]

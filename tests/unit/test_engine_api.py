@@ -300,13 +300,13 @@ def test_deprecated_calls_are_told_once_a_version() -> None:
         bench.zitadel.deprecated = MARKED
         await bench.start()
         await bench.live(3600)
-        told = ("default", "ApiDeprecated")
-        assert bench.recorder.notices.count(told) == 1
+        notice = ("default", "ApiDeprecated")
+        assert bench.recorder.notices.count(notice) == 1
         writes = bench.steps.log.count(("status", "default"))
         assert writes > 0
         edited(bench, "p")
         await bench.live(3600)
-        assert bench.recorder.notices.count(told) == 1
+        assert bench.recorder.notices.count(notice) == 1
         assert bench.steps.log.count(("status", "default")) == writes
         assert bench.ready("p").status == "True"
         ready = find(bench.cluster.instances["default"].status.conditions, "Ready")
@@ -314,7 +314,7 @@ def test_deprecated_calls_are_told_once_a_version() -> None:
         assert ready.status == "True"
         bench.zitadel.version = "v4.8.0"
         await bench.live(600)
-        assert bench.recorder.notices.count(told) == 2
+        assert bench.recorder.notices.count(notice) == 2
         await bench.stop()
 
     run(story())

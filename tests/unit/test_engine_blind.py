@@ -46,9 +46,9 @@ TROUBLES: dict[str, OperatorError] = {
 
 def detection(bench: Bench) -> DriftDetection:
     """Return what the instance's status tells."""
-    told = bench.cluster.instances["default"].status.drift_detection
-    assert told is not None
-    return told
+    found = bench.cluster.instances["default"].status.drift_detection
+    assert found is not None
+    return found
 
 
 def refuse(bench: Bench, failure: OperatorError, *, hang: float = 0.0) -> None:
@@ -69,7 +69,7 @@ def mend(bench: Bench) -> None:
         vars(bench.zitadel).pop(name, None)
 
 
-def told(bench: Bench) -> list[str]:
+def event_reasons(bench: Bench) -> list[str]:
     """Return the Events about the instance's drift detection."""
     return [
         reason
@@ -106,7 +106,7 @@ def test_drift_is_put_right_while_events_cannot_be_used(
         assert now.word == TROUBLES[what].reason
         assert now.reason.endswith("; polling takes 10m a round")
         assert "request 17" not in now.reason
-        assert told(bench) == ["DriftEventsUnreadable"]
+        assert event_reasons(bench) == ["DriftEventsUnreadable"]
         ready = find(bench.cluster.instances["default"].status.conditions, "Ready")
         assert ready is not None
         assert ready.status == "True"
@@ -152,7 +152,7 @@ def test_one_failed_search_is_told_to_nobody() -> None:
         mend(bench)
         await bench.live(600)
         assert detection(bench) == EVENTS
-        assert told(bench) == []
+        assert event_reasons(bench) == []
         assert "status" not in [step[0] for step in bench.steps.log[before:]]
         assert "observe" not in calls(bench, before)
         await bench.stop()
@@ -172,7 +172,7 @@ def test_there_is_a_way_back() -> None:
         mend(bench)
         await bench.live(301)
         assert detection(bench) == EVENTS
-        assert told(bench) == ["DriftEventsUnreadable", "DriftEventsReadable"]
+        assert event_reasons(bench) == ["DriftEventsUnreadable", "DriftEventsReadable"]
         await bench.live(700)
         before = len(bench.steps.log)
         await bench.live(3600)
@@ -259,7 +259,7 @@ def test_an_outage_of_zitadel_is_no_matter_of_its_log() -> None:
             bench.zitadel.failure = None
             await bench.live(100)
         assert detection(bench) == EVENTS
-        assert told(bench) == []
+        assert event_reasons(bench) == []
         await bench.stop()
 
     run(story())
@@ -332,7 +332,7 @@ def test_a_log_that_stands_still_is_found_out_by_our_own_writes() -> None:
         await bench.live(POLL)
         assert bench.zitadel.own["o"] is False
         await bench.live(3600)
-        assert told(bench) == ["DriftEventsUnreadable"]
+        assert event_reasons(bench) == ["DriftEventsUnreadable"]
         mend(bench)
         await bench.live(301)
         assert detection(bench) == EVENTS
@@ -368,7 +368,7 @@ def test_a_log_that_lags_by_seconds_is_used() -> None:
             bench.seen(replace(stored, settings=mails(value), generation=number + 2))
             await bench.live(7)
         assert detection(bench) == EVENTS
-        assert told(bench) == []
+        assert event_reasons(bench) == []
         await bench.stop()
 
     run(story())
@@ -466,7 +466,7 @@ def test_the_daily_look_does_not_depend_on_the_search() -> None:
         bench.zitadel.events = moody  # type: ignore[method-assign]
         await bench.live(24 * 3600 + 3700)
         assert bench.zitadel.own["o"] is False
-        assert told(bench) == []
+        assert event_reasons(bench) == []
         await bench.stop()
 
     run(story())
@@ -495,7 +495,7 @@ def test_the_status_says_how_it_is_looked_for(
         auto = method in {DriftMethod.AUTO, DriftMethod.EVENTS}
         assert now.method is (DriftMethod.POLL if auto else method)
         assert now.word == expected
-        assert told(bench) == events
+        assert event_reasons(bench) == events
         bench.zitadel.capabilities = Capabilities(True, True, True)
         await bench.live(400)
         assert detection(bench) == DriftDetection(
@@ -524,7 +524,7 @@ def test_an_edit_of_the_method_is_followed() -> None:
         await bench.live(7200)
         assert set(calls(bench, before)) <= {"identify", "authenticate", "observe"}
         assert calls(bench, before).count("observe") <= 1
-        assert told(bench) == ["DriftEventsUnreadable"]
+        assert event_reasons(bench) == ["DriftEventsUnreadable"]
         await bench.stop()
 
     run(story())
@@ -584,7 +584,7 @@ def test_a_crd_that_drops_the_field_is_not_written_to_for_ever() -> None:
         await bench.live(3600)
         statuses = [s for s in bench.steps.log[before:] if s[0] == "status"]
         assert len(statuses) <= 1
-        assert told(bench) == ["DriftEventsUnreadable"]
+        assert event_reasons(bench) == ["DriftEventsUnreadable"]
         await bench.stop()
 
     run(story())

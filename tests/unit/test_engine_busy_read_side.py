@@ -154,8 +154,8 @@ def test_without_a_proof_that_holds_policies_wait_quietly(what: str) -> None:
             await bench.start()
         recheck(bench)
         await bench.live(WINDOW - 1)
-        told = [s for s in bench.steps.log[begun:] if s[0] == "status"]
-        assert told == []
+        writes = [s for s in bench.steps.log[begun:] if s[0] == "status"]
+        assert writes == []
         bench.zitadel.change("o", True, OTHERS)
         await bench.live(120)
         assert instance_ready(bench).status == "True"
@@ -207,8 +207,8 @@ def test_a_write_that_looks_again_after_its_wait_waits_for_the_read_side() -> No
         assert ("status", "own/q") not in bench.steps.log[begun:]
         await bench.live(30)
         assert zitadel.own == {"o": True, "o2": True}
-        told = [s for s in bench.steps.log[begun:] if s == ("status", "own/q")]
-        assert len(told) == 1
+        writes = [s for s in bench.steps.log[begun:] if s == ("status", "own/q")]
+        assert len(writes) == 1
         await bench.stop()
 
     run(lived())
@@ -236,8 +236,8 @@ def test_the_second_look_at_a_contradiction_waits_for_the_read_side() -> None:
         bench.seen(replace(stored, settings=mails(True), generation=2))
         await bench.live(60)
         assert zitadel.own == {"o": True}
-        told = [s for s in bench.steps.log[begun:] if s == ("status", "own/p")]
-        assert len(told) == 1
+        writes = [s for s in bench.steps.log[begun:] if s == ("status", "own/p")]
+        assert len(writes) == 1
         await bench.stop()
 
     run(lived())

@@ -28,7 +28,7 @@ class CrdBench(Bench):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[tuple[str, str, str]] = []
+        self.events: list[tuple[str, str, str]] = []
         self.recorder.record = self._record  # type: ignore[method-assign]
         self.cluster.crd_is_ending = self._asked  # type: ignore[method-assign]
         self.broken = False
@@ -42,7 +42,7 @@ class CrdBench(Bench):
 
     def _record(self, about: Any, notice: Any) -> None:
         name = getattr(about, "name", None) or about.key.name
-        self.told.append((name, notice.reason, notice.note))
+        self.events.append((name, notice.reason, notice.note))
 
     def delete(self, name: str, *finalizers: str) -> None:
         """Delete a policy as kubectl does."""
@@ -89,7 +89,7 @@ def test_many_deletions_cost_a_few_readings(*, ending: bool) -> None:
         assert len(bench.zitadel.writes()) - before == (0 if ending else MANY)
         assert len(bench.zitadel.own) == (MANY if ending else 0)
         assert bench.asked <= 3
-        notes = [note for _, reason, note in bench.told if reason == "Deleted"]
+        notes = [note for _, reason, note in bench.events if reason == "Deleted"]
         assert len(notes) == MANY
         assert all(("CRD" in note) is ending for note in notes)
         await bench.stop()
@@ -225,7 +225,7 @@ def test_an_instance_does_not_wait_for_its_policies() -> None:
         await bench.live(2)
         assert bench.cluster.instances == {}
         engine.watch_events.instance_gone("default", "i")
-        assert [told[:2] for told in bench.told if told[0] == "default"] == [
+        assert [events[:2] for events in bench.events if events[0] == "default"] == [
             ("default", "Deleted")
         ]
         await bench.live(30)
@@ -279,7 +279,7 @@ def test_an_instance_whose_crd_stays_waits_as_ever() -> None:
         bench.broken = False
         await bench.live(200)
         assert bench.cluster.instances["default"].held
-        assert [told[1] for told in bench.told if told[0] == "default"] == [
+        assert [events[1] for events in bench.events if events[0] == "default"] == [
             "InstanceInUse"
         ]
         await bench.stop()

@@ -153,8 +153,8 @@ def test_quiet_policies_do_not_all_turn_unknown_in_one_second() -> None:
     run(story())
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_a_new_object_inherits_no_backoff(*, told: bool) -> None:
+@pytest.mark.parametrize("is_delivered", [True, False])
+def test_a_new_object_inherits_no_backoff(*, is_delivered: bool) -> None:
     """Of the policy, the instance and its events; whether their end was told or not."""
 
     async def story() -> None:
@@ -167,7 +167,7 @@ def test_a_new_object_inherits_no_backoff(*, told: bool) -> None:
         keys.append(events_key("default"))
         queue.failed(keys[2])
         assert all(queue.failures(key) for key in keys)
-        if told:
+        if is_delivered:
             engine.watch_events.policy_gone(PolicyKey("own", "p"), "uid-p")
             engine.watch_events.instance_gone("default", "i")
         engine.watch_events.instance_seen(

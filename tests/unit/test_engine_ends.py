@@ -49,8 +49,8 @@ def test_an_owner_whose_end_was_not_told_stands_in_nobodys_way() -> None:
         assert bench.reads == ["old"]
         assert bench.ready("new").status == "True"
         assert bench.zitadel.own == {"o": True}
-        told = [reason for name, reason in bench.recorder.notices if name == "new"]
-        assert Reason.CONFLICT not in told
+        reasons = [reason for name, reason in bench.recorder.notices if name == "new"]
+        assert Reason.CONFLICT not in reasons
         await bench.stop()
 
     run(story())

@@ -82,7 +82,7 @@ class Refusing(Bench):
         for instance in known.instances.values():
             self.cluster.put_instance(instance)
 
-    def told(self, name: str) -> Counter[str]:
+    def event_reasons(self, name: str) -> Counter[str]:
         """Return how often each Event about an object was told."""
         notices = self.recorder.notices
         return Counter(reason for about, reason in notices if about == name)
@@ -138,10 +138,10 @@ def test_once_after_ten_minutes_without_a_status(
         bench.cluster.refuses = refusal
         happens(bench)
         await bench.live(OUTAGE)
-        assert bench.told(about)[reason] == 0
+        assert bench.event_reasons(about)[reason] == 0
         bench.cluster.refuses = None
         await bench.live(100)
-        assert bench.told(about)[reason] == 1
+        assert bench.event_reasons(about)[reason] == 1
         await bench.stop()
 
     run(story())
@@ -162,8 +162,8 @@ def test_a_recovery_is_told_once(refusal: str) -> None:
         await bench.live(OUTAGE)
         bench.cluster.refuses = None
         await bench.live(100)
-        assert bench.told("p")["Recovered"] == 1
-        assert bench.told("default")["Recovered"] == 1
+        assert bench.event_reasons("p")["Recovered"] == 1
+        assert bench.event_reasons("default")["Recovered"] == 1
         await bench.stop()
 
     run(story())
@@ -181,7 +181,7 @@ def test_what_was_written_to_zitadel_is_told_once() -> None:
         await bench.live(OUTAGE)
         bench.cluster.refuses = None
         await bench.live(100)
-        assert bench.told("p") == Counter({"Created": 1})
+        assert bench.event_reasons("p") == Counter({"Created": 1})
         await bench.stop()
 
     run(story())
@@ -205,7 +205,7 @@ def test_a_policy_that_follows_its_name_tells_once(refusal: str) -> None:
         await bench.live(OUTAGE)
         bench.cluster.refuses = None
         await bench.live(400)
-        assert bench.told("p")["OrganizationReplaced"] == 1
+        assert bench.event_reasons("p")["OrganizationReplaced"] == 1
         assert bench.policy("p").status.organization_id == "o2"
         await bench.stop()
 
@@ -221,10 +221,10 @@ def test_a_deletion_tells_once_what_it_did(others: tuple[str, ...]) -> None:
         bench.cluster.put(policy("p"))
         await bench.start()
         await bench.live(5)
-        told: list[Any] = []
+        recorded: list[Any] = []
 
         def record(_: Any, notice: Any) -> None:
-            told.append((bench.policy("p").held, notice.reason, notice.note))
+            recorded.append((bench.policy("p").held, notice.reason, notice.note))
 
         bench.recorder.record = record  # type: ignore[method-assign]
         bench.cluster.refuses_strip = "before"
@@ -238,7 +238,7 @@ def test_a_deletion_tells_once_what_it_did(others: tuple[str, ...]) -> None:
         bench.cluster.refuses = None
         await bench.live(100)
         sentence = "the organization inherits the instance's setting again"
-        assert told == [(True, "Deleted", f"T{sentence[1:]}")]
+        assert recorded == [(True, "Deleted", f"T{sentence[1:]}")]
         if others:
             assert sentence in bench.ready("p").message
         assert (PolicyKey("own", "p") in bench.cluster.policies) is bool(others)

@@ -107,10 +107,10 @@ def test_a_look_up_that_fails_from_the_beginning(
         await bench.live(60)
         assert instance_ready(bench).status == "True"
         assert bench.zitadel.own == {"b": False, "c": False}
-        told = ready(bench, "named")
-        assert told.reason == Reason.INSTANCE_NOT_READY
-        assert failure.message in told.message
-        assert "ACME" in told.message
+        condition = ready(bench, "named")
+        assert condition.reason == Reason.INSTANCE_NOT_READY
+        assert failure.message in condition.message
+        assert "ACME" in condition.message
         bench.zitadel.search, bench.zitadel.organizations = search, pages
         await within(200, lambda: ready(bench, "named").status == "True", bench)
         assert bench.zitadel.own == {"a": False, "b": False, "c": False}
@@ -233,9 +233,9 @@ def test_a_deletion_that_waits_for_a_look_up_says_so(restart: bool) -> None:
         await within(200, lambda: calls[0] > 0, bench)
         bench.seen(replace(stored(bench, "named"), deleting=True, generation=2))
         await bench.live(60)
-        told = ready(bench, "named")
-        assert HTML.message in told.message
-        assert "spec.deletionPolicy" in told.message
+        condition = ready(bench, "named")
+        assert HTML.message in condition.message
+        assert "spec.deletionPolicy" in condition.message
         bench.zitadel.search = search
         await bench.live(60)
         assert PolicyKey("named", "p") not in bench.cluster.policies

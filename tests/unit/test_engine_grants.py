@@ -130,8 +130,8 @@ def test_absent_and_not_granted_read_the_same(
 
     async def story() -> None:
         bench = bench_with(grant(ACME))
-        told, absent = pair
-        bench.cluster.put(tenant("p", told))
+        existing, absent = pair
+        bench.cluster.put(tenant("p", existing))
         bench.cluster.put(tenant("q", absent))
         await bench.start()
         await bench.live(5)

@@ -272,10 +272,10 @@ def test_a_tenant_is_not_told_of_the_operator_s_secret() -> None:
         del bench.cluster.secrets["s"]
         await bench.start()
         await bench.live(5)
-        told = bench.ready("p")
-        assert told.reason == Reason.INSTANCE_NOT_READY
-        assert "CredentialsMissing" in told.message
-        assert "own/s" not in told.message
+        condition = bench.ready("p")
+        assert condition.reason == Reason.INSTANCE_NOT_READY
+        assert "CredentialsMissing" in condition.message
+        assert "own/s" not in condition.message
         status = bench.cluster.instances["default"].status
         assert "own/s" in find(status.conditions, "Ready").message
         await bench.stop()

@@ -29,10 +29,10 @@ from support.world_end import (
     check_end,
     check_quiet,
     check_sizes,
+    end_faults,
     has_changed_in_silence,
     has_losses,
     is_contested,
-    mend,
     wrong_ones,
 )
 from support.world_regressions import REGRESSIONS
@@ -202,7 +202,7 @@ async def happen(world: World, command: Any) -> None:
 
 async def finish(world: World) -> None:
     """Mend all, wait, and look whether all is as it must be."""
-    mend(world)
+    end_faults(world)
     for number in range(len(of.INSTANCES)):
         c.Accept(number).run(world)
     await world.live(LONG)

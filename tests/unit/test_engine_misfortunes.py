@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support.fakes import Guarded
-from support.misfortunes import Many, within
+from support.misfortunes import ManyPolicies, within
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import (
@@ -28,13 +28,13 @@ LOCAL = TerminalError(Reason.ADDRESS_NOT_ALLOWED, "loopback")
 REFUSED = TerminalError(Reason.REQUEST_REFUSED, "400")
 HTML = TransientError(Reason.UNEXPECTED_ANSWER, "an answer")
 
-Misfortune = Callable[[Many], Any]
+Misfortune = Callable[[ManyPolicies], Any]
 
 
 def in_a_call(method: str, error: OperatorError, times: int = 1) -> Misfortune:
     """Return what has some calls of a kind fail."""
 
-    async def befall(bench: Many) -> None:
+    async def befall(bench: ManyPolicies) -> None:
         left = bench.fail(method, error, times)
         await bench.live(700)
         assert left == [0], "the fault befell nothing"
@@ -45,7 +45,7 @@ def in_a_call(method: str, error: OperatorError, times: int = 1) -> Misfortune:
 def once_each(error: OperatorError) -> Misfortune:
     """Return what has one call about each policy fail."""
 
-    async def befall(bench: Many) -> None:
+    async def befall(bench: ManyPolicies) -> None:
         observe, befallen = bench.zitadel.observe, set()
 
         async def failing(organization_id: str | None) -> Any:
@@ -61,7 +61,7 @@ def once_each(error: OperatorError) -> Misfortune:
     return befall
 
 
-async def alternating(bench: Many) -> None:
+async def alternating(bench: ManyPolicies) -> None:
     """Refuse every other proof for ten minutes."""
     identify, turns = bench.zitadel.identify, [0]
 
@@ -76,7 +76,7 @@ async def alternating(bench: Many) -> None:
     assert turns[0] > 10
 
 
-async def another_zitadel(bench: Many) -> None:
+async def another_zitadel(bench: ManyPolicies) -> None:
     """Have a wrong upstream answer one proof, while others change all in ZITADEL."""
     identify, left = bench.zitadel.identify, [2]
 
@@ -95,7 +95,7 @@ async def another_zitadel(bench: Many) -> None:
 def secret_for(seconds: float, content: dict[str, bytes] | None) -> Misfortune:
     """Return what has the Secret hold something else, or nothing, for a while."""
 
-    async def befall(bench: Many) -> None:
+    async def befall(bench: ManyPolicies) -> None:
         good = bench.cluster.secrets.pop("s")
         if content is not None:
             bench.cluster.secrets["s"] = content
@@ -109,7 +109,7 @@ def secret_for(seconds: float, content: dict[str, bytes] | None) -> Misfortune:
 def roots_for(seconds: float, content: dict[str, bytes] | None) -> Misfortune:
     """Return what has the authority hold something else, or nothing, for a while."""
 
-    async def befall(bench: Many) -> None:
+    async def befall(bench: ManyPolicies) -> None:
         good = bench.cluster.config_maps.pop("ca")
         if content is not None:
             bench.cluster.config_maps["ca"] = content
@@ -120,7 +120,7 @@ def roots_for(seconds: float, content: dict[str, bytes] | None) -> Misfortune:
     return befall
 
 
-async def new_key_and_500(bench: Many) -> None:
+async def new_key_and_500(bench: ManyPolicies) -> None:
     """Have the token endpoint fail once when a rotated credential is tried."""
     bench.cluster.secrets["s"] = {"token": b"new"}
     bench.zitadel.accepted = "new"
@@ -167,7 +167,7 @@ def test_fifty_quiet_policies_notice_nothing(
     """No status of a policy is written, at most two of the instance, no Event."""
 
     async def story() -> None:
-        bench = Many(ca=True)
+        bench = ManyPolicies(ca=True)
         await bench.settle()
         await befall(bench)
         assert bench.policy_writes() == 0
@@ -186,7 +186,7 @@ def test_fifty_quiet_policies_notice_nothing(
     run(story())
 
 
-def refuse(bench: Many) -> Callable[[], None]:
+def refuse(bench: ManyPolicies) -> Callable[[], None]:
     """Take the token back; the way out is that ZITADEL takes it again."""
     bench.zitadel.accepted = "nobody's"
 
@@ -196,7 +196,7 @@ def refuse(bench: Many) -> Callable[[], None]:
     return end
 
 
-def rotate_badly(bench: Many) -> Callable[[], None]:
+def rotate_badly(bench: ManyPolicies) -> Callable[[], None]:
     """Store a credential that never works; the way out is the good one."""
     good = bench.cluster.secrets["s"]
     bench.cluster.secrets["s"] = {"token": b"bad"}
@@ -207,7 +207,7 @@ def rotate_badly(bench: Many) -> Callable[[], None]:
     return end
 
 
-def take_roles(bench: Many) -> Callable[[], None]:
+def take_roles(bench: ManyPolicies) -> Callable[[], None]:
     """Answer 403 to all."""
     bench.zitadel.failure = FORBIDDEN
 
@@ -220,12 +220,12 @@ def take_roles(bench: Many) -> Callable[[], None]:
 @pytest.mark.parametrize("method", ["Poll", "Auto", "Disabled"])
 @pytest.mark.parametrize("refusal", [refuse, rotate_badly, take_roles])
 def test_a_lasting_refusal_is_told_and_taken_back_within_a_minute(
-    refusal: Callable[[Many], Callable[[], None]], method: str
+    refusal: Callable[[ManyPolicies], Callable[[], None]], method: str
 ) -> None:
     """On the instance and on all policies, whoever looks how often."""
 
     async def story() -> None:
-        bench = Many()
+        bench = ManyPolicies()
         stored = bench.cluster.instances["default"]
         bench.cluster.put_instance(replace(stored, method=type(stored.method)(method)))
         await bench.settle()
@@ -250,7 +250,7 @@ def test_a_credential_that_never_worked_is_told_at_once() -> None:
     """A person waits for the first answer."""
 
     async def story() -> None:
-        bench = Many(count=2)
+        bench = ManyPolicies(count=2)
         bench.zitadel.accepted = "another"
         await bench.start()
         await bench.live(2)
@@ -265,7 +265,7 @@ def test_a_restart_in_the_middle_of_a_misfortune_tells_nobody() -> None:
     """The credential has worked: the status says so."""
 
     async def story() -> None:
-        bench = Many()
+        bench = ManyPolicies()
         await bench.settle()
         await bench.stop()
         bench.fail("identify", REJECTED, 2)
@@ -281,7 +281,7 @@ def test_a_refusal_after_an_outage_is_no_verdict_either() -> None:
     """Quiet policies that wait for a ZITADEL to come back do not turn by one 401."""
 
     async def story() -> None:
-        bench = Many()
+        bench = ManyPolicies()
         await bench.settle()
         bench.zitadel.failure = BROKEN
         await bench.live(100)
@@ -301,7 +301,7 @@ def test_after_ten_minutes_without_a_secret_the_policies_tell() -> None:
     """Not all in one second; and they are Ready within a minute after its return."""
 
     async def story() -> None:
-        bench = Many()
+        bench = ManyPolicies()
         await bench.settle()
         good = bench.cluster.secrets.pop("s")
         await bench.live(595)
@@ -322,7 +322,7 @@ def test_a_wrong_upstream_is_never_written_to() -> None:
     """Neither by an edit nor for drift while nobody has been told yet."""
 
     async def story() -> None:
-        bench = Many(count=3)
+        bench = ManyPolicies(count=3)
         await bench.settle()
         identify = bench.zitadel.identify
 
@@ -352,7 +352,7 @@ def test_a_call_that_fails_after_the_verdict_is_no_finding_of_its_own() -> None:
     """It had begun before: the quiet policy waits as the others do."""
 
     async def story() -> None:
-        bench = Many(count=8)
+        bench = ManyPolicies(count=8)
         await bench.settle()
         stored = bench.cluster.instances["default"]
         bench.zitadel.turn.clear()
@@ -379,7 +379,7 @@ def test_a_deletion_uses_the_last_good_credential() -> None:
     """The Secret holds a bad one, and the good one has not been taken back."""
 
     async def story() -> None:
-        bench = Many(count=2)
+        bench = ManyPolicies(count=2)
         whole, connect = bench.zitadel, bench.zitadel.connect
 
         class Client:
@@ -427,7 +427,7 @@ def test_the_secret_is_read_each_minute_whatever_zitadel_says(
     """And while it asks us to stay away, it is left alone."""
 
     async def story() -> None:
-        bench = Many(count=2)
+        bench = ManyPolicies(count=2)
         await bench.settle()
         read = bench.cluster.read_secret
         times: list[float] = []
@@ -457,7 +457,7 @@ def test_a_missing_secret_is_noticed_within_a_minute_of_its_return() -> None:
     """However often it was looked for in vain."""
 
     async def story() -> None:
-        bench = Many(count=2)
+        bench = ManyPolicies(count=2)
         await bench.settle()
         for pause in (1000, 1013, 1031, 1057):
             good = bench.cluster.secrets.pop("s")
@@ -473,7 +473,7 @@ def test_an_annotation_that_is_taken_off_asks_for_nothing() -> None:
     """As many calls as before it was there."""
 
     async def story() -> None:
-        bench = Many(count=1)
+        bench = ManyPolicies(count=1)
         stored = bench.cluster.instances["default"]
         bench.cluster.put_instance(replace(stored, poll_interval=15.0))
         await bench.settle()
@@ -498,7 +498,7 @@ def test_a_suspicion_during_a_proof_asks_for_another_one() -> None:
     """What the proof has asked before may be otherwise by now."""
 
     async def story() -> None:
-        bench = Many(count=1)
+        bench = ManyPolicies(count=1)
         await bench.settle()
         identify = bench.zitadel.identify
 
@@ -524,7 +524,7 @@ def test_a_token_on_a_policy_asks_for_a_verdict_on_its_instance() -> None:
     """A credential that is good again is used at once."""
 
     async def story() -> None:
-        bench = Many(count=2)
+        bench = ManyPolicies(count=2)
         await bench.settle()
         bench.zitadel.accepted = "another"
         await bench.live(300)
@@ -543,7 +543,7 @@ def test_one_refusal_does_not_stop_a_deletion_with_a_word() -> None:
     """It is asked again, and done."""
 
     async def story() -> None:
-        bench = Many(count=1)
+        bench = ManyPolicies(count=1)
         await bench.settle()
         left = bench.fail("reset", REJECTED)
         bench.seen(replace(bench.policy("p0"), deleting=True, generation=2))

@@ -42,8 +42,8 @@ def understood(known: PolicyObject, **changes: Any) -> PolicyObject:
 
 def unread_instance(known: InstanceObject, *fields: str) -> InstanceObject:
     """Return the next version of an instance, which cannot be understood."""
-    told = NotUnderstood("spec.url is required", frozenset(fields or ("url",)))
-    return replace(known, generation=known.generation + 1, not_understood=told)
+    reason = NotUnderstood("spec.url is required", frozenset(fields or ("url",)))
+    return replace(known, generation=known.generation + 1, not_understood=reason)
 
 
 def conditions(bench: Bench, name: str) -> dict[str, tuple[str, str]]:
@@ -52,7 +52,7 @@ def conditions(bench: Bench, name: str) -> dict[str, tuple[str, str]]:
     return {c.type: (c.status, c.reason) for c in found}
 
 
-def told(bench: Bench, name: str) -> list[str]:
+def event_reasons(bench: Bench, name: str) -> list[str]:
     return [reason for about, reason in bench.recorder.notices if about == name]
 
 
@@ -86,7 +86,7 @@ def test_it_writes_nothing_and_is_not_what_it_was_before() -> None:
         about = [s for s in bench.steps.log[calls:] if s[-1] in {"o", "own/p"}]
         assert about == []
         assert len(bench.zitadel.writes()) == writes
-        assert told(bench, "p").count("SpecNotUnderstood") == 1
+        assert event_reasons(bench, "p").count("SpecNotUnderstood") == 1
         assert bench.ready("other").status == "True"
         bench.seen(understood(bench.policy("p")))
         await bench.live(2)

@@ -164,8 +164,8 @@ def test_a_replaced_organization_is_followed_with_an_event() -> None:
         assert followed.status.original == OriginalValue(True, mails(True))
         assert bench.ready("p").status == "True"
         assert bench.zitadel.own == {"b": False}
-        told = [reason for _, reason in bench.recorder.notices]
-        assert told.count("OrganizationReplaced") == 1
+        event_reasons = [reason for _, reason in bench.recorder.notices]
+        assert event_reasons.count("OrganizationReplaced") == 1
         await bench.stop()
 
     run(story())

@@ -277,8 +277,8 @@ def _forged(owner: Any) -> Any:
     return replace(owner, original=original, original_text=original.to_text())
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_a_forged_original_of_an_owner_that_goes_at_once(*, told: bool) -> None:
+@pytest.mark.parametrize("is_delivered", [True, False])
+def test_a_forged_original_of_an_owner_that_goes_at_once(*, is_delivered: bool) -> None:
     """The owner's status counts, also when the annotation and its end come together.
 
     Whether the watch has told of the forged annotation before makes no difference.
@@ -294,7 +294,7 @@ def test_a_forged_original_of_an_owner_that_goes_at_once(*, told: bool) -> None:
         await bench.live(5)
         assert bench.ready("p").reason == Reason.CONFLICT
         stored = bench.cluster.put(_forged(bench.cluster.policies[evil.key]))
-        if told:
+        if is_delivered:
             engine.watch_events.policy_seen(stored)
         del bench.cluster.policies[evil.key]
         engine.watch_events.policy_gone(evil.key, evil.uid)

@@ -71,8 +71,8 @@ def test_the_same_zitadel_voids_nothing(
         assert status.organization_id == "a"
         assert status.original == first.original
         assert bench.zitadel.own == {"a": not managed}
-        told = [reason for name, reason in bench.recorder.notices if name == "p"]
-        assert Reason.INSTANCE_NOT_READY not in told
+        reasons = [reason for name, reason in bench.recorder.notices if name == "p"]
+        assert Reason.INSTANCE_NOT_READY not in reasons
         bench.seen(replace(bench.policy("p"), deleting=True, generation=2))
         await bench.live(10)
         assert bench.zitadel.own == {"a": True}

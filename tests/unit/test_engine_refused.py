@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from support.engines import Bench, policy
-from support.leases import Candidate, Record
+from support.leases import Candidate, StoredLease
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import ClusterError, FailureCause
 from zitadel_notification_operator.engine.leader.leadership import LeaseLost
@@ -63,8 +63,8 @@ def test_a_cause_that_many_passes_meet_is_told_once(
         await bench.start()
         await bench.live(60)
         assert len(bench.tries) > 10
-        told = [line for line in caplog.messages if "429" in line]
-        assert len(told) == (1 if shared else len(bench.tries))
+        logged = [line for line in caplog.messages if "429" in line]
+        assert len(logged) == (1 if shared else len(bench.tries))
         await bench.engine.stop()
 
     run(story())
@@ -74,7 +74,7 @@ def test_a_lost_lease_tells_why_it_could_not_be_renewed() -> None:
     """The last failure is in the text that ends the process."""
 
     async def story() -> None:
-        candidate = Candidate(Record(), "a")
+        candidate = Candidate(StoredLease(), "a")
         await asyncio.wait_for(candidate.leadership.elected.wait(), 10)
         candidate.way.fault = "fail"
         await asyncio.sleep(15)

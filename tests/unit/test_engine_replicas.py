@@ -9,7 +9,7 @@ import pytest
 
 from support.engines import INSTANCE, Bench, compose, policy
 from support.fakes import FakeCluster, FakeZitadel, Steps
-from support.leases import Record, Way
+from support.leases import LeaseConnection, StoredLease
 from support.settings import mails
 from support.virtual_time import VirtualLoop, run
 from zitadel_notification_operator.core.decision import Action
@@ -79,7 +79,7 @@ class Stage(Bench):
         self.cluster = UnwillingCluster(self.steps)
         self.cluster.secrets["s"] = {"token": b"token"}
         self.cluster.put_instance(INSTANCE)
-        self.record = Record()
+        self.record = StoredLease()
         self.processes: list[Process] = []
 
     def tell(self, changed: PolicyObject | InstanceObject) -> None:
@@ -104,7 +104,7 @@ class Process:
     def __init__(self, stage: Stage, name: str, *, elect: bool = True) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
-        self.way = Way(stage.record)
+        self.way = LeaseConnection(stage.record)
         clocks = Clocks(loop.time, loop.now, random.Random(name))
         self.leadership = Leadership(self.way, name, TIMING, clocks)
         lease_guard = LeaseGuard(self.leadership.time_left) if elect else LeaseGuard()

@@ -40,9 +40,9 @@ def test_who_waits_for_its_turn_does_not_wait_for_its_own_event_too() -> None:
         assert sorted(repaired) == sorted((f"o-{name}", 3) for name in names)
         assert bench.zitadel.own == {f"o-{name}": True for name in names}
         assert {bench.ready(name).status for name in names} == {"True"}
-        told = [reason for _, reason in bench.recorder.notices]
-        assert told.count("ReadSideRepaired") == LOSERS
-        assert "DriftCorrected" not in told
+        event_reasons = [reason for _, reason in bench.recorder.notices]
+        assert event_reasons.count("ReadSideRepaired") == LOSERS
+        assert "DriftCorrected" not in event_reasons
         await bench.stop()
 
     run(lived())

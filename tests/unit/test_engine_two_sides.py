@@ -86,10 +86,10 @@ def test_a_loss_is_repaired_within_a_minute(name: str) -> None:
         made = writes_since(bench, begun)
         assert 1 <= len(made) <= 1 + EXTRA
         assert {organization for _, organization in made} == {story.of}
-        told = [reason for _, reason in bench.recorder.notices]
-        assert told.count("ReadSideRepaired") == story.told
+        event_reasons = [reason for _, reason in bench.recorder.notices]
+        assert event_reasons.count("ReadSideRepaired") == story.is_reported
         assert not bench.recorder.notices.count(("p", "DriftCorrected"))
-        assert "Contested" not in told
+        assert "Contested" not in event_reasons
         await bench.stop()
 
     run(lived())

@@ -221,8 +221,8 @@ def test_corrections_that_are_repaired_are_no_contest() -> None:
             zitadel.to_lose.append(("changed", "o"))
             await bench.live(100)
             assert zitadel.own["o"] is zitadel.written("o") is False
-        told = [reason for _, reason in bench.recorder.notices]
-        assert told == ["Created", *["ReadSideRepaired"] * 3]
+        event_reasons = [reason for _, reason in bench.recorder.notices]
+        assert event_reasons == ["Created", *["ReadSideRepaired"] * 3]
         assert bench.ready("p").status == "True"
         await bench.stop()
 

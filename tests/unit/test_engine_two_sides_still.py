@@ -40,7 +40,7 @@ def edit(bench: Bench, name: str, **changes: Any) -> None:
     bench.seen(replace(stored, generation=stored.generation + 1, **changes))
 
 
-def told(bench: Bench) -> Counter[str]:
+def event_reasons(bench: Bench) -> Counter[str]:
     """Return how often each reason was told of."""
     return Counter(reason for _, reason in bench.recorder.notices)
 
@@ -67,7 +67,7 @@ def test_what_was_not_seen_to_move_is_not_called_repaired(value: bool | None) ->
         made = [step[0] for step in bench.zitadel.writes()[begun:]]
         # The PUT is answered 404 where the policy is removed.
         assert made == (["Update"] if value else ["Update", "Create"])
-        assert "ReadSideRepaired" not in told(bench)
+        assert "ReadSideRepaired" not in event_reasons(bench)
         assert bench.zitadel.written("o") is bench.zitadel.own["o"] is False
         assert bench.ready("p").status == "True"
         await bench.stop()
@@ -102,7 +102,7 @@ def test_a_repair_that_was_stopped_is_not_told_when_nothing_has_moved() -> None:
         told_before = [(True, WriteOutcome.NOT_CHANGED)] * 2
         assert made == [*told_before, *[(False, WriteOutcome.WRITTEN)] * 2]
         assert zitadel.written("o") is zitadel.own["o"] is False
-        assert "ReadSideRepaired" not in told(bench)
+        assert "ReadSideRepaired" not in event_reasons(bench)
         await bench.stop()
 
     run(lived())
@@ -128,7 +128,7 @@ def test_a_pod_that_lags_hides_no_repair() -> None:
         zitadel._project = late  # type: ignore[assignment]  # noqa: SLF001
         await bench.live(120)
         assert zitadel.written("o") is zitadel.own["o"] is False
-        assert told(bench)["ReadSideRepaired"] == 1
+        assert event_reasons(bench)["ReadSideRepaired"] == 1
         await bench.stop()
 
     run(lived())
@@ -160,7 +160,7 @@ def test_changes_of_others_that_no_get_shows_are_no_flood_either(
                 most += len(names)
             assert len(zitadel.writes()) - before <= most
         assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
-        assert "ReadSideRepaired" not in told(bench)
+        assert "ReadSideRepaired" not in event_reasons(bench)
         zitadel.catch_up()
         await bench.live(200)
         assert zitadel.own == {f"o-{name}": False for name in names}
@@ -185,7 +185,7 @@ def test_changes_of_others_that_are_lost_again_and_again_are_left_in_the_end() -
             zitadel.change("o", True, OTHERS)
             await bench.live(200)
         assert len(zitadel.writes()) - before == 3
-        assert told(bench)["ReadSideRepaired"] == 3
+        assert event_reasons(bench)["ReadSideRepaired"] == 3
         stalled = find(bench.policy("p").status.conditions, "Stalled")
         assert stalled is not None
         assert stalled.reason == Reason.ZITADEL_INCONSISTENT
@@ -222,7 +222,7 @@ def test_who_waits_for_its_turn_to_be_posted_over_writes_nothing() -> None:
         await bench.live(4 * 660)
         assert {bench.ready(name).status for name in names} == {"True"}
         assert [zitadel.written(f"o-{name}") for name in names] == [False] * 5
-        assert told(bench)["ReadSideRepaired"] == len(names)
+        assert event_reasons(bench)["ReadSideRepaired"] == len(names)
         # Each of them is answered 404 once more when it is its turn.
         assert len(zitadel.writes()) - before <= 3 * len(names)
         await bench.stop()
@@ -251,7 +251,7 @@ def test_a_new_try_comes_after_ten_minutes_and_no_flood(count: int) -> None:
             assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
         assert made[0] <= count + PER_TEN_MINUTES
         assert all(1 <= number <= PER_TEN_MINUTES for number in made[1:])
-        assert "ReadSideRepaired" not in told(bench)
+        assert "ReadSideRepaired" not in event_reasons(bench)
         zitadel.catch_up()
         await bench.live(300)
         assert {bench.ready(name).status for name in names} == {"True"}
@@ -313,8 +313,8 @@ def test_what_shows_up_within_half_a_minute_is_no_loss() -> None:
         await bench.live(60)
         assert zitadel.writes()[before:] == [("Update", "o")]
         assert zitadel.own == {"o": False}
-        assert told(bench)["DriftCorrected"] == 1
-        assert "ReadSideRepaired" not in told(bench)
+        assert event_reasons(bench)["DriftCorrected"] == 1
+        assert "ReadSideRepaired" not in event_reasons(bench)
         await bench.stop()
 
     run(lived())

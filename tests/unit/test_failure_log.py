@@ -37,11 +37,11 @@ def test_a_lasting_outage_after_a_short_one_is_told(
     cluster = Cluster(monkeypatch)
     assert cluster.fail()
     cluster.succeed()
-    told = 0
+    logged = 0
     for _ in range(20):
         cluster.now += 10
-        told += cluster.fail()
-    assert told == 1
+        logged += cluster.fail()
+    assert logged == 1
 
 
 def test_a_cause_that_comes_and_goes_is_told_once(
@@ -49,10 +49,10 @@ def test_a_cause_that_comes_and_goes_is_told_once(
 ) -> None:
     """As with one bad server behind a load balancer."""
     cluster = Cluster(monkeypatch)
-    told = 0
+    logged = 0
     for _ in range(20):
-        told += cluster.fail()
+        logged += cluster.fail()
         cluster.now += 10
         cluster.succeed()
         cluster.now += 10
-    assert told == 1
+    assert logged == 1

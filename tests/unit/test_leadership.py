@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.leases import LATENCY, Candidate, Record, Witness
+from support.leases import LATENCY, Candidate, StoredLease, TermObserver
 from support.virtual_time import VirtualLoop, run
 from zitadel_notification_operator.core.lease import Lease, Timing
 from zitadel_notification_operator.engine.leader.leadership import LeaseLost
@@ -38,7 +38,7 @@ async def elected(candidate: Candidate, within: float = 100.0) -> float:
 @on_virtual_clock
 async def test_the_first_leads_at_once_and_keeps_it() -> None:
     """One look and one write; then a renewal each retry period, by one holder."""
-    record = Record()
+    record = StoredLease()
     first = Candidate(record, "a")
     assert await elected(first) < 0.1
     second = Candidate(record, "b")
@@ -55,7 +55,7 @@ async def test_the_first_leads_at_once_and_keeps_it() -> None:
 async def test_after_a_kill_the_next_leads_within_the_promise() -> None:
     """Lease duration plus two retry periods, counted from the kill."""
     for wait in (0.1, 1.0, 1.9, 3.3):
-        record = Record()
+        record = StoredLease()
         first = Candidate(record, "a")
         await elected(first)
         second = Candidate(record, "b")
@@ -71,7 +71,7 @@ async def test_after_a_kill_the_next_leads_within_the_promise() -> None:
 @on_virtual_clock
 async def test_a_release_is_taken_up_within_a_retry_period() -> None:
     """The record then has no holder; nobody counts its duration."""
-    record = Record()
+    record = StoredLease()
     first = Candidate(record, "a")
     await elected(first)
     second = Candidate(record, "b")
@@ -88,7 +88,7 @@ async def test_a_release_is_taken_up_within_a_retry_period() -> None:
 @on_virtual_clock
 async def test_a_stop_while_standing_by_releases_nothing_of_others() -> None:
     """Only what is ours is given up."""
-    record = Record()
+    record = StoredLease()
     first = Candidate(record, "a")
     await elected(first)
     second = Candidate(record, "b")
@@ -101,7 +101,7 @@ async def test_a_stop_while_standing_by_releases_nothing_of_others() -> None:
 @on_virtual_clock
 async def test_a_lost_lease_is_explained_by_the_last_whole_answer() -> None:
     """A try that the deadline has cut short says nothing but that it was late."""
-    record = Record()
+    record = StoredLease()
     first = Candidate(record, "a")
     await elected(first)
     await asyncio.sleep(20)
@@ -117,11 +117,11 @@ def test_who_cannot_renew_gives_up_before_the_next_one_begins(fault: str) -> Non
     """Ended by the renew deadline; silent by duration less a second; then another."""
 
     async def test() -> None:
-        record = Record()
+        record = StoredLease()
         first = Candidate(record, "a")
         await elected(first)
         second = Candidate(record, "b")
-        witness = Witness([first, second])
+        witness = TermObserver([first, second])
         await asyncio.sleep(20)
         cut = time()
         first.way.fault = fault
@@ -145,7 +145,7 @@ def test_who_cannot_renew_gives_up_before_the_next_one_begins(fault: str) -> Non
 @on_virtual_clock
 async def test_short_troubles_cost_nothing() -> None:
     """Failures, hangs and lost answers that end before the renew deadline."""
-    record = Record()
+    record = StoredLease()
     first = Candidate(record, "a")
     await elected(first)
     second = Candidate(record, "b")
@@ -161,7 +161,7 @@ async def test_short_troubles_cost_nothing() -> None:
 @on_virtual_clock
 async def test_an_acquisition_whose_answer_was_lost_is_ours() -> None:
     """It is found at the next look, and held from then on."""
-    record = Record()
+    record = StoredLease()
     first = Candidate(record, "a")
     first.way.fault = "lose"
     await asyncio.sleep(3)
@@ -177,7 +177,7 @@ def test_wrong_wall_clocks_do_not_matter(wall: float) -> None:
     """A standby whose clock is far off takes nothing from a living leader."""
 
     async def test() -> None:
-        record = Record()
+        record = StoredLease()
         first = Candidate(record, "a")
         await elected(first)
         second = Candidate(record, "b", wall=wall)
@@ -192,7 +192,7 @@ def test_wrong_wall_clocks_do_not_matter(wall: float) -> None:
 @on_virtual_clock
 async def test_the_holders_duration_counts() -> None:
     """A standby that was told a shorter one waits for the longer one in the record."""
-    record = Record()
+    record = StoredLease()
     first = Candidate(record, "a", 60)
     await elected(first)
     second = Candidate(record, "b", 5)
@@ -204,9 +204,9 @@ async def test_the_holders_duration_counts() -> None:
 @on_virtual_clock
 async def test_of_many_standbys_one_wins() -> None:
     """The others go on standing by."""
-    record = Record()
+    record = StoredLease()
     many = [Candidate(record, f"c{number}") for number in range(5)]
-    witness = Witness(many)
+    witness = TermObserver(many)
     await asyncio.sleep(10)
     for _ in range(4):
         (leader,) = [c for c in many if c.leadership.is_leader]
@@ -222,7 +222,7 @@ async def test_of_many_standbys_one_wins() -> None:
 @on_virtual_clock
 async def test_a_deleted_lease_is_made_again_by_its_holder() -> None:
     """A standby that has seen it does not take the gap for a chance."""
-    record = Record()
+    record = StoredLease()
     first = Candidate(record, "a")
     await elected(first)
     second = Candidate(record, "b")
@@ -236,7 +236,7 @@ async def test_a_deleted_lease_is_made_again_by_its_holder() -> None:
 @on_virtual_clock
 async def test_a_lease_given_to_another_ends_the_leader() -> None:
     """An administrator's edit counts; it ends at the next renewal."""
-    record = Record()
+    record = StoredLease()
     first = Candidate(record, "a")
     await elected(first)
     await asyncio.sleep(5)
@@ -252,7 +252,7 @@ async def test_a_lease_given_to_another_ends_the_leader() -> None:
 @on_virtual_clock
 async def test_a_stalled_process_finds_that_its_time_is_over() -> None:
     """Time that passes unseen counts: a frozen leader may not write when it thaws."""
-    record = Record()
+    record = StoredLease()
     first = Candidate(record, "a")
     await elected(first)
     await asyncio.sleep(5)
@@ -268,7 +268,7 @@ def test_trouble_is_told_once_a_cause(caplog: pytest.LogCaptureFixture) -> None:
     """Not once a try; and who leads is told, too."""
 
     async def test() -> None:
-        record = Record()
+        record = StoredLease()
         first = Candidate(record, "a")
         first.way.fault = "fail"
         await asyncio.sleep(60)
@@ -280,8 +280,8 @@ def test_trouble_is_told_once_a_cause(caplog: pytest.LogCaptureFixture) -> None:
 
     with caplog.at_level("INFO"):
         run(test())
-    told = [r.getMessage() for r in caplog.records if "Standing by" in r.getMessage()]
-    assert told == ["Standing by: refused", "Standing by: a leads"]
+    logged = [r.getMessage() for r in caplog.records if "Standing by" in r.getMessage()]
+    assert logged == ["Standing by: refused", "Standing by: a leads"]
 
 
 @pytest.mark.parametrize("duration", [5.0, 15.0, 60.0, 3600.0])
@@ -296,11 +296,11 @@ class Trial:
     """Three replicas; whoever ends is followed by another process, as in a cluster."""
 
     def __init__(self, duration: float, walls: tuple[float, ...]) -> None:
-        self._record = Record()
+        self._record = StoredLease()
         self._duration = duration
         self._walls = walls
         self._now = [self._new(number) for number in range(len(walls))]
-        self.witness = Witness(self._now)
+        self.witness = TermObserver(self._now)
 
     def _new(self, number: int, name: str = "") -> Candidate:
         name = name or f"c{number}"
@@ -384,19 +384,19 @@ def test_never_two_writers(
 @on_virtual_clock
 async def test_a_record_that_is_older_than_it_was_is_told() -> None:
     """After a restore of etcd leader and standby say so; the term goes on."""
-    record = Record()
+    record = StoredLease()
     first = Candidate(record, "a")
     await elected(first)
     second = Candidate(record, "b")
-    told = []
-    first.leadership.went_back = lambda: told.append("a")
-    second.leadership.went_back = lambda: told.append("b")
+    went_back = []
+    first.leadership.went_back = lambda: went_back.append("a")
+    second.leadership.went_back = lambda: went_back.append("b")
     await asyncio.sleep(20)
     kept = record.lease
     await asyncio.sleep(60)
-    assert told == []
+    assert went_back == []
     record.lease = kept
     await asyncio.sleep(3 * RETRY)
-    assert sorted(set(told)) == ["a", "b"]
+    assert sorted(set(went_back)) == ["a", "b"]
     assert first.leadership.is_leader
     second.task.cancel()

@@ -247,10 +247,10 @@ def test_each_reason_of_an_event_is_documented_and_no_other() -> None:
     sections = dict(zip(parts[::2], parts[1::2], strict=True))
     assert set(sections) == event_reasons()
     for reason, text in sections.items():
-        told = re.search(
+        documented = re.search(
             r"^- Type: (Normal|Warning), action [A-Z]\w+\.$", text, re.MULTILINE
         )
-        assert told, reason
+        assert documented, reason
         assert "\n- When: " in text, reason
         example = re.search(r"^- Example: `(.+)`$", text, re.MULTILINE)
         assert example, reason

@@ -102,12 +102,12 @@ def test_all_definitions_are_exposed_and_nothing_else() -> None:
 def inventory_of(count: int) -> Inventory:
     """Return an inventory with an instance and so many policies in order."""
     inventory = Inventory("own")
-    told = InstanceStatus(
+    status = InstanceStatus(
         1,
         (Condition("Ready", "Unknown", "Any", "text", 1, WHEN),),
         credential_expires_at="2026-02-01T00:00:00Z",
     )
-    inventory.put_instance(replace(INSTANCE, status=told))
+    inventory.put_instance(replace(INSTANCE, status=status))
     conditions = (
         Condition("Ready", "True", "Succeeded", "text", 1, WHEN),
         Condition("InSync", "True", "InSync", "text", 1, WHEN),
@@ -180,19 +180,19 @@ def test_objects_that_find_zitadel_inconsistent_are_told(*, leading: bool) -> No
     metrics.watch(WorkQueue(metrics.passes), inventory)
     gauge = "znp_zitadel_inconsistent"
 
-    def told(kind: str, namespace: str, name: str) -> float | None:
+    def inconsistent(kind: str, namespace: str, name: str) -> float | None:
         labels = {"kind": kind, "namespace": namespace, "name": name}
         return value(metrics, gauge, **labels)
 
-    told_once = 1 if leading else None
-    assert told("NotificationPolicy", "own", "p1") == told_once
+    expected = 1 if leading else None
+    assert inconsistent("NotificationPolicy", "own", "p1") == expected
     assert text(metrics).count(f"{gauge}{{") == (1 if leading else 0)
     instance = inventory.instances["default"]
     status = replace(instance.status, conditions=(lost,))
     inventory.put_instance(replace(instance, status=status))
-    assert told("ZitadelInstance", "", "default") == told_once
+    assert inconsistent("ZitadelInstance", "", "default") == expected
     inventory.put_instance(instance)
-    assert told("ZitadelInstance", "", "default") is None
+    assert inconsistent("ZitadelInstance", "", "default") is None
 
 
 def test_repairs_are_counted_from_zero() -> None:
@@ -217,8 +217,8 @@ def test_deprecated_calls_are_told_of_instances_that_are_there(
     for marks, number, sunset in ((found, 2, 1.8e9), (None, 0, None)):
         metrics.passes.deprecated("default", marks)
         metrics.passes.deprecated("gone", marks)
-        told = [value(metrics, name, name="default") for name in names]
-        assert told == ([number, sunset] if leading else [None, None])
+        values = [value(metrics, name, name="default") for name in names]
+        assert values == ([number, sunset] if leading else [None, None])
         assert value(metrics, names[0], name="gone") is None
 
 
@@ -244,8 +244,8 @@ def test_how_drift_is_looked_for_is_told(
     assert value(metrics, "znp_drift_detection_degraded", name="default") is None
     used = DriftMethod.POLL if reason else DriftMethod.EVENTS
     instance = replace(inventory.instances["default"], method=asked)
-    told = DriftDetection(used, reason)
-    status = replace(instance.status, drift_detection=told)
+    detection = DriftDetection(used, reason)
+    status = replace(instance.status, drift_detection=detection)
     inventory.put_instance(replace(instance, status=status))
     methods = {
         method: value(metrics, "znp_drift_detection", name="default", method=method)

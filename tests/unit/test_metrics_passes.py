@@ -181,8 +181,8 @@ def test_an_instance_that_waits_for_somebody_counts_as_terminal() -> None:
     run(story())
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_a_namesake_does_not_inherit_the_success(*, told: bool) -> None:
+@pytest.mark.parametrize("is_delivered", [True, False])
+def test_a_namesake_does_not_inherit_the_success(*, is_delivered: bool) -> None:
     """An object of the same name is another one, whether its end was seen or not."""
 
     async def story() -> None:
@@ -194,7 +194,7 @@ def test_a_namesake_does_not_inherit_the_success(*, told: bool) -> None:
         synced = "znp_last_successful_sync_timestamp_seconds"
         assert value(bench.metrics, synced, **of_p) is not None
         assert bench.engine is not None
-        if told:
+        if is_delivered:
             bench.engine.watch_events.policy_gone(PolicyKey("own", "p"))
         bench.engine.watch_events.policy_seen(replace(policy("p"), uid="another"))
         assert value(bench.metrics, synced, **of_p) is None
@@ -207,10 +207,10 @@ class Told:
     """A queue's meter that keeps what it was told."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, Any]] = []
+        self.recorded: list[tuple[str, Any]] = []
 
     def __getattr__(self, name: str) -> Any:
-        return lambda key: self.told.append((name, key))
+        return lambda key: self.recorded.append((name, key))
 
 
 def test_the_queue_tells_each_step_once() -> None:
@@ -233,7 +233,7 @@ def test_the_queue_tells_each_step_once() -> None:
         queue.add(first, Priority.CHANGE)
         queue.failed(first)
         queue.done(first)
-        assert metrics.told == [
+        assert metrics.recorded == [
             *(("added", first), ("added", other), ("dropped", other)),
             *(("taken", first), ("retried", first), ("done", first)),
             ("added", first),

@@ -151,7 +151,7 @@ def event(kind: EventKind, sequence: int, aggregate: str = "o") -> ZitadelEvent:
 
 
 @pytest.mark.parametrize(
-    ("shown", "told", "behind"),
+    ("shown", "newest", "behind"),
     [
         (INHERITED, event(EventKind.ORGANIZATION_POLICY, 9), True),
         (INHERITED, event(EventKind.ORGANIZATION_POLICY_REMOVED, 9), False),
@@ -168,7 +168,7 @@ def event(kind: EventKind, sequence: int, aggregate: str = "o") -> ZitadelEvent:
     ],
 )
 def test_when_a_get_is_older_than_the_log(
-    shown: ObservedPolicy | None, told: ZitadelEvent, behind: bool
+    shown: ObservedPolicy | None, newest: ZitadelEvent, behind: bool
 ) -> None:
     """Sequences are compared within one aggregate only."""
-    assert is_behind(shown, told) is behind
+    assert is_behind(shown, newest) is behind

@@ -56,7 +56,7 @@ def managing(
     """Return a policy that has set its organization's passwordChange to false."""
     target = Target("z", "o")
     record = Original("uid-p", target, original)
-    told = PolicyStatus(
+    known = PolicyStatus(
         organization_id="o",
         organization_name="ACME",
         is_default=False,
@@ -67,7 +67,7 @@ def managing(
         policy("p"),
         original=record,
         original_text=record.to_text(),
-        status=told if status else PolicyStatus(),
+        status=known if status else PolicyStatus(),
     )
     return replace(one, **changes)
 
@@ -75,10 +75,10 @@ def managing(
 def of_instance(original: OriginalValue, **changes: object) -> PolicyObject:
     """Return one that has set the instance's."""
     one = managing(original, scope=Scope.INSTANCE, organization=None)
-    told = replace(one.status, organization_id=None, organization_name=None)
+    status = replace(one.status, organization_id=None, organization_name=None)
     record = Original(one.uid, Target("z", None), original)
     return replace(
-        one, status=told, original=record, original_text=record.to_text(), **changes
+        one, status=status, original=record, original_text=record.to_text(), **changes
     )
 
 
@@ -272,9 +272,9 @@ def test_who_holds_a_lease(lease: Lease, fresh: bool) -> None:
 
 
 def test_a_refusal_names_the_holder_and_ways_out() -> None:
-    told = describe_running(Lease("pod-1", 15), "ops/zitadel-notification-operator")
+    text = describe_running(Lease("pod-1", 15), "ops/zitadel-notification-operator")
     for words in ("pod-1", "ops/zitadel-notification-operator", "Retain", "--force"):
-        assert words in told
+        assert words in text
 
 
 @pytest.mark.parametrize(

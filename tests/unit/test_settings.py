@@ -142,13 +142,13 @@ def test_the_crd_has_each_flag() -> None:
     schema = version["schema"]["openAPIV3Schema"]["properties"]
     spec, status = schema["spec"], schema["status"]["properties"]
     drift = status["lastDrift"]["properties"]
-    told = [status["original"], drift["from"], drift["to"]]
+    shown = [status["original"], drift["from"], drift["to"]]
     for flag in FLAGS:
         assert (flag.name in spec["required"]) is flag.is_required
         for properties in (
             spec["properties"],
             status,
-            *(t["properties"] for t in told),
+            *(t["properties"] for t in shown),
         ):
             assert properties[flag.name]["type"] == "boolean"
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from support.engines import counting
+from support.engines import pass_metrics
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.engine.queue.keys import policy_key
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
@@ -15,7 +15,7 @@ A, B, C, DRIFT, CHANGE, EDIT, ANOTHER = (
 
 async def test_urgent_first_and_each_once() -> None:
     """A deletion overtakes, a repeated key is one."""
-    queue = WorkQueue(counting())
+    queue = WorkQueue(pass_metrics())
     queue.add(DRIFT, Priority.DRIFT)
     queue.add(CHANGE, Priority.CHANGE)
     queue.add(CHANGE, Priority.CHANGE)
@@ -26,7 +26,7 @@ async def test_urgent_first_and_each_once() -> None:
 
 async def test_key_added_while_it_runs_comes_back_after() -> None:
     """Never twice at once, never lost."""
-    queue = WorkQueue(counting())
+    queue = WorkQueue(pass_metrics())
     queue.add(A, Priority.CHANGE)
     key = await queue.get()
     queue.add(A, Priority.CHANGE)
@@ -37,7 +37,7 @@ async def test_key_added_while_it_runs_comes_back_after() -> None:
 
 async def test_earliest_wish_wins() -> None:
     """A later delay does not put off an earlier one; an add beats both."""
-    queue = WorkQueue(counting())
+    queue = WorkQueue(pass_metrics())
     queue.add_after(A, 0.01, Priority.RETRY)
     queue.add_after(A, 60, Priority.DRIFT)
     assert await asyncio.wait_for(queue.get(), 1) == A
@@ -52,7 +52,7 @@ async def test_earliest_wish_wins() -> None:
 
 async def test_failures_are_counted_and_forgotten() -> None:
     """A success starts the count anew."""
-    queue = WorkQueue(counting())
+    queue = WorkQueue(pass_metrics())
     assert [queue.failed(A), queue.failed(A)] == [1, 2]
     queue.succeeded(A)
     assert queue.failures(A) == 0
@@ -60,7 +60,7 @@ async def test_failures_are_counted_and_forgotten() -> None:
 
 async def test_retries_take_only_their_part_of_a_lane() -> None:
     """What failed before leaves turns to what did not, and takes turns of its own."""
-    queue = WorkQueue(counting())
+    queue = WorkQueue(pass_metrics())
     queue.divide(lambda _: "lane", 3, lambda _: 2)
     for name in (A, B, C):
         queue.add(name, Priority.RETRY)
@@ -79,7 +79,7 @@ async def test_retries_take_only_their_part_of_a_lane() -> None:
 
 async def test_a_running_key_has_the_most_urgent_priority_that_was_asked_for() -> None:
     """What a pass waits for moves up when its key is asked for again."""
-    queue = WorkQueue(counting())
+    queue = WorkQueue(pass_metrics())
     assert queue.urgency(A) is Priority.RETRY
     queue.add(A, Priority.DRIFT)
     assert await queue.get() == A

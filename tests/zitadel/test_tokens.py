@@ -174,7 +174,7 @@ async def test_a_revoked_token_is_replaced_within_the_call(
 
 
 @pytest.mark.parametrize(
-    "told",
+    "answer",
     [
         ({"error": "invalid_grant", "error_description": "invalid signature"}, 400),
         ({"error": "invalid_client", "error_description": "client not found"}, 400),
@@ -189,10 +189,10 @@ async def test_all_refusals_are_one(
     connector: ZitadelConnector,
     server: Server,
     zitadel: Zitadel,
-    told: tuple[object, int],
+    answer: tuple[object, int],
 ) -> None:
     """A credential or a clock is wrong; many calls at one time ask once."""
-    zitadel.refusal = told
+    zitadel.refusal = answer
     client = client_of(connector, server)
     for error in await asyncio.gather(*(failure(client) for _ in range(100))):
         assert isinstance(error, TerminalError)
@@ -205,7 +205,7 @@ async def test_all_refusals_are_one(
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("answer", "reason"),
     [
         (
             ({"error": "server_error", "error_description": "Errors.Internal"}, 500),
@@ -235,11 +235,11 @@ async def test_other_answers_pass_by_themselves(
     connector: ZitadelConnector,
     server: Server,
     zitadel: Zitadel,
-    told: tuple[object, int],
+    answer: tuple[object, int],
     reason: Reason,
 ) -> None:
     """They say nothing about the credential."""
-    zitadel.refusal = told
+    zitadel.refusal = answer
     error = await failure(client_of(connector, server))
     assert isinstance(error, TransientError)
     assert error.reason is reason
