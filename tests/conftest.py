@@ -1,4 +1,4 @@
-"""What all tests share: one control plane a session, a namespace a test."""
+"""Fixtures of all tests: one control plane for a session, a namespace for a test."""
 
 import itertools
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ _NUMBERS = itertools.count(1)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Allow each test what a busy machine needs, and begin with the longest files.
+    """Extend time limits for a busy machine, and start with the longest files.
 
-    Where files are run side by side, one that takes minutes and begins last would keep
-    the other processes waiting.
+    If a file that takes minutes were started last, the other processes would have to
+    wait for it.
     """
     usual = float(config.getini("timeout"))
     longest: dict[Path, float] = {}
@@ -45,7 +45,7 @@ def _loopback_only() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
-    """A real etcd and kube-apiserver with our CRDs and our namespace."""
+    """A real etcd and kube-apiserver with the CRDs and the operator's namespace."""
     with ControlPlane() as plane:
         plane.kubectl("apply", "--server-side", "-f", str(CRDS))
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
@@ -55,7 +55,7 @@ def control_plane() -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> str:
-    """A namespace of the test's own; it goes with the control plane."""
+    """A namespace for one test; it lives as long as the control plane."""
     name = f"test-{next(_NUMBERS)}"
     create_namespace(control_plane, name)
     return name
@@ -63,5 +63,5 @@ def namespace(control_plane: ControlPlane) -> str:
 
 @pytest.fixture
 def audit(control_plane: ControlPlane) -> AuditLog:
-    """The API server's audit log from here on."""
+    """The API server's audit log from the start of the test."""
     return AuditLog(control_plane)

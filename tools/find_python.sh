@@ -53,8 +53,8 @@ case $version in
     ;;
 esac
 if command -v "$name" >/dev/null 2>&1; then
-    why="$name is there, but does not run (\`$name -c pass\` fails), as a version manager's
-stand-in for a version that is not chosen does"
+    why="$name exists, but does not run (\`$name -c pass\` fails), like a version manager's
+shim for a version that is not selected"
 else
     why="There is no $name"
 fi

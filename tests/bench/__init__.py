@@ -1,19 +1,19 @@
-"""The bench: what the operator costs and how long it takes, on this machine.
+"""The bench: the cost and the speed of the operator on this machine.
 
-`make bench` runs it. Emulator, operator and driver are processes of their own beside a
+`make bench` runs it. Emulator, operator and driver are separate processes that use a
 real kube-apiserver. Counts come from the API server's audit log and from the emulator's
-request log, times from a watch and from ZITADEL's event log: nothing is measured by
-what the operator says about itself.
+request log, times from a watch and from ZITADEL's event log. No figure relies on what
+the operator reports about itself.
 
-- `world`: the programs, started and stopped.
-- `load`: creates, edits and deletes many objects; a watch that notes when.
-- `ledger`: calls and writes since a mark, by audit log and emulator.
-- `machine`: CPU time and memory of a process, and what this machine is.
-- `phases`: what is measured, one function a figure.
+- `world`: starts and stops the programs.
+- `load`: creates, edits and deletes many objects, with a watch that records times.
+- `ledger`: counts calls and writes in the audit log and the emulator's request log.
+- `machine`: CPU time and memory of a process, and a description of the machine.
+- `phases`: the measurements, one function each.
 - `steady`: another run: idle, restart, drift, failover (`make bench-steady`).
-- `drifting`: somebody else changes policies in ZITADEL.
-- `failover`: replicas that are ended while others stand by.
-- `sampling`: where the CPU time goes, by sampling.
+- `drifting`: changes of policies in ZITADEL by somebody else.
+- `failover`: ends the leading replica while another one stands by.
+- `sampling`: finds where the CPU time goes.
 - `report`: the table, the JSON, the plots.
-- `compare`: two commits, one table of ratios.
+- `compare`: measures two commits and prints one table of ratios.
 """

@@ -1,4 +1,4 @@
-"""`python -m bench`: a run under load or at rest, or two commits against each other."""
+"""`python -m bench`: a run under load or at rest, or a comparison of two commits."""
 
 import json
 from pathlib import Path
@@ -24,8 +24,8 @@ def main() -> None:
 @main.command("run")
 @click.option("--policies", type=click.IntRange(10, 20_000), default=1000)
 @click.option("--idle", type=click.FloatRange(0), default=300.0, help="Seconds.")
-@click.option("--memory/--no-memory", default=True, help="Also 10 times as many.")
-@click.option("--profile/--no-profile", default=True, help="Also where time goes.")
+@click.option("--memory/--no-memory", default=True, help="Also with 10 times N.")
+@click.option("--profile/--no-profile", default=True, help="Also by sampling.")
 @click.option("--output", type=_FOLDER, default=HERE / ".bench", show_default=True)
 def run_once(
     policies: int, idle: float, memory: bool, profile: bool, output: Path

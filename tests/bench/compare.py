@@ -1,7 +1,7 @@
-"""Two commits against each other, in turn, so that both meet the same machine.
+"""Compares two commits by turns, so that the machine is the same for both.
 
-Control plane, emulator and driver are this checkout's; the operator and its CRDs are
-the commit's. Packages are those that are installed now.
+Control plane, emulator and driver are those of this checkout; the operator and its CRDs
+are those of the commit. The packages are those that are installed.
 """
 
 import statistics
@@ -25,12 +25,12 @@ def compare(
     """Measure two commits and print their medians and ratios.
 
     Args:
-        here: The checkout that knows both.
+        here: A checkout that contains both commits.
         before: A commit, or `.` for the working tree.
-        after: Likewise.
-        policies: How many, in each round.
-        rounds: How often each is measured.
-        console: Takes progress and table.
+        after: Another commit, or `.`.
+        policies: The number of policies in each round.
+        rounds: How often each commit is measured.
+        console: Where progress and table are printed.
     """
     found: dict[str, dict[str, list[float]]] = {
         before: defaultdict(list),
@@ -55,7 +55,7 @@ def compare(
 
 @contextmanager
 def _checkout(here: Path, commit: str) -> Iterator[Path]:
-    """Give a folder with the commit's files; removed at the end."""
+    """Yield a folder with the commit's files, and remove it at the end."""
     if commit == ".":
         yield here
         return

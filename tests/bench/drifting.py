@@ -1,7 +1,7 @@
-"""Somebody else changes policies in ZITADEL; how long until they are put right.
+"""Somebody else changes policies in ZITADEL; how long until they are corrected.
 
-Both times are of ZITADEL's event log: of the last foreign event and of the last event
-that takes one back.
+Both times come from ZITADEL's event log: those of the last foreign event and of the
+last event that corrects one.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from bench.world import World
 POLICY = "/management/v1/policies/notification"
 _LONGEST = 180.0
 _BETWEEN = 1.0
-"""Seconds between two looks at the whole event log, which cost the emulator time."""
+"""Seconds between two reads of the whole event log, which cost the emulator time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class Stranger:
     """Another user of ZITADEL, who may change policies.
 
     Attributes:
-        id: As events name an editor.
-        token: What it asks with.
+        id: The id by which events name their editor.
+        token: The token for its calls.
     """
 
     id: str
@@ -41,9 +41,9 @@ class Correction:
 
     Attributes:
         writing: Seconds from the first foreign event to the last.
-        seconds: From the last foreign event to the last that takes one back.
-        curve: Seconds since the last foreign event at which each was taken back,
-            sorted; below 0 where others were still being changed.
+        seconds: Seconds from the last foreign event to the last correction.
+        curve: Seconds from the last foreign event to each correction, sorted; negative
+            while foreign changes were still going on.
     """
 
     writing: float
@@ -52,18 +52,18 @@ class Correction:
 
 
 def stranger(world: World) -> Stranger:
-    """Make such a user."""
+    """Create such a user in ZITADEL."""
     made = world.emulator.user("IAM_OWNER", credential="token")
     return Stranger(made["userId"], made["token"])
 
 
-async def put_right(
+async def change_and_wait(
     world: World, somebody: Stranger, organizations: Sequence[str], *, value: bool
 ) -> Correction:
-    """Change the policies of organizations, all at once, and wait for the last.
+    """Change policies of organizations all at once, and wait for all corrections.
 
     Raises:
-        TimeoutError: Not all of them were put right.
+        TimeoutError: Not all of them were corrected.
     """
     seen = len(_events(world))
     await _change(world, somebody, organizations, value=value)
@@ -78,7 +78,7 @@ async def put_right(
             return Correction(last - min(foreign.values()), curve[-1], curve)
         if time.monotonic() > end:
             missing = len(foreign) - len(corrected)
-            raise TimeoutError(f"{missing} are not right after {_LONGEST:.0f} s")
+            raise TimeoutError(f"{missing} are not corrected after {_LONGEST:.0f} s")
         await asyncio.sleep(_BETWEEN)
 
 
@@ -100,7 +100,7 @@ async def _change(
 def _changes(
     events: list[dict[str, Any]], somebody: str
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Return when each was changed, and when that was taken back, by organization."""
+    """Return when each was changed, and when it was corrected, by organization."""
     foreign: dict[str, float] = {}
     corrected: dict[str, float] = {}
     for event in events:

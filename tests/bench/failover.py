@@ -1,7 +1,7 @@
-"""The acting replica is ended; how long until the next one writes to ZITADEL.
+"""The leader is ended; how long until the next one writes to ZITADEL.
 
-Two replicas run beside each other, each behind relays of its own that note what it
-asks of ZITADEL, and when. The times are of one clock, that of the bench.
+Two replicas run side by side, each behind relays of its own that record its requests to
+ZITADEL with their times. All times are of one clock, that of the bench.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from bench.world import World
 from support.replicas import Fleet, Replica, first_after
 
 TASKS = 10
-"""Policies that are edited after the signal, so that there is something to write."""
+"""The number of policies that are edited after the signal to cause writes."""
 _APART = 0.1
-"""Seconds between two of these edits; the former one may still do the first."""
+"""Seconds between two of these edits; the old leader may still write the first one."""
 _RENEWALS = 2 / 15
-"""Share of the lease's duration after which it is renewed."""
+"""The part of the lease's duration after which it is renewed."""
 _PATIENCE = 60.0
 
 
@@ -30,8 +30,8 @@ class Series:
     """Several failovers of one kind.
 
     Attributes:
-        seconds: Of each, from the signal to the next one's first write.
-        late: Writes of a former one after the next one's first.
+        seconds: The time of each, from the signal to the next leader's first write.
+        late: Writes of an old leader after the first write of the next one.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -46,15 +46,15 @@ async def fail_over(
     runs: dict[signal.Signals, int],
     say: Callable[[str], None],
 ) -> dict[signal.Signals, Series]:
-    """End the acting one again and again; no operator may run at the beginning.
+    """End the leader again and again; no operator may run at the beginning.
 
     Args:
-        world: Where.
+        world: The world, whose operator is stopped.
         driver: Makes the edits.
-        names: Policies that may be edited; `TASKS` of them are, each time.
-        lease: Its duration, seconds.
-        runs: How often with each signal.
-        say: Takes a line of progress.
+        names: The policies of which `TASKS` are edited each time.
+        lease: The lease duration in seconds.
+        runs: How often to end the leader with each signal.
+        say: Receives lines of progress.
     """
     folder = world.folder / f"lease-{lease}"
     folder.mkdir()
@@ -64,7 +64,7 @@ async def fail_over(
         acting, standby = await asyncio.to_thread(fleet.start, 2, f"{lease}s")
         for how, count in runs.items():
             for _ in range(count):
-                # So that it meets every moment between two renewals alike.
+                # A random wait spreads the signals evenly between two renewals.
                 await asyncio.sleep(lease * _RENEWALS * random.random())
                 chosen = random.sample(names, TASKS)
                 await _once(driver, chosen, (acting, standby), how, found[how])
@@ -107,7 +107,7 @@ async def _once(
 
 
 async def _next(fleet: Fleet, ended: Replica, lease: int) -> Replica:
-    """Clear away the one that was ended, and start another standby."""
+    """Clean up after the replica that was ended, and start another standby."""
 
     def start() -> Replica:
         ended.stop()

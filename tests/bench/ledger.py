@@ -1,4 +1,4 @@
-"""Calls of ZITADEL and writes to Kubernetes since a mark, by the others' books."""
+"""Counts calls to ZITADEL and writes to Kubernetes in the logs of these two."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ from bench.world import World
 from support.audit import AuditLog
 
 _NOT_COUNTED = {"events", "leases"}
-"""Apart, as the design counts: section 5."""
+"""Resources whose writes are counted separately, as in section 5 of the design."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """What was counted.
+    """The counts.
 
     Attributes:
-        zitadel: Calls by verb and path.
-        writes: Write requests of the operator by verb and resource, refused ones too,
-            Events and Leases apart.
-        refused: Those of `writes` that were answered with 400 or more.
-        events: Writes of Events.
-        leases: Writes of Leases.
+        zitadel: Calls to ZITADEL by verb and path.
+        writes: Write requests of the operator by verb and resource, including refused
+            ones, without Events and Leases.
+        refused: The number of `writes` with a status of 400 or more.
+        events: The number of writes of Events.
+        leases: The number of writes of Leases.
     """
 
     zitadel: Counter[str]
@@ -31,17 +31,17 @@ class Entries:
 
     @property
     def calls(self) -> int:
-        """How many calls ZITADEL got."""
+        """The number of calls to ZITADEL."""
         return self.zitadel.total()
 
     @property
     def all_writes(self) -> int:
-        """How many writes Kubernetes got."""
+        """The number of writes to Kubernetes."""
         return self.writes.total()
 
 
 class Ledger:
-    """Opens at the end of both books; `close` tells what was added since."""
+    """Counts what is added to both logs from its creation until `close`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -49,7 +49,7 @@ class Ledger:
         self._audit = AuditLog(world.plane)
 
     def close(self) -> Entries:
-        """Count what was added."""
+        """Return the counts."""
         zitadel = Counter(
             f"{r['method']} {r['path']}" for r in self._world.zitadel("requests")
         )

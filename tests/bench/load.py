@@ -1,7 +1,7 @@
-"""The load: many objects created, edited and deleted, and a watch that times them.
+"""The load: many objects created, edited and deleted, and a watch that records times.
 
-Speaks to the API server directly, not through kubectl, whose own start and reading of
-schemas would be most of what is measured.
+The driver calls the API server itself and not through kubectl, because most of the
+measured time would be kubectl's start and its reading of schemas.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ _API = "/apis/zitadel-notification.dev/v1alpha1"
 POLICIES = f"{_API}/namespaces/{NAMESPACE}/notificationpolicies"
 INSTANCE_PATH = f"{_API}/zitadelinstances/{INSTANCE}"
 AT_ONCE = 16
-"""Requests of the driver that are under way at one time."""
+"""The number of concurrent requests of the driver."""
 PATIENCE = 600.0
-"""Seconds to wait for what a load must lead to."""
+"""Seconds to wait until all objects of a load have reached the wanted state."""
 
 Json = dict[str, Any]
 
@@ -54,11 +54,11 @@ def is_ready(body: Json) -> bool:
 
 
 class Watch:
-    """The policies as a watch tells them, and when each got where it was wanted.
+    """The policies according to a watch, and when each reached the wanted state.
 
     Attributes:
-        objects: By name, as last told.
-        reached: By name, the monotonic time at which `wanted` first held.
+        objects: The newest version of each policy, by name.
+        reached: The monotonic time at which `wanted` first held, by name.
     """
 
     def __init__(self) -> None:
@@ -70,15 +70,18 @@ class Watch:
         self._news = asyncio.Event()
 
     def expect(self, count: int, wanted: Callable[[Json | None], bool]) -> None:
-        """Say what to wait for: `wanted` of so many objects; None: it is gone."""
+        """Set what to wait for: `wanted` has to hold for `count` objects.
+
+        Its argument is None if the object is deleted.
+        """
         self.reached, self._count, self._wanted = {}, count, wanted
         self._news.clear()
 
     async def until_reached(self) -> None:
-        """Wait until enough objects are where they are wanted.
+        """Wait until enough objects have reached the wanted state.
 
         Raises:
-            TimeoutError: They did not get there.
+            TimeoutError: They did not reach it in time.
             RuntimeError: The watch has ended.
         """
         async with asyncio.timeout(PATIENCE):
@@ -89,13 +92,13 @@ class Watch:
                 await self._news.wait()
 
     def end(self, task: asyncio.Task[None]) -> None:
-        """Note that nothing more will be told, and why."""
+        """Record that the watch has ended, and why."""
         if not task.cancelled():
             self._end = task.exception()
         self._news.set()
 
     def take(self, event: Json) -> None:
-        """Take an event of the watch."""
+        """Process an event of the watch."""
         now = time.monotonic()
         body = event["object"]
         name = body["metadata"]["name"]
@@ -127,32 +130,32 @@ class Driver:
         await self._send("PATCH", f"{POLICIES}/{name}", {"spec": spec})
 
     async def delete(self, name: str) -> None:
-        """Delete one policy; returns when it is accepted, not when it is gone."""
+        """Delete one policy, without waiting until the object is gone."""
         await self._send("DELETE", f"{POLICIES}/{name}")
 
     async def create_secret(self, namespace: str, name: str, size: int) -> None:
-        """Create a Secret with one value of so many bytes of text."""
+        """Create a Secret with one value of this size in bytes."""
         path = f"/api/v1/namespaces/{namespace}/secrets"
         metadata = {"name": name}
         await self._send(
             "POST", path, {"metadata": metadata, "stringData": {"x": "x" * size}}
         )
 
-    async def policies_told(self) -> int | None:
-        """Return how many policies the instance's status tells of."""
+    async def reported_policies(self) -> int | None:
+        """Return the number of policies in the instance's status."""
         async with self._session.get(INSTANCE_PATH) as answer:
             body: Json = await answer.json()
         count: int | None = body.get("status", {}).get("policies")
         return count
 
     async def all(self, work: Iterable[Any]) -> None:
-        """Do all of it, as many at one time as `AT_ONCE` says."""
+        """Make all requests, `AT_ONCE` of them at a time."""
         await asyncio.gather(*work)
 
     async def follow(self) -> None:
-        """Feed the watch until cancelled; one that the server ends is taken up again.
+        """Feed the watch until cancelled, and resume it whenever the server ends it.
 
-        It ends those of readers that are busy with something else for too long.
+        The server ends the watch of a client that does not read for too long.
         """
         async with self._session.get(POLICIES) as answer:
             listed = await answer.json()
@@ -191,7 +194,7 @@ class Driver:
 
 @asynccontextmanager
 async def driving(world: World) -> AsyncIterator[Driver]:
-    """Give a driver whose watch runs for as long as the block lasts."""
+    """Yield a driver whose watch runs as long as the block lasts."""
     tls = ssl.create_default_context(cafile=str(world.plane.folder / "ca.crt"))
     headers = {
         "Authorization": f"Bearer {world.plane.token}",
@@ -202,7 +205,7 @@ async def driving(world: World) -> AsyncIterator[Driver]:
         world.plane.url,
         connector=connector,
         headers=headers,
-        # A watch's line is a whole object.
+        # A line of a watch contains a whole object.
         read_bufsize=1 << 20,
     ) as session:
         driver = Driver(session)

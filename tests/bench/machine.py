@@ -1,4 +1,4 @@
-"""CPU time and memory of a process, as the kernel counts them; what machine it is."""
+"""CPU time and memory of a process, and a description of the machine."""
 
 import os
 import platform
@@ -16,12 +16,12 @@ _PACKAGES = ("kopf", "kubernetes", "aiohttp", "httpx", "pydantic", "uvloop")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process has used so far.
+    """The resources that a process has used so far.
 
     Attributes:
-        cpu: Seconds, user and system, of all its threads.
-        rss: Resident memory now, MiB.
-        peak: The most it ever was, MiB.
+        cpu: User and system time of all its threads in seconds.
+        rss: The present resident memory in MiB.
+        peak: The highest resident memory so far in MiB.
     """
 
     cpu: float
@@ -35,7 +35,7 @@ def usage_of(pid: int) -> Usage:
     Raises:
         FileNotFoundError: There is no such process.
     """
-    # The name in parentheses may hold blanks; user and system time follow it.
+    # The name in parentheses may contain spaces; user and system time follow it.
     stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     memory = dict(
         line.split(":", 1)
@@ -50,10 +50,10 @@ def usage_of(pid: int) -> Usage:
 
 
 def describe(checkout: Path, kubernetes: str) -> dict[str, Any]:
-    """Say where and of what a run is.
+    """Return a description of the machine and the versions of a run.
 
     Args:
-        checkout: Whose commit the operator is from.
+        checkout: The checkout of the operator, whose commit is named.
         kubernetes: The API server's version.
     """
     return {

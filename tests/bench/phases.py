@@ -1,4 +1,4 @@
-"""What is measured: one function a figure, each on a world that is quiet before it."""
+"""The measurements, one function each; the world is quiet before each of them."""
 
 import asyncio
 import statistics
@@ -19,23 +19,24 @@ from bench.world import World
 from support.running import TOKEN
 
 SAMPLES = 30
-"""Single objects whose latency is measured."""
+"""The number of single objects whose latency is measured."""
 QUIET = 0.05
-"""Share of one core below which the operator counts as idle, over one second."""
+"""The part of one core below which the operator counts as idle during a second."""
 _SPELL = 1.0
 _LONGEST = 120.0
 
 
 @dataclass(slots=True)
 class Phase:
-    """What one phase took.
+    """The cost of one phase.
 
     Attributes:
-        seconds: From the first request to the last effect.
-        cpu: Seconds of the operator.
-        usage: Of the operator at the end.
-        entries: What was called and written.
-        curve: Seconds since the start at which each object got there, sorted.
+        seconds: The time from the first request to the last effect.
+        cpu: The operator's CPU time in seconds.
+        usage: The operator's resources at the end.
+        entries: The counts of calls and writes.
+        curve: The seconds from the start after which each object reached its state,
+            sorted.
     """
 
     seconds: float
@@ -46,12 +47,12 @@ class Phase:
 
 
 async def create_all(world: World, driver: Driver, count: int) -> Phase:
-    """Create policies for so many organizations, until all are Ready."""
+    """Create policies for `count` organizations, and wait until all are Ready."""
     return await create_more(world, driver, 0, count)
 
 
 async def create_more(world: World, driver: Driver, start: int, stop: int) -> Phase:
-    """Create policies for the organizations of this range, until all are Ready."""
+    """Create policies for a range of organizations, and wait until all are Ready."""
     orgs = world.organizations[start:stop]
     return await _load(
         world,
@@ -62,7 +63,7 @@ async def create_more(world: World, driver: Driver, start: int, stop: int) -> Ph
 
 
 async def edit_all(world: World, driver: Driver, count: int) -> Phase:
-    """Edit them all; `seconds` is until ZITADEL's event log has the last change."""
+    """Edit all; `seconds` ends when the last change is in ZITADEL's event log."""
     orgs = world.organizations[:count]
     start = time.time()
     phase = await _load(
@@ -76,7 +77,7 @@ async def edit_all(world: World, driver: Driver, count: int) -> Phase:
 
 
 async def delete_all(world: World, driver: Driver, count: int) -> Phase:
-    """Delete them all, until the last object and the last own policy are gone."""
+    """Delete all; `seconds` ends when the last object and own policy are gone."""
     orgs = world.organizations[:count]
     start = time.time()
     phase = await _load(
@@ -111,27 +112,28 @@ async def one_patch(world: World, driver: Driver) -> list[float]:
         for org in world.organizations[-SAMPLES:]:
             start = time.monotonic()
             await driver.patch(f"p-{org}", {"passwordChange": True})
-            while not await _holds(zitadel, org):  # noqa: ASYNC110 - nobody tells us
+            while not await _holds(zitadel, org):  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.001)
             found.append(time.monotonic() - start)
             await asyncio.sleep(0.05)
     return found
 
 
-async def counted(driver: Driver, count: int) -> None:
-    """Wait until the instance tells of so many; counts are told once a minute at most.
+async def until_reported(driver: Driver, count: int) -> None:
+    """Wait until the instance's status has the number of policies.
 
-    What is idle afterwards has nothing left to tell.
+    The operator writes that number once a minute at most, so an idle time that begins
+    before could contain the write.
     """
     end = time.monotonic() + _LONGEST
-    while await driver.policies_told() != count:
+    while await driver.reported_policies() != count:
         if time.monotonic() > end:
-            raise TimeoutError(f"The instance does not tell of {count} policies")
+            raise TimeoutError(f"The instance does not report {count} policies")
         await asyncio.sleep(1)
 
 
 async def restart(world: World) -> dict[str, float]:
-    """Stop and start the operator with what there is, until it is idle again."""
+    """Restart the operator with all objects, and wait until it is idle again."""
     world.stop_operator()
     ledger = Ledger(world)
     start = time.monotonic()
@@ -148,14 +150,14 @@ async def restart(world: World) -> dict[str, float]:
 
 
 async def idle(world: World, seconds: float) -> Phase:
-    """Do nothing for so many seconds."""
+    """Measure some seconds without load."""
     async with _accounted(world) as close:
         await asyncio.sleep(seconds)
     return close(seconds)
 
 
 async def foreign_secrets(driver: Driver, megabytes: int) -> None:
-    """Fill the cluster with Secrets that are none of our business."""
+    """Fill the cluster with Secrets that the operator does not use."""
     size = 1_000_000
     await driver.all(
         driver.create_secret("default", f"foreign-{n}", size) for n in range(megabytes)
@@ -163,7 +165,7 @@ async def foreign_secrets(driver: Driver, megabytes: int) -> None:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Return the value below which this share of all lies."""
+    """Return the percentile of the values for a share between 0 and 1."""
     return statistics.quantiles(values, n=100, method="inclusive")[
         round(share * 100) - 1
     ]
@@ -188,7 +190,7 @@ async def _load(
 
 @asynccontextmanager
 async def _accounted(world: World) -> AsyncIterator[Callable[[float], Phase]]:
-    """Give a function that closes the books of this block."""
+    """Yield a function that returns the cost of this block after its end."""
     ledger = Ledger(world)
     before = usage_of(world.operator_pid)
     after = before
@@ -198,13 +200,13 @@ async def _accounted(world: World) -> AsyncIterator[Callable[[float], Phase]]:
         return Phase(seconds, cpu, after, ledger.close())
 
     yield close
-    # What is still on its way (Events, look-ups) belongs to this block.
+    # Work that is still going on (Events, look-ups) belongs to this block.
     await until_quiet(world)
     after = usage_of(world.operator_pid)
 
 
 async def until_quiet(world: World) -> float:
-    """Wait for the first quiet spell; return the monotonic time of its beginning."""
+    """Wait for the first idle second; return the monotonic time of its beginning."""
     end = time.monotonic() + _LONGEST
     while time.monotonic() < end:
         began, before = time.monotonic(), usage_of(world.operator_pid).cpu
@@ -225,7 +227,7 @@ def _value(body: Json) -> bool:
 
 
 def _last(world: World, kind: str) -> float:
-    """Return when ZITADEL's last event of this type came about."""
+    """Return the time of ZITADEL's last event of this type."""
     return max(
         datetime.fromisoformat(event["time"]).timestamp()
         for event in world.zitadel("events")

@@ -1,4 +1,4 @@
-"""Two pictures of a run: Ready over time, and memory over the number of policies."""
+"""Two plots of a run: Ready over time, and memory over the number of policies."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ mpl.rcParams["svg.hashsalt"] = "znp"  # the same run draws the same file
 
 
 def draw(result: dict[str, Any], folder: Path) -> list[Path]:
-    """Write what the result has data for; return the files' paths."""
+    """Write the plots for which the result has data; return the files' paths."""
     drawn = []
     if "curve" in result:
         times = [0.0, *result["curve"]]

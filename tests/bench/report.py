@@ -1,4 +1,4 @@
-"""The table of a run, beside the aim and the rival's figures, where there are such."""
+"""The table of a run, with the aims and a rival's figures where these are known."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.table import Table
 
 AIMED_AT = 1000
-"""The number of policies that aims and rival's figures speak about."""
+"""The number of policies to which the aims and the rival's figures apply."""
 
 Rows = tuple[tuple[str, str, str, str], ...]
-"""Figure, what it says, aim, the rival's (measured on the same kind of machine)."""
+"""Figure, its meaning, aim, the rival's figure (from the same kind of machine)."""
 
 ROWS: Rows = (
     ("create.seconds", "all Ready, s", "12", "42-59"),
@@ -123,7 +123,7 @@ def show(result: dict[str, Any], console: Console, rows: Rows = ROWS) -> None:
 
 
 def _width(rows: Rows) -> int:
-    """Return the number of columns: without the rival's where nothing is known."""
+    """Return the number of columns, without the rival's if none is known."""
     return 4 if any(rival for *_, rival in rows) else 3
 
 

@@ -1,7 +1,7 @@
-"""A whole run: the phases in their order, and the figures they give.
+"""A whole run: the phases in their order, and the figures that result from them.
 
-Figures are named like `create.seconds`; seconds, milliseconds (`_ms`), MiB (`_mib`) or
-counts for one policy (`per policy`).
+The name of a figure, such as `create.seconds`, tells its unit: seconds, milliseconds
+(`_ms`), MiB (`_mib`), or otherwise a count for one policy.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be measured.
+    """The scope of a run.
 
     Attributes:
-        policies: N.
-        checkout: Whose operator.
-        idle: Seconds of the idle phase; 0 leaves it out.
-        memory: Also measure 10 times N policies and foreign Secrets.
-        profile: Also sample where the time goes.
+        policies: The number N of policies.
+        checkout: The checkout of the operator.
+        idle: The length of the idle phase in seconds; 0 skips it.
+        memory: Whether to measure 10 times N policies and foreign Secrets, too.
+        profile: Whether to sample where the time goes, too.
     """
 
     policies: int
@@ -45,7 +45,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """What a part of a run works with, and where its findings go."""
+    """The input of a part of a run, and where it stores its results."""
 
     plan: Plan
     world: World
@@ -58,11 +58,11 @@ _Part = Callable[[_Course], Coroutine[Any, Any, None]]
 
 
 def run(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
-    """Make a run and return its result, ready for JSON.
+    """Carry out a run and return its result in a form for JSON.
 
     Args:
-        plan: What to measure.
-        say: Takes a line of progress.
+        plan: The scope of the run.
+        say: Receives lines of progress.
     """
     result: dict[str, Any] = {"policies": plan.policies, "figures": {}}
     figures: Figures = result["figures"]
@@ -104,8 +104,8 @@ async def _times(course: _Course) -> None:
         say("edit")
         _note(course, "edit", await phases.edit_all(world, driver, count))
         figures["rss_peak_mib"] = usage_of(world.operator_pid).peak
-        say("restart, after the number of policies is told")
-        await phases.counted(driver, count + phases.SAMPLES)
+        say("restart, after the status has the number of policies")
+        await phases.until_reported(driver, count + phases.SAMPLES)
         for key, value in (await phases.restart(world)).items():
             figures[f"restart.{key}"] = value
         if idle:
@@ -156,7 +156,7 @@ async def _memory(course: _Course) -> None:
         again = await phases.restart(world)
         figures["restart_10x.idle"] = again["idle"]
         figures["rss_10x_restarted_mib"] = usage_of(world.operator_pid).rss
-        course.say(f"{FOREIGN_MEGABYTES} MB of Secrets that are none of our business")
+        course.say(f"{FOREIGN_MEGABYTES} MB of Secrets that the operator does not use")
         await phases.foreign_secrets(driver, FOREIGN_MEGABYTES)
         await phases.restart(world)
         figures["rss_10x_foreign_mib"] = usage_of(world.operator_pid).rss
@@ -164,7 +164,7 @@ async def _memory(course: _Course) -> None:
 
 
 async def _fill(course: _Course, driver: Driver, memory: dict[str, float]) -> None:
-    """Create ten times N policies in five steps, and note the memory after each."""
+    """Create ten times N policies in five steps, and record the memory after each."""
     world, total = course.world, 10 * course.plan.policies
     done = 0
     for share in (0.1, 0.25, 0.5, 0.75, 1.0):

@@ -1,7 +1,7 @@
-"""Where the CPU time goes: py-spy looks at the operator's stack many times a second.
+"""Finds where the CPU time goes: py-spy samples the operator's stack.
 
-Sampling costs time on the same cores, so it has a run of its own and no figure of the
-table comes from it.
+Sampling costs time on the same cores, so it has a run of its own, from which no figure
+of the table comes.
 """
 
 import re
@@ -17,7 +17,7 @@ from bench.world import World
 from zitadel_notification_operator.demo.processes import Program
 
 RATE = 250
-"""Looks a second."""
+"""Samples a second."""
 OURS = "zitadel_notification_operator"
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _FRAME = re.compile(r"(?P<function>.+) \((?P<file>[^:)]+)(?::\d+)?\)$")
@@ -28,9 +28,9 @@ class Profile:
     """Shares of the samples, 0 to 1.
 
     Attributes:
-        packages: Where the time was spent, innermost frame, by package; ours by
+        packages: The time by package of the innermost frame; the operator's own by
             subpackage.
-        functions: How much time went by within a function, callees included.
+        functions: The time within each function, including its callees.
     """
 
     packages: dict[str, float] = field(default_factory=dict)
@@ -50,7 +50,7 @@ def sampled(world: World, folder: Path) -> Iterator[Profile]:
     ]
     with Program("py-spy", command, folder / "py-spy.log") as sampler:
         yield profile
-        # It writes its file when it is interrupted, and only then.
+        # py-spy writes its file only when it is interrupted.
         sampler.stop(60, signal.SIGINT)
     _fill(profile, raw.read_text())
 
@@ -73,7 +73,7 @@ def _fill(profile: Profile, text: str) -> None:
 
 
 def _place(file: str) -> str:
-    """Return a file's path without what differs from machine to machine."""
+    """Return a file's path without the part that differs from machine to machine."""
     parts = Path(file).parts
     for root in ("site-packages", "operator", f"python{_PYTHON}"):
         if root in parts:

@@ -1,7 +1,7 @@
-"""A run of what costs while nothing is asked for: idle, restart, drift, failover.
+"""A run without load: idle, restart, drift, failover.
 
-`python -m bench steady` makes it. An hour is compressed: the instance searches events
-each 5 seconds instead of each minute.
+`python -m bench steady` starts it. It compresses an hour: the instance searches events
+every 5 seconds instead of every minute.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from bench import phases
-from bench.drifting import Correction, put_right, stranger
+from bench.drifting import Correction, change_and_wait, stranger
 from bench.failover import fail_over
 from bench.ledger import Entries, Ledger
 from bench.load import Driver, driving
@@ -25,35 +25,35 @@ from bench.machine import describe, usage_of
 from bench.world import World, running_world
 
 INTERVAL = 5.0
-"""`eventsInterval`, seconds: the shortest that there is."""
+"""The `eventsInterval` in seconds, which is the shortest that is allowed."""
 DRIFT_DETECTION = {"eventsInterval": f"{INTERVAL:.0f}s", "pollInterval": "10m"}
 SETTLE = 45.0
-"""Seconds after a load. For 30 the events of that load are searched again."""
+"""Seconds to wait after a load; for 30 seconds its events are searched again."""
 AFTERWARDS = 30.0
-"""Seconds after a restart in which nobody may be looked at either."""
+"""Seconds after a restart during which there must be no pass either."""
 SINGLES = 10
 """Rounds in which one policy is changed by somebody else."""
 ROUNDS = 3
-"""Rounds in which half of them are."""
+"""Rounds in which half of the policies are changed."""
 SEARCH = "POST /admin/v1/events/_search"
 CHECKS = {
     "POST /auth/v1/permissions/zitadel/me/_search",
     "GET /auth/v1/users/me",
     "GET /admin/v1/instances/me",
 }
-"""Calls that tell whether the instance can still be used; three, each three minutes."""
+"""The three calls that check the instance, which are made every three minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be measured.
+    """The scope of a run.
 
     Attributes:
-        policies: N.
-        checkout: Whose operator; the replicas' is always this one.
-        idle: Seconds in which nothing happens.
-        runs: Failovers for each lease and signal, but for the one that takes long.
-        long_runs: Those by kill -9 with a lease of 15 s.
+        policies: The number N of policies.
+        checkout: The checkout of the operator; replicas always run this checkout's.
+        idle: Seconds during which nothing happens.
+        runs: Failovers for each lease and signal, except for the slow combination.
+        long_runs: Failovers by kill -9 with a lease of 15 s, which are slow.
     """
 
     policies: int
@@ -64,13 +64,13 @@ class Plan:
 
     @property
     def sizes(self) -> tuple[int, int, int]:
-        """How many policies the idle worlds have."""
+        """The numbers of policies of the idle worlds."""
         return 1, self.policies // 10, self.policies
 
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """What all parts of a run share."""
+    """The data that all parts of a run share."""
 
     plan: Plan
     result: dict[str, Any]
@@ -78,13 +78,13 @@ class _Course:
 
     @property
     def figures(self) -> dict[str, float]:
-        """Where figures go."""
+        """The figures of the result."""
         found: dict[str, float] = self.result["figures"]
         return found
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Say that a part begins, and note the machine's load around it."""
+        """Report that a part begins, and record the machine's load around it."""
         self.say(name)
         before = round(os.getloadavg()[0], 2)
         yield
@@ -93,11 +93,11 @@ class _Course:
 
 
 def run_steady(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
-    """Make a run and return its result, ready for JSON.
+    """Carry out a run and return its result in a form for JSON.
 
     Args:
-        plan: What to measure.
-        say: Takes a line of progress.
+        plan: The scope of the run.
+        say: Receives lines of progress.
     """
     result: dict[str, Any] = {"policies": plan.policies, "figures": {}, "loads": {}}
     course = _Course(plan, result, say)
@@ -125,7 +125,7 @@ async def _idle(course: _Course, worlds: list[World]) -> None:
         course.say(f"{size} policies: create")
         async with driving(world) as driver:
             await phases.create_all(world, driver, size)
-            await phases.counted(driver, size)
+            await phases.until_reported(driver, size)
     await asyncio.sleep(SETTLE)
     with course.part(f"idle for {plan.idle:.0f} seconds"):
         ledgers = [Ledger(world) for world in worlds]
@@ -162,7 +162,7 @@ def _keep(course: _Course, name: str, entries: Entries) -> None:
 
 
 async def _rest(course: _Course, world: World) -> None:
-    """Measure what needs the world with all policies."""
+    """Run the parts that need the world with all policies."""
     with course.part("restart"):
         await _restart(course, world)
     async with driving(world) as driver:
@@ -190,24 +190,24 @@ async def _drift(course: _Course, world: World) -> None:
     alone, many = world.organizations[:SINGLES], world.organizations[-half:]
     singles: list[float] = []
     for organization in alone:
-        # So that it meets every moment between two searches alike.
+        # A random wait, so that changes are spread evenly between two searches.
         await asyncio.sleep(INTERVAL * random.random())
-        found = await put_right(world, somebody, [organization], value=True)
+        found = await change_and_wait(world, somebody, [organization], value=True)
         singles.append(found.seconds)
-    say(f"one put right within {max(singles):.2f} s")
+    say(f"one corrected within {max(singles):.2f} s")
     figures["drift_one.p50"], figures["drift_one.max"] = median(singles), max(singles)
     await phases.until_quiet(world)
     ledger, rounds = Ledger(world), list[Correction]()
     for _ in range(ROUNDS):
         await asyncio.sleep(INTERVAL * random.random())
-        rounds.append(await put_right(world, somebody, many, value=True))
+        rounds.append(await change_and_wait(world, somebody, many, value=True))
         say(f"{half}: {rounds[-1].writing:.2f} s to change, {rounds[-1].seconds:.2f}")
     await phases.until_quiet(world)
     entries, count = ledger.close(), ROUNDS * half
     figures["drift_many.p50"] = median(found.seconds for found in rounds)
     figures["drift_many.max"] = max(found.seconds for found in rounds)
     figures["drift_many.writing"] = median(found.writing for found in rounds)
-    # The stranger's own calls are none of the operator's.
+    # Subtract the stranger's own calls.
     figures["drift_many.calls"] = (entries.calls - count) / count
     figures["drift_many.writes"] = entries.all_writes / count
     _keep(course, "drift", entries)

@@ -1,4 +1,4 @@
-"""The programs of a bench run: control plane, emulator and operator, each a process."""
+"""The processes of a bench run: control plane, emulator and operator."""
 
 import json
 import os
@@ -18,19 +18,20 @@ from zitadel_notification_operator.demo.processes import Program, free_port
 NAMESPACE = "bench"
 INSTANCE = "default"
 DRIFT_DETECTION = {"pollInterval": "10m"}
-"""`spec.driftDetection` of the instance, unless a run asks for another."""
+"""The default `spec.driftDetection` of the instance."""
 _START = 60.0
-"""Seconds that a program may take to come up."""
+"""Seconds that a program may take to start."""
 
 
 @dataclass
 class World:
-    """What runs, and how to reach it.
+    """The processes of a run, and access to them.
 
     Attributes:
-        checkout: Whose operator is measured; control plane, emulator and driver are
-            always those of this checkout, so that two commits meet the same world.
-        organizations: Ids of ZITADEL's, as many as asked for.
+        checkout: The checkout of the measured operator. Control plane, emulator and
+            driver are always those of this checkout, so that they are the same for two
+            commits.
+        organizations: The ids of the organizations in ZITADEL.
     """
 
     plane: ControlPlane
@@ -42,7 +43,7 @@ class World:
     _ready_url: str = ""
 
     def start_operator(self) -> float:
-        """Start it and wait until /readyz is 200; return the seconds that took."""
+        """Start the operator; return the seconds until /readyz was 200."""
         health = free_port()
         self._ready_url = f"http://127.0.0.1:{health}/readyz"
         command = [
@@ -60,19 +61,19 @@ class World:
         return _seconds_until(self._is_ready, f"readiness:\n{self.operator.tail()}")
 
     def stop_operator(self) -> None:
-        """End it as Kubernetes would."""
+        """Stop the operator as Kubernetes would."""
         if self.operator is not None:
             self.operator.stop()
             self.operator = None
 
     @property
     def zitadel_url(self) -> str:
-        """Where the emulator listens."""
+        """The URL of the emulator."""
         return self.emulator.url
 
     @property
     def operator_pid(self) -> int:
-        """The operator's process."""
+        """The process id of the operator."""
         assert self.operator is not None
         return self.operator.pid
 
@@ -110,10 +111,10 @@ def running_world(
     """Start everything; the instance is Ready when the block begins.
 
     Args:
-        folder: For logs; exists.
-        checkout: Whose operator and CRDs are used.
-        organizations: How many ZITADEL has.
-        drift_detection: Of the instance.
+        folder: An existing folder for logs.
+        checkout: The checkout of the operator and its CRDs.
+        organizations: The number of organizations in ZITADEL.
+        drift_detection: The instance's `spec.driftDetection`.
     """
     with (
         ControlPlane(folder / "plane") as plane,
@@ -121,7 +122,7 @@ def running_world(
     ):
         world = World(plane, folder, checkout, emulator, [])
         known = [org["id"] for org in world.zitadel("organizations")]
-        # The first is the credential's own.
+        # The first one is the organization of the credential.
         world.organizations = known[-organizations:]
         _install(world, drift_detection)
         try:
@@ -153,7 +154,7 @@ def _install(world: World, drift_detection: Mapping[str, str]) -> None:
         "url": world.zitadel_url,
         "allowInsecureHTTP": True,
         "credentials": {"personalAccessToken": reference},
-        # High, so that the operator is measured and not its politeness.
+        # High, so that the measurement is not one of the rate limit.
         "rateLimit": {"requestsPerSecond": 1000, "burst": 1000, "maxConcurrent": 32},
         "driftDetection": dict(drift_detection),
         "grants": [{"namespaces": [NAMESPACE]}],

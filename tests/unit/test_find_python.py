@@ -82,7 +82,7 @@ def test_what_cannot_be_had_is_told(tmp_path: Path) -> None:
     program(tmp_path / "bin/python3.98", "exit 127")
     broken = find(tmp_path, "3.98")
     assert (broken.returncode, broken.stdout) == (1, "")
-    assert "python3.98 is there, but does not run" in broken.stderr
+    assert "python3.98 exists, but does not run" in broken.stderr
     assert "PYTHON=/path/to/" in broken.stderr
     old = 'case "$2" in pass) exit 0;; *version_info*) exit 1;; *) echo 3.9.18;; esac'
     program(tmp_path / "bin/python3.9", old)
