@@ -19,13 +19,14 @@ from .signals import INTERRUPTED, Signals
 @option(
     "--keep",
     is_flag=True,
-    help="Leave it running at the end and print the KUBECONFIG; ends with Ctrl-C.",
+    help="Keep everything running after the walk-through, until Ctrl-C, and print the "
+    "KUBECONFIG.",
 )
 @option(
     "--kubeconfig",
     type=FILE,
     help="Use this existing cluster, which must not have the CRDs yet, and remove "
-    "everything at the end. Default: a control plane of its own.",
+    "everything at the end. Default: a new control plane on this machine.",
 )
 @pass_signals
 def command(signals: Signals, /, *, keep: bool, kubeconfig: Path | None) -> None:

@@ -31,17 +31,20 @@ def _sendable(_: click.Context, __: click.Parameter, token: str) -> str:
 
 @click.command(
     name="emulator",
-    help="Run a ZITADEL for trials and tests, until SIGTERM; exit code 0 then. Its URL "
-    "is the first line on stdout. It keeps everything in memory and is no place for "
-    "secrets.",
+    help="Run an emulated ZITADEL for trials and tests, until SIGTERM; the exit code "
+    "is then 0. Its URL is the first line on stdout. It keeps everything in memory "
+    "and must not be used with real secrets.",
 )
 @option(
-    "--port", type=click.IntRange(0, 65535), default=8085, help="0 picks a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8085,
+    help="The port to listen on; 0 picks a free one.",
 )
 @option(
     "--host",
     default="127.0.0.1",
-    help="Where it listens; anybody who reaches it may do anything.",
+    help="The address to listen on; anybody who can connect to it may do anything.",
 )
 @option(
     "--token",
@@ -53,7 +56,7 @@ def _sendable(_: click.Context, __: click.Parameter, token: str) -> str:
     "--organizations",
     type=click.IntRange(0, 100_000),
     default=2,
-    help="How many there are besides the credential's own.",
+    help="The number of organizations in addition to the credential's own.",
 )
 @option(
     "--domain",
@@ -65,7 +68,7 @@ def _sendable(_: click.Context, __: click.Parameter, token: str) -> str:
     "--policy-flag",
     "policy_flags",
     multiple=True,
-    help="What a policy holds beside passwordChange, true or false; may be repeated.",
+    help="One more boolean flag of policies besides passwordChange; may be repeated.",
 )
 @option(
     "--tls-cert",

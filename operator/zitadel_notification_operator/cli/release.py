@@ -40,10 +40,10 @@ def _names(
 
 @click.command(
     name="release",
-    help="Take the operator's finalizer and its record of the original setting off "
-    "objects, after the operator was uninstalled before they were deleted. Nothing "
-    "is changed in ZITADEL: what is left behind there is told of each object. "
-    "Exit code 0 when all that was named is released, or had nothing.",
+    help="Remove the operator's finalizer and its record of the original setting from "
+    "objects. Use it if the operator was uninstalled before they were deleted. Nothing "
+    "is changed in ZITADEL; the output says for each object what is left there. The "
+    "exit code is 0 if all named objects are released or had nothing to release.",
 )
 @click.argument("policies", nargs=-1, metavar="[NAMESPACE/NAME]...", callback=_keys)
 @option(
@@ -60,13 +60,13 @@ def _names(
     is_flag=True,
     help="All objects of both kinds, in all namespaces.",
 )
-@option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
-@option("--force", is_flag=True, help="Do it also while an operator holds its Lease.")
+@option("--dry-run", is_flag=True, help="Print what would be done, and write nothing.")
+@option("--force", is_flag=True, help="Continue even if an operator holds its Lease.")
 @option(
     "--namespace",
     default=own_namespace,
-    help="The operator's own namespace, where its Lease is looked for. Default: the "
-    "service account's, else zitadel-notification-operator.",
+    help="The operator's own namespace, which has its Lease. Default: the service "
+    "account's, else zitadel-notification-operator.",
 )
 @kubeconfig_option
 @pass_signals

@@ -54,72 +54,74 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-@click.command(name="run", help="Run the operator until SIGTERM; exit code 0 then.")
+@click.command(
+    name="run", help="Run the operator until SIGTERM; the exit code is then 0."
+)
 @option(
     "--namespace",
     default=own_namespace,
-    help="The operator's own namespace, where Secrets are read. "
+    help="The operator's own namespace, which has its Secrets and its Lease. "
     "Default: the service account's, else zitadel-notification-operator.",
 )
 @option(
     "--watch-namespace",
     "watch_namespaces",
     multiple=True,
-    help="Watch policies here only; repeat for more, or separate by blanks in the "
-    "variable. Default: everywhere.",
+    help="Watch policies in this namespace only; repeat for more, or separate by "
+    "blanks in the variable. Default: all namespaces.",
 )
 @kubeconfig_option
 @option(
     "--metrics-port",
     type=click.IntRange(0, 65535),
     default=8080,
-    help="Serves /metrics; 0 picks a free port and logs it.",
+    help="The port of /metrics; 0 picks a free one and logs it.",
 )
 @option(
     "--health-port",
     type=click.IntRange(0, 65535),
     default=8081,
-    help="Serves /healthz and /readyz; 0 picks a free port and logs it.",
+    help="The port of /healthz and /readyz; 0 picks a free one and logs it.",
 )
 @option(
     "--bind-address",
     default="",
-    help="Where both ports listen. Default: on every address, by IPv4 and IPv6.",
+    help="The address that both ports listen on. Default: all IPv4 and IPv6 addresses.",
 )
 @option(
     "--log-format",
     type=click.Choice(["json", "text"]),
     default="json",
-    help="How log lines are written.",
+    help="The format of log lines.",
 )
 @option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     default="info",
-    help="The least that is logged.",
+    help="The lowest level that is logged.",
 )
 @option(
     "--workers",
     type=click.IntRange(1, 1000),
     default=16,
-    help="How many policies of one instance are worked on at one time.",
+    help="How many policies of one instance are reconciled in parallel.",
 )
 @option(
     "--leader-elect/--no-leader-elect",
     default=True,
-    help="Of several replicas let only the holder of a Lease act. Without it there "
-    "must never be a second one.",
+    help="Elect a leader among several replicas with a Lease; only the leader acts. "
+    "Without an election there must be only one replica.",
 )
 @option(
     "--lease-duration",
     type=LeaseDuration(),
     default="15s",
-    help="How long the others wait when the acting replica vanishes; from 5s to 1h.",
+    help="How long the standbys wait after the leader has vanished; from 5s to 1h.",
 )
 @option(
     "--allow-local-urls",
     is_flag=True,
-    help="Connect to instances on loopback and link-local addresses, too: for trials "
+    help="Also connect to instances on loopback and link-local addresses, for trials "
     "and tests.",
 )
 @pass_signals
