@@ -117,7 +117,7 @@ def test_each_alert_has_a_runbook_and_no_other() -> None:
     _, *parts = re.split(r"^## (\w+)$", RUNBOOKS.read_text(), flags=re.MULTILINE)
     assert parts[::2] == [rule["alert"] for rule in ALERT_RULES]
     for text in parts[1::2]:
-        for word in ("Effect", "Look", "Mend"):
+        for word in ("Effect", "Check", "Fix"):
             assert f"\n- {word}: " in text
 
 
