@@ -222,7 +222,7 @@ def test_another_release_takes_the_crds_over(installed: Cluster) -> None:
     assert "invalid ownership metadata" in refused.stderr
     installed.helm("install", "other", str(CHART), "--take-ownership")
     installed.helm("uninstall", "other")
-    # For the tests that follow, as the first one's again.
+    # The release has to own the CRDs again for the tests that follow.
     installed.helm("install", RELEASE, str(CHART), "--take-ownership")
 
 

@@ -28,7 +28,7 @@ def installation(
     shell.run(commands(DOCUMENT, "Only some namespaces"))
     made = Installation(control_plane, folder)
     made.wait_for_crds()
-    shell.run(commands(DOCUMENT, "Look whether it works"))
+    shell.run(commands(DOCUMENT, "Check whether it works"))
     shell.run(commands(DOCUMENT, "Roles for people"))
     eventually(
         lambda: may(control_plane, TEAM, "get notificationpolicies -n team-a"),
