@@ -1,5 +1,5 @@
--- The status follows kstatus: Reconciling and Stalled are there only while True, and
--- observedGeneration names the spec that the status is about.
+-- The status follows kstatus: Reconciling and Stalled exist only while they are True, and
+-- observedGeneration is the generation that the status is about.
 
 local function progressing(message)
   return { status = "Progressing", message = message }
@@ -30,7 +30,7 @@ end
 
 local ready = conditions.Ready
 
--- Argo CD asks from 3.6 on; before, it says what it likes of an object that is going.
+-- Argo CD runs this for an object that is being deleted since 3.6; older versions do not.
 if obj.metadata.deletionTimestamp ~= nil then
   local waiting = "Waiting for the operator: a policy is undone, an instance waits for its policies"
   if ready ~= nil and ready.status == "False" then
@@ -48,7 +48,7 @@ if obj.status.observedGeneration ~= generation then
   return progressing("Waiting for the operator to see the new spec")
 end
 
--- What waits must not be Degraded: that would end a sync on the first passing trouble.
+-- An object that waits must not be Degraded: a temporary error would then end a sync.
 if is_true(conditions.Stalled) then
   return from(conditions.Stalled, "Degraded")
 end

@@ -1,13 +1,13 @@
-"""Whether an installed release works; run by `helm test` in the operator's image.
+"""Checks that an installed release works; `helm test` runs it in the operator's image.
 
-/readyz says that the CRDs are served and all objects known to the replica that answers.
+/readyz succeeds if the CRDs are served and the replica has listed all objects.
 """
 
 import sys
 import urllib.request
 
 ANSWER = 10
-"""Seconds that one answer may take."""
+"""The timeout of the request in seconds."""
 
 url = sys.argv[1]
 with urllib.request.urlopen(url, timeout=ANSWER) as answer:

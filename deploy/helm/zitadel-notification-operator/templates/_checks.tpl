@@ -1,4 +1,5 @@
-{{/* What no schema can say: values that do not go together. Each text says what to set. */}}
+{{/* Values that exclude each other, which no schema can express. Each message says what
+     to set. */}}
 
 {{- define "zitadel-notification-operator.checks" -}}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection.enabled) }}
@@ -19,7 +20,8 @@
 {{- end }}
 {{- end }}
 
-{{/* The bounds of `znp run --lease-duration`. Takes the text, whose form the schema knows. */}}
+{{/* The bounds of `znp run --lease-duration`. Takes a text whose form the schema has
+     checked. */}}
 {{- define "zitadel-notification-operator.checkLease" -}}
 {{- $units := dict "h" 3600000 "m" 60000 "s" 1000 "ms" 1 }}
 {{- $total := 0 }}
@@ -32,7 +34,7 @@
 {{- end }}
 {{- end }}
 
-{{/* A variable that stands twice has one value, and which one differs between tools. */}}
+{{/* If a variable is set twice, it depends on the tool which value it has. */}}
 {{- define "zitadel-notification-operator.checkEnv" -}}
 {{- $proxied := compact (list .Values.proxy.httpProxy .Values.proxy.httpsProxy .Values.proxy.noProxy) }}
 {{- range .Values.extraEnv }}

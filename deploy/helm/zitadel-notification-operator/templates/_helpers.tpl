@@ -3,8 +3,8 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* The name of most objects: release and chart, or the release alone if it says so. A
-     Service's name has no dots, and starts with a letter. */}}
+{{/* The name of most objects: release and chart, or only the release if it contains the
+     chart's name. A Service's name has no dots, and starts with a letter. */}}
 {{- define "zitadel-notification-operator.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride }}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
@@ -15,8 +15,8 @@
 {{- $name }}
 {{- end }}
 
-{{/* The full name with a suffix. Where both do not fit, a hash stands for the end that is
-     cut, as two releases may differ only there. Takes (list $ SUFFIX). */}}
+{{/* The full name with a suffix. If that is too long, a hash replaces the end of the name,
+     because two releases may differ only there. Takes (list $ SUFFIX). */}}
 {{- define "zitadel-notification-operator.suffixed" -}}
 {{- $suffix := last . }}
 {{- $room := sub 62 (len $suffix) | int }}
@@ -36,13 +36,14 @@
 {{- default $default .Values.serviceAccount.name }}
 {{- end }}
 
-{{/* By what Services and the like find the pods; it never changes. */}}
+{{/* The labels by which Services and others select the pods; they never change. */}}
 {{- define "zitadel-notification-operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "zitadel-notification-operator.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
-{{/* What pods carry as well; a new chart with the same program restarts none. */}}
+{{/* The labels of the pods. They do not contain the chart's version, so that a new chart
+     with the same program restarts no pod. */}}
 {{- define "zitadel-notification-operator.standardLabels" -}}
 {{ include "zitadel-notification-operator.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | replace "+" "_" | trunc 63 | quote }}
@@ -51,8 +52,8 @@ app.kubernetes.io/component: operator
 app.kubernetes.io/part-of: zitadel-notification-operator
 {{- end }}
 
-{{/* Labels of every object, and those for one of them. Takes (list $ MAP...); the
-     first to have a key wins. */}}
+{{/* The labels of every object, and those of a single one. Takes (list $ MAP...); the
+     first map that has a key takes precedence. */}}
 {{- define "zitadel-notification-operator.labels" -}}
 {{- $root := first . }}
 {{- $labels := include "zitadel-notification-operator.standardLabels" $root | fromYaml }}
@@ -83,7 +84,7 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{/* "yes" where an object of monitoring.coreos.com is to be made. Takes (list $ VALUES). */}}
+{{/* "yes" if an object of monitoring.coreos.com is rendered. Takes (list $ VALUES). */}}
 {{- define "zitadel-notification-operator.monitored" -}}
 {{- $served := (first .).Capabilities.APIVersions.Has "monitoring.coreos.com/v1" }}
 {{- with last . }}
@@ -96,10 +97,10 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{/* What both monitors say of their endpoint. Takes a monitor's values. */}}
+{{/* The endpoint of both kinds of monitors. Takes a monitor's values. */}}
 {{- define "zitadel-notification-operator.endpoint" -}}
 {{- $own := include "zitadel-notification-operator.ownEndpoint" . | fromYaml }}
-{{- /* Not `merge`, for which false, 0 and "" are nothing. */}}
+{{- /* Not `merge`, which ignores false, 0 and "". */}}
 {{- range $name, $value := .extraEndpoint }}
 {{- $_ := set $own $name $value }}
 {{- end }}
@@ -128,8 +129,8 @@ metricRelabelings:
 {{- end }}
 {{- end }}
 
-{{/* What both monitors say of their target, which may be in another namespace than they
-     are. Takes (list $ VALUES). */}}
+{{/* The target of both kinds of monitors, which may be in another namespace than the
+     monitor. Takes (list $ VALUES). */}}
 {{- define "zitadel-notification-operator.target" -}}
 namespaceSelector:
   matchNames:
@@ -148,8 +149,9 @@ selector:
     {{- include "zitadel-notification-operator.selectorLabels" (first .) | nindent 4 }}
 {{- end }}
 
-{{/* The proxy's variables; the API server, which is inside, is always an exception. Only
-     there Kubernetes is to see a variable: what the user gives is taken as it stands. */}}
+{{/* The proxy's variables. The API server is always an exception, by a variable that
+     Kubernetes expands. The dollar signs of the user's values are escaped, so that
+     Kubernetes expands nothing in them. */}}
 {{- define "zitadel-notification-operator.proxy" -}}
 {{- with .Values.proxy }}
 {{- with .httpProxy }}
@@ -167,7 +169,7 @@ selector:
 {{- end }}
 {{- end }}
 
-{{/* The test's pod; no selector for the operator's pods may fit it. */}}
+{{/* The labels of the test's pod; no selector for the operator's pods may match them. */}}
 {{- define "zitadel-notification-operator.testLabels" -}}
 app.kubernetes.io/name: "{{ include "zitadel-notification-operator.name" . | trunc 58 | trimSuffix "-" }}-test"
 app.kubernetes.io/instance: {{ .Release.Name | quote }}

@@ -1,4 +1,4 @@
-{{/* What the operator may do. Every verb is one that it uses; none is there in case. */}}
+{{/* The operator's permissions. It uses every verb in them. */}}
 
 {{- define "zitadel-notification-operator.instanceRules" -}}
 - apiGroups: [zitadel-notification.dev]
@@ -11,7 +11,8 @@
 {{- end }}
 
 {{- define "zitadel-notification-operator.crdRules" -}}
-# Whether a CRD is being deleted: its objects then go without being undone in ZITADEL.
+# To see whether a CRD is being deleted: its objects are then deleted without a change in
+# ZITADEL.
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   resourceNames:
@@ -37,12 +38,12 @@
 {{- end }}
 
 {{- define "zitadel-notification-operator.ownRules" -}}
-# By name only; which names, the ZitadelInstances say.
+# Secrets and ConfigMaps are read by the names in the ZitadelInstances, and never listed.
 - apiGroups: [""]
   resources: [secrets, configmaps]
   verbs: [get]
 {{- if .Values.leaderElection.enabled }}
-# A name cannot restrict create.
+# RBAC cannot restrict create to a name.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [create]
