@@ -1,4 +1,4 @@
-"""What tests of the chart share: the documents of each file of values under ci/."""
+"""Fixtures of the chart's tests: the documents of each file of values in ci/."""
 
 import pytest
 
@@ -7,11 +7,11 @@ from chart.rendering import CASES, Document, render, render_case
 
 @pytest.fixture(params=CASES)
 def documents(request: pytest.FixtureRequest) -> list[Document]:
-    """What the chart renders; change none of it."""
+    """The rendered documents, which a test must not change."""
     return render_case(request.param)
 
 
 @pytest.fixture(scope="session")
 def defaults() -> list[Document]:
-    """What the chart renders when nothing is set; change none of it."""
+    """The documents that are rendered without values, which a test must not change."""
     return render()

@@ -1,4 +1,4 @@
-"""Renders the chart with the real Helm, and finds things in what it renders."""
+"""Renders the chart with the real Helm, and finds objects in the result."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ Document = dict[str, Any]
 
 
 class UniqueKeys(yaml.SafeLoader):
-    """Refuses a key that stands twice: who wins differs between tools."""
+    """Refuses duplicate keys, which different tools read differently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
         """Return the map."""
@@ -36,7 +36,7 @@ class UniqueKeys(yaml.SafeLoader):
 def run_helm(
     *arguments: str, check: bool = True, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run Helm, away from what the machine's user has configured."""
+    """Run Helm without the configuration of the machine's user."""
     helm = find_binaries(("helm",)) / "helm"
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
@@ -57,20 +57,20 @@ def run_helm(
 
 
 def render_text(*options: str, release: str = "rel", chart: Path = CHART) -> str:
-    """Return what `helm template` prints."""
+    """Return the output of `helm template`."""
     command = ["template", release, str(chart), "--namespace", NAMESPACE]
     return run_helm(*command, *options).stdout
 
 
 def refusal(*options: str, release: str = "rel") -> str:
-    """Return what Helm says when it renders nothing."""
+    """Return the error of Helm if it renders nothing."""
     done = run_helm("template", release, str(CHART), *options, check=False)
     assert done.returncode != 0, "Helm rendered it"
     return done.stderr
 
 
 def parse(text: str) -> list[Document]:
-    """Return the documents of a text of YAML."""
+    """Return the documents in a YAML text."""
     found = yaml.load_all(text, Loader=UniqueKeys)
     return [document for document in found if document is not None]
 
@@ -82,7 +82,7 @@ def render(*options: str, release: str = "rel", chart: Path = CHART) -> list[Doc
 
 @cache
 def render_case(case: str) -> list[Document]:
-    """Return the documents of a file of values; rendered once, so change none."""
+    """Return the documents of a file of values; they are cached, so change none."""
     release = LONGEST if case.startswith("long-names") else "rel"
     return render("--values", str(CHART / "ci" / case), release=release)
 
@@ -99,7 +99,7 @@ def only(documents: list[Document], kind: str) -> Document:
 
 
 def named(documents: list[Document], kind: str, suffix: str) -> Document:
-    """Return the only document of a kind whose name ends so."""
+    """Return the only document of a kind whose name has this ending."""
     (found,) = [
         document
         for document in of_kind(documents, kind)
@@ -109,7 +109,7 @@ def named(documents: list[Document], kind: str, suffix: str) -> Document:
 
 
 def pods(documents: list[Document]) -> Iterator[tuple[str, Document]]:
-    """Yield each pod or template of pods: the kind it stands in, and itself."""
+    """Yield each pod or template of pods, and the kind that contains it."""
     for document in documents:
         if document["kind"] == "Pod":
             yield "Pod", document

@@ -1,4 +1,4 @@
-"""The CRDs in the chart: the contract of deploy/crds, with labels and annotations."""
+"""The CRDs in the chart are those of deploy/crds, with labels and annotations."""
 
 import pytest
 import yaml
@@ -11,7 +11,7 @@ ARGO_CD = "argocd.argoproj.io/sync-options"
 
 
 def contract() -> list[Document]:
-    """Return the CRDs as they are applied without Helm."""
+    """Return the CRDs of deploy/crds."""
     paths = sorted((ROOT / "deploy" / "crds").glob("*.yaml"))
     assert len(paths) == 2
     return [yaml.safe_load(path.read_text()) for path in paths]

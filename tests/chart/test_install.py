@@ -1,6 +1,6 @@
 """Installs, upgrades, rolls back and uninstalls with a real Helm and API server.
 
-Nothing runs pods here, so nothing waits for them: no `--wait`, no `helm test`.
+There is no kubelet, so nothing can wait for pods: no `--wait`, no `helm test`.
 """
 
 import json
@@ -40,7 +40,7 @@ RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 
 class Cluster:
-    """A control plane with namespaces and no CRDs, and Helm that speaks to it."""
+    """A control plane with namespaces and without CRDs, and Helm for it."""
 
     def __init__(self, plane: ControlPlane) -> None:
         self.plane = plane
@@ -60,13 +60,13 @@ class Cluster:
         )
 
     def get(self, kind: str, name: str, namespace: str = NAMESPACE) -> Any:
-        """Return an object as stored."""
+        """Return a stored object."""
         where = ("--namespace", namespace) if namespace else ()
         done = self.plane.kubectl("get", kind, name, *where, "--output=json")
         return json.loads(done.stdout)
 
     def names(self, kind: str, *options: str) -> set[str]:
-        """Return the names of all of a kind in all namespaces, of our chart's."""
+        """Return the names of the chart's objects of a kind in all namespaces."""
         label = "app.kubernetes.io/part-of=zitadel-notification-operator"
         done = self.plane.kubectl(
             *("get", kind, "--all-namespaces", "--selector", label),
@@ -75,12 +75,12 @@ class Cluster:
         return set(done.stdout.split())
 
     def places(self, kind: str) -> set[str]:
-        """Return the namespaces that hold one of a kind, of our chart's."""
+        """Return the namespaces in which the chart has an object of a kind."""
         where = "--output=jsonpath={.items[*].metadata.namespace}"
         return self.names(kind, where)
 
     def generations(self) -> dict[str, int]:
-        """Return how often the spec of each object has changed that counts it."""
+        """Return the generation of each object that has one."""
         documents = parse(self.helm("get", "manifest", RELEASE).stdout)
         found = {}
         for document in documents:
@@ -94,7 +94,7 @@ class Cluster:
         return found
 
     def dry_run(self, document: Document, *options: str) -> str:
-        """Have the API server admit an object without storing it; return its words."""
+        """Let the API server admit an object without storing it; return the output."""
         done = self.plane.kubectl(
             *("create", "--dry-run=server", "--filename=-", *options),
             stdin=json.dumps(document),
@@ -105,14 +105,14 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """One for this file: CRDs come and go in it."""
+    """A cluster for this file, in which CRDs are installed and removed."""
     with ControlPlane() as plane:
         yield Cluster(plane)
 
 
 @pytest.fixture
 def installed(cluster: Cluster) -> Iterator[Cluster]:
-    """The chart, installed at its defaults."""
+    """The chart, installed with its defaults."""
     cluster.helm("install", RELEASE, str(CHART))
     cluster.plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
     yield cluster
@@ -155,7 +155,7 @@ def test_the_namespace_may_be_restricted(installed: Cluster) -> None:
 
 
 def manifests(notes: str) -> list[Document]:
-    """Return what the notes tell the user to apply."""
+    """Return the manifests that the notes tell the user to apply."""
     found = re.findall(r"<<'EOF'\n(.*?)\n *EOF\n", notes, flags=re.DOTALL)
     assert len(found) == 2
     return [yaml.safe_load(text) for text in found]

@@ -1,4 +1,4 @@
-"""Names of all kinds: those that YAML misreads, that are long, that no Service has."""
+"""Unusual names: YAML misreads them, they are long, or no Service can have them."""
 
 import re
 
@@ -25,12 +25,12 @@ EVERYTHING = [
 
 
 def texts(*pairs: str) -> list[str]:
-    """Return the options that set texts."""
+    """Return options that set texts."""
     return [part for pair in pairs for part in ("--set-string", pair)]
 
 
 def bare(text: str, name: str) -> list[str]:
-    """Return where a name has no quotes: Go reads 1e3 and y otherwise than Python."""
+    """Return where a name is not quoted: Go and Python read 1e3 and y differently."""
     return re.findall(rf"(?m)^.*(?:[nN]ame|namespace): {name}$", text)
 
 

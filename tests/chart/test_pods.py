@@ -1,4 +1,4 @@
-"""The pods: restricted, probed, bounded, and started with options that exist."""
+"""The pods: restricted, with probes and limits, and with existing options."""
 
 import copy
 from collections.abc import Callable
@@ -28,7 +28,7 @@ by its address."""
 
 
 def restricted(pod: Document) -> list[str]:
-    """Return what is against the Pod Security Standard restricted, or our own rules."""
+    """Return violations of the Pod Security Standard restricted, or of our rules."""
     spec = pod["spec"]
     wrong = [key for key in ("hostNetwork", "hostPID", "hostIPC") if spec.get(key)]
     context = spec.get("securityContext", {})
@@ -78,8 +78,9 @@ def test_pods_are_restricted(documents: list[Document]) -> None:
 def refused_by_openshift(pod: Document) -> list[str]:
     """Return what OpenShift's SCC restricted-v2 refuses in a pod.
 
-    It gives each namespace a range of users and groups of its own; a pod that names one
-    must hit that range, and no chart can. Rules: `oc get scc restricted-v2 -o yaml`.
+    Each namespace has its own range of users and groups. A pod that sets one must be in
+    that range, which no chart can know. For the rules see `oc get scc restricted-v2 -o
+    yaml`.
     """
     spec = pod["spec"]
     contexts = [spec.get("securityContext", {})]
@@ -235,7 +236,7 @@ def test_there_is_time_to_end(documents: list[Document]) -> None:
 
 
 def arguments(documents: list[Document]) -> dict[str, Any]:
-    """Return what `znp run` makes of the container's arguments."""
+    """Return how `znp run` parses the container's arguments."""
     command, *rest = container(documents)["args"]
     assert (container(documents)["command"], command) == (["znp"], "run")
     context = run.make_context("run", rest)

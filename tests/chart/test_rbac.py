@@ -1,4 +1,4 @@
-"""The rights: the operator's, as few as it needs, and the roles for people."""
+"""Permissions: those of the operator, as few as possible, and roles for people."""
 
 import pytest
 
@@ -37,7 +37,7 @@ Rights = dict[tuple[str, str], set[str]]
 
 
 def rights(role: Document) -> Rights:
-    """Return the verbs by group and resource; by resource and name where one is."""
+    """Return the verbs by group and resource, and by name if there is one."""
     found: Rights = {}
     for rule in role["rules"]:
         assert set(rule) <= {"apiGroups", "resources", "resourceNames", "verbs"}
@@ -50,13 +50,13 @@ def rights(role: Document) -> Rights:
 
 
 def place(document: Document) -> tuple[str, str]:
-    """Return namespace, empty for none, and name."""
+    """Return the namespace, which may be empty, and the name."""
     metadata = document["metadata"]
     return metadata.get("namespace", ""), metadata["name"]
 
 
 def operators_rights(documents: list[Document]) -> dict[str, Rights]:
-    """Return what is bound to the operator, by namespace; "" is everywhere."""
+    """Return the operator's permissions by namespace; "" is the cluster."""
     account = only(documents, "ServiceAccount")["metadata"]
     roles = {(r["kind"], *place(r)): rights(r) for r in of_kind(documents, *ROLES)}
     found: dict[str, Rights] = {}
@@ -77,7 +77,7 @@ def operators_rights(documents: list[Document]) -> dict[str, Rights]:
 
 
 def own(*, lease: bool) -> Rights:
-    """Return the rights in the operator's own namespace."""
+    """Return the permissions in the operator's own namespace."""
     found: Rights = {("", "secrets"): {"get"}, ("", "configmaps"): {"get"}}
     if lease:
         group = "coordination.k8s.io"

@@ -1,4 +1,4 @@
-"""Values that do not go together, or would break in the cluster, are refused."""
+"""Values that exclude each other, or would fail in the cluster, are refused."""
 
 import json
 
@@ -37,7 +37,7 @@ SECTIONS = [key for key, value in VALUES.items() if isinstance(value, dict)]
 
 
 def accepts(duration: str) -> bool:
-    """Return whether `znp run` takes a duration of the Lease."""
+    """Return whether `znp run` accepts a lease duration."""
     try:
         LeaseDuration().convert(duration, None, None)
     except BadParameter:
@@ -106,7 +106,7 @@ def test_these_are_not(values: Document) -> None:
 
 
 def as_options(values: Document) -> list[str]:
-    """Return the options that set values as they are."""
+    """Return the options that set these values."""
     return [
         part
         for key, value in values.items()
@@ -139,12 +139,12 @@ def test_a_dollar_of_the_user_is_a_dollar(key: str) -> None:
 
 
 def extra(*objects: str | Document) -> list[str]:
-    """Return the options that give more objects."""
+    """Return the options that add objects."""
     return as_options({"extraObjects": list(objects)})
 
 
 def config_map(name: str) -> str:
-    """Return the text of an object."""
+    """Return the manifest of a ConfigMap."""
     metadata = {"name": name}
     text: str = yaml.safe_dump(
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}

@@ -1,4 +1,4 @@
-"""What the chart renders, as a whole: which objects, their names and labels."""
+"""The rendered chart as a whole: its objects, their names and labels."""
 
 import re
 import shutil
@@ -121,7 +121,7 @@ def test_every_namespaced_document_says_its_namespace(
 
 
 def selectors(documents: list[Document]) -> list[dict[str, str]]:
-    """Return each selector that is meant for the operator's pods."""
+    """Return each selector for the operator's pods."""
     found = [only(documents, "Service")["spec"]["selector"]]
     kinds = ("Deployment", "PodDisruptionBudget", "PodMonitor")
     found += [d["spec"]["selector"]["matchLabels"] for d in of_kind(documents, *kinds)]
@@ -133,7 +133,7 @@ def selectors(documents: list[Document]) -> list[dict[str, str]]:
 
 
 def fits(selector: dict[str, str], labels: dict[str, str]) -> bool:
-    """Return whether a selector selects what has these labels."""
+    """Return whether a selector matches these labels."""
     return selector.items() <= labels.items()
 
 
@@ -230,7 +230,7 @@ def test_what_a_monitor_can_be_told(key: str, kind: str, endpoints: str) -> None
 
 
 def other_version(folder: Path) -> Path:
-    """Return a copy of the chart that calls itself another version."""
+    """Return a copy of the chart with another version."""
     copy = folder / "chart"
     shutil.copytree(CHART, copy)
     chart = copy / "Chart.yaml"

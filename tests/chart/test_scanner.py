@@ -1,4 +1,4 @@
-"""kube-score, an outside opinion on the default chart; what we do not follow, why."""
+"""kube-score's checks of the default chart, with reasons for those we do not follow."""
 
 import json
 import subprocess

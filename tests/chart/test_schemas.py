@@ -1,4 +1,4 @@
-"""What is rendered, held against the schemas of Kubernetes and Prometheus Operator."""
+"""The rendered objects follow the schemas of Kubernetes and Prometheus Operator."""
 
 import copy
 from typing import Any
@@ -74,7 +74,7 @@ OPTIONAL = {
 
 
 def monitoring(**properties: Any) -> dict[str, Any]:
-    """Return the schema of a spec that has all of these, some of OPTIONAL, no other."""
+    """Return the schema of a spec with these fields; some of OPTIONAL may be added."""
     return {
         "type": "object",
         "additionalProperties": False,

@@ -1,4 +1,4 @@
-"""The values: each commented, each in the schema, each in the README."""
+"""Each value has a comment, is in the schema, and is in the README."""
 
 import json
 import re
@@ -22,7 +22,7 @@ umbrella chart shares among its charts."""
 
 
 def resolve(node: dict[str, Any]) -> dict[str, Any]:
-    """Return a node of the schema, or what it refers to."""
+    """Return a node of the schema, or the node that it refers to."""
     if "$ref" not in node:
         return node
     name = node["$ref"].removeprefix("#/definitions/")
@@ -31,7 +31,7 @@ def resolve(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def schema_paths(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the path of each value that the schema knows."""
+    """Yield the path of each value in the schema."""
     for key, child in node.get("properties", {}).items():
         below = resolve(child)
         yield prefix + key
@@ -39,7 +39,7 @@ def schema_paths(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def value_paths(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the path of each value that values.yaml has."""
+    """Yield the path of each value in values.yaml."""
     for key, value in values.items():
         yield prefix + key
         if isinstance(value, dict):
@@ -52,7 +52,7 @@ def documented() -> list[str]:
 
 
 def is_below(path: str, parents: list[str]) -> bool:
-    """Return whether a path is one of those, or inside one."""
+    """Return whether a path is one of those, or below one."""
     return any(path == parent or path.startswith(f"{parent}.") for parent in parents)
 
 
@@ -80,7 +80,7 @@ def test_every_value_has_a_comment() -> None:
 
 
 def maps(node: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each description of a map in the schema, by the key it stands under."""
+    """Yield each description of a map in the schema, with its key."""
     if isinstance(node, dict):
         if node.get("type") == "object":
             yield name, node
@@ -175,7 +175,7 @@ def run_generator(root: Path, *options: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what tools/chart.py reads and writes."""
+    """A copy of the files that tools/chart.py reads and writes."""
     (tmp_path / "tools").mkdir()
     shutil.copy(ROOT / "tools" / "chart.py", tmp_path / "tools")
     shutil.copytree(ROOT / "deploy", tmp_path / "deploy")

@@ -1,4 +1,4 @@
-"""The whole operator: one emulator and one operator process for these tests."""
+"""The whole operator: one emulator and one operator process for the tests of a file."""
 
 import itertools
 import json
@@ -19,7 +19,7 @@ NUMBERS = itertools.count(1)
 
 
 def condition_in(body: dict[str, Any], which: str) -> tuple:
-    """Return a condition's status and reason; empty texts when absent."""
+    """Return a condition's status and reason; empty texts if it is absent."""
     for condition in body.get("status", {}).get("conditions", ()):
         if condition["type"] == which:
             return condition["status"], condition["reason"]
@@ -28,7 +28,7 @@ def condition_in(body: dict[str, Any], which: str) -> tuple:
 
 @dataclass
 class World:
-    """What a test of the whole operator has at hand."""
+    """Control plane, emulator and operator, and what tests do with them."""
 
     plane: ControlPlane
     emulator: EmulatorProcess
@@ -36,7 +36,7 @@ class World:
     folder: Path
 
     def organization(self) -> str:
-        """Make an organization and return its id."""
+        """Create an organization and return its id."""
         body = {"name": f"Test {next(NUMBERS)}"}
         return self.emulator.call("POST", "/management/v1/orgs", body)["id"]
 
@@ -60,7 +60,7 @@ class World:
         organization: str | dict[str, Any] = "",
         **spec: Any,
     ) -> None:
-        """Apply a policy through the shared instance.
+        """Apply a policy of the shared instance.
 
         Without an id, it is about the credential's own organization.
         """
@@ -77,7 +77,7 @@ class World:
         self.apply("NotificationPolicy", name, whole, namespace)
 
     def instance(self, name: str, url: str, **spec: Any) -> None:
-        """Apply an instance that everybody may use for everything."""
+        """Apply an instance that every namespace may use for everything."""
         whole = {
             "url": url,
             "allowInsecureHTTP": True,
@@ -91,7 +91,7 @@ class World:
         self.apply("ZitadelInstance", name, whole, "")
 
     def get(self, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
-        """Return an object as stored; None when there is none, or none to be read.
+        """Return the stored object, or None if it cannot be read.
 
         That is where its CRD is gone, or the API server is away.
         """
@@ -101,7 +101,7 @@ class World:
             return None
 
     def condition(self, kind: str, name: str, namespace: str, which: str) -> tuple:
-        """Return a condition's status and reason; empty texts when absent."""
+        """Return a condition's status and reason; empty texts if it is absent."""
         return condition_in(self.get(kind, name, namespace) or {}, which)
 
     def wait_for(
@@ -113,7 +113,7 @@ class World:
         kind: str = "znp",
         patience: float = 30,
     ) -> dict[str, Any]:
-        """Wait for a condition that speaks about the newest spec; return the object."""
+        """Wait for a condition of the newest generation; return the object."""
 
         def ask() -> dict[str, Any] | None:
             body = self.get(kind, name, namespace)
@@ -140,7 +140,7 @@ class World:
         eventually(is_gone, patience, f"{name} gone")
 
     def delete(self, name: str, namespace: str) -> None:
-        """Delete a policy and return at once."""
+        """Delete a policy without waiting."""
         self.plane.kubectl(
             "delete", "znp", name, "--namespace", namespace, "--wait=false"
         )
@@ -150,7 +150,7 @@ class World:
 def world(
     control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
-    """An emulator, an operator, an instance `shared`; every status is judged."""
+    """An emulator, an operator, and an instance `shared`; every status is checked."""
     folder = tmp_path_factory.mktemp("world")
     watch = StatusWatch(control_plane, folder)
     create_secret(control_plane, "zitadel-credentials")

@@ -1,4 +1,4 @@
-"""The way into the cluster, and every failure of a call as one of our errors."""
+"""Calls to the API server, and each of their failures as one of our errors."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ Serve = Callable[[Answer], Awaitable[ClusterAccess]]
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Start an API server that gives one answer to everything."""
+    """Start an API server that gives the same response to every request."""
     closing: list[Callable[[], Awaitable[None]]] = []
 
     async def start(answer: Answer) -> ClusterAccess:
@@ -60,7 +60,7 @@ async def serve() -> AsyncIterator[Serve]:
 def pod(
     control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """Make the process look like a pod; return its token file."""
+    """Give the process the files and variables of a pod; return its token file."""
     token = tmp_path / "token"
     token.write_text(f"{control_plane.token}\n")
     (tmp_path / "ca.crt").write_text((control_plane.folder / "ca.crt").read_text())
@@ -75,7 +75,7 @@ def pod(
 
 @pytest.fixture
 def minute_later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Pass the minute after which a token's file is read again."""
+    """Let the minute pass after which a token file is read again."""
 
     def pass_it() -> None:
         monkeypatch.setattr(connection_config, "TOKEN_AGE", -1.0)

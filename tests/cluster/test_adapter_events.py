@@ -1,4 +1,4 @@
-"""Events on a real API server: one a kind of notice, repeats as its series."""
+"""Events on a real API server: one for each kind of notice, repeats as a series."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 @dataclass(frozen=True)
 class Told:
-    """A notice, by shape alone."""
+    """A notice; it only has the attributes that the recorder reads."""
 
     reason: str = "Updated"
     action: str = "Apply"
@@ -35,7 +35,7 @@ class Told:
 
 @pytest.fixture
 async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
-    """The administrator's client."""
+    """A client with the administrator's rights."""
     access = await connect(control_plane.kubeconfig)
     yield access.api
     await access.api.close()
@@ -43,7 +43,7 @@ async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
 
 @pytest.fixture
 async def recorder(api: ApiClient) -> AsyncIterator[EventRecorder]:
-    """A recorder that posts."""
+    """A recorder that sends Events."""
     made = EventRecorder(api)
     await made.start()
     yield made

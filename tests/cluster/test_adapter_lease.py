@@ -1,4 +1,4 @@
-"""The Lease on a real API server: versions, times, and what others put on it."""
+"""The Lease on a real API server: versions, times, and fields of others."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -24,7 +24,7 @@ TIMING = Timing(15.0)
 
 @pytest.fixture
 async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
-    """The administrator's client."""
+    """A client with the administrator's rights."""
     access = await connect(control_plane.kubeconfig)
     yield access.api
     await access.api.close()

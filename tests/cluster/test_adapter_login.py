@@ -1,4 +1,4 @@
-"""Credentials of kubeconfigs: what is honoured, and what is read or made again."""
+"""Credentials of kubeconfigs: which are supported, and which are read again."""
 
 import asyncio
 import base64
@@ -36,7 +36,7 @@ V1 = "client.authentication.k8s.io/v1"
 
 
 def executing(folder: Path, text: str, **more: Any) -> dict[str, Any]:
-    """Return the user of a login program."""
+    """Return the user entry of a login program."""
     return {
         "exec": {
             "apiVersion": V1,
@@ -48,7 +48,7 @@ def executing(folder: Path, text: str, **more: Any) -> dict[str, Any]:
 
 
 def end_in(seconds: float) -> str:
-    """Return a moment as programs write it."""
+    """Return a time in the format of login programs."""
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 

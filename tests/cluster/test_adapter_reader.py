@@ -1,4 +1,4 @@
-"""Reads of our kinds on a real API server: pages, namespaces, what is served."""
+"""Reads of our kinds on a real API server: pages, namespaces, served kinds."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
 
 @pytest.fixture(scope="module")
 def control_plane() -> Iterator[ControlPlane]:
-    """One of its own: an operator may run on the shared one and would take part."""
+    """A separate control plane, because the shared one may have an operator."""
     with ControlPlane() as plane:
         plane.kubectl("apply", "--server-side", "-f", str(CRDS))
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
@@ -33,7 +33,7 @@ def control_plane() -> Iterator[ControlPlane]:
 
 @pytest.fixture
 async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
-    """The administrator's client."""
+    """A client with the administrator's rights."""
     access = await connect(control_plane.kubeconfig)
     yield access.api
     await access.api.close()
@@ -74,7 +74,7 @@ def create(plane: ControlPlane, *bodies: dict[str, Any]) -> None:
 
 
 def lists_since(plane: ControlPlane, start: int, namespace: str) -> list[str]:
-    """Return the URIs of the LISTs of a namespace's policies since an offset."""
+    """Return the URIs of all LISTs of a namespace's policies since an offset."""
     with plane.audit_log.open() as log:
         log.seek(start)
         entries = [json.loads(line) for line in log if line.endswith("\n")]
@@ -189,14 +189,14 @@ async def test_a_cluster_without_the_group() -> None:
 
 
 class Scripted:
-    """An API server that gives these answers in turn, and keeps the queries."""
+    """An API server that gives these responses in turn, and records the queries."""
 
     def __init__(self, answers: list[web.Response]) -> None:
         self._answers = answers
         self.queries: list[dict[str, str]] = []
 
     async def __aenter__(self) -> tuple[ApiClient, list[dict[str, str]]]:
-        """Start it."""
+        """Start the server."""
 
         async def answer(request: web.Request) -> web.Response:
             self.queries.append(dict(request.query))
@@ -211,7 +211,7 @@ class Scripted:
         return self._access.api, self.queries
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop it."""
+        """Stop the server."""
         await self._access.api.close()
         await self._server.close()
 
@@ -290,7 +290,7 @@ async def test_a_broken_page_gives_no_half_list() -> None:
 
 
 def crd(**metadata: Any) -> web.Response:
-    """Return a CRD as the API server stores it."""
+    """Return a CRD as stored by the API server."""
     return web.json_response({"metadata": {"name": "crd", **metadata}, "spec": {}})
 
 

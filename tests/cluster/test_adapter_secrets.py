@@ -18,14 +18,14 @@ CANARY = "canary-5f0c"
 
 @pytest.fixture
 async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
-    """The administrator's client."""
+    """A client with the administrator's rights."""
     access = await connect(control_plane.kubeconfig)
     yield access.api
     await access.api.close()
 
 
 def create(plane: ControlPlane, namespace: str) -> None:
-    """Store a Secret with one key of text, one of bytes, one that is empty."""
+    """Store a Secret with one key of text, one of bytes, and an empty one."""
     manifest = {
         "apiVersion": "v1",
         "kind": "Secret",

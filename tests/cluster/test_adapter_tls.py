@@ -1,4 +1,4 @@
-"""Certificates of API servers: what is accepted, what is told, what is read again."""
+"""Certificates of API servers: what is accepted, reported and read again."""
 
 import base64
 import contextlib
@@ -28,7 +28,7 @@ SOON = aiohttp.ClientTimeout(total=10)
 
 
 def data(text: str) -> str:
-    """Return a text as kubeconfigs hold it."""
+    """Return a text in the encoding of kubeconfigs."""
     return base64.b64encode(text.encode()).decode()
 
 
@@ -43,7 +43,7 @@ async def through(path: Path) -> AsyncIterator[ClusterAccess]:
 
 
 async def reach(access: ClusterAccess) -> None:
-    """Make one of our calls, and one as kopf's watches make them."""
+    """Make one of the operator's calls, and one as kopf's watches make them."""
     assert (await call(access.api, "GET", "/version"))["major"] == "1"
     watcher = access.watcher()
     try:
@@ -55,7 +55,7 @@ async def reach(access: ClusterAccess) -> None:
 
 
 async def refusal(access: ClusterAccess) -> str:
-    """Return what is said of a call that fails."""
+    """Return the message of a call that fails."""
     with pytest.raises(ClusterError) as caught:
         await call(access.api, "GET", "/version")
     return caught.value.message

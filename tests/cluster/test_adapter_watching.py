@@ -1,4 +1,4 @@
-"""The session of kopf's watches: what it waits for, and what it hands on."""
+"""The session of kopf's watches: when it waits, and what it passes to kopf."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ Reply = Callable[[], web.StreamResponse]
 
 
 class Server(ApiServer):
-    """Gives the replies of a list, then good ones."""
+    """Gives the responses of a list, then good ones."""
 
     def __init__(self, *replies: Reply) -> None:
         super().__init__(answer=self._next)
@@ -37,25 +37,25 @@ class Server(ApiServer):
 
 
 class Waits(list[float]):
-    """The waits so far; `until` ends one as if the caller had no more patience."""
+    """Records waits; `until` cancels one of them as an impatient caller would."""
 
     until: int | None = None
 
     async def sleep(self, seconds: float) -> None:
-        """Pass the time at once."""
+        """Let the time pass at once."""
         if seconds > 0:
             self.append(seconds)
         if self.until is not None and len(self) >= self.until:
             raise TimeoutError
 
     def monotonic(self) -> float:
-        """Return the time that has passed by waits alone."""
+        """Return the time that has passed by waits only."""
         return sum(self)
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Waits:
-    """Wait on a clock of its own."""
+    """Replace the clock of the waits."""
     waits = Waits()
     module = "zitadel_notification_operator.cluster.watching"
     monkeypatch.setattr(f"{module}.asyncio", waits)

@@ -1,4 +1,4 @@
-"""Writes on our kinds, on a real API server: what is added, kept and removed."""
+"""Writes of our kinds on a real API server: what is added, kept and removed."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ STALLED = Condition("Stalled", "True", "Conflict", "No", 1, "2026-01-01T00:00:00
 
 @pytest.fixture(scope="module")
 def control_plane() -> Iterator[ControlPlane]:
-    """One of its own: an operator may run on the shared one and would take part."""
+    """A separate control plane, because the shared one may have an operator."""
     with ControlPlane() as plane:
         plane.kubectl("apply", "--server-side", "-f", str(CRDS))
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
@@ -50,7 +50,7 @@ def control_plane() -> Iterator[ControlPlane]:
 
 @pytest.fixture
 async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
-    """The administrator's client."""
+    """A client with the administrator's rights."""
     access = await connect(control_plane.kubeconfig)
     yield access.api
     await access.api.close()
@@ -58,7 +58,7 @@ async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
 
 @pytest.fixture
 def writer(api: ApiClient) -> ClusterWriter:
-    """What is tested here."""
+    """The writer under test."""
     return ClusterWriter(api)
 
 
@@ -106,7 +106,7 @@ class Objects:
         return found
 
     def get(self, name: str = "p", kind: str = "znp") -> dict[str, Any] | None:
-        """Return an object with its managedFields; None when there is none."""
+        """Return an object with its managedFields, or None if there is none."""
         done = self._plane.kubectl(
             *("get", kind, name, *self._where, "-ojson", "--show-managed-fields"),
             check=False,
@@ -114,7 +114,7 @@ class Objects:
         return json.loads(done.stdout) if done.returncode == 0 else None
 
     def delete(self, name: str = "p", kind: str = "znp") -> None:
-        """Ask for deletion and return."""
+        """Delete an object without waiting."""
         self._plane.kubectl("delete", kind, name, *self._where, "--wait=false")
 
     def patch(self, patch: Any, kind: str = "json", name: str = "p") -> None:
@@ -127,12 +127,12 @@ class Objects:
 
 @pytest.fixture
 def objects(control_plane: ControlPlane, namespace: str) -> Objects:
-    """A user of a namespace of the test's own."""
+    """A user with a namespace for the test."""
     return Objects(control_plane, namespace)
 
 
 def owned(body: dict[str, Any] | None) -> dict[str, Any]:
-    """Return what our manager owns, by operation and subresource."""
+    """Return the fields of the operator's manager, by operation and subresource."""
     assert body is not None
     return {
         f"{entry['operation']} {entry.get('subresource', '')}".strip(): entry[
@@ -144,7 +144,7 @@ def owned(body: dict[str, Any] | None) -> dict[str, Any]:
 
 
 class Meddling:
-    """A client before whose every PATCH somebody else does something."""
+    """A client that lets somebody else act before each PATCH."""
 
     def __init__(self, api: ApiClient, meddle: Callable[[], None]) -> None:
         self._api = api
@@ -152,11 +152,11 @@ class Meddling:
         self.patches = 0
 
     def __getattr__(self, name: str) -> Any:
-        """Be the client in all else."""
+        """Forward everything else to the client."""
         return getattr(self._api, name)
 
     async def request(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Let the other one go first."""
+        """Let somebody else act first."""
         if method == "PATCH":
             self.patches += 1
             await asyncio.to_thread(self._meddle)

@@ -1,4 +1,4 @@
-"""What users see: kubectl in, ZITADEL and the status out."""
+"""What users see: they use kubectl, and check ZITADEL and the status."""
 
 import json
 import shutil

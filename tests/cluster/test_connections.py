@@ -1,4 +1,4 @@
-"""Instances as platform teams connect them: credentials, TLS, what they tell."""
+"""Instances as platform teams connect them: credentials, TLS, status."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ LOOK = "zitadel-notification.dev/reconcile-requested-at"
 
 
 def credentials_of(world: World, secret: str, made: dict[str, Any]) -> dict[str, Any]:
-    """Store what the emulator has made; return `spec.credentials` for it."""
+    """Store a credential of the emulator; return `spec.credentials` for it."""
     ref: dict[str, Any] = {"secretRef": {"name": secret}}
     if "keyFile" in made:
         create_secret(world.plane, secret, **{"key.json": json.dumps(made["keyFile"])})
@@ -35,7 +35,7 @@ def credentials_of(world: World, secret: str, made: dict[str, Any]) -> dict[str,
 
 
 def look(world: World, name: str, token: str) -> None:
-    """Ask for a pass over an instance."""
+    """Request a pass over an instance."""
     world.plane.kubectl("annotate", "--overwrite", "zni", name, f"{LOOK}={token}")
 
 
@@ -194,7 +194,7 @@ def test_a_user_without_a_role_is_told_on_the_instance(
 
 
 def create_roots(world: World, name: str, certificate: Path) -> None:
-    """Put roots into a ConfigMap of the operator's namespace."""
+    """Store CA certificates in a ConfigMap of the operator's namespace."""
     manifest = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -205,7 +205,7 @@ def create_roots(world: World, name: str, certificate: Path) -> None:
 
 
 def serving(folder: Path) -> tuple[str, ...]:
-    """Return options for an emulator with a certificate of a CA made here."""
+    """Return options for an emulator with a certificate of a new CA."""
     folder.mkdir(exist_ok=True)
     write_certificates(folder, DOMAIN)
     cert, key = folder / "serving.crt", folder / "serving.key"

@@ -1,7 +1,7 @@
-"""The last value that fits is accepted, the next one and other types are refused.
+"""The last valid value is accepted; the next one and other types are refused.
 
-Bounds are those of the tables in `tests/data/crd`, not of the CRD files: a bound that
-moves in the schema has to move here too.
+The bounds are those of the tables in `tests/data/crd`, not of the CRD files. If a bound
+moves in the schema, it has to move here, too.
 """
 
 import copy
@@ -30,7 +30,7 @@ Create = Callable[[str, Json], httpx.Response]
 
 @pytest.fixture(scope="module")
 def create(control_plane: ControlPlane) -> Iterator[Create]:
-    """Ask for a create in the default namespace, without storing anything."""
+    """Try a create in the default namespace without storing anything."""
     config = yaml.safe_load(control_plane.kubeconfig.read_text())
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
     with httpx.Client(
@@ -58,7 +58,7 @@ def causes(response: httpx.Response) -> set[tuple[str, str]]:
 
 
 def placed(spec: Json, field: str, value: Any) -> Json:
-    """Return a copy of the spec with one field set, by its path in an answer."""
+    """Return a copy of the spec with one field set, by its path in a response."""
     copied: Json = copy.deepcopy({"spec": spec})
     *parents, last = [int(p) if p.isdigit() else p for p in re.findall(r"\w+", field)]
     place: Any = copied
@@ -130,7 +130,7 @@ def test_rules_fit_the_budget_of_one_object(
 
 
 def fields(schema: Json, path: str = "spec") -> Iterator[tuple[str, str]]:
-    """Yield each field below spec and its type, with items as number 0."""
+    """Yield each field below spec and its type; items have the number 0."""
     for name, node in schema.get("properties", {}).items():
         yield f"{path}.{name}", node["type"]
         yield from fields(node, f"{path}.{name}")

@@ -1,4 +1,4 @@
-"""How the kinds can be found, read about and installed, through the real kubectl."""
+"""The kinds can be found, explained and installed with the real kubectl."""
 
 import json
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def test_explain_shows_every_field(control_plane: ControlPlane, file: Path) -> N
 
 
 def descriptions(schema: Json, path: str) -> Iterator[tuple[str, str]]:
-    """Yield each field and what is said about it."""
+    """Yield each field and its description."""
     yield path, schema.get("description", "")
     for name, node in sorted(schema.get("properties", {}).items()):
         yield from descriptions(node, f"{path}.{name}")

@@ -1,7 +1,7 @@
 """A real API server accepts and refuses what the tables in `tests/data/crd` say.
 
-Rows are asked as dry runs. That every rule and bound of the CRDs has its row is checked
-in `unit/test_crd_conventions.py`; limits and types are in `test_crd_bounds.py`.
+The rows are tried as dry runs. `unit/test_crd_conventions.py` checks that every rule
+and bound of the CRDs has a row; limits and types are in `test_crd_bounds.py`.
 """
 
 import json
@@ -29,14 +29,14 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Answer:
-    """What the API server said about one row."""
+    """The API server's response to one row."""
 
     status: int
     body: Json
 
     @property
     def causes(self) -> list[tuple[str, str, str]]:
-        """Field, reason and message of each; `<nil>` speaks about the others."""
+        """Return field, reason and message of causes; `<nil>` refers to the others."""
         causes = self.body.get("details", {}).get("causes", ())
         return [
             (c.get("field", ""), c["reason"], c["message"])
@@ -46,18 +46,18 @@ class Answer:
 
 
 class Asker:
-    """Asks the API server about objects; only what updates need is stored."""
+    """Tries objects on the API server; only the bases of updates are stored."""
 
     def __init__(self, client: httpx.Client, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
 
     def create(self, kind: str, spec: Json) -> Answer:
-        """Ask for a create."""
+        """Try a create."""
         return self._answer(self._post(kind, "asked", spec, {"dryRun": "All"}))
 
     def update(self, kind: str, base: str, change: Json) -> Answer:
-        """Ask for a merge patch of a base's spec."""
+        """Try a merge patch of a base's spec."""
         response = self._client.patch(
             self._path(kind, f"rows-{base}"),
             params={"dryRun": "All"},
@@ -67,14 +67,14 @@ class Asker:
         return self._answer(response)
 
     def store_bases(self) -> None:
-        """Store each base that a row wants to update."""
+        """Store each base that a row updates."""
         for kind, base in _updated_bases():
             spec = TABLES[kind]["bases"][base]
             response = self._post(kind, f"rows-{base}", spec, {})
             assert response.status_code == 201, response.text
 
     def remove_bases(self) -> None:
-        """Remove them; instances would otherwise stay for all other tests."""
+        """Remove the bases; instances would otherwise stay for all other tests."""
         for kind, base in _updated_bases():
             self._client.delete(self._path(kind, f"rows-{base}"))
 
@@ -94,7 +94,7 @@ class Asker:
 
 @pytest.fixture(scope="module")
 def asker(control_plane: ControlPlane) -> Iterator[Asker]:
-    """One connection as an administrator, and the bases to try updates of."""
+    """One connection as an administrator, with the bases of updates."""
     config = yaml.safe_load(control_plane.kubeconfig.read_text())
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
     control_plane.kubectl("create", "namespace", "crd-rows")
@@ -123,7 +123,7 @@ def _rows(kind: str, section: str) -> list[Json]:
 
 
 def params(section: str) -> list[Any]:
-    """Return the rows of both kinds, named by what they are about."""
+    """Return the rows of both kinds, with their names."""
     return [
         pytest.param(kind, row, id=f"{kind}-{row['why']}".replace(" ", "_"))
         for kind in KINDS
@@ -145,7 +145,7 @@ def merge(target: Any, change: Any) -> Any:
 
 
 def check_refusal(row: Json, answer: Answer) -> None:
-    """It is refused for the stated reason, and no other field is blamed."""
+    """Check that it is refused for the stated reason, and no other field is named."""
     assert answer.status == REFUSED, answer.body
     said = [message for field, _, message in answer.causes if field == row["field"]]
     assert any(row["says"] in message for message in said), answer.causes

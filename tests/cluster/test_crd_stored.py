@@ -1,7 +1,8 @@
-"""What a person and other tools see of stored objects, through the real kubectl.
+"""What people and tools see of stored objects, through the real kubectl.
 
-The kinds are copied into a group of our own: an operator that other tests have running
-serves the real ones, so it would write beside us, and every status there is judged.
+The kinds are copied into a separate API group, because an operator that other tests
+have started serves the real ones: it would write beside the test, and every status is
+checked there.
 """
 
 import json
@@ -93,7 +94,7 @@ def zitadel(name: str, credential: str = "personalAccessToken") -> Json:
 
 @pytest.fixture(scope="module")
 def plane(control_plane: ControlPlane) -> Iterator[ControlPlane]:
-    """The control plane with a copy of our kinds that nobody serves."""
+    """The control plane with a copy of the kinds that no operator serves."""
     texts = [file.read_text() for file in sorted(CRDS.glob("*.yaml"))]
     copies = [yaml.safe_load(text.replace(GROUP, COPY)) for text in texts]
     for crd in copies:
@@ -107,7 +108,7 @@ def plane(control_plane: ControlPlane) -> Iterator[ControlPlane]:
 
 
 def create(plane: ControlPlane, namespace: str, body: Json) -> Json:
-    """Create an object and return it as stored."""
+    """Create an object and return it."""
     arguments = ("create", "-f-", "-n", namespace, "--output=json")
     stored: Json = json.loads(plane.kubectl(*arguments, stdin=json.dumps(body)).stdout)
     return stored
@@ -116,7 +117,7 @@ def create(plane: ControlPlane, namespace: str, body: Json) -> Json:
 def apply_status(
     plane: ControlPlane, body: Json, status: Json, manager: str = MANAGER
 ) -> Json:
-    """Server-side apply a status and return the object as stored."""
+    """Apply a status server-side and return the object."""
     metadata = {k: v for k, v in body["metadata"].items() if k in {"name", "namespace"}}
     whole = {**{k: body[k] for k in ("apiVersion", "kind")}, "metadata": metadata}
     done = plane.kubectl(
@@ -292,7 +293,7 @@ def _schema_of_the_id(spec: Json) -> Json:
 
 
 def _set_versions(plane: ControlPlane, crd: str, spec: Json) -> None:
-    """Replace the schema, and wait until the API server goes by it."""
+    """Replace the schema, and wait until the API server uses it."""
     patch = json.dumps({"spec": spec})
     plane.kubectl("patch", "crd", crd, "--type=merge", "-p", patch)
     rules = len(_schema_of_the_id(spec)["x-kubernetes-validations"])

@@ -1,8 +1,7 @@
 """Each rule and each bound of the CRDs has a row in `tests/data/crd`.
 
-The rows themselves are put to a real API server by `test_crd_rows.py` and
-`test_crd_bounds.py`. What nobody tried fails here, and so does a row whose words would
-suit two rules.
+`test_crd_rows.py` and `test_crd_bounds.py` try the rows on a real API server. A rule
+without a row fails here, and so does a row whose words match two rules.
 """
 
 import re
@@ -29,7 +28,7 @@ Json = dict[str, Any]
 
 
 def nodes(schema: Json, path: str) -> Iterator[tuple[str, Json]]:
-    """Yield every field's path and schema, with items as number 0."""
+    """Yield the path and schema of each field; items have the number 0."""
     yield path, schema
     for name, node in schema.get("properties", {}).items():
         yield from nodes(node, f"{path}.{name}")
@@ -38,7 +37,7 @@ def nodes(schema: Json, path: str) -> Iterator[tuple[str, Json]]:
 
 
 def spec_nodes(kind: str) -> list[tuple[str, Json]]:
-    """Return spec and all below it, from the CRD file."""
+    """Return spec and all fields below it from the CRD file."""
     (file,) = (ROOT / "deploy" / "crds").glob(f"*_{TABLES[kind]['resource']}.yaml")
     version = yaml.safe_load(file.read_text())["spec"]["versions"][0]
     schema = version["schema"]["openAPIV3Schema"]["properties"]["spec"]

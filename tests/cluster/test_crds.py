@@ -1,4 +1,4 @@
-"""A real API server refuses and accepts the right objects, naming the field."""
+"""A real API server refuses and accepts the right objects, and names the field."""
 
 import copy
 import json
@@ -40,7 +40,7 @@ def api(control_plane: ControlPlane) -> Iterator[httpx.Client]:
 
 
 def body(kind: str, spec: Change, name: str = "x") -> Change:
-    """Return an object of ours."""
+    """Return an object of a kind."""
     return {
         "apiVersion": "zitadel-notification.dev/v1alpha1",
         "kind": kind,
@@ -50,7 +50,7 @@ def body(kind: str, spec: Change, name: str = "x") -> Change:
 
 
 def changed(spec: Change, change: Change) -> Change:
-    """Return a spec with fields set, or removed where the value is None."""
+    """Return a spec with fields set, or removed if the value is None."""
     result = {**copy.deepcopy(spec), **change}
     return {name: value for name, value in result.items() if value is not None}
 

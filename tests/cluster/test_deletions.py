@@ -1,4 +1,4 @@
-"""Deletions on the real servers: each ends, or waits and says what to edit."""
+"""Deletions on real servers: each ends, or waits and says what to edit."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ WAY_OUT = "set spec.deletionPolicy to Retain"
 
 @pytest.fixture
 def faults(world: World) -> Iterator[World]:
-    """The world, whose emulator has no faults afterwards."""
+    """The world; its emulator's faults are cleared afterwards."""
     yield world
     world.emulator.call("DELETE", "/emulator/v1/faults")
 
@@ -28,7 +28,7 @@ def patch(world: World, namespace: str, name: str, **spec: Any) -> None:
 
 
 def suspend(world: World, namespace: str, name: str) -> None:
-    """Suspend a policy that has not been edited yet, and wait until it is."""
+    """Suspend a policy that was not edited before, and wait until it is suspended."""
     patch(world, namespace, name, suspend=True)
     eventually(
         lambda: world.get("znp", name, namespace)["status"]["observedGeneration"] == 2
@@ -36,12 +36,12 @@ def suspend(world: World, namespace: str, name: str) -> None:
 
 
 def delete_instance(world: World, name: str) -> None:
-    """Delete an instance and return at once."""
+    """Delete an instance without waiting."""
     world.plane.kubectl("delete", "zni", name, "--wait=false")
 
 
 def notes(world: World, namespace: str, name: str, reason: str) -> list[str]:
-    """Return what Events of a reason say about a policy."""
+    """Return the notes of a policy's Events with a reason."""
     selector = f"involvedObject.name={name},reason={reason}"
     done = world.plane.kubectl(
         *("get", "events", f"--namespace={namespace}", "--output=json"),
@@ -53,7 +53,7 @@ def notes(world: World, namespace: str, name: str, reason: str) -> list[str]:
 def wait_for_note(
     world: World, namespace: str, name: str, words: str, reason: str = "Deleted"
 ) -> None:
-    """Wait for an Event, and be sure that there is only one of its reason."""
+    """Wait for an Event, and check that it is the only one with its reason."""
     eventually(lambda: notes(world, namespace, name, reason), what=f"{reason}: {words}")
     (note,) = notes(world, namespace, name, reason)
     assert words in note
@@ -75,7 +75,7 @@ def wait_until_told(world: World, namespace: str, name: str, *words: str) -> str
 
 
 def events_of(world: World, organization: str) -> Any:
-    """Return what has ever happened to an organization, by ZITADEL's own log."""
+    """Return all events of an organization in ZITADEL's log."""
     path = f"/emulator/v1/events?aggregate={organization}"
     return world.emulator.call("GET", path)
 
@@ -312,7 +312,7 @@ def test_without_a_secret_a_restarted_operator_waits(
 
 
 def back_up(world: World, namespace: str, name: str) -> str:
-    """Export a policy, let it go, and return what a restore would create."""
+    """Export a policy, remove it, and return what a restore would create."""
     body = world.get("znp", name, namespace)
     assert body is not None
     for field in ("uid", "resourceVersion", "creationTimestamp", "generation"):

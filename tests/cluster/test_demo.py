@@ -1,4 +1,4 @@
-"""`znp demo` on somebody's cluster: it shows all steps and leaves nothing behind."""
+"""`znp demo` on an existing cluster: it shows all steps and leaves nothing behind."""
 
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture(scope="module")
 def somebodys() -> Iterator[ControlPlane]:
-    """A cluster in which namespaces really go, without anything of ours."""
+    """A cluster that really deletes namespaces, without anything of the operator."""
     with ControlPlane() as plane:
         plane.start_controller_manager()
         yield plane

@@ -1,4 +1,4 @@
-"""Drift on the real servers: found by events, put right, told with who did it."""
+"""Drift on real servers: found by events, corrected, reported with its editor."""
 
 import json
 import time
@@ -19,14 +19,14 @@ INTERVAL = 5.0
 
 
 def instance(world: World, name: str, **drift: Any) -> None:
-    """Apply an instance of its own, so that nobody else's events count."""
+    """Apply a separate instance, so that the events of other tests do not count."""
     settings = {"eventsInterval": "5s", "pollInterval": "10s", **drift}
     world.instance(name, world.emulator.url, driftDetection=settings)
     world.wait_for("", name, kind="zni")
 
 
 def managed(world: World, namespace: str, name: str = "p") -> str:
-    """Apply a policy through that instance; return its organization's id."""
+    """Apply a policy of that instance; return its organization's id."""
     org = world.organization()
     world.policy(namespace, name, org, instanceRef={"name": namespace})
     world.wait_for(namespace, name)
@@ -34,7 +34,7 @@ def managed(world: World, namespace: str, name: str = "p") -> str:
 
 
 def change(world: World, org: str, token: str, *, value: bool | None) -> None:
-    """Change the organization's policy as somebody; None resets it."""
+    """Change the organization's policy as somebody else; None resets it."""
     call = ("DELETE", None) if value is None else ("PUT", {"passwordChange": value})
     path = "/management/v1/policies/notification"
     world.emulator.call(call[0], path, call[1], organization=org, token=token)
@@ -203,7 +203,7 @@ def test_polled_while_events_cannot_be_used_and_back(
 
 
 def event_reasons(world: World, name: str) -> set[str]:
-    """Return the reasons of Events about how an instance's drift is found."""
+    """Return the reasons of the Events about an instance's drift detection."""
     command = ("get", "events", "-n", "default", "-o", "json")
     return {
         event["reason"]

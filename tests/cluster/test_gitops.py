@@ -1,7 +1,7 @@
-"""Applying from Git: what was applied is what is stored, and a second look is clean.
+"""Applying from Git: the stored object is the applied one, and a diff is empty.
 
-Argo CD and Flux do not run here; their ways to compare do: a client-side three-way
-diff, a server-side one, and a server-side dry run under their own field managers.
+Argo CD and Flux do not run here, but their ways to compare do: a client-side three-way
+diff, a server-side diff, and a server-side dry run under their own field managers.
 """
 
 import json
@@ -34,7 +34,7 @@ Json = dict[str, Any]
 
 
 def declare(kind: str, name: str, namespace: str, spec: Json) -> Json:
-    """Return a manifest as it stands in Git."""
+    """Return a manifest as it is in Git."""
     metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
     return {"apiVersion": API, "kind": kind, "metadata": metadata, "spec": spec}
 
@@ -52,7 +52,7 @@ def policy(namespace: str, organization: str, **spec: Any) -> Json:
 
 
 def whole_instance(name: str, url: str) -> Json:
-    """Return an instance's manifest in words that a tidy program would change."""
+    """Return an instance's manifest in a form that a tidy program would change."""
     spec = {
         "url": url + "/",
         "allowInsecureHTTP": True,
@@ -83,14 +83,14 @@ def whole_instance(name: str, url: str) -> Json:
 def kubectl(
     world: World, verb: str, manifest: Json, *options: str, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Give kubectl a manifest."""
+    """Run kubectl with a manifest."""
     return world.plane.kubectl(
         verb, "-f-", *options, stdin=json.dumps(manifest), check=check
     )
 
 
 def difference(world: World, manifest: Json, *way: str) -> str:
-    """Return what `kubectl diff` prints; nothing when there is nothing to do."""
+    """Return the output of `kubectl diff`, which is empty if nothing differs."""
     done = kubectl(world, "diff", manifest, *way, check=False)
     assert done.returncode in {0, 1}, done.stderr
     assert bool(done.stdout) == bool(done.returncode)
@@ -193,7 +193,7 @@ def test_the_spec_stays_byte_for_byte(world: World, namespace: str) -> None:
 
 
 def text(spec: Json) -> str:
-    """Return a spec as text: lists in their order, maps have none."""
+    """Return a spec as text: lists keep their order, maps are sorted."""
     return json.dumps(spec, sort_keys=True)
 
 
@@ -220,7 +220,7 @@ def test_suspending_by_hand(world: World, namespace: str, name: str) -> None:
 
 
 def chart(folder: Path, manifest: Json) -> Path:
-    """Write a chart of one manifest, whose name is the release's."""
+    """Write a chart with one manifest, which has the release's name."""
     about = {"apiVersion": "v2", "name": "policies", "version": "0.1.0"}
     named = {**manifest, "metadata": {"name": "{{ .Release.Name }}"}}
     (folder / "templates").mkdir()
@@ -291,7 +291,7 @@ def test_the_whole_quickstart_goes_at_once(
 
 
 def quickstart(world: World, namespace: str) -> list[Json]:
-    """Return the files of the quickstart for this emulator, Secret and namespace."""
+    """Return the quickstart's files for this emulator, Secret and namespace."""
     changes = {
         "http://127.0.0.1:8085": world.emulator.url,
         "name: zitadel-credentials": f"name: {namespace}",

@@ -1,4 +1,4 @@
-"""Manners at the prompt: what `kubectl` shows, waits for and may do to an object."""
+"""The use with `kubectl`: what it shows, waits for and may do to an object."""
 
 import json
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ Json = dict[str, Any]
 
 
 def objects(schema: Json, path: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield each object of a schema, as `kubectl explain` wants it, and its fields."""
+    """Yield each object of a schema as `kubectl explain` names it, and its fields."""
     fields = schema.get("properties", {})
     if fields:
         yield path, list(fields)
@@ -58,7 +58,7 @@ def test_explain_tells_each_field(control_plane: ControlPlane, file: Path) -> No
 
 
 def width(table: str) -> int:
-    """Return how many characters the longest line of a table takes."""
+    """Return the length of the longest line of a table."""
     return max(len(line.rstrip()) for line in table.splitlines())
 
 
@@ -124,7 +124,7 @@ def test_wait_does_not_take_an_old_true(world: World, namespace: str) -> None:
 
 
 def marks(body: Json) -> tuple[str | None, list[str]]:
-    """Return what the operator keeps on an object."""
+    """Return annotation and finalizer of the operator on an object."""
     metadata = body["metadata"]
     annotations = metadata.get("annotations", {})
     return annotations.get(ORIGINAL), metadata.get("finalizers", [])

@@ -1,4 +1,4 @@
-"""A few losses among many policies, and what looks like a loss and is none."""
+"""A few losses among many policies, and what looks like a loss but is none."""
 
 import json
 import time
@@ -49,14 +49,14 @@ LIST_INTERVAL = 2.0
 
 @pytest.fixture
 def plane() -> Iterator[ControlPlane]:
-    """A control plane of the test's own: nobody else's policies are on it."""
+    """A separate control plane, without the policies of other tests."""
     with ControlPlane() as plane:
         make_ready(plane)
         yield plane
 
 
 def apply(plane: ControlPlane, orgs: list[str], *, value: bool) -> None:
-    """Ask for a value in all organizations with one command."""
+    """Set a value for all organizations with one command."""
     documents = [
         {
             "apiVersion": "zitadel-notification.dev/v1alpha1",
@@ -77,7 +77,7 @@ def apply(plane: ControlPlane, orgs: list[str], *, value: bool) -> None:
 
 
 def ready(plane: ControlPlane) -> int:
-    """Return how many policies are Ready with their newest spec."""
+    """Return the number of policies that are Ready for their newest spec."""
     return sum(
         condition_in(body, "Ready")[0] == "True"
         and body["status"]["observedGeneration"] == body["metadata"]["generation"]
@@ -88,7 +88,7 @@ def ready(plane: ControlPlane) -> int:
 def require_phase(
     world: World, orgs: list[str], losers: list[str], since: int, *, value: bool
 ) -> float:
-    """Check what one change of all has cost, and that all are as wanted.
+    """Check the cost of one change of all policies, and their final state.
 
     Args:
         world: After the phase.

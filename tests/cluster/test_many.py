@@ -1,4 +1,4 @@
-"""Numbers: what many policies and many instances cost, on a cluster of their own."""
+"""The cost of many policies and many instances, on a separate cluster."""
 
 import json
 import socket
@@ -34,7 +34,7 @@ FIRST = 3
 
 @pytest.fixture
 def plane() -> Iterator[ControlPlane]:
-    """A control plane of the test's own: nobody else's policies are on it."""
+    """A separate control plane, without the policies of other tests."""
     with ControlPlane() as plane:
         plane.kubectl("create", "namespace", OWN_NAMESPACE)
         plane.kubectl("apply", "--server-side", "-f", str(CRDS))
@@ -43,7 +43,7 @@ def plane() -> Iterator[ControlPlane]:
 
 
 def instance(name: str, url: str, credentials: dict[str, Any]) -> dict[str, Any]:
-    """Return an instance whose rate limit is out of the way."""
+    """Return an instance whose rate limit is never reached."""
     return {
         "apiVersion": "zitadel-notification.dev/v1alpha1",
         "kind": "ZitadelInstance",
@@ -58,7 +58,7 @@ def instance(name: str, url: str, credentials: dict[str, Any]) -> dict[str, Any]
 
 
 def policy(number: int, instance: str) -> dict[str, Any]:
-    """Return a policy by the name of its organization, in another case."""
+    """Return a policy for an organization by its name in another case."""
     return {
         "apiVersion": "zitadel-notification.dev/v1alpha1",
         "kind": "NotificationPolicy",
@@ -73,13 +73,13 @@ def policy(number: int, instance: str) -> dict[str, Any]:
 
 
 def create(plane: ControlPlane, objects: list[dict[str, Any]]) -> None:
-    """Create them all with one command."""
+    """Create all objects with one command."""
     documents = "\n---\n".join(map(json.dumps, objects))
     plane.kubectl("create", "-f", "-", stdin=documents)
 
 
 def ready(plane: ControlPlane) -> Counter[str]:
-    """Return how many policies of each instance are Ready."""
+    """Return the number of Ready policies of each instance."""
     return Counter(
         body["spec"]["instanceRef"]["name"]
         for body in read_all(plane, "znp", OWN_NAMESPACE)

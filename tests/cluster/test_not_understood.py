@@ -1,7 +1,7 @@
-"""Objects of a newer schema on a real API server, with an operator that runs.
+"""Objects of a newer schema on a real API server, with a running operator.
 
-The real CRDs are replaced by looser ones, as an upgrade would do it whose operator was
-rolled back; each test brings what the older schema refused.
+Looser CRDs replace the real ones, like those of a newer version after the operator was
+rolled back. Each test creates something that the older schema refused.
 """
 
 import json
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 
 def loosened(crd: Json) -> Json:
-    """Return a CRD of which spec and status may hold anything."""
+    """Return a CRD that accepts anything in spec and status."""
     version = crd["spec"]["versions"][0]
     version.pop("selectableFields", None)
     anything = {"x-kubernetes-preserve-unknown-fields": True}
@@ -51,14 +51,14 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProce
 
 @pytest.fixture(scope="module")
 def organizations(emulator: EmulatorProcess) -> list[str]:
-    """Ids of ZITADEL's; the first ones are of its own."""
+    """The ids of the organizations, without the first two."""
     found = emulator.call("GET", "/emulator/v1/organizations")
     return [organization["id"] for organization in found][2:]
 
 
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
-    """A cluster of its own, with CRDs that refuse nothing."""
+    """A separate cluster whose CRDs refuse nothing."""
     with ControlPlane() as plane:
         plane.kubectl("create", "namespace", OWN_NAMESPACE)
         loose = [
@@ -83,7 +83,7 @@ def fleet(
 
 
 def start(fleet: Fleet) -> Replica:
-    """Start a replica, and wait until it leads or stands by."""
+    """Start a replica, and wait until it is the leader or a standby."""
     replica = fleet.start_one("15s")
     eventually(replica.process.is_ready, PATIENCE, "a replica is ready")
     eventually(fleet.holder, PATIENCE, "somebody leads")
@@ -132,7 +132,7 @@ def read(plane: ControlPlane, kind: str, name: str) -> Json:
 
 
 def ready(plane: ControlPlane, name: str, kind: str = "znp") -> tuple[str, str, str]:
-    """Return status, reason and message of Ready, once it is about the present spec."""
+    """Return status, reason and message of Ready for the newest spec."""
     found = read(plane, kind, name)
     status = found.get("status")
     if not isinstance(status, dict):
@@ -149,7 +149,7 @@ def wait_for(happens: Callable[[], bool]) -> None:
 
 
 def wait_ready(plane: ControlPlane, name: str) -> None:
-    """Wait until a policy is Ready, as it is asked for now."""
+    """Wait until a policy is Ready for its newest spec."""
     eventually(lambda: ready(plane, name)[0] == "True", PATIENCE, f"{name} is Ready")
 
 
@@ -159,7 +159,7 @@ def patch(plane: ControlPlane, name: str, change: Json, *arguments: str) -> None
 
 
 def value(emulator: EmulatorProcess, organization: str) -> bool | None:
-    """Return an organization's own value; None: it inherits."""
+    """Return an organization's own value, or None if it inherits."""
     found = emulator.policy(organization)
     return None if found.get("isDefault") else bool(found.get("passwordChange"))
 

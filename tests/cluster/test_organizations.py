@@ -1,4 +1,4 @@
-"""Organizations by name and domain, and who may set which, on the real servers."""
+"""Organizations by name and domain, and grants, on real servers."""
 
 import json
 from pathlib import Path
@@ -16,18 +16,18 @@ LOOK = "zitadel-notification.dev/reconcile-requested-at"
 
 
 def named(world: World, namespace: str, policy: str, /, **organization: Any) -> None:
-    """Apply a policy that names its organization in some way."""
+    """Apply a policy whose organization is given in some way."""
     world.policy(namespace, policy, organization=organization)
 
 
 def make(world: World, name: str) -> str:
-    """Make an organization of this name; return its id."""
+    """Create an organization with this name; return its id."""
     made = world.emulator.call("POST", "/management/v1/orgs", {"name": name})
     return str(made["id"])
 
 
 def organization_of(body: dict[str, Any]) -> tuple[str, str]:
-    """Return id and name, as the status has them."""
+    """Return the organization's id and name in the status."""
     status = body["status"]
     return status["organizationId"], status["organizationName"]
 

@@ -1,4 +1,4 @@
-"""The process: CRDs that appear late, options, exit codes, several namespaces."""
+"""The process: late CRDs, options, exit codes, several namespaces."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
 
 @pytest.fixture(scope="module")
 def bare_plane() -> Iterator[ControlPlane]:
-    """A control plane without our CRDs."""
+    """A control plane without the CRDs."""
     with ControlPlane() as plane:
         plane.kubectl("create", "namespace", "zitadel-notification-operator")
         yield plane
@@ -166,7 +166,7 @@ def test_a_taken_port_is_named(bare_plane: ControlPlane, tmp_path: Path) -> None
 def run_with_kubeconfig(
     kubeconfig: Path, home: Path, *options: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the operator with KUBECONFIG in its environment, until it ends."""
+    """Run the operator with KUBECONFIG in its environment until it ends."""
     return subprocess.run(
         [*ZNP, "run", *options],
         capture_output=True,

@@ -1,8 +1,8 @@
-"""Random sequences through the real servers; the longer ones are on the virtual clock.
+"""Random sequences on real servers; longer ones run on the virtual clock.
 
-Whatever order policies are created, edited, deleted and fought over in, with the
-operator killed in between: in the end each organization holds what the oldest managing
-policy wants, and nothing was ever written that no policy had asked for.
+Policies are created, edited, deleted and contested in any order, and the operator is
+killed in between. In the end each organization holds what the oldest managing policy
+wants, and nothing was ever written that no policy had asked for.
 """
 
 import random
@@ -23,7 +23,7 @@ SETTLING = 60.0
 
 
 class Story:
-    """One random sequence, and what it must lead to.
+    """One random sequence, and the result that it must have.
 
     Args:
         world: The real servers.
@@ -41,7 +41,7 @@ class Story:
         self.names: set[str] = set()
 
     def run(self) -> None:
-        """Take all steps, then judge the end."""
+        """Run all steps, then check the result."""
         steps: list[Callable[[], None]] = [
             *([self.create] * 4),
             *([self.edit] * 4),
@@ -55,7 +55,7 @@ class Story:
         self.nothing_unasked()
 
     def create(self) -> None:
-        """Create a policy of a random organization; a name may be taken again."""
+        """Create a policy of a random organization; a name may be used again."""
         name = f"p{self.chance.randrange(NAMES)}"
         if name in self.names:
             return
@@ -75,7 +75,7 @@ class Story:
         )
 
     def edit(self) -> None:
-        """Want another value, or turn to Observe or back."""
+        """Change the value, or switch to Observe or back."""
         body = self.any_policy()
         if body is None:
             return
@@ -95,7 +95,7 @@ class Story:
         )
 
     def delete(self) -> None:
-        """Delete one, and wait until its name is free again."""
+        """Delete a policy, and wait until its name is free again."""
         body = self.any_policy()
         if body is not None:
             name = body["metadata"]["name"]
@@ -104,7 +104,7 @@ class Story:
             self.names.discard(name)
 
     def somebody_writes(self) -> None:
-        """Change or reset an organization's policy, where it has one."""
+        """Change or reset an organization's policy if it has one."""
         org = self.chance.choice(self.organizations)
         if self.world.emulator.policy(org).get("isDefault"):
             return
@@ -112,13 +112,13 @@ class Story:
         self.world.emulator.call("DELETE", path, organization=org)
 
     def kill(self) -> None:
-        """kill -9, and a new process at once."""
+        """Kill the operator, and start a new process at once."""
         self.world.operator.program.kill()
         self.world.operator = OperatorProcess(self.world.plane, self.world.folder)
         self.world.operator.wait_ready()
 
     def any_policy(self) -> dict[str, Any] | None:
-        """Return one that is there."""
+        """Return one of the existing policies."""
         if not self.names:
             return None
         name = self.chance.choice(sorted(self.names))
@@ -141,7 +141,7 @@ class Story:
         return found
 
     def differences(self) -> list[str]:
-        """Return in what the end is not as it has to be."""
+        """Return the differences between the result and the required one."""
         owners = self.owners()
         found = []
         for name in sorted(self.names):
@@ -172,7 +172,7 @@ class Story:
         return not self.differences()
 
     def nothing_unasked(self) -> None:
-        """Look through ZITADEL's log: every value that was set had been asked for."""
+        """Check ZITADEL's log: a policy had asked for every value that was set."""
         for event in self.world.emulator.call("GET", "/emulator/v1/events"):
             org = event["aggregate"]
             if org in self.organizations and event["type"].endswith(

@@ -1,4 +1,4 @@
-"""`znp release` on a cluster that its operator has left."""
+"""`znp release` on a cluster from which the operator was removed."""
 
 import json
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ LEASE = "zitadel-notification-operator"
 
 @pytest.fixture(scope="module")
 def own_plane() -> Iterator[ControlPlane]:
-    """A cluster whose objects no other test's operator takes up again."""
+    """A cluster whose objects no other test's operator reconciles."""
     with ControlPlane() as plane:
         plane.kubectl("create", "namespace", OWN_NAMESPACE)
         plane.kubectl("create", "namespace", "team-a")
@@ -42,7 +42,7 @@ def own_plane() -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def plane(own_plane: ControlPlane) -> Iterator[ControlPlane]:
-    """The same, with our CRDs and without leases and policies of earlier tests."""
+    """This cluster with the CRDs, and without leases and policies of earlier tests."""
     own_plane.kubectl("apply", "--server-side", "-f", str(CRDS))
     own_plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
     # CRDs made anew are established a moment before their storage is there.
@@ -65,7 +65,7 @@ def release(plane: ControlPlane, *arguments: str, **environment: str) -> Result:
 def leave_policy(
     plane: ControlPlane, name: str, *finalizers: str, deleting: bool = True
 ) -> None:
-    """Make a policy as an operator leaves it behind, and delete it."""
+    """Create a policy in the state that an operator leaves it in, and delete it."""
     body = {
         "apiVersion": "zitadel-notification.dev/v1alpha1",
         "kind": "NotificationPolicy",
@@ -92,7 +92,7 @@ def leave_policy(
 
 
 def policy(plane: ControlPlane, name: str) -> Any:
-    """Return a policy as stored; None: there is none."""
+    """Return the stored policy, or None if there is none."""
     done = plane.kubectl(
         *("get", "znp", name, "--namespace=team-a", "--output=json"), check=False
     )
@@ -100,7 +100,7 @@ def policy(plane: ControlPlane, name: str) -> Any:
 
 
 def hold_lease(plane: ControlPlane, seconds_ago: float, duration: int = 15) -> None:
-    """Store the Lease of an operator that renewed it so long ago."""
+    """Store the Lease of an operator that last renewed it some seconds ago."""
     renewed = datetime.now(UTC) - timedelta(seconds=seconds_ago)
     body = {
         "apiVersion": "coordination.k8s.io/v1",

@@ -1,4 +1,4 @@
-"""Several processes: one acts, the next takes over in time, and never two write."""
+"""Several processes: one acts, the next takes over in time, never two write."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProce
 
 @pytest.fixture(scope="module")
 def plane(emulator: EmulatorProcess) -> Iterator[ControlPlane]:
-    """A cluster on which nobody else acts; one instance is polled often, one rarely."""
+    """A separate cluster; one instance is polled often, the other one rarely."""
     with ControlPlane() as plane:
         plane.kubectl("create", "namespace", OWN_NAMESPACE)
         plane.kubectl("apply", "--server-side", "-f", str(CRDS))
@@ -49,7 +49,7 @@ def plane(emulator: EmulatorProcess) -> Iterator[ControlPlane]:
 
 @pytest.fixture(scope="module")
 def organizations(emulator: EmulatorProcess) -> list[str]:
-    """Ids of ZITADEL's; the first ones are of its own."""
+    """The ids of the organizations, without the first two."""
     found = emulator.call("GET", "/emulator/v1/organizations")
     return [organization["id"] for organization in found][2:]
 
@@ -100,14 +100,14 @@ def apply(plane: ControlPlane, objects: list[dict[str, Any]]) -> None:
 
 
 def set_policy(plane: ControlPlane, name: str, *, value: bool) -> None:
-    """Ask for something; the acting replica writes it."""
+    """Apply a policy, which the leader writes."""
     patch = json.dumps({"spec": {"passwordChange": value}})
     where = (f"--namespace={OWN_NAMESPACE}", "--type=merge")
     plane.kubectl("patch", "znp", name, *where, "--patch", patch)
 
 
 def wait_settled(plane: ControlPlane) -> None:
-    """Wait until all policies are Ready, each as it is asked for now."""
+    """Wait until all policies are Ready for their newest spec."""
     output = (
         "jsonpath={range .items[*]}{.metadata.generation} "
         '{.status.observedGeneration} {.status.conditions[?(@.type=="Ready")].status}'
@@ -248,7 +248,7 @@ def test_a_frozen_leader_writes_nothing_when_it_thaws(
 def disturbed(
     fleet: Fleet, organizations: list[str]
 ) -> tuple[Replica, Replica, Disturber]:
-    """Return two replicas, the first of which corrects policies all the time."""
+    """Return two replicas, the first of which constantly corrects policies."""
     chosen = organizations[SETTLED : SETTLED + DISTURBED]
     first, second = fleet.start(2, "5s")
     apply(fleet.plane, [policy(f"d{n}", o, "busy") for n, o in enumerate(chosen)])
@@ -288,12 +288,12 @@ def test_without_the_right_to_leases_it_waits_and_says_what_to_grant(
 
 
 def log_of(replica: Replica) -> str:
-    """Return all that a replica has logged."""
+    """Return the log of a replica."""
     return replica.process.log.read_text()
 
 
 def metric(replica: Replica) -> int:
-    """Return what Prometheus is told about leading."""
+    """Return the value of the leader metric."""
     for line in replica.process.metrics().splitlines():
         if line.startswith("leader_election_master_status{"):
             return int(float(line.split()[-1]))
@@ -301,7 +301,7 @@ def metric(replica: Replica) -> int:
 
 
 def hand_over(plane: ControlPlane, old: Replica, new: Replica, *, value: bool) -> float:
-    """Stop the acting one in good order; return the seconds until the next one acts."""
+    """Stop the leader with SIGTERM; return the seconds until the next one acts."""
     asked = time.monotonic()
     os.kill(old.process.program.pid, signal.SIGTERM)
     set_policy(plane, "watched", value=value)

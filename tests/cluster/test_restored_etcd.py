@@ -1,4 +1,4 @@
-"""A real etcd that is put back to an earlier state while an operator runs."""
+"""A real etcd that is restored to an earlier state while an operator runs."""
 
 import json
 import shutil
@@ -33,26 +33,26 @@ Json = dict[str, Any]
 
 
 class Restorable(ControlPlane):
-    """A control plane whose data can be copied and put back."""
+    """A control plane whose data can be copied and restored."""
 
     @property
     def data(self) -> Path:
-        """Where etcd keeps them."""
+        """The folder of etcd's data."""
         return self.folder / f"etcd-{self._etcd_port}"
 
     @property
     def backup(self) -> Path:
-        """Where the copy is."""
+        """The folder of the copy."""
         return self.folder / "backup"
 
     def back_up(self) -> None:
-        """Copy the data; both programs stand still meanwhile."""
+        """Copy the data while both programs are stopped."""
         self._stand_still()
         shutil.copytree(self.data, self.backup)
         self._go_on()
 
     def restore(self) -> None:
-        """Put the copy back."""
+        """Restore the copy."""
         self._stand_still()
         shutil.rmtree(self.data)
         shutil.copytree(self.backup, self.data)
@@ -103,7 +103,7 @@ def create(plane: ControlPlane, kind: str, name: str, spec: Json) -> None:
 
 
 def organizations(emulator: EmulatorProcess) -> list[str]:
-    """Return ids of ZITADEL's; the first ones are of its own."""
+    """Return the ids of the organizations, without the first two."""
     found = emulator.call("GET", "/emulator/v1/organizations")
     return [organization["id"] for organization in found][2:]
 

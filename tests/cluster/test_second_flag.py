@@ -1,7 +1,7 @@
 """An operator with a second flag, for which one line of code was added.
 
-It is started from a copy of the package, beside a real API server whose CRDs have the
-property and an emulator whose policies have the flag (`support.second_flag`).
+It runs from a copy of the package, with a real API server whose CRDs have the property
+and an emulator whose policies have the flag (`support.second_flag`).
 """
 
 import json
@@ -38,7 +38,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 @pytest.fixture(scope="module")
 def copied(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment in which Python runs the copy."""
+    """The environment in which Python imports the copy."""
     root = copy_package(tmp_path_factory.mktemp("copy"))
     return {"NO_PROXY": "*", "PYTHONPATH": str(root)}
 
@@ -47,7 +47,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def flagged(
     plane: ControlPlane, copied: dict[str, str], tmp_path: Path
 ) -> Iterator[World]:
-    """The copy, and an emulator whose default policy has both flags on."""
+    """The copy, and an emulator whose default policy has both flags set."""
     emulator = EmulatorProcess(tmp_path, 0, "--policy-flag", "emailChange")
     with emulator.program:
         emulator.call("PUT", ADMIN, BOTH)
@@ -64,7 +64,7 @@ def flagged(
 
 @pytest.fixture
 def where(plane: ControlPlane, request: pytest.FixtureRequest) -> str:
-    """A namespace of the test's own."""
+    """A namespace for the test."""
     name = request.function.__name__.replace("_", "-")[:60].strip("-")
     create_namespace(plane, name)
     return name
@@ -78,13 +78,13 @@ def held(world: World, org: str) -> dict[str, Any]:
 
 
 def status_of(world: World, namespace: str) -> dict[str, Any]:
-    """Return the status of the policy `p`; empty without one."""
+    """Return the status of the policy `p`; empty if there is none."""
     found: dict[str, Any] = (world.get("znp", "p", namespace) or {}).get("status", {})
     return found
 
 
 def in_sync(body: dict[str, Any]) -> str:
-    """Return the message of InSync."""
+    """Return the message of the InSync condition."""
     assert condition_in(body, "InSync")[0] == "True"
     message: str = next(
         condition["message"]
@@ -95,7 +95,7 @@ def in_sync(body: dict[str, Any]) -> str:
 
 
 def notes(world: World, namespace: str, reason: str) -> list[str]:
-    """Return what the Events with this reason say."""
+    """Return the notes of the Events with this reason."""
     found = read_all(world.plane, "event", namespace)
     return [event["note"] for event in found if event["reason"] == reason]
 

@@ -1,4 +1,4 @@
-"""What an API server says of the kinds that it serves may be out of date."""
+"""Discovery may be out of date about the kinds that the API server serves."""
 
 import asyncio
 import sys
@@ -60,7 +60,7 @@ class Cluster:
         self.on_list: Callable[[str], None] = lambda _: None
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Answer discovery, LISTs and watches of our kinds; nothing else is there."""
+        """Answer discovery, LISTs and watches of our kinds, and nothing else."""
         path = request.path.rstrip("/")
         if path == "/version":
             return web.json_response({"major": "1"})
@@ -108,7 +108,7 @@ class Cluster:
 
 
 def resource(plural: str) -> dict[str, Any]:
-    """Return what discovery says of a kind."""
+    """Return the entry of discovery for a kind."""
     kind = KINDS[plural]
     return {
         "name": plural,

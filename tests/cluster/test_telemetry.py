@@ -1,6 +1,6 @@
-"""What the running operator tells: metrics against the servers' own logs, log lines.
+"""Metrics and log lines of a running operator, compared with the servers' logs.
 
-A control plane of its own: only so all that was counted is known.
+It has a separate control plane, so that it knows of everything that is counted.
 """
 
 import json
@@ -45,7 +45,7 @@ Labels = frozenset[tuple[str, str]]
 
 
 class Scrape:
-    """One answer of /metrics."""
+    """One response of /metrics."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -56,17 +56,17 @@ class Scrape:
                 self.samples.setdefault(sample.name, {})[labels] = sample.value
 
     def one(self, name: str, /, **labels: str) -> float | None:
-        """Return a sample's value; None when there is none with just these labels."""
+        """Return the value of the sample with exactly these labels, or None."""
         return self.samples.get(name, {}).get(frozenset(labels.items()))
 
     def total(self, name: str, /, **labels: str) -> float:
-        """Return the sum of all samples that have these labels and maybe others."""
+        """Return the sum of all samples that have at least these labels."""
         wanted = set(labels.items())
         found = self.samples.get(name, {}).items()
         return sum(value for having, value in found if wanted <= having)
 
     def condition(self, name: str, type_: str, status: str) -> float | None:
-        """Return what is told of a policy's condition."""
+        """Return the value of a policy's condition metric."""
         return self.one(
             "znp_status_condition",
             kind="NotificationPolicy",
@@ -79,7 +79,7 @@ class Scrape:
 
 @dataclass
 class Story:
-    """What has happened, and how it was told."""
+    """What has happened, and how it was reported."""
 
     world: World
     audit: AuditLog
@@ -90,12 +90,12 @@ class Story:
         return Scrape(self.world.operator.metrics())
 
     def organization(self) -> str:
-        """Make an organization."""
+        """Create an organization."""
         self.own_calls["POST", "/management/v1/orgs"] += 1
         return self.world.organization()
 
     def drift(self, org: str) -> None:
-        """Change the policy as somebody else, and wait until it is put right."""
+        """Change the policy as somebody else, and wait until it is corrected."""
         somebody = self.world.emulator.user("IAM_ORG_MANAGER", credential="token")
         body = {"passwordChange": False}
         token = somebody["token"]
@@ -105,17 +105,17 @@ class Story:
         eventually(lambda: self.drifts() == 1, 20, "the correction")
 
     def drifts(self) -> float:
-        """Return how many corrections are told."""
+        """Return the number of corrections in the metrics."""
         return self.scrape().total("znp_drift_corrections_total")
 
     def by_log(self) -> Counter[tuple[str, str]]:
-        """Return the operator's calls by method and path, by ZITADEL's own log."""
+        """Return the operator's calls by method and path, from ZITADEL's own log."""
         requests = self.world.emulator.requests()
         log = Counter((one["method"], one["path"]) for one in requests)
         return log - self.own_calls
 
     def by_metrics(self) -> Counter[tuple[str, str]]:
-        """Return the same by the metrics."""
+        """Return the operator's calls by method and path, from its metrics."""
         found: Counter[tuple[str, str]] = Counter()
         samples = self.scrape().samples["znp_remote_requests_total"]
         for labels, value in samples.items():
@@ -126,7 +126,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """Creations, a change, a drift, two failures, a limit, a deletion."""
+    """Creations, a change, drift, two failures, a rate limit, a deletion."""
     folder = tmp_path_factory.mktemp("telemetry")
     with ControlPlane() as plane:
         plane.kubectl("apply", "--server-side", "-f", str(CRDS))

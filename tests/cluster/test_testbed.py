@@ -1,4 +1,4 @@
-"""The ground that all other tests stand on: control plane, audit log, guard."""
+"""The test environment: control plane, audit log, network guard."""
 
 import json
 import signal

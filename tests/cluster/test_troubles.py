@@ -1,4 +1,4 @@
-"""Bad input and faults: each a condition of its own, and recovery by itself."""
+"""Invalid input and faults: each has its condition, and recovery is automatic."""
 
 import json
 from typing import Any

@@ -1,6 +1,6 @@
 """ZITADEL's read side loses an event: each row of the table, with real processes.
 
-In virtual time there are more stories (tests/unit/test_engine_two_sides.py).
+More stories run in virtual time (tests/unit/test_engine_two_sides.py).
 """
 
 import time
@@ -60,7 +60,7 @@ def plane() -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def where(request: pytest.FixtureRequest, plane: ControlPlane) -> str:
-    """Make a namespace of the test's own."""
+    """Create a namespace for the test."""
     name = f"sides-{abs(hash(request.node.name)) % 10**8}"
     plane.kubectl("create", "namespace", name)
     return name
@@ -68,26 +68,26 @@ def where(request: pytest.FixtureRequest, plane: ControlPlane) -> str:
 
 @pytest.fixture
 def sides(plane: ControlPlane, tmp_path: Path) -> Iterator[World]:
-    """An emulator and an operator for this test alone."""
+    """An emulator and an operator for this test only."""
     with world_of_its_own(plane, tmp_path) as made:
         yield made
 
 
 def kill_after(world: World, org: str, writes: int, before: int = 0) -> None:
-    """Kill the operator after so many writes to an organization, if any."""
+    """Kill the operator after this many writes to an organization, if any."""
     if writes:
         wait_for_writes(world, org, before + writes)
         restart(world)
 
 
 def require_few_writes(world: World, org: str, killed: int, before: int = 0) -> None:
-    """Four more than the one at most; a restart may count contradictions anew."""
+    """Check for at most four extra writes; a restart begins its counts anew."""
     made = len(writes_to(world, org)) - before
     assert 1 < made <= (1 + EXTRA) * (2 if killed else 1)
 
 
 def require_told(world: World, namespace: str, missed: str, killed: int) -> None:
-    """One repair, told and counted, unless the process that began it was killed."""
+    """Check that one repair is reported and counted, unless its process was killed."""
     if killed < KILLED_AFTER[-1]:
         require_repair(world, namespace, "p", missed)
     else:
@@ -153,7 +153,7 @@ def test_a_removed_event_is_lost_at_a_deletion(
 
 
 def stale_row(world: World, org: str) -> None:
-    """Let GETs show an own policy, true, that the log knows to be removed."""
+    """Let GETs show an own policy, true, that is removed according to the log."""
     world.emulator.call("POST", POLICY, {"passwordChange": True}, org)
     lose(world, "removed", org)
     world.emulator.call("DELETE", POLICY, None, org)
@@ -200,7 +200,7 @@ def test_a_removed_event_was_lost_before_a_take_over(
 
 
 def looks_at(world: World, org: str) -> int:
-    """Return how many GETs of an organization's policy were answered."""
+    """Return the number of answered GETs of an organization's policy."""
     asked = world.emulator.requests(POLICY)
     return sum(r["method"] == "GET" and r["organization"] == org for r in asked)
 

@@ -1,4 +1,4 @@
-"""A ZITADEL with a flag that this version does not know, beside a real API server.
+"""A ZITADEL with a flag that this version does not know, and a real API server.
 
 POST and PUT replace ZITADEL's policy, and an absent flag means false. Whatever the
 operator does, `emailChange` stays as people have set it.
@@ -23,7 +23,7 @@ ON = {"passwordChange": True, "emailChange": True}
 def zitadel(
     world: World, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[EmulatorProcess]:
-    """An emulator of its own, whose instance has the other flag set."""
+    """A separate emulator, whose instance has the other flag set."""
     emulator = EmulatorProcess(tmp_path_factory.mktemp("flagged"))
     with emulator.program:
         flags = {"emailChange": "bool", "retries": "uint64"}
@@ -38,14 +38,14 @@ def zitadel(
 
 @pytest.fixture
 def org(zitadel: EmulatorProcess, namespace: str) -> str:
-    """An organization; the two emulators are one ZITADEL, so its id is new in both."""
+    """An organization whose id is new in both emulators, which count as one ZITADEL."""
     made = {"name": namespace, "orgId": f"org-{namespace}"}
     zitadel.call("POST", "/v2/organizations", made)
     return made["orgId"]
 
 
 def manage(world: World, namespace: str, name: str, org: str, **spec: Any) -> None:
-    """Apply a policy of the organization, or of the instance without one."""
+    """Apply a policy of the organization, or of the instance."""
     whole = {"instanceRef": {"name": INSTANCE}, "passwordChange": False, **spec}
     if org:
         world.policy(namespace, name, org, **whole)
@@ -62,7 +62,7 @@ def held(zitadel: EmulatorProcess, org: str = "") -> dict[str, Any]:
 
 
 def bodies(zitadel: EmulatorProcess, owner: str) -> list[Any]:
-    """Return what the events of a policy say, oldest first."""
+    """Return the payloads of a policy's events, oldest first."""
     log = zitadel.call("GET", f"/emulator/v1/events?aggregate={owner}")
     return [
         event["payload"] for event in log if ".policy.notification." in event["type"]

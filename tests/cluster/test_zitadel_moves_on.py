@@ -1,4 +1,4 @@
-"""A ZITADEL that has the calls for notification policies no longer, or will not."""
+"""A ZITADEL that has deprecated or removed the calls for notification policies."""
 
 import json
 
@@ -56,7 +56,7 @@ def test_missing_calls_are_told_after_a_minute_and_end_no_deletion(
 
 
 def events(world: World, instance: str) -> list[str]:
-    """Return what Events say of an instance's deprecated calls."""
+    """Return the notes of Events about an instance's deprecated calls."""
     found = json.loads(
         world.plane.kubectl("get", "events.events.k8s.io", "-A", "-ojson").stdout
     )

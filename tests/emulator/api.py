@@ -1,4 +1,4 @@
-"""What the emulator's tests share: calls as a client of ZITADEL makes them."""
+"""A client of ZITADEL for the emulator's tests."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ class Api:
     """A client with the owner's token; every part of a call can be changed."""
 
     def __init__(self, emulator: Emulator, client: httpx.AsyncClient) -> None:
-        """Talk to a served emulator."""
+        """Create a client of a running emulator."""
         self.emulator = emulator
         self.client = client
 
@@ -42,7 +42,7 @@ class Api:
         body: Any = None,
         headers: dict[str, str] | None = None,
     ) -> httpx.Response:
-        """Make a call; `body` is sent as JSON, or verbatim when it is a text."""
+        """Make a call; `body` is sent as JSON, or unchanged if it is a text."""
         sent = {"Authorization": f"Bearer {token or self.emulator.token}"}
         if org is not None:
             sent["x-zitadel-orgid"] = org
@@ -58,7 +58,7 @@ class Api:
         return await self.client.request(method, f"/emulator/v1/{path}", **extra)
 
     async def user(self, credential: str = "token", **fields: Any) -> dict[str, Any]:
-        """Make a service user with a credential over the control path."""
+        """Create a service user with a credential over the control path."""
         content = {"credential": credential, "roles": ["IAM_OWNER"], **fields}
         answer = await self.control("POST", "users", content)
         answer.raise_for_status()
@@ -73,13 +73,13 @@ class Api:
         auth: tuple[str, str] | None = None,
         **fields: str,
     ) -> httpx.Response:
-        """Ask the token endpoint, with an assertion or for client credentials."""
+        """Call the token endpoint with an assertion or client credentials."""
         form = {"grant_type": BEARER, "assertion": signed} if signed else {}
         form |= fields | ({} if scope is None else {"scope": scope})
         return await self.client.post(TOKEN, data=form, headers=headers, auth=auth)
 
     def sign(self, key: Mapping[str, str], **what: Any) -> str:
-        """Return a good assertion for this emulator, changed as told.
+        """Return a valid assertion for this emulator, with these changes.
 
         Args:
             key: The key file.
@@ -92,7 +92,7 @@ class Api:
         return assertion(key, audience, begin, length, **what)
 
     async def write(self, method: str, org: str | None, value: bool) -> httpx.Response:
-        """Write the policy of an organization, or the instance's without one."""
+        """Write the policy of an organization, or of the instance."""
         body = {"passwordChange": value}
         return await self.call(method, POLICY if org else ADMIN, org, body=body)
 
@@ -111,7 +111,7 @@ def assertion(
     length: timedelta,
     **what: Any,
 ) -> str:
-    """Return what a key file's owner sends to the token endpoint.
+    """Return the assertion that the owner of a key file sends to the token endpoint.
 
     Args:
         key: The key file.
@@ -134,7 +134,7 @@ def assertion(
 
 
 def outcome(response: httpx.Response) -> tuple[int, int, str]:
-    """Return HTTP status, code and error id; 0 and "" where there are none."""
+    """Return HTTP status, code and error id, or 0 and "" if they are missing."""
     body = response.json()
     details = body.get("details", [])
     error_id = details[0]["id"] if isinstance(details, list) and details else ""

@@ -1,4 +1,4 @@
-"""A served emulator and a client for each test."""
+"""A running emulator and a client for each test."""
 
 from collections.abc import AsyncIterator
 
@@ -16,14 +16,14 @@ from zitadel_notification_operator.emulator.server import (
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """A ZITADEL on loopback with two organizations."""
+    """An emulator on loopback with two organizations."""
     async with serve(new_emulator("owner-token-5e1")) as running:
         yield running
 
 
 @pytest.fixture
 async def api(emulator: Emulator) -> AsyncIterator[Api]:
-    """A client of it."""
+    """A client of the emulator."""
     async with httpx.AsyncClient(base_url=emulator.url, timeout=5) as client:
         yield Api(emulator, client)
 
@@ -36,7 +36,7 @@ def time() -> Time:
 
 @pytest.fixture
 async def still(time: Time) -> AsyncIterator[Api]:
-    """A client of an emulator whose time stands still until a test moves it."""
+    """A client of an emulator whose clock stands still until a test moves it."""
     async with (
         serve(new_emulator("owner-token-5e1", clock=time)) as emulator,
         httpx.AsyncClient(base_url=emulator.url, timeout=5) as client,

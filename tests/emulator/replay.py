@@ -43,10 +43,10 @@ _INSTANCE_SEQUENCES_FROM = 100
 
 
 class Replay:
-    """Maps the recording's symbols to the emulator's ids, and its times to ours."""
+    """Maps the recording's symbols to the emulator's ids, and its times to new ones."""
 
     def __init__(self, token: str) -> None:
-        """Start with what is known before the first exchange."""
+        """Start with the symbols that are known before the first exchange."""
         self.symbols = {
             "{instance}": INSTANCE_ID,
             "{credentialOrg}": CREDENTIAL_ORGANIZATION,
@@ -56,7 +56,7 @@ class Replay:
         self.shift: int | None = None
 
     def plain(self, text: str) -> str:
-        """Replace symbols by what they stand for."""
+        """Replace symbols by the ids that they stand for."""
         for symbol, value in self.symbols.items():
             text = text.replace(symbol, value)
         return text
@@ -72,11 +72,11 @@ class Replay:
         }
 
     def _with_times(self, text: str) -> str:
-        """Replace the times that the recorded server told by those that ours told."""
+        """Replace the times of the recorded server by those of the emulator."""
         return _TIME.sub(lambda found: self.times.get(found[0], found[0]), text)
 
     def learn(self, recorded: Any, actual: Any) -> None:
-        """Note the ids that the emulator gave to new organizations and users."""
+        """Record the ids that the emulator gave to new organizations and users."""
         if not isinstance(recorded, dict) or not isinstance(actual, dict):
             return
         for name in ("id", "organizationId", "userId", "tokenId"):
@@ -88,7 +88,7 @@ class Replay:
                 self.symbols[recorded[name]] = actual[name]
 
     def difference(self, recorded: dict[str, Any], response: httpx.Response) -> str:
-        """Return how an answer differs from the recorded one; empty if it does not."""
+        """Return how a response differs from the recorded one, or ""."""
         if recorded["status"] != response.status_code:
             return f"status: {recorded['status']} != {response.status_code}"
         for name, value in recorded["headers"].items():
@@ -166,13 +166,13 @@ class Replay:
         )
 
     def times_are_in_order(self) -> bool:
-        """Return whether our times follow each other as the recorded ones do."""
+        """Return whether times follow each other as in the recording."""
         ours = [datetime.fromisoformat(self.times[was]) for was in sorted(self.times)]
         return ours == sorted(ours) and len(set(ours)) == len(ours)
 
 
 def _tokens_differ(recorded: Any, response: httpx.Response) -> str:
-    """Return how a token's form differs; its text is made by chance."""
+    """Return how the form of a token differs; its text is random."""
     text = recorded.get("access_token", "") if isinstance(recorded, dict) else ""
     if found := _OPAQUE.fullmatch(text):
         actual = response.json().get("access_token", "")

@@ -1,4 +1,4 @@
-"""What the tests of the two sides share: writes, what is seen, and missed events."""
+"""Helpers for tests of the two sides: writes, GETs, and missed events."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,10 +22,10 @@ WINDOW = timedelta(seconds=5)
 
 
 class Time:
-    """The time of day of an emulator; it moves when a test says so."""
+    """The clock of an emulator, which a test moves."""
 
     def __init__(self) -> None:
-        """Begin on some day."""
+        """Start on some day."""
         self.now = datetime(2026, 9, 1, tzinfo=UTC)
 
     def __call__(self) -> datetime:
@@ -38,19 +38,19 @@ class Time:
 
 
 async def lose(api: Api, kind: str, **where: Any) -> None:
-    """Have the next event of a kind lost."""
+    """Let the next event of a kind be lost."""
     answer = await api.control("POST", "losses", {"kind": kind, **where})
     assert answer.status_code == 201, answer.text
 
 
 async def losses(api: Api) -> list[dict[str, Any]]:
-    """Return what is still to be lost."""
+    """Return the events that are still to be lost."""
     listed: list[dict[str, Any]] = (await api.control("GET", "losses")).json()
     return listed
 
 
 async def behave(api: Api, **switches: Any) -> None:
-    """Set the switches named here; all others go back to their start."""
+    """Set these switches, and reset all others."""
     (await api.control("PUT", "behavior", switches)).raise_for_status()
 
 
@@ -60,7 +60,7 @@ async def write(api: Api, method: str, value: bool = False, org: str = ACME) -> 
 
 
 async def seen(api: Api, org: str | None = ACME) -> tuple[bool, bool]:
-    """Return what a GET says: whether it is inherited, and the value."""
+    """Return what a GET shows: whether the policy is inherited, and its value."""
     policy = await api.policy(org)
     return policy.get("isDefault", False), policy.get("passwordChange", False)
 
@@ -91,7 +91,7 @@ async def miss_removed(api: Api, shown: bool) -> None:
 
 
 async def assert_both_sides_agree(api: Api, value: bool | None) -> None:
-    """Writes and reads know the same policy: its value, or None for none."""
+    """Check that writes and reads agree on the value, or None for none."""
     if value is None:
         assert await seen(api) == INHERITED
         assert await write(api, "PUT", True) == NO_PUT

@@ -1,4 +1,4 @@
-"""The order of ZITADEL's checks, and each check by itself."""
+"""ZITADEL's checks of a call, and their order."""
 
 import pytest
 

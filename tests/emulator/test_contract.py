@@ -1,4 +1,4 @@
-"""The emulator gives the answers that a real ZITADEL gave (recorded exchanges)."""
+"""The emulator gives the responses of a real ZITADEL (recorded exchanges)."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -44,10 +44,10 @@ FIRST_WITHOUT_DATABASE, FIRST_AFTER_IT = 192, 200
 
 
 class Operator:
-    """Does what the recording does not show: tokens, time, the database's outage."""
+    """Does what is not in the recording: tokens, time, an outage of the database."""
 
     def __init__(self, emulator: Emulator, client: httpx.AsyncClient) -> None:
-        """Work on a served emulator."""
+        """Work on a running emulator."""
         self.replay = Replay(emulator.token)
         self.later = timedelta(0)
         self._emulator = emulator
@@ -71,7 +71,7 @@ class Operator:
         }
 
     async def prepare(self, number: int) -> None:
-        """Bring the emulator to where the recorded server was before an exchange."""
+        """Bring the emulator into the state that the recorded server had."""
         if number in self._before:
             await self._before[number]()
 

@@ -1,4 +1,4 @@
-"""The header Grpc-Timeout: a limit that the client sets, kept by the server."""
+"""The header Grpc-Timeout: a limit that the client sets and the server keeps."""
 
 from time import monotonic
 from typing import Any
@@ -14,14 +14,14 @@ TOO_LATE = {"code": 4, "message": "context deadline exceeded"}
 async def limited(
     api: Api, limit: str, method: str = "POST", path: str = POLICY
 ) -> httpx.Response:
-    """Make a call about ACME's policy that must end within a limit."""
+    """Make a call about ACME's policy with a limit."""
     body = None if method in {"GET", "DELETE"} else {"passwordChange": True}
     headers = {"Grpc-Timeout": limit}
     return await api.call(method, path, ACME, body=body, headers=headers)
 
 
 async def written(api: Api) -> bool:
-    """Return whether ACME has a policy by the log."""
+    """Return whether ACME has a policy according to the log."""
     events = (await api.control("GET", f"events?aggregate={ACME}")).json()
     return any(event["type"].startswith("org.policy") for event in events)
 

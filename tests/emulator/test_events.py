@@ -19,7 +19,7 @@ LONG = 100_000
 
 
 async def events(api: Api, **wanted: Any) -> list[dict[str, Any]]:
-    """Return the events that a search finds, about policies unless told otherwise."""
+    """Return the events that a search finds, by default those of policies."""
     body = {"asc": True, "eventTypes": POLICIES, **wanted}
     answer = await api.call("POST", SEARCH, body=body)
     answer.raise_for_status()
@@ -36,7 +36,7 @@ async def numbers(api: Api, **wanted: Any) -> list[tuple[str, int]]:
 
 
 async def write_some(api: Api) -> None:
-    """Write five events about policies: 5 to 8 of ACME, 5 of Globex in the midst."""
+    """Write five events of policies: 5 to 8 of ACME, and 5 of Globex between them."""
     await api.write("POST", ACME, value=False)
     await api.write("PUT", ACME, value=True)
     await api.write("POST", GLOBEX, value=True)
@@ -276,7 +276,7 @@ async def test_texts_follow_the_language(api: Api) -> None:
 
 
 def turn_clock(api: Api, seconds: float) -> None:
-    """Let the emulator's clock go on from so many seconds later."""
+    """Turn the emulator's clock forward."""
     ahead = timedelta(seconds=seconds)
     api.emulator.zitadel.log.clock = lambda: datetime.now(UTC) + ahead
 

@@ -1,4 +1,4 @@
-"""Faults over the control path, each kind, seen by a client."""
+"""Each kind of fault over the control path, as a client sees it."""
 
 import asyncio
 from time import monotonic

@@ -1,4 +1,4 @@
-"""What builds of ZITADEL do differently, by switches of the control path."""
+"""The differences between builds of ZITADEL, by switches of the control path."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Losses on demand, and a read side that stands still or lags behind."""
+"""Losses on demand, and a read side that stops or lags behind."""
 
 from datetime import timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from emulator.sides import (
 
 @pytest.fixture
 def api(still: Api) -> Api:
-    """A client of an emulator whose time stands still."""
+    """A client of an emulator whose clock stands still."""
     return still
 
 

@@ -1,4 +1,4 @@
-"""Organizations: making, finding, deactivating and removing them."""
+"""Organizations are created, found, deactivated and removed."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Notification policies by state, and the details that follow from the log."""
+"""Notification policies in each state, with details from the log."""
 
 import asyncio
 from datetime import UTC, datetime

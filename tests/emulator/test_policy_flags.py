@@ -1,4 +1,4 @@
-"""More flags than `passwordChange`: what a ZITADEL of the future might have."""
+"""More flags than `passwordChange`, as a future ZITADEL might have."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ SAME = (400, 9, "Org-ioqnxz")
 
 
 async def put(api: Api, org: str | None, **values: Any) -> tuple[int, int, str]:
-    """PUT a policy with exactly these members; return what came back."""
+    """PUT a policy with exactly these members; return the response."""
     answer = await api.call("PUT", POLICY if org else ADMIN, org, body=values)
     return outcome(answer)
 
@@ -30,7 +30,7 @@ async def values(api: Api, org: str | None = None) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 async def _flags(api: Api) -> None:
-    """Give the server three flags more while it runs."""
+    """Give the running server three more flags."""
     answer = await api.control("PUT", "policy-flags", FLAGS)
     assert answer.json() == (await api.control("GET", "policy-flags")).json() == FLAGS
 

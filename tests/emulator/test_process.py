@@ -20,7 +20,7 @@ ZNP = (sys.executable, "-m", "zitadel_notification_operator.cli", "emulator")
 def running(
     *options: str, environment: dict[str, str] | None = None
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run it; give the process and the first line of its output."""
+    """Start the emulator; yield the process and the first line of its output."""
     with subprocess.Popen(
         [*ZNP, *options],
         stdout=subprocess.PIPE,
@@ -36,9 +36,9 @@ def running(
 
 
 def rest(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """Return the rest of the output once it has ended.
+    """Return the rest of the output after its end.
 
-    Not `communicate`: it forgets what `readline` has read ahead.
+    `communicate` is not possible, because it loses what `readline` has read ahead.
     """
     process.wait(timeout=20)
     assert process.stdout is not None

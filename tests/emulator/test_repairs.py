@@ -1,4 +1,4 @@
-"""The core's repairs, step by step, against what the emulator loses."""
+"""The repairs that the core plans, step by step, with the emulator's losses."""
 
 from collections.abc import AsyncIterator
 
@@ -15,7 +15,7 @@ from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 
 @pytest.fixture
 async def ground(still: Api, time: Time) -> AsyncIterator[Ground]:
-    """The operator's own client of an emulator whose time stands still."""
+    """The operator's own client of an emulator whose clock stands still."""
     connector = ZitadelConnector(call_timeout=5.0, allow_local=True)
     endpoint = Endpoint(still.emulator.url)
     token = AccessToken(still.emulator.token)

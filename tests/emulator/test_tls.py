@@ -1,4 +1,4 @@
-"""Serving https, and answering to more hosts."""
+"""The emulator serves https and more hosts."""
 
 import ipaddress
 import ssl
@@ -30,7 +30,7 @@ DISCOVERY = "/.well-known/openid-configuration"
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Tls:
-    """A certificate that signs itself, and its key."""
+    """A self-signed certificate and its key."""
     folder = tmp_path_factory.mktemp("tls")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, DOMAIN)])
@@ -57,13 +57,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Tls:
 
 
 def trust(files: Tls) -> ssl.SSLContext:
-    """Return what a client needs that trusts the certificate."""
+    """Return the TLS context of a client that trusts the certificate."""
     return ssl.create_default_context(cafile=str(files.certificate))
 
 
 @pytest.fixture
 async def secure(files: Tls) -> AsyncIterator[Api]:
-    """A client of an emulator that speaks TLS and has a domain of its own."""
+    """A client of an emulator with TLS and an additional domain."""
     emulator = new_emulator("owner-token-5e1", domains=[DOMAIN])
     async with (
         serve(emulator, tls=files) as served,

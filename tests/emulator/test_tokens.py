@@ -1,4 +1,4 @@
-"""The token endpoint: assertions, client secrets, and what their tokens open."""
+"""The token endpoint: assertions, client secrets, and what their tokens allow."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ def refusal(response: httpx.Response) -> tuple[int, str, str]:
 
 
 async def opens(api: Api, response: httpx.Response) -> int:
-    """Return the status of an API call with a token just issued."""
+    """Return the status of an API call with a new token."""
     token = response.json()["access_token"]
     return (await api.call("GET", ADMIN, token=token)).status_code
 

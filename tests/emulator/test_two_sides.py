@@ -1,4 +1,4 @@
-"""The read side that has lost events: every row of the table, as a client sees it."""
+"""The read side after lost events: every row of the table, as a client sees it."""
 
 import asyncio
 from datetime import timedelta
@@ -38,7 +38,7 @@ each_pair = pytest.mark.parametrize(
 
 @pytest.fixture
 def api(still: Api) -> Api:
-    """A client of an emulator whose time stands still."""
+    """A client of an emulator whose clock stands still."""
     return still
 
 

@@ -1,4 +1,4 @@
-"""Service users: permissions, memberships, keys, and making them in one go."""
+"""Service users: permissions, memberships, keys, and their creation in one call."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ USERS = "/management/v1/users"
 
 
 async def permissions(api: Api, token: str, org: str | None = None) -> list[str]:
-    """Return what a caller may do in an organization's context."""
+    """Return the permissions of a caller in an organization."""
     answer = await api.call("POST", PERMISSIONS_OF_MINE, org, token=token, body={})
     answer.raise_for_status()
     found: list[str] = answer.json().get("result", [])

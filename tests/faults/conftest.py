@@ -1,4 +1,4 @@
-"""A control plane for each file, where no operator of other tests acts."""
+"""A control plane for each file, without the operators of other tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
 
 
 def make_ready(plane: ControlPlane) -> None:
-    """Add our CRDs and our namespace."""
+    """Install the CRDs and create the operator's namespace."""
     plane.kubectl("apply", "--server-side", "-f", str(CRDS))
     plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
     plane.kubectl("create", "namespace", "zitadel-notification-operator")
@@ -19,7 +19,7 @@ def make_ready(plane: ControlPlane) -> None:
 
 @pytest.fixture(scope="module")
 def control_plane() -> Iterator[ControlPlane]:
-    """The session's own has an operator of tests/cluster that sees all namespaces."""
+    """A separate one, because the session's has an operator that sees everything."""
     with ControlPlane() as plane:
         make_ready(plane)
         yield plane

@@ -1,6 +1,6 @@
-"""CRDs that are deleted under a running operator, and come back: real API servers.
+"""CRDs that are deleted under a running operator and come back: real API servers.
 
-Each test has a control plane of its own, because a CRD takes all objects with it.
+Each test has a separate control plane, because a CRD takes all objects with it.
 """
 
 import json
@@ -24,7 +24,7 @@ OTHER = "example.com/keep"
 
 @pytest.fixture
 def world(second_plane: ControlPlane, tmp_path: Path) -> Iterator[World]:
-    """An operator, an instance, and three policies that own a setting each."""
+    """An operator, an instance, and three policies that own one setting each."""
     create_secret(second_plane, "zitadel-credentials")
     emulator = EmulatorProcess(tmp_path)
     with emulator.program:
@@ -40,7 +40,7 @@ def world(second_plane: ControlPlane, tmp_path: Path) -> Iterator[World]:
 
 
 def settle(world: World) -> None:
-    """Make the instance and the policies; wait until all is Ready."""
+    """Create the instance and the policies; wait until all are Ready."""
     world.instance("shared", world.emulator.url)
     for name, ending in (("reset", "Reset"), ("restore", "Restore"), ("kept", "Reset")):
         world.policy("default", name, world.organization(), deletionPolicy=ending)
@@ -49,23 +49,23 @@ def settle(world: World) -> None:
 
 
 def organizations(world: World) -> list[str]:
-    """Return the organizations that have been written to."""
+    """Return the organizations that were written to."""
     return [write[2] for write in world.emulator.writes()]
 
 
 def delete_crd(world: World, *names: str) -> None:
-    """Delete CRDs as kubectl, Helm and Argo CD do; return at once."""
+    """Delete CRDs as kubectl, Helm and Argo CD do, without waiting."""
     world.plane.kubectl("delete", "crd", *names, "--wait=false")
 
 
 def wait_for_no_crd(world: World, *names: str) -> None:
-    """Wait until CRDs, and with them all objects, are gone."""
+    """Wait until the CRDs, and with them all objects, are gone."""
     for name in names:
         eventually(lambda n=name: world.get("crd", n) is None, 30, f"{name} gone")
 
 
 def notes(world: World) -> dict[str, str]:
-    """Return what Events told about the end of each object."""
+    """Return the notes of the Events about the deletion of each object."""
     return {
         event["regarding"]["name"]: event["note"]
         for event in read_all(world.plane, "event")
@@ -74,7 +74,7 @@ def notes(world: World) -> dict[str, str]:
 
 
 def settings_stay(world: World) -> None:
-    """All settings are as the policies have made them; nothing was written since."""
+    """Check that all settings are as the policies set them, without new writes."""
     writes = world.emulator.writes()
     assert [write[0] for write in writes] == ["POST"] * 3
     for organization in organizations(world):
@@ -114,7 +114,7 @@ def test_both_go_and_nothing_is_undone(world: World, order: tuple[str, ...]) -> 
 
 
 def settle_anew(world: World) -> None:
-    """See that objects created anew are served, and undone when they are deleted."""
+    """Check that new objects are served, and undone when they are deleted."""
     world.instance("shared", world.emulator.url)
     organization = world.organization()
     world.policy("default", "anew", organization)
@@ -153,7 +153,7 @@ def test_only_the_instances_crd_goes(world: World) -> None:
 
 
 def patch_all(world: World, operation: dict[str, str], *names: str) -> None:
-    """Change metadata of policies as somebody else does."""
+    """Change the metadata of policies as somebody else does."""
     patch = f"--patch={json.dumps([operation])}"
     for name in names:
         where = ("znp", name, "--namespace=default", "--type=json", patch)
@@ -161,7 +161,7 @@ def patch_all(world: World, operation: dict[str, str], *names: str) -> None:
 
 
 def being_deleted(world: World, kind: str, name: str, namespace: str = "") -> None:
-    """Wait until an object of a CRD that goes is being deleted, too."""
+    """Wait until an object of a deleted CRD is being deleted, too."""
     eventually(
         lambda: "deletionTimestamp" in world.get(kind, name, namespace)["metadata"],
         20,

@@ -1,6 +1,6 @@
-"""Faults that users of comparable operators met, as whole programs side by side.
+"""Faults that users of comparable operators met, with whole programs.
 
-A real API server, the emulator and the operator, each as a process of its own.
+A real API server, the emulator and the operator run as separate processes.
 """
 
 import base64
@@ -46,7 +46,7 @@ def world_of(
 
 
 def message(body: dict[str, Any]) -> str:
-    """Return what the condition Ready says."""
+    """Return the message of the Ready condition."""
     (ready,) = [c for c in body["status"]["conditions"] if c["type"] == "Ready"]
     return str(ready["message"])
 

@@ -1,4 +1,4 @@
-"""An object whose end no watch tells, on the real servers."""
+"""An object whose deletion no watch reports, on real servers."""
 
 from pathlib import Path
 

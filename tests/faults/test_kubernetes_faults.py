@@ -1,9 +1,10 @@
 """Each fault of Kubernetes at each call: the end is that of a run without faults.
 
-Every case is a life of one policy: created, edited, reset by somebody else, deleted.
-Faults of calls about one object are told apart by its name; these lives share one
-operator and are led at one time. What befalls lists and watches befalls all that an
-operator knows: more operators, each with instances of its own, lead such lives in turn.
+Every case is a life of one policy: created, edited, reset by somebody else, deleted. A
+fault of calls about one object applies by the object's name, so these lives share one
+operator and run at the same time. A fault of lists and watches affects everything that
+an operator knows, so more operators, each with its own instances, run such lives in
+turn.
 """
 
 import asyncio
@@ -70,7 +71,7 @@ Arm = Callable[[ApiProxy, int], None]
 
 
 def answered(**what: Any) -> Arm:
-    """Have all be listed anew in each phase, and each list and watch fail first."""
+    """Force new LISTs in each phase, and let each LIST and WATCH fail first."""
 
     def arm(proxy: ApiProxy, _: int) -> None:
         proxy.add(*lists(**what), *watches(**what))
@@ -80,13 +81,13 @@ def answered(**what: Any) -> Arm:
 
 
 def cut(proxy: ApiProxy, _: int) -> None:
-    """Cut watches, and the next ones in the middle of their first event."""
+    """Cut open watches, and the next ones in the middle of their first event."""
     proxy.add(*watches(cut=200, times=2))
     proxy.cut()
 
 
 def expired(proxy: ApiProxy, _: int) -> None:
-    """Let watches say 410, the open ones and the next ones."""
+    """Let open and new watches say 410."""
     proxy.add(*watches(expired=True, times=2))
     proxy.expire()
 
@@ -102,27 +103,27 @@ def refused(proxy: ApiProxy, phase: int) -> None:
 
 
 def hanging_list(proxy: ApiProxy, phase: int) -> None:
-    """Let the LIST after a 410 hang, once."""
+    """Let the LIST after a 410 hang once."""
     if phase == 2:
         proxy.add(*lists(hang=True))
         proxy.expire()
 
 
 def hanging_watch(proxy: ApiProxy, phase: int) -> None:
-    """Let the WATCH after a cut hang, once."""
+    """Let the WATCH after a cut hang once."""
     if phase == 1:
         proxy.add(*watches(hang=True))
         proxy.cut()
 
 
 def silent_watch(proxy: ApiProxy, phase: int) -> None:
-    """Let open watches say nothing more."""
+    """Let open watches send nothing more."""
     if phase == 1:
         proxy.silence()
 
 
 def slow(proxy: ApiProxy, phase: int) -> None:
-    """Delay each call whatsoever."""
+    """Delay every call."""
     if phase == 0:
         proxy.add(ApiFault(delay=1.5, times=1_000_000))
 
@@ -152,7 +153,7 @@ EXITS = {"streams": 2}
 
 @dataclass
 class Operator:
-    """An operator behind a proxy, with what stays in its namespace."""
+    """An operator behind a proxy, and the objects that stay in its namespace."""
 
     servers: Servers
     name: str
@@ -164,11 +165,11 @@ class Operator:
 
     @property
     def stay(self) -> str:
-        """The instance that is there to the end."""
+        """The instance that exists to the end."""
         return f"stay-{self.name}"
 
     async def start(self) -> None:
-        """Start it, with a policy that stays to the end."""
+        """Start the operator, with a policy that exists to the end."""
         body = {"metadata": {"name": self.name}}
         await self.servers.kubernetes("POST", "/api/v1/namespaces", body)
         await self.servers.add_instance(self.stay, self.name)
@@ -179,7 +180,7 @@ class Operator:
         self._supervision = asyncio.create_task(self._supervise())
 
     async def settle(self) -> None:
-        """Let it write what it has put off, and supervise it no more."""
+        """Let the operator make its delayed writes, and end its supervision."""
         self.proxy.faults = []
         await self.servers.reconcile_instance(self.stay, "end")
         self._supervision.cancel()
@@ -194,7 +195,7 @@ class Operator:
         self.process.wait_ready()
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the operator."""
         self.process.program.stop()
 
     async def _supervise(self) -> None:
@@ -207,7 +208,7 @@ class Operator:
 
 @dataclass
 class Stage:
-    """A control plane with operators and all lives that are led on it."""
+    """A control plane with operators and all lives on it."""
 
     servers: Servers
     folder: Path
@@ -216,12 +217,12 @@ class Stage:
     ends: dict[Life, Any] = field(default_factory=dict)
 
     async def objects(self) -> None:
-        """Lead a life for each fault at each call about an object, and one without."""
+        """Run a life for each fault of each call about an object, and one without."""
         operator = self._operator("objects")
         await operator.start()
 
         async def leave(_: int) -> None:
-            """Make no trouble."""
+            """Add no fault."""
 
         lives = [Life(self.servers, "objects", "without", operator.stay, leave)]
         for call in CALLS:
@@ -250,7 +251,7 @@ class Stage:
         return Life(self.servers, "objects", name, instance, arm, patience)
 
     async def lists_and_watches(self, name: str) -> None:
-        """Lead one life after the other, each under another trouble."""
+        """Run one life after the other, each with another fault."""
         operator = self._operator(name)
         first = next(iter(LISTS_AND_WATCHES[name].values()))
         first(operator.proxy, 0)
@@ -266,7 +267,7 @@ class Stage:
         await operator.settle()
 
     async def restarts(self) -> None:
-        """Lead a life whose API server restarts before each change, or right after."""
+        """Run a life whose API server restarts before or right after each change."""
         plane = self.servers.plane
         under_way: list[asyncio.Task[None]] = []
 
@@ -312,7 +313,7 @@ async def all_lives(
     folder: Path,
     stack: ExitStack,
 ) -> list[Stage]:
-    """Lead them; return the stages, with all operators running."""
+    """Run all lives; return the stages, whose operators still run."""
     somebody = emulator.user("IAM_ORG_MANAGER", credential="token")["token"]
     stages = []
     async with AsyncExitStack() as sessions:
@@ -332,7 +333,7 @@ async def all_lives(
 
 
 def differences(stage: Stage, without: Any, audit: AuditLog) -> Iterator[str]:
-    """Yield what lives left that one without faults did not."""
+    """Yield how lives differ from the one without faults."""
     for life, end in stage.ends.items():
         if not isinstance(end, dict):
             yield f"{life.name}: {end}"

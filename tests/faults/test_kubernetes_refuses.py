@@ -1,4 +1,4 @@
-"""Whole operators whose API server turns to other authorities, tokens and refusals."""
+"""Whole operators whose API server changes authorities and tokens, or refuses calls."""
 
 import json
 import time
@@ -21,7 +21,7 @@ MINUTE = 60.0
 
 @pytest.fixture
 def plane(control_plane: ControlPlane) -> Iterator[ControlPlane]:
-    """The file's control plane, without a Lease."""
+    """The file's control plane without a Lease."""
     yield control_plane
     command = ("delete", "lease", "--all", f"--namespace={OWN_NAMESPACE}")
     control_plane.kubectl(*command)
@@ -30,7 +30,7 @@ def plane(control_plane: ControlPlane) -> Iterator[ControlPlane]:
 def start(
     proxy: ApiProxy, plane: ControlPlane, folder: Path, duration: str, **way: Any
 ) -> OperatorProcess:
-    """Start an operator that takes part in the election behind a proxy."""
+    """Start an operator with leader election behind a proxy."""
     folder.mkdir()
     return OperatorProcess(
         plane,
@@ -43,18 +43,18 @@ def start(
 
 
 def wait_ready(operator: OperatorProcess) -> None:
-    """Wait until it is ready, also on a machine that is busy."""
+    """Wait until the operator is ready, even on a busy machine."""
     eventually(operator.is_ready, 90, f"readiness:\n{operator.program.tail(40)}")
 
 
 def lines(operator: OperatorProcess, begun: int = 0) -> list[dict[str, Any]]:
-    """Return the lines of its log from a place on."""
+    """Return the lines of a log from an offset on."""
     text = operator.log.read_text()[begun:]
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
 def holder(plane: ControlPlane) -> str:
-    """Return the name of who has the Lease, and how often it changed hands."""
+    """Return the holder of the Lease, and how often the holder changed."""
     lease = read(plane, "lease", LEASE, OWN_NAMESPACE)
     if lease is None:
         return ""
@@ -63,7 +63,7 @@ def holder(plane: ControlPlane) -> str:
 
 
 def aside_of_the_lease(proxy: ApiProxy, begun: float) -> list[str]:
-    """Return the calls since a moment, but for those about the Lease."""
+    """Return the calls since a moment, without those about the Lease."""
     return [
         call.path
         for call in proxy.calls

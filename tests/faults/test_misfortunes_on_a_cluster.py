@@ -1,4 +1,4 @@
-"""Fifty policies on a real API server: its audit log tells who has written what."""
+"""Fifty policies on a real API server, whose audit log shows all writes."""
 
 import json
 import time
@@ -27,7 +27,7 @@ REJECTED = json.dumps({"code": 16, "message": "Errors.Token.Invalid (AUTH-7fs1e)
 
 
 def manifests(url: str) -> str:
-    """Return the instance and its policies, to be applied at once."""
+    """Return the instance and its policies as one manifest."""
     api = "zitadel-notification.dev/v1alpha1"
     secret = {"personalAccessToken": {"secretRef": {"name": "zitadel"}}}
     found: list[object] = [
@@ -63,19 +63,19 @@ def reasons(plane: ControlPlane, kind: str) -> list[str]:
 
 
 def within_a_minute(ask: Callable[[], bool]) -> None:
-    """Wait; not so often that looking is a load of its own."""
+    """Wait for a condition, with few calls."""
     eventually(ask, 60, every=0.5)
 
 
 def last_policy_event(emulator: EmulatorProcess) -> str:
-    """Return the end of a cursor that stands at the newest event about a policy."""
+    """Return the end of a cursor at the newest event of a policy."""
     events = emulator.call("GET", "/emulator/v1/events")
     event = [e for e in events if ".policy.notification." in e["type"]][-1]
     return f" {event['sequence']} {event['aggregate']}"
 
 
 def cursor(plane: ControlPlane) -> str:
-    """Return how far the instance's events were dealt with."""
+    """Return the cursor of the instance's events."""
     status = read_all(plane, "zni")[0].get("status", {})
     return str(status.get("driftCursor", ""))
 
@@ -138,7 +138,7 @@ def test_fifty_policies_and_their_instance(
 
 
 def is_reported(plane: ControlPlane, reason: str) -> Callable[[], bool]:
-    """Return the question whether all say this."""
+    """Return a function that checks whether all have this reason."""
     return lambda: (
         reasons(plane, "zni") == [reason] and reasons(plane, "znp") == [reason] * COUNT
     )

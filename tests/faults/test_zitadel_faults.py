@@ -1,7 +1,7 @@
 """Each fault at each call: the end is that of a run without faults, write by write.
 
-The engine and the real adapter speak HTTP with the emulator; Kubernetes is in memory.
-Lives (`support.zitadel_lives`) are led side by side, each with a ZITADEL of its own.
+The engine and the real adapter call the emulator over HTTP; Kubernetes is in memory.
+Lives (`support.zitadel_lives`) run side by side, each with its own ZITADEL.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 
 async def befallen(call: str, fault: str) -> list[tuple[str, Any]]:
-    """Live a life with one kind of fault at one kind of call; return its history."""
+    """Run a life with one kind of fault at one kind of call; return its events."""
     made: list[Fault] = []
 
     def make() -> Fault:
@@ -66,7 +66,7 @@ async def befallen(call: str, fault: str) -> list[tuple[str, Any]]:
 
 
 async def peaceful() -> list[tuple[str, Any]]:
-    """Live a life without faults; return its history."""
+    """Run a life without faults; return its events."""
     async with serve(new_emulator("token")) as running:
         return await one_life(running, running.url, None)
 

@@ -1,6 +1,6 @@
-"""An operator beside each kind of ZITADEL that there is, by the emulator's switches.
+"""An operator with each generation of ZITADEL, by the emulator's switches.
 
-The engine and the real adapter speak HTTP with it; Kubernetes is in memory.
+The engine and the real adapter call it over HTTP; Kubernetes is in memory.
 """
 
 import asyncio
@@ -88,6 +88,6 @@ async def test_drift_is_found_while_events_cannot_be_searched(how: str) -> None:
 
 
 def method(life: Life) -> DriftMethod | None:
-    """Return how drift is looked for, by the instance's status."""
+    """Return the method of drift detection in the instance's status."""
     detection = life.cluster.instances["default"].status.drift_detection
     return detection.method if detection else None

@@ -1,7 +1,7 @@
-"""Misfortunes over HTTP: engine, adapter and emulator, fifty quiet policies each.
+"""Single failures over HTTP: engine, adapter and emulator, with fifty quiet policies.
 
-Kubernetes is in memory. Real time passes, because tokens end by the server's clock; the
-looks that find a misfortune out are as in production, those in peace come sooner.
+Kubernetes is in memory. Real time passes, because tokens expire by the server's clock.
+The checks after a failure come as in production; those in quiet times come sooner.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ PERMISSIONS = {"method": "POST", "path": "/auth/v1/permissions"}
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have instances looked at each second while all is well."""
+    """Let instances be checked every second while nothing fails."""
     monkeypatch.setattr(instance_pass, "SECRET_INTERVAL", 1.0)
     monkeypatch.setattr(instance_probe, "CHECK_INTERVAL", 0.5)
 
@@ -73,7 +73,7 @@ class Running:
         return len(written) - written.count("default"), written.count("default")
 
     def requests(self, path: str) -> int:
-        """Return how many calls a path has had."""
+        """Return the number of calls to a path."""
         seen = self.emulator.requests
         return sum(request["path"].startswith(path) for request in seen)
 
@@ -86,7 +86,7 @@ class Running:
         return _ready(self.cluster.instances["default"])
 
     async def until(self, ask: Callable[[], bool], seconds: float) -> None:
-        """Wait until something holds."""
+        """Wait until a condition holds."""
         async with asyncio.timeout(seconds):
             while not ask():  # noqa: ASYNC110 - nobody tells us
                 await asyncio.sleep(0.1)
@@ -98,14 +98,14 @@ def _ready(stored: Any) -> Condition:
 
 
 def store_key(emulator: Emulator, cluster: FakeCluster, user: str) -> None:
-    """Make a key of a user and put it into the Secret."""
+    """Create a key of a user and store it in the Secret."""
     content = emulator.zitadel.keys.add_key(user)[0].content
     cluster.secrets["s"] = {"key.json": json.dumps(content).encode()}
 
 
 @asynccontextmanager
 async def running(**instance: Any) -> AsyncIterator[Running]:
-    """Run an operator against an emulator until all is Ready; then count anew."""
+    """Run an operator with an emulator until all is Ready; then begin to count."""
     cluster, recorder = FakeCluster(Steps()), FakeRecorder()
     async with serve(new_emulator("token", COUNT)) as emulator:
         behavior = replace(emulator.zitadel.behavior, token_lifetime=LIFE)
@@ -133,7 +133,7 @@ async def running(**instance: Any) -> AsyncIterator[Running]:
 
 
 async def renewal(world: Running) -> None:
-    """Fail one renewal of a token that still holds."""
+    """Let one renewal of a token fail that is still valid."""
     before = world.requests("/oauth/v2/token")
     fault = world.emulator.faults.add(Fault(**TOKEN, status=500, body=FAILED, times=1))
     await world.until(lambda: world.requests("/oauth/v2/token") >= before + 2, 90)
@@ -141,7 +141,7 @@ async def renewal(world: Running) -> None:
 
 
 async def new_key(world: Running) -> None:
-    """Fail once where the key of a rotation is tried."""
+    """Let the first use of a rotated key fail."""
     before = world.requests("/oauth/v2/token")
     world.emulator.faults.add(Fault(**TOKEN, status=500, body=FAILED, times=1))
     store_key(world.emulator, world.cluster, world.user)
@@ -149,21 +149,21 @@ async def new_key(world: Running) -> None:
 
 
 async def one_401(world: Running) -> None:
-    """Refuse one call of a proof."""
+    """Refuse one call of a check."""
     fault = Fault(**PERMISSIONS, status=401, body=REJECTED, times=1)
     world.emulator.faults.add(fault)
     await world.until(lambda: fault.times == 0, 30)
 
 
 async def one_503(world: Running) -> None:
-    """Fail one call of a proof as a proxy does."""
+    """Let one call of a check fail as behind a proxy."""
     fault = Fault(**PERMISSIONS, status=503, body="<html>", times=1)
     world.emulator.faults.add(fault)
     await world.until(lambda: fault.times == 0, 30)
 
 
 async def no_secret(world: Running) -> None:
-    """Take the Secret away for a while."""
+    """Remove the Secret for a while."""
     kept = world.cluster.secrets.pop("s")
     await world.until(lambda: world.instance().reason == "CredentialsMissing", 30)
     await asyncio.sleep(40)
@@ -171,7 +171,7 @@ async def no_secret(world: Running) -> None:
 
 
 async def suffer(befall: Callable[[Running], Awaitable[None]]) -> str:
-    """Let something befall an operator; return what is wrong with what it has told."""
+    """Apply a fault to an operator; return what it has wrongly reported."""
     async with running() as world:
         await befall(world)
         await world.until(lambda: world.instance().status == "True", 60)

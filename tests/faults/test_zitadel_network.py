@@ -1,7 +1,7 @@
 """Names that are not found and handshakes that fail, before each call.
 
-The connection is cut at the call; what is tried next finds no name, or nobody whom it
-trusts, and the end is that of a life without faults (`support.zitadel_lives`).
+The connection is cut at the call. The next attempt finds no name or an untrusted
+server, and the end is that of a life without faults (`support.zitadel_lives`).
 """
 
 import asyncio
@@ -33,7 +33,7 @@ TIMES = 2
 
 
 class Trouble:
-    """A fault at a call, and what becomes of the connections after it."""
+    """A fault at a call, and what happens to the connections after it."""
 
     def __init__(self, call: str) -> None:
         self._call = call
@@ -43,17 +43,17 @@ class Trouble:
         self.met = 0
 
     def attach(self, emulator: Emulator) -> None:
-        """Say whose faults they are."""
+        """Set the emulator of the faults."""
         self._emulator = emulator
 
     def fault(self) -> Fault:
-        """Make the fault of a phase."""
+        """Return the fault of a phase."""
         self._left = TIMES
         self._fault = Fault(**CALLS[self._call], reset=True, times=1)
         return self._fault
 
     def matches(self) -> bool:
-        """Return whether the connection that is being made fails; count it."""
+        """Return whether the current connection fails, and count it."""
         if self._emulator is None or self._fault in (
             None,
             *self._emulator.faults.active,
@@ -91,7 +91,7 @@ class Unsure(Emulator):
 
 @contextmanager
 def names(troubles: dict[str, Trouble]) -> Iterator[None]:
-    """Have names of `.test` lead here, unless there is trouble."""
+    """Resolve names of `.test` to loopback, unless there is a fault."""
     real = socket.getaddrinfo
 
     def look_up(host: Any, *rest: Any, **more: Any) -> Any:
@@ -116,14 +116,14 @@ def names(troubles: dict[str, Trouble]) -> Iterator[None]:
 
 
 def files(folder: Path, name: str) -> Tls:
-    """Make an authority, and a certificate of it for a name."""
+    """Create an authority, and a certificate of it for a name."""
     folder.mkdir()
     write_certificates(folder, name)
     return Tls(folder / "serving.crt", folder / "serving.key")
 
 
 async def life(kind: str, call: str, trouble: Trouble, folder: Path) -> str:
-    """Lead a life; return what is wrong with it."""
+    """Run a life; return what is wrong with it."""
     name = f"{kind}-{call}.test".lower()
     emulator: Emulator = new_emulator("token", domains=[name])
     tls = None

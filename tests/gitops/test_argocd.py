@@ -1,4 +1,4 @@
-"""The scripts for Argo CD, run as its own tests do, and the patch that has them."""
+"""The scripts for Argo CD, run like its own tests, and the patch with them."""
 
 import copy
 import json
@@ -35,7 +35,7 @@ def load(path: Path) -> Any:
 
 
 def cases(file: str, part: str) -> list[Any]:
-    """Return each case of a test file of Argo CD's form, with its kind."""
+    """Return each case of a test file in Argo CD's format, with its kind."""
     return [
         pytest.param(kind, case, id=f"{kind}-{Path(case['inputPath']).stem}")
         for kind in KINDS
@@ -103,7 +103,7 @@ def test_action(kind: str, case: Json) -> None:
 def differences(
     old: Any, new: Any, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield path and new value of each field that is not as it was."""
+    """Yield path and new value of each field that has changed."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in old.keys() | new.keys():
             yield from differences(old.get(key), new.get(key), (*path, key))

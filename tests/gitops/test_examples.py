@@ -1,7 +1,7 @@
-"""`examples/gitops` holds what Argo CD, Flux and our CRDs accept, in the right order.
+"""`examples/gitops` contains what Argo CD, Flux and the CRDs accept, in order.
 
-Argo CD and Flux do not run here. Their CRDs do (`tests/data/crd`): the API server
-checks each manifest by them, unknown fields and all, in a dry run.
+Argo CD and Flux do not run here, but their CRDs are installed (`tests/data/crd`): the
+API server checks each manifest in a dry run, including unknown fields.
 """
 
 import json
@@ -31,7 +31,7 @@ Json = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def cluster(control_plane: ControlPlane) -> Iterator[ControlPlane]:
-    """The control plane, with the kinds of Argo CD, Flux and External Secrets."""
+    """The control plane with the kinds of Argo CD, Flux and External Secrets."""
     files = [f"--filename={file}" for file in VENDORED]
     control_plane.kubectl("create", *files)
     control_plane.kubectl("wait", "--for=condition=Established", *files)
@@ -47,7 +47,7 @@ def cluster(control_plane: ControlPlane) -> Iterator[ControlPlane]:
 
 
 def documents(folder: Path) -> list[Json]:
-    """Return each manifest below a folder, without what only kustomize reads."""
+    """Return the manifests in a folder, without those that only kustomize reads."""
     return [
         document
         for file in sorted(folder.rglob("*.yaml"))
@@ -57,7 +57,7 @@ def documents(folder: Path) -> list[Json]:
 
 
 def named(folder: Path, kind: str) -> dict[str, Json]:
-    """Return the manifests of a kind by their names."""
+    """Return the manifests of a kind by name."""
     return {d["metadata"]["name"]: d for d in documents(folder) if d["kind"] == kind}
 
 
@@ -156,7 +156,7 @@ def test_the_application_has_chart_and_folder() -> None:
 
 
 def version() -> str:
-    """Return the version of the project, which is that of the chart."""
+    """Return the version of the project, which is also that of the chart."""
     text = (ROOT / "pyproject.toml").read_text()
     return str(tomllib.loads(text)["project"]["version"])
 

@@ -1,4 +1,4 @@
-"""The truth table of the conventions sheet, 2.8, through all three judges."""
+"""The truth table of the conventions sheet, 2.8, with all three judges."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ NOW = 3
 
 
 def condition(kind: str, status: str, observed: int | None = NOW) -> Json:
-    """Return a condition about this generation, or about an older one."""
+    """Return a condition of this generation, or of an older one."""
     found: Json = {"type": kind, "status": status, "reason": "R", "message": "words"}
     return found if observed is None else {**found, "observedGeneration": observed}
 

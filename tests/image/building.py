@@ -1,7 +1,7 @@
-"""Makes the image's files as the Dockerfile says: its RUN and COPY lines, done here.
+"""Builds the image's files by executing RUN and COPY of the Dockerfile here.
 
-What stands in for the bases is this machine: its Python, its C library, its shell (for
-the builder alone). Packages come from the index that pip is set up for.
+This machine replaces the base images: its Python, its C library, its shell (for the
+builder only). Packages come from the index that pip is configured for.
 """
 
 import hashlib
@@ -43,18 +43,18 @@ class Image:
     stage: Stage
 
     def jail(self, *shown: tuple[Path, str]) -> Jail:
-        """Return a container of it: read-only, as its user, with more files to see."""
+        """Return a container of the image: read-only, with its user, and more files."""
         seen = [*base_files(), *shown]
         return Jail(self.root, shown=seen, hidden=base_packages(), user=USER)
 
 
 def stages() -> list[Stage]:
-    """Return our Dockerfile's stages as a build with all arguments has them."""
+    """Return the Dockerfile's stages as in a build with all arguments."""
     return read_stages(DOCKERFILE.read_text(), GIVEN)
 
 
 def build(folder: Path) -> Image:
-    """Do all that the Dockerfile says, in a folder."""
+    """Execute the whole Dockerfile in a folder."""
     dependencies, builder, final = stages()
     assert (builder.base, final.name) == (dependencies.name, "")
     roots = {builder.name: folder / "builder", final.name: folder / "image"}
@@ -67,7 +67,7 @@ def build(folder: Path) -> Image:
 
 
 def kept(stage: Stage) -> Path:
-    """Return the root folder of a stage that needs no other; made when it is new."""
+    """Return the root folder of a stage without dependencies, which is built once."""
     digest = hashlib.sha256(f"{interpreter()} {sys.version} {stage}".encode())
     for step in stage.steps:
         if step.word == "COPY":
@@ -83,7 +83,7 @@ def kept(stage: Stage) -> Path:
 
 
 def builder_jail(root: Path) -> Jail:
-    """Return a place like the builder's base: `python` on the PATH, and a shell."""
+    """Return a container like the builder's base: `python` on the PATH, and a shell."""
     for name in ("stand-in", "tmp", "var/tmp"):
         (root / name).mkdir(parents=True, exist_ok=True)
     python = root / "stand-in/python"
@@ -98,14 +98,14 @@ def builder_jail(root: Path) -> Jail:
 
 
 def link_python(builder: Stage, root: Path) -> None:
-    """Put our Python where the image expects its base to have one."""
+    """Put this machine's Python where the image expects the base to have it."""
     place = root / builder.steps[-1].environment["PYTHON"].lstrip("/")
     place.parent.mkdir(parents=True, exist_ok=True)
     place.symlink_to(interpreter())
 
 
 def do_steps(stage: Stage, jail: Jail, roots: dict[str, Path]) -> None:
-    """Do each RUN and COPY; the others say what a container does."""
+    """Execute each RUN and COPY; the other steps are for containers."""
     for step in stage.steps:
         if step.word == "RUN":
             run(step, jail)
@@ -114,7 +114,7 @@ def do_steps(stage: Stage, jail: Jail, roots: dict[str, Path]) -> None:
 
 
 def run(step: Step, jail: Jail) -> None:
-    """Do a RUN; as root it is the builder's, which may go to the package index."""
+    """Execute a RUN; as root it is the builder's, which may use the package index."""
     (jail.root / step.folder.lstrip("/")).mkdir(parents=True, exist_ok=True)
     environment = step.environment
     if not step.user:
@@ -125,7 +125,7 @@ def run(step: Step, jail: Jail) -> None:
 
 
 def copy(step: Step, root: Path, roots: dict[str, Path]) -> None:
-    """Copy from the checkout as .dockerignore leaves it, or from another stage."""
+    """Copy from the checkout as .dockerignore allows, or from another stage."""
     *sources, target = step.text.split()
     into = root / step.folder.lstrip("/") / target
     if target.startswith("/"):

@@ -1,4 +1,4 @@
-"""The image, made once for all tests of it."""
+"""The image, which is built once for all its tests."""
 
 import pytest
 
@@ -8,6 +8,6 @@ from image.jail import require_namespaces
 
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """What `docker build` would make, but for its bases."""
+    """The result of `docker build`, except for the base images."""
     require_namespaces(tmp_path_factory.mktemp("empty"))
     return build(tmp_path_factory.mktemp("image"))

@@ -1,7 +1,7 @@
-"""Reads our Dockerfile: the few instructions that it uses, and no others.
+"""Parses the Dockerfile, and only the instructions that it uses.
 
-Whoever adds another one finds a test that says so. What a step needs to be done without
-a container engine stands with it: variables, working directory, user.
+A new instruction makes a test fail. Each step contains what it needs without a
+container engine: variables, working directory, user.
 """
 
 import json
@@ -22,12 +22,12 @@ WORDS = (
 
 
 class UnknownInstruction(ValueError):
-    """The Dockerfile holds something that this file does not know."""
+    """The Dockerfile contains an instruction that this parser does not know."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A RUN, COPY, ENTRYPOINT or CMD, and what is set where it stands."""
+    """A RUN, COPY, ENTRYPOINT or CMD, and the state at that point."""
 
     word: str
     text: str
@@ -37,7 +37,7 @@ class Step:
 
     @property
     def words(self) -> list[str]:
-        """The words of the exec form; none where it is the shell's."""
+        """The words of the exec form; empty for the shell form."""
         if not self.text.startswith("["):
             return []
         return [str(word) for word in json.loads(self.text)]
@@ -62,7 +62,7 @@ class Stage:
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
-    """Return word and rest of each instruction, lines joined and comments gone."""
+    """Return each instruction and its arguments, with joined lines, no comments."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     found = []
@@ -75,7 +75,7 @@ def instructions(text: str) -> list[tuple[str, str]]:
 
 
 def read_stages(text: str, given: Mapping[str, str]) -> list[Stage]:
-    """Return the stages as they are with these build arguments."""
+    """Return the stages for these build arguments."""
     outer: dict[str, str] = {}
     stages: list[Stage] = []
     arguments: dict[str, str] = {}
@@ -95,7 +95,7 @@ def read_stages(text: str, given: Mapping[str, str]) -> list[Stage]:
 
 
 def begin(base: str, name: str, before: list[Stage]) -> Stage:
-    """Return a new stage; one that stands on another has that one's variables."""
+    """Return a new stage; a stage that is based on another one has its variables."""
     stage = Stage(base, name)
     for other in before:
         if other.name == base:
@@ -124,15 +124,15 @@ def apply(stage: Stage, word: str, rest: str, arguments: Mapping[str, str]) -> N
 
 
 def expand(text: str, known: Mapping[str, str]) -> str:
-    """Put in values where names stand; the unknown are empty, as with Docker."""
+    """Replace variables by their values; unknown ones are empty, as with Docker."""
     return re.sub(r"\$\{(\w+)\}", lambda found: known.get(found[1], ""), text)
 
 
 def context_files(paths: str) -> dict[str, Path]:
-    """Return what a COPY's sources bring: paths in the context, and the files.
+    """Return the files of a COPY's sources, by their paths in the context.
 
-    As .dockerignore wants it, of which this knows the form that ours has: all is left
-    out, then some comes back, then names that are left out wherever they are.
+    This applies .dockerignore, in the form that this project has: everything is
+    excluded, then some paths are included, then names are excluded wherever they are.
     """
     lines = [n for n in IGNORE.read_text().splitlines() if n and not n.startswith("#")]
     back = [line[1:] for line in lines if line.startswith("!")]

@@ -1,7 +1,7 @@
-"""Runs a program in a root folder of its own: mounts, pids and user, as an engine does.
+"""Runs a program in a separate root folder, with mounts, pids and user.
 
-By `unshare` of util-linux. Root needs the right to mount; others get it from a user
-namespace. Where neither is permitted, the error says so.
+It uses `unshare` of util-linux. Root needs the permission to mount; other users get it
+from a user namespace. If neither is permitted, the error says so.
 """
 
 import os
@@ -24,7 +24,7 @@ NO_NAMESPACES = (
 
 
 class NotPermitted(RuntimeError):
-    """This machine lets us make no namespaces; the text says what would."""
+    """This machine does not permit namespaces; the text says what would help."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Jail:
     def command(
         self, words: Sequence[str], environment: Mapping[str, str], folder: str = "/"
     ) -> list[str]:
-        """Return the command line that runs words in here, as process 1."""
+        """Return the command line that runs a command in the jail, as process 1."""
         space = [program("unshare"), "--mount", "--pid", "--fork", "--kill-child"]
         enter = [program("unshare"), f"--root={self.root}", f"--wd={folder}"]
         if os.geteuid() == 0:
@@ -69,7 +69,7 @@ class Jail:
     def run(
         self, words: Sequence[str], environment: Mapping[str, str], folder: str = "/"
     ) -> str:
-        """Run words to their end; return what they said.
+        """Run a command to its end; return its output.
 
         Raises:
             CalledProcessError: They failed; what they said is a note.
@@ -84,7 +84,7 @@ class Jail:
         return said
 
     def _mounts(self) -> str:
-        """Return the shell's lines that make the root folder what it has to be."""
+        """Return the shell's lines that prepare the root folder."""
         mount, root = program("mount"), self.root
         lines = [[mount, "--rbind", str(root), str(root)]]
         for source, target in [*self.shown, *self.shared]:
@@ -105,7 +105,7 @@ class Jail:
         return "\n".join(shlex.join(line) for line in lines)
 
     def _place(self, target: str, like: Path | None = None) -> str:
-        """Make the file or folder that something is mounted on; return its path."""
+        """Create the file or folder for a mount; return its path."""
         place = self.root / target.lstrip("/")
         if like is None or like.is_dir():
             place.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ class Jail:
 
 
 def program(name: str) -> str:
-    """Return the path of one of the machine's programs."""
+    """Return the path of one of this machine's programs."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if found is None:
         raise NotPermitted(f"{NO_NAMESPACES}there is no {name}")
@@ -124,7 +124,7 @@ def program(name: str) -> str:
 
 
 def require_namespaces(folder: Path) -> None:
-    """Make sure that this machine lets us.
+    """Check that this machine permits namespaces.
 
     Raises:
         NotPermitted: It does not.
@@ -137,14 +137,14 @@ def require_namespaces(folder: Path) -> None:
 
 
 def interpreter() -> str:
-    """Return the path of the Python that our virtual environment was made of."""
+    """Return the path of the Python of which the virtual environment was made."""
     return str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
 
 
 def base_files() -> list[tuple[Path, str]]:
-    """Return what stands in for a base image: C libraries and Python.
+    """Return the files that replace a base image: C libraries and Python.
 
-    This machine's, at the same places.
+    They are those of this machine, with the same paths.
     """
     names = ("lib", "lib64", "usr/lib", "usr/lib64")
     prefix = Path(sys.base_prefix)
@@ -155,7 +155,7 @@ def base_files() -> list[tuple[Path, str]]:
 
 
 def base_packages() -> list[Path]:
-    """Return where that Python has packages besides its own, such as pip."""
+    """Return the folder with additional packages of that Python, such as pip."""
     prefix = Path(sys.base_prefix)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     places = (

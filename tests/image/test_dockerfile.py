@@ -1,4 +1,4 @@
-"""What the Dockerfile promises, read from it: bases, user, labels, packages."""
+"""Properties of the Dockerfile's text: bases, user, labels, packages."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The image's own files, run as in a pod: read-only, as 65532, as process 1."""
+"""The image's files, run as in a pod: read-only, as 65532, as process 1."""
 
 import importlib.util
 import json
@@ -32,13 +32,13 @@ LOCAL = {
 
 
 def run(image: Image, *words: str) -> str:
-    """Run words in the image; return what they said."""
+    """Run a command in the image; return its output."""
     return image.jail().run(words, image.stage.environment)
 
 
 @pytest.fixture
 def account(control_plane: ControlPlane, tmp_path: Path) -> tuple[Path, str]:
-    """What the kubelet mounts for a service account."""
+    """The files that the kubelet mounts for a service account."""
     folder = tmp_path / "account"
     folder.mkdir()
     (folder / "token").write_text(control_plane.token)
@@ -56,7 +56,7 @@ def operator(
     account: tuple[Path, str],
     tmp_path: Path,
 ) -> Iterator[Program]:
-    """A container of the image, started by its own ENTRYPOINT and CMD."""
+    """A container of the image, started by its ENTRYPOINT and CMD."""
     stage = image.stage
     host, _, port = control_plane.url.removeprefix("https://").partition(":")
     service = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
@@ -80,7 +80,7 @@ def process_one(program: Program) -> Path:
 
 
 def status(program: Program, path: str) -> int:
-    """Return the HTTP status of a path of the health listener; 0 without an answer."""
+    """Return the HTTP status of a path of the health endpoint; 0 without a response."""
     found = re.search(r"Listening for health on port (\d+)", program.tail(100))
     if found is None:
         return 0
@@ -95,7 +95,7 @@ def status(program: Program, path: str) -> int:
 
 
 def wait_ready(program: Program) -> None:
-    """Wait for /readyz, and no longer than the program lives."""
+    """Wait for /readyz, but not longer than the program runs."""
 
     def is_ready() -> bool:
         assert program.running, program.tail(40)

@@ -1,4 +1,4 @@
-"""An installed chart for each file, with the options that its constants say.
+"""An installed chart for each file, with the options in its constants.
 
 WATCHED: the namespaces to watch; OPTIONS: of `helm install`.
 """
@@ -19,7 +19,7 @@ pytest.register_assert_rewrite("install.stories")
 
 @pytest.fixture(scope="module")
 def control_plane() -> Iterator[ControlPlane]:
-    """One for each file, without CRDs: they come with the chart."""
+    """A control plane for each file, without CRDs, because the chart has them."""
     with ControlPlane() as plane:
         yield plane
 
@@ -40,7 +40,7 @@ def installation(
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
-    """A ZITADEL."""
+    """An emulated ZITADEL."""
     emulator = EmulatorProcess(tmp_path_factory.mktemp("zitadel"))
     with emulator.program:
         yield emulator
@@ -52,7 +52,7 @@ def world(
     emulator: EmulatorProcess,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[World]:
-    """The world of tests/cluster, but the operator runs as the chart's account."""
+    """The world of tests/cluster, but the operator uses the chart's service account."""
     watch = StatusWatch(installation.plane, tmp_path_factory.mktemp("watch"))
     create_secret(installation.plane, "zitadel-credentials")
     operator = installation.lead("pod-1")
@@ -68,5 +68,5 @@ def world(
 
 @pytest.fixture
 def namespace(installation: Installation) -> str:
-    """A namespace of the test's own, one of the watched where not all are."""
+    """A namespace for the test; if only some are watched, one of these."""
     return installation.namespace()

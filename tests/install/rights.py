@@ -1,4 +1,4 @@
-"""Holds what the chart grants against what the API server was asked for."""
+"""Compares the chart's permissions with the requests that the API server received."""
 
 import json
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Right:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One finished request; what it was about is empty for paths without a resource.
+    """One finished request; the resource is empty for other paths.
 
     Attributes:
         code: The answer's HTTP status.
@@ -49,7 +49,7 @@ class Request:
     uri: str
 
     def needs(self, right: Right) -> bool:
-        """Return whether the right allows this request."""
+        """Return whether this permission covers the request."""
         return (
             (self.group, self.resource, self.verb)
             == (right.group, right.resource, right.verb)
@@ -59,7 +59,7 @@ class Request:
 
 
 def granted(documents: list[Document]) -> set[Right]:
-    """Return each right that a rendered chart binds to the operator."""
+    """Return each permission that a rendered chart gives to the operator."""
     return {
         Right(namespace, group, *_split(resource), verb)
         for namespace, rights in operators_rights(documents).items()
@@ -69,7 +69,7 @@ def granted(documents: list[Document]) -> set[Right]:
 
 
 def requests(plane: ControlPlane, user: str) -> list[Request]:
-    """Return all finished requests of a user; a watch counts once it has ended."""
+    """Return all finished requests of a user; a watch counts after its end."""
     with plane.audit_log.open("rb") as log:
         whole, _, _ = log.read().rpartition(b"\n")
     return list(_requests(whole, user))

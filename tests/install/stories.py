@@ -1,7 +1,7 @@
-"""What only an installed operator does, and what it must not: tests for both modes.
+"""Tests for an installed operator only, in both modes.
 
-They are told in test_cluster_mode.py and test_namespaced_mode.py, together with tests
-of tests/cluster, which know nothing of who the operator is.
+test_cluster_mode.py and test_namespaced_mode.py run them, together with tests of
+tests/cluster, which do not depend on the operator's account.
 """
 
 from collections.abc import Callable
@@ -49,7 +49,7 @@ SLOW = (
 
 
 def suite_of(module: ModuleType, *but: str) -> dict[str, Callable[..., Any]]:
-    """Return the tests of a module, and its fixtures, without those that are named."""
+    """Return the tests and fixtures of a module, except those that are named."""
     for name in but:
         assert hasattr(module, name), f"{module.__name__} has no {name}"
     found = {
@@ -62,7 +62,7 @@ def suite_of(module: ModuleType, *but: str) -> dict[str, Callable[..., Any]]:
 
 
 def series(world: World, namespace: str, name: str) -> int:
-    """Return how often the Event about handled requests was told."""
+    """Return how often the Event about handled requests was counted."""
     found = read_all(
         world.plane, "event", namespace, fieldSelector=f"regarding.name={name}"
     )
@@ -185,9 +185,9 @@ def test_what_it_may(installation: Installation, question: str) -> None:
 
 
 def judge(world: World, installation: Installation, audit: AuditLog) -> None:
-    """Hold all that the account has asked for against all that it may.
+    """Compare the account's requests with its permissions.
 
-    Ends the operator: a watch is in the audit log once it has ended.
+    This ends the operator, because a watch is in the audit log only after its end.
     """
     assert world.operator.program.stop() == 0
     rights = granted(installation.manifest())
@@ -206,9 +206,9 @@ def judge(world: World, installation: Installation, audit: AuditLog) -> None:
 
 
 def is_too_late(request: Request) -> bool:
-    """Return whether it told an Event in a namespace that is going.
+    """Return whether a request created an Event in a namespace that is being deleted.
 
-    RBAC allows that; Kubernetes takes no new object there, and answers 403.
+    RBAC allows that, but Kubernetes accepts no new object there, and answers 403.
     """
     return request.authorized and (request.resource, request.verb) == (
         "events",
@@ -217,10 +217,11 @@ def is_too_late(request: Request) -> bool:
 
 
 def find_unused(installation: Installation, rights: set[Right]) -> list[Right]:
-    """Return the rights that no request has needed.
+    """Return the permissions that no request has needed.
 
-    All watched namespaces have the same ones, and a test needs few of them in its own:
-    what was used in one counts for all; but each must have been listed and watched.
+    All watched namespaces have the same permissions, and a test needs few of them in
+    its own. So a use in one namespace counts for all; but each must have been listed
+    and watched.
     """
     asked = requests(installation.plane, ACCOUNT)
     used = {right for right in rights if any(r.needs(right) for r in asked)}

@@ -1,6 +1,6 @@
-"""The end-to-end tests, run by the chart's account with what the chart grants it.
+"""The end-to-end tests with the chart's service account and permissions.
 
-At its defaults the chart's operator works for all namespaces.
+With its default values the chart's operator serves all namespaces.
 """
 
 from cluster import test_behaviour, test_connections, test_deletions

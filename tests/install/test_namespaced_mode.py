@@ -1,4 +1,4 @@
-"""The end-to-end tests, run by an account that has rights in some namespaces only."""
+"""The end-to-end tests with an account that has permissions in some namespaces."""
 
 from cluster import test_behaviour, test_connections, test_deletions
 from cluster.conftest import World

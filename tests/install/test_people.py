@@ -1,4 +1,4 @@
-"""Roles for people, as docs/how-to/install.md has them, with real aggregation."""
+"""The roles for people in docs/how-to/install.md, with real aggregation."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ TEAM, IDENTITY = "team-a", "identity-team"
 def installation(
     control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
-    """By the document's commands, for some namespaces; then the roles are given."""
+    """Install with the document's commands, for some namespaces, and bind the roles."""
     folder = tmp_path_factory.mktemp("reader")
     shell = Shell(control_plane, folder)
     control_plane.start_controller_manager()
@@ -40,7 +40,7 @@ def installation(
 
 
 def may(plane: ControlPlane, group: str, question: str) -> bool:
-    """Return what `kubectl auth can-i` says about somebody of a group."""
+    """Return what `kubectl auth can-i` says about a member of a group."""
     who = ("--as=somebody", f"--as-group={group}")
     answer = plane.kubectl("auth", "can-i", *question.split(), *who, check=False)
     assert answer.stdout.strip() in {"yes", "no"}, answer.stderr

@@ -1,4 +1,4 @@
-"""The README's section "Install", typed as it stands."""
+"""The commands of the README's section "Install", exactly as written."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ ACME = "280000000000000101"
 
 
 def shown() -> list[str]:
-    """Return what the README says is printed at the end: the columns and a row."""
+    """Return the output that the README shows: the columns and a row."""
     (block,) = re.findall(r"(?s)```text\n(.*?)```", section(README, "Install"))
     lines = [line.split() for line in block.splitlines()]
     # How long the policy is there differs.
@@ -23,7 +23,7 @@ def shown() -> list[str]:
 
 
 def put_in(text: str, placeholders: dict[str, str]) -> str:
-    """Return the commands with the reader's own values; each must have a place."""
+    """Return the commands with the reader's own values, each of which must occur."""
     for placeholder, value in placeholders.items():
         assert text.count(placeholder) == 1, placeholder
         text = text.replace(placeholder, value)
@@ -32,7 +32,7 @@ def put_in(text: str, placeholders: dict[str, str]) -> str:
 
 
 def has_deployment(plane: ControlPlane) -> bool:
-    """Return whether there is something for a kubelet to run."""
+    """Return whether there is a Deployment for which pods would be started."""
     command = ("get", "deployment", RELEASE, f"--namespace={OWN_NAMESPACE}")
     return plane.kubectl(*command, check=False).returncode == 0
 

@@ -1,4 +1,4 @@
-"""docs/operations/security.md, held against what the chart renders."""
+"""docs/operations/security.md agrees with what the chart renders."""
 
 import re
 
@@ -30,7 +30,7 @@ def rows() -> list[list[str]]:
 
 
 def documented(column: int) -> Rights:
-    """Return namespace, group, resource and verb of each right that is documented."""
+    """Return namespace, group, resource and verb of each documented permission."""
     found: Rights = set()
     for cells in rows():
         group = "" if cells[0] == "core" else cells[0].strip("`")
@@ -44,7 +44,7 @@ def documented(column: int) -> Rights:
 
 
 def rendered(documents: list[Document]) -> Rights:
-    """Return the same of a rendered chart."""
+    """Return namespace, group, resource and verb of each rendered permission."""
     return {
         (namespace, group, resource, verb)
         for namespace, rights in operators_rights(documents).items()

@@ -1,4 +1,4 @@
-"""The commands of docs/how-to/uninstall.md, as they stand, with their outcome."""
+"""The commands of docs/how-to/uninstall.md, exactly as written, and their results."""
 
 import subprocess
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ OURS = (
 
 @pytest.fixture(scope="module")
 def control_plane() -> Iterator[ControlPlane]:
-    """With the controllers by which namespaces really go."""
+    """A control plane with the controllers that really delete namespaces."""
     with ControlPlane() as plane:
         plane.start_controller_manager()
         for name in ("team-a", "team-b"):
@@ -40,7 +40,7 @@ def control_plane() -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def installation(control_plane: ControlPlane, tmp_path: Path) -> Installation:
-    """Nothing yet: each test installs, and leaves nothing."""
+    """An empty cluster: each test installs the chart and leaves nothing."""
     return Installation(control_plane, tmp_path)
 
 
@@ -52,7 +52,7 @@ def shell(control_plane: ControlPlane, tmp_path: Path) -> Shell:
 def begin(
     installation: Installation, emulator: EmulatorProcess, *options: str
 ) -> World:
-    """Install, and make a policy for each team; both are Ready."""
+    """Install the chart, and create a policy for each team; both are Ready."""
     lease = ("--set", "leaderElection.leaseDuration=5s")
     installation.install(*lease, *options)
     create_secret(installation.plane, "zitadel-credentials")
@@ -67,7 +67,7 @@ def begin(
 
 
 def left(world: World) -> str:
-    """Return what is left of the chart, after all that is documented."""
+    """Return what is left of the chart after all documented commands."""
     kinds = ("get", OURS, "--all-namespaces", PART_OF, "--output=name")
     found = world.plane.kubectl(*kinds).stdout
     if world.get("namespace", OWN_NAMESPACE) is not None:
@@ -76,7 +76,7 @@ def left(world: World) -> str:
 
 
 def lease_is_over(world: World) -> bool:
-    """Return whether the Lease that nobody could give back has ended."""
+    """Return whether the Lease that could not be released has expired."""
     spec = (world.get("lease", RELEASE, OWN_NAMESPACE) or {})["spec"]
     age = datetime.now(UTC) - datetime.fromisoformat(spec["renewTime"])
     return age.total_seconds() > spec["leaseDurationSeconds"]
@@ -175,7 +175,7 @@ def test_a_watched_namespace_that_was_deleted_first(
 
 
 def end(world: World, installation: Installation) -> None:
-    """Leave nothing for the next test but the operator's namespace."""
+    """Remove everything except the operator's namespace."""
     for kind, where in (("notificationpolicies", "-A"), ("zitadelinstances", "--wait")):
         world.plane.kubectl("delete", kind, "--all", where, "--timeout=180s")
     installation.helm("uninstall", RELEASE)

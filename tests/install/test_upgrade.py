@@ -1,4 +1,4 @@
-"""From one chart to the next, back, away and back again, while policies live."""
+"""From one chart to the next, back, removed and installed again, with policies."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ KINDS = ("notificationpolicies", "zitadelinstances")
 
 @pytest.fixture
 def newer(tmp_path: Path) -> Path:
-    """The next chart: a field more in a CRD, and another default."""
+    """The next chart, with one more field in a CRD and another default."""
     copy = tmp_path / "newer"
     shutil.copytree(CHART, copy)
     file = (
@@ -42,7 +42,7 @@ def newer(tmp_path: Path) -> Path:
 
 
 def stored(world: World) -> list[Any]:
-    """Return all of both kinds, as stored."""
+    """Return all objects of both kinds."""
     done = world.plane.kubectl(
         *("get", ",".join(KINDS), "--all-namespaces", "--output=json")
     )
@@ -56,7 +56,7 @@ LATE = {"policies", "driftCursor"}
 
 
 def statuses(world: World) -> dict[str, Any]:
-    """Return the status of all, by kind and name, without what is late."""
+    """Return all statuses by kind and name, without fields that change late."""
     return {
         f"{item['kind']}/{item['metadata']['name']}": {
             key: value for key, value in item["status"].items() if key not in LATE
@@ -74,13 +74,13 @@ def roll_out(world: World, installation: Installation, pod: str) -> None:
 
 
 def has_note(world: World) -> bool:
-    """Return whether the API server knows the newer chart's field."""
+    """Return whether the API server knows the field of the newer chart."""
     done = world.plane.kubectl("explain", "znp.spec.note", check=False)
     return done.returncode == 0
 
 
 def annotate(world: World, namespace: str, name: str, token: str) -> None:
-    """Ask for a pass over a policy, and wait until it was made."""
+    """Request a pass over a policy, and wait until it has ended."""
     mark = f"zitadel-notification.dev/reconcile-requested-at={token}"
     where = f"--namespace={namespace}"
     world.plane.kubectl("annotate", "--overwrite", "znp", name, mark, where)
@@ -93,7 +93,7 @@ def annotate(world: World, namespace: str, name: str, token: str) -> None:
 
 
 def make_policies(world: World, namespace: str) -> None:
-    """One of each kind that an upgrade could hurt."""
+    """Create a policy of each kind that an upgrade could affect."""
     world.policy(namespace, "manages", world.organization(), deletionPolicy="Restore")
     world.policy(
         namespace, "observes", world.organization(), managementPolicy="Observe"

@@ -1,4 +1,4 @@
-"""uvloop is faster and optional: without it asyncio's own loop does the same."""
+"""uvloop is faster and optional; without it asyncio's own loop is used."""
 
 import os
 import sys

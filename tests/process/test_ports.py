@@ -1,4 +1,4 @@
-"""The ports of the process: both families with the defaults, one with an address."""
+"""The ports of the process: IPv4 and IPv6 by default, or one address."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ BOTH = ("http://127.0.0.1", "http://[::1]")
 def running(
     folder: Path, *options: str, **environment: str
 ) -> Iterator[dict[str, int]]:
-    """Run an operator; give its two ports by their names."""
+    """Start an operator; yield its two ports by name."""
     ports = {"health": free_port(), "metrics": free_port()}
     with ThinApi(without_crds) as api:
         kubeconfig = write_kubeconfig(folder, api.url)

@@ -1,7 +1,7 @@
-"""SIGTERM and SIGINT are heard at any time, also by process 1 (design 11).
+"""SIGTERM and SIGINT work at any time, even in process 1 (design 11).
 
-`znp run` and `znp emulator` end with 0; `znp release` and `znp demo`, which have
-something to finish, with 130.
+`znp run` and `znp emulator` then exit with 0. `znp release` and `znp demo`, which have
+work to complete, exit with 130.
 """
 
 import os
@@ -42,7 +42,7 @@ ALONE = ("--no-leader-elect", "--log-format", "text")
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
-    """Start commands whose output goes to a file; they end with the test."""
+    """Start commands whose output goes to a file; they are ended with the test."""
     started: list[Program] = []
 
     def begin(*words: str, environment: Mapping[str, str] | None = None) -> Program:
@@ -57,12 +57,12 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
 
 
 def operator(kubeconfig: Path, *options: str) -> list[str]:
-    """Return the command line of an operator that disturbs nobody."""
+    """Return the command line of an operator with free ports and no election."""
     return [*ZNP, "run", "--kubeconfig", str(kubeconfig), *LOCAL, *ALONE, *options]
 
 
 def says(started: Program, words: str) -> None:
-    """Wait until the output holds words."""
+    """Wait until the output contains words."""
     eventually(
         lambda: words in started.log.read_text(),
         120,
@@ -73,7 +73,7 @@ def says(started: Program, words: str) -> None:
 def assert_ends(
     started: Program, numbers: Sequence[int], code: int = 0, pid: int | None = None
 ) -> None:
-    """Send signals, one right after the other, and look at the end."""
+    """Send signals, one right after the other, and check the exit."""
     begun = time.monotonic()
     for number in numbers:
         os.kill(pid or started.pid, number)
@@ -86,7 +86,7 @@ def assert_ends(
 
 
 def refuse(_: str) -> tuple[int, object]:
-    """Answer as an API server that has just begun."""
+    """Answer like an API server that has just started."""
     return 503, {"kind": "Status", "code": 503, "message": "starting"}
 
 
@@ -263,7 +263,7 @@ def test_only_the_main_thread_takes_them(
 
 
 def assert_survives_a_storm(started: Program, number: int) -> None:
-    """Send one signal after the other until the end, which is 0."""
+    """Send signals until the process ends, which must be with 0."""
     deadline = time.monotonic() + SOON
     while started.running:
         assert time.monotonic() < deadline, started.tail(40)
@@ -327,7 +327,7 @@ def test_demo_ends_with_130_and_leaves_nothing(
 
 
 def as_process_1(words: Sequence[str]) -> list[str]:
-    """Return the command line that runs words as process 1 of a namespace."""
+    """Return the command line that runs a command as process 1 of a namespace."""
     space = [program("unshare"), "--pid", "--fork", "--kill-child"]
     if os.geteuid() != 0:
         space += ["--user", "--map-root-user"]
@@ -335,13 +335,13 @@ def as_process_1(words: Sequence[str]) -> list[str]:
 
 
 def child_of(pid: int) -> int:
-    """Return the process that another one has started; 0 when there is none."""
+    """Return the child process of a process, or 0 if there is none."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return int(text.split()[0]) if text.strip() else 0
 
 
 def blocked_by_threads(pid: int) -> list[set[int]]:
-    """Return what signals each thread of a process blocks, the main thread first."""
+    """Return the blocked signals of each thread, the main thread first."""
     blocked = []
     for thread in sorted(int(it.name) for it in Path(f"/proc/{pid}/task").iterdir()):
         status = Path(f"/proc/{pid}/task/{thread}/status").read_text()

@@ -1,4 +1,4 @@
-"""`.ci/run` with a `make` that only notes what it is asked for."""
+"""`.ci/run` with a fake `make` that only records its arguments."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ FIRST = ["lint", "type", "demo"]
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """A copy of the script, whose PATH leads to `bin` in the same folder only."""
+    """A copy of the script, whose PATH contains only the folder `bin` beside it."""
     for name in (".ci/run", "tools/find_python.sh"):
         copy = tmp_path / name
         copy.parent.mkdir()
@@ -42,7 +42,7 @@ def machine(tmp_path: Path) -> Path:
 
 
 def interpreter(machine: Path, name: str, version: str) -> Path:
-    """Put a program on the PATH that answers what Pythons are asked here."""
+    """Put a fake Python on the PATH that answers what the script asks."""
     return program(
         machine / "bin" / name,
         f'case "$2" in *executable*) echo "$0";; *%d.%d*) echo {version};; esac',
@@ -50,7 +50,7 @@ def interpreter(machine: Path, name: str, version: str) -> Path:
 
 
 def make(machine: Path, failing: str = "never") -> None:
-    """Put a `make` on the PATH; it fails when its arguments end with this one."""
+    """Put a fake `make` on the PATH, which fails if its arguments end with this one."""
     program(
         machine / "bin" / "make",
         f'IFS="|"; echo "$*" >> {machine}/made\n'
@@ -59,7 +59,7 @@ def make(machine: Path, failing: str = "never") -> None:
 
 
 def run(machine: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the script from another folder, and expect no words on stderr."""
+    """Run the script in another folder; require that it writes nothing to stderr."""
     done = subprocess.run(
         [str(machine / ".ci" / "run")],
         capture_output=True,
@@ -73,7 +73,7 @@ def run(machine: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def made(machine: Path) -> list[str]:
-    """Return what `make` has been asked for, a call a line."""
+    """Return the arguments of all calls of `make`, one call a line."""
     return (machine / "made").read_text().splitlines()
 
 

@@ -1,4 +1,4 @@
-"""Claims, grants, durations, backoff, originals, tokens: rules without I/O."""
+"""Pure rules: claims, grants, durations, backoff, originals, tokens."""
 
 import pytest
 from hypothesis import given

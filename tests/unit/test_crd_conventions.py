@@ -1,6 +1,6 @@
-"""The CRD files keep the conventions of Kubernetes and the names of the design.
+"""The CRD files follow the conventions of Kubernetes and the names of the design.
 
-What a real API server makes of them is in `cluster/test_crd_*.py`.
+`cluster/test_crd_*.py` test them on a real API server.
 """
 
 import json
@@ -78,13 +78,13 @@ def version(kind: str) -> Json:
 
 
 def root(kind: str) -> Json:
-    """Return the kind's whole schema."""
+    """Return the schema of a kind."""
     schema: Json = version(kind)["schema"]["openAPIV3Schema"]
     return schema
 
 
 def nodes(schema: Json, path: str = "") -> Iterator[tuple[str, Json]]:
-    """Yield every field's path and schema, with items as number 0."""
+    """Yield the path and schema of each field; items have the number 0."""
     yield path, schema
     for name, node in schema.get("properties", {}).items():
         yield from nodes(node, f"{path}.{name}".removeprefix("."))
@@ -93,12 +93,12 @@ def nodes(schema: Json, path: str = "") -> Iterator[tuple[str, Json]]:
 
 
 def ours(kind: str) -> list[tuple[str, Json]]:
-    """Return the nodes that are ours: spec and status, and all below."""
+    """Return the nodes of spec and status, and all below them."""
     return [n for n in nodes(root(kind)) if n[0].startswith(("spec", "status"))]
 
 
 def rules(kind: str) -> list[tuple[str, Json]]:
-    """Return each rule and the field that a refusal by it names."""
+    """Return each validation rule and the field that its refusal names."""
     return [
         (path + rule.get("fieldPath", ""), rule)
         for path, node in nodes(root(kind))
@@ -107,7 +107,7 @@ def rules(kind: str) -> list[tuple[str, Json]]:
 
 
 def bare(schema: Any) -> Any:
-    """Return a schema without its descriptions."""
+    """Return a schema without descriptions."""
     if isinstance(schema, dict):
         return {
             name: bare(value)

@@ -1,4 +1,4 @@
-"""What Secrets must hold, each mistake with a message of its own, none with a value."""
+"""What Secrets must contain; each mistake has its own message without the value."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ FILE = {
 
 
 def refusal(ref: CredentialRef, data: dict[str, bytes] | None) -> OperatorError:
-    """Return what parsing raises; it never holds a part of a value."""
+    """Return the error that parsing raises; it never contains a part of a value."""
     with pytest.raises(OperatorError) as caught:
         parse_credential(ref, data, "own", NOW)
     assert "canary" not in str(caught.value)
@@ -156,7 +156,7 @@ def test_roots_are_certificates_or_a_message() -> None:
 
 
 def encoded(value: bytes, times: int = 1) -> bytes:
-    """Encode as people do by hand; in lines of 76 letters, with a newline."""
+    """Encode as people do by hand: in lines of 76 letters, with a newline."""
     for _ in range(times):
         value = base64.encodebytes(value)
     return value

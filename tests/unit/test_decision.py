@@ -1,4 +1,4 @@
-"""What is done about what was found: the whole table, and its two promises."""
+"""The decision table: what is done for each observation, and its two promises."""
 
 import pytest
 from hypothesis import given

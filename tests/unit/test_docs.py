@@ -1,4 +1,4 @@
-"""Documents that must not fall behind the code."""
+"""Documents that must agree with the code."""
 
 import ast
 import itertools
@@ -22,7 +22,7 @@ def sections() -> dict[str, str]:
 
 
 def meanings() -> dict[str, str]:
-    """Return what the code says of each reason: the text below its name."""
+    """Return the meaning of each reason in the code: the docstring below its name."""
     (kind,) = [
         node
         for node in ast.parse(REASONS.read_text()).body
@@ -54,7 +54,7 @@ def test_each_reason_says_who_mends_it_and_what_comes_next() -> None:
 
 
 def messages_of_the_engine() -> set[str]:
-    """Return all texts in the engine's code, with the limit of repairs put in."""
+    """Return all texts in the engine's code, with the repair limit inserted."""
     found = set()
     engine = ROOT / "operator" / "zitadel_notification_operator" / "engine"
     for file in engine.rglob("*.py"):
@@ -67,7 +67,7 @@ def messages_of_the_engine() -> set[str]:
 
 
 def part_of(value: ast.expr) -> str:
-    """Return what a part of a text reads like; most fields are left out."""
+    """Return a part of a text; most fields are omitted."""
     if isinstance(value, ast.Constant):
         return str(value.value)
     is_limit = (

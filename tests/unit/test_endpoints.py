@@ -1,4 +1,4 @@
-"""Where the endpoints listen: one socket for both families, or what there is."""
+"""The addresses that the endpoints listen on: IPv4 and IPv6, or what exists."""
 
 import asyncio
 import errno
@@ -17,12 +17,12 @@ from zitadel_notification_operator.telemetry.endpoints import (
 
 
 def app() -> web.Application:
-    """Return one that is well."""
+    """Return a health endpoint that reports success."""
     return health_app(alive=str, ready=str)
 
 
 async def status(url: str) -> int:
-    """Return what a GET is answered; 0 when nobody listens."""
+    """Return the HTTP status of a GET; 0 if nobody listens."""
     async with ClientSession() as session:
         try:
             async with session.get(url) as answer:

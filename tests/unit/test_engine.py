@@ -25,7 +25,7 @@ from zitadel_notification_operator.engine.queue.keys import policy_key
 
 
 async def life_of_a_policy(bench: Bench) -> None:
-    """Create, edit and delete one policy, each to its end."""
+    """Create, edit and delete one policy, and wait for the end of each step."""
     bench.cluster.put(policy("p"))
     await bench.start()
     await bench.live(30)

@@ -1,4 +1,4 @@
-"""ZITADEL moves on: calls that it does not have any longer, or not yet."""
+"""A ZITADEL that no longer has some calls, or does not have them yet."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ WRITES = {"Create", "Update", "Reset"}
 
 
 def bench_with(*names: str) -> Bench:
-    """Return a bench with a policy for each of some organizations."""
+    """Return a bench with one policy for each organization."""
     bench = Bench()
     for second, name in enumerate(names):
         bench.cluster.put(policy(name, f"o-{name}", second))
@@ -35,13 +35,13 @@ def edited(bench: Bench, name: str) -> None:
 
 
 def stalled(bench: Bench, name: str) -> str:
-    """Return the reason of Stalled; empty when the policy is not."""
+    """Return the reason of Stalled, or "" if the policy is not Stalled."""
     found = find(bench.policy(name).status.conditions, "Stalled")
     return found.reason if found else ""
 
 
 def count(bench: Bench, call: str) -> int:
-    """Return how often a step was made."""
+    """Return the number of steps of a kind."""
     return sum(step[0] == call for step in bench.steps.log)
 
 

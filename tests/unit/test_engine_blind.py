@@ -1,4 +1,4 @@
-"""An event log that cannot be used: polled instead, told, and the way back."""
+"""An event log that cannot be used: polling instead, reports, and the way back."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -45,14 +45,14 @@ TROUBLES: dict[str, OperatorError] = {
 
 
 def detection(bench: Bench) -> DriftDetection:
-    """Return what the instance's status tells."""
+    """Return the drift detection in the instance's status."""
     found = bench.cluster.instances["default"].status.drift_detection
     assert found is not None
     return found
 
 
 def refuse(bench: Bench, failure: OperatorError, *, hang: float = 0.0) -> None:
-    """Have all searches of events fail from now on."""
+    """Let all searches of events fail from now on."""
 
     async def fail(*_: object) -> Any:
         bench.steps.log.append(("failed search",))
@@ -64,13 +64,13 @@ def refuse(bench: Bench, failure: OperatorError, *, hang: float = 0.0) -> None:
 
 
 def mend(bench: Bench) -> None:
-    """Let searches work again."""
+    """Let searches succeed again."""
     for name in ("events", "newest_event", "has_events"):
         vars(bench.zitadel).pop(name, None)
 
 
 def event_reasons(bench: Bench) -> list[str]:
-    """Return the Events about the instance's drift detection."""
+    """Return the reasons of the Events about the instance's drift detection."""
     return [
         reason
         for name, reason in bench.recorder.notices
@@ -79,7 +79,7 @@ def event_reasons(bench: Bench) -> list[str]:
 
 
 async def settled(bench: Bench) -> None:
-    """Start, and let what was new come to rest."""
+    """Start, and wait until new objects are settled."""
     await bench.start()
     await bench.live(300)
     assert detection(bench) == EVENTS

@@ -1,7 +1,7 @@
-"""A read side that answers no GET of a policy for some seconds, and who asks then.
+"""A read side that answers no GET of a policy for some seconds.
 
 A credential that may not read the instance learns ZITADEL's id from the default policy,
-so the proof of the instance meets it, too. It is no trouble of the instance.
+so the check of the instance meets the error, too. That is no failure of the instance.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ WINDOW = 20.0
 
 
 def small_role() -> Bench:
-    """Return a world whose credential may not read the instance."""
+    """Return a bench whose credential may not read the instance."""
     bench = bench_with(policy("p"), policy("q", "o2"), method=DriftMethod.POLL)
     bench.zitadel.reads_instance = False
     return bench
 
 
 def busy_for(bench: Bench, seconds: float) -> None:
-    """Let GETs of policies fail for so many seconds from now on."""
+    """Let GETs of policies fail for some seconds from now on."""
     now = asyncio.get_running_loop().time()
     bench.zitadel.unready_until = now + seconds
 
@@ -45,7 +45,7 @@ def instance_ready(bench: Bench) -> Condition:
 
 
 def recheck(bench: Bench) -> None:
-    """Let a policy pass have seen trouble, so that the instance is proven again."""
+    """Let a policy pass report a failure, so that the instance is checked again."""
     assert bench.parts is not None
     bench.parts.connections.recheck("default")
 

@@ -1,4 +1,4 @@
-"""Others who keep changing it back: corrected at growing distance, told once."""
+"""Others keep changing a policy back: slower corrections, and one report."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ DAY = 24 * 3600.0
 
 
 async def fight(bench: Bench, seconds: float) -> int:
-    """Change it back within a second of each correction; return how many there were."""
+    """Change it back within a second of each correction; return how often."""
     corrections = 0
     for _ in range(int(seconds)):
         await bench.live(1)

@@ -1,4 +1,4 @@
-"""A CRD that is being deleted asks for no setting to be undone: its objects just go."""
+"""The objects of a CRD that is being deleted go, and no setting is undone."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ OTHER = "example.com/keep"
 
 
 class CrdBench(Bench):
-    """A bench whose Events can be read."""
+    """A bench that records the notes of Events."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class CrdBench(Bench):
         )
 
     def delete_crd(self, kind: str = POLICY) -> None:
-        """Mark the CRD first and all its objects after that, as Kubernetes does."""
+        """Mark the CRD and then all its objects as deleted, as Kubernetes does."""
         self.cluster.crds_ending.add(kind)
         if kind == POLICY:
             for key in list(self.cluster.policies):

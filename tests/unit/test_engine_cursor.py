@@ -1,4 +1,4 @@
-"""How far events were read: from the first verdict on, and what comes late."""
+"""The cursor: up to where events were read, from the first check on; late events."""
 
 import asyncio
 from dataclasses import replace

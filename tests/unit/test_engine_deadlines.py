@@ -1,4 +1,4 @@
-"""When trouble is Stalled; a new object under an old name inherits nothing of it."""
+"""When errors make an object Stalled; a new object under an old name starts anew."""
 
 from collections.abc import Callable
 from dataclasses import replace

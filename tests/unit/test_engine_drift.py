@@ -1,4 +1,4 @@
-"""Drift by events: who is woken, who did it, what a restart costs, who fights."""
+"""Drift by events: affected policies, editors, the cost of a restart, contests."""
 
 import asyncio
 from dataclasses import replace

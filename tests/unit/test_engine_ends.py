@@ -1,4 +1,4 @@
-"""Ends that nobody tells, tells late, or tells of a namesake."""
+"""Deletions that no watch reports, or reports late or for a namesake."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from zitadel_notification_operator.core.reasons import Reason
 
 
 class CountedReads(Bench):
-    """A bench that knows which policies were read by name; the watch may miss ends."""
+    """A bench that records reads of single policies; the watch may lose deletions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class CountedReads(Bench):
         self.cluster.read_policy = counted
 
     def vanish(self, name: str) -> None:
-        """Remove a policy while the watch is cut."""
+        """Remove a policy while the watch is interrupted."""
         del self.cluster.policies[PolicyKey("own", name)]
 
 

@@ -1,4 +1,4 @@
-"""Events tell what is stored: once, after the write that they are about."""
+"""Events are sent once, after the write that they are about."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -30,7 +30,7 @@ OUTAGE = 600.0
 
 
 class RefusingCluster(FakeCluster):
-    """Takes no status while `refuses` says so; the rest works.
+    """A Kubernetes that refuses statuses while `refuses` is set.
 
     Attributes:
         refuses: `before`: nothing is stored; `after`: it is, and the answer is lost.
@@ -83,18 +83,18 @@ class Refusing(Bench):
             self.cluster.put_instance(instance)
 
     def event_reasons(self, name: str) -> Counter[str]:
-        """Return how often each Event about an object was told."""
+        """Return how often each reason was recorded for an object."""
         notices = self.recorder.notices
         return Counter(reason for about, reason in notices if about == name)
 
 
 def a_token(bench: Refusing) -> None:
-    """Somebody asks for a pass."""
+    """Somebody requests a pass over the policy."""
     bench.seen(replace(bench.policy("p"), requested_at="t1"))
 
 
 def a_token_of_the_instance(bench: Refusing) -> None:
-    """Somebody asks for a check."""
+    """Somebody requests a check of the instance."""
     known = bench.cluster.instances["default"]
     bench.instance_seen(replace(known, requested_at="t1"))
 
@@ -110,7 +110,7 @@ def no_permission(bench: Refusing) -> None:
 
 
 def an_outage(bench: Refusing) -> None:
-    """ZITADEL fails, so the instance says so."""
+    """ZITADEL fails, so the instance is not Ready."""
     bench.zitadel.failure = TransientError(Reason.SERVER_ERROR, "x")
     a_token_of_the_instance(bench)
 

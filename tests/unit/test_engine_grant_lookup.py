@@ -1,4 +1,4 @@
-"""A name in a grant that cannot be looked up concerns those of that grant alone."""
+"""A name in a grant that cannot be looked up affects only policies of that grant."""
 
 from dataclasses import replace
 from typing import Any
@@ -36,7 +36,7 @@ TROUBLES = [
 
 
 def grants(*names: str) -> tuple[Grant, ...]:
-    """Return grants: by a name to `named`, by an id to `by-id`, of all to `free`."""
+    """Return grants: by name to `named`, by id to `by-id`, for all to `free`."""
     meant = frozenset(Reference(By.NAME, name) for name in names)
     return (
         Grant(("named",), ORG, meant),
@@ -46,7 +46,7 @@ def grants(*names: str) -> tuple[Grant, ...]:
 
 
 def of(namespace: str, org: str, second: int = 0) -> PolicyObject:
-    """Return a policy of a tenant, by the organization's id."""
+    """Return a policy of a tenant, with the organization's id."""
     made = policy(namespace, org, second)
     return replace(made, key=PolicyKey(namespace, "p"))
 
@@ -71,7 +71,7 @@ def instance_ready(bench: Bench) -> Condition:
 
 
 def break_searches(bench: Bench, failure: OperatorError) -> list[int]:
-    """Have all of `/v2/` fail; return a list that holds the number of calls."""
+    """Let all calls of `/v2/` fail; return a list with the number of calls."""
     count = [0]
 
     async def fail(*_: Any) -> Any:
@@ -83,7 +83,7 @@ def break_searches(bench: Bench, failure: OperatorError) -> list[int]:
 
 
 def world(*names: str) -> Bench:
-    """Return a world with three tenants and their policies."""
+    """Return a bench with three tenants and their policies."""
     bench = Bench()
     bench.zitadel.names |= {"a": "ACME", "b": "Globex", "c": "Initech"}
     bench.cluster.put_instance(replace(INSTANCE, grants=grants(*names)))

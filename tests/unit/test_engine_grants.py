@@ -1,4 +1,4 @@
-"""Grants with organizations: every way to be refused, and revocation at any moment."""
+"""Grants with organizations: all ways to be refused, and revocation at any time."""
 
 import asyncio
 from dataclasses import replace
@@ -26,7 +26,7 @@ ORG = frozenset({Scope.ORGANIZATION})
 
 
 def grant(*organizations: Reference, namespace: str = "team") -> Grant:
-    """Return a grant of these organizations alone."""
+    """Return a grant for these organizations only."""
     return Grant((namespace,), ORG, frozenset(organizations))
 
 
@@ -37,7 +37,7 @@ def tenant(name: str, organization: Reference, namespace: str = "team") -> Polic
 
 
 def bench_with(*grants: Grant) -> Bench:
-    """Return a world in which ACME is `a` and Globex is `b`."""
+    """Return a bench in which ACME is `a` and Globex is `b`."""
     bench = Bench()
     bench.zitadel.names |= {"a": "ACME", "b": "Globex"}
     bench.zitadel.domains |= {"acme.example": "a"}
@@ -54,7 +54,7 @@ def ready(bench: Bench, name: str) -> Condition:
 
 
 def regrant(bench: Bench, *grants: Grant) -> None:
-    """Change the grants, as an administrator would."""
+    """Change the grants as an administrator would."""
     stored = bench.cluster.instances["default"]
     generation = stored.generation + 1
     bench.instance_seen(replace(stored, grants=grants, generation=generation))

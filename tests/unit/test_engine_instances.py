@@ -1,4 +1,4 @@
-"""Instances: verdicts, other ZITADELs, credentials, and who waits for whom."""
+"""Instances: checks, other ZITADELs, credentials, and policies that wait for them."""
 
 import asyncio
 from dataclasses import replace

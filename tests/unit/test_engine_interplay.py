@@ -1,4 +1,4 @@
-"""Two rules at one time: where each is kept alone, and both together once were not."""
+"""Two rules at once, which were kept each alone, but once not together."""
 
 import asyncio
 from dataclasses import replace
@@ -29,7 +29,7 @@ WRITES = {"Create", "Update", "Reset", "original", "strip", "status"}
 
 
 def made(bench: Bench, since: int) -> list[tuple[str, ...]]:
-    """Return the writes about policies, to Kubernetes and to ZITADEL."""
+    """Return the writes about policies to Kubernetes and to ZITADEL."""
     log = bench.steps.log[since:]
     return [s for s in log if s[0] in WRITES and s[1:] not in {("default",), ("b",)}]
 
@@ -61,13 +61,13 @@ def test_a_crd_that_goes_retains_whether_it_is_understood_or_not(
 
 
 class Apart(FakeZitadel):
-    """A ZITADEL that instances reach in different ways."""
+    """A ZITADEL that two instances reach in different ways."""
 
     slow = 0.0
     wrong = 0
 
     def connect(self, instance: str, *access: Any) -> Any:
-        """Return a client that may be slow, or be led astray, for `default` alone."""
+        """Return a client that may be slow or misled, for `default` only."""
         client = super().connect(instance, *access)
         return Astray(self, client) if instance == "default" else client
 
@@ -94,7 +94,7 @@ class Astray:
 
 
 def two_ways(bench: Bench) -> Apart:
-    """Have an older policy by one instance, a younger one of another by another."""
+    """Create an older policy of one instance, and a younger one of the other."""
     zitadel = bench.zitadel = Apart(bench.steps)
     zitadel.names["o"] = "acme"
     by_name = frozenset({Reference(By.NAME, "acme")})
@@ -111,7 +111,7 @@ def two_ways(bench: Bench) -> Apart:
 
 
 def reasons(bench: Bench) -> list[str]:
-    """Return why both are as they are, the older one first."""
+    """Return the reasons of both Ready conditions, the older policy's first."""
     found = []
     for key in (PolicyKey("one", "p"), PolicyKey("two", "p")):
         ready = find(bench.cluster.policies[key].status.conditions, "Ready")

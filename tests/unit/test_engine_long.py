@@ -1,4 +1,4 @@
-"""A day of random faults, and five hundred policies that fail for ever."""
+"""A day of random faults, and five hundred policies that never succeed."""
 
 import asyncio
 import random

@@ -45,7 +45,7 @@ WAITS = (5.0, 0.0, 0.02, 0.07, 1.0, 30.0, 70.0, 700.0)
 
 @dataclass(frozen=True)
 class Quiet:
-    """Nothing happens for an hour; the second half of it must be silent."""
+    """Nothing happens for an hour; in its second half nothing may be written."""
 
 
 Step = tuple[Any, float]
@@ -53,7 +53,7 @@ Step = tuple[Any, float]
 
 @dataclass(frozen=True)
 class Story:
-    """A story: how slow calls and watch are, and what happens, each with a pause."""
+    """A story: the latency of calls and watch, and commands with a pause after each."""
 
     lags: tuple[float, float]
     steps: tuple[Step, ...]
@@ -157,7 +157,7 @@ THEMES: list[list[st.SearchStrategy[Any]]] = [
 
 @st.composite
 def stories(draw: st.DrawFn) -> Story:
-    """Draw a story of one theme, or of all; a step that is not needed is nothing."""
+    """Draw a story of one theme, or of all; unneeded steps become `Nothing`."""
     theme = draw(st.sampled_from(THEMES))
     step = st.tuples(st.one_of(st.just(c.Nothing()), *theme), st.sampled_from(WAITS))
     first = draw(st.lists(st.tuples(CREATE, st.sampled_from(WAITS)), max_size=3))
@@ -166,7 +166,7 @@ def stories(draw: st.DrawFn) -> Story:
 
 
 async def tell(story: Story) -> None:
-    """Live a story through, and judge it."""
+    """Run a story and judge it."""
     world = World(story.lags)
     try:
         c.Instance(0).run(world)
@@ -187,7 +187,7 @@ async def tell(story: Story) -> None:
 
 
 async def happen(world: World, command: Any) -> None:
-    """Have one thing happen."""
+    """Run one command."""
     if isinstance(command, Quiet):
         await world.live(2400)
         calm = world.cluster.failure is None and world.steps.kill_at < 0
@@ -201,7 +201,7 @@ async def happen(world: World, command: Any) -> None:
 
 
 async def finish(world: World) -> None:
-    """Mend all, wait, and look whether all is as it must be."""
+    """End all faults, wait, and check that everything is as it must be."""
     end_faults(world)
     for number in range(len(of.INSTANCES)):
         c.Accept(number).run(world)
@@ -218,7 +218,7 @@ async def finish(world: World) -> None:
 
 
 async def come_to_rest(world: World) -> None:
-    """Wait for a moment in which no pass runs."""
+    """Wait for a moment at which no pass is running."""
     assert world.parts is not None
     for _ in range(1000):
         if not (world.parts.queue.active or len(world.parts.queue)):
@@ -227,13 +227,13 @@ async def come_to_rest(world: World) -> None:
 
 
 def judged(world: World) -> None:
-    """Fail if the judge has anything to say."""
+    """Fail if the judge has complaints."""
     complaints = [*world.judge.complaints, *world.cluster.complaints]
     assert not complaints, "\n".join(complaints)
 
 
 def account(world: World, story: Story) -> str:
-    """Return what happened, to be read by people."""
+    """Return what happened in a readable form."""
     steps = [step for step in story.steps if step[0] != c.Nothing()]
     lines = [
         f"lags {story.lags}",

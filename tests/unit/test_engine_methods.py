@@ -1,4 +1,4 @@
-"""How drift is found: what the spec says, what the credential may, and changes."""
+"""The method of drift detection: by the spec, the credential, and its changes."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""One misfortune is not a verdict (design, section 11): fifty quiet policies."""
+"""One failure is not a verdict (design, section 11): fifty quiet policies."""
 
 import asyncio
 import itertools
@@ -32,7 +32,7 @@ Misfortune = Callable[[ManyPolicies], Any]
 
 
 def in_a_call(method: str, error: OperatorError, times: int = 1) -> Misfortune:
-    """Return what has some calls of a kind fail."""
+    """Return a fault that lets some calls of a kind fail."""
 
     async def befall(bench: ManyPolicies) -> None:
         left = bench.fail(method, error, times)
@@ -43,7 +43,7 @@ def in_a_call(method: str, error: OperatorError, times: int = 1) -> Misfortune:
 
 
 def once_each(error: OperatorError) -> Misfortune:
-    """Return what has one call about each policy fail."""
+    """Return a fault that lets one call about each policy fail."""
 
     async def befall(bench: ManyPolicies) -> None:
         observe, befallen = bench.zitadel.observe, set()
@@ -62,7 +62,7 @@ def once_each(error: OperatorError) -> Misfortune:
 
 
 async def alternating(bench: ManyPolicies) -> None:
-    """Refuse every other proof for ten minutes."""
+    """Refuse every other check for ten minutes."""
     identify, turns = bench.zitadel.identify, [0]
 
     async def every_other() -> Identity:
@@ -77,7 +77,7 @@ async def alternating(bench: ManyPolicies) -> None:
 
 
 async def another_zitadel(bench: ManyPolicies) -> None:
-    """Have a wrong upstream answer one proof, while others change all in ZITADEL."""
+    """Let a wrong upstream answer one check, while others change all in ZITADEL."""
     identify, left = bench.zitadel.identify, [2]
 
     async def wrong() -> Identity:
@@ -93,7 +93,7 @@ async def another_zitadel(bench: ManyPolicies) -> None:
 
 
 def secret_for(seconds: float, content: dict[str, bytes] | None) -> Misfortune:
-    """Return what has the Secret hold something else, or nothing, for a while."""
+    """Return a fault that changes or removes the Secret's content for a while."""
 
     async def befall(bench: ManyPolicies) -> None:
         good = bench.cluster.secrets.pop("s")
@@ -107,7 +107,7 @@ def secret_for(seconds: float, content: dict[str, bytes] | None) -> Misfortune:
 
 
 def roots_for(seconds: float, content: dict[str, bytes] | None) -> Misfortune:
-    """Return what has the authority hold something else, or nothing, for a while."""
+    """Return a fault that changes or removes the CA bundle for a while."""
 
     async def befall(bench: ManyPolicies) -> None:
         good = bench.cluster.config_maps.pop("ca")
@@ -121,7 +121,7 @@ def roots_for(seconds: float, content: dict[str, bytes] | None) -> Misfortune:
 
 
 async def new_key_and_500(bench: ManyPolicies) -> None:
-    """Have the token endpoint fail once when a rotated credential is tried."""
+    """Let the token endpoint fail once when a rotated credential is used."""
     bench.cluster.secrets["s"] = {"token": b"new"}
     bench.zitadel.accepted = "new"
     left = bench.fail("identify", BROKEN)
@@ -187,7 +187,7 @@ def test_fifty_quiet_policies_notice_nothing(
 
 
 def refuse(bench: ManyPolicies) -> Callable[[], None]:
-    """Take the token back; the way out is that ZITADEL takes it again."""
+    """Revoke the token; the returned function makes it valid again."""
     bench.zitadel.accepted = "nobody's"
 
     def end() -> None:
@@ -197,7 +197,7 @@ def refuse(bench: ManyPolicies) -> Callable[[], None]:
 
 
 def rotate_badly(bench: ManyPolicies) -> Callable[[], None]:
-    """Store a credential that never works; the way out is the good one."""
+    """Store an invalid credential; the returned function stores a valid one."""
     good = bench.cluster.secrets["s"]
     bench.cluster.secrets["s"] = {"token": b"bad"}
 
@@ -208,7 +208,7 @@ def rotate_badly(bench: ManyPolicies) -> Callable[[], None]:
 
 
 def take_roles(bench: ManyPolicies) -> Callable[[], None]:
-    """Answer 403 to all."""
+    """Let every call be answered with 403."""
     bench.zitadel.failure = FORBIDDEN
 
     def end() -> None:
@@ -383,7 +383,7 @@ def test_a_deletion_uses_the_last_good_credential() -> None:
         whole, connect = bench.zitadel, bench.zitadel.connect
 
         class Client:
-            """A client that keeps its own token."""
+            """A client with a token of its own."""
 
             def __init__(self, token: str) -> None:
                 self.token, self.turn = token, whole.turn

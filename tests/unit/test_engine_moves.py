@@ -1,4 +1,4 @@
-"""Instances that lead to another ZITADEL: nothing is touched or carried over."""
+"""Instances that lead to another ZITADEL: nothing is written or carried over."""
 
 import asyncio
 from dataclasses import replace
@@ -28,7 +28,7 @@ from zitadel_notification_operator.core.references import By, Reference
 
 
 def other_zitadel(bench: Bench) -> FakeZitadel:
-    """Return another ZITADEL, reached at https://other."""
+    """Return another ZITADEL, at https://other."""
     other = FakeZitadel(bench.steps, "other")
     other.home = "home-of-other"
     bench.zitadel.elsewhere["https://other"] = other

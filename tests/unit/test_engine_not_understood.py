@@ -1,4 +1,4 @@
-"""Objects that this version of the operator cannot read, and what becomes of them."""
+"""Objects that this version of the operator cannot read."""
 
 from dataclasses import replace
 from typing import Any
@@ -35,7 +35,7 @@ def unread(known: PolicyObject, *fields: str, **changes: Any) -> PolicyObject:
 
 
 def understood(known: PolicyObject, **changes: Any) -> PolicyObject:
-    """Return the next version of a policy, edited back."""
+    """Return the next version of a policy, which can be understood again."""
     generation = known.generation + 1
     return replace(known, generation=generation, not_understood=None, **changes)
 
@@ -349,7 +349,7 @@ GRANTED = Grant(("team",))
 
 
 def tenant(name: str, org: str = "o", second: int = 0) -> PolicyObject:
-    """Return a policy of a namespace that needs a grant."""
+    """Return a policy in a namespace that needs a grant."""
     made = policy(name, org, second)
     return replace(made, key=PolicyKey("team", name))
 

@@ -1,6 +1,6 @@
-"""GETs that are older than our own last write: what they show is not reported.
+"""GETs that are older than the operator's last write are not reported.
 
-One pod of ZITADEL's may lag although another one has shown the write.
+One pod of ZITADEL may lag although another one has shown the write.
 """
 
 from dataclasses import replace
@@ -20,7 +20,7 @@ METHODS = [DriftMethod.AUTO, DriftMethod.POLL, DriftMethod.DISABLED]
 
 
 def lag(bench: Bench, shown: ObservedPolicy) -> None:
-    """Have all GETs from now on answered by a pod that shows this."""
+    """Let a pod that still shows this policy answer all GETs from now on."""
 
     async def observe(_: str | None) -> ObservedPolicy:
         bench.steps.log.append(("observe", "o"))
@@ -37,7 +37,7 @@ def ask(bench: Bench, *, value: bool) -> None:
 
 
 def catch_up(bench: Bench) -> None:
-    """Have GETs answered by a pod that shows all."""
+    """Let a pod that is up to date answer GETs."""
     del bench.zitadel.observe
 
 

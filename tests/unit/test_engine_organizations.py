@@ -14,7 +14,7 @@ from zitadel_notification_operator.core.references import By, Reference
 
 
 def named(name: str, organization: str = "ACME", second: int = 0) -> PolicyObject:
-    """Return a policy of an organization by its name."""
+    """Return a policy that names its organization."""
     reference = Reference(By.NAME, organization)
     return replace(policy(name, second=second), organization=reference)
 

@@ -1,4 +1,4 @@
-"""What an owner remembers of its target, who is believed, and who inherits it."""
+"""What an owner records of its target, whom it trusts, and who takes it over."""
 
 from dataclasses import replace
 from typing import Any
@@ -272,7 +272,7 @@ def _two_tenants() -> tuple[Any, Any]:
 
 
 def _forged(owner: Any) -> Any:
-    """Return the policy with an original that it has made up."""
+    """Return the policy with a forged original."""
     original = Original(owner.uid, Target("z", "o"), OriginalValue(False, mails(False)))
     return replace(owner, original=original, original_text=original.to_text())
 

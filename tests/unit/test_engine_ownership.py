@@ -1,4 +1,4 @@
-"""Who owns a target: claims, grants, and what switching them does."""
+"""Who owns a target: claims, grants, and the effect of switching them."""
 
 from dataclasses import replace
 

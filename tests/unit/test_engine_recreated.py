@@ -1,4 +1,4 @@
-"""Instances that are deleted and made again: what policies hold of their ZITADEL."""
+"""Instances that are deleted and created again: what policies keep."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from zitadel_notification_operator.core.references import By, Reference
 
 
 def by_name(name: str) -> PolicyObject:
-    """Return a policy by the name of organization `a`; it restores."""
+    """Return a policy for organization `a` by name, with deletionPolicy Restore."""
     return replace(
         policy(name),
         organization=Reference(By.NAME, "ACME"),
@@ -25,12 +25,12 @@ def by_name(name: str) -> PolicyObject:
 
 
 def observing(name: str) -> PolicyObject:
-    """Return one by name that writes nothing, and has no annotation."""
+    """Return a policy by name that only observes, and so has no annotation."""
     return replace(by_name(name), management=ManagementPolicy.OBSERVE)
 
 
 async def recreate(bench: Bench, *, restart: bool, gap: float) -> None:
-    """Delete the instance object with all it knew, and make it again."""
+    """Delete the instance object with its status, and create it again."""
     assert bench.engine is not None
     del bench.cluster.instances["default"]
     bench.engine.watch_events.instance_gone("default")

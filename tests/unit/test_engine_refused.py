@@ -1,4 +1,4 @@
-"""Kubernetes refuses calls: how long is waited, and how often it is told."""
+"""Kubernetes refuses calls: the waits between retries, and the warnings."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from zitadel_notification_operator.engine.leader.leadership import LeaseLost
 
 
 class Refusing(Bench):
-    """A bench whose API server takes no status of policies."""
+    """A bench whose API server refuses statuses of policies."""
 
     def __init__(self, asked: float | None, failure: FailureCause | None) -> None:
         super().__init__()

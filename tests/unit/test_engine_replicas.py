@@ -1,4 +1,4 @@
-"""Engines side by side on a virtual clock: who acts, what a stop waits for."""
+"""Engines side by side on a virtual clock: who acts, and what a stop waits for."""
 
 import asyncio
 import random
@@ -34,7 +34,7 @@ TIMING = Timing(15.0)
 
 
 class SlowZitadel(FakeZitadel):
-    """Writes take time, and are done at its end, whoever still waits for them."""
+    """A ZITADEL whose writes take time and have their effect at the end."""
 
     def __init__(self, steps: Steps) -> None:
         super().__init__(steps)
@@ -59,7 +59,7 @@ class SlowZitadel(FakeZitadel):
 
 
 class UnwillingCluster(FakeCluster):
-    """A cluster that may refuse to list."""
+    """A cluster that may refuse LISTs."""
 
     lists = True
 
@@ -83,7 +83,7 @@ class Stage(Bench):
         self.processes: list[Process] = []
 
     def tell(self, changed: PolicyObject | InstanceObject) -> None:
-        """Store a change and let everybody's watch tell it."""
+        """Store a change and deliver its watch event to all processes."""
         for process in self.processes:
             if isinstance(changed, InstanceObject):
                 process.engine.watch_events.instance_seen(
@@ -93,13 +93,13 @@ class Stage(Bench):
                 process.engine.watch_events.policy_seen(self.cluster.put(changed))
 
     async def end(self) -> None:
-        """End all of them."""
+        """End all processes."""
         for process in self.processes:
             await process.replica.stop()
 
 
 class Process:
-    """One replica, wired as `app` does."""
+    """One replica, built as `app` does."""
 
     def __init__(self, stage: Stage, name: str, *, elect: bool = True) -> None:
         loop = asyncio.get_running_loop()
@@ -124,7 +124,7 @@ class Process:
         return self
 
     async def kill(self) -> None:
-        """End it as kill -9 does."""
+        """End the process as `kill -9` does."""
         self.engine.abort(RuntimeError("killed"))
         for task in (self.replica.lease_task, self.replica.take_over_task):
             if task is not None:
@@ -133,7 +133,7 @@ class Process:
 
 
 def on_stage(test: Any) -> Any:
-    """Run a test on a virtual clock, with a stage that is cleared at its end."""
+    """Run a test on a virtual clock with a stage that is cleaned up at the end."""
 
     async def whole() -> None:
         stage = Stage()

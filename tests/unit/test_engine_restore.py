@@ -1,4 +1,4 @@
-"""`deletionPolicy: Restore`: back to what was first seen, whatever happened since."""
+"""`deletionPolicy: Restore`: back to the first observed value, in all cases."""
 
 from dataclasses import replace
 
@@ -17,17 +17,17 @@ from zitadel_notification_operator.core.reasons import Reason
 
 
 def restoring(name: str = "p", **changes: object) -> PolicyObject:
-    """Return a policy that goes back when it is deleted."""
+    """Return a policy with deletionPolicy Restore."""
     return replace(policy(name), deletion=DeletionPolicy.RESTORE, **changes)
 
 
 def of_instance() -> PolicyObject:
-    """Return one of the instance."""
+    """Return a policy of the instance with deletionPolicy Restore."""
     return restoring(scope=Scope.INSTANCE, organization=None)
 
 
 async def live_and_delete(bench: Bench, seconds: float = 5) -> None:
-    """Let it manage, then delete it."""
+    """Let the policy be reconciled, then delete it."""
     await bench.start()
     await bench.live(seconds)
     await delete(bench)

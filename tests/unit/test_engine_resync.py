@@ -1,4 +1,4 @@
-"""LISTs: what cannot be read again, and a Kubernetes that has gone back in time."""
+"""LISTs: objects that cannot be read again, and a Kubernetes from a backup."""
 
 import asyncio
 from dataclasses import replace
@@ -14,7 +14,7 @@ from zitadel_notification_operator.engine.leader.resync import LIST_INTERVAL, SO
 
 
 class Stubborn(Bench):
-    """A bench where some objects cannot be read by name, and are in no LIST."""
+    """A bench in which some objects cannot be read, and are missing from LISTs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,15 +102,15 @@ def test_a_take_over_waits_for_no_single_object() -> None:
 
 
 class Restored(Bench):
-    """A bench whose Kubernetes can be put back to what it was."""
+    """A bench whose Kubernetes can be restored to an earlier state."""
 
     def back_up(self) -> tuple[Any, ...]:
-        """Return all that Kubernetes holds."""
+        """Return the state of Kubernetes."""
         cluster = self.cluster
         return dict(cluster.policies), dict(cluster.instances), cluster.version
 
     def restore(self, kept: tuple[Any, ...]) -> None:
-        """Put it back; no watch tells."""
+        """Restore the state without watch events."""
         policies, instances, version = kept
         self.cluster.policies = dict(policies)
         self.cluster.instances = dict(instances)

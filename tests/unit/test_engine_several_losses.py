@@ -1,4 +1,4 @@
-"""Several policies whose events are lost at once: one repair after the other."""
+"""Several policies lose events at once: one repair after the other."""
 
 from dataclasses import replace
 from itertools import groupby

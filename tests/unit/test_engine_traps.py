@@ -1,4 +1,4 @@
-"""Traps that an attack found: late answers, early cursors, stale records."""
+"""Traps that a tester found: late answers, early cursors, stale records."""
 
 import asyncio
 from dataclasses import replace
@@ -48,7 +48,7 @@ def test_a_key_file_of_brackets_or_of_the_year_one_has_its_message() -> None:
 
 
 def bench_time() -> object:
-    """Return a moment of the fakes' time."""
+    """Return a moment in the time of the fakes."""
     return Bench().zitadel.began
 
 

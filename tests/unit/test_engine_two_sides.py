@@ -1,7 +1,7 @@
-"""A read side that has lost an event: noticed, repaired, told; and no false alarm.
+"""A read side that loses an event: noticed, repaired, reported; no false alarm.
 
 Each story loses one event of ZITADEL's projection. At its end GETs and the event log
-agree on what is wanted, whichever outside call the process was killed at.
+agree on the wanted value, at whichever call the process was killed.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ Moves = list[tuple[int, bool | None]]
 
 
 def moves_by_us(bench: Bench, story: Story) -> Moves:
-    """Have each change of what GETs show noted that a write of ours leads to."""
+    """Record each change of what GETs show that follows from the operator's writes."""
     moves: Moves = []
     zitadel = bench.zitadel
     change = zitadel.change
@@ -64,13 +64,13 @@ def moves_by_us(bench: Bench, story: Story) -> Moves:
 
 
 def require_one_move(story: Story, moves: Moves, begun: int) -> None:
-    """Check that GETs have gone to what is wanted at once, and nowhere else."""
+    """Check that GETs changed to the wanted value directly, and to no other."""
     values = [value for step, value in moves if step > begun]
     assert values in ([], [story.value])
 
 
 def writes_since(bench: Bench, begun: int) -> list[tuple[str, ...]]:
-    """Return the writes of ours from that step on."""
+    """Return the operator's writes from that step on."""
     writes = {"Create", "Update", "Reset"}
     return [step for step in bench.steps.log[begun:] if step[0] in writes]
 
@@ -147,7 +147,7 @@ def test_only_the_last_step_changes_what_is_in_force(name: str) -> None:
 
 
 def without_events(bench: Bench) -> None:
-    """Take the right to read events away."""
+    """Remove the permission to read events."""
     bench.zitadel.capabilities = Capabilities(False, True, True)
 
 

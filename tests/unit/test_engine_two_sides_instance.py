@@ -1,4 +1,4 @@
-"""The instance's policy has no DELETE: what cannot be repaired is told, and left."""
+"""The instance's policy has no DELETE: some losses are only reported."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ LIVED = 60.0
 
 
 def hidden(value: bool) -> Callable[[Bench], None]:
-    """Return what makes a policy that no GET shows, before the operator starts."""
+    """Return a function that creates a hidden policy before the operator starts."""
 
     def act(bench: Bench) -> None:
         bench.zitadel.lost[""] = value
@@ -31,7 +31,7 @@ HIDDEN = {
 
 
 async def lose_all(bench: Bench, hide: Callable[[Bench], None]) -> int:
-    """Have the instance's first policy missed; return the steps before."""
+    """Let the read side miss the instance's first policy; return the steps before."""
     bench.zitadel.default = None
     hide(bench)
     await bench.start()
@@ -43,7 +43,7 @@ async def lose_all(bench: Bench, hide: Callable[[Bench], None]) -> int:
 
 
 def require_told_and_left(bench: Bench) -> None:
-    """No GET shows a policy, nothing was repaired, and the policy says all that."""
+    """No GET shows a policy, nothing was repaired, and the status says so."""
     assert bench.zitadel.default is None
     ready = bench.ready("p")
     assert (ready.status, ready.reason) == ("False", Reason.ZITADEL_INCONSISTENT)

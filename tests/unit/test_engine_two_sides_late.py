@@ -1,6 +1,6 @@
-"""What the event log tells and GETs do not show yet: it is not forgotten.
+"""What is in the event log and not yet in GETs is not forgotten.
 
-No event comes when a read side that stood still catches up.
+There is no new event when a stopped read side catches up.
 """
 
 from dataclasses import replace

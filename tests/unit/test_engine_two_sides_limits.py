@@ -1,6 +1,6 @@
-"""What a repair may not do: wait for ever, be forgotten, or speak for others.
+"""A repair does not wait for ever, is not forgotten, and affects no other policy.
 
-Each test is a fault that the engine once had.
+Each test shows a defect that the engine once had.
 """
 
 import asyncio
@@ -37,12 +37,12 @@ def instance_reason(bench: Bench) -> str:
 
 
 def repairs_told(bench: Bench) -> int:
-    """Return how many repairs Events have told of."""
+    """Return the number of repairs that Events have reported."""
     return [r for _, r in bench.recorder.notices].count("ReadSideRepaired")
 
 
 async def stand_still(bench: Bench, *names: str) -> None:
-    """Let the read side stop, and edits be contradicted until repairs are blocked."""
+    """Stop the read side, and edit until repairs are blocked."""
     bench.zitadel.stopped = True
     for name in names:
         edit(bench, name, settings=mails(True))
@@ -277,7 +277,7 @@ def test_a_read_side_that_moves_again_is_written_to_at_once() -> None:
 
 
 def busy_from_now(bench: Bench, seconds: float) -> None:
-    """Let GETs of policies fail for want of an insert."""
+    """Let GETs of policies fail, as while ZITADEL retries an insert."""
     bench.zitadel.unready_until = asyncio.get_running_loop().time() + seconds
 
 

@@ -1,7 +1,7 @@
-"""What comes in the middle of a repair: after its first step, or with its last one.
+"""Events in the middle of a repair: after its first step, or during its last one.
 
-A repair of a lost change is a PUT of what GETs show and one of what is wanted. Before
-it there were two PUTs that showed that the change was lost.
+The repair of a lost change is a PUT of the value that GETs show and a PUT of the wanted
+one. Before it, two PUTs have shown that the change was lost.
 """
 
 import math
@@ -91,7 +91,7 @@ def writes_of(bench: Bench, acts: dict[tuple[int, bool], Callable[[], None]]) ->
 
 
 def take_back(bench: Bench) -> None:
-    """Want what GETs show."""
+    """Edit the spec to the value that GETs show."""
     edit(bench, settings=mails(False))
 
 
@@ -101,26 +101,26 @@ def delete(bench: Bench) -> None:
 
 
 def revoke(bench: Bench) -> None:
-    """Take the grant away."""
+    """Revoke the grant."""
     known = bench.cluster.instances["default"]
     bench.instance_seen(replace(known, grants=(), generation=known.generation + 1))
 
 
 def lose_lease(bench: Bench) -> None:
-    """Let another replica lead."""
+    """Let another replica become the leader."""
     assert bench.parts is not None
     bench.parts.lease_guard.time_left = lambda: 0
 
 
 def regain_lease(bench: Bench) -> None:
-    """Lead again."""
+    """Become the leader again."""
     assert bench.parts is not None
     bench.parts.lease_guard.time_left = lambda: math.inf
 
 
 @dataclass(frozen=True)
 class Turn:
-    """Something that comes in the middle.
+    """Something that happens in the middle.
 
     Attributes:
         act: What comes.

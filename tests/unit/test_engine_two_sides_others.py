@@ -1,4 +1,4 @@
-"""Others act while the read side is repaired, which is no failure of the repair."""
+"""Others act during a repair, which is no failure of the repair."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,7 +39,7 @@ def instance_reason(bench: Bench) -> str:
 
 
 def before_write(bench: Bench, number: int, act: Callable[[str], None]) -> None:
-    """Have something happen right before the nth write or DELETE of an organization."""
+    """Run something right before the nth write or DELETE of an organization."""
     zitadel = bench.zitadel
     made: dict[str, int] = {}
 
@@ -126,7 +126,7 @@ def test_an_organization_that_goes_in_the_middle_ends_the_deletion(
 
 
 def gone_from(zitadel: Any, remove: Callable[[], None], number: int) -> None:
-    """Have an organization removed right before the nth write, and writes say so."""
+    """Remove an organization right before the nth write, which then fails."""
     made = 0
 
     def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:

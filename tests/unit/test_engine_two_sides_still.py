@@ -1,7 +1,7 @@
-"""A read side that stands still: nothing is said to be repaired, and little is written.
+"""A stopped read side: nothing is reported as repaired, and little is written.
 
-Nothing that is written to it is seen, so no write of ours helps anybody. What GETs say
-tells it apart from one that has lost a single event: they show nothing newer at all.
+A stopped read side shows no write, so no write of the operator helps. GETs distinguish
+it from one that has lost a single event: they show nothing newer at all.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ PER_TEN_MINUTES = 8
 
 
 def bench_that_reads_often() -> Bench:
-    """Return a bench with one policy, whose instance reads events each 5 seconds."""
+    """Return a bench with one policy, whose instance reads events every 5 s."""
     bench = bench_with(policy("p"))
     often = replace(INSTANCE, method=DriftMethod.AUTO, events_interval=5)
     bench.cluster.put_instance(often)
@@ -41,7 +41,7 @@ def edit(bench: Bench, name: str, **changes: Any) -> None:
 
 
 def event_reasons(bench: Bench) -> Counter[str]:
-    """Return how often each reason was told of."""
+    """Return how often each reason was recorded."""
     return Counter(reason for _, reason in bench.recorder.notices)
 
 

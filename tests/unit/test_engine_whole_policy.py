@@ -1,7 +1,7 @@
-"""A write replaces ZITADEL's whole policy, so it carries what this version ignores.
+"""A write replaces ZITADEL's whole policy, so it carries flags that are not known.
 
-The other flag is `emailChange`, which ZITADEL might have one day. In the fakes, as in
-ZITADEL, a flag that a write does not name is gone.
+The other flag is `emailChange`, which a future ZITADEL might have. In the fakes, as in
+ZITADEL, a flag that a write does not name is off afterwards.
 """
 
 from collections.abc import Callable
@@ -31,12 +31,12 @@ DIGEST = {"digest": {"hours": [7, 19], "limit": "18446744073709551615"}, "note":
 
 
 def restoring(name: str = "p", **changes: object) -> PolicyObject:
-    """Return a policy that goes back when it is deleted."""
+    """Return a policy with deletionPolicy Restore."""
     return replace(policy(name), deletion=DeletionPolicy.RESTORE, **changes)
 
 
 def of_instance(**changes: object) -> PolicyObject:
-    """Return one of the instance."""
+    """Return a policy of the instance."""
     return restoring(scope=Scope.INSTANCE, organization=None, **changes)
 
 
@@ -290,7 +290,7 @@ def test_observe_writes_nothing() -> None:
 
 
 def _create(bench: Bench) -> None:
-    """Somebody makes the organization's policy, with a flag that was not inherited."""
+    """Somebody creates the organization's policy, with a flag of its own."""
     bench.zitadel.change("o", True, OTHERS)
     bench.zitadel.change_flags("o", emailChange=True)
 
@@ -302,7 +302,7 @@ def _reset(bench: Bench) -> None:
 
 
 def _set(bench: Bench) -> None:
-    """Somebody brings the value to what we want; a flag comes with the next change."""
+    """Somebody sets the wanted value; the next change brings a flag."""
     bench.zitadel.change("o", False, OTHERS)
 
 

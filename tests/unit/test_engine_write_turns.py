@@ -1,4 +1,4 @@
-"""Writes to one ZITADEL in turns, as whole engines make them."""
+"""Writes to one ZITADEL one after the other, in whole engines."""
 
 import asyncio
 from collections.abc import Callable
@@ -67,7 +67,7 @@ class Slow(FakeZitadel):
 
     @property
     def in_turn(self) -> list[tuple[str, str]]:
-        """What was written where, in turn."""
+        """Return the writes and their organizations in order."""
         return [(action, org) for action, org, _ in self.sent]
 
 
@@ -81,7 +81,7 @@ def bench_with(*policies: PolicyObject) -> tuple[Bench, Slow]:
 
 
 def instance(name: str, writes: int, url: str = "https://z") -> InstanceObject:
-    """Return an instance object that allows so many writes at one time."""
+    """Return an instance object with this number of concurrent writes."""
     limit = RateLimit(max_concurrent_writes=writes)
     return replace(
         INSTANCE, name=name, uid=f"i-{name}", endpoint=Endpoint(url, rate_limit=limit)
@@ -95,7 +95,7 @@ def another_way(bench: Bench, writes: int) -> InstanceObject:
 
 
 def of(name: str, count: int) -> list[PolicyObject]:
-    """Return policies of an instance object, each of an organization of its own."""
+    """Return policies of an instance object, each of another organization."""
     return [
         replace(policy(f"{name}-{n}", f"o-{name}-{n}"), instance=name)
         for n in range(count)
@@ -103,7 +103,7 @@ def of(name: str, count: int) -> list[PolicyObject]:
 
 
 def edited(bench: Bench, name: str, *, value: bool) -> PolicyObject:
-    """Return a policy as its user wants it from now on."""
+    """Return a policy after its user's edit."""
     stored = bench.policy(name)
     return replace(stored, generation=stored.generation + 1, settings=mails(value))
 

@@ -1,4 +1,4 @@
-"""Which causes calls to Kubernetes fail by: each outage is told once."""
+"""The log of failing calls to Kubernetes: one line for each outage."""
 
 import pytest
 
@@ -20,13 +20,13 @@ class Cluster:
         monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
 
     def fail(self) -> bool:
-        """Make a call that fails; return whether that is told."""
+        """Make a call that fails; return whether that is logged."""
         error = ClusterError("made up")
         self._failure_log.failed(error, "no connection", EVERYWHERE)
         return error.claim_logging()
 
     def succeed(self) -> None:
-        """Make a call that is answered."""
+        """Make a call that succeeds."""
         self._failure_log.went_well("GET /x")
 
 

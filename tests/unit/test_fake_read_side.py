@@ -1,4 +1,4 @@
-"""The ZITADEL in memory loses events, and is repaired, as the emulator is."""
+"""The ZITADEL in memory loses events and is repaired like the emulator."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""`make PYTHON=` and CI find a Python that runs, also behind a version manager."""
+"""`make PYTHON=` and CI find a Python that runs, even behind a version manager."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ MINOR = VERSION.rpartition(".")[0]
 
 
 def program(path: Path, text: str) -> Path:
-    """Write a program of the shell; return its path."""
+    """Write a shell program; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
@@ -22,7 +22,7 @@ def program(path: Path, text: str) -> Path:
 
 
 def find(folder: Path, wanted: str) -> subprocess.CompletedProcess[str]:
-    """Run the script on a machine that has the programs of `folder/bin` only."""
+    """Run the script on a machine that has only the programs of `folder/bin`."""
     tools = folder / "bin"
     tools.mkdir(exist_ok=True)
     for name in ("sort", "sh", "env"):

@@ -1,4 +1,4 @@
-"""The source root is no package, and the engine's parts name few others."""
+"""The source root is no package, and the engine's constructors have few parts."""
 
 import ast
 import subprocess

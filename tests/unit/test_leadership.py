@@ -1,4 +1,4 @@
-"""The election on a virtual clock: one writer at most, and never for long none."""
+"""The election on a virtual clock: one writer at most, and soon one again."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -29,7 +29,7 @@ def time() -> float:
 
 
 async def elected(candidate: Candidate, within: float = 100.0) -> float:
-    """Wait until it leads; return the seconds that took."""
+    """Wait until the candidate leads; return the seconds that it took."""
     began = time()
     await asyncio.wait_for(candidate.leadership.elected.wait(), within)
     return time() - began
@@ -293,7 +293,7 @@ def test_times_leave_room_for_two_tries_and_a_write(duration: float) -> None:
 
 
 class Trial:
-    """Three replicas; whoever ends is followed by another process, as in a cluster."""
+    """Three replicas; each one that ends is replaced by a new process."""
 
     def __init__(self, duration: float, walls: tuple[float, ...]) -> None:
         self._record = StoredLease()
@@ -308,13 +308,13 @@ class Trial:
         return Candidate(self._record, name, self._duration, wall=wall)
 
     def follow(self, number: int) -> None:
-        """Start the next process in place of one that has ended."""
+        """Start a new process in place of one that has ended."""
         name = f"c{number}-{len(self.witness.candidates)}"
         self._now[number] = self._new(number, name)
         self.witness.candidates.append(self._now[number])
 
     async def step(self, number: int, what: str, fault: str, pause: float) -> None:
-        """Do something to one of them, and see what comes of it."""
+        """Apply a fault to one of them, and let time pass."""
         candidate = self._now[number]
         match what:
             case "fault":
@@ -329,14 +329,14 @@ class Trial:
         self.follow_all()
 
     def follow_all(self) -> None:
-        """Replace who has ended, and raise what was seen."""
+        """Replace those that have ended, and raise an observed failure."""
         for index, one in enumerate(self._now):
             if one.task.done():
                 self.follow(index)
         self.witness.check()
 
     async def settle(self) -> int:
-        """Mend all; return how many lead in the end."""
+        """End all faults; return the number of leaders in the end."""
         for candidate in self._now:
             candidate.way.fault, candidate.way.latency = "", LATENCY
         for _ in range(3):
@@ -345,7 +345,7 @@ class Trial:
         return sum(candidate.may_write for candidate in self._now)
 
     async def end(self) -> None:
-        """Leave nothing behind."""
+        """Stop everything."""
         await self.witness.stop()
         tasks = [candidate.task for candidate in self.witness.candidates]
         for task in tasks:

@@ -1,4 +1,4 @@
-"""Log lines: one form, a time with its zone, whose pass it is; Events documented."""
+"""Log lines: form, time zone, and the object of a pass; Events are documented."""
 
 import ast
 import asyncio
@@ -40,7 +40,7 @@ _log = logging.getLogger("zitadel_notification_operator.test")
 
 
 class Out:
-    """What went to stdout."""
+    """The text that was written to stdout."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
@@ -54,7 +54,7 @@ class Out:
 
 @pytest.fixture
 def out(capsys: pytest.CaptureFixture[str]) -> Iterator[Out]:
-    """What goes to stdout; the logging of the test process comes back afterwards."""
+    """Capture stdout; the logging of the test process is restored afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     yield Out(capsys)
@@ -68,7 +68,7 @@ def configure(log_format: LogFormat = LogFormat.JSON, level: str = "INFO") -> No
 
 
 def fail(why: str) -> None:
-    """Raise what nobody knows."""
+    """Raise an unexpected error."""
     raise RuntimeError(why)
 
 
@@ -223,7 +223,7 @@ def test_what_a_pass_changes_is_logged_with_the_object(out: Out) -> None:
 
 
 def event_reasons() -> set[str]:
-    """Return all texts that the code uses as the reason of a notice."""
+    """Return all texts that the code uses as the reason of an Event."""
     found = set()
     for node in ast.walk(ast.parse(NOTICES.read_text())):
         if isinstance(node, ast.keyword) and node.arg == "reason":

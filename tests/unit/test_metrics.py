@@ -1,4 +1,4 @@
-"""Metrics: the page, calls, ten thousand objects in one scrape, what it costs."""
+"""Metrics: the page, calls, ten thousand objects in one scrape, and its cost."""
 
 import importlib.util
 import re
@@ -43,12 +43,12 @@ def new_metrics(*, leading: bool = True) -> Metrics:
 
 
 def text(metrics: Metrics) -> str:
-    """Return a scrape."""
+    """Return the text of a scrape."""
     return b"".join(metrics.parts()).decode()
 
 
 def value(metrics: Metrics, sample: str, **labels: str) -> float | None:
-    """Return a sample's value by name and labels; None when there is none."""
+    """Return a sample's value by name and labels, or None if there is none."""
     for family in text_string_to_metric_families(text(metrics)):
         for found in family.samples:
             if found.name == sample and found.labels == labels:
@@ -100,7 +100,7 @@ def test_all_definitions_are_exposed_and_nothing_else() -> None:
 
 
 def inventory_of(count: int) -> Inventory:
-    """Return an inventory with an instance and so many policies in order."""
+    """Return an inventory with an instance and this number of healthy policies."""
     inventory = Inventory("own")
     status = InstanceStatus(
         1,

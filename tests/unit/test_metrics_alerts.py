@@ -1,4 +1,4 @@
-"""Alerts and dashboard: they parse, they fire, they name what there is."""
+"""Alerts and dashboard: they parse, fire, and use only metrics that exist."""
 
 import json
 import re
@@ -67,7 +67,7 @@ def metrics_in(expression: str) -> set[str]:
 
 
 def expressions() -> list[tuple[str, str]]:
-    """Return all expressions with where they stand."""
+    """Return all expressions and where they are."""
     found = [(rule.get("alert") or rule["record"], rule["expr"]) for rule in RULES]
     for panel in json.loads(DASHBOARD.read_text())["panels"]:
         found += [(panel["title"], t["expr"]) for t in panel.get("targets", ())]

@@ -1,4 +1,4 @@
-"""The configuration for kube-state-metrics reads fields that our CRDs have."""
+"""The configuration for kube-state-metrics reads fields that the CRDs have."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ CRDS = [
 
 
 def schema_at(schema: dict[str, Any], path: list[str]) -> dict[str, Any] | None:
-    """Return the schema of a field; `[key=value]` chooses an item of a list."""
+    """Return the schema of a field; `[key=value]` selects an item of a list."""
     for part in path:
         if part.startswith("["):
             key, _, wanted = part.strip("[]").partition("=")

@@ -1,4 +1,4 @@
-"""Metrics of passes: the engine on a virtual clock, and what it tells its meter."""
+"""Metrics of passes: the engine on a virtual clock, and what it reports."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from zitadel_notification_operator.telemetry.passes import PRIORITIES
 
 
 class Metered(Bench):
-    """A bench whose engine tells its metrics."""
+    """A bench whose engine has metrics."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Metered(Bench):
         return self.engine
 
     def count(self, name: str, *more: str) -> float:
-        """Return a controller's figure for policies."""
+        """Return a metric's value for the controller of policies."""
         labels = {"controller": "notificationpolicy"}
         if name.startswith("workqueue"):
             labels["name"] = "notificationpolicy"
@@ -204,7 +204,7 @@ def test_a_namesake_does_not_inherit_the_success(*, is_delivered: bool) -> None:
 
 
 class Told:
-    """A queue's meter that keeps what it was told."""
+    """A metrics recorder of a queue that keeps the calls."""
 
     def __init__(self) -> None:
         self.recorded: list[tuple[str, Any]] = []

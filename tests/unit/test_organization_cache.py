@@ -1,4 +1,4 @@
-"""The list of organizations while it is being read, and what others wrote in it."""
+"""The list of organizations while it is read, and what others write meanwhile."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from zitadel_notification_operator.engine.ports import PolicyClient
 
 
 class Pages:
-    """Gives organizations by pages, each as slowly as told."""
+    """Returns organizations in pages, each after its delay."""
 
     def __init__(self, count: int, seconds: float) -> None:
         self.names = [f"name {number}" for number in range(count)]

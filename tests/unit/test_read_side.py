@@ -1,4 +1,4 @@
-"""The table of contradictions and the repairs that follow: pure, row by row."""
+"""The table of contradictions and their repairs, row by row."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What `znp release` says, of each kind of object that may be left over."""
+"""The output of `znp release` for each kind of object that may be left over."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -38,7 +38,7 @@ ABSENT = OriginalValue(is_default=True, settings=mails(None))
 
 
 def marked(**changes: object) -> Marked:
-    """Return a policy that nobody has deleted, with both marks."""
+    """Return a policy with annotation and finalizer that nobody has deleted."""
     one = Marked(
         title="NotificationPolicy team-a/acme",
         path="/there",
@@ -73,7 +73,7 @@ def managing(
 
 
 def of_instance(original: OriginalValue, **changes: object) -> PolicyObject:
-    """Return one that has set the instance's."""
+    """Return a policy that has set the instance's value."""
     one = managing(original, scope=Scope.INSTANCE, organization=None)
     status = replace(one.status, organization_id=None, organization_name=None)
     record = Original(one.uid, Target("z", None), original)
@@ -83,14 +83,14 @@ def of_instance(original: OriginalValue, **changes: object) -> PolicyObject:
 
 
 def refused(reason: str) -> PolicyObject:
-    """Return one that had managed its organization, and was refused then."""
+    """Return a policy that had managed its organization before it was refused."""
     ready = Condition(READY, "False", reason, "", 1)
     status = PolicyStatus(conditions=(ready,), organization_id="o", original=INHERITED)
     return replace(managing(), status=status)
 
 
 def reset_by_hand() -> PolicyObject:
-    """Return one whose organization inherits again."""
+    """Return a policy whose organization inherits again."""
     one = managing()
     status = replace(one.status, is_default=True, settings=mails(True))
     return replace(one, status=status)

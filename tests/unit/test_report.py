@@ -1,4 +1,4 @@
-"""Statuses: conditions by cause, the progress deadline, suspension, values that go."""
+"""Statuses: conditions by cause, the deadline, suspension, removed values."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -52,7 +52,7 @@ OBSERVED = ObservedPolicy(False, mails(True), "5", "c", "d", "o")
 
 
 def judged(policy: PolicyObject, status: PolicyStatus) -> PolicyObject:
-    """Return the object with the status, after the oracle has passed it."""
+    """Return the object with the status, which must follow the rules of Flux."""
     body = {
         "metadata": {"generation": policy.generation},
         "spec": {"suspend": policy.suspended},

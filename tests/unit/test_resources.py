@@ -1,4 +1,4 @@
-"""JSON of the API to records and back: nothing is lost, nothing is guessed."""
+"""JSON of the API to records and back: nothing is lost or guessed."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -98,7 +98,7 @@ def changed(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 
 def as_mappings(value: Any) -> Any:
-    """Return the body as kopf may give it: mappings that are no dicts."""
+    """Return the body as kopf may pass it: mappings that are no dicts."""
     if isinstance(value, dict):
         return MappingProxyType({k: as_mappings(v) for k, v in value.items()})
     return value

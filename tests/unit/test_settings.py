@@ -1,4 +1,4 @@
-"""The settings as values: what is compared, overlaid, said, and stored."""
+"""The settings as values: compared, merged, described, and stored."""
 
 import json
 import os
@@ -205,7 +205,7 @@ json.dump(
 
 @pytest.fixture(scope="module")
 def two_flags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a version with a second flag makes of what this version has stored."""
+    """Return what a version with a second flag reads from this version's data."""
     body = {
         "metadata": {"name": "p", "uid": "uid-p"},
         "spec": {**SPEC, "passwordChange": False},

@@ -1,4 +1,4 @@
-"""What others wrote is shown on one line, and not at any length."""
+"""Texts of others are shown on one line and cut to a length."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The queue: each key once, urgent first, again when it was added meanwhile."""
+"""The queue: each key once, by priority, and again if it was added meanwhile."""
 
 import asyncio
 

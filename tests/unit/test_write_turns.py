@@ -1,4 +1,4 @@
-"""Turns to write: how many at once, in which order, and when the next one may begin."""
+"""The order of writes: how many at once, which first, and when the next begins."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -32,7 +32,7 @@ Told = list[tuple[str, float]]
 
 
 class World:
-    """Turns, and writes that take a second unless they say otherwise."""
+    """Write turns, and writes that take a second by default."""
 
     def __init__(self, limit: int = 1) -> None:
         self.limit = limit
@@ -51,7 +51,7 @@ class World:
         error: BaseException | None = None,
         is_sent: bool = True,
     ) -> None:
-        """Write once; notes when it began, and how many there were at one time."""
+        """Write once; record when it began, and how many writes ran at that time."""
         urgency = priority if callable(priority) else lambda: priority
         async with self.turns.turn(zitadel, urgency) as turn:
             self.began.append((name, asyncio.get_running_loop().time()))
@@ -67,12 +67,12 @@ class World:
                 self.now -= 1
 
     def begin(self, *writes: Coroutine[Any, Any, None]) -> list[asyncio.Task[None]]:
-        """Begin writes in this order."""
+        """Start writes in this order."""
         return [asyncio.ensure_future(write) for write in writes]
 
     @property
     def names(self) -> list[str]:
-        """Who has written, in turn."""
+        """Return the names of the writes in order."""
         return [name for name, _ in self.began]
 
 

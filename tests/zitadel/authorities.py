@@ -1,4 +1,4 @@
-"""Certificate authorities as people have them, and what they sign."""
+"""Certificate authorities as users have them, and their certificates."""
 
 import datetime as dt
 import ssl
@@ -41,7 +41,7 @@ def issue(
     ends: dt.timedelta = HOUR,
     key: ec.EllipticCurvePrivateKey | None = None,
 ) -> Issued:
-    """Issue a certificate with these extensions alone; without an issuer by itself."""
+    """Issue a certificate with only these extensions, self-signed without an issuer."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -67,14 +67,14 @@ def constraints(
 
 
 def server_for(issuer: Issued, *more: tuple[x509.ExtensionType, bool]) -> Issued:
-    """Issue what a server at 127.0.0.1 shows, with no key identifiers."""
+    """Issue a server certificate for 127.0.0.1 without key identifiers."""
     address = x509.IPAddress(ip_address("127.0.0.1"))
     names = (x509.SubjectAlternativeName([address]), False)
     return issue("zitadel", issuer, names, *more)
 
 
 def showing(folder: Path, *chain: Issued) -> ssl.SSLContext:
-    """Return what a server speaks TLS with: its own certificate comes first."""
+    """Return a TLS context that serves these certificates, the server's own first."""
     path = folder / "shown.pem"
     path.write_text("".join([chain[0].key_pem, *(one.pem for one in chain)]))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,4 +1,4 @@
-"""A connector, and a server that answers as told."""
+"""A connector, and a server whose responses a test chooses."""
 
 from collections.abc import AsyncIterator
 
@@ -18,7 +18,7 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture
 async def connector() -> AsyncIterator[ZitadelConnector]:
-    """One whose calls have the time that a busy machine takes."""
+    """A connector whose timeout suits a busy machine."""
     connector = ZitadelConnector(call_timeout=5.0, grace=1.5, allow_local=True)
     yield connector
     await connector.aclose()
@@ -26,7 +26,7 @@ async def connector() -> AsyncIterator[ZitadelConnector]:
 
 @pytest.fixture
 async def hasty() -> AsyncIterator[ZitadelConnector]:
-    """One that gives a call up after a second."""
+    """A connector with a timeout of a second."""
     connector = ZitadelConnector(call_timeout=1.0, grace=1.5, allow_local=True)
     yield connector
     await connector.aclose()

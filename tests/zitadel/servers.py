@@ -1,4 +1,4 @@
-"""Servers that answer as they are told, for what a good ZITADEL never does."""
+"""Servers that respond as no good ZITADEL does."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ def organization(owner: str = "org-a", **fields: object) -> dict[str, object]:
 
 
 def refusal(code: int, id_: str = "", text: str = "Some text") -> dict[str, object]:
-    """An error body; without id as before ZITADEL knows its instance."""
+    """Return an error body; without an id, as before ZITADEL knows its instance."""
     if not id_:
         return {"code": code, "message": text}
     kind = "type.googleapis.com/zitadel.v1.ErrorDetail"
@@ -49,7 +49,7 @@ def refusal(code: int, id_: str = "", text: str = "Some text") -> dict[str, obje
 
 
 def reply(body: object, status: int = 200, **headers: str) -> web.Response:
-    """A response; anything but text and bytes becomes JSON."""
+    """Return a response; anything but text and bytes becomes JSON."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     if isinstance(body, bytes):
         return web.Response(status=status, body=body, headers=names)
@@ -59,7 +59,7 @@ def reply(body: object, status: int = 200, **headers: str) -> web.Response:
 
 @dataclass
 class Seen:
-    """A request as it arrived."""
+    """A request as received."""
 
     method: str
     path: str
@@ -70,7 +70,7 @@ class Seen:
 
 @dataclass
 class Server:
-    """Answers all requests by `answer`; counts what arrives."""
+    """Answers all requests with `answer`, and records them."""
 
     answer: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
     url: str = ""
@@ -80,7 +80,7 @@ class Server:
     most: int = 0
 
     def always(self, body: object, status: int = 200, **headers: str) -> None:
-        """Answer every request alike."""
+        """Give every request the same response."""
 
         async def answer(_request: web.Request) -> web.StreamResponse:
             return reply(body, status, **headers)
@@ -88,7 +88,7 @@ class Server:
         self.answer = answer
 
     def by_path(self, answers: dict[str, tuple[object, int]]) -> None:
-        """Answer with a body and a status by path."""
+        """Choose body and status by path."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
             return reply(*answers[request.path])
@@ -96,7 +96,7 @@ class Server:
         self.answer = answer
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Note the request, then answer it."""
+        """Record the request, then answer it."""
         loop = asyncio.get_running_loop()
         self.seen.append(
             Seen(
@@ -136,7 +136,7 @@ async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
 
 @asynccontextmanager
 async def answering_raw(answer: bytes) -> AsyncIterator[str]:
-    """Send these bytes to whoever connects, then hang up."""
+    """Send these bytes to each client, then close the connection."""
 
     async def handle(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -152,7 +152,7 @@ async def answering_raw(answer: bytes) -> AsyncIterator[str]:
 
 
 async def failure(asked: Awaitable[object]) -> OperatorError:
-    """Return what a call raises: one sentence without a full stop."""
+    """Return the error of a call, which is one sentence without a full stop."""
     with pytest.raises(OperatorError) as caught:
         await asked
     error = caught.value

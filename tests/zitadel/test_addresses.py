@@ -1,4 +1,4 @@
-"""Addresses that are not connected to, unless the operator is told that they may be."""
+"""Addresses to which the operator does not connect without permission."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What each answer becomes: values, facts, and errors by id, code, status."""
+"""What each response becomes: values, facts, and errors by id, code, status."""
 
 from collections.abc import Awaitable, Callable
 

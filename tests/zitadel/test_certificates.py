@@ -1,4 +1,4 @@
-"""Which certificates of a ZITADEL are trusted, and what is said of the others."""
+"""Which certificates of a ZITADEL are trusted, and the messages about the others."""
 
 import datetime as dt
 import ssl
@@ -21,7 +21,7 @@ CA = CaRef("ConfigMap", "ca", "ca.crt")
 
 
 async def observed(bundle: str | None, tls: ssl.SSLContext, host: str = "") -> None:
-    """Read a policy over TLS, with the bundle as it stands in a ConfigMap."""
+    """Read a policy over TLS, with a bundle as in a ConfigMap."""
     roots = None
     if bundle is not None:
         roots = parse_roots(CA, {"ca.crt": bundle.encode()}, "own")
@@ -37,7 +37,7 @@ async def observed(bundle: str | None, tls: ssl.SSLContext, host: str = "") -> N
 
 
 async def refused(bundle: str | None, tls: ssl.SSLContext, host: str = "") -> str:
-    """Return what is said of a certificate that is not trusted."""
+    """Return the message about a certificate that is not trusted."""
     with pytest.raises(TransientError) as caught:
         await observed(bundle, tls, host)
     assert caught.value.reason is Reason.CERTIFICATE_NOT_TRUSTED
@@ -46,7 +46,7 @@ async def refused(bundle: str | None, tls: ssl.SSLContext, host: str = "") -> st
 
 @pytest.fixture
 def bare() -> Issued:
-    """The kind of authority that openssl req -x509 and many appliances make."""
+    """An authority as openssl req -x509 and many appliances create it."""
     return issue("bare", None, constraints(ca=True))
 
 

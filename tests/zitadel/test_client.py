@@ -1,4 +1,4 @@
-"""The adapter against the emulator over HTTP: facts, errors by id, faults, limits."""
+"""The adapter with the emulator over HTTP: facts, errors by id, faults, limits."""
 
 import asyncio
 import logging
@@ -30,14 +30,14 @@ ACME = "280000000000000101"
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """A ZITADEL on loopback."""
+    """An emulator on loopback."""
     async with serve(new_emulator(TOKEN)) as running:
         yield running
 
 
 @pytest.fixture
 async def connector() -> AsyncIterator[ZitadelConnector]:
-    """A connector whose calls may take two seconds."""
+    """A connector with a timeout of two seconds."""
     made = ZitadelConnector(call_timeout=2.0, allow_local=True)
     yield made
     await made.aclose()

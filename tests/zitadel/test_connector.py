@@ -1,4 +1,4 @@
-"""Who shares a pool, and when it is closed."""
+"""Which clients share a connection pool, and when it is closed."""
 
 import asyncio
 

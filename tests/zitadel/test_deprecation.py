@@ -1,4 +1,4 @@
-"""Marks that a ZITADEL puts on calls that it will not serve for ever."""
+"""ZITADEL's headers that mark calls as deprecated."""
 
 import pytest
 

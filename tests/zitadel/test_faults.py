@@ -1,4 +1,4 @@
-"""What the network may do."""
+"""Faults of the network."""
 
 import asyncio
 import datetime as dt
@@ -174,7 +174,7 @@ async def test_unusable_proxy_settings_do_not_crash(
 
 
 def _errors() -> list[type[Exception]]:
-    """All that httpx can raise, and all of aiohttp's client."""
+    """Return all errors of httpx, and all of aiohttp's client."""
     found = [
         (vars(httpx).values(), Exception),
         (vars(aiohttp).values(), aiohttp.ClientError),
@@ -273,7 +273,7 @@ def test_other_errors_of_connections_are_mapped(error: Exception) -> None:
 
 
 def certificate(folder: Path, name: str) -> Path:
-    """Write a key and a certificate for this name into one file."""
+    """Write a certificate for this name and its key into one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)

@@ -1,4 +1,4 @@
-"""Who answers and who asks: what each role gets to know, and half an answer."""
+"""The identity of ZITADEL and of the user, by role, and incomplete responses."""
 
 from aiohttp import web
 

@@ -1,4 +1,4 @@
-"""Writes end before this process may write no more; reads have their usual time."""
+"""Writes end before this process may no longer write; reads have the usual time."""
 
 import asyncio
 import time
@@ -38,7 +38,7 @@ from zitadel_notification_operator.zitadel.connector import (
 
 
 class Left:
-    """How much of the lease is left, as a test says."""
+    """The time that is left of the lease, as a test sets it."""
 
     seconds = 100.0
 
@@ -53,7 +53,7 @@ def left() -> Left:
 
 @pytest.fixture
 async def short(left: Left, server: Server) -> AsyncIterator[ZitadelClient]:
-    """A client whose calls may take two seconds, or what is left."""
+    """A client with a timeout of two seconds, or of the time that is left."""
     connector = ZitadelConnector(call_timeout=2.0, allow_local=True, time_left=left)
     yield connector.connect("default", Endpoint(server.url), PAT, None)
     await connector.aclose()

@@ -1,4 +1,4 @@
-"""Rate, concurrency, and pauses, measured at the server."""
+"""Rate, concurrency and pauses, measured at the server."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

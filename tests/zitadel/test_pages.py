@@ -1,4 +1,4 @@
-"""Searches by pages: limits that are refused, answers that are too long."""
+"""Searches by pages: refused limits, and responses that are too long."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ BY_FIELD = refusal(
 
 
 def event(number: int, **fields: Any) -> dict[str, Any]:
-    """Return an event of an organization of its own, a second after the one before."""
+    """Return an event of a separate organization, a second after the one before."""
     time = f"2026-01-01T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}Z"
     return {
         "editor": {"userId": "u", "displayName": "Jane", "service": "zitadel"},
@@ -50,13 +50,13 @@ def event(number: int, **fields: Any) -> dict[str, Any]:
 
 
 def limits_of(server: Server) -> list[int]:
-    """Return the limits that were asked for."""
+    """Return the limits of the requests."""
     bodies = [json.loads(seen.body) for seen in server.seen]
     return [body.get("limit") or body["query"]["limit"] for body in bodies]
 
 
 def answer_by(server: Server, answer: Answer) -> None:
-    """Answer by the request's JSON."""
+    """Choose the response by the request's JSON."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         return answer(await request.json())
@@ -65,7 +65,7 @@ def answer_by(server: Server, answer: Answer) -> None:
 
 
 def log_of(events: list[dict[str, Any]], most: int, no: object) -> Answer:
-    """Return a log that refuses limits above `most`, or gives fewer without a word."""
+    """Return a log that refuses limits above `most`, or silently returns fewer."""
 
     def answer(body: dict[str, Any]) -> web.StreamResponse:
         if body["limit"] > most and no is not None:

@@ -1,4 +1,4 @@
-"""The newest event of one notification policy, as ZITADEL's log tells it."""
+"""The newest event of one notification policy in ZITADEL's log."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Proxies of the environment: who is asked, with which credentials, and who is not."""
+"""Proxies from the environment: for which calls, and with which credentials."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""A read side that cannot take an event is no outage of ZITADEL."""
+"""A read side that cannot project an event is no outage of ZITADEL."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The token is in no exception, no chain of them, and no log record."""
+"""The token is in no exception, no chain of exceptions, and no log record."""
 
 import logging
 import traceback
@@ -25,7 +25,7 @@ BODIES = [
 
 
 def whole(error: BaseException) -> str:
-    """All that a logger could print of an error and of what caused it."""
+    """Return all that a logger could print of an error and its causes."""
     texts = ["".join(traceback.format_exception(error))]
     cause: BaseException | None = error
     while cause is not None:

@@ -1,4 +1,4 @@
-"""Tokens that are fetched: once for all, in time, never in a hot loop, never shown."""
+"""Tokens are fetched once for all, in time, not in a loop, and never shown."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ SCOPE = "openid urn:zitadel:iam:org:project:id:zitadel:aud"
 
 
 def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
-    """Return a key as ZITADEL's file has it: PKCS#1, not encrypted."""
+    """Return a key in the form of ZITADEL's file: PKCS#1, not encrypted."""
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.TraditionalOpenSSL,
@@ -50,7 +50,7 @@ def key() -> rsa.RSAPrivateKey:
 
 
 class Zitadel:
-    """Gives tokens `t-1`, `t-2`, ... and takes those that it has not revoked."""
+    """Issues tokens `t-1`, `t-2`, ... and accepts those that it has not revoked."""
 
     def __init__(self, server: Server) -> None:
         self.forms: list[dict[str, str]] = []

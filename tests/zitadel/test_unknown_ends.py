@@ -1,4 +1,4 @@
-"""Which ends of a write leave open whether ZITADEL has taken it, or still will."""
+"""After which failures of a write ZITADEL may have executed it, or still will."""
 
 import asyncio
 import socket
@@ -49,7 +49,7 @@ every_write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 
 
 async def maybe_done(asked: Awaitable[object]) -> bool:
-    """Return whether an error leaves open whether the call was carried out."""
+    """Return whether an error leaves open if the call was executed."""
     error = await failure(asked)
     return isinstance(error, TransientError) and error.maybe_done
 
@@ -61,7 +61,7 @@ async def hang(_request: web.Request) -> web.StreamResponse:
 
 @asynccontextmanager
 async def resetting(seen: list[bytes]) -> AsyncIterator[str]:
-    """Take a request, answer nothing, and reset the connection."""
+    """Receive a request, and reset the connection without a response."""
 
     async def handle(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter

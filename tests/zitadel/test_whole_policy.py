@@ -1,4 +1,4 @@
-"""POST and PUT replace ZITADEL's policy: what this version does not know is carried."""
+"""POST and PUT replace ZITADEL's policy, so unknown flags are written back."""
 
 import json
 from collections.abc import AsyncIterator
@@ -53,7 +53,7 @@ CONTROL = {
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """A ZITADEL whose policies hold three more flags."""
+    """An emulator whose policies have three more flags."""
     emulator = new_emulator(PAT.token)
     emulator.zitadel.policy_flags = {
         "emailChange": Kind.BOOL,
