@@ -66,7 +66,7 @@ def statuses(world: World) -> dict[str, Any]:
 
 
 def roll_out(world: World, installation: Installation, pod: str) -> None:
-    """Do what Deployment and kubelet do after a change: a new pod, then no old one."""
+    """Do what Deployment and kubelet do after a change: start a pod, end the other."""
     old, world.operator = world.operator, installation.start(pod)
     world.operator.wait_ready()
     assert old.program.stop() == 0

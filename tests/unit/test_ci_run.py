@@ -81,7 +81,7 @@ def made(machine: Path) -> list[str]:
 def test_the_image_has_the_default_version(
     machine: Path, environment: dict[str, str]
 ) -> None:
-    """All tests run once; `PYTHON` in the environment may say what the default is."""
+    """All tests run once; `PYTHON` in the environment may name the default."""
     interpreter(machine, environment.get("PYTHON", "python3"), IMAGE)
     done = run(machine, **environment)
     assert done.returncode == 0
@@ -91,7 +91,7 @@ def test_the_image_has_the_default_version(
 
 
 def test_the_image_has_another_version_that_is_found(machine: Path) -> None:
-    """The tests that are marked for it run on it, and then all on the default one."""
+    """The marked tests run on it, and then all tests on the default one."""
     found = interpreter(machine, f"python{IMAGE}", IMAGE)
     done = run(machine)
     assert done.returncode == 0
@@ -104,7 +104,7 @@ def test_the_image_has_another_version_that_is_found(machine: Path) -> None:
 def test_the_image_has_a_version_that_is_not_here(
     machine: Path, *, stand_in: bool
 ) -> None:
-    """Nor is a version manager's stand-in that fails: a line says so, tests run."""
+    """If a version manager's shim fails, the output says so and the tests run."""
     if stand_in:
         program(machine / "bin" / f"python{IMAGE}", "echo not chosen >&2; exit 127")
     done = run(machine)
@@ -120,7 +120,7 @@ STEPS = [*FIRST, "TESTS=-m tls", "test"]
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_that_fails_is_the_last_one(machine: Path, step: str) -> None:
-    """The script fails, also where only the image's Python has trouble."""
+    """The script fails, even if only the tests on the image's Python fail."""
     interpreter(machine, f"python{IMAGE}", IMAGE)
     make(machine, failing=step)
     assert run(machine).returncode == 2

@@ -53,7 +53,7 @@ def test_oldest_claim_owns_then_the_name() -> None:
 def test_admission_is_closed_by_default(
     grants: tuple[Grant, ...], namespace: str, scope: Scope, answer: Admission
 ) -> None:
-    """Only the operator's own namespace may without a grant."""
+    """Without a grant only the operator's own namespace is admitted."""
     assert admit(grants, "own", namespace, scope) is answer
 
 
@@ -61,27 +61,27 @@ def test_admission_is_closed_by_default(
     ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("500ms", 0.5)]
 )
 def test_durations_are_gos(text: str, seconds: float) -> None:
-    """Units of Go, added up."""
+    """The units are those of Go, and are added up."""
     assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "10", "m", "1d", "-1s", "1.5h"])
 def test_other_durations_are_refused(text: str) -> None:
-    """Anything else is named in the error."""
+    """The error names every other duration."""
     with pytest.raises(ValueError, match="not a duration"):
         parse_duration(text)
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
 def test_backoff_grows_to_a_bound(attempt: int, chance: float) -> None:
-    """Never shorter than most of a second, never much longer than a minute."""
+    """A delay is never much shorter than a second or longer than a minute."""
     assert 0.8 <= retry_delay(attempt, chance) <= LONGEST * 1.2
     assert retry_delay(attempt, chance, asked=100.0) >= 100.0
 
 
 @given(st.integers(7, 10_000), st.floats(0, 1, exclude_max=True))
 def test_long_delays_are_bounded_and_spread(attempt: int, chance: float) -> None:
-    """Replicas that wait for one API server do not come back at one moment."""
+    """Replicas that wait for one API server do not retry at the same moment."""
     delay = bounded_delay(attempt, chance)
     assert BOUND * 0.6 <= delay <= BOUND
     shortest, longest = bounded_delay(attempt, 0.0), bounded_delay(attempt, 0.999)
@@ -90,7 +90,7 @@ def test_long_delays_are_bounded_and_spread(attempt: int, chance: float) -> None
 
 
 def test_a_log_that_stands_still_is_noticed_while_much_is_written() -> None:
-    """A hundred writes are remembered, and the oldest of them are not dropped."""
+    """A hundred writes are remembered, and the oldest ones are not dropped."""
     unseen_writes = UnseenWrites()
     for number in range(1000):
         now = number / 10
@@ -104,12 +104,12 @@ def test_a_log_that_stands_still_is_noticed_while_much_is_written() -> None:
 def test_original_survives_its_annotation(
     uid: str, org: str | None, is_default: bool, value: bool | None
 ) -> None:
-    """What is written into the annotation is what is read from it."""
+    """An original is read from the annotation as it was written."""
     record = Original(uid, Target("z", org), OriginalValue(is_default, mails(value)))
     assert Original.from_text(record.to_text()) == record
 
 
 @given(st.text() | st.sampled_from(['{"uid":1}', "[]", "null", "{}"]))
 def test_foreign_annotations_count_as_absent(text: str) -> None:
-    """Whatever somebody writes there, nothing crashes."""
+    """Whatever somebody writes into the annotation, nothing crashes."""
     assert Original.from_text(text) is None

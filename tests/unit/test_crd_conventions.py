@@ -119,7 +119,7 @@ def bare(schema: Any) -> Any:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_names(kind: str) -> None:
-    """The names are those that the design fixes; one version is stored and served."""
+    """The names are those of the design; one version is stored and served."""
     crd = CRDS[kind]
     names, group = crd["spec"]["names"], crd["spec"]["group"]
     assert group == "zitadel-notification.dev"
@@ -135,7 +135,7 @@ def test_names(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_file_suits_every_way_to_apply_it(kind: str) -> None:
-    """It fits kubectl's annotation, and Flux does not look for variables in it."""
+    """It fits into kubectl's annotation, and Flux substitutes no variables in it."""
     text = json.dumps(CRDS[kind])
     assert len(text) < 262_144
     assert "${" not in text
@@ -145,7 +145,7 @@ def test_file_suits_every_way_to_apply_it(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_node_is_typed_and_bounded(kind: str) -> None:
-    """Bounds keep rules within their budget, and objects within etcd's."""
+    """Bounds keep rules within their cost budget, and objects within etcd's limit."""
     for path, node in nodes(root(kind)):
         assert "x-kubernetes-preserve-unknown-fields" not in node, path
         assert "additionalProperties" not in node, path
@@ -163,7 +163,7 @@ def test_every_node_is_typed_and_bounded(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_field_is_described(kind: str) -> None:
-    """`kubectl explain` has a sentence for each; defaults are spelled out there."""
+    """`kubectl explain` has a sentence for each field, which names its default."""
     for path, node in ours(kind):
         description = node.get("description", "")
         assert len(description) >= 20, path
@@ -175,7 +175,7 @@ def test_every_field_is_described(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_defaults_are_on_optional_fields_alone(kind: str) -> None:
-    """A required field with a default would be one that nobody has to set."""
+    """A required field with a default would not have to be set."""
     for path, node in nodes(root(kind)):
         for name in node.get("required", ()):
             assert "default" not in node["properties"][name], f"{path}.{name}"
@@ -186,7 +186,7 @@ def test_defaults_are_on_optional_fields_alone(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_status(kind: str) -> None:
-    """Tools wait for us from -1 on, and read conditions as Kubernetes' own."""
+    """The default of -1 makes tools wait, and conditions have Kubernetes' own form."""
     status = root(kind)["properties"]["status"]
     assert status["default"] == {"observedGeneration": -1}
     assert status["properties"]["observedGeneration"]["minimum"] == -1
@@ -197,7 +197,7 @@ def test_status(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_columns_and_selectable_fields_exist(kind: str) -> None:
-    """Columns stand in the documented order and read what is in the schema."""
+    """Columns are in the documented order and read fields of the schema."""
     fields = {path for path, _ in nodes(root(kind))} | {"metadata.creationTimestamp"}
     shown = version(kind)["additionalPrinterColumns"]
     names = [f"({c['name']})" if c.get("priority") else c["name"] for c in shown]
@@ -212,14 +212,14 @@ def test_columns_and_selectable_fields_exist(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_reference_leaves_its_namespace(kind: str) -> None:
-    """Secrets are the operator's, so that a tenant cannot point at another's."""
+    """Secrets are the operator's, so a tenant cannot use those of others."""
     for path, _ in nodes(root(kind)):
         assert not path.endswith("Ref.namespace"), path
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_rules_say_what_to_do(kind: str) -> None:
-    """One line, the field in back-quotes, and what must or may not be."""
+    """A message is one line with the field in back-quotes and what is allowed."""
     for path, rule in rules(kind):
         message = rule["message"]
         assert "\n" not in message
@@ -229,7 +229,7 @@ def test_rules_say_what_to_do(kind: str) -> None:
 
 
 def test_what_is_optional_and_immutable_is_kept_by_its_parent() -> None:
-    """A rule on the field alone would not see it come or go; a default keeps it."""
+    """A rule on the field itself would not see it added or removed."""
     spec = root("NotificationPolicy")["properties"]["spec"]
     for name, node in spec["properties"].items():
         own = [r["rule"] for r in node.get("x-kubernetes-validations", ())]

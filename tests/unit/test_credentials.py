@@ -70,14 +70,14 @@ def test_what_is_not_there_may_come(
 
 
 def test_newline_at_the_end_is_no_part_of_a_token() -> None:
-    """A file made with `echo` works."""
+    """A file that `echo` has written works."""
     found = parse_credential(TOKEN, {"token": b"abc\n"}, "own", NOW)
     assert found == AccessToken("abc")
     assert expiry_of(found) is None
 
 
 def test_a_key_file_as_downloaded() -> None:
-    """With its end, which the status tells."""
+    """The credential has the file's expiry, which the status shows."""
     found = parse_credential(KEY, {"key.json": json.dumps(FILE).encode()}, "own", NOW)
     assert found == KeyFile(
         "u-1", "k-1", "canary-pem", datetime(2027, 1, 1, tzinfo=UTC)
@@ -87,7 +87,7 @@ def test_a_key_file_as_downloaded() -> None:
 
 @pytest.mark.parametrize("end", [None, "", "9999-12-31T23:59:59Z", 7, "tomorrow"])
 def test_a_key_without_a_known_end(end: object) -> None:
-    """ZITADEL writes the year 9999 where there is none."""
+    """ZITADEL writes the year 9999 for a key that does not expire."""
     content = FILE | {"expirationDate": end}
     found = parse_credential(KEY, {"key.json": json.dumps(content).encode()}, "o", NOW)
     assert expiry_of(found) is None
@@ -118,7 +118,7 @@ def test_each_wrong_key_file_has_its_message(content: str, words: str) -> None:
 
 
 def test_client_credentials_are_two_keys() -> None:
-    """Missing, empty and unprintable ones are named."""
+    """The message names missing, empty and unprintable values."""
     good = {"clientId": b"gitops\n", "clientSecret": b"canary\n"}
     found = parse_credential(CLIENT, good, "own", NOW)
     assert found == ClientSecret("gitops", "canary")
@@ -130,7 +130,7 @@ def test_client_credentials_are_two_keys() -> None:
 
 
 def test_credentials_do_not_show_when_printed() -> None:
-    """Records end in logs and tracebacks."""
+    """Records end up in logs and tracebacks."""
     shown = [
         AccessToken("canary"),
         ClientSecret("c", "canary"),
@@ -234,7 +234,7 @@ def test_what_people_store_instead_is_named(
 
 @pytest.mark.parametrize("name", ["operator", "machine1", "ci", "bot", "123456789012"])
 def test_plain_names_are_client_ids(name: str) -> None:
-    """Also those that happen to be base64 text."""
+    """This includes names that happen to be base64."""
     data = {"clientId": name.encode(), "clientSecret": RANDOM_TOKEN}
     found = parse_credential(CLIENT, data, "own", NOW)
     assert isinstance(found, ClientSecret)

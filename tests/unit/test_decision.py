@@ -33,7 +33,7 @@ ORG, INSTANCE = Scope.ORGANIZATION, Scope.INSTANCE
 def test_table(
     scope: Scope, wanted: bool, observed: tuple[bool, bool] | None, needed: Action
 ) -> None:
-    """Each state has one answer; Observe needs the same and does nothing."""
+    """Each state has one decision; Observe decides the same and does nothing."""
     seen = None if observed is None else ObservedPolicy(observed[0], mails(observed[1]))
     managed = decide(DesiredPolicy(scope, mails(wanted)), seen)
     watched = decide(DesiredPolicy(scope, mails(wanted), manages=False), seen)
@@ -64,6 +64,6 @@ def test_second_pass_writes_nothing(
 def test_absence_is_never_a_value(
     wanted: DesiredPolicy, observed: ObservedPolicy | None
 ) -> None:
-    """Nothing observed is never in sync, whatever value is wanted."""
+    """Without an observation nothing is in sync, whatever value is wanted."""
     if observed is None:
         assert not decide(wanted, observed).in_sync

@@ -36,7 +36,7 @@ def meanings() -> dict[str, str]:
 
 
 def test_each_reason_is_documented_and_no_other() -> None:
-    """One heading a reason, in the order of the code, with what the code says."""
+    """Each reason has a heading, in the order of the code, and the same meaning."""
     assert list(sections()) == [str(reason) for reason in Reason]
     for reason, meaning in meanings().items():
         first = sections()[reason].strip().split("\n\n")[0]
@@ -44,7 +44,7 @@ def test_each_reason_is_documented_and_no_other() -> None:
 
 
 def test_each_reason_says_who_mends_it_and_what_comes_next() -> None:
-    """And with which command, where somebody has to."""
+    """It also names a command if somebody has to act."""
     for reason, text in sections().items():
         assert "\n- Who: " in text, reason
         assert "\n- Next: " in text, reason
@@ -77,7 +77,7 @@ def part_of(value: ast.expr) -> str:
 
 
 def test_the_messages_of_an_inconsistent_zitadel_are_explained() -> None:
-    """What the page quotes is what the code says; "…" stands for the rest of it."""
+    """The page quotes the texts of the code; "…" stands for the rest."""
     text = sections()["ZitadelInconsistent"]
     quoted = re.findall(r'^\| "(.+?)" \|', text, re.MULTILINE)
     assert len(quoted) == 6
@@ -88,7 +88,7 @@ def test_the_messages_of_an_inconsistent_zitadel_are_explained() -> None:
 
 
 def test_each_dependency_is_explained() -> None:
-    """Every name of `pyproject.toml` stands in `docs/dependencies.md`."""
+    """`docs/dependencies.md` mentions every name of `pyproject.toml`."""
     project = (ROOT / "pyproject.toml").read_text()
     explained = (ROOT / "docs" / "dependencies.md").read_text()
     names = re.findall(r'^    "([A-Za-z][A-Za-z0-9-]+)[\[><=]', project, re.MULTILINE)
@@ -97,7 +97,7 @@ def test_each_dependency_is_explained() -> None:
 
 
 def test_locks_name_no_index() -> None:
-    """Hashes and versions only: where packages come from is the reader's matter."""
+    """Lock files have hashes and versions; the reader chooses the package index."""
     for lock in (ROOT / "requirements").glob("*.txt"):
         text = lock.read_text()
         assert "--hash=sha256:" in text

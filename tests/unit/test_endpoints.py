@@ -32,7 +32,7 @@ async def status(url: str) -> int:
 
 
 async def test_one_port_for_both_families() -> None:
-    """Also a free one that the kernel picks."""
+    """This also holds for a free port that the kernel picks."""
     runner, port = await serve(app(), "", 0)
     assert await status(f"http://127.0.0.1:{port}/healthz") == 200
     assert await status(f"http://[::1]:{port}/healthz") == 200
@@ -43,7 +43,7 @@ async def test_one_port_for_both_families() -> None:
 @pytest.mark.parametrize("path", ["/healthz", "/metrics", "/nothing"])
 @pytest.mark.clock
 async def test_no_connection_stays_open(path: str) -> None:
-    """The task of an open one would delay the end of the process."""
+    """An open connection's task would delay the end of the process."""
     metrics = metrics_app(lambda: iter([b"one 1\n", b"two 2\n"]))
     served = metrics if path == "/metrics" else app()
     before = asyncio.all_tasks()
@@ -78,7 +78,7 @@ async def test_a_name_with_several_addresses_has_one_port(
 async def test_a_kernel_without_ipv6_serves_ipv4(
     monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """It knows no such socket (ipv6.disable=1), or no address for one (a sandbox)."""
+    """Either the socket type is missing (ipv6.disable=1) or the address (a sandbox)."""
 
     class Kernel(socket.socket):
         def __init__(self, family: int = socket.AF_INET, *rest: Any, **kw: Any) -> None:
@@ -100,7 +100,7 @@ async def test_a_kernel_without_ipv6_serves_ipv4(
 
 
 async def test_half_a_port_is_none() -> None:
-    """Taken in one family only, it is taken."""
+    """A port that is taken in one family counts as taken."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -45,9 +45,9 @@ async def life_of_a_policy(bench: Bench) -> None:
 
 
 def test_fault_free_life_makes_the_promised_calls() -> None:
-    """Create 2 writes, change 1, delete 1; a GET a pass, another after each write.
+    """Create takes 2 writes, change 1, delete 1; each pass and write takes a GET.
 
-    And a deletion looks whether the CRD itself goes, before it undoes anything.
+    A deletion also checks whether the CRD is being deleted before it undoes anything.
     """
     bench = Bench()
     run(life_of_a_policy(bench))
@@ -69,7 +69,7 @@ def _steps_of_a_life() -> int:
 
 @pytest.mark.parametrize("after", [False, True])
 def test_kill_at_every_step_ends_the_same(after: bool) -> None:
-    """Killed before or after any outside call, the next process gets there too."""
+    """After a kill before or after any call, the next process has the same end."""
     for number in range(_steps_of_a_life()):
         bench = Bench()
         bench.steps.kill_at, bench.steps.after = number, after
@@ -80,7 +80,7 @@ def test_kill_at_every_step_ends_the_same(after: bool) -> None:
 
 
 def test_restart_with_known_policies_writes_nothing() -> None:
-    """No write, and no call but the instance's check, until a look-up is due."""
+    """Until a drift check is due, only the instance's check makes calls."""
 
     async def story() -> None:
         bench = Bench()
@@ -104,7 +104,7 @@ def test_restart_with_known_policies_writes_nothing() -> None:
 
 
 def test_quiet_hours_write_nothing() -> None:
-    """Six hours of polling: look-ups, no write."""
+    """In six hours of polling there are GETs, but no write."""
 
     async def story() -> None:
         bench = Bench()
@@ -121,7 +121,7 @@ def test_quiet_hours_write_nothing() -> None:
 
 
 def test_a_token_is_handled_by_a_pass_that_began_after_it() -> None:
-    """One that arrives while a pass runs is not copied by that pass."""
+    """A token that arrives while a pass runs is not copied by that pass."""
 
     async def story() -> None:
         bench = Bench()
@@ -152,7 +152,7 @@ def test_a_token_is_handled_by_a_pass_that_began_after_it() -> None:
 
 
 def test_periodic_list_heals_what_the_watch_lost() -> None:
-    """A change, a new object and an end that no event told are found by the LIST."""
+    """The LIST finds a change, a new object and a deletion without watch events."""
 
     async def story() -> None:
         bench = Bench()
@@ -177,7 +177,7 @@ def test_periodic_list_heals_what_the_watch_lost() -> None:
 
 
 def test_a_dead_task_ends_the_engine() -> None:
-    """Whatever kills a worker or the LIST is told, so that the process can end."""
+    """An error that kills a worker or the LIST is reported, and ends the process."""
 
     async def story() -> None:
         bench = Bench()
@@ -192,7 +192,7 @@ def test_a_dead_task_ends_the_engine() -> None:
 
 
 def test_retries_write_once_a_cause() -> None:
-    """An hour of failing tries: one status for the cause, one when it is overdue."""
+    """An hour of failures writes one status for the cause, and one at the deadline."""
 
     async def story() -> None:
         bench = Bench()
@@ -224,7 +224,7 @@ def test_retries_write_once_a_cause() -> None:
 
 
 def test_events_tell_transitions_once() -> None:
-    """Created, Updated, DriftCorrected, trouble, Recovered, Deleted: each one time."""
+    """Created, Updated, DriftCorrected, errors, Recovered, Deleted: one Event each."""
 
     async def story() -> None:
         bench = Bench()
@@ -254,7 +254,7 @@ def test_events_tell_transitions_once() -> None:
 
 
 def test_whoever_was_forgotten_is_found_by_the_list() -> None:
-    """A policy without any plan is looked at again after the next LIST."""
+    """After the next LIST, a policy that is not queued gets a pass."""
 
     async def story() -> None:
         bench = Bench()
@@ -272,7 +272,7 @@ def test_whoever_was_forgotten_is_found_by_the_list() -> None:
 
 
 def test_an_excerpt_that_changes_costs_no_write() -> None:
-    """A proxy's error page may hold the time; the cause is the same."""
+    """A proxy's error page may contain the time; the cause is the same."""
 
     async def story() -> None:
         bench = Bench()

@@ -47,7 +47,7 @@ def count(bench: Bench, call: str) -> int:
 
 @pytest.mark.parametrize("lacks", [{"observe"}, WRITES])
 def test_calls_that_are_gone_are_told_after_a_minute(lacks: set[str]) -> None:
-    """Before that it is an answer that nobody understands."""
+    """Before that, the reason is UnexpectedAnswer."""
 
     async def story() -> None:
         bench = bench_with("p")
@@ -88,7 +88,7 @@ def test_it_goes_on_when_the_calls_are_back(lacks: set[str]) -> None:
 
 
 def test_a_write_that_was_taken_is_verified_at_once() -> None:
-    """Although another policy has met the missing GET a moment before."""
+    """Another policy's missing GET a moment before does not delay that."""
 
     async def story() -> None:
         bench = bench_with("p", "q")
@@ -113,7 +113,7 @@ def test_a_write_that_was_taken_is_verified_at_once() -> None:
 
 
 def test_what_somebody_asks_for_is_tried_at_once() -> None:
-    """An edit of the policy, and one of the instance."""
+    """This holds for an edit of the policy and for one of the instance."""
 
     async def story() -> None:
         bench = bench_with("p")
@@ -166,7 +166,7 @@ def test_a_deletion_waits_and_says_what_to_edit() -> None:
 
 
 def test_many_policies_do_not_ask_each() -> None:
-    """One asks for all, and all say so, one after the other."""
+    """One policy retries for all, and all report it, one after the other."""
 
     async def story() -> None:
         names = [f"p{number}" for number in range(150)]
@@ -196,7 +196,7 @@ def test_many_policies_do_not_ask_each() -> None:
 
 
 def test_an_instance_in_trouble_proves_nothing() -> None:
-    """Its minute begins anew when it is Ready again."""
+    """The minute begins anew when the instance is Ready again."""
 
     async def story() -> None:
         bench = bench_with("p")
@@ -236,7 +236,7 @@ def test_one_answer_of_somebody_else_is_forgotten() -> None:
 
 
 def test_another_instance_is_not_concerned() -> None:
-    """What one ZITADEL lacks says nothing about another one."""
+    """A call that one ZITADEL lacks says nothing about another one."""
 
     async def story() -> None:
         bench = bench_with("p")
@@ -293,7 +293,7 @@ MARKED = Deprecation(("GET /management/v1/a",), "2026-01-01", "2027-01-01", 1.8e
 
 
 def test_deprecated_calls_are_told_once_a_version() -> None:
-    """However many policies and calls there are; no condition moves."""
+    """The number of policies and calls does not matter; no condition changes."""
 
     async def story() -> None:
         bench = bench_with("p", "q")

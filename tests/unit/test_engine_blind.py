@@ -90,7 +90,7 @@ async def settled(bench: Bench) -> None:
 def test_drift_is_put_right_while_events_cannot_be_used(
     what: str, method: DriftMethod
 ) -> None:
-    """Within three failed searches and one pollInterval; all stays Ready."""
+    """This takes three failed searches and one pollInterval; all stay Ready."""
 
     async def story() -> None:
         policies = [policy(f"p{n}", f"o{n}") for n in range(20)]
@@ -118,7 +118,7 @@ def test_drift_is_put_right_while_events_cannot_be_used(
 
 
 def test_it_costs_little_and_stays_so() -> None:
-    """One proof for the suspicion, one status write, a search each five minutes."""
+    """It costs one check, one status write, and a search every five minutes."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -161,7 +161,7 @@ def test_one_failed_search_is_told_to_nobody() -> None:
 
 
 def test_there_is_a_way_back() -> None:
-    """By itself, with a Normal Event; nothing is polled after one more round."""
+    """It ends by itself with a Normal Event; polling ends after one more round."""
 
     async def story() -> None:
         bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(20)))
@@ -203,7 +203,7 @@ def test_a_short_interval_is_tried_again_within_a_minute() -> None:
 
 
 def test_a_request_tries_the_search_at_once() -> None:
-    """The annotation of the instance asks for a pass over all of it."""
+    """The instance's annotation also requests a search."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -221,7 +221,7 @@ def test_a_request_tries_the_search_at_once() -> None:
 
 
 def test_a_restart_writes_nothing_and_polls_on() -> None:
-    """The status tells the new process how it stands; it tries the search at once."""
+    """The new process reads the state from the status, and searches at once."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -248,7 +248,7 @@ def test_a_restart_writes_nothing_and_polls_on() -> None:
 
 
 def test_an_outage_of_zitadel_is_no_matter_of_its_log() -> None:
-    """The instance tells it; nobody is told of the search."""
+    """The instance reports the outage; nothing reports the failed search."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -267,7 +267,7 @@ def test_an_outage_of_zitadel_is_no_matter_of_its_log() -> None:
 
 @pytest.mark.parametrize("begins_so", [True, False])
 def test_an_empty_log_is_not_a_quiet_zitadel(begins_so: bool) -> None:
-    """`{}` from a moment on, or from the start: polled after three of them."""
+    """After three empty responses policies are polled, also from the start on."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -308,7 +308,7 @@ def test_an_empty_log_is_not_a_quiet_zitadel(begins_so: bool) -> None:
 
 
 def test_a_log_that_stands_still_is_found_out_by_our_own_writes() -> None:
-    """A cache answers: nothing is missing in it but what we have written."""
+    """A cached response lacks nothing but the operator's own writes."""
 
     async def story() -> None:
         bench = bench_with(policy("p", "o"), policy("q", "u"))
@@ -342,7 +342,7 @@ def test_a_log_that_stands_still_is_found_out_by_our_own_writes() -> None:
 
 
 def test_a_log_that_lags_by_seconds_is_used() -> None:
-    """Our writes become visible ten seconds late, each of many."""
+    """Each of many own writes becomes visible ten seconds late."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -375,7 +375,7 @@ def test_a_log_that_lags_by_seconds_is_used() -> None:
 
 
 def test_answers_that_are_cut_again_and_again_lead_to_polling() -> None:
-    """Each lacks the last event: no endless looks at all, but polling that is told."""
+    """Each response lacks the last event: this is reported, and searches slow down."""
 
     async def story() -> None:
         bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(5)))
@@ -401,7 +401,7 @@ def test_answers_that_are_cut_again_and_again_lead_to_polling() -> None:
 
 
 def test_slow_searches_are_used_and_keep_their_interval() -> None:
-    """Nine seconds each: drift is found a search later, and nobody is told."""
+    """Drift is found a search of nine seconds later, and nothing is reported."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -450,7 +450,7 @@ def test_polling_takes_half_of_the_rate_and_says_how_long_a_round_takes() -> Non
 
 
 def test_the_daily_look_does_not_depend_on_the_search() -> None:
-    """Two tries of three fail, so it is never told; the day's look comes."""
+    """Two of three searches fail, so it is never reported; the daily check comes."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -484,7 +484,7 @@ def test_the_daily_look_does_not_depend_on_the_search() -> None:
 def test_the_status_says_how_it_is_looked_for(
     method: DriftMethod, expected: str, events: list[str]
 ) -> None:
-    """With a credential that may not read events; and a role makes it right."""
+    """The credential may not read events, until it gets the role."""
 
     async def story() -> None:
         bench = bench_with(policy("p"), method=method)
@@ -507,7 +507,7 @@ def test_the_status_says_how_it_is_looked_for(
 
 
 def test_an_edit_of_the_method_is_followed() -> None:
-    """Disabled stays Disabled; what is as asked has no reason, and no Event."""
+    """Disabled stays Disabled; a method in use as asked has no reason and no Event."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -531,7 +531,7 @@ def test_an_edit_of_the_method_is_followed() -> None:
 
 
 def test_an_event_without_a_readable_time_wakes_and_stops_nothing() -> None:
-    """Whatever stands there: whom it concerns is looked at, and reading goes on."""
+    """The affected policy gets a pass, and the search goes on."""
 
     async def story() -> None:
         bench = bench_with(policy("p", "o"), policy("q", "u"))
@@ -565,7 +565,7 @@ def test_an_event_without_a_readable_time_wakes_and_stops_nothing() -> None:
 
 
 def test_a_crd_that_drops_the_field_is_not_written_to_for_ever() -> None:
-    """The operator may be newer than the CRD: one write and one Event, as ever."""
+    """An older CRD prunes the field: there is one write and one Event."""
 
     async def story() -> None:
         bench = bench_with(policy("p"), method=DriftMethod.EVENTS)

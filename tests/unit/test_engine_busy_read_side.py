@@ -51,7 +51,7 @@ def recheck(bench: Bench) -> None:
 
 
 def test_a_proof_that_meets_it_is_no_trouble_of_the_instance() -> None:
-    """The proof is made as soon as GETs answer; nothing is told meanwhile."""
+    """The check succeeds as soon as GETs do; meanwhile nothing is reported."""
     bench = small_role()
 
     async def lived() -> None:
@@ -76,7 +76,7 @@ def test_a_proof_that_meets_it_is_no_trouble_of_the_instance() -> None:
 
 
 def test_policies_write_while_the_proof_waits() -> None:
-    """The last proof still holds: a repair, which is why it waits, must go on."""
+    """The last check still counts, because the repair that it waits for must go on."""
     bench = small_role()
 
     async def lived() -> None:
@@ -106,7 +106,7 @@ def test_policies_write_while_the_proof_waits() -> None:
 
 
 def test_it_is_told_when_it_lasts() -> None:
-    """After a minute somebody has to look at ZITADEL; it ends by itself."""
+    """After a minute it is reported, because somebody has to check ZITADEL."""
     bench = small_role()
 
     async def lived() -> None:
@@ -131,7 +131,7 @@ def test_it_is_told_when_it_lasts() -> None:
 
 @pytest.mark.parametrize("what", ["restart", "credential", "after an outage"])
 def test_without_a_proof_that_holds_policies_wait_quietly(what: str) -> None:
-    """After a restart, or with another credential, nothing is told, nor written."""
+    """After a restart, or with another credential, nothing is reported or written."""
     bench = small_role()
 
     async def lived() -> None:
@@ -166,7 +166,7 @@ def test_without_a_proof_that_holds_policies_wait_quietly(what: str) -> None:
 
 
 def test_an_instance_that_never_worked_says_it_at_once() -> None:
-    """Who sets it up is waiting for an answer."""
+    """The person who sets it up is waiting for a result."""
     bench = small_role()
 
     async def lived() -> None:
@@ -182,7 +182,7 @@ def test_an_instance_that_never_worked_says_it_at_once() -> None:
 
 
 def test_a_write_that_looks_again_after_its_wait_waits_for_the_read_side() -> None:
-    """Its second look meets it; the pass begins anew and tells nothing."""
+    """The second GET meets it; the pass starts again and reports nothing."""
     bench = bench_with(policy("p"), policy("q", "o2"), method=DriftMethod.POLL)
 
     async def lived() -> None:
@@ -215,7 +215,7 @@ def test_a_write_that_looks_again_after_its_wait_waits_for_the_read_side() -> No
 
 
 def test_the_second_look_at_a_contradiction_waits_for_the_read_side() -> None:
-    """Another target's insert falls between the write and the same write once more."""
+    """Another target's insert comes between the write and its repetition."""
     bench = bench_with(policy("p"), method=DriftMethod.POLL)
     bench.cluster.put_instance(INSTANCE)
 

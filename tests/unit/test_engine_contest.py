@@ -24,7 +24,7 @@ async def fight(bench: Bench, seconds: float) -> int:
 
 
 def test_another_writer_is_not_fought_for_ever() -> None:
-    """Five corrections within the hour, then at growing distance; told once."""
+    """After five corrections in an hour they slow down; this is reported once."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -51,7 +51,7 @@ def test_another_writer_is_not_fought_for_ever() -> None:
 
 
 def test_a_new_spec_ends_a_contest() -> None:
-    """People are acted for at once."""
+    """The operator acts on a person's edit at once."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))

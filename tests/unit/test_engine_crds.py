@@ -69,7 +69,7 @@ class CrdBench(Bench):
 
 @pytest.mark.parametrize("ending", [True, False])
 def test_many_deletions_cost_a_few_readings(*, ending: bool) -> None:
-    """One GET serves all that wait; with the CRD going no setting is undone."""
+    """One GET serves all deletions; while the CRD goes, no setting is undone."""
 
     async def story() -> None:
         bench = CrdBench()
@@ -101,7 +101,7 @@ def test_many_deletions_cost_a_few_readings(*, ending: bool) -> None:
 def test_another_finalizer_keeps_it_and_the_status_says_why(
     ending: DeletionPolicy,
 ) -> None:
-    """Ours goes all the same."""
+    """The operator's finalizer is removed all the same."""
 
     async def story() -> None:
         bench = CrdBench()
@@ -120,7 +120,7 @@ def test_another_finalizer_keeps_it_and_the_status_says_why(
 
 
 def test_a_reading_from_before_the_deletion_does_not_count() -> None:
-    """The CRD was there when an earlier deletion asked; it has gone since."""
+    """The CRD existed at an earlier deletion, and was deleted since."""
 
     async def story() -> None:
         bench = CrdBench()
@@ -163,7 +163,7 @@ def test_a_deletion_that_waits_goes_at_once(failure: type[Any]) -> None:
 
 
 def test_while_nobody_knows_the_deletion_waits_and_says_why() -> None:
-    """One message for all tries; nothing is undone on a guess."""
+    """All tries have one message; nothing is undone on a guess."""
 
     async def story() -> None:
         bench = CrdBench()
@@ -192,7 +192,7 @@ def test_while_nobody_knows_the_deletion_waits_and_says_why() -> None:
 
 
 def test_retain_needs_no_answer() -> None:
-    """The way out that the message names works while Kubernetes does not tell."""
+    """The way out in the message works while Kubernetes does not respond."""
 
     async def story() -> None:
         bench = CrdBench()
@@ -241,7 +241,7 @@ def test_an_instance_does_not_wait_for_its_policies() -> None:
 
 @pytest.mark.parametrize("first", [POLICY, INSTANCE_KIND])
 def test_both_crds_in_either_order(first: str) -> None:
-    """Nothing is left of the objects, all is left in ZITADEL."""
+    """No object is left, and every setting in ZITADEL is."""
 
     async def story() -> None:
         bench = CrdBench()
@@ -265,7 +265,7 @@ def test_both_crds_in_either_order(first: str) -> None:
 
 
 def test_an_instance_whose_crd_stays_waits_as_ever() -> None:
-    """Also while nobody knows."""
+    """It also waits while the CRD cannot be read."""
 
     async def story() -> None:
         bench = CrdBench()

@@ -17,7 +17,7 @@ from zitadel_notification_operator.core.reasons import Reason
 
 
 def test_the_cursor_comes_with_the_first_verdict() -> None:
-    """In the same write; a drift right after a kill in the first seconds is found."""
+    """It is in the same write, so drift after a kill in the first seconds is found."""
 
     async def story() -> None:
         bench = bench_with(policy("p"), policy("q", "u"))
@@ -43,7 +43,7 @@ def test_the_cursor_comes_with_the_first_verdict() -> None:
 
 @pytest.mark.parametrize("cursor", [None, "", "rubbish", "2026-01-01T00:00:00Z x o"])
 def test_without_a_cursor_all_are_looked_at(cursor: str | None) -> None:
-    """Spread over pollInterval, once; then a restart costs next to nothing."""
+    """All are checked once, spread over pollInterval; then a restart is cheap."""
 
     async def story() -> None:
         bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(30)))
@@ -76,7 +76,7 @@ def test_without_a_cursor_all_are_looked_at(cursor: str | None) -> None:
 
 
 def test_a_log_without_our_kinds_has_no_cursor_and_all_are_looked_at() -> None:
-    """An audit-log retention hides them: each start looks at all, nobody is told."""
+    """Log retention hides the events: each start checks all, and reports nothing."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -101,7 +101,7 @@ def test_a_log_without_our_kinds_has_no_cursor_and_all_are_looked_at() -> None:
 
 
 def test_a_first_search_that_fails_is_made_up_for() -> None:
-    """The beginning is found by a later one; what happened in between is looked at."""
+    """A later search finds the beginning; changes in between are checked."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -130,7 +130,7 @@ def test_a_first_search_that_fails_is_made_up_for() -> None:
 def test_events_have_the_time_at_which_their_transaction_began(
     length: float, interval: float
 ) -> None:
-    """And become visible when it ends: none is missed, whatever came meanwhile."""
+    """They become visible when it ends; none is missed, whatever came meanwhile."""
 
     async def story() -> None:
         bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(12)))

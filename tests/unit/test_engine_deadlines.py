@@ -73,7 +73,7 @@ def is_stalled(conditions: tuple[Condition, ...]) -> bool:
 def test_an_edit_in_trouble_moves_no_time(
     conditions: Conditions, edit: Callable[[Bench], None]
 ) -> None:
-    """And the new spec has its own ten minutes."""
+    """The new spec has ten minutes of its own."""
 
     async def story() -> None:
         bench = in_trouble()
@@ -101,7 +101,7 @@ def test_an_edit_in_trouble_moves_no_time(
 def test_a_restart_does_not_put_the_deadline_off(
     conditions: Conditions, edit: Callable[[Bench], None], *, edited: bool
 ) -> None:
-    """An operator that crashes every few minutes still tells."""
+    """An operator that crashes every few minutes still reports."""
 
     async def story() -> None:
         bench = in_trouble()
@@ -122,7 +122,7 @@ def test_a_restart_does_not_put_the_deadline_off(
 
 
 def test_quiet_policies_do_not_all_turn_unknown_in_one_second() -> None:
-    """After ten minutes, not before; within one more minute, and each once."""
+    """Each does so once, between ten and eleven minutes after the failure."""
 
     async def story() -> None:
         bench = Bench()
@@ -155,7 +155,7 @@ def test_quiet_policies_do_not_all_turn_unknown_in_one_second() -> None:
 
 @pytest.mark.parametrize("is_delivered", [True, False])
 def test_a_new_object_inherits_no_backoff(*, is_delivered: bool) -> None:
-    """Of the policy, the instance and its events; whether their end was told or not."""
+    """That of policy, instance and events ends, with or without a deletion event."""
 
     async def story() -> None:
         bench = in_trouble()
@@ -183,7 +183,7 @@ def test_a_new_object_inherits_no_backoff(*, is_delivered: bool) -> None:
 
 
 def test_a_failure_of_the_former_object_does_not_count() -> None:
-    """The pass that was under way when the object was replaced was not about it."""
+    """The pass that was running during the replacement was for the old object."""
 
     async def story() -> None:
         bench = Bench()
@@ -208,7 +208,7 @@ def test_a_failure_of_the_former_object_does_not_count() -> None:
 
 
 def test_tenants_name_no_lanes() -> None:
-    """What is not admitted shares turns with its like, however it is named."""
+    """Policies that are not admitted share workers, whatever they name."""
 
     async def story() -> None:
         bench = Bench()

@@ -21,7 +21,7 @@ DAY = 24 * 3600.0
 
 @pytest.mark.parametrize("count", [1, 100, 1000])
 def test_an_idle_hour_costs_the_same_whatever_the_number(count: int) -> None:
-    """One search a minute, the instance's own checks, and no write."""
+    """There is a search a minute, the instance's checks, and no write."""
 
     async def story() -> None:
         bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(count)))
@@ -39,7 +39,7 @@ def test_an_idle_hour_costs_the_same_whatever_the_number(count: int) -> None:
 
 
 def test_what_others_change_is_put_right_within_the_interval() -> None:
-    """Only the policy that is concerned is looked at; the status tells who it was."""
+    """Only the affected policy gets a pass; the status names the editor."""
 
     async def story() -> None:
         bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(50)))
@@ -63,7 +63,7 @@ def test_what_others_change_is_put_right_within_the_interval() -> None:
 
 
 def test_a_reset_by_others_is_put_right_too() -> None:
-    """The organization inherits then; an inherited value is not the one asked for."""
+    """The organization then inherits, and an inherited value is not the wanted one."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -81,7 +81,7 @@ def test_a_reset_by_others_is_put_right_too() -> None:
 
 
 def test_our_own_writes_wake_nobody() -> None:
-    """Their sequences are in the statuses."""
+    """The statuses have their sequences."""
 
     async def story() -> None:
         bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(30)))
@@ -100,7 +100,7 @@ def test_our_own_writes_wake_nobody() -> None:
 
 
 def test_a_removed_organization_is_found_out_also_in_observe() -> None:
-    """It reads as one that inherits, so only its event tells."""
+    """A GET shows it as one that inherits, so only its event reveals it."""
 
     async def story() -> None:
         observer = replace(policy("o", "o2"), management=ManagementPolicy.OBSERVE)
@@ -153,7 +153,7 @@ def test_a_new_default_wakes_what_inherits_it_one_after_the_other() -> None:
 
 
 def test_a_restart_goes_on_where_the_last_process_stopped() -> None:
-    """What was changed meanwhile is found; nobody else is asked about."""
+    """Changes in the meantime are found, and no other policy gets a pass."""
 
     async def story() -> None:
         bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(1000)))
@@ -180,7 +180,7 @@ def test_a_restart_goes_on_where_the_last_process_stopped() -> None:
 
 
 def test_more_events_than_a_page_holds_are_all_read() -> None:
-    """Also when all of them are younger than the overlap."""
+    """This holds even if all of them are younger than the overlap."""
 
     async def story() -> None:
         bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(2500)))
@@ -219,7 +219,7 @@ def test_an_event_that_becomes_visible_late_is_not_missed() -> None:
 
 
 def test_events_that_are_no_longer_kept_lead_to_a_look_at_all() -> None:
-    """Once; from then on events tell again."""
+    """All policies are checked once; then events are used again."""
 
     async def story() -> None:
         bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(20)))
@@ -242,7 +242,7 @@ def test_events_that_are_no_longer_kept_lead_to_a_look_at_all() -> None:
 
 
 def test_half_an_answer_is_not_taken_for_a_quiet_zitadel() -> None:
-    """`{}` once: tried again, and nothing is swept."""
+    """After one `{}` the search is retried, and nothing is polled."""
 
     async def story() -> None:
         bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(20)))
@@ -281,7 +281,7 @@ def test_a_sweep_a_day_finds_what_no_event_told() -> None:
 
 
 def test_an_outage_loses_no_event() -> None:
-    """The cursor stands; what was changed meanwhile is put right afterwards."""
+    """The cursor stays, and changes in the meantime are corrected afterwards."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -303,7 +303,7 @@ def test_an_outage_loses_no_event() -> None:
 
 
 def test_a_look_that_was_cut_short_comes_with_the_next_verdict() -> None:
-    """Woken by an event, its GET fails with the instance: nobody tells again."""
+    """A pass after an event fails with the instance; no second event comes."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -328,7 +328,7 @@ def test_a_look_that_was_cut_short_comes_with_the_next_verdict() -> None:
 
 
 def test_events_of_other_kinds_of_aggregates_are_ignored() -> None:
-    """An organization that nobody has a policy for moves no cursor in Kubernetes."""
+    """An organization without a policy moves no cursor in Kubernetes."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))

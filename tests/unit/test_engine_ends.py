@@ -35,7 +35,7 @@ class CountedReads(Bench):
 
 
 def test_an_owner_whose_end_was_not_told_stands_in_nobodys_way() -> None:
-    """A policy without our finalizer ends without us: it is read before a Conflict."""
+    """A policy without finalizer may be gone, so it is read before a Conflict."""
 
     async def story() -> None:
         bench = CountedReads()
@@ -57,7 +57,7 @@ def test_an_owner_whose_end_was_not_told_stands_in_nobodys_way() -> None:
 
 
 def test_an_owner_that_is_there_is_read_seldom() -> None:
-    """However many it stands in the way of: once a minute, and every five at most."""
+    """It is read once a minute, then every five, however many policies conflict."""
 
     async def story() -> None:
         bench = CountedReads()
@@ -80,7 +80,7 @@ def test_an_owner_that_is_there_is_read_seldom() -> None:
 
 
 def test_an_owner_that_cannot_be_read_owns_still() -> None:
-    """Kubernetes does not answer: what the watch has told counts."""
+    """While Kubernetes does not respond, the cached version counts."""
 
     async def story() -> None:
         bench = CountedReads()
@@ -119,7 +119,7 @@ def test_an_heir_whose_end_was_not_told_does_not_keep_a_deletion_from_its_reset(
 
 
 def test_an_heir_that_has_just_gone_gets_nothing() -> None:
-    """Between the look and its mark: the deletion undoes what it owes."""
+    """It goes before it gets the original, so the deletion undoes the setting."""
 
     async def story() -> None:
         bench = CountedReads()
@@ -147,7 +147,7 @@ def test_an_heir_that_has_just_gone_gets_nothing() -> None:
 
 
 def test_late_news_of_a_policy_that_has_ended_brings_nothing_back() -> None:
-    """An event on its way, or the answer to a write, comes after the end."""
+    """A watch event in transit, or the response to a write, comes after the end."""
 
     async def story() -> None:
         bench = Bench()
@@ -173,7 +173,7 @@ def test_late_news_of_a_policy_that_has_ended_brings_nothing_back() -> None:
 
 
 def test_an_older_namesake_does_not_replace_a_newer_one() -> None:
-    """The new object was read before the watch has told the old one's last word."""
+    """The new object is read before the last watch event of the old one."""
 
     async def story() -> None:
         bench = Bench()
@@ -197,7 +197,7 @@ def test_an_older_namesake_does_not_replace_a_newer_one() -> None:
 
 
 def test_the_end_of_an_instance_is_not_that_of_its_namesake() -> None:
-    """A recreated instance serves on when the old one's end is told late."""
+    """A recreated instance is served when the old one's deletion arrives late."""
 
     async def story() -> None:
         bench = Bench()

@@ -128,7 +128,7 @@ def an_outage(bench: Refusing) -> None:
 def test_once_after_ten_minutes_without_a_status(
     happens: Callable[[Refusing], None], about: str, reason: str, refusal: str
 ) -> None:
-    """Not sixteen times while Kubernetes refuses, and not never."""
+    """It is sent once, not sixteen times while Kubernetes refuses, and not never."""
 
     async def story() -> None:
         bench = Refusing()
@@ -149,7 +149,7 @@ def test_once_after_ten_minutes_without_a_status(
 
 @pytest.mark.parametrize("refusal", ["before", "after"])
 def test_a_recovery_is_told_once(refusal: str) -> None:
-    """Of the policy and of its instance."""
+    """This holds for the policy and for its instance."""
 
     async def story() -> None:
         bench = Refusing()
@@ -170,7 +170,7 @@ def test_a_recovery_is_told_once(refusal: str) -> None:
 
 
 def test_what_was_written_to_zitadel_is_told_once() -> None:
-    """A pass that is repeated for its status finds nothing to write, or to tell."""
+    """A pass that is repeated for its status has nothing to write or report."""
 
     async def story() -> None:
         bench = Refusing()
@@ -214,7 +214,7 @@ def test_a_policy_that_follows_its_name_tells_once(refusal: str) -> None:
 
 @pytest.mark.parametrize("others", [(), ("example.com/keep",)])
 def test_a_deletion_tells_once_what_it_did(others: tuple[str, ...]) -> None:
-    """Before the finalizer goes, and the same as first, however often that fails."""
+    """The Event comes before the finalizer is removed, however often that fails."""
 
     async def story() -> None:
         bench = Refusing()

@@ -97,7 +97,7 @@ def world(*names: str) -> Bench:
 def test_a_look_up_that_fails_from_the_beginning(
     failure: OperatorError, names: tuple[str, ...]
 ) -> None:
-    """The others are served; those of the grant say why, and are served later."""
+    """Others are served; policies of the grant say why, and are served later."""
 
     async def story() -> None:
         bench = world(*names)
@@ -121,7 +121,7 @@ def test_a_look_up_that_fails_from_the_beginning(
 
 @pytest.mark.parametrize("failure", TROUBLES, ids=lambda t: str(t.reason))
 def test_a_look_up_that_fails_later(failure: OperatorError) -> None:
-    """Quiet policies of that grant wait, then tell; nothing is written for them."""
+    """Quiet policies of that grant wait, then report; nothing is written for them."""
 
     async def story() -> None:
         bench = world("ACME", "Other")
@@ -155,7 +155,7 @@ def test_a_look_up_that_fails_later(failure: OperatorError) -> None:
 
 
 def test_one_look_up_that_fails_is_noticed_by_nobody() -> None:
-    """No status is written, of policies or instance."""
+    """No status of policies or instance is written."""
 
     async def story() -> None:
         bench = world("ACME")
@@ -174,7 +174,7 @@ def test_one_look_up_that_fails_is_noticed_by_nobody() -> None:
 
 
 def test_a_page_that_fails_stops_no_look_up() -> None:
-    """Each name is asked for by itself then."""
+    """Each name is then looked up by itself."""
 
     async def story() -> None:
         bench = world("ACME", "Globex")
@@ -192,7 +192,7 @@ def test_a_page_that_fails_stops_no_look_up() -> None:
 
 
 def test_nobody_takes_over_from_an_owner_that_cannot_be_looked_up() -> None:
-    """After a restart its grant is not known; that is no end of its claim."""
+    """After a restart its grant is unknown, which does not end its claim."""
 
     async def story() -> None:
         bench = world("ACME")
@@ -218,7 +218,7 @@ def test_nobody_takes_over_from_an_owner_that_cannot_be_looked_up() -> None:
 
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_deletion_that_waits_for_a_look_up_says_so(restart: bool) -> None:
-    """It names what to edit, and ends once it is known what the name means."""
+    """It says what to edit, and ends once the name is resolved."""
 
     async def story() -> None:
         bench = world("ACME")

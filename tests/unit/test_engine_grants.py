@@ -83,7 +83,7 @@ def regrant(bench: Bench, *grants: Grant) -> None:
 def test_organizations_are_compared_by_id(
     grants: list[Grant], lookup: dict[Reference, str | None], admission: Admission
 ) -> None:
-    """Grants add up; what was not looked up yet decides nothing."""
+    """Grants add up; a name that is not yet looked up decides nothing."""
     assert admit_organization(grants, "own", "team", "a", lookup) is admission
     own = admit_organization(grants, "own", "own", "a", lookup)
     assert own is Admission.GRANTED
@@ -126,7 +126,7 @@ def test_a_granted_organization_may_be_named_in_any_way(
 def test_absent_and_not_granted_read_the_same(
     pair: tuple[Reference, Reference],
 ) -> None:
-    """Condition, status and Event of one say nothing that the other does not."""
+    """Condition, status and Event are equal in both cases."""
 
     async def story() -> None:
         bench = bench_with(grant(ACME))
@@ -152,7 +152,7 @@ def test_absent_and_not_granted_read_the_same(
 
 
 def test_an_organization_that_is_not_granted_is_never_called() -> None:
-    """An id is judged here, without asking ZITADEL about it."""
+    """An id is checked against the grants without a call to ZITADEL."""
 
     async def story() -> None:
         bench = bench_with(grant(Reference(By.ID, "a")))
@@ -167,7 +167,7 @@ def test_an_organization_that_is_not_granted_is_never_called() -> None:
 
 
 def test_a_refused_policy_lays_no_claim() -> None:
-    """The older one that may not does not keep the younger one from it."""
+    """An older policy that is not granted does not block a younger one."""
 
     async def story() -> None:
         bench = bench_with(grant(Reference(By.ID, "b")))
@@ -186,7 +186,7 @@ def test_a_refused_policy_lays_no_claim() -> None:
 
 
 def test_revoking_stops_a_call_that_waits_for_its_turn() -> None:
-    """No further call; the condition says so; the deletion undoes nothing, and ends."""
+    """No call follows; the condition says so; the deletion undoes nothing, and ends."""
 
     async def story() -> None:
         bench = bench_with(grant(ACME))
@@ -253,7 +253,7 @@ def test_a_grant_removed_between_two_passes_makes_no_further_call() -> None:
 
 
 def test_a_grant_by_name_follows_the_name() -> None:
-    """The next check of the instance finds out, and the tenant's right has moved."""
+    """At the instance's next check the grant applies to another organization."""
 
     async def story() -> None:
         bench = bench_with(grant(ACME))
@@ -316,7 +316,7 @@ def test_a_restart_with_granted_policies_writes_and_asks_nothing() -> None:
 
 
 def test_a_grant_taken_back_during_the_look_up_of_another_is_gone() -> None:
-    """The slow check of an instance never brings an older spec's grants back."""
+    """A slow check of an instance never restores the grants of an older spec."""
 
     async def story() -> None:
         bench = bench_with(grant(ACME))
@@ -343,7 +343,7 @@ def test_a_grant_taken_back_during_the_look_up_of_another_is_gone() -> None:
 
 
 def test_a_grant_is_looked_up_anew_when_it_is_edited_or_asked_for() -> None:
-    """A name that meant nobody, and one that means somebody else by now."""
+    """The name referred to nobody, or refers to another organization by now."""
 
     async def story() -> None:
         bench = bench_with(grant(Reference(By.NAME, "New")))

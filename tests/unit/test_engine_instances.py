@@ -56,7 +56,7 @@ def test_dead_zitadel_costs_one_call_a_try_and_one_write_each() -> None:
 
 
 def test_a_rotated_secret_is_used_within_a_minute() -> None:
-    """It is tried by itself; that ZITADEL refuses it yet is told, and passes."""
+    """If ZITADEL refuses it at first, this is reported, and passes."""
 
     async def story() -> None:
         bench = Bench()
@@ -80,7 +80,7 @@ def test_a_rotated_secret_is_used_within_a_minute() -> None:
 
 
 def test_a_refused_token_sends_for_the_secret_at_once() -> None:
-    """The first 401 that a policy meets is not even told when a new one is there."""
+    """A policy's first 401 is not even reported if there is a new token."""
 
     async def story() -> None:
         bench = Bench()
@@ -101,7 +101,7 @@ def test_a_refused_token_sends_for_the_secret_at_once() -> None:
 
 
 def test_a_change_within_a_check_of_the_instance_is_not_forgotten() -> None:
-    """An edit and a deletion that meet no verdict are taken up by the next one."""
+    """An edit and a deletion that have to wait follow the next check."""
 
     async def story() -> None:
         bench = Bench()
@@ -168,7 +168,7 @@ def test_an_instance_that_hangs_takes_nobody_elses_turn() -> None:
 
 
 def test_a_dying_instance_that_somebody_holds_up_still_serves() -> None:
-    """After a restart, too: its policies get their verdict."""
+    """It is also checked, for its policies, after a restart."""
 
     async def story() -> None:
         bench = Bench()
@@ -195,7 +195,7 @@ def test_a_dying_instance_that_somebody_holds_up_still_serves() -> None:
 
 
 def test_a_shorter_poll_interval_holds_at_once() -> None:
-    """Nobody waits for the timer that was set with the old one."""
+    """No policy waits for the timer of the old interval."""
 
     async def story() -> None:
         bench = Bench()
@@ -223,7 +223,7 @@ def test_a_shorter_poll_interval_holds_at_once() -> None:
 def test_only_a_zitadel_that_does_not_answer_leaves_policies_ready(
     failure: OperatorError,
 ) -> None:
-    """Any other cause is told on the policies, too, once it is no mere misfortune."""
+    """The policies report any other cause, too, once it is confirmed."""
 
     async def story() -> None:
         bench = Bench()
@@ -245,7 +245,7 @@ def test_only_a_zitadel_that_does_not_answer_leaves_policies_ready(
 
 
 def test_a_weaker_credential_is_found_out_within_a_minute() -> None:
-    """Policies that are Ready with rights that are gone would be a lie."""
+    """A policy must not stay Ready after the role is gone."""
 
     async def story() -> None:
         bench = Bench()
@@ -264,7 +264,7 @@ def test_a_weaker_credential_is_found_out_within_a_minute() -> None:
 
 
 def test_a_tenant_is_not_told_of_the_operator_s_secret() -> None:
-    """The instance's own conditions name it; a policy's do not."""
+    """Only the instance's own conditions name it."""
 
     async def story() -> None:
         bench = Bench()

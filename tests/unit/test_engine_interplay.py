@@ -38,7 +38,7 @@ def made(bench: Bench, since: int) -> list[tuple[str, ...]]:
 def test_a_crd_that_goes_retains_whether_it_is_understood_or_not(
     understood: bool,
 ) -> None:
-    """An image that was rolled back reads a policy no longer, and then its CRD goes."""
+    """A rolled-back image cannot read a policy, and then its CRD is deleted."""
 
     async def story() -> None:
         bench = Bench()
@@ -121,7 +121,7 @@ def reasons(bench: Bench) -> list[str]:
 
 
 def test_a_restart_gives_nobody_what_another_one_had() -> None:
-    """Its grant by name is looked up a second later than the other's is known."""
+    """Its grant by name is looked up a second later than the other's."""
 
     async def story() -> None:
         bench = Bench()
@@ -141,7 +141,7 @@ def test_a_restart_gives_nobody_what_another_one_had() -> None:
 
 
 def test_one_wrong_answer_gives_nobody_what_another_one_has() -> None:
-    """Another ZITADEL behind the url is a verdict after three looks, not after one."""
+    """Another ZITADEL at the url is confirmed by three checks, not by one."""
 
     async def story() -> None:
         bench = Bench()
@@ -161,7 +161,7 @@ def test_one_wrong_answer_gives_nobody_what_another_one_has() -> None:
 
 
 def test_an_edit_that_our_own_write_tells_first_begins_searches() -> None:
-    """Poll turns into Events while the instance's status is being written."""
+    """The method changes from Poll to Events during a write of the status."""
 
     async def story() -> None:
         bench = Bench()
@@ -210,7 +210,7 @@ def test_an_outage_of_changing_causes_costs_one_write_a_policy() -> None:
 
 
 def test_a_restart_takes_no_missing_call_back() -> None:
-    """The status says ApiUnsupported, and nothing has become better."""
+    """The status says ApiUnsupported, and nothing has changed since."""
 
     async def story() -> None:
         bench = Bench()

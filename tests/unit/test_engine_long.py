@@ -31,7 +31,7 @@ FAULTS = [
 
 
 def test_a_day_of_faults_leaves_nothing_behind() -> None:
-    """Each hour has some minutes of trouble and of others' changes, and then peace."""
+    """Each hour has some minutes of faults and foreign changes, and then none."""
 
     async def story() -> None:
         chance = random.Random(7)
@@ -68,7 +68,7 @@ def test_a_day_of_faults_leaves_nothing_behind() -> None:
     "failure", [FAULTS[0], FAULTS[4]], ids=lambda failure: failure.reason
 )
 def test_endless_failures_delay_nobody(failure: OperatorError, hanging: int) -> None:
-    """Five hundred that never succeed; an edit of another one is made in a second."""
+    """Five hundred policies never succeed; an edit of another takes a second."""
 
     async def story() -> None:
         failing = [policy(f"f{n}", f"bad{n}") for n in range(500)]

@@ -264,13 +264,13 @@ def _compiled_rules() -> None:
 )
 @given(stories())
 def test_no_story_makes_it_wrong_or_stuck(story: Story) -> None:
-    """At most one writer, nothing unasked, honest statuses, silence, and an end."""
+    """One writer, only wanted writes, true statuses, quiet times, and an end."""
     with steady_order():
         run(tell(story))
 
 
 @pytest.mark.parametrize("name", REGRESSIONS)
 def test_regression(name: str) -> None:
-    """What was wrong once and is mended stays so."""
+    """A defect that was fixed stays fixed."""
     with steady_order():
         run(tell(Story(*REGRESSIONS[name])))

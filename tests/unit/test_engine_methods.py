@@ -19,7 +19,7 @@ DAY = 24 * 3600.0
 
 @pytest.mark.parametrize("method", [DriftMethod.AUTO, DriftMethod.EVENTS])
 def test_without_the_permission_it_is_polled(method: DriftMethod) -> None:
-    """And events tell as soon as the role is there."""
+    """Events are used as soon as the user has the role."""
 
     async def story() -> None:
         bench = bench_with(policy("p"), method=method)
@@ -47,7 +47,7 @@ def test_without_the_permission_it_is_polled(method: DriftMethod) -> None:
 
 
 def test_a_search_that_is_refused_falls_back_to_polling() -> None:
-    """Whatever the list of permissions says."""
+    """This holds whatever the list of permissions says."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))

@@ -164,7 +164,7 @@ async def new_key_and_500(bench: ManyPolicies) -> None:
 def test_fifty_quiet_policies_notice_nothing(
     befall: Misfortune, instance_writes: int
 ) -> None:
-    """No status of a policy is written, at most two of the instance, no Event."""
+    """At most two statuses of the instance are written, no policy's and no Event."""
 
     async def story() -> None:
         bench = ManyPolicies(ca=True)
@@ -222,7 +222,7 @@ def take_roles(bench: ManyPolicies) -> Callable[[], None]:
 def test_a_lasting_refusal_is_told_and_taken_back_within_a_minute(
     refusal: Callable[[ManyPolicies], Callable[[], None]], method: str
 ) -> None:
-    """On the instance and on all policies, whoever looks how often."""
+    """This holds for the instance and all policies."""
 
     async def story() -> None:
         bench = ManyPolicies()
@@ -247,7 +247,7 @@ def test_a_lasting_refusal_is_told_and_taken_back_within_a_minute(
 
 
 def test_a_credential_that_never_worked_is_told_at_once() -> None:
-    """A person waits for the first answer."""
+    """A person is waiting for the first result."""
 
     async def story() -> None:
         bench = ManyPolicies(count=2)
@@ -262,7 +262,7 @@ def test_a_credential_that_never_worked_is_told_at_once() -> None:
 
 
 def test_a_restart_in_the_middle_of_a_misfortune_tells_nobody() -> None:
-    """The credential has worked: the status says so."""
+    """The status says that the credential has worked before."""
 
     async def story() -> None:
         bench = ManyPolicies()
@@ -278,7 +278,7 @@ def test_a_restart_in_the_middle_of_a_misfortune_tells_nobody() -> None:
 
 
 def test_a_refusal_after_an_outage_is_no_verdict_either() -> None:
-    """Quiet policies that wait for a ZITADEL to come back do not turn by one 401."""
+    """Quiet policies that wait for ZITADEL do not change because of one 401."""
 
     async def story() -> None:
         bench = ManyPolicies()
@@ -298,7 +298,7 @@ def test_a_refusal_after_an_outage_is_no_verdict_either() -> None:
 
 
 def test_after_ten_minutes_without_a_secret_the_policies_tell() -> None:
-    """Not all in one second; and they are Ready within a minute after its return."""
+    """They do so over some time, and are Ready within a minute of its return."""
 
     async def story() -> None:
         bench = ManyPolicies()
@@ -319,7 +319,7 @@ def test_after_ten_minutes_without_a_secret_the_policies_tell() -> None:
 
 
 def test_a_wrong_upstream_is_never_written_to() -> None:
-    """Neither by an edit nor for drift while nobody has been told yet."""
+    """Neither an edit nor drift causes a write before the failure is reported."""
 
     async def story() -> None:
         bench = ManyPolicies(count=3)
@@ -349,7 +349,7 @@ def test_a_wrong_upstream_is_never_written_to() -> None:
 
 
 def test_a_call_that_fails_after_the_verdict_is_no_finding_of_its_own() -> None:
-    """It had begun before: the quiet policy waits as the others do."""
+    """It began before the verdict, so the quiet policy waits like the others."""
 
     async def story() -> None:
         bench = ManyPolicies(count=8)
@@ -376,7 +376,7 @@ async def _gone() -> Identity:
 
 
 def test_a_deletion_uses_the_last_good_credential() -> None:
-    """The Secret holds a bad one, and the good one has not been taken back."""
+    """The Secret has a bad one, and the good one is still valid."""
 
     async def story() -> None:
         bench = ManyPolicies(count=2)
@@ -424,7 +424,7 @@ def test_a_deletion_uses_the_last_good_credential() -> None:
 def test_the_secret_is_read_each_minute_whatever_zitadel_says(
     asked: float | None,
 ) -> None:
-    """And while it asks us to stay away, it is left alone."""
+    """During a pause that ZITADEL asks for, no call is made."""
 
     async def story() -> None:
         bench = ManyPolicies(count=2)
@@ -454,7 +454,7 @@ def test_the_secret_is_read_each_minute_whatever_zitadel_says(
 
 
 def test_a_missing_secret_is_noticed_within_a_minute_of_its_return() -> None:
-    """However often it was looked for in vain."""
+    """The number of former failed reads does not matter."""
 
     async def story() -> None:
         bench = ManyPolicies(count=2)
@@ -470,7 +470,7 @@ def test_a_missing_secret_is_noticed_within_a_minute_of_its_return() -> None:
 
 
 def test_an_annotation_that_is_taken_off_asks_for_nothing() -> None:
-    """As many calls as before it was there."""
+    """There are as many calls as before it was set."""
 
     async def story() -> None:
         bench = ManyPolicies(count=1)
@@ -495,7 +495,7 @@ def test_an_annotation_that_is_taken_off_asks_for_nothing() -> None:
 
 
 def test_a_suspicion_during_a_proof_asks_for_another_one() -> None:
-    """What the proof has asked before may be otherwise by now."""
+    """Facts that the running check has read may have changed since."""
 
     async def story() -> None:
         bench = ManyPolicies(count=1)
@@ -521,7 +521,7 @@ def test_a_suspicion_during_a_proof_asks_for_another_one() -> None:
 
 
 def test_a_token_on_a_policy_asks_for_a_verdict_on_its_instance() -> None:
-    """A credential that is good again is used at once."""
+    """A credential that is valid again is used at once."""
 
     async def story() -> None:
         bench = ManyPolicies(count=2)
@@ -540,7 +540,7 @@ def test_a_token_on_a_policy_asks_for_a_verdict_on_its_instance() -> None:
 
 
 def test_one_refusal_does_not_stop_a_deletion_with_a_word() -> None:
-    """It is asked again, and done."""
+    """The call is retried, and the deletion ends."""
 
     async def story() -> None:
         bench = ManyPolicies(count=1)

@@ -41,7 +41,7 @@ def of_credential(name: str) -> PolicyObject:
 
 
 def test_another_zitadel_is_not_touched_until_accepted() -> None:
-    """The instance is Stalled, its policies wait, the annotation lets them go on."""
+    """The instance is Stalled and its policies wait until the annotation is set."""
 
     async def story() -> None:
         bench = Bench()
@@ -69,7 +69,7 @@ def test_another_zitadel_is_not_touched_until_accepted() -> None:
 
 
 def test_a_pin_of_another_zitadel_counts_as_absent() -> None:
-    """After acceptance the reference is resolved anew; the old id is not written to."""
+    """After acceptance the reference is resolved again, and the old id not used."""
 
     async def story() -> None:
         bench = Bench()
@@ -103,7 +103,7 @@ def test_a_pin_of_another_zitadel_counts_as_absent() -> None:
 def test_a_late_answer_of_the_former_zitadel_is_not_reported(
     management: ManagementPolicy,
 ) -> None:
-    """The instance turned elsewhere while a pass waited; what it found is void."""
+    """The instance was changed while a pass waited, so its result is void."""
 
     async def story() -> None:
         bench = Bench()
@@ -132,7 +132,7 @@ def test_a_late_answer_of_the_former_zitadel_is_not_reported(
 
 @pytest.mark.parametrize("scope", list(Scope))
 def test_a_recreated_instance_may_not_lead_elsewhere_unaccepted(scope: Scope) -> None:
-    """It knows nothing itself; what its policies have recorded tells."""
+    """Its own status is empty, but its policies have recorded the old id."""
 
     async def story() -> None:
         bench = Bench()
@@ -162,7 +162,7 @@ def test_a_recreated_instance_may_not_lead_elsewhere_unaccepted(scope: Scope) ->
 
 
 def test_no_heir_whose_instance_leads_elsewhere() -> None:
-    """Such a policy claims nothing, so the deletion makes its reset."""
+    """Such a policy has no claim, so the deletion makes its reset."""
 
     async def story() -> None:
         bench = Bench()
@@ -190,7 +190,7 @@ def test_no_heir_whose_instance_leads_elsewhere() -> None:
 
 
 def test_a_check_that_is_overtaken_says_nothing_of_the_new_spec() -> None:
-    """Ready for a url that never answered would be a lie."""
+    """The status must not be Ready for a url that never responded."""
 
     async def story() -> None:
         bench = Bench()

@@ -64,7 +64,7 @@ STORY: dict[str, tuple[str, str]] = {
 
 
 def test_it_writes_nothing_and_is_not_what_it_was_before() -> None:
-    """Its condition names the field; drift of the old spec stays; it is told once."""
+    """Its condition names the field once; drift from the old spec stays."""
 
     async def story() -> None:
         bench = Bench()
@@ -98,7 +98,7 @@ def test_it_writes_nothing_and_is_not_what_it_was_before() -> None:
 
 
 def test_a_running_pass_stops_before_its_next_call() -> None:
-    """The edit comes while ZITADEL is asked; no write of the old spec follows."""
+    """After an edit during a call, no write of the old spec follows."""
 
     async def story() -> None:
         bench = Bench()
@@ -126,7 +126,7 @@ def test_a_running_pass_stops_before_its_next_call() -> None:
 @pytest.mark.parametrize("restarted", [False, True])
 @pytest.mark.parametrize("fields", [("passwordChange",), ("managementPolicy",)])
 def test_it_keeps_its_target(fields: tuple[str, ...], restarted: bool) -> None:
-    """No younger policy takes it over, by spec or by what is recorded."""
+    """No younger policy takes it over, whether spec or record names it."""
 
     async def story() -> None:
         bench = Bench()
@@ -156,7 +156,7 @@ def test_it_keeps_its_target(fields: tuple[str, ...], restarted: bool) -> None:
 
 
 def test_a_target_that_the_record_names_is_kept() -> None:
-    """Scope, reference and instance are unknown; annotation and status tell."""
+    """Scope, reference and instance are unknown; annotation and status name it."""
 
     async def story() -> None:
         bench = Bench()
@@ -180,7 +180,7 @@ def test_a_target_that_the_record_names_is_kept() -> None:
 
 
 def test_one_that_never_had_a_target_stops_nobody() -> None:
-    """Of an unknown kind of management or scope nobody knows what it wants."""
+    """With an unknown management policy or scope it is unclear what it wants."""
 
     async def story() -> None:
         bench = Bench()
@@ -240,7 +240,7 @@ def test_one_that_never_had_a_target_stops_nobody() -> None:
 def test_its_deletion_ends_by_what_can_be_read(
     fields: tuple[str, ...], changes: dict[str, Any], own: dict[str, bool], says: str
 ) -> None:
-    """Else it goes as Retain, and an Event says why."""
+    """Otherwise it ends as with Retain, and an Event says why."""
 
     async def story() -> None:
         bench = Bench()
@@ -286,7 +286,7 @@ def test_a_rolled_back_image_is_not_settled() -> None:
 
 
 def test_a_suspended_one_that_is_not_understood_says_so() -> None:
-    """It keeps its marks, and it is what it was again after the edit."""
+    """It keeps annotation and finalizer, and is as before after the edit."""
 
     async def story() -> None:
         bench = Bench()
@@ -309,7 +309,7 @@ def test_a_suspended_one_that_is_not_understood_says_so() -> None:
 
 
 def test_an_instance_that_is_not_understood_serves_nobody() -> None:
-    """No call to ZITADEL; its policies say why, as an administrator's matter."""
+    """There is no call to ZITADEL, and its policies say why."""
 
     async def story() -> None:
         bench = Bench()
@@ -359,7 +359,7 @@ def tenant(name: str, org: str = "o", second: int = 0) -> PolicyObject:
 def test_nothing_is_undone_as_not_granted(
     fields: tuple[str, ...], restarted: bool
 ) -> None:
-    """A deletion waits; targets are kept; edited back, all goes on at once."""
+    """A deletion waits and targets are kept; after the edit back all continues."""
 
     async def story() -> None:
         bench = Bench()
@@ -406,7 +406,7 @@ def test_nothing_is_undone_as_not_granted(
 
 
 def test_the_way_out_of_a_deletion_that_waits() -> None:
-    """Retain ends it, also while nobody knows who is granted what."""
+    """Retain ends it, even while the grants are unknown."""
 
     async def story() -> None:
         bench = Bench()

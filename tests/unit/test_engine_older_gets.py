@@ -50,7 +50,7 @@ async def shown_by(bench: Bench) -> ObservedPolicy:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_an_edit_back_is_not_called_done_by_an_older_get(method: DriftMethod) -> None:
-    """It is written when the pod has caught up, and nobody is blamed for anything."""
+    """It is written when the pod has caught up, and no drift is reported."""
     bench = bench_with(policy("p"), method=method)
 
     async def lived() -> None:
@@ -108,7 +108,7 @@ def test_one_that_is_made_again_records_what_is_in_force() -> None:
 
 
 def test_a_zitadel_that_went_back_is_believed_in_the_end() -> None:
-    """As after a restore of its database, which no later event announces."""
+    """So it is after a restore of its database, which no event announces."""
     bench = bench_with(policy("p"), method=DriftMethod.DISABLED)
 
     async def lived() -> None:

@@ -20,7 +20,7 @@ def named(name: str, organization: str = "ACME", second: int = 0) -> PolicyObjec
 
 
 def test_a_thousand_names_cost_a_list_and_three_calls_each() -> None:
-    """Cold: three calls for the instance, two pages, GET, POST and GET for each."""
+    """Three calls for the instance, two pages, and GET, POST and GET for each."""
 
     async def story() -> None:
         bench = Bench()
@@ -84,7 +84,7 @@ def test_a_domain_is_found_though_the_list_has_primary_ones_only() -> None:
 
 
 def test_one_organization_by_id_and_by_name_is_one_target() -> None:
-    """The younger loses, whichever way it names the organization."""
+    """The younger policy is in conflict, whichever way it names it."""
 
     async def story() -> None:
         bench = Bench()
@@ -102,7 +102,7 @@ def test_one_organization_by_id_and_by_name_is_one_target() -> None:
 
 
 def test_one_organization_through_two_instances_is_one_target() -> None:
-    """Both lead to one ZITADEL, by whatever name."""
+    """Both instances lead to one ZITADEL."""
 
     async def story() -> None:
         bench = Bench()
@@ -121,7 +121,7 @@ def test_one_organization_through_two_instances_is_one_target() -> None:
 
 
 def test_a_rename_moves_no_policy_not_even_over_a_restart() -> None:
-    """Another organization that takes the name is not touched."""
+    """Another organization that gets the name is not written to."""
 
     async def story() -> None:
         bench = Bench()
@@ -143,7 +143,7 @@ def test_a_rename_moves_no_policy_not_even_over_a_restart() -> None:
 
 
 def test_a_replaced_organization_is_followed_with_an_event() -> None:
-    """The old original is void: nothing of it is ever put into the new one."""
+    """The old original is void and never restored in the new organization."""
 
     async def story() -> None:
         bench = Bench()
@@ -172,7 +172,7 @@ def test_a_replaced_organization_is_followed_with_an_event() -> None:
 
 
 def test_a_removed_organization_without_successor_is_told() -> None:
-    """By name as by id; and the deletion ends without a call that writes."""
+    """This holds by name and by id; the deletion ends without a write."""
 
     async def story() -> None:
         bench = Bench()
@@ -195,7 +195,7 @@ def test_a_removed_organization_without_successor_is_told() -> None:
 
 
 def test_an_unknown_name_is_looked_for_again() -> None:
-    """Every five minutes, each time with one call."""
+    """It is looked up every five minutes with one call."""
 
     async def story() -> None:
         bench = Bench()
@@ -215,7 +215,7 @@ def test_an_unknown_name_is_looked_for_again() -> None:
 
 
 def test_a_restart_resolves_nothing_again() -> None:
-    """Pinned ids are in the statuses."""
+    """The statuses have the resolved ids."""
 
     async def story() -> None:
         bench = Bench()

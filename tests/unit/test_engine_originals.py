@@ -42,7 +42,7 @@ def test_copied_object_does_not_inherit_the_original() -> None:
 
 
 def test_deletion_undoes_although_the_annotation_was_removed() -> None:
-    """`status.original` stands in for it: the policy did own its target."""
+    """`status.original` replaces it, because the policy did own its target."""
 
     async def story() -> None:
         bench = Bench()
@@ -67,7 +67,7 @@ def test_deletion_undoes_although_the_annotation_was_removed() -> None:
 
 
 def test_deletion_resets_what_the_spec_names_not_what_the_annotation_says() -> None:
-    """Anybody who may edit the object may write the annotation."""
+    """Everybody who may edit the object may write the annotation."""
 
     async def story() -> None:
         bench = Bench()
@@ -121,7 +121,7 @@ def test_an_annotation_of_nobody_with_a_grant_is_not_believed() -> None:
 
 @pytest.mark.parametrize("text", ["garbage", "{}"])
 def test_a_spoiled_annotation_is_rewritten_from_the_status(text: str) -> None:
-    """Alive it is put right; a deletion still undoes."""
+    """A living object is repaired; a deletion still undoes."""
 
     async def story() -> None:
         bench = Bench()
@@ -142,7 +142,7 @@ def test_a_spoiled_annotation_is_rewritten_from_the_status(text: str) -> None:
 
 
 def test_an_owner_that_retains_leaves_its_original_to_the_next() -> None:
-    """It has no finalizer to hold it, so its record goes with it."""
+    """It has no finalizer, so its record goes with the object."""
 
     async def story() -> None:
         bench = Bench()
@@ -171,7 +171,7 @@ def test_an_owner_that_retains_leaves_its_original_to_the_next() -> None:
 def test_an_owner_that_stays_but_gives_up_leaves_its_original(
     change: dict[str, Any],
 ) -> None:
-    """Whatever takes the claim away, the next owner gets the record."""
+    """However it loses its claim, the next owner gets the record."""
 
     async def story() -> None:
         bench = Bench()
@@ -191,7 +191,7 @@ def test_an_owner_that_stays_but_gives_up_leaves_its_original(
 
 
 def test_an_owner_that_loses_its_grant_leaves_its_original() -> None:
-    """The heir in the namespace that keeps its grant gets it."""
+    """The next owner in the namespace that keeps its grant gets it."""
 
     async def story() -> None:
         bench = Bench()
@@ -223,7 +223,7 @@ def test_an_owner_that_loses_its_grant_leaves_its_original() -> None:
     ids=["another ZITADEL", "another value"],
 )
 def test_the_status_is_believed_before_the_annotation(forged: Original) -> None:
-    """Alive it stays; a deletion undoes what is owed."""
+    """A living object keeps it, and a deletion undoes by it."""
 
     async def story() -> None:
         bench = Bench()
@@ -243,7 +243,7 @@ def test_the_status_is_believed_before_the_annotation(forged: Original) -> None:
 
 
 def test_an_organization_known_to_be_removed_gets_no_delete() -> None:
-    """ZITADEL would take it, and write an event after the organization's end."""
+    """ZITADEL would accept it, and write an event after the organization's end."""
 
     async def story() -> None:
         bench = Bench()
@@ -279,9 +279,9 @@ def _forged(owner: Any) -> Any:
 
 @pytest.mark.parametrize("is_delivered", [True, False])
 def test_a_forged_original_of_an_owner_that_goes_at_once(*, is_delivered: bool) -> None:
-    """The owner's status counts, also when the annotation and its end come together.
+    """The status counts, even if annotation and deletion come together.
 
-    Whether the watch has told of the forged annotation before makes no difference.
+    It makes no difference whether the watch has delivered the forged annotation before.
     """
 
     async def story() -> None:
@@ -306,7 +306,7 @@ def test_a_forged_original_of_an_owner_that_goes_at_once(*, is_delivered: bool) 
 
 
 def test_an_annotation_alone_reaches_no_other_namespace() -> None:
-    """An owner that has never got to a status may have written it by hand."""
+    """Without a status the annotation may have been written by hand."""
 
     async def story() -> None:
         bench = Bench()
@@ -331,7 +331,7 @@ def test_an_annotation_alone_reaches_no_other_namespace() -> None:
 
 
 def test_an_owner_whose_write_no_get_has_shown_leaves_its_original() -> None:
-    """Its status says so although the pass was stopped: an heir elsewhere needs it."""
+    """Its status has the original although the pass was stopped."""
 
     async def story() -> None:
         bench = Bench()

@@ -46,7 +46,7 @@ def test_older_policy_that_resolves_later_takes_over() -> None:
 
 
 def test_restart_finds_what_was_revoked_or_lost_meanwhile() -> None:
-    """A policy that is Ready in the store but may no longer be so is looked at."""
+    """A policy with status Ready gets a pass if it may no longer be so."""
 
     async def story() -> None:
         bench = Bench()
@@ -109,7 +109,7 @@ def test_a_grant_that_goes_between_two_passes_ends_all_calls() -> None:
 
 
 def test_a_grant_that_goes_within_a_pass_stops_its_write() -> None:
-    """Revoked between the look and the write: nothing is written."""
+    """The grant is revoked between the GET and the write."""
 
     async def story() -> None:
         bench = Bench()
@@ -155,7 +155,7 @@ def test_two_instances_that_reach_one_zitadel_share_its_targets() -> None:
 
 
 def test_cleanup_is_switched_on_and_off() -> None:
-    """Retain drops the finalizer alone, Reset puts it back; the original stays."""
+    """Retain drops only the finalizer, Reset restores it; the original stays."""
 
     async def story() -> None:
         bench = Bench()
@@ -184,7 +184,7 @@ def test_cleanup_is_switched_on_and_off() -> None:
 
 
 def test_a_finished_deletion_that_somebody_holds_up_says_so() -> None:
-    """Its values go, and its original is nobody's inheritance."""
+    """Its values are removed, and nobody takes over its original."""
 
     async def story() -> None:
         bench = Bench()

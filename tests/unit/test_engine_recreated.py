@@ -50,7 +50,7 @@ async def recreate(bench: Bench, *, restart: bool, gap: float) -> None:
 def test_the_same_zitadel_voids_nothing(
     make: type[PolicyObject], restart: bool, gap: float
 ) -> None:
-    """A rename in between moves no policy, and what was first seen is kept."""
+    """A rename in between moves no policy, and the original is kept."""
 
     async def story() -> None:
         bench = Bench()
@@ -83,7 +83,7 @@ def test_the_same_zitadel_voids_nothing(
 
 @pytest.mark.parametrize("restart", [False, True])
 def test_another_zitadel_still_voids_all(restart: bool) -> None:
-    """Only when its id was accepted; then what was seen there counts alone."""
+    """Its id has to be accepted first; then only what is seen there counts."""
 
     async def story() -> None:
         bench = Bench()

@@ -31,7 +31,7 @@ class Refusing(Bench):
 
 @pytest.mark.parametrize("asked", [None, 90.0])
 def test_a_pass_waits_as_long_as_kubernetes_asks(asked: float | None) -> None:
-    """Retry-After is a lower bound of the wait, not of the first one alone."""
+    """Retry-After is a lower bound of every wait, not only of the first one."""
 
     async def story() -> None:
         bench = Refusing(asked, None)
@@ -53,7 +53,7 @@ def test_a_pass_waits_as_long_as_kubernetes_asks(asked: float | None) -> None:
 def test_a_cause_that_many_passes_meet_is_told_once(
     shared: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By the first of them, where they share it."""
+    """The first of them logs it, if they share the cause."""
     caplog.set_level(logging.WARNING)
 
     async def story() -> None:
@@ -71,7 +71,7 @@ def test_a_cause_that_many_passes_meet_is_told_once(
 
 
 def test_a_lost_lease_tells_why_it_could_not_be_renewed() -> None:
-    """The last failure is in the text that ends the process."""
+    """The message that ends the process contains the last failure."""
 
     async def story() -> None:
         candidate = Candidate(StoredLease(), "a")

@@ -150,7 +150,7 @@ def on_stage(test: Any) -> Any:
 
 @on_stage
 async def test_a_standby_knows_all_and_does_nothing(stage: Stage) -> None:
-    """Its queue stays empty whatever it is told; its inventory is warm."""
+    """Its queue stays empty whatever the watch delivers; its cache is warm."""
     first = await Process(stage, "a").start()
     await asyncio.sleep(1)
     second = await Process(stage, "b").start()
@@ -169,7 +169,7 @@ async def test_a_standby_knows_all_and_does_nothing(stage: Stage) -> None:
 
 @on_stage
 async def test_a_take_over_of_settled_policies_asks_who_is_there(stage: Stage) -> None:
-    """One identification; no observation at once, and no write."""
+    """There is one identification, no immediate GET of policies, and no write."""
     first = await Process(stage, "a").start()
     for number in range(1000):
         stage.tell(policy(f"p{number}", f"o{number}"))
@@ -187,7 +187,7 @@ async def test_a_take_over_of_settled_policies_asks_who_is_there(stage: Stage) -
 
 @on_stage
 async def test_what_was_missed_is_taken_up(stage: Stage) -> None:
-    """A change that no watch has told the standby is in the LIST of its take-over."""
+    """The LIST of its take-over has changes that the watch has not delivered."""
     first = await Process(stage, "a").start()
     stage.tell(policy("p"))
     await asyncio.sleep(60)
@@ -202,7 +202,7 @@ async def test_what_was_missed_is_taken_up(stage: Stage) -> None:
 
 @on_stage
 async def test_a_take_over_waits_for_a_list(stage: Stage) -> None:
-    """It repeats it at a growing distance, and acts as soon as there is one."""
+    """It retries the LIST with backoff, and acts as soon as one succeeds."""
     process = Process(stage, "a")
     await process.start()
     stage.cluster.lists = False
@@ -217,9 +217,9 @@ async def test_a_take_over_waits_for_a_list(stage: Stage) -> None:
 
 @on_stage
 async def test_a_stop_waits_for_the_write_under_way(stage: Stage) -> None:
-    """It lands, its status is stored, and only then the lease is free.
+    """It ends and its status is stored before the lease is released.
 
-    There are two of them, as many as the instance allows; a third one is not begun.
+    There are two writes, as many as the instance allows; a third one does not begin.
     """
     limit = RateLimit(max_concurrent_writes=2)
     endpoint = replace(INSTANCE.endpoint, rate_limit=limit)
@@ -252,7 +252,7 @@ async def test_a_stop_waits_for_the_write_under_way(stage: Stage) -> None:
 
 @on_stage
 async def test_a_stop_lets_a_pass_make_no_further_call(stage: Stage) -> None:
-    """A pass that waits for its turn does not observe or write any more."""
+    """A pass that waits in the queue makes no GET or write any more."""
     process = await Process(stage, "a").start()
     await asyncio.sleep(5)
     stage.slow.turn.clear()
@@ -269,7 +269,7 @@ async def test_a_stop_lets_a_pass_make_no_further_call(stage: Stage) -> None:
 
 @on_stage
 async def test_a_stop_ends_although_a_pass_hangs(stage: Stage) -> None:
-    """After the longest time of a call it is given up."""
+    """The pass is abandoned after the longest time of a call."""
     process = await Process(stage, "a").start()
     await asyncio.sleep(5)
     stage.slow.takes = 1000.0
@@ -284,7 +284,7 @@ async def test_a_stop_ends_although_a_pass_hangs(stage: Stage) -> None:
 
 @on_stage
 async def test_a_lost_lease_ends_passes_at_once(stage: Stage) -> None:
-    """The engine fails with it, nothing is released, nothing more is written."""
+    """The engine fails, nothing is released, and nothing more is written."""
     process = await Process(stage, "a").start()
     await asyncio.sleep(20)
     stage.slow.takes = 30.0
@@ -303,7 +303,7 @@ async def test_a_lost_lease_ends_passes_at_once(stage: Stage) -> None:
 
 @on_stage
 async def test_a_frozen_leader_writes_nothing_when_it_thaws(stage: Stage) -> None:
-    """A pass that was about to write finds that its time is over."""
+    """A pass that was about to write finds that its lease has expired."""
     process = await Process(stage, "a").start()
     await asyncio.sleep(20)
     stage.slow.turn.clear()
@@ -320,7 +320,7 @@ async def test_a_frozen_leader_writes_nothing_when_it_thaws(stage: Stage) -> Non
 
 @on_stage
 async def test_without_an_election_it_leads_at_once(stage: Stage) -> None:
-    """One LIST, no lease, no end of its term."""
+    """There is one LIST, no lease, and no end of its term."""
     process = await Process(stage, "a", elect=False).start()
     stage.tell(policy("p"))
     await asyncio.sleep(3600)
@@ -331,7 +331,7 @@ async def test_without_an_election_it_leads_at_once(stage: Stage) -> None:
 
 @pytest.mark.parametrize("when", [0.0, 0.012, 0.02, 1.0])
 def test_a_stop_at_any_time_of_the_start_is_clean(when: float) -> None:
-    """Before, in and after the election: no pass begins after it, no lease stays."""
+    """Before, during and after the election no pass begins and no lease stays."""
 
     async def test(stage: Stage) -> None:
         process = await Process(stage, "a").start()

@@ -42,7 +42,7 @@ async def delete(bench: Bench) -> None:
 
 @pytest.mark.parametrize("before", [None, True, False])
 def test_an_organization_goes_back(before: bool | None) -> None:
-    """To inheriting, or to its own value, equal to the wanted one or not."""
+    """It inherits again, or gets its own value, equal to the wanted one or not."""
 
     async def story() -> None:
         bench = Bench()
@@ -60,7 +60,7 @@ def test_an_organization_goes_back(before: bool | None) -> None:
 
 @pytest.mark.parametrize("before", [True, False])
 def test_the_instance_goes_back(before: bool) -> None:
-    """It is held as long as that is owed."""
+    """The finalizer stays until the value is restored."""
 
     async def story() -> None:
         bench = Bench()
@@ -79,7 +79,7 @@ def test_the_instance_goes_back(before: bool) -> None:
 
 
 def test_a_drifted_value_is_never_what_is_restored() -> None:
-    """Neither while the operator was away, nor when annotation and status are lost."""
+    """This holds if the operator was away, or if annotation and status are lost."""
 
     async def story() -> None:
         bench = Bench()
@@ -103,7 +103,7 @@ def test_a_drifted_value_is_never_what_is_restored() -> None:
 
 
 def test_what_was_restored_by_hand_is_left() -> None:
-    """No write is made where none is needed."""
+    """No write is made if none is needed."""
 
     async def story() -> None:
         bench = Bench()
@@ -122,7 +122,7 @@ def test_what_was_restored_by_hand_is_left() -> None:
 
 
 def test_a_removed_organization_gets_nothing() -> None:
-    """Its existence is asked for first: it would take the call."""
+    """Its existence is checked first, because ZITADEL would accept the call."""
 
     async def story() -> None:
         bench = Bench()
@@ -140,7 +140,7 @@ def test_a_removed_organization_gets_nothing() -> None:
 
 
 def test_a_copied_object_restores_nothing() -> None:
-    """Annotation and finalizer of a backup are another object's."""
+    """Annotation and finalizer of a backup belong to another object."""
 
     async def story() -> None:
         bench = Bench()
@@ -163,7 +163,7 @@ def test_a_copied_object_restores_nothing() -> None:
 
 
 def test_the_original_is_handed_on_at_a_take_over() -> None:
-    """The heir restores what the first owner found."""
+    """The next owner restores what the first owner found."""
 
     async def story() -> None:
         bench = Bench()
@@ -185,7 +185,7 @@ def test_the_original_is_handed_on_at_a_take_over() -> None:
 
 @pytest.mark.parametrize("way_out", [DeletionPolicy.RETAIN, DeletionPolicy.RESET])
 def test_a_deletion_that_waits_can_be_let_go(way_out: DeletionPolicy) -> None:
-    """The condition says what to edit, and the edit works while it is deleted."""
+    """The condition says what to edit, and the edit works during the deletion."""
 
     async def story() -> None:
         bench = Bench()
@@ -226,7 +226,7 @@ def test_suspended_ones_do_their_cleanup() -> None:
 
 
 def test_a_crash_at_any_step_restores_the_same() -> None:
-    """Killed before and after each outside call of the whole life."""
+    """The process is killed before and after each call of the whole life."""
 
     async def story(kill_at: int, *, after: bool) -> int:
         bench = Bench()

@@ -52,7 +52,7 @@ class Stubborn(Bench):
 
 
 def test_one_that_cannot_be_read_again_stops_no_other() -> None:
-    """Take-over goes on; the ends of the others are found; it is tried again soon."""
+    """The take-over goes on, others' deletions are found, and it is retried soon."""
 
     async def story() -> None:
         bench = Stubborn()
@@ -83,7 +83,7 @@ def test_one_that_cannot_be_read_again_stops_no_other() -> None:
 
 
 def test_a_take_over_waits_for_no_single_object() -> None:
-    """`lead` reads all once more; what cannot be read holds the lease for nothing."""
+    """`lead` reads all again; an object that cannot be read does not delay it."""
 
     async def story() -> None:
         bench = Stubborn()
@@ -118,7 +118,7 @@ class Restored(Bench):
 
 
 def test_a_restored_etcd_is_taken_as_the_truth() -> None:
-    """Changed, deleted and new objects are what the backup has, with its versions."""
+    """Changed, deleted and new objects are those of the backup."""
 
     async def story() -> None:
         bench = Restored()
@@ -154,7 +154,7 @@ def test_a_restored_etcd_is_taken_as_the_truth() -> None:
 
 
 def test_a_watch_that_is_deaf_after_a_restore_is_made_up_for() -> None:
-    """Until Kubernetes has counted up again, LISTs are made often."""
+    """Until Kubernetes has reached its former version, LISTs are frequent."""
 
     async def story() -> None:
         bench = Restored()
@@ -178,7 +178,7 @@ def test_a_watch_that_is_deaf_after_a_restore_is_made_up_for() -> None:
 
 
 def test_an_answer_that_is_older_than_what_was_known_is_noticed_at_once() -> None:
-    """A status that was stored at an older version makes us look at everything."""
+    """A status that is stored at an older version makes all objects be checked."""
 
     async def story() -> None:
         bench = Restored()
@@ -207,7 +207,7 @@ def test_an_answer_that_is_older_than_what_was_known_is_noticed_at_once() -> Non
 
 
 def test_a_doubt_is_settled_at_once() -> None:
-    """The lease has shown that Kubernetes went back; no object need be older."""
+    """The lease reveals the restore, even if no object is older."""
 
     async def story() -> None:
         bench = Restored()
@@ -230,7 +230,7 @@ def test_a_doubt_is_settled_at_once() -> None:
 
 
 def test_a_list_of_the_same_age_begins_nothing_anew() -> None:
-    """Nothing is looked at again because of LISTs alone."""
+    """No policy gets a pass because of LISTs alone."""
 
     async def story() -> None:
         bench = Bench()

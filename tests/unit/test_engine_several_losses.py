@@ -15,9 +15,9 @@ EACH = 6
 
 
 def test_who_waits_for_its_turn_does_not_wait_for_its_own_event_too() -> None:
-    """The search of events finds our own write meanwhile, which no GET shows.
+    """The search meanwhile finds the operator's write, which no GET shows.
 
-    That is what is to be repaired; thirty seconds more would tell nothing new.
+    That is the loss to be repaired; another thirty seconds would reveal nothing new.
     """
     names = [f"p{number}" for number in range(LOSERS)]
     bench = bench_with(*(policy(name, f"o-{name}") for name in names))

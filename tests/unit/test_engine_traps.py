@@ -31,7 +31,7 @@ from zitadel_notification_operator.core.reasons import Reason
 
 
 def test_an_annotation_of_brackets_is_no_original() -> None:
-    """Anybody may write one; it ended the LIST of everybody's policies."""
+    """Anybody may write one; it once broke the LIST of all policies."""
     assert Original.from_text("[" * 100_000) is None
 
 
@@ -53,7 +53,7 @@ def bench_time() -> object:
 
 
 def test_roots_with_comments_in_any_script_are_read() -> None:
-    """Bundles have such comments; OpenSSL's binding takes ASCII alone."""
+    """Bundles have such comments, but OpenSSL's binding accepts only ASCII."""
     pem = "\ufeff# Főtanúsítvány\n-----BEGIN CERTIFICATE-----\n".encode()
     text = parse_roots(CaRef("ConfigMap", "ca", "ca.crt"), {"ca.crt": pem}, "own")
     assert text.isascii()
@@ -90,7 +90,7 @@ def test_an_answer_that_is_older_than_its_event_is_not_believed() -> None:
 
 
 def test_the_cursor_waits_for_those_who_were_woken() -> None:
-    """A process that ends in between leaves them to the next one."""
+    """If the process ends in between, the next one finds the events again."""
 
     async def story() -> None:
         bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(100)))
@@ -120,7 +120,7 @@ def test_the_cursor_waits_for_those_who_were_woken() -> None:
 
 
 def test_a_removal_that_is_told_during_a_pass_is_not_forgotten() -> None:
-    """What came after the pass's answer stays for the next one."""
+    """An event after the pass's GET stays for the next pass."""
 
     async def story() -> None:
         observer = replace(policy("p"), management=ManagementPolicy.OBSERVE)
@@ -145,7 +145,7 @@ def test_a_removal_that_is_told_during_a_pass_is_not_forgotten() -> None:
 
 
 def test_suspend_and_observe_in_one_edit_let_the_original_go() -> None:
-    """Restore would else put back what was there before somebody else's time."""
+    """Restore would otherwise go back to a value from before another owner."""
 
     async def story() -> None:
         bench = Bench()
@@ -194,7 +194,7 @@ def test_a_late_end_of_a_namesake_is_not_ours() -> None:
 
 
 def test_more_events_at_one_moment_than_a_page_holds_stop_nothing() -> None:
-    """All are looked at once, and later events are found."""
+    """All policies are checked once, and later events are found."""
 
     async def story() -> None:
         bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(1200)))
@@ -218,7 +218,7 @@ def test_more_events_at_one_moment_than_a_page_holds_stop_nothing() -> None:
 
 
 def test_refusals_that_the_instance_does_not_share_end_soon() -> None:
-    """Three calls were refused, not the credential: nobody waits five minutes."""
+    """ZITADEL refused three calls, not the credential, so retries come soon."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -242,7 +242,7 @@ def test_refusals_that_the_instance_does_not_share_end_soon() -> None:
 def test_a_status_that_is_refused_again_and_again_is_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Once or twice somebody was only faster; Kubernetes says the same to both."""
+    """Once or twice a conflict may be the cause; Kubernetes says the same."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))

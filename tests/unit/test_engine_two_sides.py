@@ -77,7 +77,7 @@ def writes_since(bench: Bench, begun: int) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("name", STORIES)
 def test_a_loss_is_repaired_within_a_minute(name: str) -> None:
-    """With four writes more at most; told once; nobody sees a drift that is none."""
+    """It takes four extra writes at most, one report, and no false drift."""
     story, bench = STORIES[name], Bench()
 
     async def lived() -> None:
@@ -110,7 +110,7 @@ def _steps_of(story: Story) -> tuple[int, int]:
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("name", STORIES)
 def test_killed_at_any_step_it_ends_the_same(name: str, after: bool) -> None:
-    """Before or after each outside call; no step but the last changes what is shown."""
+    """This holds for each call; only the last step changes what GETs show."""
     story = STORIES[name]
     first, last = _steps_of(story)
     for number in range(first, last):
@@ -133,7 +133,7 @@ def test_killed_at_any_step_it_ends_the_same(name: str, after: bool) -> None:
 
 @pytest.mark.parametrize("name", STORIES)
 def test_only_the_last_step_changes_what_is_in_force(name: str) -> None:
-    """In between GETs show what they have shown before."""
+    """Before it, GETs show the same as before."""
     story, bench = STORIES[name], Bench()
     moves = moves_by_us(bench, story)
 
@@ -152,7 +152,7 @@ def without_events(bench: Bench) -> None:
 
 
 def test_without_the_event_log_it_takes_longer() -> None:
-    """Three contradictions over thirty seconds; then the same repair."""
+    """After three contradictions over thirty seconds comes the same repair."""
     bench = Bench()
     without_events(bench)
 
@@ -175,7 +175,7 @@ def test_without_the_event_log_it_takes_longer() -> None:
 
 
 def test_somebody_who_is_always_faster_is_no_loss() -> None:
-    """He changes it after each look of ours: an event lies between, nothing is lost."""
+    """Somebody changes it after each GET: the log has an event in between."""
     bench = bench_with(policy("p"))
 
     async def lived() -> None:
@@ -205,7 +205,7 @@ def test_somebody_who_is_always_faster_is_no_loss() -> None:
 
 
 def test_a_pod_that_lags_half_a_second_is_no_loss() -> None:
-    """One write, as without it."""
+    """There is one write, as without the lag."""
     bench = Bench()
 
     async def lived() -> None:
@@ -238,7 +238,7 @@ def test_a_pod_that_lags_half_a_second_is_no_loss() -> None:
 
 
 def test_a_read_side_that_stands_still_gets_no_flood_of_writes() -> None:
-    """A hundred edits: a write each, eight more in all; the instance says it."""
+    """A hundred edits take a write each and eight more; the instance reports it."""
     count = 100
     bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(count)))
 
@@ -276,7 +276,7 @@ def test_a_read_side_that_stands_still_gets_no_flood_of_writes() -> None:
 
 
 def test_three_repairs_an_hour_and_then_somebody_must_look() -> None:
-    """The read side misses each edit; the fourth loss is told and left."""
+    """The read side misses each edit; the fourth loss is reported only."""
     bench = bench_with(policy("p"))
 
     async def lived() -> None:
@@ -310,7 +310,7 @@ def test_three_repairs_an_hour_and_then_somebody_must_look() -> None:
 
 @pytest.mark.parametrize("how", ["suspend", "Observe", "Retain"])
 def test_a_repair_stops_when_it_is_no_longer_asked_for(how: str) -> None:
-    """Between two steps; what was done so far has changed nothing in force."""
+    """It stops between two steps; what is in force has not changed."""
     bench = bench_with(policy("p"))
 
     async def lived() -> None:
@@ -353,7 +353,7 @@ def test_a_repair_stops_when_it_is_no_longer_asked_for(how: str) -> None:
 
 @pytest.mark.parametrize("how", ["Observe", "suspended"])
 def test_nothing_is_repaired_for_who_does_not_manage(how: str) -> None:
-    """What a GET says is reported, and that is all."""
+    """The status shows what a GET says, and nothing else happens."""
     bench = Bench()
     stale_row(True)(bench)
     only = replace(policy("p"), management=ManagementPolicy.OBSERVE)
@@ -377,7 +377,7 @@ def test_nothing_is_repaired_for_who_does_not_manage(how: str) -> None:
 
 
 def test_others_wait_quietly_while_an_insert_is_retried() -> None:
-    """No status of theirs moves, and the instance is not suspected."""
+    """Their statuses do not change, and the instance is not checked."""
     bench = bench_with(policy("p"), policy("q", "o2"), method=DriftMethod.POLL)
     bench.cluster.put_instance(replace(INSTANCE, poll_interval=10))
 
@@ -398,7 +398,7 @@ def test_others_wait_quietly_while_an_insert_is_retried() -> None:
 
 
 def test_a_row_is_posted_over_once_in_ten_minutes() -> None:
-    """It stops all GETs of policies for seconds; a second one waits and says so."""
+    """It stops all GETs of policies for seconds; a second repair waits."""
     bench = Bench()
     for number in range(2):
         bench.zitadel.own[f"o{number}"] = True
@@ -418,7 +418,7 @@ def test_a_row_is_posted_over_once_in_ten_minutes() -> None:
 
 
 def test_the_verifying_get_may_fail_and_the_drift_is_told_all_the_same() -> None:
-    """The write was taken; it is told as soon as a GET shows it."""
+    """ZITADEL accepted the write; it is reported once a GET shows it."""
     bench = bench_with(policy("p"))
 
     async def lived() -> None:

@@ -58,7 +58,7 @@ def require_told_and_left(bench: Bench) -> None:
 
 @pytest.mark.parametrize("name", HIDDEN)
 def test_a_missed_first_policy_of_the_instance_is_told_and_left(name: str) -> None:
-    """POST is refused, no GET shows a policy; when one does, all goes on by itself."""
+    """POST is refused and no GET shows it; when one does, all continues."""
     bench = Bench()
 
     async def lived() -> None:
@@ -83,7 +83,7 @@ def test_a_missed_first_policy_of_the_instance_is_told_and_left(name: str) -> No
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("name", HIDDEN)
 def test_killed_at_any_step_it_is_told_and_left(name: str, after: bool) -> None:
-    """Another process finds out the same."""
+    """Another process comes to the same result."""
     first, last = _steps_of(name)
     for number in range(first, last):
         bench = Bench()

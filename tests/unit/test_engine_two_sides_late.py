@@ -21,7 +21,7 @@ from zitadel_notification_operator.core.reasons import Reason
 def test_one_that_only_observes_sees_it_when_the_read_side_has_caught_up(
     inherits: bool,
 ) -> None:
-    """It looks again as often as without events, and no longer than it must."""
+    """It is polled as often as without events, and only as long as needed."""
     bench = bench_with(replace(policy("p"), management=ManagementPolicy.OBSERVE))
 
     async def lived() -> None:
@@ -48,7 +48,7 @@ def test_one_that_only_observes_sees_it_when_the_read_side_has_caught_up(
 
 
 def test_a_log_that_cannot_be_read_for_a_while_is_read_later() -> None:
-    """An unseen event is dealt with once the search for it works again."""
+    """A missed event is handled once searches work again."""
     bench = bench_with(policy("p"))
 
     async def lived() -> None:

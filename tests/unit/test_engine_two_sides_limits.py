@@ -51,7 +51,7 @@ async def stand_still(bench: Bench, *names: str) -> None:
 
 
 def test_looks_of_others_do_not_put_a_repair_off_for_ever() -> None:
-    """Another policy of the same organization is polled; it was told of no event."""
+    """Another policy of the organization is polled, and knows no event."""
     bench = bench_with(policy("p"))
     polled = replace(
         INSTANCE, name="polled", uid="i2", method=DriftMethod.POLL, poll_interval=10
@@ -76,7 +76,7 @@ def test_looks_of_others_do_not_put_a_repair_off_for_ever() -> None:
 
 
 def test_newer_events_do_not_put_a_repair_off_for_ever() -> None:
-    """GETs stand still, and somebody writes more often than every thirty seconds."""
+    """GETs do not change, and somebody writes more often than every 30 seconds."""
     bench = bench_with(policy("p"))
     often = replace(INSTANCE, method=DriftMethod.AUTO, events_interval=5)
     bench.cluster.put_instance(often)
@@ -96,7 +96,7 @@ def test_newer_events_do_not_put_a_repair_off_for_ever() -> None:
 
 
 def test_a_loss_is_not_forgotten_while_another_one_is_repaired() -> None:
-    """Both are repaired, the second one when it is its turn."""
+    """Both are repaired, one after the other."""
     names = [f"p{number}" for number in range(5)]
     bench = bench_with(*(policy(name, f"o-{name}") for name in names))
 
@@ -127,7 +127,7 @@ def test_a_loss_is_not_forgotten_while_another_one_is_repaired() -> None:
 
 
 def test_a_loss_is_not_forgotten_while_zitadel_fails() -> None:
-    """The write that would repair it is answered 500 at first."""
+    """The write of the repair is answered with 500 at first."""
     bench = bench_with(policy("p"))
 
     async def lived() -> None:
@@ -157,7 +157,7 @@ def test_a_loss_is_not_forgotten_while_zitadel_fails() -> None:
 
 @pytest.mark.parametrize("how", ["Observe", "suspend", "delete"])
 def test_the_instance_speaks_of_nobody_who_wants_no_repair(how: str) -> None:
-    """Whom it concerned asks for nothing any longer."""
+    """The affected policy no longer wants anything."""
     bench = bench_with(policy("p"), policy("q", "o2"))
 
     async def lived() -> None:
@@ -182,10 +182,10 @@ def test_the_instance_speaks_of_nobody_who_wants_no_repair(how: str) -> None:
 
 @pytest.mark.parametrize("how", ["ended", "lost"])
 def test_the_instance_speaks_of_nobody_who_may_not_write(how: str) -> None:
-    """The new owner is suspended, and whom it concerned is still there.
+    """The new owner is suspended, and the affected policies still exist.
 
-    One has ended, and a finalizer of somebody else keeps it; the other one has lost a
-    conflict. Neither of them writes again while its heir is suspended.
+    One has ended, and somebody else's finalizer keeps it; the other one has lost a
+    conflict. Neither of them writes again while the new owner is suspended.
     """
     bench = bench_with(policy("p", second=2), policy("q", "o2", second=2))
 
@@ -209,7 +209,7 @@ def test_the_instance_speaks_of_nobody_who_may_not_write(how: str) -> None:
 
 
 def test_the_instance_speaks_of_nobody_who_has_lost_his_grant() -> None:
-    """As above, for another namespace."""
+    """The affected policy is in another namespace, whose grant is revoked."""
     team = (Grant(("team",), frozenset({Scope.ORGANIZATION})),)
     bench = bench_with()
     bench.cluster.put_instance(replace(INSTANCE, grants=team))
@@ -236,7 +236,7 @@ def test_the_instance_speaks_of_nobody_who_has_lost_his_grant() -> None:
 
 
 def test_a_spec_that_goes_back_says_nothing_of_the_read_side() -> None:
-    """Repairs stay blocked for the others: nothing has moved."""
+    """Repairs of others stay blocked, because the read side has not changed."""
     bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(6)))
 
     async def lived() -> None:
@@ -256,7 +256,7 @@ def test_a_spec_that_goes_back_says_nothing_of_the_read_side() -> None:
 
 
 def test_a_read_side_that_moves_again_is_written_to_at_once() -> None:
-    """It has caught up with somebody else's change; ten minutes need not pass."""
+    """It shows somebody else's change, so the ten minutes need not pass."""
     names = ["p", "q"]
     bench = bench_with(*(policy(name, f"o-{name}") for name in names))
 
@@ -282,7 +282,7 @@ def busy_from_now(bench: Bench, seconds: float) -> None:
 
 
 def test_a_long_insert_is_told_and_is_no_outage() -> None:
-    """Ten minutes without a GET: told of the policy, and the instance is not asked."""
+    """After ten minutes without a GET the policy reports it, not the instance."""
     bench = bench_with(policy("p"))
 
     async def lived() -> None:
@@ -306,7 +306,7 @@ def test_a_long_insert_is_told_and_is_no_outage() -> None:
 
 
 def test_a_second_insert_is_waited_for_like_the_first() -> None:
-    """Nobody has seen the end of the first one: its policy was gone by then."""
+    """Nobody saw the end of the first one, because its policy was gone by then."""
     bench = bench_with(policy("p"), policy("q", "o2"))
 
     async def lived() -> None:
@@ -329,7 +329,7 @@ def test_a_second_insert_is_waited_for_like_the_first() -> None:
 
 
 def test_a_look_before_a_delayed_write_may_meet_an_insert() -> None:
-    """It is waited for as anywhere else: nothing is told, nobody is suspected."""
+    """The operator waits for it: nothing is reported, nothing is checked."""
     bench = bench_with(policy("p"), policy("q", "o2"))
 
     async def lived() -> None:
@@ -358,7 +358,7 @@ def test_a_look_before_a_delayed_write_may_meet_an_insert() -> None:
 
 
 def test_the_end_of_the_process_does_not_wait_for_an_insert() -> None:
-    """The write was made; who starts next looks at it."""
+    """The write was made; the next process verifies it."""
     bench = bench_with(policy("p"))
 
     async def lived() -> None:

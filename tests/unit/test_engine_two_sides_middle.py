@@ -148,7 +148,7 @@ TURNS = {
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("name", TURNS)
 def test_what_comes_in_the_middle_of_a_repair_stops_it(name: str, late: bool) -> None:
-    """No write follows that is no longer wanted; a write under way is not stopped."""
+    """No unwanted write follows; a write in progress is not stopped."""
     turn = TURNS[name]
     bench = bench_with()
     granting = replace(INSTANCE, method=DriftMethod.AUTO, grants=GRANTS)
@@ -183,7 +183,7 @@ def test_what_comes_in_the_middle_of_a_repair_stops_it(name: str, late: bool) ->
 
 
 def test_a_write_that_no_get_shows_is_looked_at_three_times_within_a_second() -> None:
-    """Then it is made once more, after two seconds, and not before."""
+    """It is repeated after two seconds, and not before."""
     bench = bench_with()
 
     async def lived() -> None:
@@ -209,7 +209,7 @@ def test_a_write_that_no_get_shows_is_looked_at_three_times_within_a_second() ->
 
 
 def test_corrections_that_are_repaired_are_no_contest() -> None:
-    """Somebody changes it three times, and ZITADEL loses each of our corrections."""
+    """Somebody changes it three times, and ZITADEL loses each correction."""
     bench = bench_with(own_policy("p"))
 
     async def lived() -> None:

@@ -57,7 +57,7 @@ def before_write(bench: Bench, number: int, act: Callable[[str], None]) -> None:
 
 
 def test_somebody_who_writes_in_the_middle_of_repairs_is_no_failure() -> None:
-    """Again and again: nothing is blocked, and no instance is called inconsistent."""
+    """However often: nothing is blocked, and no instance is inconsistent."""
     names = [f"p{number}" for number in range(6)]
     bench = bench_with(*(policy(name, f"o-{name}") for name in names))
 
@@ -78,7 +78,7 @@ def test_somebody_who_writes_in_the_middle_of_repairs_is_no_failure() -> None:
 
 
 def test_an_own_policy_that_others_remove_in_the_middle_is_made_again() -> None:
-    """The DELETE of a repair is answered 404; that is not the end that was wanted."""
+    """The DELETE of a repair is answered with 404, which is not its aim."""
     bench = bench_with()
 
     async def lived() -> None:
@@ -104,7 +104,7 @@ def test_an_own_policy_that_others_remove_in_the_middle_is_made_again() -> None:
 def test_an_organization_that_goes_in_the_middle_ends_the_deletion(
     ending: DeletionPolicy,
 ) -> None:
-    """ZITADEL says that it knows no such organization; nothing is left to be done."""
+    """ZITADEL says that the organization is gone, so nothing is left to do."""
     bench = bench_with(replace(policy("p"), deletion=ending))
 
     async def lived() -> None:
@@ -156,7 +156,7 @@ def gone_from(zitadel: Any, remove: Callable[[], None], number: int) -> None:
 def test_a_write_that_is_refused_in_the_middle_is_told_and_tried_again(
     refusal: OperatorError,
 ) -> None:
-    """Nothing of a repair is left behind but what GETs have said before."""
+    """After the repair only the value is left that GETs showed before."""
     bench = bench_with(policy("p"), policy("q", "o2"))
 
     async def lived() -> None:
@@ -190,7 +190,7 @@ def test_a_write_that_is_refused_in_the_middle_is_told_and_tried_again(
 
 
 def test_what_a_deletion_has_done_is_told_whatever_comes_meanwhile() -> None:
-    """Retain comes while the DELETE is under way: too late, and that is told."""
+    """The edit to Retain comes during the DELETE: too late, and reported."""
     bench = bench_with(policy("p"))
 
     async def lived() -> None:
@@ -212,7 +212,7 @@ def test_what_a_deletion_has_done_is_told_whatever_comes_meanwhile() -> None:
 
 
 def test_records_of_writes_go_with_their_policies() -> None:
-    """A write was made, no GET shows it, and the object is gone by hand."""
+    """No GET shows a write, and the object was removed by hand."""
     bench = bench_with(policy("p"))
 
     async def lived() -> None:

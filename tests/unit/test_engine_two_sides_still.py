@@ -54,7 +54,7 @@ def instance_reason(bench: Bench) -> str:
 
 @pytest.mark.parametrize("value", [True, None])
 def test_what_was_not_seen_to_move_is_not_called_repaired(value: bool | None) -> None:
-    """Somebody else changes or removes it; the log has our value then, as GETs do."""
+    """After a foreign change the log and GETs both have the wanted value."""
     bench = bench_with(policy("p"))
 
     async def lived() -> None:
@@ -76,7 +76,7 @@ def test_what_was_not_seen_to_move_is_not_called_repaired(value: bool | None) ->
 
 
 def test_a_repair_that_was_stopped_is_not_told_when_nothing_has_moved() -> None:
-    """Between two steps the spec goes back to what GETs show all the time."""
+    """Between two steps the spec goes back to what GETs always showed."""
     bench = bench_that_reads_often()
 
     async def lived() -> None:
@@ -109,7 +109,7 @@ def test_a_repair_that_was_stopped_is_not_told_when_nothing_has_moved() -> None:
 
 
 def test_a_pod_that_lags_hides_no_repair() -> None:
-    """GETs show our write half a second later; the event before it was lost."""
+    """GETs show the write half a second later; the event before it was lost."""
     bench = bench_with(policy("p"))
 
     async def lived() -> None:
@@ -138,9 +138,10 @@ def test_a_pod_that_lags_hides_no_repair() -> None:
 def test_changes_of_others_that_no_get_shows_are_no_flood_either(
     value: bool | None,
 ) -> None:
-    """Twelve policies are changed or removed: a few writes show that nothing moves.
+    """For twelve changed policies a few writes show that nothing changes.
 
-    A removal is recognized by a write that is answered 404, so it takes one for each.
+    A removal is recognized by a write that is answered with 404, so it takes one write
+    for each.
     """
     names = [f"p{number}" for number in range(12)]
     bench = bench_with(*(policy(name, f"o-{name}") for name in names))
@@ -172,7 +173,7 @@ def test_changes_of_others_that_no_get_shows_are_no_flood_either(
 
 
 def test_changes_of_others_that_are_lost_again_and_again_are_left_in_the_end() -> None:
-    """A write that repairs it counts as a repair: three an hour, then it is told."""
+    """Each repairing write counts: after three in an hour it is only reported."""
     bench = bench_with(policy("p"))
 
     async def lived() -> None:
@@ -202,7 +203,7 @@ def test_changes_of_others_that_are_lost_again_and_again_are_left_in_the_end() -
 
 
 def test_who_waits_for_its_turn_to_be_posted_over_writes_nothing() -> None:
-    """Only one removal in ten minutes is repaired; nobody asks again and again."""
+    """Only one removal in ten minutes is repaired; others do not retry."""
     names = [f"p{number}" for number in range(5)]
     bench = bench_with(*(policy(name, f"o-{name}") for name in names))
 
@@ -232,7 +233,7 @@ def test_who_waits_for_its_turn_to_be_posted_over_writes_nothing() -> None:
 
 @pytest.mark.parametrize("count", [2, 5])
 def test_a_new_try_comes_after_ten_minutes_and_no_flood(count: int) -> None:
-    """For an hour; each edit is written once, and a repair takes up to four writes."""
+    """In an hour each edit is written once, and a repair takes up to four writes."""
     names = [f"p{number}" for number in range(count)]
     bench = bench_with(*(policy(name, f"o-{name}") for name in names))
 
@@ -263,7 +264,7 @@ def test_a_new_try_comes_after_ten_minutes_and_no_flood(count: int) -> None:
 
 @pytest.mark.parametrize("count", [2, 12])
 def test_without_the_event_log_there_is_no_flood_either(count: int) -> None:
-    """Each edit may be tried twice before it is a fact; ZITADEL refuses the second."""
+    """Each edit may be written twice to be sure; ZITADEL refuses the second write."""
     names = [f"p{number}" for number in range(count)]
     bench = bench_with(*(policy(name, f"o-{name}") for name in names))
     bench.zitadel.capabilities = Capabilities(False, True, True)
@@ -297,7 +298,7 @@ def test_without_the_event_log_there_is_no_flood_either(count: int) -> None:
 
 
 def test_what_shows_up_within_half_a_minute_is_no_loss() -> None:
-    """A read side that is late by less is waited for, and nothing is written."""
+    """The operator waits for a read side that is late by less."""
     bench = bench_that_reads_often()
 
     async def lived() -> None:
@@ -321,7 +322,7 @@ def test_what_shows_up_within_half_a_minute_is_no_loss() -> None:
 
 
 def test_who_waits_for_its_turn_writes_at_once_when_the_reads_move() -> None:
-    """The removal was only late: a GET shows it now, and nothing is in the way."""
+    """The removal was only late: a GET shows it, so nothing prevents the write."""
     bench = bench_with(policy("p", "o-p"), policy("q", "o-q"))
 
     async def lived() -> None:
@@ -344,7 +345,7 @@ def test_who_waits_for_its_turn_writes_at_once_when_the_reads_move() -> None:
 
 
 def test_the_instance_says_it_as_soon_as_a_policy_has_to_wait_for_it() -> None:
-    """Two writes that moved nothing have left nothing to be done; the third waits."""
+    """Two writes that changed nothing need no more work; the third waits."""
     bench = bench_that_reads_often()
 
     async def lived() -> None:

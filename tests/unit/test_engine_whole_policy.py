@@ -58,7 +58,7 @@ async def delete(bench: Bench, name: str = "p") -> None:
 def test_a_new_policy_has_the_flags_that_were_inherited(
     flags: dict[str, object],
 ) -> None:
-    """POST: absent would be false, and the organization had them until now."""
+    """In a POST absent means false, and the organization has inherited them."""
 
     async def story() -> None:
         bench = Bench()
@@ -75,7 +75,7 @@ def test_a_new_policy_has_the_flags_that_were_inherited(
 
 @pytest.mark.parametrize("flags", [MAIL, DIGEST, {}])
 def test_an_update_keeps_the_flags_of_its_level(flags: dict[str, object]) -> None:
-    """PUT of an organization: its own flags, not the instance's."""
+    """The PUT of an organization carries its own flags, not the instance's."""
 
     async def story() -> None:
         bench = Bench()
@@ -92,7 +92,7 @@ def test_an_update_keeps_the_flags_of_its_level(flags: dict[str, object]) -> Non
 
 
 def test_the_instance_keeps_its_flags_through_update_and_restore() -> None:
-    """Also one that somebody set while we managed: `original` holds ours alone."""
+    """This includes one set meanwhile: `original` has only the operator's flag."""
 
     async def story() -> None:
         bench = Bench()
@@ -112,7 +112,7 @@ def test_the_instance_keeps_its_flags_through_update_and_restore() -> None:
 
 
 def test_an_instance_without_a_policy_gets_ours_alone() -> None:
-    """There is nothing to carry."""
+    """There are no flags to carry."""
 
     async def story() -> None:
         bench = Bench()
@@ -135,7 +135,7 @@ def test_an_instance_without_a_policy_gets_ours_alone() -> None:
 
 
 def test_a_foreign_flag_alone_is_no_drift() -> None:
-    """Nothing is written, nothing told; the status says the new sequence."""
+    """Nothing is written or reported; the status has the new sequence."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -158,7 +158,7 @@ def test_a_foreign_flag_alone_is_no_drift() -> None:
 
 
 def test_drift_is_put_right_beside_a_flag_that_changed_with_it() -> None:
-    """Somebody turns ours around and another one on: ours goes back, theirs stays."""
+    """Somebody changes both flags: only the operator's flag is corrected."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))
@@ -195,7 +195,7 @@ def test_a_reset_of_others_brings_back_what_is_inherited_now() -> None:
 
 
 def test_restore_of_an_own_policy_keeps_what_is_there_now() -> None:
-    """Ours goes back to the first value; the others stay as a GET shows them."""
+    """The operator's flag goes back to the first value; the others stay."""
 
     async def story() -> None:
         bench = Bench()
@@ -232,7 +232,7 @@ def test_restore_makes_an_own_policy_with_the_inherited_flags() -> None:
 
 
 def test_restore_of_what_was_inherited_leaves_no_flag_behind() -> None:
-    """A DELETE, as ever."""
+    """It is a DELETE."""
 
     async def story() -> None:
         bench = Bench()
@@ -249,7 +249,7 @@ def test_restore_of_what_was_inherited_leaves_no_flag_behind() -> None:
 
 
 def test_an_heir_keeps_the_flags_that_it_finds() -> None:
-    """A take-over with another value, and the restore at its end."""
+    """This holds for a take-over with another value, and for the final restore."""
 
     async def story() -> None:
         bench = Bench()
@@ -322,7 +322,7 @@ def test_each_try_carries_what_was_read_right_before_it(
     answer: WriteOutcome,
     flags: dict[str, object],
 ) -> None:
-    """Somebody is faster between our GET and our write: what is new counts."""
+    """Somebody writes between the GET and the write: the new flags count."""
 
     async def story() -> None:
         bench = Bench()
@@ -358,7 +358,7 @@ def test_each_try_carries_what_was_read_right_before_it(
 
 
 def test_a_restore_that_was_too_late_reads_anew() -> None:
-    """The same for the write of a deletion."""
+    """The same holds for the write of a deletion."""
 
     async def story() -> None:
         bench = Bench()
@@ -385,7 +385,7 @@ def test_a_restore_that_was_too_late_reads_anew() -> None:
 
 
 def test_observations_that_differ_in_a_foreign_flag_are_one() -> None:
-    """Equal, of one hash, and nothing of it is shown."""
+    """They are equal with the same hash, and the flag is not shown."""
     plain = ObservedPolicy(False, mails(True), "7")
     flagged = replace(plain, unknown_members={"emailChange": ["canary"]})
     assert plain == flagged

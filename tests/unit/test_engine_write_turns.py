@@ -113,7 +113,7 @@ def all_ready(bench: Bench, policies: list[PolicyObject]) -> bool:
 
 
 def test_one_at_a_time_for_all_instances_that_reach_a_zitadel() -> None:
-    """ZITADEL's own id counts: each instance object has a url of its own."""
+    """ZITADEL's own id counts, because each instance has another url."""
 
     async def story() -> None:
         wanted = of("default", 4) + of("second", 4)
@@ -216,7 +216,7 @@ def test_reads_wait_for_no_write() -> None:
 
 
 def test_after_a_write_without_an_answer_the_next_one_waits() -> None:
-    """The policy of the write that was lost is right, too, at the end."""
+    """In the end the policy of the lost write is correct, too."""
 
     async def story() -> None:
         wanted = of("default", 3)
@@ -292,7 +292,7 @@ def test_the_end_of_the_process_waits_for_one_write_alone() -> None:
 
 
 def test_what_others_changed_while_a_write_waited_stays() -> None:
-    """A write replaces the whole policy, so it must not be made of an old one."""
+    """A write replaces the whole policy, so it needs a recent GET."""
 
     async def story() -> None:
         wanted = of("default", 2)

@@ -33,7 +33,7 @@ class Cluster:
 def test_a_lasting_outage_after_a_short_one_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The end of the short one was told, so that nobody would know of the other."""
+    """Otherwise the log would only say that the short one has ended."""
     cluster = Cluster(monkeypatch)
     assert cluster.fail()
     cluster.succeed()
@@ -47,7 +47,7 @@ def test_a_lasting_outage_after_a_short_one_is_told(
 def test_a_cause_that_comes_and_goes_is_told_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As with one bad server behind a load balancer."""
+    """This happens with one bad server behind a load balancer."""
     cluster = Cluster(monkeypatch)
     logged = 0
     for _ in range(20):

@@ -44,7 +44,7 @@ def find(folder: Path, wanted: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_name_and_a_path_and_a_version(tmp_path: Path) -> None:
-    """Each leads to the program itself."""
+    """Each of them leads to the program."""
     program(tmp_path / f"bin/python{MINOR}", f'exec {sys.executable} "$@"')
     for wanted in (f"python{MINOR}", MINOR, sys.executable):
         done = find(tmp_path, wanted)
@@ -57,7 +57,7 @@ def test_a_name_and_a_path_and_a_version(tmp_path: Path) -> None:
 def test_a_stand_in_that_fails_is_no_python(
     tmp_path: Path, place: str, wanted: str
 ) -> None:
-    """Its manager is asked; also one that is not on the path."""
+    """Its version manager is asked, even one that is not on the PATH."""
     stand_in = program(tmp_path / f"bin/python{MINOR}", "echo not chosen >&2; exit 127")
     real = program(
         tmp_path / f"versions/{VERSION}/bin/python", f'exec {sys.executable} "$@"'
@@ -75,7 +75,7 @@ def test_a_stand_in_that_fails_is_no_python(
 
 
 def test_what_cannot_be_had_is_told(tmp_path: Path) -> None:
-    """No such program; a stand-in for what no manager has; one that is too old."""
+    """The program is missing, a shim without a version, or too old."""
     gone = find(tmp_path, "python3.99")
     assert (gone.returncode, gone.stdout) == (1, "")
     assert "There is no python3.99" in gone.stderr

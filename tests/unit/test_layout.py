@@ -18,7 +18,7 @@ def test_operator_folder_is_no_package() -> None:
 
 
 def test_standard_library_operator_wins_in_the_checkout() -> None:
-    """`import operator` from the repository root is the standard library's."""
+    """`import operator` in the repository root imports the standard library's."""
     code = "import collections, operator; print(operator.eq(1, 1), operator.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code],

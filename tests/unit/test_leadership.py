@@ -37,7 +37,7 @@ async def elected(candidate: Candidate, within: float = 100.0) -> float:
 
 @on_virtual_clock
 async def test_the_first_leads_at_once_and_keeps_it() -> None:
-    """One look and one write; then a renewal each retry period, by one holder."""
+    """It takes one read and one write, then a renewal each retry period."""
     record = StoredLease()
     first = Candidate(record, "a")
     assert await elected(first) < 0.1
@@ -53,7 +53,7 @@ async def test_the_first_leads_at_once_and_keeps_it() -> None:
 
 @on_virtual_clock
 async def test_after_a_kill_the_next_leads_within_the_promise() -> None:
-    """Lease duration plus two retry periods, counted from the kill."""
+    """It takes the lease duration plus two retry periods after the kill."""
     for wait in (0.1, 1.0, 1.9, 3.3):
         record = StoredLease()
         first = Candidate(record, "a")
@@ -70,7 +70,7 @@ async def test_after_a_kill_the_next_leads_within_the_promise() -> None:
 
 @on_virtual_clock
 async def test_a_release_is_taken_up_within_a_retry_period() -> None:
-    """The record then has no holder; nobody counts its duration."""
+    """The Lease has no holder then, so nobody waits for its duration."""
     record = StoredLease()
     first = Candidate(record, "a")
     await elected(first)
@@ -87,7 +87,7 @@ async def test_a_release_is_taken_up_within_a_retry_period() -> None:
 
 @on_virtual_clock
 async def test_a_stop_while_standing_by_releases_nothing_of_others() -> None:
-    """Only what is ours is given up."""
+    """A candidate releases only its own lease."""
     record = StoredLease()
     first = Candidate(record, "a")
     await elected(first)
@@ -100,7 +100,7 @@ async def test_a_stop_while_standing_by_releases_nothing_of_others() -> None:
 
 @on_virtual_clock
 async def test_a_lost_lease_is_explained_by_the_last_whole_answer() -> None:
-    """A try that the deadline has cut short says nothing but that it was late."""
+    """A call that the deadline cut short only says that it was late."""
     record = StoredLease()
     first = Candidate(record, "a")
     await elected(first)
@@ -114,7 +114,7 @@ async def test_a_lost_lease_is_explained_by_the_last_whole_answer() -> None:
 
 @pytest.mark.parametrize("fault", ["fail", "hang", "lose", "late"])
 def test_who_cannot_renew_gives_up_before_the_next_one_begins(fault: str) -> None:
-    """Ended by the renew deadline; silent by duration less a second; then another."""
+    """It ends at the renew deadline, and is silent a second before the next."""
 
     async def test() -> None:
         record = StoredLease()
@@ -144,7 +144,7 @@ def test_who_cannot_renew_gives_up_before_the_next_one_begins(fault: str) -> Non
 
 @on_virtual_clock
 async def test_short_troubles_cost_nothing() -> None:
-    """Failures, hangs and lost answers that end before the renew deadline."""
+    """Failures, hangs and lost responses end before the renew deadline."""
     record = StoredLease()
     first = Candidate(record, "a")
     await elected(first)
@@ -160,7 +160,7 @@ async def test_short_troubles_cost_nothing() -> None:
 
 @on_virtual_clock
 async def test_an_acquisition_whose_answer_was_lost_is_ours() -> None:
-    """It is found at the next look, and held from then on."""
+    """The next read finds it, and the lease is kept from then on."""
     record = StoredLease()
     first = Candidate(record, "a")
     first.way.fault = "lose"
@@ -174,7 +174,7 @@ async def test_an_acquisition_whose_answer_was_lost_is_ours() -> None:
 
 @pytest.mark.parametrize("wall", [-1e6, -3600, 3600, 1e6])
 def test_wrong_wall_clocks_do_not_matter(wall: float) -> None:
-    """A standby whose clock is far off takes nothing from a living leader."""
+    """A standby whose clock is wrong takes nothing from a living leader."""
 
     async def test() -> None:
         record = StoredLease()
@@ -191,7 +191,7 @@ def test_wrong_wall_clocks_do_not_matter(wall: float) -> None:
 
 @on_virtual_clock
 async def test_the_holders_duration_counts() -> None:
-    """A standby that was told a shorter one waits for the longer one in the record."""
+    """A standby with a shorter duration waits for the longer one in the Lease."""
     record = StoredLease()
     first = Candidate(record, "a", 60)
     await elected(first)
@@ -203,7 +203,7 @@ async def test_the_holders_duration_counts() -> None:
 
 @on_virtual_clock
 async def test_of_many_standbys_one_wins() -> None:
-    """The others go on standing by."""
+    """The others remain standbys."""
     record = StoredLease()
     many = [Candidate(record, f"c{number}") for number in range(5)]
     witness = TermObserver(many)
@@ -221,7 +221,7 @@ async def test_of_many_standbys_one_wins() -> None:
 
 @on_virtual_clock
 async def test_a_deleted_lease_is_made_again_by_its_holder() -> None:
-    """A standby that has seen it does not take the gap for a chance."""
+    """A standby that has seen the Lease does not use the gap."""
     record = StoredLease()
     first = Candidate(record, "a")
     await elected(first)
@@ -235,7 +235,7 @@ async def test_a_deleted_lease_is_made_again_by_its_holder() -> None:
 
 @on_virtual_clock
 async def test_a_lease_given_to_another_ends_the_leader() -> None:
-    """An administrator's edit counts; it ends at the next renewal."""
+    """An administrator's edit counts: the leader ends at the next renewal."""
     record = StoredLease()
     first = Candidate(record, "a")
     await elected(first)
@@ -251,7 +251,7 @@ async def test_a_lease_given_to_another_ends_the_leader() -> None:
 
 @on_virtual_clock
 async def test_a_stalled_process_finds_that_its_time_is_over() -> None:
-    """Time that passes unseen counts: a frozen leader may not write when it thaws."""
+    """A frozen leader may not write when it continues."""
     record = StoredLease()
     first = Candidate(record, "a")
     await elected(first)
@@ -265,7 +265,7 @@ async def test_a_stalled_process_finds_that_its_time_is_over() -> None:
 
 
 def test_trouble_is_told_once_a_cause(caplog: pytest.LogCaptureFixture) -> None:
-    """Not once a try; and who leads is told, too."""
+    """It is not logged at each try; the log also names the leader."""
 
     async def test() -> None:
         record = StoredLease()
@@ -369,7 +369,7 @@ def test_never_two_writers(
     duration: float,
     walls: tuple[float, ...],
 ) -> None:
-    """Whatever befalls three replicas; and once all is well, one of them leads."""
+    """This holds for three replicas under any faults; later one of them leads."""
 
     async def test() -> None:
         trial = Trial(duration, walls)
@@ -383,7 +383,7 @@ def test_never_two_writers(
 
 @on_virtual_clock
 async def test_a_record_that_is_older_than_it_was_is_told() -> None:
-    """After a restore of etcd leader and standby say so; the term goes on."""
+    """After a restore of etcd leader and standby log it; the term goes on."""
     record = StoredLease()
     first = Candidate(record, "a")
     await elected(first)

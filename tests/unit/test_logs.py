@@ -78,7 +78,7 @@ def lines(out: Out) -> list[dict[str, Any]]:
 
 
 def test_a_line_is_json_with_a_time_in_utc(out: Out) -> None:
-    """Four fields and no more outside of a pass."""
+    """Outside of a pass it has four fields."""
     configure()
     _log.info("Listening for %s", "health")
     (line,) = lines(out)
@@ -91,7 +91,7 @@ def test_a_line_is_json_with_a_time_in_utc(out: Out) -> None:
 
 
 def test_a_line_within_a_pass_says_whose_it_is(out: Out) -> None:
-    """Of a policy and of an instance, which has no namespace; not after the pass."""
+    """It names a policy or an instance (without namespace), but not afterwards."""
     configure()
     with concerning(POLICY):
         _log.warning("Kubernetes was not reached")
@@ -113,7 +113,7 @@ def test_a_line_within_a_pass_says_whose_it_is(out: Out) -> None:
 
 
 def test_lines_of_kopf_have_the_same_form(out: Out) -> None:
-    """Its reference to an object becomes our fields; its other extras are not shown."""
+    """Its reference to an object has our fields; its other extras are dropped."""
     configure()
     reference = {
         "apiVersion": "zitadel-notification.dev/v1alpha1",
@@ -131,7 +131,7 @@ def test_lines_of_kopf_have_the_same_form(out: Out) -> None:
 
 
 def test_a_fault_has_its_traceback_in_the_entry(out: Out) -> None:
-    """One line, however long."""
+    """It is one line, however long."""
     configure()
     try:
         fail("two\nlines")
@@ -143,7 +143,7 @@ def test_a_fault_has_its_traceback_in_the_entry(out: Out) -> None:
 
 
 def test_text_says_the_same(out: Out) -> None:
-    """For people: the fields stand at the end."""
+    """The fields are at the end of the line."""
     configure(LogFormat.TEXT)
     with concerning(POLICY):
         _log.warning("Kubernetes was not reached")
@@ -161,7 +161,7 @@ def test_text_says_the_same(out: Out) -> None:
 
 
 def test_a_line_of_text_stays_one_line(out: Out) -> None:
-    """Whatever names are in it."""
+    """This holds for all names in it."""
     configure(LogFormat.TEXT)
     _log.info("Changed by %s", "Eve\n2026 ERROR forged\x1b[2J")
     assert out.text().count("\n") == 1
@@ -170,7 +170,7 @@ def test_a_line_of_text_stays_one_line(out: Out) -> None:
 
 @pytest.mark.clock
 async def test_what_clients_do_to_the_endpoints_is_no_fault(out: Out) -> None:
-    """Bytes that are no request may hold a credential, and are logged by nobody."""
+    """Bytes that are no request may contain a credential, and are not logged."""
     configure()
 
     def fails() -> Iterator[bytes]:
@@ -195,7 +195,7 @@ async def test_what_clients_do_to_the_endpoints_is_no_fault(out: Out) -> None:
 
 
 def test_the_level_holds(out: Out) -> None:
-    """Libraries that write a line a request stay quiet at INFO."""
+    """Libraries that log every request are silent at INFO."""
     configure(level="INFO")
     _log.debug("Not this")
     logging.getLogger("httpx").info("Nor this")
@@ -203,7 +203,7 @@ def test_the_level_holds(out: Out) -> None:
 
 
 def test_what_a_pass_changes_is_logged_with_the_object(out: Out) -> None:
-    """By the real engine: the Event's reason and the object stand beside the text."""
+    """With the real engine the line has the Event's reason and the object."""
     configure()
 
     async def story() -> None:
@@ -242,7 +242,7 @@ def event_reasons() -> set[str]:
 
 
 def test_each_reason_of_an_event_is_documented_and_no_other() -> None:
-    """One heading a reason, with type, when, and an example within the limit."""
+    """Each has a heading, a type, when it is sent, and a short example."""
     _, *parts = re.split(r"^### (\w+)$", PAGE.read_text(), flags=re.MULTILINE)
     sections = dict(zip(parts[::2], parts[1::2], strict=True))
     assert set(sections) == event_reasons()

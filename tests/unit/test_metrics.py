@@ -77,7 +77,7 @@ def test_the_page_is_what_the_code_says(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The check passes on the stored page, and fails on any other."""
+    """The check passes for the stored page, and fails for any other."""
     tool = page_tool()
     monkeypatch.setattr("sys.argv", ["metrics_page.py", "--check"])
     assert tool.main() == 0, capsys.readouterr().out
@@ -88,7 +88,7 @@ def test_the_page_is_what_the_code_says(
 
 
 def test_all_definitions_are_exposed_and_nothing_else() -> None:
-    """But for what the client library adds; no series tells when another began."""
+    """The client library adds some; there are no `_created` series."""
     found = names(text(new_metrics()))
     own = {definition.name for definition in definitions()}
     assert own <= found
@@ -120,7 +120,7 @@ def inventory_of(count: int) -> Inventory:
 
 
 def test_ten_thousand_objects_are_scraped_in_small_parts() -> None:
-    """Five series a policy, within a second; no part holds the loop for long."""
+    """Five series a policy take a second at most; no part blocks the loop."""
     metrics = new_metrics()
     inventory = inventory_of(10_000)
     metrics.watch(WorkQueue(metrics.passes), inventory)
@@ -143,7 +143,7 @@ def test_ten_thousand_objects_are_scraped_in_small_parts() -> None:
 
 
 def test_objects_are_told_by_the_leader_alone() -> None:
-    """A standby knows them, too, but each is to be told once."""
+    """A standby has them, too, but each object is reported once."""
     for leading in (True, False):
         metrics = new_metrics(leading=leading)
         metrics.watch(WorkQueue(metrics.passes), inventory_of(1))
@@ -166,7 +166,7 @@ def test_objects_are_told_by_the_leader_alone() -> None:
 
 @pytest.mark.parametrize("leading", [True, False])
 def test_objects_that_find_zitadel_inconsistent_are_told(*, leading: bool) -> None:
-    """By the leader alone, by Ready's reason alone, and only while it is that."""
+    """Only the leader reports them, while Ready has that reason."""
     inventory = inventory_of(3)
     ready, in_sync, _ = inventory.policies[PolicyKey("own", "p0")].status.conditions
     reason = "ZitadelInconsistent"
@@ -196,7 +196,7 @@ def test_objects_that_find_zitadel_inconsistent_are_told(*, leading: bool) -> No
 
 
 def test_repairs_are_counted_from_zero() -> None:
-    """By kind; a first repair is an increase, which an alert looks for."""
+    """So the first repair of each kind is an increase, which an alert needs."""
     metrics = new_metrics()
     repairs = "znp_read_side_repairs_total"
     kinds = [str(missed) for missed in Missed]
@@ -209,7 +209,7 @@ def test_repairs_are_counted_from_zero() -> None:
 def test_deprecated_calls_are_told_of_instances_that_are_there(
     *, leading: bool
 ) -> None:
-    """By the leader alone; zero once the marks are gone."""
+    """Only the leader reports them; without marks the value is zero."""
     metrics = new_metrics(leading=leading)
     metrics.watch(WorkQueue(metrics.passes), inventory_of(1))
     found = Deprecation(("GET /a", "GET /b"), "2026-01-01", "2027-01-15", 1.8e9)
@@ -238,7 +238,7 @@ def test_deprecated_calls_are_told_of_instances_that_are_there(
 def test_how_drift_is_looked_for_is_told(
     asked: DriftMethod, reason: str, degraded: float
 ) -> None:
-    """One method is 1, the others are 0; degraded is what the spec did not ask for."""
+    """One method is 1, the others are 0; degraded means not as the spec asks."""
     metrics, inventory = new_metrics(), inventory_of(0)
     metrics.watch(WorkQueue(metrics.passes), inventory)
     assert value(metrics, "znp_drift_detection_degraded", name="default") is None
@@ -259,7 +259,7 @@ def test_how_drift_is_looked_for_is_told(
 
 
 def test_failed_searches_are_counted_by_instance() -> None:
-    """Those that failed, and no others."""
+    """Only failed searches are counted."""
     metrics = new_metrics()
     name = "znp_event_search_failures_total"
     for instance in ("a", "b", "a"):
@@ -270,7 +270,7 @@ def test_failed_searches_are_counted_by_instance() -> None:
 
 
 def test_calls_are_counted_by_what_came_back() -> None:
-    """429 is told apart; the build says what it is."""
+    """429 has a counter of its own; the build has its version."""
     metrics = new_metrics()
     for code in ("200", "429", "429", "error"):
         metrics.zitadel_called("GET", "/a", code, 0.2)
@@ -288,7 +288,7 @@ def test_calls_are_counted_by_what_came_back() -> None:
 
 @pytest.mark.clock
 def test_counting_costs_less_than_two_percent_of_a_pass() -> None:
-    """All that is told about a new policy: its turn, three calls out, three to us."""
+    """A new policy counts its pass, three calls to ZITADEL, three to Kubernetes."""
     metrics = new_metrics()
     passes, key = metrics.passes, ("NotificationPolicy", "own", "p")
     about = policy("p")

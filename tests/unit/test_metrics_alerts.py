@@ -75,7 +75,7 @@ def expressions() -> list[tuple[str, str]]:
 
 
 def test_metrics_are_found_in_expressions() -> None:
-    """The reader that the next test relies on."""
+    """The next test relies on this function."""
     expression = (
         'sum by (a_b, name) (rate(one_total{c_d="e_f"}[5m])) / on (g_h) two:x_y:z > 0'
     )
@@ -91,7 +91,7 @@ def test_each_metric_is_one_that_there_is(where: str, expression: str) -> None:
 
 
 def test_the_minimum_is_there() -> None:
-    """Conventions 4.6; the names are CamelCase with the product's prefix."""
+    """Conventions 4.6: the names are CamelCase with the product's prefix."""
     names = [rule["alert"] for rule in ALERT_RULES]
     assert {PREFIX + name for name in MINIMUM} <= set(names)
     assert all(re.fullmatch(rf"{PREFIX}([A-Z][a-z]+)+", name) for name in names)
@@ -100,7 +100,7 @@ def test_the_minimum_is_there() -> None:
 
 @pytest.mark.parametrize("rule", ALERT_RULES, ids=lambda rule: rule["alert"])
 def test_each_alert_tells_what_to_do(rule: dict[str, Any]) -> None:
-    """Severity, summary, description and a runbook that exists; not within minutes."""
+    """It has severity, texts, an existing runbook, and fires after minutes."""
     critical = rule["alert"] in CRITICAL
     assert rule["labels"] == {"severity": "critical" if critical else "warning"}
     annotations = rule["annotations"]
@@ -113,7 +113,7 @@ def test_each_alert_tells_what_to_do(rule: dict[str, Any]) -> None:
 
 
 def test_each_alert_has_a_runbook_and_no_other() -> None:
-    """One heading an alert, in the order of the rules; each says what it means."""
+    """Each alert has a heading in the order of the rules, with three points."""
     _, *parts = re.split(r"^## (\w+)$", RUNBOOKS.read_text(), flags=re.MULTILINE)
     assert parts[::2] == [rule["alert"] for rule in ALERT_RULES]
     for text in parts[1::2]:
@@ -122,7 +122,7 @@ def test_each_alert_has_a_runbook_and_no_other() -> None:
 
 
 def test_the_table_is_the_rules() -> None:
-    """Which alerts there are, how severe, and for how long before they fire."""
+    """It has the alerts, their severity, and the time before they fire."""
     shown = re.findall(
         r"^\| \[(\w+)\]\(#(\w+)\) \| (\w+) \| (\w+) \|$",
         RUNBOOKS.read_text(),
@@ -136,7 +136,7 @@ def test_the_table_is_the_rules() -> None:
 
 
 def test_links_of_the_runbooks_lead_somewhere() -> None:
-    """To files, and to headings in them."""
+    """The files, and the headings in them, exist."""
     for text, target in re.findall(r"\[([^\]]+)\]\(([^)]+)\)", RUNBOOKS.read_text()):
         path, _, anchor = target.partition("#")
         file = (RUNBOOKS.parent / path).resolve() if path else RUNBOOKS
@@ -147,7 +147,7 @@ def test_links_of_the_runbooks_lead_somewhere() -> None:
 
 
 def test_rules_are_ones_that_prometheus_takes() -> None:
-    """Promtool reads them without a complaint."""
+    """Promtool accepts them."""
     done = promtool("check", "rules", "--lint-fatal", str(ALERTS))
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(RULES)} rules found" in done.stdout
@@ -160,7 +160,7 @@ def test_alerts_fire_when_they_should_and_else_not() -> None:
 
 
 def test_each_alert_fires_once_in_the_stories() -> None:
-    """And is quiet in the first one."""
+    """None of them fires in the first story."""
     quiet, *stories = yaml.safe_load(RULE_TESTS.read_text())["tests"]
     names = {rule["alert"] for rule in ALERT_RULES}
     assert {test["alertname"] for test in quiet["alert_rule_test"]} == names

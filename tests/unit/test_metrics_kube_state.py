@@ -44,7 +44,7 @@ def paths_of(resource: dict[str, Any]) -> list[list[str]]:
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda r: r["groupVersionKind"])
 def test_each_path_is_a_field(resource: dict[str, Any]) -> None:
-    """Of the kind and version that it names; a label is never a whole object."""
+    """It is one of the named kind and version; a label is never an object."""
     kind = resource["groupVersionKind"]
     (crd,) = [crd for crd in CRDS if crd["spec"]["names"]["kind"] == kind["kind"]]
     assert crd["spec"]["group"] == kind["group"]
@@ -61,7 +61,7 @@ def test_each_path_is_a_field(resource: dict[str, Any]) -> None:
 
 
 def test_both_kinds_are_configured_and_may_be_read() -> None:
-    """The role names the plurals of the CRDs."""
+    """The role has the plurals of the CRDs."""
     kinds = {resource["groupVersionKind"]["kind"] for resource in RESOURCES}
     assert kinds == {crd["spec"]["names"]["kind"] for crd in CRDS}
     role = yaml.safe_load((FOLDER / "rbac.yaml").read_text())

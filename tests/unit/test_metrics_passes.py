@@ -63,7 +63,7 @@ RESULT = "controller_runtime_reconcile_total"
 
 
 def test_passes_are_counted_by_how_they_end() -> None:
-    """Each pass once, each failure as what it is; queue and passes agree."""
+    """Each pass counts once, each failure by its kind; queue and passes agree."""
 
     async def story() -> None:
         bench = Metered()
@@ -103,7 +103,7 @@ def test_passes_are_counted_by_how_they_end() -> None:
 
 
 def test_drift_success_and_end_of_an_object_are_told() -> None:
-    """A correction counts once; what was told of an object ends with it."""
+    """A correction counts once; the series of an object end with it."""
 
     async def story() -> None:
         bench = Metered()
@@ -143,7 +143,7 @@ def test_drift_success_and_end_of_an_object_are_told() -> None:
 
 
 def test_a_pass_that_is_overtaken_begins_anew() -> None:
-    """A spec that changes before the pass's call goes out is no failure."""
+    """A spec that changes before the pass's call is no failure."""
 
     async def story() -> None:
         bench = Metered()
@@ -163,7 +163,7 @@ def test_a_pass_that_is_overtaken_begins_anew() -> None:
 
 
 def test_an_instance_that_waits_for_somebody_counts_as_terminal() -> None:
-    """A refused credential is tried again slowly, and is a failure each time."""
+    """A refused credential is retried slowly, and fails each time."""
 
     async def story() -> None:
         bench = Metered()
@@ -183,7 +183,7 @@ def test_an_instance_that_waits_for_somebody_counts_as_terminal() -> None:
 
 @pytest.mark.parametrize("is_delivered", [True, False])
 def test_a_namesake_does_not_inherit_the_success(*, is_delivered: bool) -> None:
-    """An object of the same name is another one, whether its end was seen or not."""
+    """It is another object, whether or not the old one's end was seen."""
 
     async def story() -> None:
         bench = Metered()
@@ -214,7 +214,7 @@ class Told:
 
 
 def test_the_queue_tells_each_step_once() -> None:
-    """A second wish for a waiting key is none; a key that is forgotten is dropped."""
+    """A second add of a waiting key does not count; a removed key is dropped."""
 
     async def story() -> None:
         metrics = Told()
@@ -243,12 +243,12 @@ def test_the_queue_tells_each_step_once() -> None:
 
 
 def test_priorities_have_the_queue_s_order() -> None:
-    """The labels of the depth are the queue's own words."""
+    """The labels of the depth are the queue's own names."""
     assert tuple(priority.name.lower() for priority in Priority) == PRIORITIES
 
 
 def test_what_waits_and_runs_is_told_at_each_scrape() -> None:
-    """Depth by priority; the longest pass so far."""
+    """There is the depth by priority, and the time of the longest pass."""
 
     async def story() -> None:
         metrics = new_metrics()

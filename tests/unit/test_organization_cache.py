@@ -44,7 +44,7 @@ def name(text: str) -> Reference:
 
 
 def test_a_list_is_not_dropped_while_it_is_read() -> None:
-    """Its pages take longer than an old list is believed; questions come meanwhile."""
+    """Its pages take longer than an old list is used, and look-ups continue."""
 
     async def story() -> None:
         pages = Pages(50, 1.0)
@@ -71,7 +71,7 @@ def test_a_list_is_not_dropped_while_it_is_read() -> None:
 
 
 def test_what_is_dropped_while_it_is_read_is_no_answer() -> None:
-    """A check of the instance wants nothing that is older than itself."""
+    """A check of the instance needs a list that began after it."""
 
     async def story() -> None:
         pages = Pages(50, 1.0)
@@ -91,7 +91,7 @@ def test_what_is_dropped_while_it_is_read_is_no_answer() -> None:
 
 
 def test_a_row_that_two_pages_show_is_one_organization() -> None:
-    """Somebody made an organization between two pages: all rows move on by one."""
+    """A new organization between two pages shifts all rows by one."""
 
     async def story() -> None:
         pages = Pages(20, 0.0)

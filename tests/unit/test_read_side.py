@@ -65,7 +65,7 @@ SHOWN = {"inherited": INHERITED, "other": OWN[True], "same": OWN[False], "none":
 def test_what_an_answer_and_a_get_tell(
     write: Write, answer: WriteOutcome, shown: str
 ) -> None:
-    """All combinations; what is not in the table tells of no event that is missed."""
+    """All combinations are tried; those outside the table reveal no loss."""
     found = attempt(write, answer, SHOWN[shown], sequence="7")
     expected = TABLE.get((write, answer, shown))
     if (write, answer, shown) == (Write.CREATE, WriteOutcome.ALREADY_EXISTS, "none"):
@@ -79,7 +79,7 @@ def test_what_an_answer_and_a_get_tell(
 
 
 def test_a_later_change_of_somebody_else_is_no_contradiction() -> None:
-    """A GET shows a sequence above that of our write: somebody was faster after it."""
+    """The GET's sequence is above that of the write: a later change."""
     later = attempt(Write.UPDATE, WriteOutcome.WRITTEN, OWN[True], sequence="4")
     assert not later.is_contradiction
     assert not later.is_as_wanted
@@ -88,7 +88,7 @@ def test_a_later_change_of_somebody_else_is_no_contradiction() -> None:
 
 
 def test_the_instance_scope_is_its_own_owner() -> None:
-    """Its GET says `isDefault` always; only a change can be repaired there."""
+    """Its GET always says `isDefault`; only a change can be repaired there."""
     shown = ObservedPolicy(True, mails(True), "5", resource_owner="z")
     found = attempt(Write.UPDATE, WriteOutcome.NOT_CHANGED, shown, Scope.INSTANCE)
     assert found.missed is Missed.CHANGED
@@ -98,7 +98,7 @@ def test_the_instance_scope_is_its_own_owner() -> None:
 
 
 def test_twice_in_a_row_without_an_event_between_is_a_fact() -> None:
-    """An event between, or a log that becomes unreadable, begins anew."""
+    """After an event, or if the log becomes unreadable, the count begins anew."""
     once = once_more(None, 0, E1, readable=True)
     assert not once.is_fact
     assert once_more(once, 0.5, E1, readable=True).is_fact
@@ -119,7 +119,7 @@ def test_twice_in_a_row_without_an_event_between_is_a_fact() -> None:
 def test_who_cannot_read_the_log_counts_longer(
     times: tuple[float, ...], fact: bool
 ) -> None:
-    """Three times over at least thirty seconds."""
+    """It takes three times over at least thirty seconds."""
     tally: Tally | None = None
     for at in times:
         tally = once_more(tally, at, None, readable=False)
@@ -128,7 +128,7 @@ def test_who_cannot_read_the_log_counts_longer(
 
 
 def test_the_repairs_are_those_of_the_design() -> None:
-    """Row by row: x is wanted, y is what GETs show; None is to inherit."""
+    """In each row x is wanted and GETs show y; None means inherited."""
     for x, y in ((mails(True), mails(False)), (mails(False), mails(True))):
         create, update = Step(Write.CREATE, x), Step(Write.UPDATE, x)
         reset = Step(Write.RESET)

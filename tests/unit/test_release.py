@@ -195,7 +195,7 @@ RESTORE = "deletionPolicy Restore was not carried out"
     ],
 )
 def test_what_is_left(policy: PolicyObject, expected: tuple[str, ...]) -> None:
-    """The setting in force, the deletion that did not happen, and what was before."""
+    """It names the setting in force, the skipped deletion, and the original."""
     assert tell_left(policy) == expected
 
 
@@ -233,7 +233,7 @@ KEPT = "released (finalizer, original); another finalizer keeps it: a/b, c/d"
     ],
 )
 def test_what_was_done(one: Marked, done: str, planned: str) -> None:
-    """Which marks went, and what becomes of the object."""
+    """It names what was removed, and what happens to the object."""
     assert one.describe_release(dry_run=False) == f"{one.title}: {done}"
     assert one.describe_release(dry_run=True) == f"{one.title}: {planned}"
 
@@ -246,13 +246,13 @@ def test_what_was_done(one: Marked, done: str, planned: str) -> None:
     ],
 )
 def test_what_is_no_name(text: str) -> None:
-    """It would lead to another path of the API, or to nothing."""
+    """It would lead to another path of the API, or to none."""
     with pytest.raises(ValueError, match="is not NAMESPACE/NAME"):
         parse_policy_name(text)
 
 
 def test_names() -> None:
-    """As Kubernetes allows them: namespaces are labels, objects have dots, too."""
+    """They are those of Kubernetes: labels for namespaces, dots for objects."""
     assert parse_policy_name("team-a/acme.v2") == PolicyKey("team-a", "acme.v2")
 
 
@@ -300,7 +300,7 @@ def test_the_last_line(counts: tuple[int, int, int], dry_run: bool, text: str) -
     ],
 )
 def test_wrong_use_is_told(arguments: list[str], words: str) -> None:
-    """With exit code 2, before any cluster is asked."""
+    """The exit code is 2, and no cluster is called."""
     done = CliRunner().invoke(znp, ["release", *arguments])
     assert done.exit_code == 2
     assert words in done.output

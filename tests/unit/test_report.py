@@ -94,7 +94,7 @@ def test_ready_says_what_a_get_says() -> None:
     ],
 )
 def test_trouble_carries_its_cause(failure: OperatorError, abnormal: str) -> None:
-    """Ready and the abnormal condition have the cause; values stay; InSync Unknown."""
+    """Ready and the negative condition have it; values stay; InSync is Unknown."""
     policy = judged(POLICY, failed(ready_policy(), failure, NOW))
     found = find(policy.status.conditions, abnormal)
     ready = find(policy.status.conditions, "Ready")
@@ -111,7 +111,7 @@ def test_trouble_carries_its_cause(failure: OperatorError, abnormal: str) -> Non
     "reason", [Reason.INSTANCE_NOT_FOUND, Reason.NOT_GRANTED, Reason.CONFLICT]
 )
 def test_refusal_takes_the_values_away(reason: Reason) -> None:
-    """What may no longer be looked at is no longer told; the pinned id stays."""
+    """A value that may no longer be read is removed; the pinned id stays."""
     status = failed(ready_policy(), TerminalError(reason, "x"), NOW)
     assert status.settings.is_empty
     assert status.sequence is None
@@ -139,7 +139,7 @@ def test_no_progress_for_ten_minutes_is_stalled() -> None:
 
 
 def test_an_edit_in_trouble_is_no_transition() -> None:
-    """The time of Reconciling stays; the caller says since when the edit is tried."""
+    """The time of Reconciling stays; the caller knows when the edit came."""
     failure = TransientError(Reason.SERVER_ERROR, "x")
     policy = judged(POLICY, failed(POLICY, failure, NOW))
     edited = replace(policy, generation=4)
@@ -156,7 +156,7 @@ def test_an_edit_in_trouble_is_no_transition() -> None:
 
 
 def test_suspended_keeps_ready_with_its_old_generation() -> None:
-    """Only the root generation moves, so `kubectl wait` stays honest."""
+    """Only the root generation changes, so `kubectl wait` stays correct."""
     policy = replace(ready_policy(), generation=4, suspended=True)
     status = judged(policy, suspended(policy, NOW)).status
     ready = find(status.conditions, "Ready")
@@ -166,7 +166,7 @@ def test_suspended_keeps_ready_with_its_old_generation() -> None:
 
 
 def test_token_is_copied_whatever_the_outcome() -> None:
-    """A requested pass is acknowledged by the first status after it."""
+    """The first status after a requested pass has its token."""
     policy = replace(ready_policy(), requested_at="t1")
     assert not is_ready_and_current(policy)
     status = failed(policy, TransientError(Reason.SERVER_ERROR, "x"), NOW)
@@ -175,7 +175,7 @@ def test_token_is_copied_whatever_the_outcome() -> None:
 
 @pytest.mark.parametrize("time", ["", "yesterday", "2026-01-01T00:00:00", "9" * 30])
 def test_a_time_that_somebody_broke_is_observed_anew(time: str) -> None:
-    """What is wrong in a status stops no pass (design, section 11)."""
+    """An invalid status stops no pass (design, section 11)."""
     failure = TransientError(Reason.SERVER_ERROR, "down")
     policy = replace(POLICY, status=failed(POLICY, failure, NOW))
     broken = tuple(
@@ -215,7 +215,7 @@ def test_a_cursor_that_somebody_broke_is_none(text: str) -> None:
 
 
 def test_a_cursor_of_an_early_year_is_a_time_for_zitadel() -> None:
-    """Four digits, or ZITADEL refuses the search for ever."""
+    """The year needs four digits, or ZITADEL refuses every search."""
     cursor = Cursor.from_text("0033-04-03T15:00:00Z 1 o")
     assert cursor is not None
     assert cursor.just_before() == "0033-04-03T14:59:59.999999Z"

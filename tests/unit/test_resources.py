@@ -105,7 +105,7 @@ def as_mappings(value: Any) -> Any:
 
 
 def test_defaults_of_a_policy_are_the_schema_s() -> None:
-    """What the API server would have filled in is filled in here, too."""
+    """The model has the defaults that the API server sets."""
     policy = parse_policy(POLICY)
     assert str(policy.key) == "team-a/acme"
     assert (policy.uid, policy.generation) == ("u-1", 3)
@@ -119,7 +119,7 @@ def test_defaults_of_a_policy_are_the_schema_s() -> None:
 
 
 def test_defaults_of_an_instance_are_the_schema_s() -> None:
-    """The same for the other kind."""
+    """The model has the defaults that the API server sets."""
     instance = parse_instance(INSTANCE)
     assert instance.credential == CredentialRef(CredentialKind.TOKEN, "pat", "token")
     assert instance.endpoint.rate_limit == RateLimit(50, 100, 8, 1)
@@ -129,7 +129,7 @@ def test_defaults_of_an_instance_are_the_schema_s() -> None:
 
 
 def test_every_field_of_a_policy_is_read() -> None:
-    """Spec, finalizers, annotations and deletion arrive in the record."""
+    """The record has spec, finalizers, annotations and deletion."""
     body = changed(POLICY, "spec.managementPolicy", "Observe")
     body = changed(body, "spec.deletionPolicy", "Retain")
     body = changed(body, "spec.organization", {"ofCredential": True})
@@ -151,7 +151,7 @@ def test_every_field_of_a_policy_is_read() -> None:
 
 
 def test_every_field_of_an_instance_is_read() -> None:
-    """Grants, limits and intervals arrive in the record."""
+    """The record has grants, limits and intervals."""
     grant: dict[str, Any] = {"namespaces": ["a", "b-*"], "scopes": ["Instance"]}
     grant["organizations"] = [{"id": "1"}, {"name": "ACME"}, {"domain": "a.example"}]
     body = changed(INSTANCE, "spec.grants", [grant, {"namespaces": ["c"]}])
@@ -200,7 +200,7 @@ def test_every_field_of_an_instance_is_read() -> None:
     ],
 )
 def test_each_kind_of_credential_is_read(credentials: Any, ref: CredentialRef) -> None:
-    """With the schema's default for the key."""
+    """The key has the schema's default."""
     body = changed(INSTANCE, "spec.credentials", credentials)
     assert parse_instance(body).credential == ref
 
@@ -218,13 +218,13 @@ def test_unknown_fields_are_ignored() -> None:
 
 
 def test_a_mapping_need_not_be_a_dict() -> None:
-    """Bodies are read as they come."""
+    """kopf's bodies are other mappings."""
     assert parse_policy(as_mappings(POLICY)) == parse_policy(POLICY)
     assert parse_instance(as_mappings(INSTANCE)) == parse_instance(INSTANCE)
 
 
 def test_a_resource_version_alone_makes_no_difference() -> None:
-    """Two records of one object are equal when nothing of ours differs."""
+    """Two records are equal if none of the operator's fields differs."""
     later = parse_policy(changed(POLICY, "metadata.resourceVersion", "18"))
     assert later == parse_policy(POLICY)
 
@@ -241,7 +241,7 @@ def test_a_resource_version_alone_makes_no_difference() -> None:
     ],
 )
 def test_an_object_without_name_or_uid_is_unusable(path: str, value: Any) -> None:
-    """Nobody could write a status to it."""
+    """No status could be written to it."""
     with pytest.raises(UnusableObject, match="no name or no uid"):
         parse_policy(changed(POLICY, path, value))
     with pytest.raises(UnusableObject, match="no name or no uid"):
@@ -279,7 +279,7 @@ def test_an_object_without_name_or_uid_is_unusable(path: str, value: Any) -> Non
 def test_a_policy_that_is_not_understood_says_which_field(
     path: str, value: Any, named: str
 ) -> None:
-    """It has a record, which may write nothing and is not what it was before."""
+    """Its record may write nothing, and differs from the one before."""
     policy = parse_policy(changed(POLICY, path, value))
     assert policy.not_understood is not None
     assert named in policy.not_understood.sentence
@@ -323,7 +323,7 @@ def test_a_policy_that_is_not_understood_says_which_field(
 def test_an_instance_that_is_not_understood_says_which_field(
     path: str, value: Any, named: str
 ) -> None:
-    """Likewise."""
+    """Its record names the field."""
     instance = parse_instance(changed(INSTANCE, path, value))
     assert instance.not_understood is not None
     assert named in instance.not_understood.sentence
@@ -331,7 +331,7 @@ def test_an_instance_that_is_not_understood_says_which_field(
 
 
 def test_what_can_be_read_of_a_policy_is_read() -> None:
-    """One wrong field takes no other one with it; nothing is guessed for it."""
+    """One wrong field does not affect the others, and has no guessed value."""
     body = changed(POLICY, "spec.managementPolicy", "Audit")
     body = changed(body, "spec.deletionPolicy", "Restore")
     body = changed(body, "spec.instanceRef", {"name": "other"})
@@ -367,7 +367,7 @@ def test_an_ending_that_cannot_be_read_is_retain(
 
 
 def test_a_target_is_kept_where_it_can_be_read() -> None:
-    """By spec or, where scope or managementPolicy cannot be read, by the record."""
+    """It is in the spec or, if that cannot be read, in the record."""
     unread = changed(POLICY, "spec.managementPolicy", "Audit")
     assert not parse_policy(unread).may_own
     marked = parse_policy(changed(unread, "metadata.annotations", _original("42")))
@@ -427,7 +427,7 @@ STATUS = {
     ],
 )
 def test_a_broken_status_is_observed_anew(status: Any) -> None:
-    """The object is understood; what is wrong is left out, and it is not settled."""
+    """The object is understood; wrong fields are dropped, so it gets a pass."""
     body = changed(POLICY, "status", status)
     policy = parse_policy(body)
     assert policy.not_understood is None
@@ -438,7 +438,7 @@ def test_a_broken_status_is_observed_anew(status: Any) -> None:
 
 
 def test_what_can_be_read_of_a_status_is_kept() -> None:
-    """The pin and the original outlast a broken neighbour; others' types are theirs."""
+    """Pin and original survive a broken field; others' conditions are ignored."""
     theirs = {"type": "example.com/Theirs", "status": 5}
     settled = parse_policy(changed(POLICY, "status", STATUS))
     assert is_ready_and_current(settled)
@@ -466,7 +466,7 @@ def test_broken_metadata_make_no_object_unusable(path: str, value: Any) -> None:
 
 
 def test_the_sentence_hides_values() -> None:
-    """What stands in a wrong field stays there."""
+    """The message does not contain the value of a wrong field."""
     for path in ("spec.passwordChange", "spec.scope", "metadata.creationTimestamp"):
         policy = parse_policy(changed(POLICY, path, "hidden"))
         assert policy.not_understood is not None
@@ -478,13 +478,13 @@ def test_the_sentence_hides_values() -> None:
 
 
 def test_an_unusable_answer_is_trouble_and_not_absence() -> None:
-    """Taken for absent, a policy would be let go without its cleanup."""
+    """If it counted as absent, a policy would go without its cleanup."""
     with pytest.raises(ClusterError):
         parse_answer(parse_policy, {"metadata": {}})
 
 
 def test_absent_fields_are_left_out() -> None:
-    """No null is ever applied."""
+    """An apply never contains null."""
     assert policy_status_json(PolicyStatus()) == {
         "observedGeneration": -1,
         "conditions": [],
@@ -522,7 +522,7 @@ def test_absent_fields_are_left_out() -> None:
     )
 )
 def test_a_policy_s_status_survives_the_round_trip(status: PolicyStatus) -> None:
-    """What is written is what is read."""
+    """It is read as it was written."""
     body = {**POLICY, "status": policy_status_json(status)}
     assert parse_policy(body).status == status
 
@@ -545,6 +545,6 @@ def test_a_policy_s_status_survives_the_round_trip(status: PolicyStatus) -> None
     )
 )
 def test_an_instance_s_status_survives_the_round_trip(status: InstanceStatus) -> None:
-    """The same for the other kind."""
+    """It is read as it was written."""
     body = {**INSTANCE, "status": instance_status_json(status)}
     assert parse_instance(body).status == status

@@ -78,7 +78,7 @@ SPEC = {"scope": "Organization", "organization": {"id": "o"}}
 
 
 def test_a_flag_that_is_left_out_differs_from_nothing() -> None:
-    """Only what is set is compared and overlaid."""
+    """Only flags with a value are compared and merged."""
     assert ON.differs_from(OFF)
     assert ON.differs_from(LEFT_OUT)
     assert not ON.differs_from(ON)
@@ -91,7 +91,7 @@ def test_a_flag_that_is_left_out_differs_from_nothing() -> None:
 
 
 def test_words() -> None:
-    """What messages say about settings, and about a change of them."""
+    """Messages describe settings, and changes of them."""
     assert ON.describe() == "passwordChange true"
     assert OFF.describe("is") == "passwordChange is false"
     assert LEFT_OUT.describe() == ""
@@ -111,7 +111,7 @@ def test_annotations_of_the_first_version(text: str, original: Original) -> None
 
 
 def test_an_annotation_without_a_required_flag_is_not_ours() -> None:
-    """Each version has written those."""
+    """Each version has written the required flags."""
     data = json.loads(STORED[0].values[0])
     assert Original.from_text(json.dumps({**data, "passwordChange": "true"})) is None
     del data["passwordChange"]
@@ -136,7 +136,7 @@ def test_the_status_of_the_first_version() -> None:
 
 
 def test_the_crd_has_each_flag() -> None:
-    """In spec, in status, and wherever a status tells what was in force."""
+    """It is in the spec, in the status, and wherever a status has settings."""
     path = CRDS / "zitadel-notification.dev_notificationpolicies.yaml"
     (version,) = yaml.safe_load(path.read_text())["spec"]["versions"]
     schema = version["schema"]["openAPIV3Schema"]["properties"]
@@ -154,7 +154,7 @@ def test_the_crd_has_each_flag() -> None:
 
 
 def test_no_other_line_names_a_flag() -> None:
-    """Outside of the declaration, the operator's code knows no flag by its name."""
+    """Apart from the declaration, no code knows a flag by its name."""
     apart = {PACKAGE / "core" / "settings.py"}
     folders = {"emulator", "demo"}  # they speak ZITADEL's JSON themselves
     flags = [flag.name for flag in FLAGS]
@@ -229,7 +229,7 @@ def two_flags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_an_older_original_leaves_a_newer_flag_out(two_flags: dict[str, Any]) -> None:
-    """It is not restored: nobody has seen what it was."""
+    """It is not restored, because its former value is unknown."""
     assert two_flags["originals"] == [
         {"passwordChange": True, "emailChange": None},
         {"passwordChange": False, "emailChange": None},
@@ -241,13 +241,13 @@ def test_an_older_original_leaves_a_newer_flag_out(two_flags: dict[str, Any]) ->
 def test_an_older_object_is_read_and_written_as_before(
     two_flags: dict[str, Any],
 ) -> None:
-    """The spec asks for nothing new, and the status tells nothing new."""
+    """Neither spec nor status has anything new."""
     assert two_flags["spec"] == {"passwordChange": False, "emailChange": None}
     assert two_flags["status"] == STATUS
 
 
 def test_a_write_carries_what_the_spec_leaves_out(two_flags: dict[str, Any]) -> None:
-    """Absent in ZITADEL's reply is false; both spellings are read."""
+    """Absent in ZITADEL's response means false; both spellings are read."""
     assert two_flags["read"] == {"passwordChange": False, "emailChange": True}
     assert two_flags["written"] == {
         "passwordChange": True,
@@ -258,6 +258,6 @@ def test_a_write_carries_what_the_spec_leaves_out(two_flags: dict[str, Any]) -> 
 
 
 def test_words_about_several_flags(two_flags: dict[str, Any]) -> None:
-    """They are joined, and of a change only what changes is told."""
+    """They are joined; a change names only the flags that change."""
     assert two_flags["words"] == "passwordChange true, emailChange false"
     assert two_flags["change"] == "emailChange from false to true"

@@ -27,7 +27,7 @@ def test_long_names_are_cut() -> None:
 
 
 def test_the_editor_of_an_event_is_shown_so() -> None:
-    """The status has room for no more, and a refused status would be none."""
+    """A longer name would make the API server refuse the status."""
     editor = {"userId": "u", "displayName": FORGED + "x" * 5000}
     event = {
         "editor": editor,
@@ -44,7 +44,7 @@ def test_the_editor_of_an_event_is_shown_so() -> None:
 
 
 def test_an_organization_s_name_is_shown_so() -> None:
-    """In the status; what it is compared by stays as it is."""
+    """The status has the short form; comparisons use the full name."""
 
     async def story() -> None:
         bench = bench_with(policy("p"))

@@ -14,7 +14,7 @@ A, B, C, DRIFT, CHANGE, EDIT, ANOTHER = (
 
 
 async def test_urgent_first_and_each_once() -> None:
-    """A deletion overtakes, a repeated key is one."""
+    """A deletion comes first, and a repeated key counts once."""
     queue = WorkQueue(pass_metrics())
     queue.add(DRIFT, Priority.DRIFT)
     queue.add(CHANGE, Priority.CHANGE)
@@ -25,7 +25,7 @@ async def test_urgent_first_and_each_once() -> None:
 
 
 async def test_key_added_while_it_runs_comes_back_after() -> None:
-    """Never twice at once, never lost."""
+    """It never runs twice at once, and is never lost."""
     queue = WorkQueue(pass_metrics())
     queue.add(A, Priority.CHANGE)
     key = await queue.get()
@@ -36,7 +36,7 @@ async def test_key_added_while_it_runs_comes_back_after() -> None:
 
 
 async def test_earliest_wish_wins() -> None:
-    """A later delay does not put off an earlier one; an add beats both."""
+    """A later delay does not postpone an earlier one; an add beats both."""
     queue = WorkQueue(pass_metrics())
     queue.add_after(A, 0.01, Priority.RETRY)
     queue.add_after(A, 60, Priority.DRIFT)
@@ -51,7 +51,7 @@ async def test_earliest_wish_wins() -> None:
 
 
 async def test_failures_are_counted_and_forgotten() -> None:
-    """A success starts the count anew."""
+    """A success resets the count."""
     queue = WorkQueue(pass_metrics())
     assert [queue.failed(A), queue.failed(A)] == [1, 2]
     queue.succeeded(A)
@@ -59,7 +59,7 @@ async def test_failures_are_counted_and_forgotten() -> None:
 
 
 async def test_retries_take_only_their_part_of_a_lane() -> None:
-    """What failed before leaves turns to what did not, and takes turns of its own."""
+    """Retries leave workers to new work, and have workers of their own."""
     queue = WorkQueue(pass_metrics())
     queue.divide(lambda _: "lane", 3, lambda _: 2)
     for name in (A, B, C):
@@ -78,7 +78,7 @@ async def test_retries_take_only_their_part_of_a_lane() -> None:
 
 
 async def test_a_running_key_has_the_most_urgent_priority_that_was_asked_for() -> None:
-    """What a pass waits for moves up when its key is asked for again."""
+    """Calls of a pass move up when its key is added again."""
     queue = WorkQueue(pass_metrics())
     assert queue.urgency(A) is Priority.RETRY
     queue.add(A, Priority.DRIFT)

@@ -88,7 +88,7 @@ def test_one_at_a_time_in_the_order_they_came() -> None:
 
 
 def test_three_at_a_time() -> None:
-    """Eight wait: they take three seconds."""
+    """Eight writes take three seconds."""
 
     async def story() -> None:
         world = World(3)
@@ -115,7 +115,7 @@ def test_the_number_is_read_anew_for_each_write() -> None:
 
 
 def test_each_zitadel_has_a_line_of_its_own() -> None:
-    """One that hangs holds up nobody else's writes."""
+    """One that hangs does not delay the writes to others."""
 
     async def story() -> None:
         world = World()
@@ -130,7 +130,7 @@ def test_each_zitadel_has_a_line_of_its_own() -> None:
 
 
 def test_the_urgent_go_first() -> None:
-    """As in the queue of passes; among equals the oldest."""
+    """The priority decides as in the queue of passes, then the age."""
 
     async def story() -> None:
         world = World()
@@ -149,7 +149,7 @@ def test_the_urgent_go_first() -> None:
 
 
 def test_a_write_that_becomes_urgent_moves_up() -> None:
-    """The newest priority counts: what waits may be in the way of an edit."""
+    """The newest priority counts, because an edit may wait for the write."""
 
     async def story() -> None:
         world = World()
@@ -189,7 +189,7 @@ def test_endless_retries_do_not_starve_drift() -> None:
 def test_after_a_write_without_an_answer_the_next_one_waits(
     seconds: float, begins: float
 ) -> None:
-    """Until its limit and a second have passed since it was sent, and no longer."""
+    """It waits until its limit and a second have passed since it was sent."""
 
     async def story() -> None:
         world = World()
@@ -226,7 +226,7 @@ def test_who_comes_later_waits_only_for_the_rest() -> None:
 
 
 def test_the_moment_of_sending_counts_and_not_that_of_the_turn() -> None:
-    """The pool's own limits may take their time within the turn."""
+    """The pool's own limits may delay a write within its turn."""
 
     async def story() -> None:
         world = World()
@@ -275,7 +275,7 @@ def test_a_write_that_is_over_holds_nobody_up(
 
 
 def test_with_several_turns_all_wait_for_the_one_that_is_open() -> None:
-    """Those that are under way go on; the wait ends although one of them hangs."""
+    """Writes in progress go on; the wait ends even if one of them hangs."""
 
     async def story() -> None:
         world = World(2)
@@ -340,7 +340,7 @@ def test_who_is_cancelled_in_the_moment_of_its_turn_gives_it_on() -> None:
 
 
 def test_the_last_waiter_that_is_cancelled_leaves_nothing() -> None:
-    """Also while a write without an answer is waited for."""
+    """This also holds while all wait because of a lost response."""
 
     async def story() -> None:
         world = World()
@@ -357,7 +357,7 @@ def test_the_last_waiter_that_is_cancelled_leaves_nothing() -> None:
 
 
 def test_a_write_that_is_cut_off_is_an_open_one() -> None:
-    """Nobody waits for its answer, and ZITADEL may go on with it."""
+    """Nobody waits for its response, but ZITADEL may still execute it."""
 
     async def story() -> None:
         world = World()
@@ -371,7 +371,7 @@ def test_a_write_that_is_cut_off_is_an_open_one() -> None:
 
 
 def test_at_the_end_all_that_wait_go_home_at_once() -> None:
-    """A write that is under way is waited for by the engine."""
+    """The engine waits only for the write in progress."""
 
     async def story() -> None:
         world = World()
@@ -407,5 +407,5 @@ def test_who_is_cancelled_at_the_end_leaves_nothing_either() -> None:
 
 
 def test_the_limit_is_the_one_that_writes_are_given() -> None:
-    """The engine knows no adapter, so the two numbers are compared here."""
+    """The engine knows no adapter, so this test compares the two numbers."""
     assert WRITE_LIMIT == CALL_TIMEOUT
