@@ -86,7 +86,7 @@ def minute_later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 async def test_the_pod_s_own_account_comes_first(
     pod: Path, control_plane: ControlPlane, minute_later: Callable[[], None]
 ) -> None:
-    """A rotated token is read anew, by our calls and in watches."""
+    """A rotated token is read again, for calls and for watches."""
     access = await connect(None)
     watcher = access.watcher()
     try:
@@ -112,7 +112,7 @@ async def test_the_pod_s_own_account_comes_first(
 async def test_files_of_a_pod_that_are_being_written(
     pod: Path, minute_later: Callable[[], None]
 ) -> None:
-    """What was read before serves until they hold something again."""
+    """The former content is used until the files have content again."""
     access = await connect(None)
     try:
         pod.write_text("")
@@ -132,7 +132,7 @@ async def test_a_pod_without_an_authority_is_told(pod: Path) -> None:
 async def test_without_any_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is nothing to connect to: the caller is told."""
+    """The caller gets an error, because there is nothing to connect to."""
     monkeypatch.delenv("KUBECONFIG", raising=False)
     absent = str(tmp_path / "absent")
     monkeypatch.setattr(connection, "DEFAULT_KUBECONFIG", absent)
@@ -144,7 +144,7 @@ async def test_without_any_configuration(
 async def test_no_proxy_is_used(
     control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy of the environment is for ZITADEL, not for the API server."""
+    """A proxy in the environment is for ZITADEL, not for the API server."""
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):
@@ -181,9 +181,10 @@ async def test_no_proxy_is_used(
 async def test_an_answer_maps_to_one_error(
     serve: Serve, status: int, text: str, error: type[ClusterError]
 ) -> None:
-    """By status; the most exact class, with what Kubernetes said.
+    """The status decides on the most exact class, with Kubernetes' message.
 
-    What a proxy says is nothing about an object: it is not gone by that.
+    A proxy's response says nothing about an object, so it does not mean that one is
+    gone.
     """
 
     async def answer(_: web.Request) -> web.Response:
@@ -198,7 +199,7 @@ async def test_an_answer_maps_to_one_error(
 async def test_a_slow_server_is_trouble(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every call ends in time."""
+    """Every call has a timeout."""
     monkeypatch.setattr(calls, "TIMEOUT", 0.1)
 
     async def answer(_: web.Request) -> web.Response:
@@ -211,7 +212,7 @@ async def test_a_slow_server_is_trouble(
 
 
 async def test_a_cut_answer_is_trouble(serve: Serve) -> None:
-    """Half an answer is none."""
+    """Half a response counts as none."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "1000"})
@@ -227,7 +228,7 @@ async def test_a_cut_answer_is_trouble(serve: Serve) -> None:
 
 
 async def test_no_server_is_trouble() -> None:
-    """So is a port where nobody listens."""
+    """A port where nobody listens is an error, too."""
     access = access_to("http://127.0.0.1:9")
     try:
         with pytest.raises(ClusterError, match="not reached"):
@@ -251,7 +252,7 @@ async def test_no_server_is_trouble() -> None:
 async def test_what_kubernetes_asks_us_to_wait(
     serve: Serve, status: int, headers: dict[str, str], body: str, asked: float | None
 ) -> None:
-    """Retry-After of the answer, or of the Status in it; within reason."""
+    """Retry-After comes from the response or from its Status, within bounds."""
 
     async def answer(_: web.Request) -> web.Response:
         return web.Response(status=status, headers=headers, text=body)
@@ -277,12 +278,12 @@ async def test_what_kubernetes_asks_us_to_wait(
     ],
 )
 def test_the_place_of_a_call(path: str, place: str) -> None:
-    """What a missing right concerns: all objects of a kind in a namespace."""
+    """A missing right concerns all objects of a kind in a namespace."""
     assert calls.place_of("GET", path) == place
 
 
 async def test_a_cause_is_told_once(serve: Serve) -> None:
-    """By whoever meets it first, wherever that is; and what is over can come again."""
+    """The first call that meets it logs it; a cause that is over can come again."""
     refusing = 401
 
     async def answer(_: web.Request) -> web.Response:
@@ -313,7 +314,7 @@ async def test_a_cause_is_told_once(serve: Serve) -> None:
 async def test_the_end_of_a_told_cause_is_told(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once; and a cause that comes and goes at each try is not told at each."""
+    """It is logged once, also for a cause that comes and goes at each try."""
     caplog.set_level("INFO")
     codes = [401, 200] * 20
 

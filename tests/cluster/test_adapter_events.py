@@ -82,7 +82,7 @@ def events(plane: ControlPlane, namespace: str, name: str) -> list[dict[str, Any
 async def test_an_event_says_all_that_tools_read(
     recorder: EventRecorder, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """The fields of events.k8s.io/v1, about our object."""
+    """It has the fields of events.k8s.io/v1, and names our object."""
     recorder.record(policy(namespace), Told(warning=True))
     await recorder.stop()
     (event,) = events(control_plane, namespace, "acme")
@@ -119,7 +119,7 @@ async def test_the_reporting_instance_is_the_pod(
     monkeypatch: pytest.MonkeyPatch,
     pod: str,
 ) -> None:
-    """POD_NAME, cut to what is allowed; outside of pods the host."""
+    """It is POD_NAME, cut to what is allowed, or the host's name."""
     monkeypatch.setenv("POD_NAME", pod)
     recorder = EventRecorder(api)
     await recorder.start()
@@ -132,7 +132,7 @@ async def test_the_reporting_instance_is_the_pod(
 async def test_a_hundred_repeats_are_one_object(
     recorder: EventRecorder, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """The note takes no part in what is the same; the count says how often."""
+    """Notes are not compared; the series has the count."""
     for number in range(100):
         recorder.record(policy(namespace), Told(note=f"Try {number}"))
     await recorder.stop(grace=20)
@@ -149,7 +149,7 @@ async def test_a_hundred_repeats_are_one_object(
 async def test_what_differs_is_another_event(
     recorder: EventRecorder, control_plane: ControlPlane, namespace: str, other: Told
 ) -> None:
-    """By type, action, reason and object."""
+    """Type, action, reason and object are compared."""
     recorder.record(policy(namespace), Told())
     recorder.record(policy(namespace), other)
     recorder.record(policy(namespace, "else"), Told())
@@ -161,7 +161,7 @@ async def test_what_differs_is_another_event(
 async def test_events_about_an_instance_live_in_default(
     recorder: EventRecorder, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """Events have a namespace, cluster-scoped objects have none."""
+    """Events need a namespace, which cluster-scoped objects do not have."""
     name = f"{namespace}.example"
     recorder.record(instance(name), Told())
     await recorder.stop()
@@ -174,7 +174,7 @@ async def test_events_about_an_instance_live_in_default(
 async def test_long_texts_and_names_fit(
     recorder: EventRecorder, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """Limits are in bytes; a name is not cut into an invalid one."""
+    """Limits are in bytes, and a cut name stays valid."""
     name = "a" * 199 + "." + "b" * 50
     notice = Told(reason="R" * 200, action="A" * 200, note="ü" * 2000)
     recorder.record(policy(namespace, name), notice)
@@ -187,7 +187,7 @@ async def test_long_texts_and_names_fit(
 async def test_a_deleted_event_starts_anew(
     recorder: EventRecorder, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """Events expire; a repeat after that is posted all the same."""
+    """Events expire; a repeat after that is created as a new one."""
     recorder.record(policy(namespace), Told())
     await recorder.stop()
     control_plane.kubectl("delete", "events", "--all", "-n", namespace)
@@ -218,7 +218,7 @@ async def test_failures_are_told_once_and_never_raised(
     namespace: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A namespace that is not there refuses them all; the next Event is posted."""
+    """A missing namespace refuses all Events; the next other one is created."""
     caplog.set_level(logging.INFO, logger=recorder_module.__name__)
     for reason in ("One", "Two", "Three"):
         recorder.record(policy("absent-namespace"), Told(reason=reason))
@@ -234,7 +234,7 @@ async def test_a_full_queue_drops(
     namespace: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Recording never blocks: what is too much is not told."""
+    """Recording never blocks, so Events beyond the limit are dropped."""
     monkeypatch.setattr(recorder_module, "QUEUE_LIMIT", 300)
     recorder = EventRecorder(api)
     for number in range(recorder_module.QUEUE_LIMIT):
@@ -248,7 +248,7 @@ async def test_a_full_queue_drops(
 
 
 async def test_stop_without_start(api: ApiClient) -> None:
-    """An end before the beginning is no error."""
+    """A stop before the start is no error."""
     stopping = EventRecorder(api).stop()
     assert await asyncio.wait_for(stopping, 1) is None
 
@@ -257,7 +257,7 @@ async def test_stop_without_start(api: ApiClient) -> None:
 async def test_an_end_without_events_tells_of_none(
     api: ApiClient, caplog: pytest.LogCaptureFixture, grace: float
 ) -> None:
-    """Those that were not posted are told, and there are none."""
+    """Dropped Events would be logged, and there are none."""
     caplog.set_level(logging.INFO, logger=recorder_module.__name__)
     recorder = EventRecorder(api)
     await recorder.start()
@@ -273,7 +273,7 @@ async def test_an_end_without_events_tells_of_none(
 async def test_a_stop_ends_in_the_middle_of_an_outage(
     control_plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """While it waits longer and longer between two tries, and nothing is taken."""
+    """It ends during the backoff while Kubernetes accepts nothing."""
     with Relay(urlsplit(control_plane.url).port or 0) as relay:
         text = control_plane.kubeconfig.read_text()
         url = f"https://127.0.0.1:{relay.port}"

@@ -31,7 +31,7 @@ async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
 
 
 async def test_create_update_release(api: ApiClient, namespace: str) -> None:
-    """Each returns what is stored; times without microseconds are taken, too."""
+    """Each returns the stored Lease; times without microseconds are accepted."""
     store = ClusterLease(api, namespace)
     assert await store.read() is None
     first = await store.create(first_lease("a", TIMING, NOW))
@@ -51,7 +51,7 @@ async def test_create_update_release(api: ApiClient, namespace: str) -> None:
 
 
 async def test_the_slower_one_is_told_so(api: ApiClient, namespace: str) -> None:
-    """A second create, an update of an old version, one of a deleted record."""
+    """This holds for a second create, an old version, and a deleted Lease."""
     one, two = ClusterLease(api, namespace), ClusterLease(api, namespace)
     first = await one.create(first_lease("a", TIMING, NOW))
     assert first is not None
@@ -79,7 +79,7 @@ async def test_a_deleted_record_cannot_be_updated(
 async def test_what_others_put_on_it_stays(
     api: ApiClient, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """A label, and a record made by hand that says next to nothing."""
+    """A label stays; a Lease that was made by hand has few fields."""
     manifest = (
         "apiVersion: coordination.k8s.io/v1\nkind: Lease\n"
         f"metadata: {{name: {LEASE}, namespace: {namespace}, labels: {{team: x}}}}\n"
@@ -96,7 +96,7 @@ async def test_what_others_put_on_it_stays(
 
 
 async def test_a_missing_namespace_is_named(api: ApiClient) -> None:
-    """Reading finds nothing; creating says what to do."""
+    """Reading finds nothing; the error of a create says what to do."""
     store = ClusterLease(api, "nowhere")
     assert await store.read() is None
     with pytest.raises(ClusterError, match="no namespace 'nowhere'"):
@@ -106,7 +106,7 @@ async def test_a_missing_namespace_is_named(api: ApiClient) -> None:
 async def test_a_refusal_says_what_to_grant(
     control_plane: ControlPlane, namespace: str, tmp_path: Path
 ) -> None:
-    """All three verbs at once, whichever was missing."""
+    """It names all three verbs, whichever is missing."""
     inside = ("--namespace", namespace)
     control_plane.kubectl("create", "serviceaccount", "nobody", *inside)
     token = control_plane.kubectl("create", "token", "nobody", *inside).stdout.strip()
@@ -120,7 +120,7 @@ async def test_a_refusal_says_what_to_grant(
 
 
 def test_who_we_are_is_the_pod_and_unique(monkeypatch: pytest.MonkeyPatch) -> None:
-    """POD_NAME, else the host's; no two processes are the same."""
+    """It is POD_NAME or the host's name, and differs for each process."""
     monkeypatch.setenv("POD_NAME", "znp-0")
     assert own_identity().startswith("znp-0_")
     assert own_identity() != own_identity()

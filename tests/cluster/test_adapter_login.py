@@ -56,7 +56,7 @@ def end_in(seconds: float) -> str:
 async def test_a_login_program_runs_again_before_its_token_ends(
     tmp_path: Path,
 ) -> None:
-    """And not before that: twice in the life of three tokens of four seconds."""
+    """It runs shortly before, twice in the life of three four-second tokens."""
     text = (
         f'token=t-$(wc -l < {tmp_path}/runs)\nend=$(date -u -d "+4 seconds" +%FT%TZ)\n'
         f'echo "{{\\"apiVersion\\":\\"{V1}\\",\\"kind\\":\\"ExecCredential\\",'
@@ -85,7 +85,7 @@ async def test_a_login_program_runs_again_before_its_token_ends(
 async def test_a_login_program_runs_again_when_its_token_is_refused(
     tmp_path: Path,
 ) -> None:
-    """Without an end told; once for all who are refused, then at a distance."""
+    """Without a known expiry it runs once for all calls, then with pauses."""
     token = tmp_path / "token"
     token.write_text("one")
     text = (
@@ -132,7 +132,7 @@ async def test_a_login_program_runs_again_when_its_token_is_refused(
 async def test_a_failing_login_program_is_told(
     tmp_path: Path, text: str, expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By its name and in words; what it wrote stands nowhere."""
+    """The message names it and the failure; its output appears nowhere."""
     caplog.set_level("DEBUG")
     user = executing(tmp_path, text, args=["--secret", "SECRET"])
     path = kubeconfig(tmp_path / "config", "http://127.0.0.1:9", user=user)
@@ -155,7 +155,7 @@ async def test_a_login_program_that_is_not_there_is_told(tmp_path: Path) -> None
 async def test_a_login_program_that_fails_later_is_tried_again(
     tmp_path: Path,
 ) -> None:
-    """The call fails by words; when the program works again, so do calls."""
+    """The call fails with a message; when the program works again, calls do."""
     good = credential(token="good")
     async with ApiServer() as server:
         server.token = "good"
@@ -184,7 +184,7 @@ async def test_a_login_program_that_fails_later_is_tried_again(
 
 
 async def test_what_a_login_program_is_told(tmp_path: Path) -> None:
-    """Its arguments, its environment, and the cluster where it asks for that."""
+    """It gets its arguments, its environment, and the cluster if it asks for it."""
     text = f'echo "$KUBERNETES_EXEC_INFO|$1|$WHO" > {tmp_path}/seen\n' + credential(
         token="t"
     )
@@ -228,7 +228,7 @@ async def test_a_client_certificate_of_a_login_program(tmp_path: Path) -> None:
 async def test_a_rewritten_kubeconfig_is_read_when_the_old_one_is_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Another token; not another server: nobody is followed to another cluster."""
+    """Another token is used, another server is not."""
     async with ApiServer() as server, ApiServer() as elsewhere:
         server.token = "one"
         path = tmp_path / "config"
@@ -279,7 +279,7 @@ USERS: dict[str, tuple[dict[str, Any], dict[str, list[str]]]] = {
 
 @pytest.mark.parametrize("case", USERS)
 async def test_who_asks_is_told_as_kubectl_tells_it(tmp_path: Path, case: str) -> None:
-    """In our calls and in watches alike."""
+    """This holds for calls and watches."""
     user, wanted = USERS[case]
     (tmp_path / "token").write_text("of-a-file\n")
     async with ApiServer() as server:
@@ -296,7 +296,7 @@ async def test_who_asks_is_told_as_kubectl_tells_it(tmp_path: Path, case: str) -
 async def test_the_proxy_of_a_kubeconfig_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, environment: bool
 ) -> None:
-    """In our calls and in watches; one of the environment never is."""
+    """Calls and watches use it; they never use one from the environment."""
     name = "HTTP_PROXY" if environment else "NO_PROXY"
     monkeypatch.setenv(name, "http://127.0.0.1:9" if environment else "*")
     async with ApiServer() as proxy:
@@ -338,7 +338,7 @@ async def test_the_proxy_of_a_kubeconfig_is_used(
 async def test_what_cannot_be_used_is_told(
     tmp_path: Path, cluster: Any, user: Any, expected: str
 ) -> None:
-    """The field, before anything is asked."""
+    """The message names the field, and no call is made."""
     server = "https://127.0.0.1:9"
     path = kubeconfig(tmp_path / "config", server, user=user)
     content = yaml.safe_load(path.read_text())
@@ -356,7 +356,7 @@ async def test_what_cannot_be_used_is_told(
 async def test_several_kubeconfigs_are_merged_as_kubectl_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first that names something counts; files are where their own file is."""
+    """The first value counts; relative paths start at their own file."""
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "token").write_text("of-b")
     async with ApiServer() as server:
@@ -385,7 +385,7 @@ async def test_several_kubeconfigs_are_merged_as_kubectl_does(
 async def test_a_credential_that_holds_serves_while_the_next_is_made(
     tmp_path: Path,
 ) -> None:
-    """A slow program delays nobody as long as there is something to log in with."""
+    """A slow program delays no call while a credential is valid."""
     gate = tmp_path / "gate"
     gate.touch()
     text = (

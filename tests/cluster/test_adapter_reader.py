@@ -90,7 +90,7 @@ def lists_since(plane: ControlPlane, start: int, namespace: str) -> list[str]:
 async def test_a_list_comes_in_pages(
     api: ApiClient, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """All objects arrive, however many pages they take."""
+    """All objects are read, however many pages there are."""
     names = [f"p{number}" for number in range(7)]
     create(control_plane, *(policy(name, namespace) for name in names))
     start = control_plane.audit_log.stat().st_size
@@ -106,7 +106,7 @@ async def test_a_list_comes_in_pages(
 async def test_a_known_version_is_not_parsed_again(
     api: ApiClient, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """The very record comes back, unless the object has changed or is another one."""
+    """The cached record is returned, unless the object has changed or is new."""
     create(control_plane, policy("still", namespace), policy("edited", namespace))
     create(control_plane, policy("another", namespace))
     reader = ClusterReader(api, (namespace,))
@@ -130,7 +130,7 @@ async def test_a_known_version_is_not_parsed_again(
 async def test_no_namespace_means_all(
     api: ApiClient, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """A watched namespace hides the others; none named hides nothing."""
+    """With a watched namespace others are not read; without one all are."""
     other = f"{namespace}-other"
     control_plane.kubectl("create", "namespace", other)
     create(control_plane, policy("mine", namespace), policy("theirs", other))
@@ -147,7 +147,7 @@ async def test_no_namespace_means_all(
 async def test_one_object_by_name(
     api: ApiClient, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """As stored now; None when there is none."""
+    """The stored object is returned, or None if there is none."""
     reader = ClusterReader(api, ())
     create(control_plane, policy("p", namespace), instance("i"))
     found = await reader.read_policy(namespace, "p")
@@ -164,7 +164,7 @@ async def test_one_object_by_name(
 async def test_crds_are_served_or_not(
     api: ApiClient, control_plane: ControlPlane
 ) -> None:
-    """Both kinds must be there; without the group nothing is."""
+    """Both kinds must be served; without the group nothing is."""
     reader = ClusterReader(api, ())
     assert await reader.kinds_served() == KINDS
     crd = "crd/zitadelinstances.zitadel-notification.dev"
@@ -182,7 +182,7 @@ async def test_crds_are_served_or_not(
 
 
 async def test_a_cluster_without_the_group() -> None:
-    """An API server that never saw our CRDs answers 404 in plain text."""
+    """An API server that never had the CRDs answers 404 in plain text."""
     absent = web.Response(status=404, text="404 page not found")
     async with Scripted([absent]) as (api, _):
         assert not await ClusterReader(api, ()).kinds_served()
@@ -237,7 +237,7 @@ async def test_an_expired_list_starts_over_without_pages() -> None:
 
 
 async def test_an_object_that_is_not_understood_is_listed_and_read() -> None:
-    """It is there, and says itself why nobody can use it."""
+    """Its record says why it cannot be used."""
     old = policy("old")
     old["spec"]["passwordChange"] = "yes"
     listed_page = page(old, policy("good"))
@@ -256,7 +256,7 @@ async def test_an_object_that_is_not_understood_is_listed_and_read() -> None:
 async def test_an_object_without_a_name_is_skipped_and_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It blinds us to no other one."""
+    """It hides no other object."""
 
     def answer() -> web.Response:
         nameless = policy("old")
@@ -274,7 +274,7 @@ async def test_an_object_without_a_name_is_skipped_and_told_once(
 
 
 async def test_an_unusable_object_is_not_an_absent_one() -> None:
-    """Read by name, it is trouble."""
+    """Reading it by name is an error."""
     answer = web.json_response({"metadata": {"name": "old"}, "spec": {}})
     async with Scripted([answer]) as (api, _):
         with pytest.raises(ClusterError):
@@ -282,7 +282,7 @@ async def test_an_unusable_object_is_not_an_absent_one() -> None:
 
 
 async def test_a_broken_page_gives_no_half_list() -> None:
-    """Half a list would read as many deletions."""
+    """Half a list would look like many deletions."""
     answers = [page(policy("a"), token="more"), web.Response(status=500)]
     async with Scripted(answers) as (api, _):
         with pytest.raises(ClusterError):
@@ -306,7 +306,7 @@ def crd(**metadata: Any) -> web.Response:
 async def test_whether_a_crd_is_being_deleted(
     answer: web.Response, *, ending: bool
 ) -> None:
-    """One that is gone has taken its objects with it."""
+    """A missing CRD counts as deleted with its objects."""
     async with Scripted([answer]) as (api, _):
         found = await ClusterReader(api, ()).crd_is_ending("NotificationPolicy")
     assert found is ending
@@ -315,7 +315,7 @@ async def test_whether_a_crd_is_being_deleted(
 async def test_a_crd_that_may_not_be_read_counts_as_one_that_stays(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It is told once; what cannot be known for the moment is an error instead."""
+    """This is logged once; a temporary failure is an error instead."""
     refusals = [status(403) for _ in range(2)]
     caplog.set_level(logging.WARNING)
     async with Scripted([*refusals, web.Response(status=503)]) as (api, _):
@@ -330,7 +330,7 @@ async def test_a_crd_that_may_not_be_read_counts_as_one_that_stays(
 
 @pytest.mark.parametrize(("code", "absent"), [(404, True), (403, False)])
 async def test_a_kind_is_absent_when_its_crd_is(code: int, *, absent: bool) -> None:
-    """Discovery may be late; a LIST of a kind that is absent asks nobody."""
+    """Discovery may be late; a LIST of an absent kind makes no call."""
     async with Scripted([status(code)]) as (api, queries):
         reader = ClusterReader(api, ())
         assert await reader.are_absent(frozenset({"ZitadelInstance"})) is absent
@@ -342,7 +342,7 @@ async def test_a_kind_is_absent_when_its_crd_is(code: int, *, absent: bool) -> N
 async def test_why_no_kind_is_served_alone_is_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The rights of an older chart do not let a CRD be read."""
+    """The role of an older chart does not permit reading a CRD."""
     caplog.set_level(logging.WARNING)
     async with Scripted([status(403), status(403)]) as (api, _):
         reader = ClusterReader(api, ())

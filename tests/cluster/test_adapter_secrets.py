@@ -39,7 +39,7 @@ def create(plane: ControlPlane, namespace: str) -> None:
 async def test_values_come_as_bytes(
     api: ApiClient, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """Exactly as stored: whoever reads decides about blanks and encodings."""
+    """They are returned as stored; the caller decides about encodings."""
     create(control_plane, namespace)
     values = await ClusterSecrets(api, namespace).read_secret("pat")
     assert values == {
@@ -52,7 +52,7 @@ async def test_values_come_as_bytes(
 async def test_absent_is_a_value(
     api: ApiClient, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """No Secret is None; one without any key has none."""
+    """A missing Secret is None; one without keys is empty."""
     control_plane.kubectl("create", "secret", "generic", "bare", "-n", namespace)
     secrets = ClusterSecrets(api, namespace)
     assert await secrets.read_secret("absent") is None
@@ -63,7 +63,7 @@ async def test_absent_is_a_value(
 async def test_config_maps_come_as_bytes_too(
     api: ApiClient, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """So that both kinds of roots are read alike."""
+    """So both kinds of CA bundles are read in the same way."""
     command = ("create", "configmap", "ca", "--from-literal=ca.crt=text", "-n")
     control_plane.kubectl(*command, namespace)
     values = await ClusterSecrets(api, namespace).read_config_map("ca")
@@ -89,7 +89,7 @@ async def test_a_missing_permission_says_what_to_give(
     namespace: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It names the Secret and the verb, and holds no value."""
+    """The message names the Secret and the verb, and contains no value."""
     create(control_plane, namespace)
     api.session.headers["Impersonate-User"] = "somebody"
     with pytest.raises(TransientError, match=f"{namespace}/pat.*verb get") as caught:
@@ -100,7 +100,7 @@ async def test_a_missing_permission_says_what_to_give(
 
 
 async def test_other_failures_are_the_cluster_s() -> None:
-    """A server that does not answer says nothing about the Secret."""
+    """A server that does not respond says nothing about the Secret."""
     api = access_to("https://127.0.0.1:9").api
     with pytest.raises(ClusterError):
         await ClusterSecrets(api, "default").read_secret("pat")

@@ -89,7 +89,7 @@ ACCEPTED: dict[str, tuple[Authority, str, tuple[Authority, ...]]] = {
 async def test_an_authority_is_accepted_as_kubectl_does(
     tmp_path: Path, case: str, inline: bool
 ) -> None:
-    """In our calls and in kopf's watches, on each Python."""
+    """This holds for calls and kopf's watches, on each Python."""
     signer, trusted, chain = ACCEPTED[case]
     (tmp_path / "ca.crt").write_text(trusted)
     cluster = {"certificate-authority": "ca.crt"}
@@ -102,7 +102,7 @@ async def test_an_authority_is_accepted_as_kubectl_does(
 
 
 async def test_a_certificate_that_is_trusted_itself(tmp_path: Path) -> None:
-    """As kubectl: what stands in the file is an anchor, whatever it is."""
+    """As with kubectl, any certificate in the file is a trust anchor."""
     pair = EKS.issue()
     async with ApiServer(write_pair(tmp_path, pair)) as server:
         cluster = {"certificate-authority-data": data(pair[0])}
@@ -135,7 +135,7 @@ REFUSED: dict[str, tuple[tuple[str, str], dict[str, Any], str]] = {
 async def test_a_certificate_that_is_not_trusted_is_told(
     tmp_path: Path, case: str
 ) -> None:
-    """What is wrong with it, never an error number of the system."""
+    """The message says what is wrong, and contains no error number."""
     pair, cluster, why = REFUSED[case]
     async with ApiServer(write_pair(tmp_path, pair)) as server:
         cluster = {"certificate-authority-data": data(EKS.pem), **cluster}
@@ -149,7 +149,7 @@ async def test_a_certificate_that_is_not_trusted_is_told(
 
 
 async def test_a_self_signed_certificate_is_told(tmp_path: Path) -> None:
-    """Without an authority the system's are asked."""
+    """Without an authority the system's are used."""
     lone = Authority("lone")
     pair = write_pair(tmp_path, lone.issue(), lone)
     async with (
@@ -177,7 +177,7 @@ async def test_no_verification_where_it_is_asked_for(tmp_path: Path) -> None:
 
 
 async def test_the_server_s_other_name(tmp_path: Path) -> None:
-    """`tls-server-name` is asked for and verified, in watches, too."""
+    """`tls-server-name` is sent and verified, in watches, too."""
     pair = EKS.issue("x", "api.example")
     async with ApiServer(write_pair(tmp_path, pair)) as server:
         cluster = {
@@ -192,7 +192,7 @@ async def test_the_server_s_other_name(tmp_path: Path) -> None:
 async def test_new_authorities_are_read_when_the_old_ones_are_refused(
     tmp_path: Path,
 ) -> None:
-    """Without a restart, in our calls and in watches; the old server is not trusted."""
+    """This needs no restart; the old server is then not trusted."""
     other = Authority("kubernetes")
     roots = tmp_path / "ca.crt"
     roots.write_text(EKS.pem)
@@ -218,7 +218,7 @@ async def test_new_authorities_are_read_when_the_old_ones_are_refused(
 async def test_new_client_certificates_are_read_when_the_old_ones_are_refused(
     tmp_path: Path,
 ) -> None:
-    """A server that answers 401 to one, and then knows the other."""
+    """A server answers the old one with 401, and knows the new one."""
     pair = write_pair(tmp_path, EKS.issue())
     cert, key = tmp_path / "client.crt", tmp_path / "client.key"
 
@@ -267,7 +267,7 @@ async def test_a_login_program_has_no_part_in_a_refused_certificate(
 async def test_a_pod_reads_new_authorities_when_the_old_ones_are_refused(
     tmp_path: Path,
 ) -> None:
-    """As the kubelet writes them, in calls and in watches; token and all."""
+    """This holds for the kubelet's files, in calls and watches."""
     other = Authority()
     (tmp_path / "token").write_text("one")
     (tmp_path / "ca.crt").write_text(EKS.pem)

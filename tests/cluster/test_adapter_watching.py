@@ -93,7 +93,7 @@ PASSING: dict[str, Reply] = {
 async def test_what_may_pass_is_waited_for(
     case: str, quick: Waits, caplog: pytest.LogCaptureFixture, closing: list
 ) -> None:
-    """kopf sees a good answer; one line says why it came late, one that it is over."""
+    """kopf gets a good response; the log has the cause and its end."""
     caplog.set_level(logging.INFO)
     async with Server(*[PASSING[case]] * 7) as server:
         access = access_to(server.url)
@@ -148,7 +148,7 @@ async def test_retry_after_is_waited_for(quick: Waits, closing: list) -> None:
 async def test_waits_outlast_a_caller_that_gives_up(
     quick: Waits, closing: list
 ) -> None:
-    """kopf does after 70 seconds of silence; its next try begins where this was."""
+    """kopf times out after 70 silent seconds; its next call continues the wait."""
     async with Server(*[lambda: status(401)] * 8) as server:
         access = access_to(server.url)
         watcher = access.watcher()
@@ -166,7 +166,7 @@ async def test_waits_outlast_a_caller_that_gives_up(
 async def test_requests_that_bring_nothing_are_made_less_often(
     quick: Waits, closing: list
 ) -> None:
-    """A few at once; then at a growing distance. Pages of one LIST are no such ones."""
+    """A few come at once, then with backoff; pages of one LIST do not count."""
     async with Server() as server:
         access = access_to(server.url)
         watcher = access.watcher()
@@ -197,7 +197,7 @@ async def test_one_cause_is_told_once_by_calls_and_watches(
 
 
 async def test_many_namespaces_may_be_watched(closing: list) -> None:
-    """A watch stays open: none waits until another one ends."""
+    """A watch stays open, so none waits for the end of another."""
     count = 120
     held = asyncio.Event()
 
@@ -222,7 +222,7 @@ async def test_many_namespaces_may_be_watched(closing: list) -> None:
 
 
 async def test_a_watch_ends_with_its_session() -> None:
-    """At kopf's end a watch may still be there; it must neither wait nor log in."""
+    """When kopf ends, an open watch must neither wait nor log in."""
     async with ApiServer() as server:
         access = access_to(server.url)
         watcher = access.watcher()

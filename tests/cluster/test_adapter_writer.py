@@ -191,7 +191,7 @@ FULL = PolicyStatus(
 async def test_a_status_is_stored_as_it_is(
     writer: ClusterWriter, objects: Objects, status: PolicyStatus
 ) -> None:
-    """What was applied, the server returns; spec and metadata stay."""
+    """The server returns the applied status; spec and metadata stay."""
     policy = objects.policy()
     stored = await writer.apply_policy_status(policy, status)
     assert stored.status == status
@@ -238,7 +238,7 @@ async def test_a_whole_status_replaces_what_was_ours(
 async def test_our_conditions_are_nobody_elses(
     writer: ClusterWriter, objects: Objects, control_plane: ControlPlane
 ) -> None:
-    """A Stalled that somebody has put beside our Ready goes with the next status."""
+    """The next status removes somebody's Stalled beside our Ready."""
     policy = await writer.apply_policy_status(
         objects.policy(), PolicyStatus(observed_generation=1, conditions=(READY,))
     )
@@ -266,7 +266,7 @@ async def test_our_conditions_are_nobody_elses(
 async def test_our_fields_are_nobody_elses(
     writer: ClusterWriter, objects: Objects, control_plane: ControlPlane
 ) -> None:
-    """A drift that somebody has put there goes with the next status."""
+    """The next status removes a drift that somebody has put there."""
     policy = await writer.apply_policy_status(
         objects.policy(), PolicyStatus(observed_generation=1, conditions=(READY,))
     )
@@ -288,7 +288,7 @@ async def test_our_fields_are_nobody_elses(
 async def test_the_same_status_again_changes_nothing(
     writer: ClusterWriter, objects: Objects
 ) -> None:
-    """An apply without a difference moves no resourceVersion."""
+    """An apply without a difference keeps the resourceVersion."""
     first = await writer.apply_policy_status(objects.policy(), FULL)
     second = await writer.apply_policy_status(first, FULL)
     assert second.resource_version == first.resource_version
@@ -297,7 +297,7 @@ async def test_the_same_status_again_changes_nothing(
 async def test_original_and_finalizer_are_all_we_own(
     writer: ClusterWriter, objects: Objects
 ) -> None:
-    """No spec, no label, no other annotation (conventions 7.1)."""
+    """The operator owns no spec, label or other annotation (conventions 7.1)."""
     policy = objects.policy(labels={"a": "b"}, annotations={"c": "d"})
     stored = await writer.apply_original(policy, TEXT, finalizer=True)
     assert stored.held
@@ -332,7 +332,7 @@ async def test_original_alone(writer: ClusterWriter, objects: Objects) -> None:
 async def test_a_copied_object_loses_our_marks(
     writer: ClusterWriter, objects: Objects
 ) -> None:
-    """Its marks belong to kubectl, too: an apply would leave them, a patch does not."""
+    """kubectl owns them, too: an apply would leave them, a patch does not."""
     marks = {"annotations": {ANNOTATION: "copied"}, "finalizers": [FINALIZER]}
     policy = objects.policy("p", "apply", "--server-side", **marks)
     held = await writer.apply_original(policy, TEXT, finalizer=True)
@@ -349,7 +349,7 @@ async def test_a_copied_object_loses_our_marks(
 async def test_strip_takes_what_was_asked(
     writer: ClusterWriter, objects: Objects
 ) -> None:
-    """The finalizer alone, or the annotation alone; others' are not touched."""
+    """It removes only the finalizer or the annotation, and nothing of others."""
     other = {"finalizers": [OTHER], "annotations": {"c": "d"}}
     policy = objects.policy(**other)
     held = await writer.apply_original(policy, TEXT, finalizer=True)
@@ -370,7 +370,7 @@ async def test_strip_takes_what_was_asked(
 async def test_nothing_to_strip_is_no_write(
     writer: ClusterWriter, objects: Objects, audit: AuditLog
 ) -> None:
-    """Asked for what is not there, it looks and leaves."""
+    """If there is nothing to remove, it only reads."""
     policy = objects.policy()
     stored = await writer.strip_policy(policy, finalizer=True, original=True)
     assert stored == policy
@@ -378,7 +378,7 @@ async def test_nothing_to_strip_is_no_write(
 
 
 async def test_an_index_that_shifts(api: ApiClient, objects: Objects) -> None:
-    """Somebody puts a finalizer before ours: the test fails, the next try fits."""
+    """Somebody adds a finalizer before ours: the JSON patch's test fails once."""
     policy = objects.policy(finalizers=[FINALIZER])
 
     def insert() -> None:
@@ -396,7 +396,7 @@ async def test_an_index_that_shifts(api: ApiClient, objects: Objects) -> None:
 
 
 async def test_a_change_under_every_try(api: ApiClient, objects: Objects) -> None:
-    """Three tries, then the pass begins anew with what is stored."""
+    """After three tries the pass starts again with the stored object."""
     policy = objects.policy(annotations={ANNOTATION: "0"})
 
     def rewrite() -> None:
@@ -412,7 +412,7 @@ async def test_a_change_under_every_try(api: ApiClient, objects: Objects) -> Non
 async def test_the_last_finalizer_lets_it_go(
     writer: ClusterWriter, objects: Objects
 ) -> None:
-    """None then, and at every further call."""
+    """The result is None, also at every further call."""
     held = await writer.apply_original(objects.policy(), TEXT, finalizer=True)
     objects.delete()
     objects.delete()
@@ -424,7 +424,7 @@ async def test_the_last_finalizer_lets_it_go(
 async def test_another_finalizer_keeps_it(
     writer: ClusterWriter, objects: Objects
 ) -> None:
-    """It is being deleted still; ours cannot come back."""
+    """The object is still being deleted; our finalizer cannot come back."""
     policy = objects.policy(finalizers=[OTHER])
     held = await writer.apply_original(policy, TEXT, finalizer=True)
     objects.delete()
@@ -442,7 +442,7 @@ async def test_another_finalizer_keeps_it(
 
 
 async def test_it_goes_between_read_and_patch(api: ApiClient, objects: Objects) -> None:
-    """Somebody else takes our finalizer off a deleted object."""
+    """Somebody else removes our finalizer from a deleted object."""
     policy = objects.policy(finalizers=[FINALIZER])
     objects.delete()
     client = Meddling(
@@ -458,7 +458,7 @@ async def test_it_goes_between_read_and_patch(api: ApiClient, objects: Objects) 
 async def test_an_object_that_is_gone_stays_gone(
     writer: ClusterWriter, objects: Objects
 ) -> None:
-    """An apply to nothing would create an object: the uid forbids it."""
+    """An apply would create an object, but the uid prevents that."""
     policy = objects.policy()
     objects.delete()
     with pytest.raises(ObjectGone):
@@ -472,7 +472,7 @@ async def test_an_object_that_is_gone_stays_gone(
 async def test_another_object_of_that_name_is_left_alone(
     writer: ClusterWriter, objects: Objects
 ) -> None:
-    """Recreated, it is not the one that we knew."""
+    """The recreated object has another uid."""
     old = objects.policy()
     objects.delete()
     marks = {"annotations": {ANNOTATION: "new"}, "finalizers": [FINALIZER]}
@@ -492,7 +492,7 @@ async def test_another_object_of_that_name_is_left_alone(
 async def test_a_change_of_others_does_not_stop_a_status(
     writer: ClusterWriter, objects: Objects
 ) -> None:
-    """The resourceVersion shows that it is the same object; it is no lock."""
+    """The resourceVersion only shows that it is the same object."""
     policy = objects.policy()
     objects.patch({"metadata": {"labels": {"a": "b"}}}, "merge")
     assert (await writer.apply_policy_status(policy, FULL)).status == FULL
@@ -501,7 +501,7 @@ async def test_a_change_of_others_does_not_stop_a_status(
 
 
 async def test_a_change_under_every_status(api: ApiClient, objects: Objects) -> None:
-    """Three tries, then the pass begins anew."""
+    """After three tries the pass starts again."""
     policy = objects.policy()
     client = Meddling(
         api,
@@ -531,7 +531,7 @@ async def test_recreated_between_two_tries(api: ApiClient, objects: Objects) -> 
 async def test_a_status_that_the_schema_refuses(
     writer: ClusterWriter, objects: Objects
 ) -> None:
-    """It is an error and not an absent object."""
+    """It is an error, not a missing object."""
     bad = PolicyStatus(conditions=(Condition("Ready", "Perhaps", "R", "", 1, "x"),))
     with pytest.raises(ObjectChanged) as caught:
         await writer.apply_policy_status(objects.policy(), bad)
@@ -541,7 +541,7 @@ async def test_a_status_that_the_schema_refuses(
 async def test_an_instance_is_held_told_and_released(
     writer: ClusterWriter, objects: Objects, api: ApiClient
 ) -> None:
-    """The same four writes for the other kind."""
+    """The same four writes exist for the other kind."""
     instance = await objects.instance(api)
     held = await writer.hold_instance(instance)
     assert held.finalizers == (FINALIZER,)
@@ -574,7 +574,7 @@ async def test_an_instance_is_held_told_and_released(
 async def test_an_instance_that_stays_is_returned(
     writer: ClusterWriter, objects: Objects, api: ApiClient
 ) -> None:
-    """Released while nobody deletes it, it lives on without our mark."""
+    """If it is not being deleted, it stays without our finalizer."""
     instance = await objects.instance(api, finalizers=[OTHER])
     held = await writer.hold_instance(instance)
     released = await writer.release_instance(held)

@@ -19,7 +19,7 @@ ACME = "280000000000000101"
 def test_quickstart_both_scopes_and_both_orders(
     world: World, audit: AuditLog, tmp_path: Path, order: str
 ) -> None:
-    """Apply, wait, compare each status field with ZITADEL's GET, delete, reset."""
+    """Each status field is compared with ZITADEL's GET; then all is reset."""
     kubectl = world.plane.kubectl
     for file in QUICKSTART.glob("*.yaml"):
         copy = Path(shutil.copy(file, tmp_path))
@@ -65,7 +65,7 @@ def test_quickstart_both_scopes_and_both_orders(
 def test_write_counts_and_managed_fields(
     world: World, audit: AuditLog, namespace: str
 ) -> None:
-    """Create 2, change 1, delete 1, idle 0; one POST, one PUT, one DELETE."""
+    """Create takes 2 writes, change 1, delete 1, idle 0; ZITADEL gets three."""
     org = world.organization()
     world.policy(namespace, "p", org)
     body = world.wait_for(namespace, "p")
@@ -97,7 +97,7 @@ def test_write_counts_and_managed_fields(
 
 
 def test_own_and_equal_is_adopted_without_a_write(world: World, namespace: str) -> None:
-    """An organization that already has the value is left alone."""
+    """An organization that already has the value gets no write."""
     org = world.organization()
     path = "/management/v1/policies/notification"
     world.emulator.call("POST", path, {"passwordChange": True}, org)
@@ -108,7 +108,7 @@ def test_own_and_equal_is_adopted_without_a_write(world: World, namespace: str) 
 
 
 def test_drift_is_put_right(world: World, namespace: str) -> None:
-    """A change behind the operator's back goes within the poll interval."""
+    """A change in ZITADEL is corrected within the poll interval."""
     org = world.organization()
     world.policy(namespace, "p", org)
     world.wait_for(namespace, "p")
@@ -123,7 +123,7 @@ def test_drift_is_put_right(world: World, namespace: str) -> None:
 def test_observe_reports_and_writes_nothing(
     world: World, audit: AuditLog, namespace: str
 ) -> None:
-    """Ready once observed; InSync tells what would be done; one API write."""
+    """It is Ready once observed; InSync says what would be done."""
     org = world.organization()
     world.policy(namespace, "p", org, managementPolicy="Observe", passwordChange=False)
     body = world.wait_for(namespace, "p", ("False", "Drifted"), "InSync")
@@ -142,7 +142,7 @@ def test_observe_reports_and_writes_nothing(
 def test_retain_leaves_zitadel_and_needs_no_finalizer(
     world: World, namespace: str
 ) -> None:
-    """Deletion is immediate and the organization keeps its policy."""
+    """The object goes at once, and the organization keeps its policy."""
     org = world.organization()
     world.policy(namespace, "p", org, deletionPolicy="Retain")
     body = world.wait_for(namespace, "p")
@@ -153,7 +153,7 @@ def test_retain_leaves_zitadel_and_needs_no_finalizer(
 
 
 def test_suspend_stops_calls_but_not_deletion(world: World, namespace: str) -> None:
-    """No write while suspended; deletion still resets."""
+    """While suspended there is no write; a deletion still resets."""
     org = world.organization()
     world.policy(namespace, "p", org)
     world.wait_for(namespace, "p")
@@ -178,7 +178,7 @@ def test_credentials_own_organization(world: World, namespace: str) -> None:
 
 
 def test_requested_pass_is_acknowledged(world: World, namespace: str) -> None:
-    """The token of the annotation is copied once it was handled."""
+    """The annotation's token is copied after the pass."""
     org = world.organization()
     world.policy(namespace, "p", org)
     world.wait_for(namespace, "p")
@@ -193,7 +193,7 @@ def test_requested_pass_is_acknowledged(world: World, namespace: str) -> None:
 
 
 def test_conflict_and_take_over_without_a_reset(world: World, namespace: str) -> None:
-    """The older owns; when it goes, the younger takes over and keeps the original."""
+    """When the older policy goes, the younger takes over with the original."""
     org = world.organization()
     world.policy(namespace, "first", org, passwordChange=False)
     world.wait_for(namespace, "first")
@@ -210,7 +210,7 @@ def test_conflict_and_take_over_without_a_reset(world: World, namespace: str) ->
 
 
 def test_loser_of_a_conflict_resets_nothing(world: World, namespace: str) -> None:
-    """Deleting the younger one changes nothing."""
+    """Deleting the younger policy changes nothing."""
     org = world.organization()
     world.policy(namespace, "a", org)
     world.wait_for(namespace, "a")

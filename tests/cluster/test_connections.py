@@ -43,7 +43,7 @@ def look(world: World, name: str, token: str) -> None:
 def test_each_credential_reaches_zitadel(
     world: World, namespace: str, kind: str
 ) -> None:
-    """And the instance tells whose it is, what it may do, and when it ends."""
+    """The instance shows its user, what that may do, and the expiry."""
     made = world.emulator.user("IAM_OWNER", credential=kind)
     credentials = credentials_of(world, f"s-{namespace}", made)
     world.instance(namespace, world.emulator.url, credentials=credentials)
@@ -63,7 +63,7 @@ def test_each_credential_reaches_zitadel(
 
 
 def test_the_end_of_a_key_is_told(world: World, namespace: str) -> None:
-    """As the key file has it; one that has ended is refused without a call."""
+    """It is that of the key file; an expired key is refused without a call."""
     body = {
         "roles": ["IAM_ORG_MANAGER"],
         "credential": "key",
@@ -88,7 +88,7 @@ def test_the_end_of_a_key_is_told(world: World, namespace: str) -> None:
 def test_a_removed_key_is_told_and_another_one_heals_it(
     world: World, namespace: str, errors: str, tmp_path: Path
 ) -> None:
-    """Both generations of servers; the instance and its policies, and back again."""
+    """This holds for both generations of servers, instance and policies."""
     emulator = EmulatorProcess(tmp_path)
     with emulator.program:
         made = emulator.user("IAM_OWNER", credential="key")
@@ -124,7 +124,7 @@ def test_a_removed_key_is_told_and_another_one_heals_it(
 
 
 def test_rotation_on_the_first_refusal(world: World, namespace: str) -> None:
-    """The new one is in the Secret, the old one is taken back: a few seconds."""
+    """The Secret has the new token, the old one is revoked: it takes seconds."""
     old = world.emulator.user("IAM_OWNER", credential="token")
     credentials = credentials_of(world, f"s-{namespace}", old)
     world.instance(namespace, world.emulator.url, credentials=credentials)
@@ -142,7 +142,7 @@ def test_rotation_on_the_first_refusal(world: World, namespace: str) -> None:
 def test_a_deactivated_user_turns_all_false_and_back(
     world: World, namespace: str
 ) -> None:
-    """Both at the next look at the instance."""
+    """Both come with the instance's next check."""
     made = world.emulator.user("IAM_OWNER", credential="token")
     credentials = credentials_of(world, f"s-{namespace}", made)
     world.instance(namespace, world.emulator.url, credentials=credentials)
@@ -216,7 +216,7 @@ def serving(folder: Path) -> tuple[str, ...]:
 def test_a_private_authority_and_another_name(
     world: World, namespace: str, tmp_path: Path
 ) -> None:
-    """Refused without the roots, ready with them, and when both are replaced."""
+    """It is refused without the CA, and Ready with it, also after a change."""
     emulator = EmulatorProcess(tmp_path, 0, *serving(tmp_path / "one"))
     emulator.roots = tmp_path / "one" / "ca.crt"
     port = int(emulator.url.rpartition(":")[2])
@@ -284,7 +284,7 @@ def test_roots_that_are_none_are_told(
 def test_another_zitadel_behind_the_url_is_not_touched(
     world: World, namespace: str
 ) -> None:
-    """Until an administrator accepts its id."""
+    """This lasts until an administrator accepts its id."""
     world.instance(namespace, world.emulator.url)
     world.wait_for("", namespace, kind="zni")
     org = world.organization()
@@ -310,7 +310,7 @@ def test_another_zitadel_behind_the_url_is_not_touched(
 
 
 def test_no_secret_appears_anywhere(world: World, namespace: str) -> None:
-    """Not in the log at DEBUG, an object, an Event or a metric; after all the above."""
+    """None is in the log at DEBUG, an object, an Event or a metric."""
     secrets = [TOKEN]
     for kind in ("key", "secret", "token"):
         made = world.emulator.user("IAM_OWNER", credential=kind)

@@ -94,7 +94,7 @@ LIMITS = [
 
 @pytest.mark.parametrize(("kind", "limit"), LIMITS)
 def test_limits(create: Create, kind: str, limit: Json) -> None:
-    """The value on each side of a limit is taken, or blamed on the field."""
+    """One value beside a limit is accepted, the other refused for the field."""
     base = TABLES[kind]["bases"][limit["base"]]
     fits, exceeds = sides(limit)
     for value in fits:
@@ -122,7 +122,7 @@ NAME, DOMAIN = "株" * 199, "a" * 251
 def test_rules_fit_the_budget_of_one_object(
     create: Create, organizations: list[Json]
 ) -> None:
-    """As many grants as are allowed, each as long as it may be, can be judged."""
+    """This holds for the most grants, each as long as allowed."""
     grants = [{**WIDEST, "organizations": organizations}] * 64
     spec = {**TABLES["ZitadelInstance"]["bases"]["minimal"], "grants": grants}
     response = create("ZitadelInstance", spec)
@@ -141,7 +141,7 @@ def fields(schema: Json, path: str = "spec") -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_types(create: Create, kind: str) -> None:
-    """No field takes another type: neither YAML's numbers nor quoted booleans."""
+    """No field accepts another type: neither YAML's numbers nor quoted booleans."""
     (file,) = (ROOT / "deploy" / "crds").glob(f"*_{TABLES[kind]['resource']}.yaml")
     version = yaml.safe_load(file.read_text())["spec"]["versions"][0]
     schema = version["schema"]["openAPIV3Schema"]["properties"]["spec"]

@@ -48,7 +48,7 @@ def test_policies_are_found(
     what: tuple[str, ...],
     names: list[str],
 ) -> None:
-    """By category, by short name, and by what the spec says."""
+    """They are found by category, by short name, and by fields of the spec."""
     where = ("-n", namespace)
     control_plane.kubectl("create", "-f-", *where, stdin=POLICIES)
     lines = control_plane.kubectl("get", *what, *where, "--output=name").stdout.split()
@@ -58,7 +58,7 @@ def test_policies_are_found(
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_explain_shows_every_field(control_plane: ControlPlane, file: Path) -> None:
-    """What the API server publishes is what the file says, word for word."""
+    """The API server publishes the descriptions of the file."""
     raw = control_plane.kubectl("get", "--raw", f"/openapi/v3/apis/{API}").stdout
     schemas = json.loads(raw)["components"]["schemas"]
     crd = yaml.safe_load(file.read_text())["spec"]
@@ -80,7 +80,7 @@ def descriptions(schema: Json, path: str) -> Iterator[tuple[str, str]]:
 
 
 def test_explain_finds_the_kinds(control_plane: ControlPlane) -> None:
-    """`kubectl explain` takes the short name and tells of defaults and changes."""
+    """`kubectl explain` accepts the short name and shows defaults."""
     said = control_plane.kubectl("explain", "znp.spec.deletionPolicy").stdout
     assert "Reset removes the organization's own policy" in " ".join(said.split())
     said = control_plane.kubectl("explain", "zni.spec.driftDetection").stdout
@@ -89,14 +89,14 @@ def test_explain_finds_the_kinds(control_plane: ControlPlane) -> None:
 
 @pytest.mark.parametrize("way", [(), ("--server-side", "--force-conflicts")])
 def test_crds_can_be_applied(control_plane: ControlPlane, way: tuple[str, ...]) -> None:
-    """Also by a plain apply: they fit the annotation that it writes."""
+    """They fit the annotation of a client-side apply."""
     done = control_plane.kubectl("apply", *way, "--dry-run=server", "-f", str(CRDS))
     assert len(done.stdout.splitlines()) == len(FILES)
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda f: f"{f.parent.name}-{f.stem}")
 def test_examples_are_accepted(control_plane: ControlPlane, file: Path) -> None:
-    """As they stand, by a kubectl that refuses unknown fields; none is a Secret."""
+    """kubectl accepts them with strict fields; none is a Secret."""
     documents = list(yaml.safe_load_all(file.read_text()))
     assert documents
     kinds = {document["kind"] for document in documents}
@@ -110,7 +110,7 @@ def test_examples_are_accepted(control_plane: ControlPlane, file: Path) -> None:
 
 
 def test_each_kind_of_credential_has_an_example() -> None:
-    """What people have to choose from can be copied."""
+    """Users can copy each of them."""
     folder = ROOT / "examples" / "connections"
     specs = [yaml.safe_load(f.read_text())["spec"] for f in folder.glob("*.yaml")]
     shown = {kind for spec in specs for kind in spec["credentials"]}
@@ -119,7 +119,7 @@ def test_each_kind_of_credential_has_an_example() -> None:
 
 
 def test_examples_show_how_many_writes_zitadel_gets() -> None:
-    """The one for most people, and the one for several teams, with the default."""
+    """The common example and the one for teams have the default."""
     for name in ("connections/pat.yaml", "multi-tenant/10-instance.yaml"):
         spec = yaml.safe_load((ROOT / "examples" / name).read_text())["spec"]
         assert spec["rateLimit"] == {"maxConcurrentWrites": 1}

@@ -166,19 +166,19 @@ def test_accepted(asker: Asker, kind: str, row: Json) -> None:
 
 @pytest.mark.parametrize(("kind", "row"), params("refused"))
 def test_refused(asker: Asker, kind: str, row: Json) -> None:
-    """It is refused, and the answer names the field and what to do."""
+    """The message names the field and what to do."""
     spec = merge(TABLES[kind]["bases"][row["base"]], row["set"])
     check_refusal(row, asker.create(kind, spec))
 
 
 @pytest.mark.parametrize(("kind", "row"), params("updates_accepted"))
 def test_update_accepted(asker: Asker, kind: str, row: Json) -> None:
-    """What may be changed at any time can be."""
+    """A field that may be changed can be."""
     answer = asker.update(kind, row["base"], row["set"])
     assert answer.status == 200, answer.body
 
 
 @pytest.mark.parametrize(("kind", "row"), params("updates_refused"))
 def test_update_refused(asker: Asker, kind: str, row: Json) -> None:
-    """What may not be changed cannot be, nor be made wrong later."""
+    """An immutable field cannot be changed, nor any field made invalid."""
     check_refusal(row, asker.update(kind, row["base"], row["set"]))

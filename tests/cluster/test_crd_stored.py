@@ -132,7 +132,7 @@ def apply_status(
 def test_status_is_written_apart_from_the_spec(
     plane: ControlPlane, namespace: str
 ) -> None:
-    """A create cannot bring one, and every field that we write stays."""
+    """A create cannot contain a status; every field that we write stays."""
     stored = create(plane, namespace, {**policy("a"), "status": {"sequence": "1"}})
     assert stored["status"] == {"observedGeneration": -1}
     written = apply_status(plane, stored, POLICY_STATUS)
@@ -150,7 +150,7 @@ def test_status_of_an_instance(plane: ControlPlane, namespace: str) -> None:
 
 
 def test_status_of_an_instance_forgets(plane: ControlPlane, namespace: str) -> None:
-    """What is no longer known is left out of the next apply, and goes."""
+    """A field that the next apply leaves out is removed."""
     stored = create(plane, namespace, zitadel("forgetful"))
     apply_status(plane, stored, INSTANCE_STATUS)
     known = ("observedGeneration", "conditions", "instanceId", "policies")
@@ -159,7 +159,7 @@ def test_status_of_an_instance_forgets(plane: ControlPlane, namespace: str) -> N
 
 
 def test_conditions_are_a_map(plane: ControlPlane, namespace: str) -> None:
-    """Somebody else's condition survives ours, and one that we drop goes."""
+    """Somebody else's condition survives ours, and a dropped one is removed."""
     stored = create(plane, namespace, policy("a"))
     theirs = {**CONDITIONS[0], "type": "example.com/Theirs"}
     apply_status(plane, stored, {"conditions": [theirs]}, "others")
@@ -179,7 +179,7 @@ def table(plane: ControlPlane, plural: str, *arguments: str) -> list[str]:
 def test_columns_of_policies_fit_the_screen(
     plane: ControlPlane, namespace: str
 ) -> None:
-    """Names, ids and conditions are readable on one line; texts come with wide."""
+    """Names, ids and conditions fit on one line; texts need `-o wide`."""
     stored = create(plane, namespace, policy("the-organization-of-acme"))
     apply_status(plane, stored, POLICY_STATUS)
     head, line = table(plane, "notificationpolicies", "-n", namespace)
@@ -196,7 +196,7 @@ def test_columns_of_policies_fit_the_screen(
 def test_columns_of_instances_fit_the_screen(
     plane: ControlPlane, namespace: str
 ) -> None:
-    """Where it is, how many use it, and how it fares."""
+    """They show the url, the number of policies, and the condition."""
     stored = create(plane, namespace, zitadel("production"))
     apply_status(plane, stored, INSTANCE_STATUS)
     head, line = table(plane, "zitadelinstances", "production")
@@ -213,7 +213,7 @@ def test_columns_of_instances_fit_the_screen(
 def test_another_kind_of_credential_can_be_applied(
     plane: ControlPlane, way: tuple[str, ...]
 ) -> None:
-    """The old one goes with its defaults, whichever way people apply."""
+    """Any kind of apply removes the old one with its defaults."""
     name = "-".join(("moved", *(w.strip("-") for w in way)))
     for kind in ("personalAccessToken", "privateKeyJWT", "clientCredentials"):
         text = json.dumps(zitadel(name, kind))
@@ -224,7 +224,7 @@ def test_another_kind_of_credential_can_be_applied(
 def test_unknown_fields_are_refused_or_pruned(
     plane: ControlPlane, namespace: str
 ) -> None:
-    """kubectl refuses them; who does not ask for that gets them removed."""
+    """kubectl refuses them; without strict validation they are pruned."""
     text = json.dumps(policy("a", passwordChanged=True))
     where = ("create", "-f-", "-n", namespace, "--output=json")
     done = plane.kubectl(*where, stdin=text, check=False)
@@ -237,7 +237,7 @@ def test_unknown_fields_are_refused_or_pruned(
 def test_a_deletion_can_be_steered_to_its_end(
     plane: ControlPlane, namespace: str
 ) -> None:
-    """While it is deleted, deletionPolicy may change and the finalizer may go."""
+    """During it deletionPolicy may change and the finalizer may go."""
     body = policy("a")
     body["metadata"]["finalizers"] = ["example.com/held"]
     create(plane, namespace, body)
@@ -256,7 +256,7 @@ ROUNDED = "2.80000000000000101e+17"
 def test_a_rounded_id_that_was_stored_before_can_be_edited(
     plane: ControlPlane, namespace: str
 ) -> None:
-    """The rule came later: spec, status and marks of such an object may change."""
+    """The rule is newer: spec, status and metadata may still change."""
     crd = f"notificationpolicies.{COPY}"
     whole = json.loads(plane.kubectl("get", "crd", crd, "--output=json").stdout)
     spec: Json = {"versions": whole["spec"]["versions"]}

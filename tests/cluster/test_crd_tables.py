@@ -55,7 +55,7 @@ def refusals(kind: str, *sections: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_rule_has_a_row(kind: str) -> None:
-    """One that can only come from it, and of an update if it looks at the old."""
+    """It must come from this rule, and be an update for a transition rule."""
     rules = [
         (path + rule.get("fieldPath", ""), rule)
         for path, node in spec_nodes(kind)

@@ -232,7 +232,7 @@ UPDATES = [
 
 @pytest.mark.parametrize("spec", ACCEPTED_POLICIES)
 def test_good_policies_are_accepted(api: httpx.Client, spec: Change) -> None:
-    """What the schema accepts is what the operator serves."""
+    """The operator serves what the schema accepts."""
     answer = create(api, "NotificationPolicy", spec)
     assert answer.status_code == 201, answer.text
     stored = answer.json()["spec"]
@@ -252,7 +252,7 @@ def test_bad_policies_are_refused(
 
 @pytest.mark.parametrize("spec", ACCEPTED_INSTANCES)
 def test_good_instances_are_accepted(api: httpx.Client, spec: Change) -> None:
-    """Every documented form of an instance is taken."""
+    """Every documented form of an instance is accepted."""
     answer = create(api, "ZitadelInstance", spec)
     assert answer.status_code == 201, answer.text
 
@@ -269,7 +269,7 @@ def test_bad_instances_are_refused(
 
 
 def test_defaults_are_the_documented_ones(api: httpx.Client) -> None:
-    """Nothing is defaulted but what the descriptions say; never passwordChange."""
+    """The descriptions name all defaults; passwordChange has none."""
     policy = create(api, "NotificationPolicy", ORG).json()
     assert policy["spec"] == {
         **ORG,
@@ -293,7 +293,7 @@ def test_defaults_are_the_documented_ones(api: httpx.Client) -> None:
 def test_what_is_immutable_stays_and_the_rest_may_change(
     api: httpx.Client, namespace: str
 ) -> None:
-    """Scope, reference and organization stay; values and policies may change."""
+    """Scope, reference and organization stay; the rest may change."""
     path = f"{BASE}/namespaces/{namespace}/notificationpolicies"
     assert api.post(path, json=body("NotificationPolicy", ORG)).status_code == 201
     for change, field, words in UPDATES:
@@ -313,7 +313,7 @@ def test_what_is_immutable_stays_and_the_rest_may_change(
 
 
 def test_each_rule_has_a_row() -> None:
-    """A rule without a refused row here would be a rule that nobody tried."""
+    """Otherwise no test would have tried the rule."""
     words = [row[2] for row in (*REFUSED_POLICIES, *REFUSED_INSTANCES, *UPDATES)]
     untried = []
     for file in CRDS.glob("*.yaml"):
@@ -328,7 +328,7 @@ def test_each_rule_has_a_row() -> None:
 
 
 def test_schema_keeps_the_conventions() -> None:
-    """Types, bounds, list types and descriptions on every node."""
+    """Every node has type, bounds, list type and description."""
     for file in CRDS.glob("*.yaml"):
         assert file.stat().st_size < 262_144
         version = yaml.safe_load(file.read_text())["spec"]["versions"][0]

@@ -89,7 +89,7 @@ def writes_to(world: World, organization: str) -> list[str]:
 def test_restore_goes_back_to_what_was_first_seen(
     world: World, namespace: str, before: bool | None
 ) -> None:
-    """Whether the organization inherited, had the other value, or the wanted one."""
+    """The organization inherited, had the other value, or the wanted one."""
     org = world.organization()
     if before is not None:
         world.emulator.call("POST", POLICY, {"passwordChange": before}, org)
@@ -107,7 +107,7 @@ def test_restore_goes_back_to_what_was_first_seen(
 
 
 def test_restore_of_the_instance(world: World, namespace: str) -> None:
-    """Held as long as that is owed, although the instance's setting has no reset."""
+    """The finalizer stays until then, although the instance has no reset."""
     before = world.emulator.policy().get("passwordChange", False)
     spec = {"scope": "Instance", "instanceRef": {"name": "shared"}}
     changes = {"passwordChange": not before, "deletionPolicy": "Restore"}
@@ -123,9 +123,10 @@ def test_restore_of_the_instance(world: World, namespace: str) -> None:
 def test_a_target_that_is_gone_is_done(
     world: World, namespace: str, ending: str
 ) -> None:
-    """A removed organization has nothing to undo, and gets no event after its end.
+    """A removed organization gets no event after its end.
 
-    Reset finds out where the policy has been told so, Restore also by itself.
+    Reset knows of the removal if the policy has been informed; Restore finds out
+    itself.
     """
     org = world.organization()
     world.policy(namespace, "p", org, deletionPolicy=ending)
@@ -150,7 +151,7 @@ def test_a_target_that_is_gone_is_done(
 def test_what_was_reset_by_hand_is_done(
     world: World, namespace: str, ending: str
 ) -> None:
-    """Somebody was first, while the policy was suspended: a good end, and told."""
+    """Somebody was first while the policy was suspended: this is reported."""
     org = world.organization()
     world.policy(namespace, "p", org, deletionPolicy=ending)
     world.wait_for(namespace, "p")
@@ -163,7 +164,7 @@ def test_what_was_reset_by_hand_is_done(
 
 
 def test_an_instance_waits_for_its_policies(world: World, namespace: str) -> None:
-    """Deleted first, it stays and serves until the last of them is undone."""
+    """It serves until the deletion of the last policy has ended."""
     org = world.organization()
     world.instance(namespace, world.emulator.url)
     world.policy(namespace, "p", org, instanceRef={"name": namespace})
@@ -194,7 +195,7 @@ def test_a_lost_grant_undoes_nothing(world: World, namespace: str) -> None:
 
 
 def test_zitadel_fails_and_comes_back(faults: World, namespace: str) -> None:
-    """It waits, says why and what to edit, and ends by itself afterwards."""
+    """It waits with a cause and a way out, and then ends by itself."""
     world, org = faults, faults.organization()
     world.policy(namespace, "p", org)
     world.wait_for(namespace, "p")
@@ -211,7 +212,7 @@ def test_zitadel_fails_and_comes_back(faults: World, namespace: str) -> None:
 def test_an_edit_to_retain_lets_it_go(
     faults: World, namespace: str, fault: dict[str, Any]
 ) -> None:
-    """While ZITADEL fails, and while it hangs; what is in force stays."""
+    """ZITADEL fails or hangs; the setting stays."""
     world, org = faults, faults.organization()
     world.policy(namespace, "p", org, deletionPolicy="Restore")
     world.wait_for(namespace, "p")
@@ -229,7 +230,7 @@ def test_an_edit_to_retain_lets_it_go(
 def test_what_is_lost_meanwhile_lets_it_go(
     faults: World, namespace: str, lost: str
 ) -> None:
-    """A deletion that waits ends when it may not, or cannot, undo any more."""
+    """A waiting deletion ends when it may not, or cannot, undo any more."""
     world, org = faults, faults.organization()
     world.instance(namespace, world.emulator.url)
     world.policy(namespace, "p", org, instanceRef={"name": namespace})
@@ -286,7 +287,7 @@ def test_killed_between_zitadel_and_the_finalizer(
 def test_without_a_secret_a_restarted_operator_waits(
     world: World, namespace: str
 ) -> None:
-    """The last good credential went with the old process; any good one is enough."""
+    """It has no last good credential; any valid one is enough."""
     ref = {"personalAccessToken": {"secretRef": {"name": namespace}}}
     create_secret(world.plane, namespace)
     world.instance(namespace, world.emulator.url, credentials=ref)
@@ -327,7 +328,7 @@ def back_up(world: World, namespace: str, name: str) -> str:
 
 
 def test_a_restored_backup_records_anew(world: World, namespace: str) -> None:
-    """What the former object had seen is not what the new one goes back to."""
+    """The new object does not go back to the original of the former one."""
     org = world.organization()
     world.policy(namespace, "p", org, deletionPolicy="Restore")
     world.wait_for(namespace, "p")
@@ -344,7 +345,7 @@ def test_a_restored_backup_records_anew(world: World, namespace: str) -> None:
 
 
 def test_a_restored_backup_that_never_lived_ends(world: World, namespace: str) -> None:
-    """Created and deleted while no operator ran: nothing is undone."""
+    """It was created and deleted without an operator: nothing is undone."""
     org = world.organization()
     world.policy(namespace, "p", org)
     world.wait_for(namespace, "p")
@@ -360,7 +361,7 @@ def test_a_restored_backup_that_never_lived_ends(world: World, namespace: str) -
 
 
 def test_a_namespace_goes_with_its_policies(world: World, namespace: str) -> None:
-    """Each is undone, although no Event can be stored there any more."""
+    """Each is undone, although Events cannot be stored there any more."""
     orgs = [world.organization() for _ in range(3)]
     for number, org in enumerate(orgs):
         world.policy(namespace, f"p{number}", org)
@@ -377,7 +378,7 @@ def test_a_namespace_goes_with_its_policies(world: World, namespace: str) -> Non
 
 @pytest.mark.parametrize("order", ["policies first", "Secret first"])
 def test_everything_at_once(world: World, namespace: str, order: str) -> None:
-    """Policies, their instance and its Secret in one command: all is undone."""
+    """Policies, instance and Secret go in one command, and all is undone."""
     ref = {"personalAccessToken": {"secretRef": {"name": namespace}}}
     create_secret(world.plane, namespace)
     world.instance(namespace, world.emulator.url, credentials=ref)

@@ -34,7 +34,7 @@ def demo(kubeconfig: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def test_every_step_is_shown_and_everything_is_taken_back(
     somebodys: ControlPlane,
 ) -> None:
-    """Six steps, exit code 0, and a cluster without CRDs and namespace at the end."""
+    """After six steps it exits with 0, without CRDs and namespace."""
     done = demo(somebodys.kubeconfig)
     assert done.returncode == 0, done.stdout + done.stderr
     for number in range(1, 7):
@@ -48,7 +48,7 @@ def test_every_step_is_shown_and_everything_is_taken_back(
 
 
 def test_a_cluster_with_our_things_is_left_alone(control_plane: ControlPlane) -> None:
-    """It says what it found, and neither creates nor deletes anything."""
+    """It says what it found, and creates and deletes nothing."""
     done = demo(control_plane.kubeconfig)
     assert done.returncode == 1
     assert f"namespace/{OWN_NAMESPACE}" in done.stderr
@@ -57,7 +57,7 @@ def test_a_cluster_with_our_things_is_left_alone(control_plane: ControlPlane) ->
 
 
 def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
-    """kubectl's own words, no traceback."""
+    """It prints kubectl's message, no traceback."""
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(
         "apiVersion: v1\nkind: Config\ncurrent-context: c\n"

@@ -41,7 +41,7 @@ def change(world: World, org: str, token: str, *, value: bool | None) -> None:
 
 
 def test_a_change_of_others_is_put_right_and_told(world: World, namespace: str) -> None:
-    """Within the interval and a second, with who it was in status and Event."""
+    """It takes the interval and a second; status and Event name the editor."""
     instance(world, namespace)
     org = managed(world, namespace)
     somebody = world.emulator.user("IAM_ORG_MANAGER", credential="token")
@@ -83,7 +83,7 @@ def test_a_reset_of_others_is_put_right(world: World, namespace: str) -> None:
 
 
 def test_an_idle_instance_costs_a_search_a_period(world: World, namespace: str) -> None:
-    """With three policies as with one; nobody is looked at, nothing is written."""
+    """Three policies cost as much as one: no GET, no write."""
     instance(world, namespace)
     orgs = [managed(world, namespace, f"p{number}") for number in range(3)]
     time.sleep(INTERVAL + 1)
@@ -160,7 +160,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 def test_polled_while_events_cannot_be_used_and_back(
     world: World, namespace: str, what: str
 ) -> None:
-    """Told on the instance alone, which stays Ready; ends by itself (issue 13)."""
+    """Only the instance reports it, and stays Ready (issue 13)."""
     name = namespace
     instance(world, name, method="Events")
     org = managed(world, name)
@@ -216,7 +216,7 @@ def event_reasons(world: World, name: str) -> set[str]:
 def test_drift_during_an_outage_in_the_first_seconds_is_found(
     world: World, namespace: str
 ) -> None:
-    """The cursor comes with the first status, so a kill after it loses nothing."""
+    """The first status has the cursor, so a kill after it loses nothing."""
     instance(world, namespace, eventsInterval="1h", pollInterval="24h")
     org = managed(world, namespace)
     status = (world.get("zni", namespace) or {})["status"]

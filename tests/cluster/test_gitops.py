@@ -109,7 +109,7 @@ def stored(world: World, namespace: str) -> Json:
 
 @pytest.mark.parametrize("name", WAYS)
 def test_a_second_look_is_clean(world: World, namespace: str, name: str) -> None:
-    """In the same way, after an edit, too; a plain apply says "unchanged"."""
+    """Each way to apply finds no difference, after an edit, too."""
     way = WAYS[name]
     manifest = policy(namespace, world.organization())
     for value in (True, False):
@@ -125,7 +125,7 @@ def test_a_second_look_is_clean(world: World, namespace: str, name: str) -> None
 
 @pytest.mark.parametrize("name", WAYS)
 def test_a_dry_run_changes_nothing(world: World, namespace: str, name: str) -> None:
-    """What a server-side apply of Argo CD or Flux would store is what is stored."""
+    """A server-side apply of Argo CD or Flux would store the same object."""
     manifest = policy(namespace, world.organization(), managementPolicy="Manage")
     kubectl(world, "apply", manifest, *WAYS[name])
     world.wait_for(namespace, "p")
@@ -144,7 +144,7 @@ def without_managers(body: Json) -> Json:
 
 
 def test_who_manages_what(world: World, namespace: str) -> None:
-    """We the status, one annotation, one finalizer; the tool what stands in Git."""
+    """The operator has status, annotation and finalizer; the tool has the rest."""
     manifest = policy(namespace, world.organization())
     kubectl(world, "apply", manifest, *WAYS["Argo CD"])
     world.wait_for(namespace, "p")
@@ -169,7 +169,7 @@ def test_who_manages_what(world: World, namespace: str) -> None:
 
 
 def test_the_spec_stays_byte_for_byte(world: World, namespace: str) -> None:
-    """No duration is put in order, no list sorted, no field added to a whole one."""
+    """No duration is rewritten, no list sorted, no field added."""
     instance = whole_instance(namespace, world.emulator.url)
     kubectl(world, "apply", instance, *WAYS["Argo CD"])
     body = world.wait_for("", namespace, kind="zni")
@@ -199,7 +199,7 @@ def text(spec: Json) -> str:
 
 @pytest.mark.parametrize("name", WAYS)
 def test_suspending_by_hand(world: World, namespace: str, name: str) -> None:
-    """No difference while Git says nothing about it; one where Git says false."""
+    """It is a difference only if Git says false."""
     silent = policy(namespace, world.organization())
     kubectl(world, "apply", silent, *WAYS[name])
     world.wait_for(namespace, "p")
@@ -230,7 +230,7 @@ def chart(folder: Path, manifest: Json) -> Path:
 
 
 def test_helm_waits_for_policies(world: World, namespace: str, tmp_path: Path) -> None:
-    """A kstatus that is not ours: Helm 4 ends when it is in force, or Stalled."""
+    """Helm 4 uses kstatus: it ends when the policy is in force, or Stalled."""
     folder = chart(tmp_path, policy(namespace, world.organization()))
 
     def install(release: str) -> subprocess.CompletedProcess[str]:
@@ -263,7 +263,7 @@ def test_helm_waits_for_policies(world: World, namespace: str, tmp_path: Path) -
 def test_the_whole_quickstart_goes_at_once(
     world: World, namespace: str, order: str
 ) -> None:
-    """With its Secret and the policy's namespace, as a pruned folder does."""
+    """It is deleted with its Secret and namespace, as a pruned folder."""
     create_secret(world.plane, namespace)
     secret = world.get("secret", namespace, OWN_NAMESPACE)
     space = world.get("namespace", namespace)

@@ -39,7 +39,7 @@ def objects(schema: Json, path: str) -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem.partition("_")[2])
 def test_explain_tells_each_field(control_plane: ControlPlane, file: Path) -> None:
-    """By the short name; `--recursive` lists them all, each alone has a sentence."""
+    """The short name works; `--recursive` lists all; each has a sentence."""
     crd = yaml.safe_load(file.read_text())["spec"]
     (short,) = crd["names"]["shortNames"]
     schema = crd["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
@@ -63,7 +63,7 @@ def width(table: str) -> int:
 
 
 def test_columns_fit_in_120_characters(world: World, namespace: str) -> None:
-    """With a name of 30 characters, or with the longest reason; ids of 20 digits."""
+    """The name has 30 characters, or the reason is the longest one."""
     org = world.organization()
     room = ID_DIGITS - len(org)
     inside = f"--namespace={namespace}"
@@ -83,7 +83,7 @@ def test_columns_fit_in_120_characters(world: World, namespace: str) -> None:
 
 
 def test_columns_of_instances(world: World) -> None:
-    """The url may be long; what has no room is shown by `-o wide`."""
+    """The url may be long; `-o wide` shows what has no room."""
     short = world.plane.kubectl("get", "zni", "shared").stdout
     assert short.split()[:6] == ["NAME", "URL", "POLICIES", "READY", "REASON", "AGE"]
     longest = max(len(reason) for reason in Reason)
@@ -95,7 +95,7 @@ def test_columns_of_instances(world: World) -> None:
 
 
 def test_the_category_shows_both_kinds(world: World, namespace: str) -> None:
-    """`kubectl get zitadel`: policies of the namespace, and all instances."""
+    """`kubectl get zitadel` shows the namespace's policies and all instances."""
     org = world.organization()
     world.policy(namespace, "p", org)
     world.wait_for(namespace, "p")
@@ -106,7 +106,7 @@ def test_the_category_shows_both_kinds(world: World, namespace: str) -> None:
 
 
 def test_wait_does_not_take_an_old_true(world: World, namespace: str) -> None:
-    """Ready of the former spec is True, and `kubectl wait` waits for the new one."""
+    """Ready of the former spec is True, and `kubectl wait` still waits."""
     org = world.organization()
     inside = f"--namespace={namespace}"
     wait = ("wait", "--for=condition=Ready", "znp/p", inside)
@@ -131,7 +131,7 @@ def marks(body: Json) -> tuple[str | None, list[str]]:
 
 
 def test_replace_by_the_manifest_is_mended(world: World, namespace: str) -> None:
-    """It takes annotation and finalizer away; they come back as they were."""
+    """It removes annotation and finalizer, which come back."""
     org = world.organization()
     world.policy(namespace, "p", org, deletionPolicy="Restore")
     before = world.wait_for(namespace, "p")
@@ -172,7 +172,7 @@ def test_replace_by_what_is_stored_is_nothing(world: World, namespace: str) -> N
 
 
 def test_edit_keeps_what_the_operator_keeps(world: World, namespace: str) -> None:
-    """An editor that changes the value wherever it stands, in the status, too."""
+    """An editor changes the value everywhere, even in the status."""
     org = world.organization()
     world.policy(namespace, "p", org)
     before = world.wait_for(namespace, "p")

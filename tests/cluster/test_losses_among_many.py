@@ -122,7 +122,7 @@ def require_phase(
 def test_five_of_five_hundred_lose_an_event_and_all_are_as_wanted(
     plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """At the creation of all, and at an edit of all; nobody else is written to."""
+    """All are created, then edited; other policies get no extra write."""
     rate = {"requestsPerSecond": 1000, "burst": 1000}
     more = ("--organizations", str(COUNT + OTHERS))
     with world_of_its_own(plane, tmp_path, *more, rateLimit=rate) as world:
@@ -154,7 +154,7 @@ def test_five_of_five_hundred_lose_an_event_and_all_are_as_wanted(
 def test_a_read_side_that_is_late_has_lost_nothing(
     plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """Half a second at each write: no write more, nothing told."""
+    """It is half a second late: no extra write, no report."""
     with world_of_its_own(plane, tmp_path) as world:
         late = {"stale_milliseconds": 500}
         world.emulator.call("PUT", "/emulator/v1/behavior", late)
@@ -182,9 +182,9 @@ def test_a_read_side_that_is_late_has_lost_nothing(
 def test_two_operators_that_want_different_values_are_no_loss(
     plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """Each corrects what the other has written, until it is contested.
+    """Each corrects the other's value, until it is contested.
 
-    The second one may call it contested right after the first, or never.
+    The second one may call it contested right after the first one, or never.
     """
     emulator = EmulatorProcess(tmp_path)
     with ExitStack() as running:

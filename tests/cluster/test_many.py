@@ -90,10 +90,11 @@ def ready(plane: ControlPlane) -> Counter[str]:
 def test_a_thousand_names_cost_few_calls_and_three_each(
     plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """Cold, with a key: one token for all of it, and no existence check by itself.
+    """There is one token for all, and no separate check of existence.
 
-    Each takes a GET, a write, and the GET that verifies it. On a busy machine a write
-    may wait for its turn for more than a second, and is then preceded by a GET more.
+    Each policy takes a GET, a write, and the GET that verifies it. On a busy machine a
+    write may wait in the queue for more than a second, which takes another GET before
+    it.
     """
     emulator = EmulatorProcess(tmp_path, 0, "--organizations", str(COUNT + FIRST))
     operator = OperatorProcess(plane, tmp_path)
@@ -125,7 +126,7 @@ def test_a_thousand_names_cost_few_calls_and_three_each(
 def test_instances_run_side_by_side_and_a_dead_one_slows_none(
     plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """Ten with a hundred policies each; one takes connections and never answers."""
+    """Ten have a hundred policies each; one accepts connections only."""
     emulator = EmulatorProcess(tmp_path, 0, "--organizations", str(COUNT + FIRST))
     operator = OperatorProcess(plane, tmp_path)
     with emulator.program, operator.program, socket.create_server(("", 0)) as dead:
@@ -158,7 +159,7 @@ def test_instances_run_side_by_side_and_a_dead_one_slows_none(
 
 
 def test_local_addresses_need_the_option(plane: ControlPlane, tmp_path: Path) -> None:
-    """Not one request arrives, by literal or by name."""
+    """No request arrives, neither by address nor by name."""
     emulator = EmulatorProcess(tmp_path)
     operator = OperatorProcess(plane, tmp_path, local=False)
     with emulator.program, operator.program:

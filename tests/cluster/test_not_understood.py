@@ -179,9 +179,9 @@ BROKEN: dict[str, tuple[Json, str]] = {
 def test_what_is_not_understood_stops_nobody(
     fleet: Fleet, emulator: EmulatorProcess, organizations: list[str]
 ) -> None:
-    """Told on each object; the others go on; a restart and a take-over change nothing.
+    """Each object reports it; others, a restart and a take-over work.
 
-    Edited back, each is Ready again; deleted, each ends.
+    After the edit back each is Ready again; after a deletion each is gone.
     """
     plane = fleet.plane
     apply(plane, instance("default", emulator.url))
@@ -247,7 +247,7 @@ STATUSES: list[Json] = [
 def test_a_broken_status_is_observed_anew(
     fleet: Fleet, emulator: EmulatorProcess, organizations: list[str]
 ) -> None:
-    """Whoever broke it: it is whole again, and nothing of it was believed."""
+    """It is complete again, and none of its values was used."""
     plane = fleet.plane
     apply(plane, instance("default", emulator.url), policy("p", organizations[11]))
     start(fleet)
@@ -272,7 +272,7 @@ def test_a_broken_status_is_observed_anew(
 def test_an_instance_that_is_not_understood(
     fleet: Fleet, emulator: EmulatorProcess, organizations: list[str]
 ) -> None:
-    """Its policies say so, a deletion of one waits, and all goes on after an edit."""
+    """Its policies say so, a deletion waits, and an edit resolves it."""
     plane = fleet.plane
     apply(plane, instance("default", emulator.url))
     apply(plane, policy("p", organizations[12]), policy("q", organizations[13]))

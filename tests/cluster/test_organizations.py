@@ -36,7 +36,7 @@ def organization_of(body: dict[str, Any]) -> tuple[str, str]:
 def test_a_name_or_a_domain_is_found_and_pinned(
     world: World, namespace: str, by: str
 ) -> None:
-    """In another case, too; a rename moves nothing, whoever takes the name then."""
+    """Case does not matter; after a rename the policy stays where it is."""
     first = f"Firma {namespace} {by}"
     org = make(world, first)
     domain = f"{by}.{namespace}.example"
@@ -76,7 +76,7 @@ def test_an_unverified_domain_is_nobody_s(world: World, namespace: str) -> None:
 def test_a_removed_organization_is_followed_to_its_successor(
     world: World, namespace: str
 ) -> None:
-    """With an Event; nothing of the old one is put into the new one."""
+    """An Event reports it; the new one gets nothing of the old one."""
     name = f"Firma {namespace}"
     old = make(world, name)
     named(world, namespace, "p", name=name)
@@ -113,7 +113,7 @@ def test_one_organization_by_id_and_by_name_is_one_target(
 
 
 def test_a_search_that_lags_finds_in_the_end(world: World, namespace: str) -> None:
-    """A new organization is missing for a moment; the policy waits, then has it."""
+    """A new organization is found a moment later."""
     behavior = {"search_lag_milliseconds": 10_000}
     world.emulator.call("PUT", "/emulator/v1/behavior", behavior)
     try:
@@ -129,7 +129,7 @@ def test_a_search_that_lags_finds_in_the_end(world: World, namespace: str) -> No
 
 
 def test_multi_tenant_example(world: World) -> None:
-    """As it stands, but for the address; each team has its own, and no other's."""
+    """Only the address is changed; each team gets its own organizations."""
     for file in sorted(EXAMPLES.glob("*.yaml")):
         text = file.read_text().replace("http://127.0.0.1:8085", world.emulator.url)
         world.plane.kubectl("apply", "-f", "-", stdin=text)

@@ -28,7 +28,7 @@ def bare_plane() -> Iterator[ControlPlane]:
 def test_a_signal_before_the_crds_are_there_is_a_proper_end(
     bare_plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """Exit code 0, as later (design 11); tests/process has the other moments."""
+    """The exit code is 0 (design 11); tests/process has other moments."""
     operator = OperatorProcess(bare_plane, tmp_path)
     eventually(lambda: operator.probe("health", "/healthz") == 200, 60)
     assert operator.probe("health", "/readyz") == 503
@@ -38,7 +38,7 @@ def test_a_signal_before_the_crds_are_there_is_a_proper_end(
 def test_crds_may_come_late_and_go_and_come_back(
     bare_plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """Not ready without them, ready whenever they are there, without a restart."""
+    """The operator is ready whenever they exist, without a restart."""
     operator = OperatorProcess(bare_plane, tmp_path)
     eventually(lambda: operator.probe("health", "/healthz") == 200, 20)
     assert operator.probe("health", "/readyz") == 503
@@ -56,7 +56,7 @@ def test_crds_may_come_late_and_go_and_come_back(
 
 
 def test_watched_namespaces_alone_are_served(tmp_path: Path) -> None:
-    """With --watch-namespace other namespaces' policies are left alone."""
+    """With --watch-namespace other namespaces' policies are ignored."""
     with ControlPlane() as plane:
         plane.kubectl("create", "namespace", "zitadel-notification-operator")
         plane.kubectl("create", "namespace", "seen")
@@ -104,7 +104,7 @@ def test_watched_namespaces_alone_are_served(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_options_are_named(arguments: tuple[str, ...], words: str) -> None:
-    """Wrong use ends with 2 and a sentence, not with a traceback."""
+    """The exit code is 2, with a sentence and no traceback."""
     done = subprocess.run(
         [*ZNP, *arguments], capture_output=True, text=True, check=False
     )
@@ -114,7 +114,7 @@ def test_wrong_options_are_named(arguments: tuple[str, ...], words: str) -> None
 
 
 def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
-    """`--health-port` is ZNP_HEALTH_PORT; the command's name is not part of it."""
+    """`--health-port` is ZNP_HEALTH_PORT, without the command's name."""
     done = subprocess.run(
         [*ZNP, "run"],
         capture_output=True,
@@ -137,7 +137,7 @@ def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
 def test_without_a_usable_kubeconfig_it_says_what_to_do(
     tmp_path: Path, content: str | None, words: str
 ) -> None:
-    """One sentence and exit code 1, no traceback."""
+    """It prints one sentence and exits with 1."""
     kubeconfig = tmp_path / "kubeconfig"
     if content is not None:
         kubeconfig.write_text(content)
@@ -149,7 +149,7 @@ def test_without_a_usable_kubeconfig_it_says_what_to_do(
 
 
 def test_a_taken_port_is_named(bare_plane: ControlPlane, tmp_path: Path) -> None:
-    """With the option that chooses another one."""
+    """The message has the option that chooses another one."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -186,7 +186,7 @@ class Story:
 def test_random_lives_end_as_the_oldest_wants(
     world: World, namespace: str, seed: int
 ) -> None:
-    """The world's watch judges every status on the way by Flux's rules."""
+    """Every status on the way is checked by Flux's rules."""
     drift = {"eventsInterval": "5s"}
     world.instance(namespace, world.emulator.url, driftDetection=drift)
     world.wait_for("", namespace, kind="zni")

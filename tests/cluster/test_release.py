@@ -116,7 +116,7 @@ def hold_lease(plane: ControlPlane, seconds_ago: float, duration: int = 15) -> N
 
 
 def test_an_uninstall_in_the_wrong_order(plane: ControlPlane, tmp_path: Path) -> None:
-    """Operator first, then the CRDs: all hangs, until it is released and told."""
+    """The operator goes first, then the CRDs: all hangs until the release."""
     create_secret(plane, "zitadel-credentials")
     emulator = EmulatorProcess(tmp_path)
     operator = OperatorProcess(plane, tmp_path, "--lease-duration=5s", elect=True)
@@ -166,7 +166,7 @@ def test_an_uninstall_in_the_wrong_order(plane: ControlPlane, tmp_path: Path) ->
 
 
 def test_only_what_is_named_and_what_others_hold(plane: ControlPlane) -> None:
-    """One write each; a name that nobody has stops no other one, and is told."""
+    """One write each; a missing name is reported, and stops no other."""
     leave_policy(plane, "kept", FINALIZER, ANOTHER)
     leave_policy(plane, "going", FINALIZER)
     leave_policy(plane, "bystander", FINALIZER)
@@ -196,7 +196,7 @@ def test_only_what_is_named_and_what_others_hold(plane: ControlPlane) -> None:
 
 
 def test_an_object_unlike_its_schema_is_released_too(plane: ControlPlane) -> None:
-    """As older CRDs may have left them; only what it left cannot be told."""
+    """Older CRDs may have left it; only its setting cannot be printed."""
     leave_policy(plane, "odd", FINALIZER, deleting=False)
     file = CRDS / "zitadel-notification.dev_notificationpolicies.yaml"
     loose = yaml.safe_load(file.read_text())
@@ -216,7 +216,7 @@ def test_an_object_unlike_its_schema_is_released_too(plane: ControlPlane) -> Non
 
 
 def test_a_lease_that_is_held_is_respected(plane: ControlPlane) -> None:
-    """Unless --force says so; one that nobody renews ends."""
+    """--force overrides it; a Lease that nobody renews expires."""
     leave_policy(plane, "p", FINALIZER)
     hold_lease(plane, seconds_ago=1)
     refused = release(plane, "team-a/p")
@@ -240,7 +240,7 @@ def test_a_lease_that_is_held_is_respected(plane: ControlPlane) -> None:
 
 
 async def test_a_lease_that_looks_old_may_be_renewed(plane: ControlPlane) -> None:
-    """Clocks differ: who renews it lives, whatever time they write."""
+    """Clocks differ: a renewal counts, whatever time it contains."""
     hold_lease(plane, seconds_ago=3600)
     warnings: list[str] = []
 
@@ -259,7 +259,7 @@ async def test_a_lease_that_looks_old_may_be_renewed(plane: ControlPlane) -> Non
 
 
 def test_without_the_right_to_do_it(plane: ControlPlane, tmp_path: Path) -> None:
-    """What may not be done is told, and the exit code is not 0."""
+    """The missing permission is reported, and the exit code is not 0."""
     leave_policy(plane, "p", FINALIZER)
     account = ("serviceaccount", "someone", "--namespace=team-a")
     plane.kubectl("create", *account)

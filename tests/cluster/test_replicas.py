@@ -126,7 +126,7 @@ def wait_settled(plane: ControlPlane) -> None:
 def test_a_take_over_of_settled_policies_costs_next_to_nothing(
     fleet: Fleet, organizations: list[str]
 ) -> None:
-    """At most ten calls to ZITADEL, and no write of any object."""
+    """It takes at most ten calls to ZITADEL, and no write."""
     first, second = fleet.start(2, "5s")
     settled = [policy(f"p{n}", organizations[n]) for n in range(SETTLED)]
     apply(fleet.plane, settled)
@@ -147,7 +147,7 @@ def test_a_take_over_of_settled_policies_costs_next_to_nothing(
 def test_one_of_three_acts_and_the_next_takes_over(
     fleet: Fleet, organizations: list[str], record_property: Any
 ) -> None:
-    """kill -9: in lease duration and two retry periods; SIGTERM: in three seconds."""
+    """kill -9 takes duration and two retries; SIGTERM three seconds."""
     plane = fleet.plane
     replicas = fleet.start(3, "5s")
     apply(plane, [policy("watched", organizations[-1])])
@@ -184,7 +184,7 @@ def test_one_of_three_acts_and_the_next_takes_over(
 def test_a_write_that_is_under_way_ends_before_the_hand_over(
     fleet: Fleet, organizations: list[str], record_property: Any
 ) -> None:
-    """With the usual lease of 15 s, and a ZITADEL that takes its time."""
+    """The lease has the usual 15 s, and ZITADEL is slow."""
     plane = fleet.plane
     first, second = fleet.start(2, "15s")
     apply(plane, [policy("watched", organizations[-1])])
@@ -208,7 +208,7 @@ def test_a_write_that_is_under_way_ends_before_the_hand_over(
 def test_a_leader_without_kubernetes_writes_nothing_after_the_next_one(
     fleet: Fleet, organizations: list[str], record_property: Any, how: str
 ) -> None:
-    """It goes on for a while, gives up, ends with an error; then the next one acts."""
+    """It ends with an error before the next one acts."""
     first, second, disturber = disturbed(fleet, organizations)
     parted = time.monotonic()
     getattr(first.kubernetes, how)()
@@ -231,7 +231,7 @@ def test_a_leader_without_kubernetes_writes_nothing_after_the_next_one(
 def test_a_frozen_leader_writes_nothing_when_it_thaws(
     fleet: Fleet, organizations: list[str]
 ) -> None:
-    """It ends with an error, although nobody had told it that its time was over."""
+    """It ends with an error, because its lease has expired."""
     first, second, disturber = disturbed(fleet, organizations)
     pid = first.process.program.pid
     os.kill(pid, signal.SIGSTOP)
@@ -262,7 +262,7 @@ def disturbed(
 def test_without_the_right_to_leases_it_waits_and_says_what_to_grant(
     fleet: Fleet,
 ) -> None:
-    """Ready, but idle; the log says it once, and a grant is enough."""
+    """It is ready but idle; the log says it once, and a grant helps."""
     plane, inside = fleet.plane, f"--namespace={OWN_NAMESPACE}"
     plane.kubectl("create", "serviceaccount", "limited", inside)
     token = plane.kubectl("create", "token", "limited", inside).stdout.strip()

@@ -122,7 +122,7 @@ def edit(plane: ControlPlane, name: str, *, value: bool) -> None:
 def test_what_etcd_holds_is_the_truth(
     plane: Restorable, emulator: EmulatorProcess, tmp_path: Path
 ) -> None:
-    """An edit is taken back, a deletion too; the process goes on, and hears edits."""
+    """An edit and a deletion are undone; the process goes on."""
     edited, deleted, *_ = organizations(emulator)
 
     def value(organization: str) -> bool | None:

@@ -101,7 +101,7 @@ def notes(world: World, namespace: str, reason: str) -> list[str]:
 
 
 def test_from_create_through_drift_to_restore(flagged: World, where: str) -> None:
-    """Both flags are written, told, put right, and restored."""
+    """Both flags are written, reported, corrected, and restored."""
     world, org = flagged, flagged.organization()
     world.emulator.call("POST", POLICY, BOTH, org)
     wanted = {"passwordChange": False, "emailChange": False}
@@ -161,7 +161,7 @@ def test_a_flag_that_is_left_out_stays_as_it_is(flagged: World, where: str) -> N
 def test_an_upgrade_restores_what_the_older_version_has_recorded(
     flagged: World, where: str, copied: dict[str, str]
 ) -> None:
-    """An original without the flag restores the others, and the flag stays."""
+    """An original without the flag restores the others."""
     world, org = flagged, flagged.organization()
     assert world.operator.program.stop() == 0
     world.emulator.call("POST", POLICY, BOTH, org)

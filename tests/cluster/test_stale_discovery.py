@@ -146,7 +146,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
 
 @pytest.mark.parametrize("gone", [POLICIES, INSTANCES])
 async def test_a_kind_that_is_told_but_not_served(cluster: Cluster, gone: str) -> None:
-    """Nobody tries for ever to list it: the other kind is served."""
+    """The operator does not list it for ever, and serves the other kind."""
     cluster.served.discard(gone)
     (other,) = cluster.served
     await soon(lambda: cluster.refused == 2, PATIENCE)
@@ -160,7 +160,7 @@ async def test_a_kind_that_is_told_but_not_served(cluster: Cluster, gone: str) -
 
 
 async def test_a_kind_that_goes_before_it_is_watched(cluster: Cluster) -> None:
-    """No watch can tell that: somebody looks for it."""
+    """No watch reveals that, so the operator checks for it."""
 
     def go(plural: str) -> None:
         if plural == POLICIES:
@@ -173,7 +173,7 @@ async def test_a_kind_that_goes_before_it_is_watched(cluster: Cluster) -> None:
 
 
 async def test_a_crd_that_is_deleted_is_no_error(cluster: Cluster) -> None:
-    """It is told in a sentence; kopf's tracebacks would call it a fault."""
+    """The log has one sentence, and no traceback of kopf."""
     await soon(lambda: len(cluster.watched) == 2, PATIENCE)
     cluster.served.discard(POLICIES)
     cluster.discovered.discard(POLICIES)

@@ -173,7 +173,7 @@ def _tell(story: Story) -> None:
 
 
 def test_the_page_names_what_is_there(story: Story) -> None:
-    """All of it and nothing else, with its type; promtool has no complaint."""
+    """It has all metrics with their types; promtool accepts them."""
     text = story.scrape().text
     exported = set(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", PAGE.read_text(), re.MULTILINE)
@@ -190,7 +190,7 @@ def test_the_page_names_what_is_there(story: Story) -> None:
 
 
 def test_calls_to_zitadel_are_those_in_its_own_log(story: Story) -> None:
-    """By method and path; each path is one of ours, without ids."""
+    """They agree by method and path; paths contain no ids."""
     eventually(
         lambda: story.by_metrics() == story.by_log(),
         20,
@@ -210,7 +210,7 @@ def test_calls_to_zitadel_are_those_in_its_own_log(story: Story) -> None:
 
 
 def test_calls_to_kubernetes_are_those_in_its_own_log(story: Story) -> None:
-    """All writes; the host is written as in the kubeconfig."""
+    """All writes agree; the host is that of the kubeconfig."""
     kubeconfig = yaml.safe_load(story.world.plane.kubeconfig.read_text())
     host = urlsplit(kubeconfig["clusters"][0]["cluster"]["server"]).netloc
 
@@ -233,7 +233,7 @@ def test_calls_to_kubernetes_are_those_in_its_own_log(story: Story) -> None:
 
 
 def test_passes_are_told_by_how_they_ended(story: Story) -> None:
-    """Failures as failures; each turn in the queue was a pass."""
+    """Failures count as failures, and each turn in the queue was a pass."""
     scrape = story.scrape()
     mine = {"controller": "notificationpolicy"}
     errors = scrape.one("controller_runtime_reconcile_errors_total", **mine) or 0
@@ -265,7 +265,7 @@ def test_passes_are_told_by_how_they_ended(story: Story) -> None:
 
 
 def test_objects_are_told_as_they_are(story: Story) -> None:
-    """Conditions and success of each; what is gone is gone from here, too."""
+    """Each has conditions and success; deleted objects have no series."""
     scrape = story.scrape()
     assert scrape.condition("acme", "Ready", "True") == 1
     assert scrape.condition("acme", "Ready", "False") == 0
@@ -291,7 +291,7 @@ def test_objects_are_told_as_they_are(story: Story) -> None:
 
 
 def test_the_end_of_a_credential_is_told(story: Story) -> None:
-    """Where it is known: of key files."""
+    """It is known for key files."""
     world = story.world
     made = world.emulator.user("IAM_OWNER", credential="key")
     key = json.dumps({**made["keyFile"], "expirationDate": "2036-01-01T00:00:00Z"})
@@ -309,7 +309,7 @@ def test_the_end_of_a_credential_is_told(story: Story) -> None:
 
 
 def test_each_log_line_is_json_and_says_whose_it_is(story: Story) -> None:
-    """What was changed, and what a pass met, with the object; no secret anywhere."""
+    """Changes and failures name the object; no secret is in the log."""
     text = story.world.operator.log.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     for line in lines:

@@ -47,9 +47,9 @@ def programs_of(folder: Path) -> list[str]:
 
 @pytest.mark.clock
 def test_starts_soon_and_leaves_nothing() -> None:
-    """From nothing to an answer of the API server; after `stop` all is gone.
+    """The API server responds soon, and `stop` leaves no process.
 
-    Alone it takes three seconds, beside other tests several times that.
+    Alone this takes three seconds, and several times that beside other tests.
     """
     started = time.monotonic()
     plane = ControlPlane().start()
@@ -65,14 +65,14 @@ def test_starts_soon_and_leaves_nothing() -> None:
 
 
 def test_kubectl_and_server_have_one_version(own_plane: ControlPlane) -> None:
-    """Built with their version; kubectl and Helm refuse a server without one."""
+    """kubectl and Helm refuse a server without a version."""
     said = json.loads(own_plane.kubectl("version", "--output=json").stdout)
     assert said["serverVersion"]["gitVersion"] == said["clientVersion"]["gitVersion"]
     assert int(said["serverVersion"]["minor"]) >= 30
 
 
 def test_a_failed_command_tells_what_kubectl_said(own_plane: ControlPlane) -> None:
-    """The error carries its stderr; with `check=False` there is no error."""
+    """The error contains stderr; with `check=False` there is none."""
     with pytest.raises(subprocess.CalledProcessError) as raised:
         own_plane.kubectl("get", "namespace", "nowhere")
     assert any("nowhere" in note for note in raised.value.__notes__)
@@ -82,7 +82,7 @@ def test_a_failed_command_tells_what_kubectl_said(own_plane: ControlPlane) -> No
 def test_roles_decide_who_may_do_what(
     control_plane: ControlPlane, namespace: str
 ) -> None:
-    """A token may do nothing until a role binding says so."""
+    """A token may do nothing before a role binding."""
     inside = ("--namespace", namespace)
     control_plane.kubectl("create", "serviceaccount", "someone", *inside)
     token = control_plane.kubectl("create", "token", "someone", *inside).stdout
@@ -105,7 +105,7 @@ def test_roles_decide_who_may_do_what(
 def test_audit_log_counts_writes_by_object_and_verb(
     control_plane: ControlPlane, namespace: str, audit: AuditLog
 ) -> None:
-    """Each write is there once, as soon as its answer; reads are not."""
+    """Each write is there once it has a response; reads are not."""
     inside = ("--namespace", namespace)
     control_plane.kubectl("create", "configmap", "one", *inside)
     control_plane.kubectl("create", "configmap", "one", *inside, check=False)
@@ -130,7 +130,7 @@ def test_audit_log_counts_writes_by_object_and_verb(
 
 
 def test_api_server_restart_keeps_address_and_data(own_plane: ControlPlane) -> None:
-    """While it is away nobody answers; afterwards all is as before."""
+    """During the restart there is no response; then all is as before."""
     url = own_plane.url
     audit = AuditLog(own_plane)
     own_plane.kubectl("create", "configmap", "kept")
@@ -145,7 +145,7 @@ def test_api_server_restart_keeps_address_and_data(own_plane: ControlPlane) -> N
 def test_namespaces_go_when_the_controller_manager_runs(
     own_plane: ControlPlane,
 ) -> None:
-    """Without it a deleted namespace stays Terminating; with it, it goes."""
+    """Without it a deleted namespace stays in Terminating."""
     own_plane.kubectl("create", "namespace", "going")
     own_plane.kubectl("delete", "namespace", "going", "--wait=false")
     own_plane.start_controller_manager()
@@ -157,7 +157,7 @@ def test_namespaces_go_when_the_controller_manager_runs(
 
 
 def test_a_port_that_somebody_took_is_given_up(tmp_path: Path) -> None:
-    """The start is tried again on another port."""
+    """The start is retried on another port."""
     plane = ControlPlane(tmp_path)
     wanted = plane.url
     with socket.socket() as taken:
@@ -171,7 +171,7 @@ def test_a_port_that_somebody_took_is_given_up(tmp_path: Path) -> None:
 def test_a_failed_start_shows_the_end_of_the_log(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What the program complained about is in the error, and nothing runs on."""
+    """The error contains the program's message, and no process stays."""
     for name in NEEDED:
         (tmp_path / name).write_text("#!/bin/sh\necho the disk is made of cheese\n")
         (tmp_path / name).chmod(0o755)
@@ -182,7 +182,7 @@ def test_a_failed_start_shows_the_end_of_the_log(
 
 
 def test_kill_9_of_the_parent_leaves_nothing_running(tmp_path: Path) -> None:
-    """The kernel ends etcd and kube-apiserver with whoever started them."""
+    """The kernel ends etcd and kube-apiserver with their parent."""
     code = (
         "import pathlib, sys, time\n"
         "from zitadel_notification_operator.demo.control_plane import ControlPlane\n"
@@ -205,7 +205,7 @@ def test_kill_9_of_the_parent_leaves_nothing_running(tmp_path: Path) -> None:
 
 
 def test_a_program_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
-    """The kernel calls a thread the parent; ours must not be a short-lived one."""
+    """For the kernel the parent is a thread, which must live on."""
     made: list[Program] = []
     command = ["sleep", "600"]
     thread = threading.Thread(
@@ -229,7 +229,7 @@ def test_a_program_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
 def test_missing_programs_say_how_to_get_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The error names what is missing, where it was looked for, and the command."""
+    """The error names the programs, the searched folders, and the command."""
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
     with pytest.raises(MissingBinaries) as raised:
         find_binaries(("etcd", "no-such-program"))
@@ -240,7 +240,7 @@ def test_missing_programs_say_how_to_get_them(
 def test_programs_come_from_the_first_place_that_has_all(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """$KUBEBUILDER_ASSETS goes first, but half of the programs are no use."""
+    """$KUBEBUILDER_ASSETS comes first, if it has all programs."""
     assets, built = tmp_path / "assets", tmp_path / "checkout/.tools/bin"
     module = tmp_path / "checkout/tools/kubernetes/go.mod"
     for folder in (assets, built, module.parent):
@@ -267,7 +267,7 @@ def test_programs_come_from_the_first_place_that_has_all(
     ],
 )
 def test_other_machines_are_refused(family: socket.AddressFamily, host: str) -> None:
-    """No connection is tried, whichever of the two calls is used."""
+    """Neither of the two calls tries a connection."""
     with socket.socket(family) as probe:
         with pytest.raises(NotLoopback):
             probe.connect((host, 80))

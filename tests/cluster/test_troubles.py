@@ -20,7 +20,7 @@ from support.waiting import eventually
 def test_unknown_instance_and_no_grant_read_the_same(
     world: World, namespace: str
 ) -> None:
-    """A tenant cannot tell an absent instance from one that is not granted."""
+    """A tenant cannot distinguish a missing instance from one without grant."""
     world.instance("closed", world.emulator.url, grants=[])
     world.wait_for("", "closed", kind="zni")
     org = world.organization()
@@ -57,7 +57,7 @@ def test_scope_must_be_granted(world: World, namespace: str) -> None:
 
 
 def test_organization_unknown_or_removed(world: World, namespace: str) -> None:
-    """Both are Stalled, and nothing is written to a removed one."""
+    """Both are Stalled, and a removed one gets no write."""
     world.policy(namespace, "unknown", "nosuch")
     world.wait_for(namespace, "unknown", ("False", "OrganizationNotFound"))
     org = world.organization()
@@ -79,7 +79,7 @@ def test_organization_unknown_or_removed(world: World, namespace: str) -> None:
 def test_bad_credentials_and_their_recovery(
     world: World, namespace: str, data: str | None, reason: str
 ) -> None:
-    """Each has its reason; a good Secret heals it, at once when asked to look."""
+    """Each has its reason; a valid Secret helps, at once on request."""
     secret = f"secret-{namespace}"
     ref = {"personalAccessToken": {"secretRef": {"name": secret}}}
     if data is not None:
@@ -111,7 +111,7 @@ def test_bad_credentials_and_their_recovery(
 def test_faults_pass_and_change_nothing(
     world: World, namespace: str, fault: dict[str, Any]
 ) -> None:
-    """A faulty answer is a condition, never a value, and the end is the same."""
+    """A faulty response is a condition, never a value."""
     org = world.organization()
     fault = {**fault, "organization": org, "times": 3}
     world.emulator.call("POST", "/emulator/v1/faults", fault)
@@ -127,7 +127,7 @@ def test_faults_pass_and_change_nothing(
 def test_deletion_waits_for_zitadel_and_says_the_way_out(
     world: World, namespace: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """While ZITADEL is away the object stays and says what to edit; Retain ends it."""
+    """The object stays and says what to edit; Retain ends it."""
     emulator = EmulatorProcess(tmp_path_factory.mktemp("down"))
     world.instance(namespace, emulator.url)
     world.wait_for("", namespace, kind="zni")
@@ -158,7 +158,7 @@ def test_deletion_waits_for_zitadel_and_says_the_way_out(
 def test_deletion_goes_on_with_the_last_good_credential(
     world: World, namespace: str
 ) -> None:
-    """The Secret was deleted first; the reset is made all the same."""
+    """The Secret was deleted first; the reset succeeds all the same."""
     secret = f"secret-{namespace}"
     ref = {"personalAccessToken": {"secretRef": {"name": secret}}}
     create_secret(world.plane, secret)
@@ -178,7 +178,7 @@ def test_deletion_goes_on_with_the_last_good_credential(
 def test_kill_and_restart_write_nothing_and_go_on(
     world: World, audit: AuditLog, namespace: str
 ) -> None:
-    """After kill -9 a new process finds all in order, and takes up what was missed."""
+    """A new process finds what has changed in the meantime."""
     org, late = world.organization(), world.organization()
     world.policy(namespace, "p", org)
     world.wait_for(namespace, "p")
@@ -195,7 +195,7 @@ def test_kill_and_restart_write_nothing_and_go_on(
 
 
 def test_api_server_restart(world: World, namespace: str) -> None:
-    """The operator goes on, or ends with an error and comes back right."""
+    """The operator goes on, or ends with an error and restarts correctly."""
     world.plane.stop_api_server()
     world.plane.start_api_server()
     org = world.organization()
@@ -212,7 +212,7 @@ def test_api_server_restart(world: World, namespace: str) -> None:
 
 
 def test_token_appears_nowhere(world: World) -> None:
-    """Not in the log at DEBUG, not in any object, not in an Event."""
+    """It is not in the log at DEBUG, in any object, or in an Event."""
     assert TOKEN not in world.operator.log.read_text()
     for kind in ("znp", "zni", "events"):
         found = world.plane.kubectl("get", kind, "--all-namespaces", "--output=yaml")

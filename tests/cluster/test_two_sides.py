@@ -98,7 +98,7 @@ def require_told(world: World, namespace: str, missed: str, killed: int) -> None
 def test_an_added_event_is_lost_at_a_creation(
     sides: World, where: str, killed: int
 ) -> None:
-    """The organization gets its policy, and GETs show it."""
+    """In the end the organization has its policy, and GETs show it."""
     org = sides.organization()
     lose(sides, "added", org)
     sides.policy(where, "p", org, passwordChange=False)
@@ -116,7 +116,7 @@ def test_an_added_event_is_lost_at_a_creation(
 def test_a_changed_event_is_lost_at_an_edit(
     sides: World, where: str, killed: int
 ) -> None:
-    """The new value is in force, and Ready is about it."""
+    """In the end the new value is in force, and Ready is about it."""
     org = sides.organization()
     sides.policy(where, "p", org, passwordChange=False)
     sides.wait_for(where, "p")
@@ -135,7 +135,7 @@ def test_a_changed_event_is_lost_at_an_edit(
 def test_a_removed_event_is_lost_at_a_deletion(
     sides: World, where: str, killed: int
 ) -> None:
-    """The object is there until a GET says that the organization inherits."""
+    """The object stays until a GET shows that the organization inherits."""
     org = sides.organization()
     sides.policy(where, "p", org, passwordChange=False, deletionPolicy="Reset")
     sides.wait_for(where, "p")
@@ -165,9 +165,9 @@ def stale_row(world: World, org: str) -> None:
 def test_a_removed_event_was_lost_before_a_take_over(
     plane: ControlPlane, tmp_path: Path, where: str, killed: int
 ) -> None:
-    """No GET is answered for a while: others stay as they are, and nothing is told.
+    """No GET succeeds for a while: other policies stay as they are.
 
-    The second policy is looked at every ten seconds, so in this time, too.
+    The second policy is polled every ten seconds, so also during this time.
     """
     with world_of_its_own(plane, tmp_path, driftDetection=DRIFT) as world:
         retry = {"projection_retry_milliseconds": 12_000}
@@ -212,9 +212,9 @@ def looks_at(world: World, org: str) -> int:
 def test_what_others_wrote_is_lost_and_the_log_tells(
     plane: ControlPlane, tmp_path: Path, where: str, missed: str, killed: bool
 ) -> None:
-    """GETs show all the time what is wanted, and the log's last event is another one.
+    """GETs always show the wanted value, but the log has a newer event.
 
-    They are given half a minute; then what is wanted is written once more.
+    After half a minute the wanted value is written once more.
     """
     with world_of_its_own(plane, tmp_path, driftDetection=EVENTS) as world:
         org = world.organization()
@@ -243,7 +243,7 @@ def test_what_others_wrote_is_lost_and_the_log_tells(
 def test_a_get_that_is_older_than_our_own_write_tells_nothing(
     sides: World, where: str
 ) -> None:
-    """An edit that is taken back at once, and an object that is made again."""
+    """An edit is reverted at once, and an object is created again."""
     org = sides.organization()
     sides.policy(where, "p", org, passwordChange=False)
     sides.wait_for(where, "p")
@@ -265,7 +265,7 @@ def test_a_get_that_is_older_than_our_own_write_tells_nothing(
 def test_a_read_side_that_stands_still_is_told_by_the_instance(
     sides: World, where: str
 ) -> None:
-    """No flood of writes; when it goes on, everything is as wanted without a repair."""
+    """There are few writes; later all is as wanted without a repair."""
     orgs = {f"p{number}": sides.organization() for number in range(STANDING)}
     for name, org in orgs.items():
         sides.policy(where, name, org, passwordChange=False)

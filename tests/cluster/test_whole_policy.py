@@ -72,7 +72,7 @@ def bodies(zitadel: EmulatorProcess, owner: str) -> list[Any]:
 def test_an_organization_from_create_to_restore(
     world: World, namespace: str, zitadel: EmulatorProcess, org: str
 ) -> None:
-    """POST has what was inherited, PUT what is its own, and the end is a DELETE."""
+    """POST has the inherited flags, PUT its own, and the end is a DELETE."""
     inherited = held(zitadel, org)
     others = {"emailChange": True, "retries": "18446744073709551615"}
     assert inherited == {"isDefault": True, "passwordChange": True, **others}
@@ -95,7 +95,7 @@ def test_an_organization_from_create_to_restore(
 def test_restore_of_an_own_policy(
     world: World, namespace: str, zitadel: EmulatorProcess, org: str
 ) -> None:
-    """Ours goes back; the other stays as somebody has set it meanwhile."""
+    """The operator's flag goes back; the other one stays as somebody set it."""
     zitadel.call("POST", POLICY, {"passwordChange": True}, org)
     manage(world, namespace, "p", org, deletionPolicy="Restore")
     world.wait_for(namespace, "p")
@@ -109,7 +109,7 @@ def test_restore_of_an_own_policy(
 def test_drift_beside_the_other_flag(
     world: World, namespace: str, zitadel: EmulatorProcess, org: str
 ) -> None:
-    """The other flag alone is no drift; what is put right leaves it as it was set."""
+    """The other flag alone is no drift, and a correction keeps it."""
     zitadel.call("POST", POLICY, {"emailChange": True}, org)
     manage(world, namespace, "p", org)
     world.wait_for(namespace, "p")
@@ -137,7 +137,7 @@ def test_drift_beside_the_other_flag(
 def test_a_take_over_keeps_the_other_flag(
     world: World, namespace: str, zitadel: EmulatorProcess, org: str
 ) -> None:
-    """The heir writes its own value and nothing else, and restores the first."""
+    """The next owner writes only its own value, and restores the first one."""
     zitadel.call("POST", POLICY, ON, org)
     manage(world, namespace, "p", org, deletionPolicy="Restore")
     world.wait_for(namespace, "p")
@@ -160,7 +160,7 @@ def test_a_take_over_keeps_the_other_flag(
 def test_the_instance_from_update_to_restore(
     world: World, namespace: str, zitadel: EmulatorProcess
 ) -> None:
-    """Update, drift with the other flag turned, and restore on top of that."""
+    """An update, drift with the other flag changed, and a restore."""
     others = {"isDefault": True, "retries": "18446744073709551615"}
     assert held(zitadel) == {**ON, **others}
     manage(world, namespace, "p", "", deletionPolicy="Restore")

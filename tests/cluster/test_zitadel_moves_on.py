@@ -16,7 +16,7 @@ DEPRECATED = {"Deprecation": "@1790812800", "Sunset": "Fri, 01 Oct 2027 00:00:00
 def test_missing_calls_are_told_after_a_minute_and_end_no_deletion(
     world: World, namespace: str
 ) -> None:
-    """Stalled, and back as soon as the calls are; the other path marks its own."""
+    """It is Stalled until the calls are back; other calls are deprecated."""
     ref = {"name": namespace}
     world.instance(namespace, world.emulator.url)
     kept, dying = world.organization(), world.organization()

@@ -98,7 +98,7 @@ def bring_back(world: World, *names: str) -> None:
     ids=["policies first", "instances first", "at once"],
 )
 def test_both_go_and_nothing_is_undone(world: World, order: tuple[str, ...]) -> None:
-    """The operator goes on, and serves what comes back without a restart."""
+    """The operator goes on, and serves the new CRDs without a restart."""
     for names in order:
         delete_crd(world, *names.split())
         wait_for_no_crd(world, *names.split())
@@ -126,7 +126,7 @@ def settle_anew(world: World) -> None:
 
 
 def test_only_the_policies_crd_goes_and_comes_back(world: World) -> None:
-    """Its objects say why nothing is undone; the instance is served all the time."""
+    """Its objects say why nothing is undone; the instance is served."""
     delete_crd(world, POLICIES)
     wait_for_no_crd(world, POLICIES)
     settings_stay(world)
@@ -177,7 +177,7 @@ def being_deleted(world: World, kind: str, name: str, namespace: str = "") -> No
 def test_others_finalizers_and_a_restart_in_the_middle(
     world: World, first: tuple[str, ...]
 ) -> None:
-    """What somebody else keeps tells why; the CRD goes when they let it go."""
+    """A kept object says why; the CRD goes when its finalizer is removed."""
     keep = {"op": "add", "path": "/metadata/finalizers/-", "value": OTHER}
     patch_all(world, keep, "reset", "restore")
     assert world.operator.program.stop() == 0
@@ -216,7 +216,7 @@ def test_others_finalizers_and_a_restart_in_the_middle(
 def test_an_instance_that_somebody_keeps_and_a_restart_in_the_middle(
     world: World,
 ) -> None:
-    """Its CRD goes first: the policies stay as they are, and their CRD may go, too."""
+    """Its CRD goes first, and then the CRD of the policies may go, too."""
     patch: Any = [{"op": "add", "path": "/metadata/finalizers/-", "value": OTHER}]
     where = ("zni", "shared", "--type=json", f"--patch={json.dumps(patch)}")
     world.plane.kubectl("patch", *where)
@@ -242,7 +242,7 @@ def test_an_instance_that_somebody_keeps_and_a_restart_in_the_middle(
 
 
 def test_a_deletion_by_hand_is_undone_as_ever(world: World) -> None:
-    """The CRD stands, so the deletion asks for what it says."""
+    """The CRD stays, so the deletion does its cleanup."""
     world.delete("reset", "default")
     world.gone("znp", "reset", "default")
     assert [write[0] for write in world.emulator.writes()] == ["POST"] * 3 + ["DELETE"]

@@ -55,7 +55,7 @@ def message(body: dict[str, Any]) -> str:
 def test_an_api_server_of_another_authority_is_told_as_that(
     control_plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """The log speaks of the certificate and of where the authority is named.
+    """The log names the certificate and where its authority is set.
 
     With the right one in the kubeconfig the operator goes on, without a restart.
     """
@@ -91,7 +91,7 @@ def test_an_api_server_of_another_authority_is_told_as_that(
 def test_a_zitadel_whose_authority_is_bare_is_trusted_by_its_bundle(
     control_plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """It has basicConstraints and nothing else, as curl --cacert accepts it."""
+    """It has only basicConstraints, which curl --cacert accepts."""
     authority = Authority("bare")
     roots, cert, key = (tmp_path / name for name in ("ca.crt", "tls.crt", "tls.key"))
     roots.write_text(authority.pem)
@@ -114,7 +114,7 @@ def test_a_zitadel_whose_authority_is_bare_is_trusted_by_its_bundle(
 def test_a_zitadel_that_refuses_great_limits_is_asked_for_less(
     control_plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """Two policies and two grants by name, among more organizations than a page has."""
+    """Two policies and two grants use names among many organizations."""
     with world_of(control_plane, tmp_path, NO_PROXY="*") as world:
         behavior = {"largest_limit": 100}
         world.emulator.call("PUT", "/emulator/v1/behavior", behavior)
@@ -157,7 +157,7 @@ def test_a_zitadel_that_refuses_great_limits_is_asked_for_less(
 def test_a_range_in_no_proxy_is_reached_directly(
     control_plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """ZITADEL and Kubernetes are; what is outside goes to the proxy, which is away."""
+    """ZITADEL and Kubernetes are; other addresses use the missing proxy."""
     variables = {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE}
     variables["NO_PROXY"] = "127.0.0.0/8"
     # This machine may have its own in small letters.
@@ -179,7 +179,7 @@ def test_a_range_in_no_proxy_is_reached_directly(
 def test_a_credential_that_was_encoded_twice_is_told(
     control_plane: ControlPlane, tmp_path: Path, kind: str
 ) -> None:
-    """By the instance, without a call of ZITADEL; the right one heals it."""
+    """The instance reports it without a call; a correct one helps."""
     with world_of(control_plane, tmp_path, NO_PROXY="*") as world:
         made = world.emulator.user("IAM_OWNER", credential=kind)
         secret = f"twice-{kind}"

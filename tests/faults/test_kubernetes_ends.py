@@ -14,7 +14,7 @@ from zitadel_notification_operator.demo.control_plane import ControlPlane
 def test_an_owner_that_ended_between_a_watch_and_its_410_is_no_conflict(
     control_plane: ControlPlane, namespace: str, tmp_path: Path
 ) -> None:
-    """A policy with Retain has no finalizer; its successor is Ready within seconds."""
+    """With Retain it has no finalizer; its successor is Ready soon."""
     create_secret(control_plane, "zitadel-credentials")
     emulator = EmulatorProcess(tmp_path)
     with emulator.program, ApiProxy(control_plane) as proxy:

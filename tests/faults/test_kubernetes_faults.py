@@ -353,7 +353,7 @@ def differences(stage: Stage, without: Any, audit: AuditLog) -> Iterator[str]:
 def test_every_fault_at_every_call_ends_as_without(
     control_plane: ControlPlane, second_plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """Nothing is lost, nothing is written that nobody asked for; then all is quiet."""
+    """Nothing is lost, only wanted writes are made; then all is quiet."""
     planes = [control_plane, second_plane]
     audits = [AuditLog(plane) for plane in planes]
     emulator = EmulatorProcess(tmp_path)

@@ -76,7 +76,7 @@ def aside_of_the_lease(proxy: ApiProxy, begun: float) -> list[str]:
 def test_a_server_that_answers_401_from_a_moment_on(
     plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """The leader ends with its lease; a standby asks seldom, says so, and recovers."""
+    """The leader ends with its lease; a standby backs off, and recovers."""
     with ApiProxy(plane) as first, ApiProxy(plane) as second:
         leader = start(first, plane, tmp_path / "leader", "15s")
         eventually(lambda: holder(plane).startswith("leader"), 60, "a leader")
@@ -122,7 +122,7 @@ REFUSALS = {
 def test_watches_that_are_refused(
     plane: ControlPlane, tmp_path: Path, case: str
 ) -> None:
-    """They are made at a growing distance, as far apart as asked; each told once."""
+    """They are retried with backoff and Retry-After; each is logged once."""
     what: dict[str, Any] = {**REFUSALS[case], "times": 1_000_000}
     with ApiProxy(plane) as proxy:
         operator = start(proxy, plane, tmp_path / "alone", "15s")
@@ -145,7 +145,7 @@ def test_watches_that_are_refused(
 
 @pytest.mark.clock
 def test_watches_that_end_at_once(plane: ControlPlane, tmp_path: Path) -> None:
-    """A proxy that cuts each one is not asked a hundred times a second."""
+    """A proxy that cuts each watch does not get a hundred calls a second."""
     with ApiProxy(plane) as proxy:
         operator = start(proxy, plane, tmp_path / "alone", "15s")
         wait_ready(operator)
@@ -166,7 +166,7 @@ def test_watches_that_end_at_once(plane: ControlPlane, tmp_path: Path) -> None:
 def test_a_new_authority_and_its_certificate(
     plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """Leader and standby go on without a restart, and the Lease stays where it is."""
+    """Leader and standby need no restart, and the Lease keeps its holder."""
     old, new = Authority(), Authority()
     roots = tmp_path / "ca.crt"
     roots.write_text(old.pem)
@@ -205,7 +205,7 @@ def test_a_new_authority_and_its_certificate(
 def test_a_login_program_whose_tokens_live_ten_seconds(
     plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """The operator runs on, no call is refused, and it runs no more than it must."""
+    """No call is refused, and the program runs only as often as needed."""
     program = tmp_path / "login"
     program.write_text(
         f"#!/bin/sh\necho >> {tmp_path}/runs\nnow=$(date +%s)\n"

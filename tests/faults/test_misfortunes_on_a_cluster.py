@@ -83,7 +83,7 @@ def cursor(plane: ControlPlane) -> str:
 def test_fifty_policies_and_their_instance(
     control_plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """One 401, one 503, a Secret gone for a while; then a lasting refusal."""
+    """A 401, a 503, a missing Secret; then a lasting refusal."""
     plane = control_plane
     emulator = EmulatorProcess(tmp_path, 0, "--organizations", str(COUNT))
     operator = OperatorProcess(plane, tmp_path)

@@ -76,7 +76,7 @@ async def peaceful() -> list[tuple[str, Any]]:
 def test_every_fault_at_every_call_ends_as_without(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No fault is taken for a value, none leads to a write that nobody asked for."""
+    """No fault counts as a value, and none causes an unwanted write."""
     # Else a credential that is refused twice is looked at again after a minute.
     monkeypatch.setattr(instance_pass, "SECRET_INTERVAL", 5.0)
 

@@ -41,7 +41,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("switch", SWITCHES)
 async def test_a_life_is_the_same_with_each(switch: str) -> None:
-    """By a token of 280 characters that looks like a JWT, and is none."""
+    """The token has 280 characters and looks like a JWT, but is none."""
     emulator = new_emulator(TOKEN)
     behavior = replace(emulator.zitadel.behavior, **SWITCHES[switch])
     emulator.zitadel.behavior = behavior
@@ -51,7 +51,7 @@ async def test_a_life_is_the_same_with_each(switch: str) -> None:
 
 @pytest.mark.parametrize("error", ["not_found", "internal"])
 async def test_a_deletion_does_not_end_while_the_database_is_down(error: str) -> None:
-    """Neither answer is taken for an organization or a policy that is gone."""
+    """Neither response means that an organization or policy is gone."""
     emulator = new_emulator(TOKEN)
     behavior = replace(emulator.zitadel.behavior, database_error=error)
     emulator.zitadel.behavior = behavior
@@ -72,7 +72,7 @@ async def test_a_deletion_does_not_end_while_the_database_is_down(error: str) ->
 
 @pytest.mark.parametrize("how", SEARCHES)
 async def test_drift_is_found_while_events_cannot_be_searched(how: str) -> None:
-    """By polling, after three failed searches, and by events when they can be again."""
+    """Policies are polled after three failed searches, until events work."""
     emulator = new_emulator(TOKEN)
     async with AsyncExitStack() as stack:
         running = await stack.enter_async_context(serve(emulator))

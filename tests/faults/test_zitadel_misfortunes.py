@@ -185,13 +185,13 @@ async def suffer(befall: Callable[[Running], Awaitable[None]]) -> str:
 
 
 async def test_nobody_notices_a_misfortune() -> None:
-    """No status of fifty policies is written, two of the instance at most."""
+    """At most two statuses of the instance are written, and no policy's."""
     cases = (renewal, new_key, one_401, one_503, no_secret)
     assert await asyncio.gather(*map(suffer, cases)) == [""] * len(cases)
 
 
 async def test_a_lasting_refusal_is_told_and_taken_back_within_a_minute() -> None:
-    """The user is deactivated, and reactivated: each is told on all."""
+    """The user is deactivated and reactivated; all objects report it."""
     async with running() as world:
         for active, reason in ((False, "CredentialsRejected"), (True, "Succeeded")):
             access = world.emulator.zitadel.access

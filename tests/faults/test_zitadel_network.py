@@ -149,7 +149,7 @@ async def life(kind: str, call: str, trouble: Trouble, folder: Path) -> str:
 @pytest.mark.clock
 @pytest.mark.timeout(900)
 def test_names_and_handshakes_that_fail_change_nothing(tmp_path: Path) -> None:
-    """Each is outlived, wherever it comes."""
+    """The life ends well, wherever a fault occurs."""
     cases = [(kind, call) for kind in ("dns", "alert", "untrusted") for call in CALLS]
     troubles = {f"{kind}-{call}.test".lower(): Trouble(call) for kind, call in cases}
 

@@ -75,7 +75,7 @@ def series(world: World, namespace: str, name: str) -> int:
 def test_a_repeated_event_becomes_a_series(
     world: World, namespace: str, kind: str
 ) -> None:
-    """About a policy in its namespace, about an instance in `default`."""
+    """A policy's is in its namespace, an instance's in `default`."""
     world.instance(namespace, world.emulator.url)
     world.wait_for("", namespace, kind="zni")
     world.policy(
@@ -97,7 +97,7 @@ def test_a_repeated_event_becomes_a_series(
 def test_another_replica_takes_over(
     world: World, installation: Installation, namespace: str
 ) -> None:
-    """By the Lease, which is the only one that the account may touch."""
+    """It uses the Lease, the only one that the account may use."""
     org = world.organization()
     world.policy(namespace, "p", org)
     world.wait_for(namespace, "p")
@@ -115,7 +115,7 @@ def test_another_replica_takes_over(
 def test_a_restart_writes_nothing(
     world: World, installation: Installation, namespace: str, audit: AuditLog
 ) -> None:
-    """Neither to objects nor to ZITADEL; a deletion from meanwhile is done."""
+    """There is no write to objects or ZITADEL; a new deletion is done."""
     orgs = {name: world.organization() for name in ("stays", "goes")}
     for name, org in orgs.items():
         world.policy(namespace, name, org)
@@ -165,7 +165,7 @@ def test_a_restart_writes_nothing(
     ],
 )
 def test_what_the_account_may_not(installation: Installation, question: str) -> None:
-    """The API server's own word for it."""
+    """The API server says so itself."""
     assert not installation.may(*question.split())
 
 
@@ -180,7 +180,7 @@ def test_what_the_account_may_not(installation: Installation, question: str) -> 
     ],
 )
 def test_what_it_may(installation: Installation, question: str) -> None:
-    """So that a question that is always answered with no is found."""
+    """Otherwise a check that always says no would not be noticed."""
     assert installation.may(*question.split())
 
 

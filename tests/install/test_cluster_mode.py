@@ -19,5 +19,5 @@ globals().update(suite_of(stories))
 def test_rights_are_exact(
     world: World, installation: Installation, audit: AuditLog
 ) -> None:
-    """Of all of the above: nothing was refused, and every right was used."""
+    """In all these tests nothing was refused, and every permission was used."""
     judge(world, installation, audit)

@@ -29,7 +29,7 @@ globals().update(suite_of(stories))
 def test_a_namespace_outside_is_left_alone(
     world: World, installation: Installation, namespace: str
 ) -> None:
-    """Its policy is older and granted; it has no claim, and the account no right."""
+    """Its older policy has no claim, and the account no permission."""
     org = world.organization()
     world.plane.kubectl("create", "namespace", "outside")
     world.policy("outside", "p", org, passwordChange=False)
@@ -51,5 +51,5 @@ def test_a_namespace_outside_is_left_alone(
 def test_rights_are_exact(
     world: World, installation: Installation, audit: AuditLog
 ) -> None:
-    """Of all of the above: nothing was refused, and every right was used."""
+    """In all these tests nothing was refused, and every permission was used."""
     judge(world, installation, audit)

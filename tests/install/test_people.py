@@ -68,12 +68,12 @@ def may(plane: ControlPlane, group: str, question: str) -> bool:
 def test_what_they_may(
     installation: Installation, group: str, question: str, answer: bool
 ) -> None:
-    """A team writes policies at home; instances are for those who look after them."""
+    """A team writes policies in its namespace, but no instances."""
     assert may(installation.plane, group, question) is answer
 
 
 def test_viewers_read(installation: Installation) -> None:
-    """As Kubernetes' own role view."""
+    """This is like Kubernetes' own role view."""
     plane = installation.plane
     plane.kubectl(
         *("create", "rolebinding", "readers", "--namespace=team-a"),
@@ -84,7 +84,7 @@ def test_viewers_read(installation: Installation) -> None:
 
 
 def test_the_document_names_each_role(installation: Installation) -> None:
-    """All ClusterRoles of the chart but the operator's own."""
+    """They are all ClusterRoles of the chart except the operator's."""
     rows = re.findall(r"(?m)^\| `([\w-]+)` \|", section(DOCUMENT, "Roles for people"))
     command = ("get", "clusterrole", "--output=jsonpath={.items[*].metadata.name}")
     selector = "--selector=app.kubernetes.io/part-of=zitadel-notification-operator"
@@ -93,7 +93,7 @@ def test_the_document_names_each_role(installation: Installation) -> None:
 
 
 def test_the_account_has_rights_where_it_was_told(installation: Installation) -> None:
-    """By the document's command: in both namespaces, and in no other."""
+    """The document's command gives them in both namespaces only."""
     account = only(installation.manifest(), "ServiceAccount")["metadata"]
     assert (account["namespace"], account["name"]) == (OWN_NAMESPACE, RELEASE)
     for namespace in ("team-a", "team-b"):
@@ -104,7 +104,7 @@ def test_the_account_has_rights_where_it_was_told(installation: Installation) ->
 def test_the_command_for_the_whole_cluster(
     control_plane: ControlPlane, installation: Installation, tmp_path: Path
 ) -> None:
-    """The same release again, this time everywhere."""
+    """The same release is installed again, for all namespaces."""
     installation.helm("uninstall", RELEASE)
     Shell(control_plane, tmp_path).run(commands(DOCUMENT, "The whole cluster"))
     assert installation.may("get", "notificationpolicies", "-n", "default")

@@ -38,7 +38,7 @@ def has_deployment(plane: ControlPlane) -> bool:
 
 
 def test_install_as_written(control_plane: ControlPlane, tmp_path: Path) -> None:
-    """From nothing to a policy in force; a process stands in for the pods."""
+    """In the end a policy is in force; a process replaces the pods."""
     emulator = EmulatorProcess(tmp_path, 0, *serving(tmp_path / "tls"))
     roots = emulator.roots = tmp_path / "tls" / "ca.crt"
     installation = Installation(control_plane, tmp_path)

@@ -54,24 +54,24 @@ def rendered(documents: list[Document]) -> Rights:
 
 
 def test_the_table_is_the_chart() -> None:
-    """At its defaults."""
+    """The chart has its default values."""
     assert documented(DEFAULTS) == rendered(render())
 
 
 def test_the_table_is_the_chart_for_some_namespaces() -> None:
-    """With `watchNamespaces`."""
+    """The chart has `watchNamespaces`."""
     documents = render("--set", "watchNamespaces={team-a,team-b}")
     assert documented(WATCHING) == rendered(documents)
 
 
 def test_each_rule_has_a_reason() -> None:
-    """A right that nobody can explain is one too many."""
+    """A permission without a reason should not exist."""
     for cells in rows():
         assert cells[5], cells
 
 
 def test_rights_that_are_not_there_without_a_lease() -> None:
-    """As the document says."""
+    """The document names these."""
     options = ("--set", "leaderElection.enabled=false", "--set", "replicas=1")
     found = rendered(render(*options))
     assert documented(DEFAULTS) - found == {

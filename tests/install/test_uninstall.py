@@ -90,7 +90,7 @@ def inherits(world: World, organization: str) -> bool:
 def test_the_right_order(
     installation: Installation, emulator: EmulatorProcess, shell: Shell
 ) -> None:
-    """ZITADEL is as before, and the cluster, too."""
+    """ZITADEL and the cluster are as before."""
     world = begin(installation, emulator)
     with world.operator.program:
         typing = shell.start(commands(DOCUMENT, "The right order"))
@@ -105,7 +105,7 @@ def test_the_right_order(
 def test_the_wrong_order(
     installation: Installation, emulator: EmulatorProcess, shell: Shell
 ) -> None:
-    """Operator first, then a policy and the CRDs: all hangs until it is released."""
+    """The operator goes first: policy and CRDs hang until the release."""
     world = begin(installation, emulator)
     installation.helm("uninstall", RELEASE)
     assert world.operator.program.stop() == 0
@@ -127,7 +127,7 @@ def test_the_wrong_order(
 def test_stop_watching_a_namespace(
     installation: Installation, emulator: EmulatorProcess, shell: Shell
 ) -> None:
-    """The rights go last; the other team notices nothing."""
+    """The permissions go last, and the other team is not affected."""
     world = begin(installation, emulator, "--set", "watchNamespaces={team-a,team-b}")
     with world.operator.program:
         shell.run(commands(DOCUMENT, "Stop watching a namespace"))
@@ -144,7 +144,7 @@ def test_stop_watching_a_namespace(
 def test_a_watched_namespace_that_was_deleted_first(
     installation: Installation, emulator: EmulatorProcess, shell: Shell
 ) -> None:
-    """It takes the rights along, and hangs; the documented way out ends it."""
+    """It takes its Role along and hangs; the documented way out ends it."""
     world = begin(installation, emulator, "--set", "watchNamespaces={team-a,team-b}")
     with world.operator.program:
         # Which of them goes first is up to Kubernetes; so it is the worst case always.

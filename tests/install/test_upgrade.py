@@ -111,7 +111,7 @@ def test_upgrade_and_rollback(
     newer: Path,
     tmp_path: Path,
 ) -> None:
-    """By the documented commands: not one write by us, and each status stays true."""
+    """The documented commands cause no write, and each status stays true."""
     make_policies(world, namespace)
     before = statuses(world)
     writes_before, writes = len(audit.by_operator(KINDS[0])), world.emulator.writes()
@@ -147,7 +147,7 @@ def test_upgrade_and_rollback(
 def test_uninstall_with_live_objects_and_install_again(
     world: World, installation: Installation, audit: AuditLog
 ) -> None:
-    """All stays as it is; what was deleted meanwhile waits, and ends then."""
+    """All stays as it is; a deletion in the meantime waits, and then ends."""
     before, writes = statuses(world), world.emulator.writes()
     installation.helm("uninstall", RELEASE)
     # Nobody knows the account any more; a pod would get this from the kubelet.
