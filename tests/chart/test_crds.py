@@ -18,7 +18,7 @@ def contract() -> list[Document]:
 
 
 def test_they_are_the_contract(documents: list[Document]) -> None:
-    """Nothing but labels and annotations is added; numbers stay what they are."""
+    """Only labels and annotations are added, and numbers stay as they are."""
     rendered = sorted(of_kind(documents, CRD), key=lambda d: d["metadata"]["name"])
     assert len(rendered) == 2
     for ours, theirs in zip(contract(), rendered, strict=True):
@@ -39,14 +39,14 @@ def annotations(*options: str) -> list[dict[str, str]]:
 
 
 def test_an_uninstall_and_a_sync_keep_them(defaults: list[Document]) -> None:
-    """With them would go every policy. Argo CD prunes whatever Helm would keep."""
+    """Without them all policies would go; Argo CD prunes what Helm keeps."""
     for crd in of_kind(defaults, CRD):
         assert crd["metadata"]["annotations"][KEEP] == "keep"
         assert crd["metadata"]["annotations"][ARGO_CD] == "Prune=false"
 
 
 def test_keeping_is_a_choice() -> None:
-    """The annotation goes; the CRD's own stay."""
+    """The annotation is left out; the CRD's own annotations stay."""
     for crd in of_kind(render("--set", "crds.keep=false"), CRD):
         assert set(crd["metadata"]["annotations"]) == {
             "kustomize.toolkit.fluxcd.io/substitute"
@@ -54,7 +54,7 @@ def test_keeping_is_a_choice() -> None:
 
 
 def test_more_annotations() -> None:
-    """They are added to each."""
+    """They are added to each CRD."""
     for found in annotations("--set", r"crds.annotations.example\.com/a=b"):
         assert found["example.com/a"] == "b"
         assert found[KEEP] == "keep"
@@ -75,7 +75,7 @@ def test_more_annotations() -> None:
     ],
 )
 def test_other_options_of_argo_cd_stay(given: str, wanted: str) -> None:
-    """There is one annotation for all of them; a choice about pruning is the user's."""
+    """One annotation has all of them; the user decides about pruning."""
     option = rf"crds.annotations.argocd\.argoproj\.io/sync-options={given}"
     for found in annotations("--set", option):
         assert found[ARGO_CD] == wanted
@@ -85,5 +85,5 @@ def test_other_options_of_argo_cd_stay(given: str, wanted: str) -> None:
 
 
 def test_they_can_be_left_to_others() -> None:
-    """An administrator may own them."""
+    """An administrator may manage them."""
     assert of_kind(render("--set", "crds.install=false"), CRD) == []

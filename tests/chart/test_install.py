@@ -120,7 +120,7 @@ def installed(cluster: Cluster) -> Iterator[Cluster]:
 
 
 def test_install_and_again_the_same(installed: Cluster) -> None:
-    """The objects are there; the same values once more change none of them."""
+    """The objects exist; the same values once more change none of them."""
     assert installed.names("crd") == CRDS
     deployment = installed.get("deployment", FULL)
     assert deployment["spec"]["replicas"] == 2
@@ -137,7 +137,7 @@ def test_install_and_again_the_same(installed: Cluster) -> None:
 
 
 def test_the_namespace_may_be_restricted(installed: Cluster) -> None:
-    """Kubernetes' own admission takes both pods, and refuses one it should refuse."""
+    """Kubernetes' own admission accepts both pods, and refuses a wrong one."""
     template = installed.get("deployment", FULL)["spec"]["template"]
     pod = {
         "apiVersion": "v1",
@@ -162,7 +162,7 @@ def manifests(notes: str) -> list[Document]:
 
 
 def test_what_the_chart_shows_is_valid(installed: Cluster) -> None:
-    """The manifests of its notes, and the examples for Artifact Hub."""
+    """This holds for the notes' manifests and the examples for Artifact Hub."""
     shown = manifests(installed.helm("get", "notes", RELEASE).stdout)
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     annotations = chart["annotations"]
@@ -178,7 +178,7 @@ def test_what_the_chart_shows_is_valid(installed: Cluster) -> None:
 
 
 def test_upgrade_and_rollback(installed: Cluster) -> None:
-    """Values that change every part of the rights and the way pods are replaced."""
+    """The values change all permissions and the way pods are replaced."""
     before = installed.get("deployment", FULL)["spec"]
     values = str(CHART / "ci" / "watch-namespaces-values.yaml")
     installed.helm("upgrade", RELEASE, str(CHART), "--values", values)
@@ -198,7 +198,7 @@ def test_upgrade_and_rollback(installed: Cluster) -> None:
 
 
 def test_uninstall_keeps_policies(installed: Cluster) -> None:
-    """CRDs and objects stay, all else goes; a new install finds them again."""
+    """CRDs and objects stay; a new installation finds them again."""
     (_, policy) = manifests(installed.helm("get", "notes", RELEASE).stdout)
     installed.plane.kubectl(
         *("apply", "--namespace", "team-a", "--filename=-"), stdin=json.dumps(policy)
@@ -216,7 +216,7 @@ def test_uninstall_keeps_policies(installed: Cluster) -> None:
 
 
 def test_another_release_takes_the_crds_over(installed: Cluster) -> None:
-    """Kept CRDs carry the name of the release that made them: the README's way."""
+    """Kept CRDs name their release; the README says how to adopt them."""
     installed.helm("uninstall", RELEASE)
     refused = installed.helm("install", "other", str(CHART), check=False)
     assert "invalid ownership metadata" in refused.stderr
@@ -244,7 +244,7 @@ def shown(document: str, heading: str) -> str:
 
 @pytest.mark.parametrize("side", ["--server-side=true", "--server-side=false"])
 def test_crds_of_kubectl_are_taken_over(cluster: Cluster, side: str) -> None:
-    """With the texts that the guides show, and the options that they name."""
+    """The guides show the same errors, and name the options."""
     cluster.plane.kubectl("delete", "crd", *CRDS, "--ignore-not-found")
     for path in sorted((ROOT / "deploy" / "crds").glob("*.yaml")):
         crd = yaml.safe_load(path.read_text())
@@ -267,7 +267,7 @@ def test_crds_of_kubectl_are_taken_over(cluster: Cluster, side: str) -> None:
 
 
 def test_a_scaled_deployment_conflicts(installed: Cluster) -> None:
-    """Until Helm takes the field; after that an upgrade is an upgrade again."""
+    """After Helm has taken over the field, upgrades work again."""
     where = ("--namespace", NAMESPACE)
     installed.plane.kubectl("scale", f"deployment/{FULL}", "--replicas=1", *where)
     upgrade = ("upgrade", RELEASE, str(CHART))
@@ -279,7 +279,7 @@ def test_a_scaled_deployment_conflicts(installed: Cluster) -> None:
 
 
 def test_an_uninstall_may_take_the_crds(installed: Cluster) -> None:
-    """For those who say so."""
+    """This is an option."""
     installed.helm("upgrade", RELEASE, str(CHART), "--set", "crds.keep=false")
     installed.helm("uninstall", RELEASE)
     installed.plane.kubectl("wait", "--for=delete", "crd", *CRDS, "--timeout=90s")
@@ -289,7 +289,7 @@ def test_an_uninstall_may_take_the_crds(installed: Cluster) -> None:
 def test_helm_test_tells_ready_from_not_ready(
     installed: Cluster, tmp_path: Path
 ) -> None:
-    """What its pod runs, against a real operator; first without CRDs."""
+    """Its script runs against a real operator, first without CRDs."""
     pod = only(parse(installed.helm("get", "hooks", RELEASE).stdout), "Pod")
     (one,) = pod["spec"]["containers"]
     assert one["command"] == ["python", "-c"]

@@ -36,7 +36,7 @@ def bare(text: str, name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", ["777", "no", "on", "null", "1e3", "0x1f", "true"])
 def test_a_namespace_stays_a_text(name: str) -> None:
-    """YAML would read these as numbers, as yes and no, or as nothing."""
+    """YAML would read these as numbers, booleans, or null."""
     text = render_text(
         *("--namespace", name, "--api-versions", "monitoring.coreos.com/v1"),
         *EVERYTHING,
@@ -58,7 +58,7 @@ def test_a_namespace_stays_a_text(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["no", "on", "null", "y"])
 def test_a_full_name_stays_a_text(name: str) -> None:
-    """In every object, and where one names another."""
+    """This holds in every object, and for references to it."""
     text = render_text(*texts(f"fullnameOverride={name}"), *EVERYTHING)
     documents = parse(text)
     assert bare(text, name) == []
@@ -72,7 +72,7 @@ def test_a_full_name_stays_a_text(name: str) -> None:
     ("release", "start"), [("a.b", "a-b-"), ("a.b.c1", "a-b-c1-"), ("a1", "a1-")]
 )
 def test_dots_of_a_release_are_dashes(release: str, start: str) -> None:
-    """A Service's name has none."""
+    """A Service's name has no dots."""
     documents = render(release=release)
     for document in documents:
         if document["kind"] != "CustomResourceDefinition":
@@ -83,7 +83,7 @@ def test_dots_of_a_release_are_dashes(release: str, start: str) -> None:
 
 @pytest.mark.parametrize("release", ["1abc", "9", "3.zitadel-notification-operator"])
 def test_a_digit_at_the_start_is_refused(release: str) -> None:
-    """With what to set; that helps."""
+    """The message says what to set, which helps."""
     said = refusal(release=release)
     assert "must start with a letter: set fullnameOverride" in said
     assert render("--set", "fullnameOverride=own", release=release)
@@ -96,7 +96,7 @@ def test_a_full_name_is_a_services(name: str) -> None:
 
 
 def test_long_names_that_differ_at_the_end_stay_different() -> None:
-    """What is cut is told apart by a hash; short names have none."""
+    """A hash distinguishes cut names; short names have none."""
     names = [
         {d["metadata"]["name"] for d in of_kind(render(release=name), "ClusterRole")}
         for name in (LONGEST, LONGEST[:-1] + "s")
@@ -115,7 +115,7 @@ def test_long_names_that_differ_at_the_end_stay_different() -> None:
 
 
 def test_a_name_that_fits_is_left_alone() -> None:
-    """No hash where nothing is cut, up to the last character."""
+    """There is no hash up to the longest name that fits."""
     fits = "a" * (63 - len("-metrics"))
     (name,) = {
         only(render("--set", f"fullnameOverride={fits}"), "Service")["metadata"]["name"]

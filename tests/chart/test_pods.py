@@ -68,7 +68,7 @@ def _wrong_container(one: Document, pod: Document) -> list[str]:
 
 
 def test_pods_are_restricted(documents: list[Document]) -> None:
-    """The operator's and the test's."""
+    """This holds for the operator's pods and for the test's."""
     found = list(pods(documents))
     assert sorted(kind for kind, _ in found) == ["Deployment", "Pod"]
     for kind, pod in found:
@@ -106,7 +106,7 @@ def refused_by_openshift(pod: Document) -> list[str]:
 
 
 def test_openshift_starts_the_pods(documents: list[Document]) -> None:
-    """Else it makes none, and only an Event of the ReplicaSet says why."""
+    """Otherwise there would be no pod, and only an Event of the ReplicaSet."""
     for kind, pod in pods(documents):
         assert refused_by_openshift(pod) == [], kind
 
@@ -121,13 +121,13 @@ def test_openshift_starts_the_pods(documents: list[Document]) -> None:
     ],
 )
 def test_the_check_finds_what_openshift_refuses(option: str) -> None:
-    """A check that finds nothing is none; what the user sets reaches both pods."""
+    """Otherwise the check would be useless; user values reach both pods."""
     for _, pod in pods(render("--set", option)):
         assert refused_by_openshift(pod) != []
 
 
 def test_a_mesh_leaves_the_tests_pod_alone(documents: list[Document]) -> None:
-    """A sidecar runs on when the test is over, and `helm test` waits for it."""
+    """`helm test` would wait for a sidecar that does not end."""
     pod = only(documents, "Pod")["metadata"]
     assert (
         pod["annotations"].items()
@@ -144,7 +144,7 @@ def test_a_mesh_leaves_the_tests_pod_alone(documents: list[Document]) -> None:
 
 
 def test_the_tests_pod_has_values_of_its_own() -> None:
-    """They are added; what Helm and the chart's selectors go by stays."""
+    """They are added; Helm's and the selectors' labels stay."""
     options = [
         r"helmTest.annotations.linkerd\.io/inject=enabled",
         r"helmTest.annotations.helm\.sh/hook=pre-install",
@@ -194,21 +194,21 @@ def _context(spec: Document) -> Any:
 def test_the_check_finds_what_is_not_restricted(
     name: str, defaults: list[Document]
 ) -> None:
-    """A check that finds nothing is none."""
+    """Otherwise the check would be useless."""
     pod = copy.deepcopy(only(defaults, "Deployment")["spec"]["template"])
     BREAKS[name](pod["spec"])
     assert restricted(pod) == [name]
 
 
 def test_only_tmp_can_be_written(defaults: list[Document]) -> None:
-    """An emptyDir with a limit."""
+    """It is an emptyDir with a limit."""
     spec = only(defaults, "Deployment")["spec"]["template"]["spec"]
     assert container(defaults)["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - in the pod
     assert spec["volumes"] == [{"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}]
 
 
 def test_probes_ask_what_they_are_for(documents: list[Document]) -> None:
-    """A restart cures what /healthz tells; /readyz waits for CRDs and inventory."""
+    """/healthz fails if a restart helps; /readyz waits for CRDs and the cache."""
     operator = container(documents)
     paths = {
         probe: operator[f"{probe}Probe"]["httpGet"]
@@ -230,7 +230,7 @@ def test_resources_are_bounded(documents: list[Document]) -> None:
 
 
 def test_there_is_time_to_end(documents: list[Document]) -> None:
-    """Longer than a call to ZITADEL (10 s) and the hand-over."""
+    """It is longer than a call to ZITADEL (10 s) and the hand-over."""
     spec = only(documents, "Deployment")["spec"]["template"]["spec"]
     assert spec["terminationGracePeriodSeconds"] == 30
 
@@ -245,7 +245,7 @@ def arguments(documents: list[Document]) -> dict[str, Any]:
 
 
 def test_arguments_are_what_the_program_takes(documents: list[Document]) -> None:
-    """An option that is misspelled or out of bounds ends in an error of click's."""
+    """click would refuse an option that is misspelled or out of bounds."""
     found = arguments(documents)
     operator = container(documents)
     ports = {port["name"]: port["containerPort"] for port in operator["ports"]}
@@ -260,7 +260,7 @@ def test_arguments_are_what_the_program_takes(documents: list[Document]) -> None
 
 
 def test_everything_on_reaches_the_program() -> None:
-    """Each value ends where it belongs."""
+    """Each value has its effect."""
     options = [
         *("logLevel=debug", "logFormat=text", "workers=4", "allowLocalUrls=true"),
         *("leaderElection.leaseDuration=30s", "watchNamespaces={a,b}"),
@@ -284,14 +284,14 @@ def test_everything_on_reaches_the_program() -> None:
 
 
 def test_defaults_are_the_programs(defaults: list[Document]) -> None:
-    """A value that nobody sets changes nothing."""
+    """An unset value changes nothing."""
     found = arguments(defaults)
     plain = run.make_context("run", ["--namespace", "operators"]).params
     assert found == plain
 
 
 def test_without_a_lease_there_is_never_a_second_one() -> None:
-    """One replica, ended before the next one starts; two are refused."""
+    """One replica ends before the next one starts; two are refused."""
     off = ("--set", "leaderElection.enabled=false")
     documents = render(*off, "--set", "replicas=1")
     assert arguments(documents)["leader_elect"] is False
@@ -301,7 +301,7 @@ def test_without_a_lease_there_is_never_a_second_one() -> None:
 
 
 def test_the_pod_knows_its_name(defaults: list[Document]) -> None:
-    """The Lease names it."""
+    """It is in the Lease."""
     assert container(defaults)["env"] == [
         {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
     ]
@@ -309,7 +309,7 @@ def test_the_pod_knows_its_name(defaults: list[Document]) -> None:
 
 @pytest.mark.parametrize("which", ["httpProxy", "httpsProxy"])
 def test_the_api_server_is_reached_without_the_proxy(which: str) -> None:
-    """By its address, which Kubernetes puts into the environment, and by its name."""
+    """Its address in the environment and its name are both exceptions."""
     documents = render(
         *("--set", f"proxy.{which}=http://p:1", "--set", r"proxy.noProxy=.a\,.b")
     )
@@ -336,14 +336,14 @@ def test_the_api_server_is_reached_without_the_proxy(which: str) -> None:
     ],
 )
 def test_image(options: list[str], image: str) -> None:
-    """Registry, repository, then digest before tag; both pods have the same."""
+    """Registry, repository, then digest or tag; both pods have the same image."""
     documents = render(*(part for o in options for part in ("--set", o)))
     for _, pod in pods(documents):
         assert pod["spec"]["containers"][0]["image"] == image
 
 
 def test_pull_secrets_of_both_places() -> None:
-    """Those of the umbrella chart and the chart's own."""
+    """These are the umbrella chart's and the chart's own."""
     documents = render(
         *("--set", "global.imagePullSecrets[0].name=a"),
         *("--set", "imagePullSecrets[0].name=b"),
@@ -353,7 +353,7 @@ def test_pull_secrets_of_both_places() -> None:
 
 
 def test_pods_spread(defaults: list[Document]) -> None:
-    """Over nodes, softly; the constraint counts the operator's own pods."""
+    """They prefer different nodes; the constraint counts the operator's pods."""
     deployment = only(defaults, "Deployment")["spec"]
     assert deployment["template"]["spec"]["topologySpreadConstraints"] == [
         {
@@ -366,7 +366,7 @@ def test_pods_spread(defaults: list[Document]) -> None:
 
 
 def test_given_spread_selector_stays() -> None:
-    """The chart's own goes only where there is none."""
+    """The chart's own selector is used only if there is none."""
     key = "topologySpreadConstraints[0]"
     given = '{"maxSkew":1,"labelSelector":{"matchLabels":{"a":"b"}}}'
     documents = render("--set-json", f"{key}={given}")
@@ -376,7 +376,7 @@ def test_given_spread_selector_stays() -> None:
 
 
 def test_the_budget_never_blocks(documents: list[Document]) -> None:
-    """At least one pod may go, whatever the number; one that is not ready as well."""
+    """At least one pod may be evicted, and every pod that is not ready."""
     spec = only(documents, "PodDisruptionBudget")["spec"]
     assert "minAvailable" not in spec
     most = spec["maxUnavailable"]
@@ -386,13 +386,13 @@ def test_the_budget_never_blocks(documents: list[Document]) -> None:
 
 @pytest.mark.parametrize("value", ["0", "0%", "-1", "x"])
 def test_a_blocking_budget_is_refused(value: str) -> None:
-    """By the schema."""
+    """The schema refuses it."""
     said = refusal("--set", f"podDisruptionBudget.maxUnavailable={value}")
     assert "maxUnavailable" in said
 
 
 def test_network_policy_lets_through_what_is_needed() -> None:
-    """Prometheus and the test in; DNS, the API server and ZITADEL out."""
+    """Prometheus and the test may connect; DNS, API server and ZITADEL are reached."""
     policy = only(render("--set", "networkPolicy.enabled=true"), "NetworkPolicy")[
         "spec"
     ]
@@ -415,7 +415,7 @@ def test_network_policy_lets_through_what_is_needed() -> None:
 
 
 def test_network_policy_lets_the_test_in() -> None:
-    """The rule's selector fits the pod that `helm test` starts."""
+    """The rule's selector matches the pod of `helm test`."""
     documents = render("--set", "networkPolicy.enabled=true")
     (pod,) = of_kind(documents, "Pod")
     (selector,) = [
@@ -428,7 +428,7 @@ def test_network_policy_lets_the_test_in() -> None:
 
 
 def test_nobody_scrapes_unless_named() -> None:
-    """No peers at all would mean everybody."""
+    """An empty list of peers would mean everybody."""
     documents = render(
         *("--set", "networkPolicy.enabled=true", "--set-json"),
         "networkPolicy.metricsFrom=[]",

@@ -87,7 +87,7 @@ def own(*, lease: bool) -> Rights:
 
 
 def test_cluster_mode(defaults: list[Document]) -> None:
-    """Own kinds and Events everywhere; Secrets and the Lease at home only."""
+    """Own kinds and Events everywhere; Secrets and the Lease in one namespace."""
     assert operators_rights(defaults) == {
         "": INSTANCES | CRDS | POLICIES | EVENTS,
         NAMESPACE: own(lease=True),
@@ -107,7 +107,7 @@ def test_namespaced_mode() -> None:
 
 
 def test_own_namespace_may_be_watched() -> None:
-    """Its two Roles are two objects."""
+    """There are two Roles in it."""
     documents = render("--set", f"watchNamespaces={{{NAMESPACE}}}")
     assert operators_rights(documents)[NAMESPACE] == (
         own(lease=True) | POLICIES | EVENTS
@@ -115,19 +115,19 @@ def test_own_namespace_may_be_watched() -> None:
 
 
 def test_default_may_be_watched() -> None:
-    """The Role for its policies has the Events; a second one would say it again."""
+    """The Role for its policies has the Events, so there is no second one."""
     documents = render_case("watch-namespaces-values.yaml")
     assert operators_rights(documents)["default"] == POLICIES | EVENTS
 
 
 def test_no_lease_no_right_to_it() -> None:
-    """A single replica needs none."""
+    """A single replica needs no permission for leases."""
     documents = render_case("watch-namespaces-values.yaml")
     assert operators_rights(documents)[NAMESPACE] == own(lease=False)
 
 
 def test_no_role_is_too_wide(documents: list[Document]) -> None:
-    """No wildcard, no way to more rights, no look at all Secrets."""
+    """There is no wildcard, no escalation, and no list of all Secrets."""
     roles = of_kind(documents, *ROLES)
     assert len(roles) >= 6
     for role in roles:
@@ -156,7 +156,7 @@ def test_roles_for_people(
     verbs: set[str],
     into: set[str],
 ) -> None:
-    """Instances are in no role of a namespace, and nobody edits a status."""
+    """No namespaced role has instances, and none may write a status."""
     role = named(defaults, "ClusterRole", suffix)
     assert role["metadata"]["name"].startswith(FULL)
     assert rights(role) == {(GROUP, resource): verbs}
@@ -169,7 +169,7 @@ def test_roles_for_people(
 def test_the_operators_own_roles_are_aggregated_nowhere(
     documents: list[Document],
 ) -> None:
-    """Else every admin of a namespace could do what the operator can."""
+    """Otherwise every admin of a namespace could do what the operator can."""
     bound = {
         (b["roleRef"]["kind"], b["roleRef"]["name"])
         for b in of_kind(documents, "ClusterRoleBinding", "RoleBinding")
@@ -185,20 +185,20 @@ def test_the_operators_own_roles_are_aggregated_nowhere(
 
 
 def test_aggregation_can_be_switched_off() -> None:
-    """The roles stay, for bindings of one's own."""
+    """The roles stay, for the user's own bindings."""
     documents = render("--set", "rbac.aggregate=false")
     assert len(of_kind(documents, "ClusterRole")) == 5
     assert AGGREGATE not in str(documents)
 
 
 def test_rbac_can_be_left_to_others() -> None:
-    """No role and no binding then."""
+    """Then there is no role and no binding."""
     documents = render("--set", "rbac.create=false")
     assert of_kind(documents, *ROLES, "ClusterRoleBinding", "RoleBinding") == []
 
 
 def test_a_service_account_of_ones_own() -> None:
-    """It gets the rights, and the pod runs as it."""
+    """It gets the permissions, and the pod runs as it."""
     documents = render(
         *("--set", "serviceAccount.create=false", "--set", "serviceAccount.name=mine")
     )
@@ -214,7 +214,7 @@ def test_a_service_account_of_ones_own() -> None:
 
 
 def test_the_token_is_mounted_where_it_is_needed(documents: list[Document]) -> None:
-    """In the operator's pod; not by the account, and not in the test's pod."""
+    """It is in the operator's pods, and not in the test's."""
     account = only(documents, "ServiceAccount")
     assert account["automountServiceAccountToken"] is False
     spec = only(documents, "Deployment")["spec"]["template"]["spec"]
@@ -224,7 +224,7 @@ def test_the_token_is_mounted_where_it_is_needed(documents: list[Document]) -> N
 
 
 def test_rules_say_why() -> None:
-    """The file of the rights has a reason beside what is not plain."""
+    """The template has a reason beside each rule that needs one."""
     text = (CHART / "templates" / "_rbac.tpl").read_text()
     for reason in (
         "finalizer",

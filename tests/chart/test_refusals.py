@@ -47,7 +47,7 @@ def accepts(duration: str) -> bool:
 
 @pytest.mark.parametrize("duration", DURATIONS)
 def test_a_lease_lasts_what_the_program_takes(duration: str) -> None:
-    """The chart's bounds are the program's; else the pod would not start."""
+    """The chart has the program's bounds; else the pod would not start."""
     option = f"leaderElection.leaseDuration={duration}"
     assert accepts(duration) == DURATIONS[duration]
     if DURATIONS[duration]:
@@ -85,7 +85,7 @@ def test_a_lease_lasts_what_the_program_takes(duration: str) -> None:
     ids=str,
 )
 def test_these_are_refused(values: Document, text: str) -> None:
-    """With a text that names the value."""
+    """The message names the value."""
     assert text in refusal(*as_options(values))
 
 
@@ -101,7 +101,7 @@ def test_these_are_refused(values: Document, text: str) -> None:
     ids=str,
 )
 def test_these_are_not(values: Document) -> None:
-    """What is like them, and right."""
+    """They are similar, but valid."""
     assert render(*as_options(values))
 
 
@@ -118,7 +118,7 @@ def as_options(values: Document) -> list[str]:
     "path", ["watchNamespaces", *SECTIONS, "metrics.port", "image.repository"]
 )
 def test_null_breaks_no_template(path: str) -> None:
-    """It takes a value away: what the templates need is asked for by name."""
+    """It removes a value; the schema requires what templates need."""
     done = run_helm("template", "rel", str(CHART), "--set", f"{path}=null", check=False)
     name = path.rpartition(".")[2]
     if f"missing property '{name}'" not in done.stderr:
@@ -128,7 +128,7 @@ def test_null_breaks_no_template(path: str) -> None:
 
 @pytest.mark.parametrize("key", ["httpProxy", "httpsProxy", "noProxy"])
 def test_a_dollar_of_the_user_is_a_dollar(key: str) -> None:
-    """Kubernetes makes one of two, and would expand a name in brackets."""
+    """Kubernetes turns two into one, and would expand a name in brackets."""
     given = {"httpProxy": "http://a", key: "http://u:p$(POD_NAME)$$x@p"}
     env = container(render(*as_options({"proxy": given})))["env"]
     name = {"httpProxy": "HTTP_PROXY", "httpsProxy": "HTTPS_PROXY"}.get(key, "NO_PROXY")
@@ -156,7 +156,7 @@ def config_map(name: str) -> str:
     "between", ["---\n", "--- # next\n", "---\n# none\n---\n", "...\n---\n", "---\r\n"]
 )
 def test_every_document_of_a_text_is_rendered(between: str) -> None:
-    """Not only the first; each with the labels."""
+    """Each of them has the labels."""
     text = f"---\n{config_map('one')}{between}{config_map('two')}"
     found = of_kind(render(*extra(text, "# nothing\n")), "ConfigMap")
     assert [one["metadata"]["name"] for one in found] == ["one", "two"]
@@ -165,7 +165,7 @@ def test_every_document_of_a_text_is_rendered(between: str) -> None:
 
 
 def test_dashes_in_a_value_part_nothing() -> None:
-    """They are not at the start of a line."""
+    """They separate documents only at the start of a line."""
     data = {"text": "a\n---\nb\n"}
     given = {**yaml.safe_load(config_map("one")), "data": data}
     for one in (given, yaml.safe_dump(given, default_style="|")):
@@ -184,5 +184,5 @@ def test_dashes_in_a_value_part_nothing() -> None:
     ],
 )
 def test_what_is_no_object_is_refused(text: str, said: str) -> None:
-    """With its place in the list."""
+    """The message has its place in the list."""
     assert said in refusal(*extra(config_map("one"), text))

@@ -40,7 +40,7 @@ LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
 @pytest.mark.parametrize("case", CASES)
 def test_lint_is_quiet(case: str) -> None:
-    """Helm itself has nothing against the chart."""
+    """Helm itself accepts the chart."""
     run_helm("lint", "--strict", str(CHART), "--values", str(CHART / "ci" / case))
 
 
@@ -52,7 +52,7 @@ def test_renders_the_same_again(case: str) -> None:
 
 
 def test_the_package_is_whole(tmp_path: Path) -> None:
-    """What is packaged renders the same, and leaves the values for CI behind."""
+    """The package renders the same, without the values for CI."""
     run_helm("package", str(CHART), "--destination", str(tmp_path))
     (package,) = tmp_path.glob("*.tgz")
     with tarfile.open(package) as archive:
@@ -74,7 +74,7 @@ def test_asks_no_cluster_and_no_chance() -> None:
 
 
 def test_defaults_make_these_objects(defaults: list[Document]) -> None:
-    """What is opt-in is absent, and so are Secrets and objects of our own kinds."""
+    """Optional objects are absent, and so are Secrets and our own kinds."""
     assert sorted(d["kind"] for d in defaults) == sorted(
         ["Deployment", "Pod", "PodDisruptionBudget", "Service", "ServiceAccount"]
         + ["CustomResourceDefinition"] * 2
@@ -84,7 +84,7 @@ def test_defaults_make_these_objects(defaults: list[Document]) -> None:
 
 
 def test_every_document_has_the_labels(documents: list[Document]) -> None:
-    """The recommended ones and the chart's; each a valid one."""
+    """They are the recommended ones and the chart's, and valid."""
     for document in documents:
         labels = document["metadata"]["labels"]
         assert set(labels) >= LABELS | {"helm.sh/chart"}, document["kind"]
@@ -93,7 +93,7 @@ def test_every_document_has_the_labels(documents: list[Document]) -> None:
 
 
 def test_names_fit(documents: list[Document]) -> None:
-    """At most 63 characters of a DNS label; a CRD's name is given by its group."""
+    """A DNS label has 63 characters at most; a CRD's name is given."""
     for document in documents:
         name = document["metadata"]["name"]
         if document["kind"] != "CustomResourceDefinition":
@@ -112,7 +112,7 @@ def test_names_are_unique(documents: list[Document]) -> None:
 def test_every_namespaced_document_says_its_namespace(
     documents: list[Document],
 ) -> None:
-    """`kubectl apply` of what is rendered puts each where Helm does."""
+    """`kubectl apply` puts each object where Helm does."""
     for document in documents:
         if document["kind"] not in CLUSTER_SCOPED and not document["metadata"][
             "name"
@@ -138,7 +138,7 @@ def fits(selector: dict[str, str], labels: dict[str, str]) -> bool:
 
 
 def test_selectors_find_the_operators_pods_only(documents: list[Document]) -> None:
-    """Name and instance decide; the test's pod is none of them."""
+    """Name and instance decide; the test's pod is not selected."""
     labels = {kind: pod["metadata"]["labels"] for kind, pod in pods(documents)}
     found = selectors(documents)
     assert len(found) >= 3
@@ -152,7 +152,7 @@ def test_selectors_find_the_operators_pods_only(documents: list[Document]) -> No
 
 
 def test_the_service_monitor_finds_the_service() -> None:
-    """And its endpoint is a port of it."""
+    """Its endpoint is a port of the Service."""
     documents = render("--values", str(CHART / "ci" / "everything-on-values.yaml"))
     service = only(documents, "Service")
     monitor = only(documents, "ServiceMonitor")["spec"]
@@ -171,7 +171,7 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("kind", ELSEWHERE)
 def test_monitoring_may_be_in_another_namespace(kind: str) -> None:
-    """A Prometheus that selects in its own only; the target stays where it is."""
+    """Prometheus may select in its own only; the target stays."""
     on = ("--set", f"{ELSEWHERE[kind]}.enabled=true")
     served = ("--api-versions", "monitoring.coreos.com/v1")
     away = ("--set-string", f"{ELSEWHERE[kind]}.namespace=1e3")
@@ -197,7 +197,7 @@ def test_monitoring_may_be_in_another_namespace(kind: str) -> None:
     ],
 )
 def test_what_a_monitor_can_be_told(key: str, kind: str, endpoints: str) -> None:
-    """Labels that win, labels that series get, and fields that the chart knows not."""
+    """Label options, and endpoint fields that the chart does not know."""
     served = (
         "--set",
         f"{key}.enabled=true",
@@ -242,7 +242,7 @@ def other_version(folder: Path) -> Path:
 
 
 def test_a_new_version_changes_no_selector(tmp_path: Path) -> None:
-    """A Deployment's selector cannot be changed; of the pod only these two differ."""
+    """A Deployment's selector is immutable; only two pod labels differ."""
     before, after = render(), render(chart=other_version(tmp_path))
     assert selectors(before) == selectors(after)
     old, new = (only(d, "Deployment")["spec"]["template"] for d in (before, after))
@@ -255,7 +255,7 @@ def test_a_new_version_changes_no_selector(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", MONITORING)
 def test_render_modes(kind: str) -> None:
-    """What a kind does where Prometheus Operator's CRDs are not served."""
+    """They say what happens without Prometheus Operator's CRDs."""
     key = kind[0].lower() + kind[1:]
     on = ("--set", f"{key}.enabled=true")
     assert of_kind(render(*on), kind) == []
@@ -266,7 +266,7 @@ def test_render_modes(kind: str) -> None:
 
 
 def test_files_are_embedded_as_they_are() -> None:
-    """Their braces are Prometheus' and Grafana's, not Helm's."""
+    """Their braces are for Prometheus and Grafana, not for Helm."""
     documents = render("--values", str(CHART / "ci" / "everything-on-values.yaml"))
     (data,) = named(documents, "ConfigMap", "-dashboard")["data"].values()
     assert data.strip() == (CHART / "files" / "dashboard.json").read_text().strip()
@@ -290,7 +290,7 @@ def test_dashboard_has_the_sidecars_label() -> None:
 
 
 def test_own_labels_win() -> None:
-    """Nobody can break the selectors by labels of their own."""
+    """Users cannot break the selectors with labels of their own."""
     key = r"app\.kubernetes\.io/name"
     documents = render(
         *("--set", f"commonLabels.{key}=a", "--set", f"podLabels.{key}=b"),
@@ -306,14 +306,14 @@ def test_a_numeric_release_name_stays_a_text() -> None:
 
 
 def test_namespace_can_be_overridden() -> None:
-    """In every place that names it."""
+    """This applies to every place that names it."""
     text = render_text("--set", "namespaceOverride=elsewhere")
     assert NAMESPACE not in text
     assert "--namespace=elsewhere" in text
 
 
 def test_extra_objects_are_templates() -> None:
-    """As maps and as texts; own labels of theirs stay."""
+    """They may be maps or texts, and keep their own labels."""
     documents = render("--values", str(CHART / "ci" / "everything-on-values.yaml"))
     for suffix in ("extra-map", "extra-text"):
         assert named(documents, "ConfigMap", suffix)["data"] == {"release": "rel"}
@@ -324,7 +324,7 @@ def test_extra_objects_are_templates() -> None:
 
 
 def test_notes_name_the_next_commands() -> None:
-    """The three objects a user makes next, and how to wait for them."""
+    """They create three objects and wait for them."""
     notes = run_helm("install", "rel", str(CHART), "--dry-run=client").stdout
     for text in (
         "create secret generic zitadel-credentials",

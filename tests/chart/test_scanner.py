@@ -63,12 +63,12 @@ def score(text: str) -> dict[str, set[str]]:
 
 
 def test_nothing_but_the_exempt_is_found() -> None:
-    """And each exemption is still needed."""
+    """Each exemption is still needed."""
     assert set(score(render_text())) == set(EXEMPT)
 
 
 def test_a_network_policy_satisfies_its_check() -> None:
-    """For the operator; the test's pod lives for a moment and reaches one Service."""
+    """This holds for the operator; the test's pod is exempt."""
     found = score(render_text("--set", "networkPolicy.enabled=true"))
     assert found["pod-networkpolicy"] == {
         "Pod/v1/operators/rel-zitadel-notification-operator-test"
@@ -85,5 +85,5 @@ def test_a_network_policy_satisfies_its_check() -> None:
     ],
 )
 def test_it_finds_what_is_broken(option: str, check: str) -> None:
-    """A scanner that finds nothing is none."""
+    """Otherwise the scanner would be useless."""
     assert any(check in found for found in score(render_text("--set", option)))

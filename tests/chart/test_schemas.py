@@ -110,12 +110,12 @@ def test_every_document_is_valid(documents: list[Document], version: str) -> Non
 
 
 def test_the_newest_version_is_the_newest() -> None:
-    """A newer package of schemas asks for a look at this file."""
+    """A newer package of schemas requires an edit of this file."""
     assert kubernetes_validate.latest_version() == f"{VERSIONS[-1]}.0"
 
 
 def test_monitoring_is_valid(documents: list[Document]) -> None:
-    """Against the fields that the chart is meant to use."""
+    """The schema has the fields that the chart should use."""
     for document in documents:
         if document["kind"] in MONITORING:
             assert document["apiVersion"] == "monitoring.coreos.com/v1"
@@ -123,7 +123,7 @@ def test_monitoring_is_valid(documents: list[Document]) -> None:
 
 
 def test_an_unknown_field_is_found(defaults: list[Document]) -> None:
-    """A check that finds nothing is none."""
+    """Otherwise the check would be useless."""
     deployment = copy.deepcopy(only(defaults, "Deployment"))
     deployment["spec"]["template"]["spec"]["hostUser"] = False
     with pytest.raises(kubernetes_validate.ValidationError, match="hostUser"):

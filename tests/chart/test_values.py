@@ -57,14 +57,14 @@ def is_below(path: str, parents: list[str]) -> bool:
 
 
 def test_every_schema_entry_has_a_value() -> None:
-    """Else nobody would learn of it; a commented map may have more keys."""
+    """Otherwise nobody would find it; a free map may have more keys."""
     leaves = documented()
     missing = set(schema_paths(SCHEMA)) - set(value_paths(VALUES))
     assert {path for path in missing if not is_below(path, leaves)} == set()
 
 
 def test_every_value_has_a_schema_entry() -> None:
-    """Down to the commented ones; what is inside a free map is Kubernetes' matter."""
+    """Free maps are checked by Kubernetes."""
     known = set(schema_paths(SCHEMA))
     leaves = documented()
     assert len(leaves) > 80
@@ -110,7 +110,7 @@ def test_maps_are_closed() -> None:
     ],
 )
 def test_unknown_keys_are_refused(option: str) -> None:
-    """With the key in the text."""
+    """The message has the key."""
     key = option.partition("=")[0].split(".")[-1]
     said = refusal("--set", option)
     assert "not allowed" in said
@@ -135,7 +135,7 @@ def test_unknown_keys_are_refused(option: str) -> None:
     ],
 )
 def test_wrong_values_are_refused(option: str) -> None:
-    """Before anything is installed, with the path in the text."""
+    """The message has the path, and nothing is installed."""
     said = refusal("--set", option)
     assert f"at '/{option.partition('=')[0].replace('.', '/')}" in said
 
@@ -146,7 +146,7 @@ def test_an_umbrella_chart_may_share_values() -> None:
 
 
 def test_templates_use_every_value_and_no_other() -> None:
-    """A value that nothing reads, or a template that reads what nobody can set."""
+    """Each value is used, and each used value exists."""
     text = "".join(
         path.read_text() for path in CHART.rglob("templates/**/*") if path.is_file()
     )
@@ -156,7 +156,7 @@ def test_templates_use_every_value_and_no_other() -> None:
 
 
 def test_no_value_holds_a_secret() -> None:
-    """Credentials are in Secrets that the chart does not make."""
+    """Credentials are in Secrets that the chart does not create."""
     secretive = re.compile(
         r"password|token|credential|privatekey|apikey", re.IGNORECASE
     )
@@ -183,7 +183,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_what_is_derived_is_up_to_date() -> None:
-    """README and copies of the CRDs, in this checkout."""
+    """This holds for the README and the copies of the CRDs."""
     done = run_generator(ROOT, "--check")
     assert done.returncode == 0, done.stderr
 
@@ -200,7 +200,7 @@ def test_what_is_derived_is_up_to_date() -> None:
 def test_a_difference_is_found_and_mended(
     checkout: Path, file: str, old: str, new: str
 ) -> None:
-    """The check says what to run; after that it is content."""
+    """The check says what to run, and passes after that."""
     path = checkout / CHART.relative_to(ROOT) / file
     text = path.read_text()
     assert old in text
@@ -213,7 +213,7 @@ def test_a_difference_is_found_and_mended(
 
 
 def test_a_copy_without_an_original_goes(checkout: Path) -> None:
-    """A kind that is no more is in no chart."""
+    """The chart has no CRD of a removed kind."""
     stale = checkout / CHART.relative_to(ROOT) / "files" / "crds" / "old.yaml"
     stale.write_text("kind: Old\n")
     assert run_generator(checkout, "--check").returncode == 1
@@ -222,7 +222,7 @@ def test_a_copy_without_an_original_goes(checkout: Path) -> None:
 
 
 def test_a_value_without_a_comment_is_named(checkout: Path) -> None:
-    """With its line."""
+    """The message has its line."""
     path = checkout / CHART.relative_to(ROOT) / "values.yaml"
     path.write_text(path.read_text() + "\nnew:\n  value: 1\n")
     done = run_generator(checkout, "--check")

@@ -33,7 +33,7 @@ async def test_first_failing_check_answers(
     headers: dict[str, str],
     expected: tuple[int, int, str],
 ) -> None:
-    """Each request fails all checks from the named one on; that one answers."""
+    """Each request fails all checks from the named one on; that one responds."""
     answer = await api.call(method, path, body=body, headers=headers)
     assert outcome(answer) == expected
 
@@ -72,7 +72,7 @@ async def test_instance_roles(
     instance_write: int,
     info: int,
 ) -> None:
-    """An instance-wide role counts in every organization, as far as it goes."""
+    """An instance-wide role counts in every organization."""
     made = await api.control("POST", "tokens", {"roles": [role]})
     token = made.json()["token"]
     for method, path, org, expected in (
@@ -140,13 +140,13 @@ async def test_empty_organization_header_is_the_callers_own(
 
 @pytest.mark.parametrize(("value", "org"), [(f"  {ACME} ", ACME), ("  ", "")])
 def test_blanks_around_the_organization_are_trimmed(value: str, org: str) -> None:
-    """The id in the header may stand between blanks."""
+    """The header may have blanks around the id."""
     request = Incoming("GET", ME, {"x-zitadel-orgid": value}, b"")
     assert request.organization == org
 
 
 async def test_body_of_a_delete_is_ignored(api: Api) -> None:
-    """Even a malformed one."""
+    """This includes a malformed one."""
     await api.write("POST", ACME, value=True)
     answer = await api.call("DELETE", POLICY, ACME, body=BAD_JSON)
     assert answer.status_code == 200
@@ -168,7 +168,7 @@ async def test_body_of_a_delete_is_ignored(api: Api) -> None:
     ],
 )
 async def test_malformed_bodies(api: Api, body: str) -> None:
-    """400, code 3, no details."""
+    """They get 400 and code 3 without details."""
     assert outcome(await api.call("PUT", ADMIN, body=body)) == (400, 3, "")
 
 

@@ -8,7 +8,7 @@ from emulator.api import ACME, ADMIN, ME, POLICY, Api, outcome
 
 
 async def test_token_of_one_organization(api: Api) -> None:
-    """Its user lives in that organization and has its roles there only."""
+    """Its user belongs to that organization and has its roles there only."""
     content = {"roles": ["ORG_SETTINGS_MANAGER"], "organization": ACME, "token": "mine"}
     made = (await api.control("POST", "tokens", content)).json()
     assert made["token"] == "mine"
@@ -23,7 +23,7 @@ async def test_token_of_one_organization(api: Api) -> None:
 
 @pytest.mark.parametrize("name", ["token", "tokenId"])
 async def test_revoked_token(api: Api, name: str) -> None:
-    """By its id or its text; from then on 401."""
+    """It may be named by its id or its text, and then gets 401."""
     made = (await api.control("POST", "tokens", {"roles": ["IAM_OWNER"]})).json()
     assert (await api.call("GET", ADMIN, token=made["token"])).status_code == 200
     assert (await api.control("DELETE", f"tokens/{made[name]}")).status_code == 200
@@ -33,7 +33,7 @@ async def test_revoked_token(api: Api, name: str) -> None:
 
 
 async def test_expired_token(api: Api) -> None:
-    """An end in the future comes; one in the past is refused."""
+    """An expiry in the future takes effect; one in the past is refused."""
     end = datetime.now(UTC) + timedelta(milliseconds=200)
     content = {"roles": ["IAM_OWNER"], "expiration": end.isoformat()}
     token = (await api.control("POST", "tokens", content)).json()["token"]
@@ -45,7 +45,7 @@ async def test_expired_token(api: Api) -> None:
 
 
 async def test_logs_hold_no_token(api: Api) -> None:
-    """Neither the requests nor the events know a secret."""
+    """Neither requests nor events contain a secret."""
     content = {"roles": ["IAM_OWNER"], "token": "canary-8c2"}
     await api.control("POST", "tokens", content)
     await api.call("PUT", ADMIN, token="canary-8c2", body={})
@@ -56,7 +56,7 @@ async def test_logs_hold_no_token(api: Api) -> None:
 
 
 async def test_request_log(api: Api) -> None:
-    """Method, path, organization, status and time of each call, oldest first."""
+    """It has method, path, organization, status and time, oldest first."""
     await api.call("GET", ADMIN)
     await api.write("PUT", ACME, value=True)
     logged = (await api.control("GET", "requests")).json()
@@ -72,7 +72,7 @@ async def test_request_log(api: Api) -> None:
 
 
 async def test_database_down(api: Api) -> None:
-    """404 on every API call, also without a token; health stays, readiness goes."""
+    """API calls get 404, even without a token; health works, readiness does not."""
     await api.control("PUT", "database", {"down": True})
     for answer in (
         await api.call("GET", ADMIN),
@@ -90,7 +90,7 @@ async def test_database_down(api: Api) -> None:
 
 
 async def test_discovery_on_a_wrong_host_is_text(api: Api) -> None:
-    """Outside the API errors are no JSON."""
+    """Errors outside the API are not JSON."""
     path = "/.well-known/openid-configuration"
     answer = await api.client.get(path, headers={"Host": "nosuch"})
     assert answer.status_code == 404
@@ -121,14 +121,14 @@ async def test_discovery_on_a_wrong_host_is_text(api: Api) -> None:
 async def test_bad_requests_name_the_field(
     api: Api, method: str, path: str, content: object, field: str
 ) -> None:
-    """400 and a sentence that starts with the field."""
+    """The response is 400 and a sentence that starts with the field."""
     answer = await api.control(method, path, content)
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(field)
 
 
 async def test_what_is_not_there(api: Api) -> None:
-    """An unknown control call is told so, and is no request to ZITADEL."""
+    """An unknown control call gets 404, and is no request to ZITADEL."""
     answer = await api.control("GET", "nosuch")
     assert (answer.status_code, "error" in answer.json()) == (404, True)
     text = await api.client.post("/emulator/v1/faults", content="{")

@@ -46,7 +46,7 @@ async def written(api: Api) -> bool:
 async def test_limit_ends_a_delay(
     api: Api, fault: dict[str, Any], limit: str, seconds: float
 ) -> None:
-    """504 and code 4 when the limit has passed; nothing is written, then or later."""
+    """After the limit comes 504, code 4; nothing is written, then or later."""
     await api.control("POST", "faults", {**fault, "times": 1})
     start = monotonic()
     answer = await limited(api, limit)
@@ -60,7 +60,7 @@ async def test_limit_ends_a_delay(
 
 @pytest.mark.clock
 async def test_limit_counts_from_the_begin_of_the_call(api: Api) -> None:
-    """A delay and a hang behind it share one limit."""
+    """A delay and a hang after it share one limit."""
     await api.control("POST", "faults", {"latency": 0.4, "hang": True, "times": 1})
     start = monotonic()
     assert (await limited(api, "500m", "GET")).status_code == 504
@@ -69,14 +69,14 @@ async def test_limit_counts_from_the_begin_of_the_call(api: Api) -> None:
 
 @pytest.mark.clock
 async def test_shorter_delay_keeps_within_the_limit(api: Api) -> None:
-    """The answer is ZITADEL's own, and the work is done."""
+    """The response is ZITADEL's own, and the work is done."""
     await api.control("POST", "faults", {"latency": 0.1})
     assert outcome(await limited(api, "20S")) == (200, 0, "")
     assert await written(api)
 
 
 async def test_fault_without_a_delay_is_as_before(api: Api) -> None:
-    """A limit alone changes no answer."""
+    """A limit alone changes no response."""
     await api.control("POST", "faults", {"status": 503, "times": 1})
     assert (await limited(api, "5S")).status_code == 503
     assert outcome(await limited(api, "5S")) == (200, 0, "")
@@ -84,7 +84,7 @@ async def test_fault_without_a_delay_is_as_before(api: Api) -> None:
 
 @pytest.mark.clock
 async def test_work_that_was_done_is_not_undone(api: Api) -> None:
-    """With `after` the server has answered in time; its answer is lost on the way."""
+    """With `after` the work was done in time; only its response is lost."""
     await api.control("POST", "faults", {"hang": True, "after": True, "times": 1})
     with pytest.raises(httpx.ReadTimeout):
         await api.client.post(
@@ -102,7 +102,7 @@ async def test_work_that_was_done_is_not_undone(api: Api) -> None:
 
 @pytest.mark.parametrize("limit", ["-1S", "-1n", "1n"])
 async def test_limit_that_has_passed_already(api: Api, limit: str) -> None:
-    """504 at once, without any fault; nothing is written."""
+    """The response is 504 at once, and nothing is written."""
     answer = await limited(api, limit)
     assert (answer.status_code, answer.json()) == (504, TOO_LATE)
     assert not await written(api)
@@ -110,7 +110,7 @@ async def test_limit_that_has_passed_already(api: Api, limit: str) -> None:
 
 @pytest.mark.parametrize("limit", ["1H", "60M", "+5S", "000005S", "99999999H", "0S"])
 async def test_forms_that_the_gateway_takes(api: Api, limit: str) -> None:
-    """Also longer than eight digits; 0 is no limit, as in grpc-gateway."""
+    """More than eight digits are accepted; 0 means no limit, as in grpc-gateway."""
     assert outcome(await limited(api, limit)) == (200, 0, "")
 
 
@@ -121,7 +121,7 @@ MALFORMED += ["0x5S", "9223372036854775808n"]
 @pytest.mark.parametrize("limit", MALFORMED)
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
 async def test_malformed_limit(api: Api, method: str, limit: str) -> None:
-    """400 and code 3, without details; nothing is written."""
+    """The response is 400, code 3, without details; nothing is written."""
     answer = await limited(api, limit, method)
     assert outcome(answer) == (400, 3, "")
     assert answer.json()["message"].startswith("invalid grpc-timeout: ")
@@ -130,7 +130,7 @@ async def test_malformed_limit(api: Api, method: str, limit: str) -> None:
 
 
 async def test_malformed_limit_comes_before_all_but_the_route(api: Api) -> None:
-    """Before the body is read and the token is looked at; an unknown path is 404."""
+    """It is checked before body and token; an unknown path gets 404."""
     bad = {"Grpc-Timeout": "soon"}
     text = "invalid grpc-timeout: soon"
     for answer in (
@@ -148,7 +148,7 @@ async def test_malformed_limit_comes_before_all_but_the_route(api: Api) -> None:
 
 @pytest.mark.parametrize("limit", ["5\u00b5".encode(), b"5\xb5", b"\xef\xbc\x95S"])
 async def test_malformed_limit_that_is_no_ascii(api: Api, limit: bytes) -> None:
-    """Refused, too; also bytes that are no text."""
+    """It is refused, even if its bytes are no text."""
     headers = {"Authorization": f"Bearer {api.emulator.token}".encode()}
     headers["Grpc-Timeout"] = limit
     answer = await api.client.get(ADMIN, headers=headers)
@@ -156,7 +156,7 @@ async def test_malformed_limit_that_is_no_ascii(api: Api, limit: bytes) -> None:
 
 
 async def test_empty_limit_is_none(api: Api) -> None:
-    """As if the header were absent."""
+    """It counts as absent."""
     assert outcome(await limited(api, "")) == (200, 0, "")
 
 

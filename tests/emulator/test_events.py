@@ -48,7 +48,7 @@ WRITTEN = [(ACME, 5), (ACME, 6), (GLOBEX, 5), (ACME, 7), (ACME, 8)]
 
 
 async def test_events_of_policies(api: Api) -> None:
-    """What each says: editor, aggregate, payload, type; nobody else's."""
+    """Each has editor, aggregate, payload and type, and no other is found."""
     await write_some(api)
     found = await events(api)
     user = (await api.call("GET", "/auth/v1/users/me")).json()["user"]
@@ -95,7 +95,7 @@ async def test_events_of_policies(api: Api) -> None:
 
 
 async def test_another_writer(api: Api) -> None:
-    """Whoever changes a policy is the event's editor, with id and name."""
+    """The event names the user who changes a policy, with id and name."""
     maria = await api.user(name="Maria Muster", roles=["IAM_OWNER"])
     body = {"passwordChange": False}
     answer = await api.call("PUT", ADMIN, token=maria["token"], body=body)
@@ -112,7 +112,7 @@ async def test_another_writer(api: Api) -> None:
 
 
 async def test_removal_over_the_control_path(api: Api) -> None:
-    """Nobody has done it; it has no payload."""
+    """Its event has no user and no payload."""
     await api.control("PUT", f"organizations/{ACME}", {"state": "removed"})
     (found,) = await events(api, eventTypes=["org.removed"])
     assert found["editor"] == {"service": "zitadel"}
@@ -148,19 +148,19 @@ async def test_removal_over_the_control_path(api: Api) -> None:
 async def test_filters(
     api: Api, wanted: dict[str, Any], expected: list[tuple[str, int]]
 ) -> None:
-    """Each filter by itself, all that are given together, and the order."""
+    """Each filter works, alone and combined, in both orders."""
     await write_some(api)
     assert await numbers(api, **wanted) == expected
 
 
 async def test_nothing_found(api: Api) -> None:
-    """The answer is an empty object."""
+    """The response is an empty object."""
     answer = await api.call("POST", SEARCH, body={"eventTypes": POLICIES})
     assert (answer.status_code, answer.json()) == (200, {})
 
 
 async def test_times_are_exclusive_bounds(api: Api) -> None:
-    """`range`, `from` with both orders, and the old name of `from`."""
+    """This holds for `range`, `from` in both orders, and the old name of `from`."""
     await write_some(api)
     time = [event["creationDate"] for event in await events(api)]
     assert sorted(set(time)) == time
@@ -181,7 +181,7 @@ async def test_times_are_exclusive_bounds(api: Api) -> None:
 
 
 async def test_precision_is_a_microsecond(api: Api) -> None:
-    """Digits behind it are cut off, and zones count."""
+    """Further digits are cut off, and time zones count."""
     await write_some(api)
     first = (await events(api))[0]["creationDate"]
     moment = datetime.fromisoformat(first)
@@ -195,7 +195,7 @@ async def test_precision_is_a_microsecond(api: Api) -> None:
 
 
 async def test_one_write_has_one_time(api: Api) -> None:
-    """The events of one write share it, and stay in their order both ways."""
+    """Its events share the time, and keep their order."""
     name = {"name": "Initech"}
     made = await api.call("POST", "/management/v1/orgs", body=name)
     wanted = {"eventTypes": [], "resourceOwner": made.json()["id"]}
@@ -206,7 +206,7 @@ async def test_one_write_has_one_time(api: Api) -> None:
 
 
 async def test_at_most_a_thousand(api: Api, emulator: Emulator) -> None:
-    """More are never in one answer, whatever the limit."""
+    """A response never has more, whatever the limit."""
     for number in range(1010):
         emulator.zitadel.log.append(ACME, "org.changed", name=str(number))
     for limit in (0, 1001, 5000):
@@ -234,14 +234,14 @@ async def test_at_most_a_thousand(api: Api, emulator: Emulator) -> None:
     ids=["types", "aggregates", "since", "two", "limit", "asc"],
 )
 async def test_bad_searches(api: Api, body: dict[str, Any], why: str) -> None:
-    """400, code 3, without details, and the field is named."""
+    """They get 400 and code 3 without details, and the field is named."""
     answer = await api.call("POST", SEARCH, body=body)
     assert outcome(answer) == (400, 3, "")
     assert why in answer.json()["message"]
 
 
 async def test_as_many_types_as_allowed(api: Api) -> None:
-    """30 and 10 are not too many."""
+    """30 event types and 10 aggregate types are accepted."""
     kinds = ["a"] * 29 + [ADDED]
     await write_some(api)
     found = await numbers(api, eventTypes=kinds, aggregateTypes=["b"] * 9 + ["org"])
@@ -257,14 +257,14 @@ async def test_as_many_types_as_allowed(api: Api) -> None:
     ],
 )
 async def test_permission(api: Api, role: str, expected: tuple[int, int, str]) -> None:
-    """It asks for `events.read`."""
+    """The search requires `events.read`."""
     token = (await api.user(roles=[role]))["token"]
     answer = await api.call("POST", SEARCH, token=token, body={})
     assert outcome(answer) == expected
 
 
 async def test_texts_follow_the_language(api: Api) -> None:
-    """Names and keys do not; what has no text shows its key."""
+    """Names and keys do not; an event without a text shows its key."""
     body = {"limit": 1, "asc": True, "eventTypes": ["instance.member.added"]}
     german = await api.call(
         "POST", SEARCH, body=body, headers={"Accept-Language": "de"}
@@ -282,7 +282,7 @@ def turn_clock(api: Api, seconds: float) -> None:
 
 
 async def test_retention(api: Api) -> None:
-    """What is too old is hidden, also from a search that names its time."""
+    """Old events are hidden, even from a search by their time."""
     await write_some(api)
     turn_clock(api, 61)
     await api.control("PUT", "behavior", {"event_retention_seconds": 60})
@@ -310,7 +310,7 @@ async def test_late_events(api: Api) -> None:
 
 
 async def test_clock_ahead(api: Api) -> None:
-    """Events, the end of tokens and the Date header follow the server's clock."""
+    """Events, token expiry and the Date header follow the server's clock."""
     body = {"clock_skew_milliseconds": 3_600_000}
     end = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
     token = (await api.user(expiration=end))["token"]
@@ -359,7 +359,7 @@ async def test_bad_switches(api: Api, body: dict[str, Any]) -> None:
 
 
 async def test_unknown_fields(api: Api) -> None:
-    """With the switch an event says what no one knows yet."""
+    """With the switch an event has a field that no client knows."""
     await write_some(api)
     await api.control("PUT", "behavior", {"extra_fields": True})
     assert (await events(api))[0]["future"] == {"field": "1"}
@@ -368,7 +368,7 @@ async def test_unknown_fields(api: Api) -> None:
 async def test_the_end_of_a_long_log_is_found_at_once(
     api: Api, emulator: Emulator
 ) -> None:
-    """A search near the end does not read what is before it."""
+    """A search near the end does not read the events before."""
     log = emulator.zitadel.log
     for number in range(LONG):
         log.append((ACME, GLOBEX)[number % 2], CHANGED, passwordChange=True)

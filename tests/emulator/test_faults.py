@@ -27,7 +27,7 @@ async def test_replaced_answer(api: Api) -> None:
 
 
 async def test_headers_alone_are_added_to_the_real_answer(api: Api) -> None:
-    """ZITADEL answers, with one header more."""
+    """ZITADEL's response has one more header."""
     await api.control("POST", "faults", {"headers": {"Retry-After": "1"}})
     answer = await api.call("GET", ADMIN)
     assert answer.headers["Retry-After"] == "1"
@@ -38,7 +38,7 @@ async def test_headers_alone_are_added_to_the_real_answer(api: Api) -> None:
     ("after", "written"), [(False, False), (True, True)], ids=["lost", "done"]
 )
 async def test_reset(api: Api, after: bool, written: bool) -> None:
-    """The connection is cut; with `after` the write has been done all the same."""
+    """The connection is cut; with `after` the write is done all the same."""
     fault = {"method": "POST", "reset": True, "after": after, "times": 1}
     await api.control("POST", "faults", fault)
     with pytest.raises(httpx.TransportError):
@@ -47,7 +47,7 @@ async def test_reset(api: Api, after: bool, written: bool) -> None:
 
 
 async def test_answer_lost_behind_a_proxy(api: Api) -> None:
-    """A 502 after the work was done."""
+    """The response is 502 after the work was done."""
     await api.control("POST", "faults", {"status": 502, "after": True, "times": 1})
     assert (await api.write("POST", ACME, value=True)).status_code == 502
     assert "isDefault" not in await api.policy(ACME)
@@ -55,7 +55,7 @@ async def test_answer_lost_behind_a_proxy(api: Api) -> None:
 
 @pytest.mark.parametrize("size", [0, 5])
 async def test_truncated_body(api: Api, size: int) -> None:
-    """The length promises more than comes."""
+    """The length announces more than is sent."""
     await api.control("POST", "faults", {"truncate": size, "times": 1})
     with pytest.raises(httpx.RemoteProtocolError):
         await api.call("GET", ADMIN)
@@ -64,7 +64,7 @@ async def test_truncated_body(api: Api, size: int) -> None:
 
 @pytest.mark.clock
 async def test_latency(api: Api) -> None:
-    """The answer is right, and late."""
+    """The response is correct but late."""
     await api.control("POST", "faults", {"latency": 0.3, "times": 1})
     start = monotonic()
     assert (await api.policy())["isDefault"] is True
@@ -73,7 +73,7 @@ async def test_latency(api: Api) -> None:
 
 @pytest.mark.clock
 async def test_drip(api: Api) -> None:
-    """The answer is right, and comes byte by byte."""
+    """The response is correct and sent byte by byte."""
     await api.control("POST", "faults", {"drip": 0.01, "times": 1})
     start = monotonic()
     answer = await api.call("GET", ADMIN)
@@ -83,7 +83,7 @@ async def test_drip(api: Api) -> None:
 
 @pytest.mark.clock
 async def test_hang_ends_with_the_client(api: Api) -> None:
-    """Nothing is left running once the client has gone."""
+    """Nothing keeps running once the client is gone."""
     before = len(asyncio.all_tasks())
     await api.control("POST", "faults", {"hang": True, "times": 1})
     async with httpx.AsyncClient(base_url=api.emulator.url) as client:
@@ -109,7 +109,7 @@ async def test_hang_ends_with_the_client(api: Api) -> None:
     ],
 )
 async def test_matching(api: Api, fault: dict[str, Any], befallen: set[str]) -> None:
-    """Verb, start of the path and organization must all match."""
+    """Method, start of the path and organization must all match."""
     await api.control("POST", "faults", {**fault, "status": 503})
     calls = {
         "instance": api.call("GET", ADMIN),
@@ -121,7 +121,7 @@ async def test_matching(api: Api, fault: dict[str, Any], befallen: set[str]) -> 
 
 
 async def test_faults_are_counted_listed_and_cleared(api: Api) -> None:
-    """The oldest that matches is taken; the control path itself knows no faults."""
+    """The oldest match applies; the control path has no faults."""
     await api.control("POST", "faults", {"status": 500, "times": 2})
     await api.control("POST", "faults", {"status": 503})
     seen = [(await api.call("GET", ADMIN)).status_code for _ in range(4)]
@@ -151,7 +151,7 @@ async def test_faults_are_counted_listed_and_cleared(api: Api) -> None:
     ],
 )
 async def test_bad_faults_name_the_field(api: Api, fault: object, field: str) -> None:
-    """400 and a sentence; nothing is put in force."""
+    """The response is 400 and a sentence; no fault is activated."""
     answer = await api.control("POST", "faults", fault)
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(field)

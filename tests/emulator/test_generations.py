@@ -16,7 +16,7 @@ DISCOVERY = "/.well-known/openid-configuration"
 
 
 async def test_newer_servers_without_a_database(api: Api) -> None:
-    """500, code 13 and an id on every API call, also without a token."""
+    """API calls get 500, code 13 and an id, even without a token."""
     await api.control("PUT", "behavior", {"database_error": "internal"})
     assert (await api.call("GET", ADMIN)).status_code == 200
     await api.control("PUT", "database", {"down": True})
@@ -37,7 +37,7 @@ async def test_newer_servers_without_a_database(api: Api) -> None:
 
 
 async def test_errors_with_slugs(api: Api) -> None:
-    """The details have a slug and no id; the message says the id as ever."""
+    """The details have a slug instead of an id, which is in the message."""
     await api.control("PUT", "behavior", {"error_slugs": True})
     answer = await api.write("PUT", ACME, value=True)
     assert outcome_of_slug(answer.json()) == (5, "emulator.not_found")
@@ -66,7 +66,7 @@ def outcome_of_slug(body: dict[str, Any]) -> tuple[int, str]:
     ],
 )
 async def test_greater_limits_are_refused(api: Api, path: str, at: str) -> None:
-    """400 with an id; the largest one is taken, and is what no limit means."""
+    """They get 400 with an id; the largest limit is the default, too."""
     await api.control("PUT", "behavior", {"largest_limit": 2})
 
     async def search(limit: int) -> tuple[tuple[int, int, str], int]:
@@ -84,7 +84,7 @@ async def test_greater_limits_are_refused(api: Api, path: str, at: str) -> None:
 
 
 async def test_an_event_has_the_time_at_which_its_transaction_began(api: Api) -> None:
-    """It appears at once, before events that are older by their writing."""
+    """It appears at once, before events that were written earlier."""
     await api.write("POST", GLOBEX, value=True)
     (before,) = await events(api)
     await api.control("PUT", "behavior", {"transaction_milliseconds": 60_000})
@@ -101,7 +101,7 @@ async def test_an_event_has_the_time_at_which_its_transaction_began(api: Api) ->
 
 
 async def test_numbers_of_one_organization_may_be_against_their_times(api: Api) -> None:
-    """A search of one aggregate goes by number, and finds all between two times."""
+    """A search of one aggregate sorts by number, and filters by time."""
     await api.write("POST", ACME, value=True)
     (first,) = await events(api)
     await api.control("PUT", "behavior", {"transaction_milliseconds": 60_000})
@@ -113,7 +113,7 @@ async def test_numbers_of_one_organization_may_be_against_their_times(api: Api) 
 
 
 def test_two_transactions_never_share_a_time() -> None:
-    """Also when one began where another did, by a clock that stands still."""
+    """This holds for equal beginnings and for a clock that stands still."""
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     zitadel = new_emulator("t", clock=lambda: moment).zitadel
     zitadel.behavior.transaction_milliseconds = 1000
@@ -125,7 +125,7 @@ def test_two_transactions_never_share_a_time() -> None:
 
 
 async def test_tokens_of_280_characters(api: Api) -> None:
-    """Any user may have one; it is refused when somebody has it already."""
+    """Any user may have one; a text that is in use is refused."""
     made = await api.user(token=JWT_LIKE, roles=["IAM_OWNER_VIEWER"])
     assert made["token"] == JWT_LIKE
     assert (await api.call("GET", ADMIN, token=JWT_LIKE)).status_code == 200
@@ -141,7 +141,7 @@ async def test_tokens_of_280_characters(api: Api) -> None:
 
 
 async def test_headers_that_tell_of_an_end(api: Api) -> None:
-    """A fault that only has headers adds them to ZITADEL's own answer."""
+    """A fault with only headers adds them to ZITADEL's response."""
     headers = {"Deprecation": "@1767225600", "Sunset": "Fri, 01 Jan 2027 00:00:00 GMT"}
     await api.control("POST", "faults", {"path": "/management", "headers": headers})
     answer = await api.call("GET", POLICY, ACME)
@@ -160,7 +160,7 @@ async def test_headers_that_tell_of_an_end(api: Api) -> None:
     ],
 )
 async def test_bad_switches_name_the_field(api: Api, name: str, value: object) -> None:
-    """400, and the switch stays as it is."""
+    """The response is 400, and the switch stays as it is."""
     answer = await api.control("PUT", "behavior", {name: value})
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(name)

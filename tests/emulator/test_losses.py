@@ -30,7 +30,7 @@ def api(still: Api) -> Api:
 
 
 async def test_losses_are_counted_by_kind_and_organization(api: Api) -> None:
-    """The oldest that matches takes an event; GET says what is left of each."""
+    """The oldest match takes an event; GET shows what is left of each."""
     await lose(api, "changed", organization=GLOBEX, count=2)
     await lose(api, "changed")
     await lose(api, "changed", instance=True)
@@ -68,7 +68,7 @@ async def test_losses_are_counted_by_kind_and_organization(api: Api) -> None:
 
 
 async def test_other_kinds_and_organizations_lose_nothing(api: Api) -> None:
-    """A loss waits for its own event, and takes no other."""
+    """A loss waits for its own event."""
     await lose(api, "removed", organization=GLOBEX)
     await lose(api, "added", organization=GLOBEX)
     await lose(api, "changed", instance=True)
@@ -81,7 +81,7 @@ async def test_other_kinds_and_organizations_lose_nothing(api: Api) -> None:
 
 
 async def test_lost_events_stay_in_the_log(api: Api) -> None:
-    """Only the projection misses them: the log and the search for events do not."""
+    """The log and the search for events have them; the projection does not."""
     await miss_added(api, value=False)
     kept = (await api.control("GET", f"events?aggregate={ACME}")).json()
     assert kept[-1]["type"] == "org.policy.notification.added"
@@ -113,7 +113,7 @@ async def test_lost_events_stay_in_the_log(api: Api) -> None:
     ],
 )
 async def test_bad_losses_name_the_field(api: Api, loss: object, field: str) -> None:
-    """400 and a sentence; nothing is put in force."""
+    """The response is 400 and a sentence; nothing is activated."""
     answer = await api.control("POST", "losses", loss)
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(field)
@@ -131,7 +131,7 @@ async def test_bad_losses_name_the_field(api: Api, loss: object, field: str) -> 
     ],
 )
 async def test_bad_switches_name_the_field(api: Api, switch: str, value: Any) -> None:
-    """400 and a sentence; nothing is switched."""
+    """The response is 400 and a sentence; nothing is switched."""
     before = (await api.control("GET", "behavior")).json()
     answer = await api.control("PUT", "behavior", {switch: value})
     assert answer.status_code == 400
@@ -140,7 +140,7 @@ async def test_bad_switches_name_the_field(api: Api, switch: str, value: Any) ->
 
 
 async def test_projection_that_stands_still_catches_up(api: Api) -> None:
-    """Nothing reaches the read side meanwhile; then all of it does, in order."""
+    """It then applies all events in order."""
     await write(api, "POST", True, GLOBEX)
     before = await api.policy(GLOBEX)
     await behave(api, projection_stopped=True)
@@ -164,7 +164,7 @@ async def test_projection_that_stands_still_catches_up(api: Api) -> None:
 async def test_events_may_be_lost_while_the_projection_stands_still(
     api: Api, time: Time
 ) -> None:
-    """What was to be lost does not come late; a failing insert fails then."""
+    """A lost event does not come late; a failing insert fails then."""
     await write(api, "POST", True)
     await lose(api, "removed")
     await behave(api, projection_stopped=True)
@@ -181,7 +181,7 @@ async def test_events_may_be_lost_while_the_projection_stands_still(
 
 
 async def test_details_are_those_of_the_row(api: Api) -> None:
-    """The creation is of the event that made it, the rest of the last one taken."""
+    """Creation is that of its event, the rest that of the last applied one."""
     created = (await api.write("POST", ACME, value=True)).json()["details"]
     taken = (await api.write("PUT", ACME, value=False)).json()["details"]
     await lose(api, "changed")
@@ -194,7 +194,7 @@ async def test_details_are_those_of_the_row(api: Api) -> None:
 
 
 async def test_changed_names_only_what_changed(api: Api) -> None:
-    """A flag whose change was lost keeps its old value when another one changes."""
+    """A flag with a lost change keeps its old value when another changes."""
     await api.control("PUT", "policy-flags", {"emailChange": "bool"})
     body = {"passwordChange": True, "emailChange": False}
     await api.call("POST", POLICY, ACME, body=body)
@@ -209,7 +209,7 @@ async def test_changed_names_only_what_changed(api: Api) -> None:
 async def test_lagging_pod_sees_what_was_taken_and_is_old_enough(
     api: Api, time: Time
 ) -> None:
-    """A lost event never comes, however long one waits; the others come late."""
+    """A lost event never comes; the others come late."""
     await write(api, "POST", True)
     time.pass_by(timedelta(seconds=10))
     await lose(api, "changed")

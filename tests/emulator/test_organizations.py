@@ -6,7 +6,7 @@ from emulator.api import ACME, GLOBEX, INSTANCE, ME, OWN, POLICY, Api, outcome
 
 
 async def test_ids_are_the_documented_ones(api: Api) -> None:
-    """The same at every start, so that examples can name them."""
+    """They are the same at every start, so that examples can name them."""
     listed = (await api.control("GET", "organizations")).json()
     assert [(org["id"], org["name"]) for org in listed] == [
         (OWN, "ZITADEL"),
@@ -32,13 +32,13 @@ async def test_names_are_unique_whatever_the_case(api: Api, path: str) -> None:
 
 @pytest.mark.parametrize("body", [{}, {"name": ""}, {"name": "x" * 201}, {"name": 1}])
 async def test_bad_names(api: Api, body: dict[str, object]) -> None:
-    """400, code 3, no details."""
+    """They get 400 and code 3 without details."""
     answer = await api.call("POST", "/management/v1/orgs", body=body)
     assert outcome(answer) == (400, 3, "")
 
 
 async def test_chosen_ids_need_not_be_digits(api: Api) -> None:
-    """v2 lets the creator choose the id; it is in use for good."""
+    """v2 lets the creator choose the id, which is then taken for ever."""
     body = {"name": "C", "orgId": "org-c"}
     assert (await api.call("POST", "/v2/organizations", body=body)).status_code == 201
     assert (await api.call("GET", ME, "org-c")).json()["org"]["name"] == "C"
@@ -48,7 +48,7 @@ async def test_chosen_ids_need_not_be_digits(api: Api) -> None:
 
 
 async def test_deactivated_organization_works_as_usual(api: Api) -> None:
-    """Its state says so; policies are read and written."""
+    """Its state changes, but policies are read and written."""
     await api.call("POST", ME + "/_deactivate", ACME, body={})
     shown = (await api.call("GET", ME, ACME)).json()["org"]
     assert shown["state"] == "ORG_STATE_INACTIVE"
@@ -61,7 +61,7 @@ async def test_deactivated_organization_works_as_usual(api: Api) -> None:
 
 
 async def test_removed_organization_has_no_state(api: Api) -> None:
-    """It is still there by id, in the header and in the path."""
+    """It still exists by id, in the header and in the path."""
     removed = await api.call("DELETE", f"/admin/v1/orgs/{ACME}")
     assert removed.json()["details"]["resourceOwner"] == INSTANCE
     for path, org in ((ME, ACME), (f"/admin/v1/orgs/{ACME}", None)):
@@ -74,7 +74,7 @@ async def test_removed_organization_has_no_state(api: Api) -> None:
 
 
 async def test_unknown_and_default_organizations_are_not_removed(api: Api) -> None:
-    """Nothing is written for an organization that never was."""
+    """Nothing is written for an unknown organization."""
     unknown = await api.call("DELETE", "/admin/v1/orgs/nosuch")
     assert outcome(unknown) == (404, 5, "COMMA-aps2n")
     shown = await api.call("GET", "/admin/v1/orgs/nosuch")
@@ -84,7 +84,7 @@ async def test_unknown_and_default_organizations_are_not_removed(api: Api) -> No
 
 
 async def test_removal_ends_memberships_of_the_organization_only(api: Api) -> None:
-    """Its own members are gone; instance-wide roles still get in."""
+    """Its members lose access; instance-wide roles keep it."""
     api.emulator.zitadel.add_token("member", {ACME: {"ORG_OWNER"}}, ACME)
     api.emulator.zitadel.add_token("manager", {"": {"IAM_ORG_MANAGER"}})
     await api.control("PUT", f"organizations/{ACME}", {"state": "removed"})
@@ -94,7 +94,7 @@ async def test_removal_ends_memberships_of_the_organization_only(api: Api) -> No
 
 
 async def test_many_organizations(api: Api) -> None:
-    """Making a thousand takes no noticeable time each."""
+    """Each of a thousand takes no noticeable time to create."""
     for number in range(1000):
         api.emulator.zitadel.orgs.create(f"Many {number}")
     assert len(api.emulator.zitadel.organizations()) == 1003

@@ -41,7 +41,7 @@ async def test_states_of_an_organization(api: Api) -> None:
 
 
 async def test_instance_without_a_policy(api: Api) -> None:
-    """Older instances have none; GETs are 404, POST makes it, nothing removes it."""
+    """Old instances have none: GETs are 404, POST creates it, nothing removes it."""
     await api.control("DELETE", "instance-policy")
     missing = (404, 5, "QUERY-x0so2p")
     assert outcome(await api.call("GET", ADMIN)) == missing
@@ -61,7 +61,7 @@ async def test_instance_without_a_policy(api: Api) -> None:
 
 
 async def test_sequences_count_all_events_of_their_organization(api: Api) -> None:
-    """One counter an organization: a member in between makes it jump."""
+    """A member in between makes an organization's counter jump."""
     first = (await api.write("POST", ACME, value=True)).json()["details"]
     made = await api.control("POST", "tokens", {"roles": ["ORG_OWNER"]})
     member = {"userId": made.json()["userId"], "roles": ["ORG_OWNER"]}
@@ -90,7 +90,7 @@ async def test_details_of_each_call(api: Api) -> None:
 
 
 async def test_removed_organization_that_had_a_policy(api: Api) -> None:
-    """Writes still see the policy, GETs do not (ZITADEL: 200 that changes nothing)."""
+    """Writes still see the policy, GETs do not (ZITADEL: 200 without change)."""
     await api.write("POST", ACME, value=True)
     assert (await api.call("DELETE", ME, ACME)).status_code == 200
     assert (await api.policy(ACME))["isDefault"] is True
@@ -101,7 +101,7 @@ async def test_removed_organization_that_had_a_policy(api: Api) -> None:
 
 
 async def test_removed_organization_that_had_none(api: Api) -> None:
-    """POST makes a live policy of a dead organization."""
+    """POST creates a policy of a removed organization."""
     await api.call("DELETE", ME, ACME)
     put = await api.write("PUT", ACME, value=True)
     assert outcome(put) == (404, 5, "ORG-x029n3")
@@ -110,7 +110,7 @@ async def test_removed_organization_that_had_none(api: Api) -> None:
 
 
 async def test_parallel_writers_get_200_or_not_changed(api: Api) -> None:
-    """Every event gets a number of its own, and nothing else is answered."""
+    """Every event has its own number, and there is no other response."""
     await api.write("POST", ACME, value=False)
     writes = (api.write("PUT", ACME, value=n % 2 == 0) for n in range(40))
     outcomes = [outcome(answer) for answer in await asyncio.gather(*writes)]
@@ -123,7 +123,7 @@ async def test_parallel_writers_get_200_or_not_changed(api: Api) -> None:
 
 
 async def test_parallel_creators_make_one_policy(api: Api) -> None:
-    """One POST wins, the others are told that there is a policy."""
+    """One POST succeeds; the others get "already exists"."""
     posts = (api.write("POST", ACME, value=True) for _ in range(20))
     outcomes = [outcome(answer) for answer in await asyncio.gather(*posts)]
     assert outcomes.count((200, 0, "")) == 1
@@ -131,7 +131,7 @@ async def test_parallel_creators_make_one_policy(api: Api) -> None:
 
 
 async def test_stale_reads(api: Api) -> None:
-    """For so many GETs the last write is not to be seen."""
+    """This number of GETs does not show the last write."""
     await api.write("POST", ACME, value=True)
     await api.control("PUT", "behavior", {"stale_reads": 2})
     seen = ["isDefault" in await api.policy(ACME) for _ in range(3)]
@@ -143,7 +143,7 @@ async def test_stale_reads(api: Api) -> None:
 
 
 async def test_other_behavior(api: Api) -> None:
-    """A broken projection, fields of the future, a deprecation header."""
+    """A broken projection, unknown fields, a deprecation header."""
     await api.control("PUT", "behavior", {"projection_broken": True})
     assert outcome(await api.call("GET", POLICY, ACME)) == (500, 2, "")
     assert outcome(await api.write("POST", ACME, value=True)) == (200, 0, "")
@@ -163,7 +163,7 @@ async def test_other_behavior(api: Api) -> None:
     ],
 )
 def test_groups_of_zeros_are_cut_from_times(microseconds: int, text: str) -> None:
-    """0, 3 or 6 digits, as protobuf writes them."""
+    """Times have 0, 3 or 6 digits, as protobuf writes them."""
     moment = datetime(2026, 1, 1, microsecond=microseconds, tzinfo=UTC)
     assert timestamp(moment) == text
 
@@ -179,7 +179,7 @@ def test_times_rise_even_when_the_clock_stands_still() -> None:
 
 
 async def test_white_space_differs_between_answers(api: Api) -> None:
-    """So that nobody compares bodies as bytes."""
+    """So no client can compare bodies as bytes."""
     answers = [await api.call("GET", ADMIN) for _ in range(2)]
     assert answers[0].json() == answers[1].json()
     assert answers[0].text != answers[1].text

@@ -36,7 +36,7 @@ async def _flags(api: Api) -> None:
 
 
 async def test_absent_is_false(api: Api) -> None:
-    """POST and PUT replace all; what is false, zero or empty is not shown."""
+    """POST and PUT replace all; false, zero and empty values are omitted."""
     body = {"passwordChange": True, MAIL: True, "retries": "7", "template": "x"}
     assert outcome(await api.call("POST", POLICY, ACME, body=body)) == (200, 0, "")
     assert await values(api, ACME) == body
@@ -49,7 +49,7 @@ async def test_absent_is_false(api: Api) -> None:
 
 
 async def test_not_changed_means_all_of_them(api: Api) -> None:
-    """One that differs is a change, and its event names it alone."""
+    """One that differs is a change, and its event has only that one."""
     await api.call("POST", POLICY, ACME, body={MAIL: True, "retries": 3})
     assert await put(api, ACME, emailChange=True, retries="3") == SAME
     assert await put(api, ACME, emailChange=False, retries=3) == (200, 0, "")
@@ -62,7 +62,7 @@ async def test_not_changed_means_all_of_them(api: Api) -> None:
 
 
 async def test_the_default_is_inherited(api: Api) -> None:
-    """With all of its flags; an own policy has none of them by itself."""
+    """It has all of its flags; an own policy has none of them."""
     assert await put(api, None, passwordChange=True, emailChange=True) == (200, 0, "")
     inherited = {"isDefault": True, "passwordChange": True, MAIL: True}
     assert await values(api) == await values(api, GLOBEX) == inherited
@@ -77,7 +77,7 @@ async def test_the_default_is_inherited(api: Api) -> None:
 
 
 async def test_a_server_that_does_not_know_a_flag_ignores_it(api: Api) -> None:
-    """What was written is there again once it knows it."""
+    """Its value appears again once the flag does."""
     await api.call("POST", POLICY, ACME, body={MAIL: True})
     await api.control("PUT", "policy-flags", {})
     assert await values(api, ACME) == {}
@@ -104,7 +104,7 @@ async def test_a_server_that_does_not_know_a_flag_ignores_it(api: Api) -> None:
     ids=str,
 )
 async def test_bad_flags_name_the_field(api: Api, flags: Any, field: str) -> None:
-    """400 and a sentence; the flags stay as they are."""
+    """The response is 400 and a sentence; the flags stay as they are."""
     answer = await api.control("PUT", "policy-flags", flags)
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(field)
@@ -112,7 +112,7 @@ async def test_bad_flags_name_the_field(api: Api, flags: Any, field: str) -> Non
 
 
 def test_flags_from_the_start(tmp_path: Path) -> None:
-    """The option names flags that are true or false."""
+    """The option names boolean flags."""
     emulator = EmulatorProcess(tmp_path, 0, "--policy-flag", MAIL)
     with emulator.program:
         emulator.call("PUT", ADMIN, {"passwordChange": True, MAIL: True})
@@ -120,7 +120,7 @@ def test_flags_from_the_start(tmp_path: Path) -> None:
 
 
 def test_a_flag_that_cannot_be_one_is_told() -> None:
-    """The option and the name stand in the message; it is wrong usage."""
+    """The message has the option and the name; it is wrong usage."""
     done = CliRunner().invoke(command, ["--policy-flag", "isDefault"])
     assert done.exit_code == 2
     assert "--policy-flag: isDefault: must be a new name" in done.output

@@ -60,7 +60,7 @@ def get(url: str, token: str) -> int:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.clock
 def test_first_line_is_the_url_and_signals_end_it(number: signal.Signals) -> None:
-    """Exit code 0; the token stands nowhere in the output."""
+    """The exit code is 0; the output does not contain the token."""
     with running("--port", "0", "--token", "canary") as (process, url):
         assert url.startswith("http://127.0.0.1:")
         assert get(url, "canary") == 200
@@ -91,7 +91,7 @@ def test_options_by_environment() -> None:
 
 
 def test_port_in_use_is_one_sentence() -> None:
-    """No traceback, an exit code other than 0, and what to do."""
+    """There is no traceback, the exit code is not 0, and it says what to do."""
     with running("--port", "0") as (_, url):
         port = url.rpartition(":")[2]
         second = subprocess.run(
@@ -110,7 +110,7 @@ def test_port_in_use_is_one_sentence() -> None:
 
 @pytest.mark.parametrize("token", ["", "a b", "tökén"])
 def test_tokens_that_no_header_can_carry(token: str) -> None:
-    """Refused at the start, by name."""
+    """They are refused at the start, by name."""
     result = subprocess.run(
         [*ZNP, "--port", "0", "--token", token],
         capture_output=True,

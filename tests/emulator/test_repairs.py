@@ -37,7 +37,7 @@ async def ground(still: Api, time: Time) -> AsyncIterator[Ground]:
 async def test_a_repair_makes_both_sides_agree(
     still: Api, ground: Ground, case: Case
 ) -> None:
-    """Whatever was missed, shown and wanted; only the last step moves what is shown."""
+    """This holds for all losses; only the last step changes what is shown."""
     await Row(ground, case).run()
     assert await losses(still) == []
     if case.scope is Scope.ORGANIZATION:

@@ -40,7 +40,7 @@ def by_domain(domain: str, method: str = "EQUALS") -> dict[str, Any]:
 
 @BOTH
 async def test_everything_without_queries(api: Api, path: str) -> None:
-    """An empty body finds all; each version has its own words for the same."""
+    """An empty body finds all; the versions have different words for it."""
     answer = (await api.call("POST", path)).json()
     assert answer["details"]["totalResult"] == "3"
     v1 = path == V1
@@ -91,13 +91,13 @@ async def test_everything_without_queries(api: Api, path: str) -> None:
 async def test_queries(
     api: Api, path: str, query: dict[str, Any], found: list[str]
 ) -> None:
-    """Each alternative and each way to compare texts; EQUALS looks at the case."""
+    """Each alternative and method of comparison works; EQUALS respects case."""
     await api.call("POST", ME + "/_deactivate", GLOBEX, body={})
     assert await ids(api, path, query) == found
 
 
 async def test_states_by_their_names(api: Api) -> None:
-    """The two versions call them differently; what is unknown counts as unset."""
+    """The two versions have different names; unknown ones count as unset."""
     await api.call("POST", ME + "/_deactivate", GLOBEX, body={})
     v1 = {"stateQuery": {"state": "ORG_STATE_INACTIVE"}}
     v2 = {"stateQuery": {"state": "ORGANIZATION_STATE_INACTIVE"}}
@@ -119,7 +119,7 @@ async def test_queries_are_all_to_be_met(api: Api, path: str) -> None:
 
 
 async def test_default_organization(api: Api) -> None:
-    """v2 alone can ask for it."""
+    """Only v2 can search for it."""
     assert await ids(api, V2, {"defaultQuery": {}}) == [OWN]
     assert outcome(await search(api, V1, queries=[{"defaultQuery": {}}])) == (
         400,
@@ -143,7 +143,7 @@ async def test_default_organization(api: Api) -> None:
 async def test_pages(
     api: Api, path: str, paging: dict[str, Any], found: list[str]
 ) -> None:
-    """Numbers may be texts; the count is of all rows; limit 0 is no limit."""
+    """Numbers may be texts; the count is of all rows; limit 0 means no limit."""
     answer = (await search(api, path, query=paging)).json()
     assert [org["id"] for org in answer["result"]] == found
     assert answer["details"]["totalResult"] == "3"
@@ -156,7 +156,7 @@ async def test_pages(
     ids=["past the end", "no hit"],
 )
 async def test_empty_pages(api: Api, path: str, request_: dict[str, Any]) -> None:
-    """Neither a count nor a result."""
+    """They have neither a count nor a result."""
     answer = (await search(api, path, **request_)).json()
     assert "result" not in answer
     assert "totalResult" not in answer["details"]
@@ -167,7 +167,7 @@ async def test_empty_pages(api: Api, path: str, request_: dict[str, Any]) -> Non
     [(V1, "ORG_FIELD_NAME_NAME"), (V2, "ORGANIZATION_FIELD_NAME_NAME"), (V1, 1)],
 )
 async def test_sorting_by_name(api: Api, path: str, column: str | int) -> None:
-    """Whatever the case; descending unless told otherwise."""
+    """Case does not matter; the default is descending."""
     await api.control("POST", "organizations", {"name": "bolt"})
     for asc in (True, False):
         paging = {"asc": asc}
@@ -211,13 +211,13 @@ async def test_sorting_by_creation(api: Api) -> None:
     ],
 )
 async def test_bad_requests(api: Api, path: str, request_: dict[str, Any]) -> None:
-    """400, code 3, no details."""
+    """They get 400 and code 3 without details."""
     assert outcome(await search(api, path, **request_)) == (400, 3, "")
 
 
 @pytest.mark.parametrize("limit", ["1e999", "9" * 5000, f'"{"9" * 5000}"'])
 async def test_numbers_that_no_field_can_hold(api: Api, limit: str) -> None:
-    """400 as well, however many digits there are."""
+    """They get 400, however many digits they have."""
     body = f'{{"query": {{"limit": {limit}}}}}'
     assert outcome(await api.call("POST", V1, body=body)) == (400, 3, "")
 
@@ -226,13 +226,13 @@ async def test_numbers_that_no_field_can_hold(api: Api, limit: str) -> None:
     "query", [by_name(""), by_domain(""), {"idQuery": {}}, {"nameQuery": {}}]
 )
 async def test_empty_texts(api: Api, query: dict[str, Any]) -> None:
-    """v2 refuses to look for nothing, v1 finds nothing."""
+    """v2 refuses to search for nothing, v1 finds nothing."""
     assert outcome(await search(api, V2, queries=[query])) == (400, 3, "")
     assert await ids(api, V1, query) == []
 
 
 async def test_who_is_told_before_what(api: Api) -> None:
-    """What cannot be read is told to anybody, what makes no sense after the token."""
+    """Unreadable bodies are refused before the token is checked, others after."""
     unreadable, senseless = '{"query":{"limit":-1}}', '{"queries":[{}]}'
     for body, expected in ((unreadable, 400), (senseless, 401)):
         answer = await api.call("POST", V1, body=body, token="nosuch")
@@ -240,7 +240,7 @@ async def test_who_is_told_before_what(api: Api) -> None:
 
 
 async def test_permission_of_v1(api: Api) -> None:
-    """`iam.read`, which a manager of all organizations does not have."""
+    """It is `iam.read`, which a manager of all organizations does not have."""
     for role, status in (
         ("IAM_OWNER", 200),
         ("IAM_OWNER_VIEWER", 200),
@@ -266,7 +266,7 @@ async def test_permission_of_v1(api: Api) -> None:
 async def test_v2_shows_what_the_caller_may_read(
     api: Api, fields: dict[str, Any], found: list[str]
 ) -> None:
-    """Any token will do; `totalResult` counts the hidden rows, too."""
+    """Any token is accepted; `totalResult` counts the hidden rows, too."""
     made = await api.user(**fields)
     answer = (await api.call("POST", V2, body={}, token=made["token"])).json()
     assert [org["id"] for org in answer.get("result", [])] == found
@@ -275,7 +275,7 @@ async def test_v2_shows_what_the_caller_may_read(
 
 @BOTH
 async def test_removed_organizations_are_gone(api: Api, path: str) -> None:
-    """By name, id and domain; the name can be used again."""
+    """They are not found; the name can be used again."""
     await api.call("DELETE", ME, ACME)
     queries = (by_name("ACME"), {"idQuery": {"id": ACME}}, by_domain("acme.localhost"))
     for query in queries:
@@ -285,7 +285,7 @@ async def test_removed_organizations_are_gone(api: Api, path: str) -> None:
 
 
 async def test_renamed_organization(api: Api) -> None:
-    """Its generated domain goes with the name, as in ZITADEL; others stay."""
+    """Its generated domain follows the name, as in ZITADEL; others stay."""
     domain = {"domain": "acme.example"}
     await api.control("POST", f"organizations/{ACME}/domains", domain)
     answer = await api.call("PUT", ME, ACME, body={"name": "Wayne Corp"})
@@ -313,7 +313,7 @@ async def test_renamed_organization(api: Api) -> None:
 
 
 async def test_renaming_is_refused(api: Api) -> None:
-    """The same name, a name that is taken, none; a removed organization."""
+    """The name is the same, taken or empty, or the organization is removed."""
     for name, expected in (
         ("ACME", (400, 9, "ORG-4VSdf")),
         ("globex", (409, 6, "V3-DKcYh")),
@@ -331,7 +331,7 @@ async def test_renaming_is_refused(api: Api) -> None:
 
 
 async def test_domains_over_the_control_path(api: Api) -> None:
-    """Verified ones are found, whether primary or not; none belongs to two."""
+    """Verified ones are found, primary or not; none belongs to two."""
     path = f"organizations/{ACME}/domains"
     for fields in (
         {"domain": "one.example"},
@@ -358,7 +358,7 @@ async def test_domains_over_the_control_path(api: Api) -> None:
 
 
 async def test_by_primary_domain(api: Api) -> None:
-    """Of active organizations only."""
+    """Only active organizations are found."""
     await api.control(
         "POST", f"organizations/{ACME}/domains", {"domain": "acme.example"}
     )
@@ -372,7 +372,7 @@ async def test_by_primary_domain(api: Api) -> None:
 
 
 async def test_search_lag(api: Api) -> None:
-    """A new organization is there by id at once, and in searches later."""
+    """A new organization is found by id at once, and in searches later."""
     await api.control("PUT", "behavior", {"search_lag_milliseconds": 300})
     made = (await api.control("POST", "organizations", {"name": "Late"})).json()["id"]
     assert await ids(api, V1, by_name("Late")) == []
@@ -387,7 +387,7 @@ async def test_search_lag(api: Api) -> None:
 
 
 async def test_ten_thousand_organizations(api: Api) -> None:
-    """A page of a thousand and the search for one name take no noticeable time."""
+    """A page of a thousand and a search by name take no noticeable time."""
     for number in range(10_000):
         api.emulator.zitadel.orgs.create(f"Many {number}")
     await search(api, V2, query={"limit": 1})

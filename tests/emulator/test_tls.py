@@ -75,7 +75,7 @@ async def secure(files: Tls) -> AsyncIterator[Api]:
 
 
 async def test_https_with_a_domain(secure: Api) -> None:
-    """The address, discovery and assertions all say https."""
+    """The address, discovery and assertions all have https."""
     assert secure.emulator.url.startswith("https://127.0.0.1:")
     assert (await secure.call("GET", ADMIN)).status_code == 200
     headers = {"Host": DOMAIN}
@@ -90,7 +90,7 @@ async def test_https_with_a_domain(secure: Api) -> None:
 
 
 async def test_request_log_names_host_and_server_name(secure: Api) -> None:
-    """What the client asked for in HTTP and in the handshake."""
+    """These are the names in HTTP and in the handshake."""
     await secure.client.get(
         ADMIN,
         headers={"Host": DOMAIN, "Authorization": "Bearer owner-token-5e1"},
@@ -101,7 +101,7 @@ async def test_request_log_names_host_and_server_name(secure: Api) -> None:
 
 
 async def test_plain_http_has_no_server_name(api: Api) -> None:
-    """The field is there, and empty."""
+    """The field exists and is empty."""
     await api.call("GET", ADMIN)
     logged = (await api.control("GET", "requests")).json()[-1]
     assert logged["server_name"] == ""
@@ -109,14 +109,14 @@ async def test_plain_http_has_no_server_name(api: Api) -> None:
 
 
 async def test_untrusted_certificate(secure: Api) -> None:
-    """A client that does not know it is refused by itself, not by us."""
+    """The client itself refuses it."""
     async with httpx.AsyncClient(base_url=secure.emulator.url) as client:
         with pytest.raises(httpx.ConnectError):
             await client.get("/debug/healthz")
 
 
 async def test_domains_over_the_control_path(api: Api) -> None:
-    """A host that was unknown is the instance's from then on."""
+    """From then on the instance answers to the host."""
     headers = {"Host": f"{DOMAIN}:1"}
     assert (await api.call("GET", ADMIN, headers=headers)).status_code == 404
     answer = await api.control("POST", "domains", {"domain": DOMAIN})
@@ -128,7 +128,7 @@ async def test_domains_over_the_control_path(api: Api) -> None:
 
 
 def test_process_serves_https(files: Tls) -> None:
-    """Certificate, key and domains by option."""
+    """Options set certificate, key and domains."""
     options = ("--tls-cert", str(files.certificate), "--tls-key", str(files.key))
     with running("--port", "0", *options, "--domain", DOMAIN) as (process, url):
         assert url.startswith("https://127.0.0.1:")
@@ -173,7 +173,7 @@ def test_unusable_files(
     key: bool | None,
     said: str,
 ) -> None:
-    """Said in a sentence, without a traceback."""
+    """The message is a sentence without a traceback."""
     bad = tmp_path / "bad.pem"
     bad.write_text("no PEM")
     options = []

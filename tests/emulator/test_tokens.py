@@ -24,7 +24,7 @@ async def opens(api: Api, response: httpx.Response) -> int:
 
 
 async def test_assertion_buys_a_token(api: Api) -> None:
-    """The token is opaque, lasts half a day, and is its user's."""
+    """The token is opaque, valid for half a day, and its user's."""
     made = await api.user("key")
     answer = await api.token(api.sign(made["keyFile"]))
     assert answer.status_code == 200
@@ -39,7 +39,7 @@ async def test_assertion_buys_a_token(api: Api) -> None:
 
 
 async def test_scope_decides_what_a_token_opens(api: Api) -> None:
-    """Without ZITADEL's own audience it is issued, and refused by every call."""
+    """Without ZITADEL's own audience every call refuses it."""
     key = (await api.user("key"))["keyFile"]
     for scope, status in ((f"openid {API_SCOPE}", 200), ("openid", 401), ("x", 401)):
         answer = await api.token(api.sign(key), scope)
@@ -52,7 +52,7 @@ async def test_scope_decides_what_a_token_opens(api: Api) -> None:
 
 
 async def test_id_token_is_signed_with_a_published_key(api: Api) -> None:
-    """`jwks_uri` of discovery names the key."""
+    """`jwks_uri` of discovery has the key."""
     key = (await api.user("key"))["keyFile"]
     answer = await api.token(api.sign(key), f"openid {API_SCOPE}")
     discovery = await api.client.get("/.well-known/openid-configuration")
@@ -78,7 +78,7 @@ async def test_id_token_is_signed_with_a_published_key(api: Api) -> None:
     ids=str,
 )
 async def test_good_assertions(api: Api, what: dict[str, Any]) -> None:
-    """`aud` may be a list; `exp` has no upper bound; `nbf` is not looked at."""
+    """`aud` may be a list; `exp` has no upper bound; `nbf` is ignored."""
     key = (await api.user("key"))["keyFile"]
     signed = api.sign(key, **{"aud": "http://localhost:1", **what})
     answer = await api.token(signed, headers={"Host": "localhost:1"})
@@ -109,7 +109,7 @@ async def test_good_assertions(api: Api, what: dict[str, Any]) -> None:
     ids=str,
 )
 async def test_bad_assertions(api: Api, what: dict[str, Any], reason: str) -> None:
-    """All are refused alike, whatever is wrong; here we look behind the answer."""
+    """All get the same response; the test checks the cause."""
     key = (await api.user("key"))["keyFile"]
     signed = api.sign(key, **{"aud": "http://localhost:1", **what})
     answer = await api.token(signed, headers={"Host": "localhost:1"})
@@ -130,7 +130,7 @@ async def test_bad_assertions(api: Api, what: dict[str, Any], reason: str) -> No
 async def test_generations_of_errors(
     api: Api, generation: str, expected: tuple[int, str, str]
 ) -> None:
-    """How a bad assertion is refused depends on the build; other errors do not."""
+    """The build decides how a bad assertion is refused."""
     await api.control("PUT", "behavior", {"token_errors": generation})
     assert refusal(await api.token("abc")) == expected
     answer = await api.token(auth=("nosuch", "x"), grant_type="client_credentials")
@@ -149,7 +149,7 @@ async def test_assertion_of_another_key(api: Api) -> None:
 
 
 async def test_clock_of_the_server_counts(api: Api) -> None:
-    """An hour of drift makes good assertions bad."""
+    """A clock that is an hour off makes good assertions invalid."""
     key = (await api.user("key"))["keyFile"]
     signed = api.sign(key)
     now = api.emulator.zitadel.log.clock() + timedelta(hours=2)
@@ -159,7 +159,7 @@ async def test_clock_of_the_server_counts(api: Api) -> None:
 
 
 async def test_removed_and_expired_keys(api: Api) -> None:
-    """Their assertions are refused; tokens that they bought live on."""
+    """Their assertions are refused; tokens from before stay valid."""
     made = await api.user("key")
     bought = await api.token(api.sign(made["keyFile"]))
     path = f"/management/v1/users/{made['userId']}/keys/{made['keyId']}"
@@ -175,7 +175,7 @@ async def test_removed_and_expired_keys(api: Api) -> None:
 
 
 async def test_deactivated_user(api: Api) -> None:
-    """No new tokens, and the old ones are refused, until it is active again."""
+    """It gets no new tokens, and the old ones are refused, until it is active."""
     made = await api.user("key")
     secret = await api.control(
         "POST", f"users/{made['userId']}/credentials", {"credential": "secret"}
@@ -197,7 +197,7 @@ async def test_deactivated_user(api: Api) -> None:
     ("name", "in_form"), [("plain", False), ("plain", True), ("a b+c:ü%", False)]
 )
 async def test_client_credentials(api: Api, name: str, in_form: bool) -> None:
-    """Basic authentication, both parts form-encoded first, or two fields."""
+    """Basic authentication with form-encoded parts, or two fields."""
     made = await api.user("secret", userName=name)
     assert made["clientId"] == name
     assert len(made["clientSecret"]) == 64
@@ -225,7 +225,7 @@ async def test_client_credentials(api: Api, name: str, in_form: bool) -> None:
 async def test_refused_client_credentials(
     api: Api, auth: tuple[str, str] | None, expected: tuple[str, str]
 ) -> None:
-    """Always 400, never 401."""
+    """The status is always 400, never 401."""
     await api.user("key", userName="keyed")
     await api.user("secret", userName="secretive")
     answer = await api.token(auth=auth, grant_type="client_credentials")
@@ -233,7 +233,7 @@ async def test_refused_client_credentials(
 
 
 async def test_new_secret_ends_the_old_one(api: Api) -> None:
-    """As does its removal; all over ZITADEL's own API."""
+    """A removal does so, too; both use ZITADEL's own API."""
     made = await api.user("secret")
     path = f"/management/v1/users/{made['userId']}/secret"
     new = (await api.call("PUT", path)).json()
@@ -264,13 +264,13 @@ async def test_new_secret_ends_the_old_one(api: Api) -> None:
 async def test_senseless_requests(
     api: Api, request_: dict[str, Any], expected: tuple[str, str]
 ) -> None:
-    """JSON is no form; each is told what is missing."""
+    """JSON is no form; each response says what is missing."""
     answer = await api.client.post(TOKEN, **request_)
     assert refusal(answer) == (400, *expected)
 
 
 async def test_scope_is_needed(api: Api) -> None:
-    """For both grants; the assertion is looked at first."""
+    """This holds for both grants; the assertion is checked first."""
     made = await api.user("key")
     secret = await api.user("secret")
     auth = (secret["clientId"], secret["clientSecret"])
@@ -294,7 +294,7 @@ async def test_two_ways_at_once(api: Api) -> None:
 
 
 async def test_issuer_is_the_one_of_the_request(api: Api) -> None:
-    """Discovery and the token endpoint see the same headers the same way."""
+    """Discovery and the token endpoint use the same headers."""
     key = (await api.user("key"))["keyFile"]
     for headers, address in (
         ({"Host": "localhost"}, "http://localhost"),
@@ -311,7 +311,7 @@ async def test_issuer_is_the_one_of_the_request(api: Api) -> None:
 
 
 async def test_outside_the_instance(api: Api) -> None:
-    """Text, not JSON: wrong host and no database 404, blocked 429."""
+    """The response is text: 404 for host and database, 429 if blocked."""
     signed = api.sign((await api.user("key"))["keyFile"])
     wrong = await api.token(signed, headers={"Host": "nosuch"})
     await api.control("PUT", "behavior", {"instance_blocked": True})
@@ -328,7 +328,7 @@ async def test_outside_the_instance(api: Api) -> None:
 
 
 async def test_lifetime(api: Api) -> None:
-    """It can be set; a token is refused from its end on."""
+    """It can be set; a token is refused after its expiry."""
     await api.control("PUT", "behavior", {"token_lifetime": 60})
     answer = await api.token(api.sign((await api.user("key"))["keyFile"]))
     assert answer.json()["expires_in"] == 60
@@ -340,7 +340,7 @@ async def test_lifetime(api: Api) -> None:
 
 
 async def test_faults_and_the_request_log_know_the_endpoint(api: Api) -> None:
-    """It is a request like any other; nothing secret is kept of it."""
+    """It is like any other request, and no secret is logged."""
     key = (await api.user("key"))["keyFile"]
     await api.control("POST", "faults", {"path": TOKEN, "status": 503, "times": 1})
     signed = api.sign(key)
@@ -367,7 +367,7 @@ async def test_token_in_an_organization(api: Api) -> None:
 
 
 async def test_forgotten_tokens(api: Api) -> None:
-    """Those that have ended do not pile up."""
+    """Expired tokens do not accumulate."""
     access, user = api.emulator.zitadel.access, (await api.user())["userId"]
     for _ in range(10_001):
         access.issue(user, 0, opens_api=True)

@@ -44,7 +44,7 @@ def api(still: Api) -> Api:
 
 @each_value
 async def test_missed_added_is_seen(api: Api, x: bool) -> None:
-    """GET says inherited, POST says that there is one, PUT works and shows nothing."""
+    """GET shows inherited, POST says it exists, PUT works without effect on GETs."""
     await miss_added(api, x)
     assert await seen(api) == INHERITED
     assert await write(api, "POST", x) == EXISTS
@@ -55,7 +55,7 @@ async def test_missed_added_is_seen(api: Api, x: bool) -> None:
 
 @each_pair
 async def test_missed_added_is_repaired(api: Api, x: bool, y: bool) -> None:
-    """DELETE, POST x; only the last step changes what a GET says."""
+    """DELETE, POST x: only the last step changes what a GET shows."""
     await miss_added(api, y)
     assert await write(api, "DELETE") == OK
     assert await seen(api) == INHERITED
@@ -73,7 +73,7 @@ async def test_missed_added_of_one_that_is_to_inherit(api: Api, x: bool) -> None
 
 @each_value
 async def test_missed_changed_is_seen(api: Api, x: bool) -> None:
-    """GET says own y, PUT x is refused as not changed; the details are the old ones."""
+    """GET shows its own y with old details; PUT x is refused as not changed."""
     assert await write(api, "POST", not x) == OK
     before = await api.policy(ACME)
     await lose(api, "changed")
@@ -85,7 +85,7 @@ async def test_missed_changed_is_seen(api: Api, x: bool) -> None:
 
 @each_value
 async def test_missed_changed_is_repaired(api: Api, x: bool) -> None:
-    """PUT y, PUT x; only the last step changes what a GET says."""
+    """PUT y, PUT x: only the last step changes what a GET shows."""
     await miss_changed(api, shown=not x, written=x)
     assert await write(api, "PUT", not x) == OK
     assert await seen(api) == (False, not x)
@@ -103,7 +103,7 @@ async def test_missed_changed_of_one_that_is_to_inherit(api: Api, x: bool) -> No
 
 @each_value
 async def test_missed_removed_is_seen(api: Api, x: bool) -> None:
-    """GET says own, with the old details; PUT and DELETE say that there is none."""
+    """GET shows its own with old details; PUT and DELETE say that there is none."""
     assert await write(api, "POST", x) == OK
     before = await api.policy(ACME)
     await lose(api, "removed")
@@ -118,7 +118,7 @@ async def test_missed_removed_is_seen(api: Api, x: bool) -> None:
 async def test_missed_removed_is_repaired(
     api: Api, time: Time, x: bool, y: bool
 ) -> None:
-    """POST x; once GETs answer again and one shows another value: PUT y, PUT x."""
+    """POST x; after the failing insert, if another value is shown: PUT y, PUT x."""
     await miss_removed(api, y)
     before = await api.policy(ACME)
     assert await write(api, "POST", x) == OK
@@ -136,7 +136,7 @@ async def test_missed_removed_is_repaired(
 async def test_missed_removed_of_one_that_is_to_inherit(
     api: Api, time: Time, x: bool
 ) -> None:
-    """POST y, DELETE; the first changes nothing once GETs answer again."""
+    """POST y, DELETE: the first changes nothing that GETs show."""
     await miss_removed(api, x)
     assert await write(api, "POST", x) == OK
     assert await get(api) == FAILS
@@ -148,7 +148,7 @@ async def test_missed_removed_of_one_that_is_to_inherit(
 
 @each_value
 async def test_missed_change_of_the_instance(api: Api, x: bool) -> None:
-    """PUT y, PUT x repairs it; those that inherit see what the GET shows."""
+    """PUT y, PUT x repairs it; organizations inherit what the GET shows."""
     if x:
         assert outcome(await api.write("PUT", None, value=False)) == OK
     await lose(api, "changed", instance=True)
@@ -166,7 +166,7 @@ async def test_missed_change_of_the_instance(api: Api, x: bool) -> None:
 
 
 async def test_missed_policy_of_an_instance_that_had_none(api: Api) -> None:
-    """GETs still know none, and POST says that there is one."""
+    """GETs still show none, and POST says that it exists."""
     await api.control("DELETE", "instance-policy")
     await lose(api, "added", instance=True)
     assert outcome(await api.write("POST", None, value=True)) == OK
@@ -195,9 +195,9 @@ async def test_failing_insert_is_told_in_zitadels_manner(api: Api) -> None:
 
 
 async def test_failing_insert_holds_everybody_up(api: Api, time: Time) -> None:
-    """One projection: GETs of all organizations and of the instance fail meanwhile.
+    """There is one projection, so GETs of all organizations and the instance fail.
 
-    Writes are decided as ever; the projection takes them once it goes on.
+    Writes are decided as usual; the projection applies them once it goes on.
     """
     await miss_removed(api, shown=True)
     assert await write(api, "POST", True) == OK
@@ -218,7 +218,7 @@ async def test_failing_insert_holds_everybody_up(api: Api, time: Time) -> None:
 async def test_second_failing_insert_comes_after_the_first(
     api: Api, time: Time
 ) -> None:
-    """The projection goes on in order: two failures take twice as long."""
+    """The projection keeps the order, so two failures take twice as long."""
     for org in (ACME, GLOBEX):
         await write(api, "POST", True, org)
     await lose(api, "removed", count=2)
@@ -233,7 +233,7 @@ async def test_second_failing_insert_comes_after_the_first(
 
 
 async def test_length_of_the_failure_is_a_switch(api: Api, time: Time) -> None:
-    """5 seconds unless told otherwise; with 0 the event is given up at once."""
+    """The default is 5 seconds; with 0 the event is given up at once."""
     shown = (await api.control("GET", "behavior")).json()
     assert shown["projection_retry_milliseconds"] == 5000
     await behave(api, projection_retry_milliseconds=200)
@@ -252,7 +252,7 @@ async def test_length_of_the_failure_is_a_switch(api: Api, time: Time) -> None:
 
 @pytest.mark.clock
 async def test_failing_insert_ends_by_itself() -> None:
-    """With the clock on the wall: after so long GETs answer again."""
+    """After this time, by the wall clock, GETs work again."""
     async with (
         serve(new_emulator("owner-token-5e1")) as emulator,
         httpx.AsyncClient(base_url=emulator.url, timeout=5) as client,
@@ -267,7 +267,7 @@ async def test_failing_insert_ends_by_itself() -> None:
 
 
 async def test_serial_writes_lose_nothing_by_themselves(api: Api) -> None:
-    """Each write is what the next GET says, details and all."""
+    """The next GET shows each write with its details."""
     for turn in range(40):
         own = "isDefault" not in await api.policy(ACME)
         method = ("POST", "PUT", "PUT", "DELETE")[turn % 4]
@@ -286,7 +286,7 @@ async def test_serial_writes_lose_nothing_by_themselves(api: Api) -> None:
 async def test_broken_projection_comes_before_the_failing_insert(
     api: Api, time: Time
 ) -> None:
-    """Its switch decides as ever; the events are taken meanwhile."""
+    """Its switch decides; events are applied meanwhile."""
     await miss_removed(api, shown=True)
     await write(api, "POST", False)
     await behave(api, projection_broken=True)
@@ -298,7 +298,7 @@ async def test_broken_projection_comes_before_the_failing_insert(
 
 
 async def test_removed_organization_loses_its_row(api: Api) -> None:
-    """Also one whose row should have gone before; a POST then makes a new one."""
+    """This includes a row that should have gone before; POST creates a new one."""
     await miss_removed(api, shown=False)
     assert await seen(api) == (False, False)
     assert (await api.call("DELETE", ME, ACME)).status_code == 200

@@ -35,7 +35,7 @@ async def test_permissions_of_an_instance_role(api: Api, role: str) -> None:
 
 
 async def test_permissions_depend_on_the_context(api: Api) -> None:
-    """Roles of an organization count there; none at all give an empty answer."""
+    """Roles in the organization count; without any the response is empty."""
     made = await api.user(roles=["ORG_SETTINGS_MANAGER"], organization=ACME)
     token = made["token"]
     assert "policy.write" in await permissions(api, token)
@@ -47,7 +47,7 @@ async def test_permissions_depend_on_the_context(api: Api) -> None:
 
 
 async def test_permissions_of_several_roles(api: Api) -> None:
-    """Each is named once: first of the organization's roles, then of the instance's."""
+    """Each is named once: the organization's first, then the instance's."""
     made = await api.user(roles=["ORG_OWNER"], organization=ACME)
     await api.control("PUT", f"users/{made['userId']}", {"roles": ["IAM_OWNER_VIEWER"]})
     found = await permissions(api, made["token"], ACME)
@@ -75,12 +75,12 @@ async def test_permissions_of_several_roles(api: Api) -> None:
     ],
 )
 def test_roles_that_hold_a_permission(permission: str, roles: set[str]) -> None:
-    """ZITADEL's default mapping."""
+    """This is ZITADEL's default mapping."""
     assert {r for r, names in PERMISSIONS.items() if permission in names} == roles
 
 
 async def test_memberships(api: Api) -> None:
-    """Organizations first, then the instance, with the names that people know."""
+    """Organizations come first, then the instance, with display names."""
     made = await api.user(roles=["ORG_OWNER"], organization=ACME)
     await api.control("PUT", f"users/{made['userId']}", {"roles": ["IAM_OWNER"]})
     answer = await api.call("POST", MEMBERSHIPS, token=made["token"], body={})
@@ -104,7 +104,7 @@ async def test_memberships(api: Api) -> None:
 
 
 async def test_roles_change_over_the_control_path(api: Api) -> None:
-    """They are given, replaced and taken, in the instance or an organization."""
+    """They are given, replaced and removed, per instance or organization."""
     made = await api.user(roles=[])
     path, token = f"users/{made['userId']}", made["token"]
     assert (await api.call("GET", POLICY, ACME, token=token)).status_code == 404
@@ -121,7 +121,7 @@ async def test_roles_change_over_the_control_path(api: Api) -> None:
 
 
 async def test_key_of_the_api(api: Api) -> None:
-    """The key file comes in base64; its key is PKCS#1, RSA of 2048 bits."""
+    """The key file is base64; its key is PKCS#1, RSA of 2048 bits."""
     user = (await api.user())["userId"]
     end = "2040-01-02T03:04:05Z"
     sent = {"type": "KEY_TYPE_JSON", "expirationDate": end}
@@ -159,14 +159,14 @@ async def test_key_of_the_api(api: Api) -> None:
     ],
 )
 async def test_unknown_users(api: Api, method: str, path: str) -> None:
-    """An organization is no user, either."""
+    """The id of an organization is no user either."""
     for user in ("1", ACME):
         answer = await api.call(method, f"{USERS}/{user}/{path}", body={})
         assert outcome(answer) == (400, 9, "COMMAND-uXHNj")
 
 
 async def test_user_names_are_unique(api: Api) -> None:
-    """They are what client credentials name; made-up ones never clash."""
+    """Client credentials use them; generated ones never collide."""
     for _ in range(2):
         await api.user(name="Twice")
     body = {"userName": "once", "name": "Once"}
@@ -181,7 +181,7 @@ async def test_user_names_are_unique(api: Api) -> None:
 
 
 async def test_users_are_listed(api: Api) -> None:
-    """With home, state, and roles by organization; the instance is empty."""
+    """They have home, state, and roles by organization ("" is the instance)."""
     made = await api.user("secret", userName="it", organization=ACME, home=GLOBEX)
     await api.control("PUT", f"users/{made['userId']}", {"state": "deactivated"})
     owner, user = (await api.control("GET", "users")).json()
@@ -196,7 +196,7 @@ async def test_users_are_listed(api: Api) -> None:
 
 
 async def test_credentials_are_made_and_taken(api: Api) -> None:
-    """A user may have many; keys and secrets can be taken one by one."""
+    """A user may have many, which can be removed one by one."""
     made = await api.user("key")
     path = f"users/{made['userId']}"
     more = {}
@@ -242,7 +242,7 @@ async def test_credentials_are_made_and_taken(api: Api) -> None:
 async def test_bad_requests_name_the_field(
     api: Api, method: str, path: str, content: dict[str, Any], field: str
 ) -> None:
-    """400 and a sentence; nothing is made."""
+    """The response is 400 and a sentence; nothing is created."""
     before = len(api.emulator.zitadel.log.all)
     answer = await api.control(method, path, content)
     assert answer.status_code == 400
@@ -251,7 +251,7 @@ async def test_bad_requests_name_the_field(
 
 
 async def test_renaming_over_the_control_path(api: Api) -> None:
-    """A new name, a state, or both."""
+    """A new name, a state, or both can be set."""
     both = {"name": "Initech", "state": "deactivated"}
     assert (await api.control("PUT", f"organizations/{ACME}", both)).status_code == 200
     listed = (await api.control("GET", "organizations")).json()
@@ -260,7 +260,7 @@ async def test_renaming_over_the_control_path(api: Api) -> None:
 
 
 def test_each_token_has_an_id_of_its_own() -> None:
-    """Also where a text is used again after its token was removed."""
+    """This holds for a text that is used again after a removal, too."""
     zitadel = new_emulator("token").zitadel
     access, user = zitadel.access, zitadel.add_user({EVERYWHERE: ["IAM_OWNER"]}).id
     access.add_token(user, text="a")

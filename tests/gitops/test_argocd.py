@@ -45,7 +45,7 @@ def cases(file: str, part: str) -> list[Any]:
 
 @pytest.mark.parametrize(("kind", "case"), cases("health_test.yaml", "tests"))
 def test_health(kind: str, case: Json) -> None:
-    """Status and message, of statuses that the operator has written."""
+    """Status and message fit the statuses that the operator has written."""
     body = load(FOLDER / GROUP / kind / case["inputPath"])
     assert body["kind"] == kind
     script = (FOLDER / GROUP / kind / "health.lua").read_text()
@@ -54,7 +54,7 @@ def test_health(kind: str, case: Json) -> None:
 
 
 def test_the_files_show_each_health() -> None:
-    """And the two ways to be suspended, which kstatus tells apart."""
+    """They include two kinds of suspension, which kstatus distinguishes."""
     shown = {kind: set() for kind in KINDS}
     for kind, found in shown.items():
         for file in (FOLDER / GROUP / kind / "testdata").glob("*.yaml"):
@@ -74,7 +74,7 @@ def test_the_files_show_each_health() -> None:
     ("kind", "case"), cases("actions/action_test.yaml", "discoveryTests")
 )
 def test_actions_offered(kind: str, case: Json) -> None:
-    """Each kind's, no other, and disabled where they would do nothing."""
+    """Each kind has its actions, disabled if they would do nothing."""
     folder = FOLDER / GROUP / kind / "actions"
     script = (folder / "discovery.lua").read_text()
     found = lua.discover(script, load(folder / case["inputPath"]))
@@ -87,7 +87,7 @@ def test_actions_offered(kind: str, case: Json) -> None:
     ("kind", "case"), cases("actions/action_test.yaml", "actionTests")
 )
 def test_action(kind: str, case: Json) -> None:
-    """It makes the expected object, which differs from the old one in one field."""
+    """It returns the expected object, which differs in one field."""
     folder = FOLDER / GROUP / kind / "actions"
     script = (folder / case["action"] / "action.lua").read_text()
     before = load(folder / case["inputPath"])
@@ -112,7 +112,7 @@ def differences(
 
 
 def test_refresh_where_there_is_no_annotation() -> None:
-    """Argo CD may meet an object without any."""
+    """An object may have no annotations at all."""
     script = (
         FOLDER / GROUP / "ZitadelInstance" / "actions" / "refresh" / "action.lua"
     ).read_text()
@@ -123,7 +123,7 @@ def test_refresh_where_there_is_no_annotation() -> None:
 
 
 def test_the_two_kinds_share_their_rules() -> None:
-    """But for suspending, which only a policy has."""
+    """Only suspension differs, which only a policy has."""
     policy, instance = (
         (FOLDER / GROUP / kind / "health.lua").read_text() for kind in KINDS
     )
@@ -137,13 +137,13 @@ def test_the_two_kinds_share_their_rules() -> None:
     ["('x'):upper()", "string.len('x')", "os.time()", "math.random()", "io.open('/')"],
 )
 def test_the_interpreter_is_as_poor_as_argos(call: str) -> None:
-    """A script that needs more would work here and fail there."""
+    """A script that needs more would work here and fail in Argo CD."""
     with pytest.raises(lua.lua51.LuaError, match=r"attempt to index"):
         lua.health(f"return {{ status = {call} }}", {})
 
 
 def test_a_script_must_return_a_table() -> None:
-    """As there."""
+    """Argo CD requires that, too."""
     with pytest.raises(lua.LuaTable):
         lua.health("return 'Healthy'", {})
 
@@ -159,14 +159,14 @@ def run_tool(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_patch_is_made_of_the_files() -> None:
-    """`python tools/argocd_patch.py` writes it anew."""
+    """`python tools/argocd_patch.py` writes it."""
     done = run_tool(ROOT, "--check")
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("stale", [f"{GROUP}/ZitadelInstance/health.lua", PATCH.name])
 def test_a_stale_patch_is_found_and_made_anew(tmp_path: Path, stale: str) -> None:
-    """Whether its sources or it itself was edited."""
+    """Its sources or the patch itself were edited."""
     folder = tmp_path / "deploy" / "argocd"
     shutil.copytree(FOLDER, folder)
     (tmp_path / "tools").mkdir()
@@ -186,7 +186,7 @@ def test_a_stale_patch_is_found_and_made_anew(tmp_path: Path, stale: str) -> Non
 
 
 def test_the_patch_is_what_argo_reads() -> None:
-    """Health script and actions of each kind, character by character."""
+    """It contains health script and actions of each kind unchanged."""
     data = yaml.safe_load(PATCH.read_text())["data"]
     for kind, names in KINDS.items():
         folder = FOLDER / GROUP / kind
@@ -207,7 +207,7 @@ def test_the_patch_is_what_argo_reads() -> None:
 def test_the_patch_leaves_the_rest_of_the_map(
     control_plane: ControlPlane, namespace: str
 ) -> None:
-    """With the command of the guide, on a ConfigMap that has other keys."""
+    """The guide's command keeps other keys of the ConfigMap."""
     inside = f"--namespace={namespace}"
     found = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"}}
     found = {**found, "data": {"url": "https://argocd.example.com"}}

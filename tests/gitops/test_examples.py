@@ -65,7 +65,7 @@ def named(folder: Path, kind: str) -> dict[str, Json]:
     "file", KUSTOMIZATIONS, ids=lambda f: str(f.parent.relative_to(GITOPS))
 )
 def test_a_folder_is_accepted(cluster: ControlPlane, file: Path) -> None:
-    """As kustomize builds it; nothing in the folder is left out."""
+    """kustomize builds it, with every file of the folder."""
     built = cluster.kubectl("kustomize", str(file.parent)).stdout
     found = list(yaml.safe_load_all(built))
     key = lambda d: (d["kind"], d["metadata"]["name"])  # noqa: E731 - used twice, here
@@ -75,7 +75,7 @@ def test_a_folder_is_accepted(cluster: ControlPlane, file: Path) -> None:
 
 
 def test_the_application_is_accepted(cluster: ControlPlane) -> None:
-    """It belongs to no kustomization: it is what a person applies."""
+    """A person applies it, so it belongs to no kustomization."""
     file = GITOPS / "argocd" / "application.yaml"
     cluster.kubectl("apply", "--dry-run=server", "-f", str(file))
 
@@ -95,7 +95,7 @@ def test_the_application_is_accepted(cluster: ControlPlane) -> None:
 def test_a_mistake_is_refused(
     cluster: ControlPlane, file: str, old: str, new: str
 ) -> None:
-    """So that the tests above can fail."""
+    """This shows that the tests above can fail."""
     text = (GITOPS / file).read_text()
     assert old in text
     done = cluster.kubectl(
@@ -107,14 +107,14 @@ def test_a_mistake_is_refused(
 
 
 def test_each_manifest_is_in_reach() -> None:
-    """Each folder has a kustomization, and no file is outside of one, but the first."""
+    """Each folder has a kustomization, which has every file but one."""
     covered = {file.parent for file in KUSTOMIZATIONS}
     others = [f for f in GITOPS.rglob("*.yaml") if f.parent not in covered]
     assert others == [GITOPS / "argocd" / "application.yaml"]
 
 
 def test_no_secret_and_no_real_host() -> None:
-    """Credentials are referred to; addresses are of the reserved domain."""
+    """Credentials are references, and addresses use the reserved domain."""
     text = "".join(file.read_text() for file in GITOPS.rglob("*.yaml"))
     hosts = re.findall(r"(?:https|oci)://([^/\s]+)|repoURL: ([a-z0-9.-]+)/", text)
     names = {name for pair in hosts for name in pair if name}
@@ -125,7 +125,7 @@ def test_no_secret_and_no_real_host() -> None:
 
 
 def test_waves_of_argo() -> None:
-    """Secret and instance before policies; our kinds may come with their CRD."""
+    """Secret and instance come before policies; CRDs may be late."""
     waves = {}
     for document in documents(GITOPS / "argocd" / "zitadel"):
         notes = document["metadata"]["annotations"]
@@ -144,7 +144,7 @@ def test_waves_of_argo() -> None:
 
 
 def test_the_application_has_chart_and_folder() -> None:
-    """In one Application, whose deletion goes backwards through the waves."""
+    """One Application has both, so its deletion reverses the waves."""
     application = named(GITOPS / "argocd", "Application")["zitadel-notification"]
     chart, folder = application["spec"]["sources"]
     assert chart["chart"] == OPERATOR
@@ -162,7 +162,7 @@ def version() -> str:
 
 
 def test_order_of_flux() -> None:
-    """Operator, connection, policies: each waits, and for the one before."""
+    """Operator, connection, policies: each waits for the one before."""
     steps = named(FLUX.parent, "Kustomization")
     after = {
         name: [d["name"] for d in step["spec"].get("dependsOn", [])]
@@ -183,7 +183,7 @@ def test_order_of_flux() -> None:
 
 
 def test_the_release_of_flux() -> None:
-    """The chart of our name, in the line of this version."""
+    """It has the chart's name and a range for this version."""
     folder = GITOPS / "flux" / "operator"
     release = named(folder, "HelmRelease")[OPERATOR]["spec"]
     chart = named(folder, "OCIRepository")[release["chartRef"]["name"]]["spec"]
@@ -193,7 +193,7 @@ def test_the_release_of_flux() -> None:
 
 
 def test_the_guide_shows_the_expressions() -> None:
-    """The ones of the example, which the tests judge by."""
+    """They are those of the example, which the tests use."""
     guide = (ROOT / "docs" / "how-to" / "gitops-flux.md").read_text()
     (shown,) = re.findall(r"```yaml\n(healthCheckExprs:.*?)```", guide, re.DOTALL)
     spec = yaml.safe_load(FLUX.read_text())["spec"]
@@ -201,7 +201,7 @@ def test_the_guide_shows_the_expressions() -> None:
 
 
 def test_both_declare_the_same() -> None:
-    """What is wanted of ZITADEL does not depend on who brings it."""
+    """Both tools declare the same objects for ZITADEL."""
     argocd, flux = (
         {
             (d["kind"], d["metadata"].get("namespace"), d["metadata"]["name"]): d[

@@ -74,7 +74,7 @@ def body(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("row", ROWS)
 def test_each_judge_says_what_the_table_says(kind: str, row: str) -> None:
-    """For both kinds alike."""
+    """This holds for both kinds."""
     root, conditions, by_kstatus, by_argo, by_flux = ROWS[row]
     judged = body(kind, root, conditions)
     assert kstatus(judged) is by_kstatus
@@ -84,7 +84,7 @@ def test_each_judge_says_what_the_table_says(kind: str, row: str) -> None:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_suspended_is_suspended(row: str) -> None:
-    """Argo CD says so whatever the status; Flux's expressions take it for done."""
+    """Argo CD shows it for any status; Flux's expressions count it as done."""
     root, conditions, by_kstatus, _, by_flux = ROWS[row]
     judged = body("NotificationPolicy", root, conditions, suspend=True)
     assert judges.argo(judged)[0] == "Suspended"
@@ -101,7 +101,7 @@ def true_ones(conditions: list[Json] | None) -> set[str]:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_deleted_is_terminating(row: str) -> None:
-    """No judge looks at conditions then, but for Flux's expressions."""
+    """Only Flux's expressions still use the conditions."""
     root, conditions, *_ = ROWS[row]
     judged = body("NotificationPolicy", root, conditions, suspend=True)
     judged["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -122,14 +122,14 @@ def test_deleted_is_terminating(row: str) -> None:
     ],
 )
 def test_the_oracle_complains_where_they_differ(row: str, complaint: str) -> None:
-    """Of rows that no status of ours may ever be in."""
+    """No status of the operator may be such a row."""
     root, conditions, *_ = ROWS[row]
     found = judges.disagreements(body("NotificationPolicy", root, conditions))
     assert [text[:3] for text in found][:1] == ([complaint] if complaint else [])
 
 
 def test_a_suspended_failure_is_a_complaint() -> None:
-    """A suspended policy drops Stalled: nobody has to act on it now."""
+    """A suspended policy drops Stalled, because nobody has to act now."""
     judged = body("NotificationPolicy", NOW, [STALLED, NOT_READY], suspend=True)
     assert [text[:3] for text in judges.disagreements(judged)] == ["6.1", "2.5"]
 
@@ -146,6 +146,6 @@ def test_a_suspended_failure_is_a_complaint() -> None:
 def test_argo_shows_the_reason_and_the_words(
     conditions: list[Json], words: str
 ) -> None:
-    """Or what is waited for."""
+    """Otherwise it shows what the object waits for."""
     judged = body("NotificationPolicy", NOW, conditions)
     assert judges.argo(judged)[1] == words

@@ -24,7 +24,7 @@ OPENCONTAINERS = "org.opencontainers.image."
 
 
 def test_a_base_comes_by_digest_or_the_build_ends_with_words() -> None:
-    """The defaults are no digests; an engine's error repeats them: what to give."""
+    """The defaults are no digests; the engine's error shows what to give."""
     bases = [rest for word, rest in instructions(TEXT) if word == "FROM"]
     outer = [f for f in bases if not f.startswith("dependencies ")]
     assert len(outer) == 2
@@ -41,7 +41,7 @@ def test_a_base_comes_by_digest_or_the_build_ends_with_words() -> None:
 
 
 def test_the_user_is_a_number_and_no_shell_is_needed() -> None:
-    """Kubernetes can tell that 65532 is not root; nothing after it changes that."""
+    """So Kubernetes can verify that 65532 is not root."""
     final = stages()[-1]
     assert final.user == f"{USER}:{USER}"
     assert final.last("ENTRYPOINT").words == ["/app/bin/znp"]
@@ -59,7 +59,7 @@ def test_nothing_but_the_builders_result_is_copied() -> None:
 
 
 def test_every_package_is_proved_by_its_hash() -> None:
-    """What comes from an index has hashes; what has none may ask no index."""
+    """Packages from an index have hashes; the project itself uses no index."""
     runs = [step.text for stage in stages() for step in stage.steps]
     installs = [text for text in runs if "pip install" in text]
     assert len(installs) == 3
@@ -70,7 +70,7 @@ def test_every_package_is_proved_by_its_hash() -> None:
 
 
 def test_all_labels_are_there_and_full() -> None:
-    """The names that scanners, registries and people look for."""
+    """Scanners, registries and people use them."""
     labels = {k.removeprefix(OPENCONTAINERS): v for k, v in stages()[-1].labels.items()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert labels == {
@@ -93,7 +93,7 @@ def test_all_labels_are_there_and_full() -> None:
 
 
 def test_the_context_is_what_is_copied() -> None:
-    """A Secret, a virtual environment or .git that lies about is never sent."""
+    """A Secret, a virtual environment or .git is never sent."""
     copied: set[str] = set()
     for step in (step for stage in stages()[:-1] for step in stage.steps):
         if step.word == "COPY":
@@ -107,7 +107,7 @@ def test_the_context_is_what_is_copied() -> None:
 
 
 def test_an_unknown_instruction_is_told() -> None:
-    """Whoever writes ADD or HEALTHCHECK has to teach it to these tests."""
+    """ADD or HEALTHCHECK would need support in these tests."""
     with pytest.raises(UnknownInstruction, match="ADD"):
         read_stages("ADD x /x", {})
 
@@ -115,7 +115,7 @@ def test_an_unknown_instruction_is_told() -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_all_pins_have_wheels_for_both_machines(machine: str, tmp_path: Path) -> None:
-    """With the Python of the image's base; the builder has no compiler."""
+    """This is for the image's Python, because the builder has no compiler."""
     (base,) = re.findall(r"BUILDER_IMAGE=python:([\d.]+)-", TEXT)
     command = [UV, "pip", "install", "--dry-run", "--target", str(tmp_path)]
     command += ["--require-hashes", "--only-binary=:all:", "--python-version", base]

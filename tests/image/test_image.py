@@ -105,7 +105,7 @@ def wait_ready(program: Program) -> None:
 
 
 def test_it_becomes_ready_and_ends_on_sigterm_with_zero(operator: Program) -> None:
-    """With nothing but its files, a service account, and a real kube-apiserver."""
+    """It has only its files, a service account, and a real kube-apiserver."""
     wait_ready(operator)
     assert status(operator, "/healthz") == 200
     os.kill(int(process_one(operator).name), signal.SIGTERM)
@@ -117,7 +117,7 @@ def test_it_becomes_ready_and_ends_on_sigterm_with_zero(operator: Program) -> No
 def test_it_runs_as_a_user_without_rights_on_a_read_only_file_system(
     operator: Program,
 ) -> None:
-    """Seen from outside: ids, capabilities, mounts, and what it has opened."""
+    """The kernel shows ids, capabilities, mounts, and open files."""
     wait_ready(operator)
     seen = process_one(operator)
     facts = dict(
@@ -137,7 +137,7 @@ def test_it_runs_as_a_user_without_rights_on_a_read_only_file_system(
 
 
 def test_any_user_will_do(image: Image) -> None:
-    """OpenShift runs it as a number of the namespace's, which the image knows not."""
+    """OpenShift runs it as a number of the namespace, unknown to the image."""
     jail = replace(image.jail(), user=54321)
     code = "import os, zitadel_notification_operator.app; print(os.getuid())"
     said = jail.run(["python", "-c", code], image.stage.environment)
@@ -151,7 +151,7 @@ def test_any_user_will_do(image: Image) -> None:
 
 @pytest.mark.parametrize("place", ["/", "/app", "/app/zitadel_notification_operator"])
 def test_nothing_can_be_written(image: Image, place: str) -> None:
-    """Not even where the operator's own code lies."""
+    """This includes the folder of the operator's code."""
     code = f"open({place!r} + '/new', 'w')"
     with pytest.raises(subprocess.CalledProcessError) as raised:
         run(image, "python", "-c", code)
@@ -159,7 +159,7 @@ def test_nothing_can_be_written(image: Image, place: str) -> None:
 
 
 def test_the_chart_finds_its_programs_on_the_path(image: Image) -> None:
-    """`command: [znp]` of the Deployment, `command: [python, -c]` of `helm test`."""
+    """The Deployment runs `[znp]`, and `helm test` runs `[python, -c]`."""
     assert run(image, "znp", "--version") == f"znp, version {VERSION}\n"
     code = "import sys, zitadel_notification_operator as z; print(z.__file__)"
     said = run(image, "python", "-c", code)
@@ -167,7 +167,7 @@ def test_the_chart_finds_its_programs_on_the_path(image: Image) -> None:
 
 
 def test_there_is_no_shell_and_no_pip(image: Image) -> None:
-    """Among its files; the base brings neither."""
+    """Neither is among its files; the base may have them."""
     assert sorted(p.name for p in (image.root / "app/bin").iterdir()) == [
         "python",
         "znp",
@@ -182,7 +182,7 @@ def test_there_is_no_shell_and_no_pip(image: Image) -> None:
 
 
 def test_all_bytecode_is_there_and_never_checked_again(image: Image) -> None:
-    """Nothing is compiled at a start, whatever the age of the files."""
+    """Nothing is compiled at the start, whatever the age of the files."""
     sources = [*(image.root / "app").rglob("*.py")]
     assert len(sources) > 1000
     for source in sources:
@@ -192,7 +192,7 @@ def test_all_bytecode_is_there_and_never_checked_again(image: Image) -> None:
 
 
 def test_all_files_are_as_old_as_the_build_was_told(image: Image) -> None:
-    """The time of the build is in none of them."""
+    """None of them has the time of the build."""
     (epoch,) = {
         step.environment["SOURCE_DATE_EPOCH"]
         for step in stages()[1].steps

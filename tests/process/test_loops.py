@@ -23,7 +23,7 @@ main()
 
 
 def test_run_needs_no_uvloop(tmp_path: Path) -> None:
-    """It begins, serves its ports, and hears SIGTERM."""
+    """It starts, serves its ports, and handles SIGTERM."""
     with ThinApi(without_crds) as api:
         kubeconfig = write_kubeconfig(tmp_path, api.url)
         options = [

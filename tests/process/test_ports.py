@@ -51,7 +51,7 @@ def answers(url: str) -> bool:
 def test_defaults_serve_both_families(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    """As `curl http://127.0.0.1:8081/healthz` and `curl -g http://[::1]:8081/healthz`."""
+    """This is what `curl http://127.0.0.1:8081/healthz` and `http://[::1]:8081` use."""
     with running(tmp_path, **environment) as ports:
         for host in BOTH:
             assert answers(f"{host}:{ports['health']}/healthz")
@@ -70,7 +70,7 @@ def test_defaults_serve_both_families(
 def test_an_address_serves_what_it_says(
     tmp_path: Path, address: str, served: list[bool]
 ) -> None:
-    """`--bind-address` stays what it was."""
+    """`--bind-address` works as before."""
     with running(tmp_path, "--bind-address", address) as ports:
         assert [answers(f"{host}:{ports['health']}/healthz") for host in BOTH] == served
 
@@ -79,7 +79,7 @@ def test_an_address_serves_what_it_says(
 def test_a_port_that_is_taken_in_one_family_is_named(
     tmp_path: Path, family: socket.AddressFamily
 ) -> None:
-    """Half a port would be one that half of the callers cannot reach."""
+    """Otherwise half of the clients could not connect."""
     with socket.socket(family) as taken:
         if family == socket.AF_INET6:
             taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

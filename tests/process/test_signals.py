@@ -115,7 +115,7 @@ def test_run_hears_them_before_it_is_ready(
     words: str,
     numbers: Sequence[int],
 ) -> None:
-    """Whatever it waits for, one or two of them end it at once with 0."""
+    """Whatever it waits for, one or two signals end it at once with 0."""
     with ThinApi(answer) as api:
         kubeconfig = write_kubeconfig(tmp_path, api.url)
         started = start(*operator(kubeconfig, "--log-level", "debug"))
@@ -128,7 +128,7 @@ def test_run_hears_them_before_it_is_ready(
 def test_run_ends_quietly_while_kopf_discovers_kinds(
     start: Callable[..., Program], tmp_path: Path
 ) -> None:
-    """Requests of kopf that nobody waits for end without an error or a warning."""
+    """kopf's abandoned requests cause no error or warning."""
     with ThinApi(with_crds(only_lists)) as api:
         kubeconfig = write_kubeconfig(tmp_path, api.url)
         started = start(*operator(kubeconfig))
@@ -152,7 +152,7 @@ def test_run_hears_them_while_the_api_server_is_away(
 def test_run_hears_them_while_a_login_program_hangs(
     start: Callable[..., Program], tmp_path: Path
 ) -> None:
-    """An exec plugin of the kubeconfig that waits for somebody to type."""
+    """The kubeconfig's exec plugin waits for input."""
     mark = tmp_path / "called"
     plugin = {
         "apiVersion": "client.authentication.k8s.io/v1",
@@ -205,7 +205,7 @@ def test_they_are_heard_while_modules_are_imported(
     number: int,
     code: int,
 ) -> None:
-    """Python has no handler of its own for SIGTERM, and a traceback for SIGINT."""
+    """Python has no handler for SIGTERM, and a traceback for SIGINT."""
     kubeconfig = write_kubeconfig(tmp_path, "http://127.0.0.1:1")
     words = {
         "run": operator(kubeconfig)[len(ZNP) :],
@@ -222,7 +222,7 @@ def test_they_are_heard_while_modules_are_imported(
 def test_run_hears_them_to_its_last_moment(
     start: Callable[..., Program], tmp_path: Path
 ) -> None:
-    """A storm of them, until nobody is there to hear, changes nothing in the 0."""
+    """Many signals until the end do not change the exit code 0."""
     with ThinApi(without_crds) as api:
         started = start(*operator(write_kubeconfig(tmp_path, api.url)))
         says(started, "Waiting for the CRDs")
@@ -232,7 +232,7 @@ def test_run_hears_them_to_its_last_moment(
 def test_emulator_hears_them_to_its_last_moment(
     start: Callable[..., Program],
 ) -> None:
-    """The same."""
+    """Many signals until the end do not change the exit code 0."""
     started = start(*ZNP, "emulator", "--port", "0")
     says(started, "http://")
     assert_survives_a_storm(started, signal.SIGTERM)
@@ -242,7 +242,7 @@ def test_emulator_hears_them_to_its_last_moment(
 def test_only_the_main_thread_takes_them(
     start: Callable[..., Program], tmp_path: Path, command: str
 ) -> None:
-    """Another thread would take one while the main thread changes its handlers."""
+    """Another thread could get one while handlers are being changed."""
     with ThinApi(silent) as api:
         url = api.url.replace("127.0.0.1", "localhost")
         kubeconfig = write_kubeconfig(tmp_path, url)
@@ -279,7 +279,7 @@ def assert_survives_a_storm(started: Program, number: int) -> None:
 def test_process_1_hears_them(
     start: Callable[..., Program], tmp_path: Path, number: int
 ) -> None:
-    """The kernel keeps from process 1 each signal that it has no handler for."""
+    """The kernel drops each signal for which process 1 has no handler."""
     with ThinApi(without_crds) as api:
         kubeconfig = write_kubeconfig(tmp_path, api.url)
         started = start(*as_process_1(operator(kubeconfig)))
@@ -303,7 +303,7 @@ def test_process_1_hears_them_while_it_imports(
 def test_release_ends_with_130(
     start: Callable[..., Program], tmp_path: Path, number: int
 ) -> None:
-    """Interrupted while Kubernetes says nothing: no traceback, and what to do."""
+    """Kubernetes does not respond: no traceback, but what to do."""
     with ThinApi(silent) as api:
         kubeconfig = write_kubeconfig(tmp_path, api.url)
         started = start(*ZNP, "release", "--all", "--kubeconfig", str(kubeconfig))
@@ -316,7 +316,7 @@ def test_release_ends_with_130(
 def test_demo_ends_with_130_and_leaves_nothing(
     start: Callable[..., Program], tmp_path: Path, numbers: Sequence[int]
 ) -> None:
-    """Also where a second one comes while it cleans up; its folder has private keys."""
+    """This includes a second signal during cleanup, because of private keys."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     started = start(*ZNP, "demo", environment={"TMPDIR": str(folder)})
@@ -351,5 +351,5 @@ def blocked_by_threads(pid: int) -> list[set[int]]:
 
 
 def test_unshare_is_permitted() -> None:
-    """Else the tests above would fail for a reason of the machine's."""
+    """Otherwise the tests above would fail because of the machine."""
     subprocess.run(as_process_1([sys.executable, "-c", "pass"]), check=True)

@@ -65,7 +65,7 @@ from zitadel_notification_operator.zitadel.connector import ZitadelConnector
     ],
 )
 def test_local_addresses(host: str) -> None:
-    """In every form in which an address can be written."""
+    """This holds for every notation of an address."""
     assert is_local(host)
 
 
@@ -80,7 +80,7 @@ def test_local_addresses(host: str) -> None:
     ],
 )
 def test_other_hosts(host: str) -> None:
-    """A cluster's own ranges are where ZITADEL usually is; names say nothing yet."""
+    """ZITADEL is usually in a cluster's own ranges; names are checked later."""
     assert not is_local(host)
 
 
@@ -97,7 +97,7 @@ async def test_literals_are_refused_without_a_call(host: str) -> None:
 async def test_a_name_that_leads_there_is_refused_at_the_connection(
     server: Server,
 ) -> None:
-    """Not one request arrives; with the option it does."""
+    """No request arrives without the option."""
     server.always(policy())
     url = server.url.replace("127.0.0.1", "localhost")
     for allowed in (False, True):
@@ -117,7 +117,7 @@ async def test_a_name_that_leads_there_is_refused_at_the_connection(
 async def test_old_ways_to_write_an_address_are_refused(
     server: Server, name: str
 ) -> None:
-    """The CRD takes none of them; an object that is older than its rules might."""
+    """The CRD refuses them, but an older object might have one."""
     server.always(policy())
     url = server.url.replace("127.0.0.1", name)
     connector = ZitadelConnector(call_timeout=2)
@@ -130,7 +130,7 @@ async def test_old_ways_to_write_an_address_are_refused(
 async def test_behind_a_proxy_only_literals_are_looked_at(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proxy resolves names, and has rules of its own."""
+    """The proxy resolves names, and has its own rules."""
     server.always(policy())
     monkeypatch.setenv("HTTP_PROXY", server.url)
     connector = ZitadelConnector(call_timeout=2)
@@ -152,7 +152,7 @@ async def test_behind_a_proxy_only_literals_are_looked_at(
 def test_behind_a_proxy_well_known_names_are_refused(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They would lead to the proxy's own surroundings."""
+    """They would lead to services near the proxy."""
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
     with pytest.raises(TerminalError) as caught:
         ZitadelConnector().connect("a", Endpoint(f"http://{host}:80"), PAT, None)

@@ -146,7 +146,7 @@ async def test_facts_are_values(
 async def test_ids_in_the_text_alone_are_no_facts(
     client: ZitadelClient, server: Server, id_: str
 ) -> None:
-    """A deletion must not end because of what somebody's page happens to quote."""
+    """A deletion must not end because a page quotes an id."""
     server.always(refusal(5, text=f"not found ({id_})"), 404)
     for ask in ("reset", "update", "observe"):
         error = await failure(ASKS[ask](client))
@@ -346,7 +346,7 @@ async def test_redirects_are_told_and_not_followed(
 async def test_messages_are_the_same_at_every_try(
     client: ZitadelClient, server: Server
 ) -> None:
-    """Conditions are compared by their text; what differs each time is masked."""
+    """Conditions are compared by text, so varying parts are masked."""
     pages = [
         "<p>at 2026-01-01T10:00:00Z id 6f9619ff-8b86-d011-b42d-00cf4fc964ff</p>",
         "<p>at 2026-01-01T10:00:07Z id 0e9619aa-1b86-d011-b42d-00cf4fc964aa</p>",
@@ -379,7 +379,7 @@ DATABASE = "ZITADEL cannot reach its database"
 async def test_a_database_that_is_down_is_named(
     client: ZitadelClient, server: Server, ask: str, status: int, body: object
 ) -> None:
-    """In each version's own way; never absent, never done."""
+    """Each version says it differently; it never means absent or done."""
     server.always(body, status)
     error = await failure(ASKS[ask](client))
     assert isinstance(error, TransientError)
@@ -422,7 +422,7 @@ async def test_details_without_an_id_do_not_hide_the_code(
 async def test_an_id_of_others_is_no_fact(
     client: ZitadelClient, server: Server
 ) -> None:
-    """A 404 whose id is not known is neither "absent" nor "done"."""
+    """A 404 with an unknown id is neither "absent" nor "done"."""
     server.always({"code": 5, "details": [{"@type": V2, "slug": "NEW-1"}]}, 404)
     for ask in (client.reset("org-a"), client.observe("org-a")):
         assert (await failure(ask)).reason is Reason.UNEXPECTED_ANSWER
@@ -446,7 +446,7 @@ async def test_an_id_of_others_is_no_fact(
 async def test_a_policy_call_that_seems_not_to_be_there(
     client: ZitadelClient, server: Server, ask: str, status: int, body: object
 ) -> None:
-    """Still an answer that nobody understands; whoever counts may know better."""
+    """It is an unexpected answer; the engine counts them."""
     server.always(body, status)
     error = await failure(ASKS[ask](client))
     assert isinstance(error, ApiMissing)

@@ -60,7 +60,7 @@ async def test_an_authority_with_basic_constraints_alone_is_trusted(
 async def test_an_authority_of_any_profile_is_trusted(
     *, critical: bool, tmp_path: Path
 ) -> None:
-    """Its constraints need not be critical, and the server's keys need no ids."""
+    """Its constraints need not be critical, and keys need no ids."""
     authority = issue("any", None, constraints(ca=True, critical=critical))
     shown = server_for(authority, constraints(ca=False, critical=critical))
     await observed(authority.pem, showing(tmp_path, shown))
@@ -69,7 +69,7 @@ async def test_an_authority_of_any_profile_is_trusted(
 async def test_an_intermediate_authority_alone_is_an_anchor(
     bare: Issued, tmp_path: Path
 ) -> None:
-    """As for curl --cacert and for Go; the root need not be named."""
+    """As with curl --cacert and Go, the root is not needed."""
     between = issue("between", bare, constraints(ca=True))
     await observed(between.pem, showing(tmp_path, server_for(between)))
 
@@ -104,7 +104,7 @@ async def test_the_certificate_of_the_server_itself_is_an_anchor(
 async def test_bundles_as_people_have_them(
     form: str, bare: Issued, tmp_path: Path
 ) -> None:
-    """Text around, a duplicate, one that has ended, others, and even a key."""
+    """They have text, duplicates, expired certificates, others, even a key."""
     old = issue("bare", None, constraints(ca=True), ends=-HOUR, key=bare.key)
     other = issue("other", None, constraints(ca=True))
     bundle = form.format(good=bare.pem, old=old.pem, other=other.pem, key=bare.key_pem)
@@ -132,7 +132,7 @@ async def test_who_has_named_an_authority_is_not_told_to_name_it(
 async def test_an_authority_that_may_not_sign_is_blamed_itself(
     bare: Issued, tmp_path: Path
 ) -> None:
-    """The chain is checked as ever: whoever is no authority signs for nobody."""
+    """The chain is checked, and only an authority may sign."""
     leaf = issue("leaf", bare, constraints(ca=False))
     tls = showing(tmp_path, server_for(leaf), leaf)
     message = await refused(bare.pem, tls)

@@ -50,7 +50,7 @@ def client(emulator: Emulator, connector: ZitadelConnector) -> ZitadelClient:
 
 
 async def test_states_of_an_organization(client: ZitadelClient) -> None:
-    """GET, POST, PUT, DELETE answer as ZITADEL does, state by state."""
+    """GET, POST, PUT and DELETE respond as ZITADEL does, state by state."""
     inherited = await client.observe(ACME)
     assert inherited is not None
     assert inherited.is_default
@@ -92,7 +92,7 @@ async def test_states_of_the_instance(
 async def test_removed_organization_does_not_exist(
     client: ZitadelClient, emulator: Emulator
 ) -> None:
-    """It still answers a GET as one that inherits; `orgs/me` tells."""
+    """A GET shows it as one that inherits; `orgs/me` shows the removal."""
     assert (await client.organization(ACME)).name == "ACME"
     assert (await client.organization(None)).name == "ZITADEL"
     emulator.zitadel.change_organization(ACME, "removed", "")
@@ -118,7 +118,7 @@ async def test_refusals(
     organization: str | None,
     reason: Reason,
 ) -> None:
-    """401, 403 and 404 are told apart by ZITADEL's error ids."""
+    """ZITADEL's error ids distinguish 401, 403 and 404."""
     emulator.zitadel.add_token("other", roles)
     client = connector.connect(
         "default", Endpoint(emulator.url), AccessToken("other"), None
@@ -196,7 +196,7 @@ async def test_database_and_host_troubles_are_not_absence(
 async def test_retry_after_holds_the_whole_instance(
     client: ZitadelClient, emulator: Emulator
 ) -> None:
-    """After one 429 no call goes out until the time is over."""
+    """After one 429 no call is made until the time is over."""
     emulator.faults.add(Fault(status=429, headers={"Retry-After": "1"}, times=1))
     with pytest.raises(TransientError) as caught:
         await client.observe(ACME)
@@ -224,7 +224,7 @@ async def test_rate_and_concurrency_are_kept(
 
 
 async def test_unreachable_names_what_is_wrong(connector: ZitadelConnector) -> None:
-    """A refused connection and an unknown name read differently."""
+    """A refused connection and an unknown name have different messages."""
     client = connector.connect("gone", Endpoint("http://127.0.0.1:9"), PAT, None)
     with pytest.raises(TransientError, match="connection refused"):
         await client.identify()

@@ -38,7 +38,7 @@ async def test_clients_of_one_instance_share_connections(
 async def test_a_changed_endpoint_lets_old_calls_end(
     connector: ZitadelConnector, server: Server
 ) -> None:
-    """Old clients serve for the grace, then refuse; the new one is independent."""
+    """Old clients work for a grace period; the new one is independent."""
     old = connector.connect("a", Endpoint(server.url), PAT, None)
     arrived, go = _held(server)
     under_way = asyncio.create_task(old.observe("org-a"))

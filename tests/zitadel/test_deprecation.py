@@ -31,7 +31,7 @@ async def test_a_marked_call_is_known_with_its_end(
 async def test_marks_of_several_calls_are_one(
     client: ZitadelClient, server: Server
 ) -> None:
-    """The first that goes is what people must know."""
+    """The earliest end counts."""
     server.always(policy(), Deprecation="true", Sunset="2031-01-01T00:00:00Z")
     await client.observe("org-a")
     server.always(organization(state="ORG_STATE_ACTIVE"), Sunset=END)
@@ -83,7 +83,7 @@ def test_each_form_of_the_header_is_shown_on_one_line(value: str, since: str) ->
     ],
 )
 def test_what_says_nothing_about_our_calls(path: str, status: int, value: str) -> None:
-    """Also what a proxy's page or the token endpoint says."""
+    """This includes a proxy's page and the token endpoint."""
     marks = Marks()
     marks.note(Call("GET", path), status, {"deprecation": value}, TOKEN)
     assert marks.deprecation() is None

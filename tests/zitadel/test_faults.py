@@ -78,7 +78,7 @@ async def test_hanging_servers_end_with_the_call_timeout(
 async def test_dripping_servers_end_with_the_call_timeout(
     hasty: ZitadelConnector,
 ) -> None:
-    """Each byte is in time, the whole answer is not."""
+    """Each byte comes in time, the whole response does not."""
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -189,7 +189,7 @@ def _errors() -> list[type[Exception]]:
 
 @pytest.mark.parametrize("error", _errors(), ids=lambda error: error.__name__)
 def test_every_error_of_the_libraries_is_mapped(error: type[Exception]) -> None:
-    """Built without arguments, because each class wants its own."""
+    """They are created without arguments, which differ between classes."""
     with (
         pytest.raises(TransientError) as caught,
         map_transport_errors("host.example", 10),
@@ -229,7 +229,7 @@ def test_a_connection_that_the_event_loop_has_lost_is_no_fault_of_ours(
 async def test_a_call_survives_what_the_event_loop_raises(
     client: ZitadelClient, server: Server, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Through httpx and aiohttp; the next call goes on."""
+    """This holds through httpx and aiohttp; the next call works."""
     server.always(policy())
     with monkeypatch.context() as patch:
 

@@ -59,7 +59,7 @@ async def test_one_call_shows_that_a_credential_is_good(
 async def test_who_may_read_the_instance_asks_it(
     client: ZitadelClient, server: Server
 ) -> None:
-    """Its version is told only there."""
+    """Only that call has ZITADEL's version."""
     may: list[object] = ["iam.read", "iam.policy.write", "events.read"]
     instance = {"instance": {"id": "i-1", "version": "v4.7.0"}}
     server.by_path(
@@ -73,7 +73,7 @@ async def test_who_may_read_the_instance_asks_it(
 async def test_half_a_list_of_permissions_is_not_believed(
     client: ZitadelClient, server: Server
 ) -> None:
-    """Who reads the default policy has a permission; `{}` says that there is none."""
+    """A user who may read the policy has a permission; `{}` has none."""
     default = (policy("instance", isDefault=True), 200)
     server.by_path({**WHO, PERMISSIONS: ({}, 200), DEFAULT: default})
     error = await failure(client.identify())
@@ -97,7 +97,7 @@ async def test_without_default_policy_the_instance_must_be_readable(
 async def test_a_role_in_another_organization_is_enough(
     client: ZitadelClient, server: Server
 ) -> None:
-    """The user's own organization refuses it; one where it has a role does not."""
+    """The user's own organization refuses it, but the other one does not."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if request.path == MEMBERSHIPS:

@@ -74,7 +74,7 @@ WRITES = {
 async def test_no_write_begins_when_nothing_is_left(
     short: ZitadelClient, left: Left, server: Server, write: Write
 ) -> None:
-    """There is no traffic at all; a read goes on."""
+    """No write is sent; a read works."""
     server.always(policy("o"))
     for seconds in (0.0, -5.0, float("-inf")):
         left.seconds = seconds
@@ -90,7 +90,7 @@ async def test_no_write_begins_when_nothing_is_left(
 async def test_a_write_is_given_up_when_its_time_is_over(
     short: ZitadelClient, left: Left, server: Server
 ) -> None:
-    """The whole exchange counts, also a body that drips; the text is stable."""
+    """The whole exchange counts, also a slow body; the text is stable."""
     texts = set()
 
     async def slow(_request: web.Request) -> web.StreamResponse:
@@ -112,7 +112,7 @@ async def test_a_write_is_given_up_when_its_time_is_over(
 async def test_what_is_left_is_asked_when_it_is_the_calls_turn(
     left: Left, server: Server
 ) -> None:
-    """Time that passes in the queue counts."""
+    """The time in the queue counts."""
     connector = ZitadelConnector(call_timeout=2.0, allow_local=True, time_left=left)
     client = connector.connect("default", Endpoint(server.url), PAT, None)
 
@@ -134,7 +134,7 @@ async def test_what_is_left_is_asked_when_it_is_the_calls_turn(
 async def test_a_write_tells_its_limit(
     short: ZitadelClient, left: Left, server: Server
 ) -> None:
-    """What the pool gives it: the time of a call, or what the lease leaves of it."""
+    """It is the time of a call, or the rest of the lease."""
     server.always({"details": details("o")})
     given = {100.0: "2000m", 2.0: "2000m", 1.5: "1500m", 0.75019: "750m"}
     for seconds, header in given.items():
@@ -148,7 +148,7 @@ async def test_a_write_tells_its_limit(
 
 
 async def test_reads_tell_no_limit(short: ZitadelClient, server: Server) -> None:
-    """Not even those that are POSTs: an answer too late costs ZITADEL nothing."""
+    """This includes POSTs that read, because a late response does no harm."""
     server.always(
         policy("o")
         | {"details": details("o"), "org": {"id": "o", "state": "ORG_STATE_ACTIVE"}}
@@ -175,7 +175,7 @@ async def test_the_default_limit_is_that_of_a_call(server: Server) -> None:
 async def test_zitadel_that_keeps_the_limit_is_a_server_that_fails(
     short: ZitadelClient, server: Server
 ) -> None:
-    """It has answered, so nothing is open."""
+    """It has responded, so the write is not open."""
     server.always(refusal(4, text="context deadline exceeded"), 504)
     error = await failure(short.write("o", Action.UPDATE, settings=mails(True)))
     assert isinstance(error, TransientError)
@@ -188,12 +188,12 @@ async def test_zitadel_that_keeps_the_limit_is_a_server_that_fails(
     [(10.0, "10000m"), (0.0004, "1m"), (1e9, "99999999m"), (9.9999, "9999m")],
 )
 def test_limits_as_grpc_writes_them(seconds: float, header: str) -> None:
-    """At most eight digits and a unit; never 0, which would end the call at once."""
+    """They have at most eight digits and a unit, and are never 0."""
     assert limit_header(seconds) == {"Grpc-Timeout": header}
 
 
 async def test_both_checks_are_asked(short: ZitadelClient, server: Server) -> None:
-    """A guarded client's check does not replace the one that is there."""
+    """A guarded client's check is added to the existing one."""
     server.always(policy("o"))
     asked: list[str] = []
     outer = short.guarded(lambda: asked.append("term"))
@@ -218,5 +218,5 @@ async def test_both_checks_are_asked(short: ZitadelClient, server: Server) -> No
     ids=str,
 )
 def test_what_is_a_write(call: Call, writes: bool) -> None:
-    """What is not known to read counts as one."""
+    """A call that is not known to read counts as a write."""
     assert call.writes is writes

@@ -56,7 +56,7 @@ async def test_no_more_calls_at_once_than_allowed(
 
 @pytest.mark.clock
 async def test_waiting_for_a_turn_is_no_timeout(server: Server) -> None:
-    """The deadline is that of a call, not that of its queue."""
+    """The timeout begins after the wait in the queue."""
     connector = ZitadelConnector(call_timeout=1.5, allow_local=True)
 
     async def slow(_request: web.Request) -> web.StreamResponse:
@@ -86,7 +86,7 @@ async def test_retry_after_holds_for_the_whole_instance(
     body: object,
     reason: Reason,
 ) -> None:
-    """Other clients of the instance make no call; other instances do."""
+    """Other clients of the instance wait; other instances do not."""
     server.always(body, status, Retry_After="1")
     endpoint = Endpoint(server.url)
     one = connector.connect("a", endpoint, PAT, None)

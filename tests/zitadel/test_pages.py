@@ -82,7 +82,7 @@ def log_of(events: list[dict[str, Any]], most: int, no: object) -> Answer:
 async def test_all_events_are_read_whatever_the_most_is(
     client: ZitadelClient, server: Server, no: object
 ) -> None:
-    """What was learnt is kept: the next search begins with it."""
+    """The next search begins with the limit that was found."""
     answer_by(server, log_of([event(number) for number in range(350)], 100, no))
     looks: list[None] = []
     size = PageSize(250)
@@ -101,7 +101,7 @@ async def test_all_events_are_read_whatever_the_most_is(
 async def test_names_are_found_in_a_list_of_smaller_pages(
     client: ZitadelClient, server: Server
 ) -> None:
-    """Two names of policies or grants at one time: field-faults 13."""
+    """Two names are looked up at once (field fault 13)."""
     rows = [{"id": f"o{n}", "name": f"Name {n:03}"} for n in range(110)]
 
     def answer(body: dict[str, Any]) -> web.StreamResponse:
@@ -133,7 +133,7 @@ async def test_names_are_found_in_a_list_of_smaller_pages(
 async def test_an_answer_that_is_too_long_is_asked_for_in_halves(
     client: ZitadelClient, server: Server
 ) -> None:
-    """A proxy's page of that length is no answer, whatever is asked for."""
+    """A proxy's page of any length is no answer."""
     long = {"userId": "u", "displayName": "\N{PILE OF POO}" * 5000}
     events = [event(number, editor=long) for number in range(100)]
 
@@ -152,7 +152,7 @@ async def test_an_answer_that_is_too_long_is_asked_for_in_halves(
 
 
 async def test_the_longest_events_of_a_page_fit() -> None:
-    """250 of them: names of two times 200 letters of four bytes, ids of 200."""
+    """A page has 250 events with the longest names and ids."""
     name = "\N{PILE OF POO}" * 400
     one = event(
         1,
@@ -170,7 +170,7 @@ async def test_the_longest_events_of_a_page_fit() -> None:
 async def test_a_limit_that_is_refused_at_any_size_is_told(
     client: ZitadelClient, server: Server
 ) -> None:
-    """The size begins anew: it was not the cause."""
+    """The size is reset, because it was not the cause."""
     server.always(BY_ID, 400)
     page = PageSize(1000)
     organization_cache = OrganizationCache(lists=True, page=page)
@@ -194,7 +194,7 @@ async def test_one_without_pages_is_refused_as_ever(
 async def test_a_search_that_is_limited_stops_no_other_call(
     client: ZitadelClient, server: Server
 ) -> None:
-    """Retry-After of the event search is its own: what is polled instead goes on."""
+    """The event search's Retry-After applies only to it, so polling works."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if request.path == EVENTS:
@@ -212,7 +212,7 @@ async def test_a_search_that_is_limited_stops_no_other_call(
 async def test_an_event_s_time_may_be_anything(
     client: ZitadelClient, server: Server, time: object
 ) -> None:
-    """It is told nevertheless, moves no cursor, and is new once."""
+    """The event is reported once, and moves no cursor."""
     odd, good = event(1, creationDate=time), event(2)
     server.always({"events": [good, odd]})
     found = await client.events(None, 10)
@@ -227,7 +227,7 @@ async def test_an_event_s_time_may_be_anything(
 async def test_a_log_that_shows_anything_has_events(
     client: ZitadelClient, server: Server
 ) -> None:
-    """Of whatever kind: others' show that the log can be read."""
+    """Events of any kind show that the log can be read."""
     server.always({"events": [event(1, type={"type": "user.human.added"})]})
     assert await client.has_events()
     assert "eventTypes" not in json.loads(server.seen[-1].body)

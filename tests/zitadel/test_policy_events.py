@@ -39,7 +39,7 @@ def real(emulator: Emulator, connector: ZitadelConnector) -> ZitadelClient:
 
 
 async def test_an_organization_s_newest_event(real: ZitadelClient) -> None:
-    """Others' events, and those of other kinds, are not looked at."""
+    """Events of others and of other kinds are ignored."""
     assert await real.last_policy_event(ACME) is None
     for value, action in (
         (True, Action.CREATE),
@@ -63,7 +63,7 @@ async def test_an_organization_s_newest_event(real: ZitadelClient) -> None:
 
 
 async def test_the_instance_s_newest_event(real: ZitadelClient) -> None:
-    """It is found without the instance's id, and no organization's event is one."""
+    """It is found without the instance's id, and is not an organization's."""
     first = await real.last_policy_event(None)
     written = await real.write(None, Action.UPDATE, settings=mails(False))
     await real.write(ACME, Action.CREATE, settings=mails(False))
@@ -150,7 +150,7 @@ async def test_an_event_of_somebody_else_is_no_answer(
 async def test_an_id_that_no_organization_has_is_not_asked_for(
     client: ZitadelClient, server: Server
 ) -> None:
-    """An empty id would make ZITADEL answer for all organizations."""
+    """For an empty id ZITADEL would search all organizations."""
     error = await failure(client.last_policy_event(""))
     assert error.reason is Reason.ORGANIZATION_NOT_FOUND
     assert server.seen == []

@@ -75,7 +75,7 @@ async def proxy_before(server: Server) -> AsyncIterator[ForwardProxy]:
 async def test_plain_requests_go_through_the_proxy(
     connector: ZitadelConnector, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the user that its url names; the url's host need not be known here."""
+    """The url may have a user; its host need not be resolved here."""
     server.always(policy())
     async with proxy_before(server) as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://user:pass@127.0.0.1:{proxy.port}")
@@ -92,7 +92,7 @@ async def test_plain_requests_go_through_the_proxy(
 async def test_tunnels_check_the_external_domain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Inside CONNECT, too, SNI and certificate are those of externalDomain."""
+    """Inside CONNECT SNI and certificate are those of externalDomain."""
     path = certificate(tmp_path, "auth.example.com")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(path)
@@ -115,7 +115,7 @@ async def test_tunnels_check_the_external_domain(
 async def test_a_proxy_that_refuses_is_named(
     connector: ZitadelConnector, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its refusal of a tunnel is not taken for ZITADEL's."""
+    """Its refusal of a tunnel does not count as ZITADEL's."""
     async with proxy_before(server) as proxy:
         proxy.refuses = True
         monkeypatch.setenv("ALL_PROXY", f"127.0.0.1:{proxy.port}")
@@ -209,7 +209,7 @@ def test_the_environment_decides(
 def test_what_is_reached_directly(
     exceptions: str, url: str, direct: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As Go's httpproxy; in either case of the variable's name."""
+    """The rules are those of Go's httpproxy, for both cases of the name."""
     monkeypatch.setenv("ALL_PROXY", "http://p:1")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, exceptions)

@@ -39,7 +39,7 @@ SEEN = [BY_ID, IN_TEXT, UNDER_ANOTHER, AMONG_OTHERS, f"ID={ID} Message=exec fail
 async def test_it_is_an_error_of_its_own(
     client: ZitadelClient, server: Server, body: object, organization: str | None
 ) -> None:
-    """No number of a try stands in its text, and it names what ZITADEL is at."""
+    """Its text has no retry count, and says what ZITADEL is doing."""
     server.always(body, 500)
     error = await failure(client.observe(organization))
     assert isinstance(error, ReadSideBusy)
@@ -52,7 +52,7 @@ async def test_it_is_an_error_of_its_own(
 async def test_it_holds_no_other_call_back(
     client: ZitadelClient, server: Server
 ) -> None:
-    """A proxy's Retry-After with it would be a pause of the whole instance."""
+    """A proxy's Retry-After would pause the whole instance."""
     server.always(BY_ID, 500, Retry_After="60")
     error = await failure(client.observe("org-a"))
     assert isinstance(error, ReadSideBusy)
@@ -85,7 +85,7 @@ async def test_other_failures_and_other_calls_are_none(
 async def test_writes_and_other_reads_go_on_meanwhile(
     connector: ZitadelConnector,
 ) -> None:
-    """As after a repair of a missed removal; then the event is given up."""
+    """This is as after a repair of a missed removal."""
     body = json.dumps(BY_ID)
     async with serve(new_emulator(TOKEN)) as emulator:
         client = connector.connect("real", Endpoint(emulator.url), PAT, None)

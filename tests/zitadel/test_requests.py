@@ -18,7 +18,7 @@ from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 async def test_each_call_is_the_documented_one(
     client: ZitadelClient, server: Server
 ) -> None:
-    """Organizations by the management interface, the instance by the admin one."""
+    """Organizations use the management API, the instance uses the admin API."""
     server.always(
         policy()
         | organization(state="ORG_STATE_ACTIVE")
@@ -110,7 +110,7 @@ async def test_the_path_and_the_user_of_a_url_do_not_disturb(
 async def test_no_cookie_is_ever_sent_back(
     client: ZitadelClient, server: Server
 ) -> None:
-    """`zitadel.quota.exhausted` would lock us out of a quota that was raised."""
+    """`zitadel.quota.exhausted` would block calls after a quota was raised."""
     server.always(policy(), Set_Cookie="zitadel.quota.exhausted=1; Path=/")
     await client.observe("org-a")
     await client.observe("org-a")

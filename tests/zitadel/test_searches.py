@@ -19,7 +19,7 @@ from zitadel_notification_operator.zitadel.client import ZitadelClient
 async def test_a_page_of_organizations_says_how_many_there_are(
     client: ZitadelClient, server: Server
 ) -> None:
-    """Rows that may not be seen count; past the end there is no total at all."""
+    """Hidden rows count; after the end there is no total."""
     row = {"id": "o", "name": "ACME", "primaryDomain": "acme.example"}
     server.always({"details": {"totalResult": "7"}, "result": [row]})
     page = await client.organizations(0, 1000)
@@ -44,7 +44,7 @@ async def test_a_page_of_organizations_says_how_many_there_are(
 async def test_a_name_is_exact_then_without_case(
     client: ZitadelClient, server: Server, names: list[str], found: str | None
 ) -> None:
-    """A server that ignores the filter gives no organization of another name."""
+    """A server that ignores the filter returns no other organization."""
     rows = [{"id": f"id of {name}", "name": name} for name in names]
     total = {"totalResult": str(len(rows)), "timestamp": CREATED}
     server.always({"details": total, "result": rows})

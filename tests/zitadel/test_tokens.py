@@ -98,7 +98,7 @@ async def failure(client: ZitadelClient) -> OperatorError:
 async def test_one_token_serves_all(
     connector: ZitadelConnector, server: Server, zitadel: Zitadel
 ) -> None:
-    """Whoever comes while it is fetched waits; other clients share it."""
+    """Other calls wait while it is fetched; other clients share it."""
     zitadel.delay = 0.2
     clients = [client_of(connector, server) for _ in range(3)]
     await asyncio.gather(*(clients[n % 3].observe("org-a") for n in range(30)))
@@ -119,7 +119,7 @@ async def test_an_assertion_is_the_documented_one(
     zitadel: Zitadel,
     key: rsa.RSAPrivateKey,
 ) -> None:
-    """Issuer by discovery; clocks may differ by half an hour in either direction."""
+    """Discovery has the issuer; clocks may differ by half an hour."""
     file = KeyFile("u-1", "k-1", pem(key))
     await client_of(connector, server, file).observe("org-a")
     (form,) = zitadel.forms
@@ -141,7 +141,7 @@ async def test_a_token_is_replaced_shortly_before_its_end(
     server: Server,
     zitadel: Zitadel,
 ) -> None:
-    """At nine tenths of a short life; while that fails the old one serves on."""
+    """It is renewed at nine tenths of its life; until then it is used."""
     zitadel.life = 100
     client = client_of(connector, server)
     await client.observe("org-a")
@@ -161,7 +161,7 @@ async def test_a_revoked_token_is_replaced_within_the_call(
     zitadel: Zitadel,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Once; a token that has just been fetched and is refused is the credential's."""
+    """A new token that is refused at once means a bad credential."""
     client = client_of(connector, server)
     await client.observe("org-a")
     zitadel.revoked.add("t-1")
@@ -191,7 +191,7 @@ async def test_all_refusals_are_one(
     zitadel: Zitadel,
     answer: tuple[object, int],
 ) -> None:
-    """A credential or a clock is wrong; many calls at one time ask once."""
+    """A credential or a clock is wrong; concurrent calls fetch once."""
     zitadel.refusal = answer
     client = client_of(connector, server)
     for error in await asyncio.gather(*(failure(client) for _ in range(100))):
@@ -252,7 +252,7 @@ INVALID = ({"error": "invalid_grant"}, 400)
 async def test_an_older_server_s_words_name_the_credential_too(
     connector: ZitadelConnector, server: Server, zitadel: Zitadel
 ) -> None:
-    """Some versions mean a bad key by them; the message says both."""
+    """Some versions mean a bad key by them, so the message names both."""
     zitadel.refusal = SERVER_ERROR
     error = await failure(client_of(connector, server))
     for words in ("token endpoint", "server_error", "expired", "half an hour"):
@@ -269,7 +269,7 @@ async def test_a_token_that_still_holds_serves_while_its_renewal_fails(
     refusal: tuple[object, int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever the endpoint says; and it is asked again only after a while."""
+    """After a failed renewal the next try comes only after a while."""
     monkeypatch.setattr(tokens, "EARLY", 10_000.0)
     zitadel.life = 1000
     client = client_of(connector, server)
@@ -295,7 +295,7 @@ async def test_nobody_waits_for_the_renewal_of_a_token_that_holds(
     server: Server,
     zitadel: Zitadel,
 ) -> None:
-    """The endpoint may take its time: one call asks, the others go on."""
+    """One call renews it; the others go on."""
     zitadel.life = 1000
     client = client_of(connector, server)
     await client.observe("org-a")
@@ -314,7 +314,7 @@ async def test_one_refusal_of_the_endpoint_is_not_repeated_for_long(
     server: Server,
     zitadel: Zitadel,
 ) -> None:
-    """Else three looks at the instance would all hear of one refusal."""
+    """Otherwise three checks would all see the same refusal."""
     zitadel.refusal = INVALID
     client = client_of(connector, server)
     await failure(client)
@@ -328,7 +328,7 @@ async def test_a_refused_token_is_kept_until_there_is_another_one(
     server: Server,
     zitadel: Zitadel,
 ) -> None:
-    """Somebody in between may have refused it, and the endpoint be in trouble."""
+    """A proxy may have refused it while the endpoint fails."""
     zitadel.life = 1000
     client = client_of(connector, server)
     await client.observe("org-a")
@@ -378,7 +378,7 @@ async def test_nothing_secret_is_ever_told(
     key: rsa.RSAPrivateKey,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Not in logs, not in errors, though a server repeats all it was sent."""
+    """Neither logs nor errors contain it, though the server echoes all."""
     caplog.set_level(logging.DEBUG)
     seen = [SECRET, pem(key)]
     file = KeyFile("u-1", "k-1", pem(key))

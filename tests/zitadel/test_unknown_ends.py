@@ -90,7 +90,7 @@ async def test_no_answer_in_time(
 async def test_a_connection_that_ends_without_an_answer(
     connector: ZitadelConnector, write: Ask
 ) -> None:
-    """Such a write is sent once: two at a time are what loses events."""
+    """The write is sent once, because two at a time lose events."""
     seen: list[bytes] = []
     async with resetting(seen) as url:
         client = connector.connect("default", Endpoint(url), PAT, None)
@@ -103,7 +103,7 @@ async def test_a_connection_that_ends_without_an_answer(
 async def test_a_connection_that_was_used_before_and_ends(
     connector: ZitadelConnector, write: Ask
 ) -> None:
-    """There is no second try by the HTTP library, either."""
+    """The HTTP library does not send it a second time."""
     seen: list[str] = []
     asked = asyncio.Event()
 
@@ -172,7 +172,7 @@ async def test_a_proxy_that_gave_up_waiting(
 async def test_a_proxy_whose_503_may_come_after_the_request(
     client: ZitadelClient, server: Server, write: Ask
 ) -> None:
-    """Envoy says 503 where its connection to ZITADEL ended; others never sent it."""
+    """Envoy sends 503 if its connection to ZITADEL ends; others before."""
     text = "upstream connect error or disconnect/reset before headers. reset reason: "
     server.always(text + "connection termination", 503)
     assert await maybe_done(write(client))
@@ -201,7 +201,7 @@ async def test_a_proxy_whose_503_may_come_after_the_request(
 async def test_an_answer_of_zitadel_or_a_refusal_of_a_proxy(
     client: ZitadelClient, server: Server, write: Ask, body: object, status: int
 ) -> None:
-    """It has not taken the write, and will not."""
+    """ZITADEL has not executed the write, and will not."""
     server.always(body, status)
     assert not await maybe_done(write(client))
 
@@ -209,7 +209,7 @@ async def test_an_answer_of_zitadel_or_a_refusal_of_a_proxy(
 async def test_a_pause_repeats_its_trouble_without_the_doubt(
     client: ZitadelClient, server: Server
 ) -> None:
-    """The calls that it holds back are not made."""
+    """The calls during the pause are not made."""
     server.always("<html>gateway</html>", 504, Retry_After="60")
     assert await maybe_done(WRITES["update"](client))
     assert not await maybe_done(WRITES["update"](client))
@@ -252,7 +252,7 @@ async def test_tls_that_failed(
 async def test_a_connection_that_did_not_come_about_in_the_time_of_a_call(
     write: Ask,
 ) -> None:
-    """Whatever ends first: the call's own limit or that of a connection."""
+    """Either the call's own timeout or that of a connection ends it."""
     quiet = socket.socket()
     with quiet:
         quiet.bind(("127.0.0.1", 0))
@@ -269,7 +269,7 @@ async def test_a_connection_that_did_not_come_about_in_the_time_of_a_call(
 async def test_what_was_not_sent_because_nothing_may_be(
     server: Server, write: Ask
 ) -> None:
-    """No lease is left; the pool is closed."""
+    """The lease has expired, or the pool is closed."""
     server.always({"details": details("org-a")})
     made = ZitadelConnector(allow_local=True, time_left=lambda: 0.0)
     client = made.connect("default", Endpoint(server.url), PAT, None)
@@ -313,7 +313,7 @@ async def test_reads_leave_nothing_open(
     ids=["reset after", "cut after", "504 after", "reset before"],
 )
 async def test_it_may_be_done_or_not(connector: ZitadelConnector, fault: Fault) -> None:
-    """The emulator has carried it out, or has not; nothing shows which."""
+    """The emulator has executed it or not, and nothing shows which."""
     async with serve(new_emulator(TOKEN)) as emulator:
         client = connector.connect("real", Endpoint(emulator.url), PAT, None)
         await client.write(ACME, Action.CREATE, settings=mails(True))
@@ -338,7 +338,7 @@ def test_nothing_is_open_unless_it_is_said() -> None:
 async def test_a_token_that_cannot_be_fetched_leaves_nothing_open(
     client: ZitadelClient, server: Server
 ) -> None:
-    """A write that was refused for its token is made again: ZITADEL did nothing."""
+    """ZITADEL refused the write for its token, so it did nothing."""
 
     async def answer(_request: web.Request) -> web.StreamResponse:
         return reply(refusal(16), 401)

@@ -83,7 +83,7 @@ async def sent(
 async def test_a_write_carries_every_member(
     client: ZitadelClient, server: Server, unknown: dict[str, Any]
 ) -> None:
-    """Of every type, unchanged, with ours on top; never `details` and `isDefault`."""
+    """Members of every type are unchanged; `details` and `isDefault` are left out."""
     policy = {"isDefault": True, "passwordChange": True, **unknown}
     assert await sent(client, server, policy, value=False) == {
         **unknown,
@@ -94,7 +94,7 @@ async def test_a_write_carries_every_member(
 async def test_the_instance_has_the_same_rule(
     client: ZitadelClient, server: Server
 ) -> None:
-    """On its own path, by POST and PUT."""
+    """It has its own path, with POST and PUT."""
     server.always({"policy": {"details": details(), "isDefault": True, **UNKNOWN}})
     observed = await client.observe(None)
     server.always({"details": details()})
@@ -117,7 +117,7 @@ async def test_without_a_policy_ours_is_sent_alone(
 async def test_both_spellings_of_what_we_know_are_ours(
     client: ZitadelClient, server: Server
 ) -> None:
-    """ZITADEL refuses a body that says one thing twice."""
+    """ZITADEL refuses a body with both spellings."""
     policy = {"is_default": True, "password_change": True, "email_change": True}
     server.always({"policy": {"details": details(), **policy}})
     observed = await client.observe(None)
@@ -130,7 +130,7 @@ async def test_both_spellings_of_what_we_know_are_ours(
 
 
 async def test_ten_thousand_members(client: ZitadelClient, server: Server) -> None:
-    """All of them arrive."""
+    """All of them are sent."""
     many = {f"flag{number}": number % 2 == 0 for number in range(10_000)}
     assert await sent(client, server, many) == {**many, "passwordChange": True}
 
@@ -143,7 +143,7 @@ async def test_ten_thousand_members(client: ZitadelClient, server: Server) -> No
 async def test_what_cannot_be_carried_is_not_understood(
     client: ZitadelClient, server: Server, member: str
 ) -> None:
-    """It is an error at the GET already: no write could be right."""
+    """The GET already fails, because no write could be correct."""
     text = json.dumps({"policy": {"details": details(), "flag": "?"}})
     server.always(text.replace('"?"', member))
     error = await failure(client.observe("org-a"))
@@ -153,7 +153,7 @@ async def test_what_cannot_be_carried_is_not_understood(
 async def test_flags_outlive_all_writes(
     connector: ZitadelConnector, emulator: Emulator
 ) -> None:
-    """At an emulator that has them, state by state, as ZITADEL has them."""
+    """The emulator has such flags, and each state is tried."""
     client = connector.connect("default", Endpoint(emulator.url), PAT, None)
     log = emulator.zitadel
 
