@@ -147,7 +147,7 @@ def test_the_namespace_may_be_restricted(installed: Cluster) -> None:
     }
     (test,) = of_kind(parse(installed.helm("get", "hooks", RELEASE).stdout), "Pod")
     for one in (pod, test):
-        # The controller that makes it is not running.
+        # The controller that creates it is not running.
         one["spec"]["serviceAccountName"] = FULL
         assert installed.dry_run(one) == ""
     pod["spec"]["securityContext"] = {}
@@ -205,7 +205,7 @@ def test_uninstall_keeps_policies(installed: Cluster) -> None:
     )
     installed.helm("uninstall", RELEASE)
     for name in CRDS:
-        # One that is going is still there for a while.
+        # An object that is being deleted exists for a while.
         assert "deletionTimestamp" not in installed.get("crd", name, "")["metadata"]
     for kind in ("deployment", "serviceaccount", "role", "clusterrole", "service"):
         assert installed.names(kind) == set(), kind

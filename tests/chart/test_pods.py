@@ -51,7 +51,7 @@ def _wrong_container(one: Document, pod: Document) -> list[str]:
     context = {**pod, **own}
     checks = {
         "runAsNonRoot": context.get("runAsNonRoot") is True,
-        # Unset is the image's own, which is a number (tests/image).
+        # If it is unset, the image's own user applies, which is a number (tests/image).
         "runAsUser": context.get("runAsUser") != 0,
         "allowPrivilegeEscalation": own.get("allowPrivilegeEscalation") is False,
         "capabilities": own.get("capabilities") == {"drop": ["ALL"]},

@@ -29,7 +29,7 @@ EXEMPT = {
 """Checks that fail at defaults, and are right to do so."""
 
 FLAGS = (
-    # A limit of CPU slows down a program that has work to do; conventions leave it to
+    # A CPU limit slows down a program that has work to do; the conventions leave it to
     # the user (resources.limits.cpu).
     "--ignore-container-cpu-limit",
     *("--kubernetes-version", "v1.31"),

@@ -83,8 +83,8 @@ def monitoring(**properties: Any) -> dict[str, Any]:
     }
 
 
-# No registry has Prometheus Operator's CRDs: the fields that the chart uses, by hand,
-# from its API reference, monitoring.coreos.com/v1.
+# No package registry has Prometheus Operator's CRDs, so these are the fields that the
+# chart uses, copied by hand from its API reference, monitoring.coreos.com/v1.
 MONITORING = {
     "ServiceMonitor": monitoring(
         selector=SELECTOR,

@@ -93,12 +93,12 @@ async def test_the_pod_s_own_account_comes_first(
         assert access.server == control_plane.url
         assert (await call(access.api, "GET", "/version"))["major"] == "1"
         pod.write_text("rotated")
-        # The one that is known serves for a minute.
+        # The known token is used for a minute.
         assert (await call(access.api, "GET", "/version"))["major"] == "1"
         minute_later()
         with pytest.raises(Unauthorized, match="401"):
             await call(access.api, "GET", "/version")
-        # Refused, it is read again at once.
+        # A refused token is read again at once.
         pod.write_text(control_plane.token)
         answer = await watcher.request(
             method="get", url=f"{access.server}/version", timeout=ClientTimeout(10)

@@ -65,7 +65,7 @@ ROOT = Authority("root")
 MIDDLE = Authority("middle", ROOT)
 EKS = Authority()
 ACCEPTED: dict[str, tuple[Authority, str, tuple[Authority, ...]]] = {
-    # Signed by, trusted, sent along.
+    # The signer, the trusted certificates, and those that the server sends.
     "without key identifiers": (EKS, EKS.pem, ()),
     "basicConstraints not critical": (
         odd := Authority(critical=False),

@@ -49,7 +49,7 @@ def test_quickstart_both_scopes_and_both_orders(
     writes = audit.by_operator("notificationpolicies", "default", "acme")
     expected = ["", "status"]
     if order == "reversed":
-        # It was there before its instance, and said so.
+        # It existed before its instance, and its status said so.
         expected.insert(0, "status")
     assert [w.subresource for w in writes] == expected
     for file in files:

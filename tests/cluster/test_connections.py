@@ -97,7 +97,7 @@ def test_a_removed_key_is_told_and_another_one_heals_it(
         emulator.call("PUT", "/emulator/v1/behavior", {"token_errors": errors})
         credentials = credentials_of(world, f"s-{namespace}", made)
         world.instance(namespace, emulator.url, credentials=credentials)
-        # The older servers' word for it is one for trouble that may pass, too.
+        # Older servers give the same answer for a temporary error.
         older = errors == "server_error"
         expected = ("False", "ServerError" if older else "CredentialsRejected")
         body = world.wait_for("", namespace, expected, kind="zni")
@@ -112,7 +112,7 @@ def test_a_removed_key_is_told_and_another_one_heals_it(
         credentials_of(world, f"s-{namespace}", another)
         if errors != "invalid_grant":
             look(world, namespace, "1")
-        # Where nobody asks, the Secret is read again within a minute.
+        # Without a request, the Secret is read again within a minute.
         eventually(
             lambda: (
                 world.condition("znp", "p", namespace, "Ready") == ("True", "Succeeded")
@@ -247,12 +247,12 @@ def test_a_private_authority_and_another_name(
     with emulator.program:
         look(world, namespace, "2")
         world.wait_for("", namespace, untrusted, kind="zni")
-        # The former ZITADEL's policy is quiet: it stays as it was observed.
+        # The former ZITADEL's policy is quiet: it keeps what was observed.
         assert world.condition("znp", "p", namespace, "Ready") == ("True", "Succeeded")
         create_roots(world, f"ca-{namespace}", tmp_path / "two" / "ca.crt")
         look(world, namespace, "3")
-        # The key is the former ZITADEL's: its roots are trusted now, it is not. An
-        # older server, as this one is, has no other word for that.
+        # The key is the former ZITADEL's: now the CA is trusted, but the key is not.
+        # This older server has no other answer for that.
         world.wait_for("", namespace, ("False", "ServerError"), kind="zni")
         world.plane.kubectl("delete", "zni", namespace, "--wait=false")
         world.plane.kubectl("delete", "znp", "p", "-n", namespace, "--wait=false")

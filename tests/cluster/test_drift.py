@@ -93,7 +93,7 @@ def test_an_idle_instance_costs_a_search_a_period(world: World, namespace: str) 
     new = world.emulator.requests()[before:]
     assert not [request for request in new if request["organization"] in orgs]
     searches = [request for request in new if request["path"] == SEARCH]
-    # The other instances of this world search as often.
+    # The other instances of this world search equally often.
     names = world.plane.kubectl("get", "zni", "-o", "name").stdout.split()
     assert 1 <= len(searches) <= 4 * len(names)
     after = (world.get("zni", namespace) or {})["metadata"]["resourceVersion"]
@@ -164,7 +164,7 @@ def test_polled_while_events_cannot_be_used_and_back(
     name = namespace
     instance(world, name, method="Events")
     org = managed(world, name)
-    # Other instances of this world search, too: each is told, and goes back.
+    # Other instances of this world search, too: each reports it, and recovers.
     world.emulator.call("POST", "/emulator/v1/faults", {"path": SEARCH, **FAULTS[what]})
     try:
         body = eventually(

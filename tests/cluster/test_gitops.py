@@ -203,7 +203,7 @@ def test_suspending_by_hand(world: World, namespace: str, name: str) -> None:
     silent = policy(namespace, world.organization())
     kubectl(world, "apply", silent, *WAYS[name])
     world.wait_for(namespace, "p")
-    # As Argo CD's server does for an action.
+    # Argo CD's server does this for an action.
     world.plane.kubectl(
         *("patch", "znp", "p", f"--namespace={namespace}", "--type=merge"),
         *("--field-manager=argocd-server", '--patch={"spec":{"suspend":true}}'),
@@ -286,7 +286,7 @@ def test_the_whole_quickstart_goes_at_once(
     assert world.get("namespace", namespace) is None
     assert world.get("secret", namespace, OWN_NAMESPACE) is None
     assert world.emulator.policy(ACME)["isDefault"]
-    # Its default is Retain: ZITADEL knows no reset of the instance's own.
+    # The default is Retain, because ZITADEL has no reset of the instance's policy.
     assert world.emulator.policy() == before
 
 

@@ -44,7 +44,7 @@ def test_explain_tells_each_field(control_plane: ControlPlane, file: Path) -> No
     (short,) = crd["names"]["shortNames"]
     schema = crd["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
     group = f"--api-group={crd['group']}"
-    # It also renews what kubectl has on disk of a server that has just got the kind.
+    # This also refreshes kubectl's discovery cache, which may lack the new kind.
     eventually(lambda: short in control_plane.kubectl("api-resources", group).stdout)
     whole = control_plane.kubectl("explain", short, "--recursive").stdout
     names = [line.split("\t")[0].strip() for line in whole.splitlines() if "\t" in line]

@@ -91,11 +91,11 @@ def require_phase(
     """Check the cost of one change of all policies, and their final state.
 
     Args:
-        world: After the phase.
-        orgs: Those that have policies.
-        losers: Those whose event was lost.
-        since: Requests about policies before the phase.
-        value: What was asked for.
+        world: The world after the phase.
+        orgs: The organizations that have policies.
+        losers: The organizations whose event was lost.
+        since: The number of requests about policies before the phase.
+        value: The wanted value.
 
     Returns:
         The longest time from a lost write to the last one that repairs it, in seconds.

@@ -148,13 +148,13 @@ def test_instances_run_side_by_side_and_a_dead_one_slows_none(
             ],
         )
         wanted = dict.fromkeys(names[1:], COUNT // INSTANCES)
-        # Twelve seconds on a quiet machine, a hundred on a busy one. One call to the
-        # dead one takes ten: were all its policies asked for, a thousand.
+        # It takes twelve seconds on a quiet machine, a hundred on a busy one. One call
+        # to the dead one takes ten, so calls for all its policies would take 1,000.
         eventually(lambda: ready(plane) == wanted, 250, every=LIST_INTERVAL)
         path = 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].reason}'
         done = plane.kubectl("get", "zni", "-o", path)
         assert Counter(done.stdout.split())["Succeeded"] == INSTANCES - 1
-        # A call to the dead one may be under way, and is waited for.
+        # A call to the dead instance may be in progress; wait for it.
         assert operator.program.stop(timeout=20) == 0
 
 

@@ -197,7 +197,7 @@ def test_what_is_not_understood_stops_nobody(
     for name, (change, _) in BROKEN.items():
         patch(plane, name, {"spec": change})
     _all_say_so(plane)
-    # Nobody of them is as before: what others set stays.
+    # None of them goes back to its old spec: foreign changes stay.
     path = "/management/v1/policies/notification"
     emulator.call("PUT", path, {"passwordChange": False}, organizations[3])
     first.process.program.kill()

@@ -158,7 +158,7 @@ def test_multi_tenant_example(world: World) -> None:
         texts.append(json.dumps(status).replace(word, "WORD"))
     assert texts[0] == texts[1]
 
-    # Taking the grant back: no further call, and the deletion undoes nothing.
+    # After a revocation there is no further call, and the deletion undoes nothing.
     grants = '[{"op":"replace","path":"/spec/grants","value":[]}]'
     command = ("patch", "zni", "platform", "--type=json", "-p", grants)
     world.plane.kubectl(*command)

@@ -27,8 +27,8 @@ class Story:
 
     Args:
         world: The real servers.
-        namespace: Where all policies are.
-        seed: Of the sequence.
+        namespace: The namespace of all policies.
+        seed: The seed of the sequence.
     """
 
     def __init__(self, world: World, namespace: str, seed: int) -> None:
@@ -36,7 +36,7 @@ class Story:
         self.namespace = namespace
         self.chance = random.Random(seed)
         self.organizations = [world.organization() for _ in range(ORGANIZATIONS)]
-        # What any policy has ever asked for, by organization.
+        # All values that policies have ever wanted, by organization.
         self.asked: dict[str, set[bool]] = defaultdict(set)
         self.names: set[str] = set()
 

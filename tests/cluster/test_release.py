@@ -45,7 +45,7 @@ def plane(own_plane: ControlPlane) -> Iterator[ControlPlane]:
     """This cluster with the CRDs, and without leases and policies of earlier tests."""
     own_plane.kubectl("apply", "--server-side", "-f", str(CRDS))
     own_plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
-    # CRDs made anew are established a moment before their storage is there.
+    # New CRDs are Established a moment before their storage is ready.
     lists = ("get", "znp,zni", "--all-namespaces")
     eventually(lambda: own_plane.kubectl(*lists, check=False).returncode == 0)
     yield own_plane

@@ -192,7 +192,7 @@ def test_a_write_that_is_under_way_ends_before_the_hand_over(
     first.zitadel.delay(0.4)
     calls = len(first.zitadel.requests)
     set_policy(plane, "watched", value=False)
-    # The observation has gone out; the write follows, and meets the delay.
+    # The GET has been sent; the write follows, and is delayed.
     eventually(lambda: len(first.zitadel.requests) > calls, 5, "a call")
     time.sleep(0.1)
     asked = time.monotonic()

@@ -145,7 +145,7 @@ def test_what_etcd_holds_is_the_truth(
     plane.kubectl("delete", "znp", "deleted", f"--namespace={OWN_NAMESPACE}")
     wait(edited, False)
     wait(deleted, None)
-    # The Lease is renewed meanwhile: its version is what tells of a restore at once.
+    # The Lease is renewed meanwhile; its version reveals a restore at once.
     time.sleep(RENEWALS)
     plane.restore()
     wait(edited, True)

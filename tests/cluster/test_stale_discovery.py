@@ -67,7 +67,7 @@ class Cluster:
         if path == "/api":
             return web.json_response({"versions": ["v1"]})
         if path == "/api/v1":
-            # kopf begins only when it knows these.
+            # kopf starts only after it has listed these.
             return web.json_response({"resources": [resource("namespaces")]})
         if path == "/apis":
             version = {"groupVersion": "zitadel-notification.dev/v1alpha1"}

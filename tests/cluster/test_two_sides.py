@@ -183,7 +183,7 @@ def test_a_removed_event_was_lost_before_a_take_over(
         kill_after(world, org, killed, before)
         body = world.wait_for(where, "p", patience=90)
         assert busy_answers(world, org)
-        if killed < KILLED_AFTER[-1]:  # else the new process looks at it later
+        if killed < KILLED_AFTER[-1]:  # otherwise the new process checks it later
             assert busy_answers(world, other)
         assert world.emulator.policy(org).get("passwordChange", False) is False
         assert "isDefault" not in world.emulator.policy(org)

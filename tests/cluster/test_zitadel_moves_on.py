@@ -45,7 +45,7 @@ def test_missing_calls_are_told_after_a_minute_and_end_no_deletion(
     annotation = "zitadel-notification.dev/reconcile-requested-at=1"
     world.plane.kubectl("annotate", "zni", namespace, annotation)
     world.wait_for(namespace, "kept")
-    # All policies of an instance come back within a minute, one after the other.
+    # All policies of an instance recover within a minute, one after the other.
     world.gone("znp", "dying", namespace, patience=90)
     assert world.emulator.policy(kept).get("passwordChange", False) is False
     assert world.emulator.policy(dying)["isDefault"] is True

@@ -115,9 +115,9 @@ def assertion(
 
     Args:
         key: The key file.
-        audience: `aud`.
-        begin: `iat`.
-        length: From `iat` to `exp`.
+        audience: The claim `aud`.
+        begin: The claim `iat`.
+        length: The seconds from `iat` to `exp`.
         what: Other claims, `kid` and `alg`; None leaves a claim out.
     """
     kid, alg = what.pop("kid", key["keyId"]), what.pop("alg", "RS256")

@@ -118,7 +118,7 @@ class Replay:
         if isinstance(recorded, str) and _TIME.fullmatch(recorded):
             return self._compare_times(recorded, actual, where)
         if isinstance(recorded, str):
-            # The port of a database that does not answer is no part of the contract.
+            # The port of the unavailable database is not part of the contract.
             recorded = _NAMES.get(recorded, self.plain(recorded)).replace(
                 "5544", "5432"
             )
@@ -144,7 +144,7 @@ class Replay:
         if not (isinstance(actual["sequence"], str) and actual["sequence"].isdigit()):
             return f"{where}.sequence: {actual['sequence']!r} is no number in a text"
         was, now = int(recorded["sequence"]), int(actual["sequence"])
-        # An event tells its owner with its aggregate, everything else beside it.
+        # An event has the owner in its aggregate, everything else has it beside.
         owner = recorded.get("aggregate", recorded)["resourceOwner"]
         if owner == "{credentialOrg}":
             return ""  # the recorded server had a human administrator, too

@@ -54,7 +54,7 @@ class Operator:
         self._client = client
         self._key: dict[str, str] = {}
         self._before: dict[int, Callable[[], Awaitable[None]]] = {
-            # The recorded search did not know Org C yet, made an instant before.
+            # The recorded search did not find Org C, which was created just before.
             37: self._search_once,
             38: lambda: self._set_lag(60_000),
             39: lambda: self._set_lag(0),

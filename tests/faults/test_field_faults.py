@@ -137,7 +137,7 @@ def test_a_zitadel_that_refuses_great_limits_is_asked_for_less(
             status = world.wait_for(namespace, "p")["status"]
             assert status["organizationId"] == org["id"]
             assert world.emulator.policy(org["id"])["passwordChange"] is True
-        # Events are read by smaller pages, too.
+        # Events are read in smaller pages, too.
         path = "/management/v1/policies/notification"
         world.emulator.call("DELETE", path, organization=organizations[0])
         eventually(
@@ -147,7 +147,7 @@ def test_a_zitadel_that_refuses_great_limits_is_asked_for_less(
         status = world.wait_for("", "pages", kind="zni")["status"]
         assert status["driftDetection"]["method"] == "Events"
         refused = [r for r in world.emulator.requests() if r["status"] == 400]
-        # From 1,000 down by halves, and what was learnt is kept.
+        # The limit is halved from 1,000 on, and the accepted one is kept.
         assert 1 <= len(refused) <= 10
         for namespace in names:
             world.delete("p", namespace)
@@ -160,7 +160,7 @@ def test_a_range_in_no_proxy_is_reached_directly(
     """ZITADEL and Kubernetes are; other addresses use the missing proxy."""
     variables = {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE}
     variables["NO_PROXY"] = "127.0.0.0/8"
-    # This machine may have its own in small letters.
+    # This machine may set the variables in lower case.
     variables |= {name.lower(): value for name, value in variables.items()}
     with world_of(control_plane, tmp_path, **variables) as world:
         world.instance("range", world.emulator.url)
@@ -186,7 +186,7 @@ def test_a_credential_that_was_encoded_twice_is_told(
         credentials = credentials_of(world, secret, made)
         value = made["token"] if kind == "token" else json.dumps(made["keyFile"])
         once = base64.b64encode(value.encode()).decode()
-        # Kubernetes encodes what it stores once more.
+        # Kubernetes encodes the value a second time.
         field = "token" if kind == "token" else "key.json"
         create_secret(world.plane, secret, **{field: once})
         before = world.emulator.requests()

@@ -38,7 +38,7 @@ def test_an_owner_that_ended_between_a_watch_and_its_410_is_no_conflict(
         proxy.expire()
         eventually(lambda: len(_watches(proxy)) > 2, what="a new watch")
         world.policy(namespace, "new", org, passwordChange=False, **ref)
-        # Were it told of a Conflict, it would be tried again after five minutes.
+        # After a Conflict it would be retried only after five minutes.
         world.wait_for(namespace, "new")
         assert emulator.policy(org).get("passwordChange", False) is False
         event_reasons = _reasons_of_events(world, namespace)

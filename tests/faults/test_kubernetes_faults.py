@@ -38,7 +38,7 @@ QUIET = 20.0
 POLICIES, INSTANCES = "/notificationpolicies/{}", "/zitadelinstances/{}"
 APPLY, JSON_PATCH = "apply-patch", "json-patch"
 CALLS: dict[str, tuple[str, ...]] = {
-    # Method, path, content type, body; the name of the case is put into each.
+    # Method, path, content type, body; the name of the case is inserted into each.
     "status": ("PATCH", POLICIES + "/status"),
     "original": ("PATCH", POLICIES + r"\?", APPLY),
     "strip": ("PATCH", POLICIES + r"\?", JSON_PATCH),
@@ -239,8 +239,8 @@ class Stage:
 
         async def arm(phase: int) -> None:
             if call == "status" and phase == 3:
-                # Ready may be stored, and its pass be made once more all the same:
-                # what somebody resets meanwhile is no drift to the operator.
+                # Ready may be stored, but its pass be repeated all the same: a reset in
+                # between is then no drift for the operator.
                 await asyncio.sleep(8)
             if times == 2 or not trouble.hits:
                 trouble.times, trouble.hits = times, 0

@@ -135,7 +135,7 @@ def test_watches_that_are_refused(
         time.sleep(MINUTE / 2)
         calls = aside_of_the_lease(proxy, begun)
         logs = lines(operator, logged)
-        # aiohttp makes a request once more that a reset has ended.
+        # aiohttp repeats a request whose connection was reset.
         assert 2 <= len(calls) <= (6 if "Retry-After" in case else 28)
         assert 1 <= len(logs) <= 4
         proxy.faults = []
@@ -184,7 +184,7 @@ def test_a_new_authority_and_its_certificate(
             eventually(lambda proxy=proxy: proxy.watches == 2, 30, "watches")
             proxy.show(pair)
         for operator in (leader, standby):
-            # Either by the lease's next try, or by a watch's.
+            # The next try of the lease or of a watch does this.
             eventually(
                 lambda operator=operator: "is not trusted" in operator.log.read_text(),
                 *(40, "words about the certificate"),

@@ -43,7 +43,7 @@ def manifests(url: str) -> str:
         }
         for number in range(COUNT)
     ]
-    # Last, so that its first status tells the number of policies.
+    # The instance is last, so that its first status has the number of policies.
     found.append(
         {
             "apiVersion": api,
@@ -94,7 +94,7 @@ def test_fifty_policies_and_their_instance(
         plane.kubectl("apply", "-f", "-", stdin=manifests(emulator.url))
         ready = ["Succeeded"] * COUNT
         eventually(lambda: reasons(plane, "znp") == ready, 120, every=0.5)
-        # The cursor moves when a search shows what was written at first.
+        # The cursor moves when a search shows the first writes.
         last = last_policy_event(emulator)
         eventually(lambda: cursor(plane).endswith(last), 90, every=1)
         audit = AuditLog(plane)
@@ -106,8 +106,8 @@ def test_fifty_policies_and_their_instance(
             path = "/auth/v1/users/me"
             body = {"path": path, "times": 1, **fault}
             emulator.call("POST", "/emulator/v1/faults", body)
-            # The call comes 25 seconds after the last one of any kind, at a look that
-            # is made every 33 seconds at most; searches of events come between.
+            # The call comes 25 seconds after the last call of any kind, with a check
+            # that is made every 33 seconds at most; searches of events come between.
             eventually(
                 lambda: not emulator.call("GET", "/emulator/v1/faults"), 120, every=0.5
             )

@@ -77,7 +77,7 @@ def test_every_fault_at_every_call_ends_as_without(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No fault counts as a value, and none causes an unwanted write."""
-    # Else a credential that is refused twice is looked at again after a minute.
+    # Otherwise a credential that is refused twice is checked again after a minute.
     monkeypatch.setattr(instance_pass, "SECRET_INTERVAL", 5.0)
 
     async def story() -> dict[str, Any]:

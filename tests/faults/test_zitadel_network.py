@@ -70,8 +70,8 @@ class Unsure(Emulator):
     """An emulator whose handshakes may fail.
 
     Attributes:
-        trouble: When they do.
-        other: What it shows then: a certificate that nobody trusts. None: an alert.
+        trouble: Decides when they fail.
+        other: The untrusted certificate that it then serves; None sends a TLS alert.
     """
 
     trouble: Trouble
@@ -105,12 +105,12 @@ def names(troubles: dict[str, Trouble]) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", look_up)
-        # Each connection looks the name up.
+        # Each connection resolves the name.
         connector = partial(aiohttp.TCPConnector, use_dns_cache=False)
         patch.setattr(aiohttp, "TCPConnector", connector)
-        # Each call makes one: an idle one that was left would meet no trouble.
+        # Each call makes a new connection, because an idle one would meet no fault.
         patch.setattr(transport, "KEEP_ALIVE", 1e-6)
-        # A certificate that is not trusted is looked at again after a minute.
+        # A certificate that is not trusted is checked again after a minute.
         patch.setattr(instance_pass, "SECRET_INTERVAL", 5.0)
         yield
 

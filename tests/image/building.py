@@ -35,8 +35,8 @@ class Image:
     """The image as files, and its configuration.
 
     Attributes:
-        root: Its own files, and empty places for what is mounted.
-        stage: The last one of the Dockerfile.
+        root: The folder with its files, and with empty places for mounts.
+        stage: The last stage of the Dockerfile.
     """
 
     root: Path

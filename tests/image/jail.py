@@ -32,12 +32,12 @@ class Jail:
     """A root folder, what is mounted in it, and who works there.
 
     Attributes:
-        root: Becomes `/`; holds the files that are its own.
-        shown: Paths of the machine and where they are seen, read-only.
-        shared: The same, writable.
-        hidden: Folders of the machine that are empty in here.
-        writable: Whether its own files may be written.
-        user: Numeric user and group; None is root.
+        root: The folder that becomes `/`, with the jail's own files.
+        shown: Paths of the machine, and where they are mounted read-only.
+        shared: Paths of the machine, and where they are mounted writable.
+        hidden: Folders of the machine that are empty in the jail.
+        writable: Whether the jail's own files may be written.
+        user: The numeric user and group; None means root.
     """
 
     root: Path
@@ -72,7 +72,7 @@ class Jail:
         """Run a command to its end; return its output.
 
         Raises:
-            CalledProcessError: They failed; what they said is a note.
+            CalledProcessError: The command failed; a note has its output.
         """
         command = self.command(words, environment, folder)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -127,7 +127,7 @@ def require_namespaces(folder: Path) -> None:
     """Check that this machine permits namespaces.
 
     Raises:
-        NotPermitted: It does not.
+        NotPermitted: The machine does not permit them.
     """
     jail = Jail(folder, shown=base_files(), hidden=base_packages())
     try:

@@ -66,8 +66,8 @@ def operator(
     program = Program("operator", command, tmp_path / "log")
     yield program
     if program.running:
-        # The container's own first process: who turns into another user is no longer
-        # ended with its parent, and would go on acting on the tests' cluster.
+        # End the container's first process: after it has changed its user, it does not
+        # end with its parent, and would continue to act on the tests' cluster.
         os.kill(int(process_one(program).name), signal.SIGKILL)
     program.kill()
 
@@ -125,7 +125,7 @@ def test_it_runs_as_a_user_without_rights_on_a_read_only_file_system(
     )
     assert facts["NSpid"].split()[-1] == "1"
     assert int(facts["CapEff"], 16) == int(facts["CapPrm"], 16) == 0
-    if os.geteuid() == 0:  # elsewhere the numbers are those of a user namespace
+    if os.geteuid() == 0:  # otherwise the ids are those of a user namespace
         assert facts["Uid"].split() == facts["Gid"].split() == [str(USER)] * 4
         assert facts["Groups"].split() == []
     mounts = [line.split() for line in (seen / "mountinfo").read_text().splitlines()]
@@ -141,7 +141,7 @@ def test_any_user_will_do(image: Image) -> None:
     jail = replace(image.jail(), user=54321)
     code = "import os, zitadel_notification_operator.app; print(os.getuid())"
     said = jail.run(["python", "-c", code], image.stage.environment)
-    if os.geteuid() == 0:  # elsewhere the numbers are those of a user namespace
+    if os.geteuid() == 0:  # otherwise the ids are those of a user namespace
         assert said.split() == ["54321"]
     words = ["znp", "run", "--kubeconfig", "/nowhere"]
     with pytest.raises(subprocess.CalledProcessError) as raised:
@@ -187,7 +187,7 @@ def test_all_bytecode_is_there_and_never_checked_again(image: Image) -> None:
     assert len(sources) > 1000
     for source in sources:
         compiled = Path(importlib.util.cache_from_source(str(source)))
-        # PEP 552: a hash of the source, and nobody looks whether it still fits.
+        # PEP 552: there is a hash of the source, which is never checked.
         assert compiled.read_bytes()[4:8] == b"\x01\0\0\0", source
 
 

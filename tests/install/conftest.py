@@ -13,7 +13,8 @@ from support.running import EmulatorProcess, create_secret
 from support.watching import StatusWatch
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
-# It has tests, but is named for what it is; else its assertions would tell nothing.
+# The module has tests, but no name of a test file; without this, failing assertions
+# would show no values.
 pytest.register_assert_rewrite("install.stories")
 
 

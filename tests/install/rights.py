@@ -16,10 +16,10 @@ class Right:
     """One verb on one resource.
 
     Attributes:
-        namespace: Where; empty: everywhere.
-        group: The API group; empty: core.
+        namespace: The namespace; empty means the whole cluster.
+        group: The API group; empty means the core group.
         resource: The plural, with the subresource as in `notificationpolicies/status`.
-        name: The only one that it is about; empty: any.
+        name: The only object that it applies to; empty means any.
     """
 
     namespace: str
@@ -34,8 +34,8 @@ class Request:
     """One finished request; the resource is empty for other paths.
 
     Attributes:
-        code: The answer's HTTP status.
-        authorized: Whether RBAC let it through; admission may refuse it all the same.
+        code: The HTTP status of the response.
+        authorized: Whether RBAC permitted it; admission may have refused it then.
         uri: The path with its query.
     """
 

@@ -18,7 +18,7 @@ globals().update(
         test_deletions,
         *AS_ADMINISTRATOR,
         *SLOW,
-        # The rights go with the namespace: below.
+        # The permissions go with the namespace; that is tested below.
         "test_a_namespace_goes_with_its_policies",
     )
 )
@@ -33,7 +33,7 @@ def test_a_namespace_outside_is_left_alone(
     org = world.organization()
     world.plane.kubectl("create", "namespace", "outside")
     world.policy("outside", "p", org, passwordChange=False)
-    # An older one that was seen would win by its time, which has whole seconds.
+    # If the operator saw the older one, that would win by its time in whole seconds.
     world.policy(namespace, "p", org)
     world.wait_for(namespace, "p")
     body = world.get("znp", "p", "outside")

@@ -18,7 +18,7 @@ def shown() -> list[str]:
     """Return the output that the README shows: the columns and a row."""
     (block,) = re.findall(r"(?s)```text\n(.*?)```", section(README, "Install"))
     lines = [line.split() for line in block.splitlines()]
-    # How long the policy is there differs.
+    # The age of the policy differs.
     return [" ".join(words[:-1]) for words in lines]
 
 
@@ -43,7 +43,7 @@ def test_install_as_written(control_plane: ControlPlane, tmp_path: Path) -> None
     roots = emulator.roots = tmp_path / "tls" / "ca.crt"
     installation = Installation(control_plane, tmp_path)
     token = tmp_path / "token"
-    # As an editor leaves it.
+    # An editor writes the file in this form.
     token.write_text(f"{TOKEN}\n")
     mine = {
         "/path/to/token": str(token),

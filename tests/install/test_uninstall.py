@@ -147,14 +147,14 @@ def test_a_watched_namespace_that_was_deleted_first(
     """It takes its Role along and hangs; the documented way out ends it."""
     world = begin(installation, emulator, "--set", "watchNamespaces={team-a,team-b}")
     with world.operator.program:
-        # Which of them goes first is up to Kubernetes; so it is the worst case always.
+        # Kubernetes decides which of them goes first; this is always the worst case.
         rights = ("rolebinding", f"{RELEASE}-policies", "--namespace=team-b")
         world.plane.kubectl("delete", *rights)
         gone = ("delete", "namespace", "team-b", "--timeout=5s")
         with pytest.raises(subprocess.CalledProcessError, match="non-zero"):
             installation.plane.kubectl(*gone)
         assert not installation.may("patch", "notificationpolicies", "-n", "team-b")
-    # An operator that starts anew cannot look into it, and serves the other one.
+    # A restarted operator cannot read it, and serves the other namespace.
     world.operator = installation.lead("pod-2")
     with world.operator.program:
         change = ("--type=merge", '--patch={"spec":{"passwordChange":false}}')

@@ -150,7 +150,7 @@ def test_uninstall_with_live_objects_and_install_again(
     """All stays as it is; a deletion in the meantime waits, and then ends."""
     before, writes = statuses(world), world.emulator.writes()
     installation.helm("uninstall", RELEASE)
-    # Nobody knows the account any more; a pod would get this from the kubelet.
+    # The old token's account is gone; a pod would get a new token from the kubelet.
     assert world.operator.program.stop() == 0
     assert statuses(world) == before
     namespaces = {item["metadata"].get("namespace") for item in stored(world)}
@@ -164,7 +164,7 @@ def test_uninstall_with_live_objects_and_install_again(
     installation.helm("install", RELEASE, str(CHART), *OPTIONS)
     world.operator = installation.lead("pod-4")
     world.gone("znp", "goes", namespace)
-    # One removes the finalizer; none is about those that live.
+    # One write removes the finalizer; there is none to living objects.
     assert len(audit.by_operator(KINDS[0])) == writes_before + 1
     (undone,) = world.emulator.writes()[len(writes) :]
     assert undone[0] == "DELETE"

@@ -55,7 +55,7 @@ def test_second_pass_writes_nothing(
     if decision.action is Action.NONE:
         assert decision.in_sync or not wanted.manages
         return
-    # A GET of the instance's policy says `isDefault` always.
+    # A GET of the instance's policy always says `isDefault`.
     left = ObservedPolicy(wanted.scope is Scope.INSTANCE, wanted.settings)
     assert decide(wanted, left).in_sync
 

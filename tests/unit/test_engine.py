@@ -164,7 +164,7 @@ def test_periodic_list_heals_what_the_watch_lost() -> None:
             replace(bench.policy("changed"), settings=mails(True), generation=2)
         )
         bench.cluster.put(policy("new", "c"))
-        # Somebody took the finalizer off, so it went without us.
+        # Somebody removed the finalizer, so the object went without a pass.
         del bench.cluster.policies[PolicyKey("own", "ended")]
         bench.cluster.put(policy("heir", "b", second=5))
         await bench.live(2 * LIST_INTERVAL)

@@ -182,10 +182,10 @@ def test_many_policies_do_not_ask_each() -> None:
         assert {stalled(bench, name) for name in names} == {LACKING}
         before, writes = count(bench, "observe"), count(bench, "status")
         await bench.live(3600)
-        # Every five minutes or so, and nothing is written again.
+        # There is a retry about every five minutes, and no further write.
         assert count(bench, "observe") - before <= 16
         assert count(bench, "status") == writes
-        # Before it was sure, those whose look was due have asked, too.
+        # Before it was certain, policies that were due have made the call, too.
         assert asked < 60
         bench.zitadel.lacks = set()
         await bench.live(500)

@@ -41,7 +41,7 @@ def test_another_writer_is_not_fought_for_ever() -> None:
         writes = [step for step in bench.steps.log[before:] if step[0] == "status"]
         assert len([w for w in writes if w[1] == "own/p"]) <= 3 * (7 + later)
         assert bench.recorder.notices.count(("p", "Contested")) == 1
-        # They stop: it is put right once more, and is over after a while.
+        # The others stop: it is corrected once more, and the contest ends later.
         await bench.live(14 * 3600)
         assert bench.zitadel.own["o"] is False
         assert in_sync(bench, "p").reason == Reason.IN_SYNC

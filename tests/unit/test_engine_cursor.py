@@ -155,7 +155,7 @@ def test_events_have_the_time_at_which_their_transaction_began(
         await bench.start()
         await bench.live(2 * interval + 200)
         for number in range(1, 12):
-            # One short transaction overtakes each long one at another moment of it.
+            # A short transaction overtakes each long one, each time at another moment.
             zitadel.change(f"o{number}", True, OTHERS)
             await bench.live(length * number / 12)
             zitadel.change("foreign", False, OTHERS)

@@ -70,7 +70,7 @@ def test_an_owner_that_is_there_is_read_seldom() -> None:
         assert bench.reads == ["old"]
         before = len(bench.steps.log)
         await bench.live(3000)
-        # Their tries are spread over the five minutes.
+        # Their retries are spread over the five minutes.
         assert 10 <= len(bench.reads) <= 50
         written = {step[1] for step in bench.steps.log[before:] if step[0] == "status"}
         assert written <= {"default"}
@@ -163,7 +163,7 @@ def test_late_news_of_a_policy_that_has_ended_brings_nothing_back() -> None:
         await bench.live(60)
         assert bench.parts is not None
         assert bench.parts.inventory.policies == {}
-        # The instance tells that it has one policy less; the policy is left alone.
+        # The instance's status has one policy less; there is no call for the policy.
         new = set(bench.steps.log[before:])
         assert new <= {("identify",), ("authenticate",), ("status", "default")}
         assert bench.recorder.notices.count(("p", "Deleted")) == 1

@@ -33,8 +33,9 @@ class RefusingCluster(FakeCluster):
     """A Kubernetes that refuses statuses while `refuses` is set.
 
     Attributes:
-        refuses: `before`: nothing is stored; `after`: it is, and the answer is lost.
-        refuses_strip: The same for the removal of marks.
+        refuses: `before`: nothing is stored. `after`: the status is stored, but the
+            response is lost.
+        refuses_strip: The same for removals of annotation and finalizer.
     """
 
     refuses: str | None = None

@@ -142,7 +142,7 @@ def test_a_look_up_that_fails_later(failure: OperatorError) -> None:
         bench.seen(edited)
         await bench.live(600)
         assert bench.zitadel.own == {"a": True, "b": False, "c": True}
-        # It costs two calls for each name and look, at most.
+        # Each look-up of a name costs two calls at most.
         assert calls[0] < 5 * 660 / 27
         new = bench.steps.log[before:]
         assert ("status", str(PolicyKey("by-id", "p"))) not in new

@@ -68,7 +68,7 @@ def test_a_rotated_secret_is_used_within_a_minute() -> None:
         await bench.live(60)
         assert bench.zitadel.token == "new"
         written = [s for s in bench.steps.log[before:] if s[0] == "status"]
-        # ZITADEL still takes the old one only, so the new one is told as refused.
+        # ZITADEL still accepts only the old one, so the new one is reported as refused.
         assert written == [("status", "default"), ("status", "own/p")]
         bench.zitadel.accepted = "new"
         await bench.live(330)

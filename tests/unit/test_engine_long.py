@@ -89,8 +89,8 @@ def test_endless_failures_delay_nobody(failure: OperatorError, hanging: int) -> 
         bench.zitadel.observe = fail
         await bench.start(workers=16)
         await bench.live(1200)
-        # Of sixteen turns four are for them: more would be taken all at one time when
-        # an outage has put them in step.
+        # Four of sixteen workers are for them. More would be taken all at once if an
+        # outage had synchronized their retries.
         peaks.clear()
         await bench.live(300)
         assert max(peaks) <= 4

@@ -176,7 +176,7 @@ def test_fifty_quiet_policies_notice_nothing(
         assert [name for name, _ in bench.recorder.notices if name != "default"] == []
         assert bench.instance_reason() == "Succeeded"
         assert bench.ready_ones() == bench.count
-        # And all serve on.
+        # All of them are still served.
         changed = replace(bench.policy("p0"), settings=mails(True), generation=2)
         bench.seen(changed)
         await bench.live(5)

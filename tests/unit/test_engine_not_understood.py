@@ -375,7 +375,7 @@ def test_nothing_is_undone_as_not_granted(
         bench.instance_seen(replace(lost, grants=()) if "grants" in fields else lost)
         q = bench.cluster.policies[PolicyKey("team", "q")]
         bench.seen(replace(q, deleting=True))
-        # Another way into the same ZITADEL.
+        # Another instance object leads to the same ZITADEL.
         bench.seen(replace(tenant("young", "o", second=9), instance="other"))
         await bench.live(60)
         if restarted:
@@ -426,7 +426,7 @@ def test_the_way_out_of_a_deletion_that_waits() -> None:
         await bench.live(5)
         assert key not in bench.cluster.policies
         assert bench.zitadel.own == {"o": False}
-        # Nobody needs the instance any longer.
+        # No policy needs the instance any longer.
         assert "default" not in bench.cluster.instances
         await bench.stop()
 

@@ -63,7 +63,7 @@ def test_restart_finds_what_was_revoked_or_lost_meanwhile() -> None:
             replace(bench.cluster.instances["default"], grants=(), generation=2)
         )
         bench.cluster.put(policy("old", second=1))
-        # The older one is listed first, the younger one comes after it.
+        # The LIST has the older one first, then the younger one.
         young = bench.cluster.policies.pop(PolicyKey("own", "young"))
         bench.cluster.put(young)
         await bench.start()

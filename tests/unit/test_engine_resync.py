@@ -137,14 +137,14 @@ def test_a_restored_etcd_is_taken_as_the_truth() -> None:
         bench.restore(kept)
         await bench.live(1.2 * LIST_INTERVAL)
         assert bench.zitadel.own["a"] is False
-        assert bench.zitadel.own["b"] is False  # its uid had been known to be gone
+        assert bench.zitadel.own["b"] is False  # its uid was known as deleted
         assert bench.parts is not None
         known = bench.parts.inventory.policies
         assert {key.name for key in known} == {"changed", "deleted"}
         for name in ("changed", "deleted"):
             assert bench.ready(name).status == "True"
             assert known[PolicyKey("own", name)].uid == f"uid-{name}"
-        # What comes next is heard, by its new version.
+        # The next watch event counts, because of its new version.
         bench.seen(replace(bench.policy("changed"), settings=mails(True), generation=2))
         await bench.live(2)
         assert bench.zitadel.own["a"] is True
@@ -195,7 +195,7 @@ def test_an_answer_that_is_older_than_what_was_known_is_noticed_at_once() -> Non
         bench.restore(kept)
         calls = len(bench.steps.log)
         assert bench.engine is not None
-        # The watch is told of a token: the pass writes a status.
+        # A watch event brings a token, so the pass writes a status.
         known = bench.parts.inventory.policies[PolicyKey("own", "q")]  # type: ignore[union-attr]
         bench.engine.watch_events.policy_seen(replace(known, requested_at="now"))
         await bench.live(10)

@@ -324,7 +324,7 @@ def test_a_repair_stops_when_it_is_no_longer_asked_for(how: str) -> None:
             result: WriteResult = await write(*args, **kwargs)  # type: ignore[arg-type]
             made = [s[0] for s in zitadel.writes()][1:]
             if made in (["Update"] * 3, ["Reset", "Reset", "Create"]):
-                # The first step of the repair is made, and was answered with 200.
+                # The first step of the repair was made and answered with 200.
                 assert result.answer is WriteOutcome.WRITTEN
                 stored = bench.policy("p")
                 edits = {

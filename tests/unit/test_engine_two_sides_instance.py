@@ -68,7 +68,7 @@ def test_a_missed_first_policy_of_the_instance_is_told_and_left(name: str) -> No
         assert len(made) == 2
         await bench.live(600)
         require_told_and_left(bench)
-        # A look every five minutes, and no more than the POST that it takes.
+        # There is a pass every five minutes, with no write but the POST that it needs.
         assert len(bench.zitadel.writes()) <= 2 + 2
         bench.zitadel.catch_up()
         await bench.live(310)

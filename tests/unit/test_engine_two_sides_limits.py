@@ -115,7 +115,7 @@ def test_a_loss_is_not_forgotten_while_another_one_is_repaired() -> None:
             bench.zitadel.to_lose.append(("changed", f"o-{name}"))
             bench.zitadel.change(f"o-{name}", True, OTHERS)
         await bench.live(200)
-        # One write is what such a repair takes; nobody makes it a second time.
+        # Such a repair takes one write, which is not repeated.
         made = [organization for _, organization in bench.zitadel.writes()[before:]]
         assert sorted(made) == sorted(f"o-{name}" for name in names)
         log = {name: bench.zitadel.written(f"o-{name}") for name in names}

@@ -62,9 +62,9 @@ def writes_of(bench: Bench, acts: dict[tuple[int, bool], Callable[[], None]]) ->
     """Have the writes noted, with their answers, and things happen with them.
 
     Args:
-        bench: The world.
-        acts: What happens, by the number of the write, and whether it has been
-            answered; else it is under way, and ZITADEL carries it out.
+        bench: The bench.
+        acts: What happens, by the number of the write and whether its response has
+            come; if not, ZITADEL is still executing the write.
     """
     made: Made = []
     zitadel = bench.zitadel
@@ -123,10 +123,11 @@ class Turn:
     """Something that happens in the middle.
 
     Attributes:
-        act: What comes.
-        after: The writes that follow, where it comes between the two steps.
-        late: The same, where it comes while the last step is under way.
-        reason: Of the policy's Ready condition at the end; None: it is gone.
+        act: What happens.
+        after: The writes that follow if it happens between the two steps.
+        late: The writes that follow if it happens during the last step.
+        reason: The reason of the policy's Ready condition at the end; None if the
+            policy is gone.
     """
 
     act: Callable[[Bench], None]
@@ -166,7 +167,7 @@ def test_what_comes_in_the_middle_of_a_repair_stops_it(name: str, late: bool) ->
         steps = [FIRST_STEP, LAST_STEP] if late else [FIRST_STEP]
         assert made == [*BEFORE, *steps, *(turn.late if late else turn.after)]
         if name == "lease lost":
-            # Another replica would go on; here the same one leads again.
+            # Another replica would continue; here the same one leads again.
             regain_lease(bench)
             await bench.live(60)
             assert made == [*BEFORE, FIRST_STEP, LAST_STEP]
@@ -198,7 +199,7 @@ def test_a_write_that_no_get_shows_is_looked_at_three_times_within_a_second() ->
         await bench.live(1.8)
         assert calls(bench, begun)[-len(looks) :] == looks
         await bench.live(0.5)
-        # One more look, and the same write, which tells what was lost.
+        # One more GET, and the same write, whose response reveals the loss.
         assert calls(bench, begun).count("Create") == 2
         assert bench.zitadel.own == {}
         await bench.live(30)

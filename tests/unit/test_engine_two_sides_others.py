@@ -117,7 +117,7 @@ def test_an_organization_that_goes_in_the_middle_ends_the_deletion(
         bench.seen(replace(bench.policy("p"), deleting=True))
         await bench.live(10)
         assert bench.cluster.policies == {}
-        # No trouble was told on the way: a repair that nobody needs has not failed.
+        # No error was reported meanwhile: a repair that nobody needs has not failed.
         assert ("status", "own/p") not in bench.steps.log[begun:]
         assert instance_reason(bench) == Reason.SUCCEEDED
         await bench.stop()

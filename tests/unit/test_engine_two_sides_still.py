@@ -65,7 +65,7 @@ def test_what_was_not_seen_to_move_is_not_called_repaired(value: bool | None) ->
         bench.zitadel.change("o", value, OTHERS)
         await bench.live(1000)
         made = [step[0] for step in bench.zitadel.writes()[begun:]]
-        # The PUT is answered 404 where the policy is removed.
+        # The PUT is answered with 404 if the policy is removed.
         assert made == (["Update"] if value else ["Update", "Create"])
         assert "ReadSideRepaired" not in event_reasons(bench)
         assert bench.zitadel.written("o") is bench.zitadel.own["o"] is False
@@ -216,7 +216,7 @@ def test_who_waits_for_its_turn_to_be_posted_over_writes_nothing() -> None:
             zitadel.change(f"o-{name}", None, OTHERS)
         before = len(zitadel.writes())
         await bench.live(600)
-        # One that is answered 404 each, and the POST of the first one.
+        # One write with 404 for each, and the POST of the first one.
         assert len(zitadel.writes()) - before == len(names) + 1
         reasons = Counter(bench.ready(name).reason for name in names)
         assert reasons == {Reason.ZITADEL_INCONSISTENT: 4, Reason.SUCCEEDED: 1}
@@ -224,7 +224,7 @@ def test_who_waits_for_its_turn_to_be_posted_over_writes_nothing() -> None:
         assert {bench.ready(name).status for name in names} == {"True"}
         assert [zitadel.written(f"o-{name}") for name in names] == [False] * 5
         assert event_reasons(bench)["ReadSideRepaired"] == len(names)
-        # Each of them is answered 404 once more when it is its turn.
+        # Each of them gets another 404 when it may be repaired.
         assert len(zitadel.writes()) - before <= 3 * len(names)
         await bench.stop()
 

@@ -346,8 +346,8 @@ def test_each_try_carries_what_was_read_right_before_it(
         assert bench.zitadel.own == {"o": False}
         assert bench.zitadel.flags["o"] == flags
         assert bench.ready("p").status == "True"
-        # That somebody else was faster says nothing of ZITADEL's read side, so the
-        # log is not asked whether there was an event between.
+        # A faster writer says nothing about ZITADEL's read side, so the log is not
+        # searched for an event in between.
         assert ("last policy event", "o") not in bench.steps.log
         assert ("p", "ReadSideRepaired") not in bench.recorder.notices
         assert bench.parts is not None

@@ -30,10 +30,10 @@ class Slow(FakeZitadel):
     """A ZITADEL whose writes take time.
 
     Attributes:
-        seconds: How long.
-        sent: Action, organization and loop time of each write as it began.
-        most: How many there were at one time.
-        errors: What the next writes end with, after their effect.
+        seconds: The duration of a write.
+        sent: Action, organization and loop time of each write when it began.
+        most: The highest number of concurrent writes.
+        errors: The errors with which the next writes end, after their effect.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -229,7 +229,7 @@ def test_after_a_write_without_an_answer_the_next_one_waits() -> None:
         assert all_ready(bench, wanted)
         first, second = slow.sent[0][2], slow.sent[1][2]
         assert second - first == WRITE_LIMIT + MARGIN
-        assert len(slow.sent) == 3  # what was done after all is not done again
+        assert len(slow.sent) == 3  # an executed write is not repeated
         assert slow.most == 1
         assert bench.parts is not None
         assert len(bench.parts.write_turns) == 0

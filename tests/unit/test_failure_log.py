@@ -11,7 +11,7 @@ class Cluster:
     """Calls at chosen times.
 
     Attributes:
-        now: Seconds on a clock that nobody else turns.
+        now: The seconds of a clock that only the test turns.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,7 +132,7 @@ def test_who_cannot_renew_gives_up_before_the_next_one_begins(fault: str) -> Non
         assert name == "b"
         assert isinstance(first.task.exception(), LeaseLost)
         assert first.ended_at is not None
-        # A renewal whose answer was lost has still told the others to wait.
+        # A renewal whose response was lost still makes the others wait.
         assert cut + 10 - RETRY <= first.ended_at + 0.1
         assert first.ended_at <= cut + 10.1
         assert last < begin - 1

@@ -220,7 +220,7 @@ def test_who_comes_later_waits_only_for_the_rest() -> None:
         with pytest.raises(TransientError):
             await world.write("lost", seconds=0.5, error=OPEN)
         await asyncio.sleep(WRITE_LIMIT + MARGIN)
-        assert len(world.turns) == 0  # although nobody has come
+        assert len(world.turns) == 0  # although there was no write
 
     run(story())
 
@@ -236,7 +236,7 @@ def test_the_moment_of_sending_counts_and_not_that_of_the_turn() -> None:
                 await asyncio.sleep(5)
                 turn.sent()
                 await asyncio.sleep(1)
-                turn.sent()  # made again with another token
+                turn.sent()  # repeated with another token
                 raise OPEN
 
         first, second = world.begin(late(), world.write("next"))
@@ -325,7 +325,7 @@ def test_who_is_cancelled_in_the_moment_of_its_turn_gives_it_on() -> None:
 
         async def write() -> None:
             await world.write("0")
-            others[0].cancel()  # it has its turn, and has not run yet
+            others[0].cancel()  # it may write, but has not begun yet
 
         first = asyncio.ensure_future(write())
         await asyncio.sleep(0.5)

@@ -98,7 +98,7 @@ async def test_writes_and_other_reads_go_on_meanwhile(
         assert written.answer is WriteOutcome.WRITTEN
         assert (await client.organization(ACME)).name == "ACME"
         assert await client.identify()
-        # Who may not read the instance learns its id from the default policy.
+        # A user who may not read the instance learns its id from the default policy.
         emulator.zitadel.add_token("small", {INSTANCE: {"IAM_ORG_MANAGER"}})
         small = connector.connect(
             "small", Endpoint(emulator.url), AccessToken("small"), None

@@ -257,7 +257,7 @@ async def test_a_connection_that_did_not_come_about_in_the_time_of_a_call(
     with quiet:
         quiet.bind(("127.0.0.1", 0))
         quiet.listen(0)
-        # Nobody takes these, so that the next one gets no answer to its TLS hello.
+        # Nobody accepts these, so the next one gets no response to its TLS hello.
         url = f"https://127.0.0.1:{quiet.getsockname()[1]}"
         connector = ZitadelConnector(call_timeout=0.3, allow_local=True)
         client = connector.connect("default", Endpoint(url), PAT, None)
