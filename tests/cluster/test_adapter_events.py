@@ -24,7 +24,7 @@ from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 
 @dataclass(frozen=True)
-class Told:
+class Notice:
     """A notice; it only has the attributes that the recorder reads."""
 
     reason: str = "Updated"
@@ -83,7 +83,7 @@ async def test_an_event_says_all_that_tools_read(
     recorder: EventRecorder, control_plane: ControlPlane, namespace: str
 ) -> None:
     """It has the fields of events.k8s.io/v1, and names our object."""
-    recorder.record(policy(namespace), Told(warning=True))
+    recorder.record(policy(namespace), Notice(warning=True))
     await recorder.stop()
     (event,) = events(control_plane, namespace, "acme")
     assert event["regarding"] == {
@@ -123,7 +123,7 @@ async def test_the_reporting_instance_is_the_pod(
     monkeypatch.setenv("POD_NAME", pod)
     recorder = EventRecorder(api)
     await recorder.start()
-    recorder.record(policy(namespace), Told())
+    recorder.record(policy(namespace), Notice())
     await recorder.stop()
     (event,) = events(control_plane, namespace, "acme")
     assert event["reportingInstance"] == (pod or socket.gethostname())[:128]
@@ -134,7 +134,7 @@ async def test_a_hundred_repeats_are_one_object(
 ) -> None:
     """Notes are not compared; the series has the count."""
     for number in range(100):
-        recorder.record(policy(namespace), Told(note=f"Try {number}"))
+        recorder.record(policy(namespace), Notice(note=f"Try {number}"))
     await recorder.stop(grace=20)
     (event,) = events(control_plane, namespace, "acme")
     assert event["series"]["count"] == 100
@@ -143,16 +143,16 @@ async def test_a_hundred_repeats_are_one_object(
 
 @pytest.mark.parametrize(
     "other",
-    [Told(reason="Created"), Told(action="Reset"), Told(warning=True)],
+    [Notice(reason="Created"), Notice(action="Reset"), Notice(warning=True)],
     ids=["reason", "action", "type"],
 )
 async def test_what_differs_is_another_event(
-    recorder: EventRecorder, control_plane: ControlPlane, namespace: str, other: Told
+    recorder: EventRecorder, control_plane: ControlPlane, namespace: str, other: Notice
 ) -> None:
     """Type, action, reason and object are compared."""
-    recorder.record(policy(namespace), Told())
+    recorder.record(policy(namespace), Notice())
     recorder.record(policy(namespace), other)
-    recorder.record(policy(namespace, "else"), Told())
+    recorder.record(policy(namespace, "else"), Notice())
     await recorder.stop()
     assert len(events(control_plane, namespace, "acme")) == 2
     assert len(events(control_plane, namespace, "else")) == 1
@@ -163,7 +163,7 @@ async def test_events_about_an_instance_live_in_default(
 ) -> None:
     """Events need a namespace, which cluster-scoped objects do not have."""
     name = f"{namespace}.example"
-    recorder.record(instance(name), Told())
+    recorder.record(instance(name), Notice())
     await recorder.stop()
     (event,) = events(control_plane, "default", name)
     assert event["regarding"]["kind"] == "ZitadelInstance"
@@ -176,7 +176,7 @@ async def test_long_texts_and_names_fit(
 ) -> None:
     """Limits are in bytes, and a cut name stays valid."""
     name = "a" * 199 + "." + "b" * 50
-    notice = Told(reason="R" * 200, action="A" * 200, note="ü" * 2000)
+    notice = Notice(reason="R" * 200, action="A" * 200, note="ü" * 2000)
     recorder.record(policy(namespace, name), notice)
     await recorder.stop()
     (event,) = events(control_plane, namespace, name)
@@ -188,11 +188,11 @@ async def test_a_deleted_event_starts_anew(
     recorder: EventRecorder, control_plane: ControlPlane, namespace: str
 ) -> None:
     """Events expire; a repeat after that is created as a new one."""
-    recorder.record(policy(namespace), Told())
+    recorder.record(policy(namespace), Notice())
     await recorder.stop()
     control_plane.kubectl("delete", "events", "--all", "-n", namespace)
     await recorder.start()
-    recorder.record(policy(namespace), Told())
+    recorder.record(policy(namespace), Notice())
     await recorder.stop()
     (event,) = events(control_plane, namespace, "acme")
     assert "series" not in event
@@ -206,8 +206,8 @@ async def test_a_quiet_series_is_over(
 ) -> None:
     """After the idle time a repeat is a new Event."""
     monkeypatch.setattr(recorder_module, "SERIES_IDLE", 0.0)
-    recorder.record(policy(namespace), Told())
-    recorder.record(policy(namespace), Told())
+    recorder.record(policy(namespace), Notice())
+    recorder.record(policy(namespace), Notice())
     await recorder.stop()
     assert len(events(control_plane, namespace, "acme")) == 2
 
@@ -221,8 +221,8 @@ async def test_failures_are_told_once_and_never_raised(
     """A missing namespace refuses all Events; the next other one is created."""
     caplog.set_level(logging.INFO, logger=recorder_module.__name__)
     for reason in ("One", "Two", "Three"):
-        recorder.record(policy("absent-namespace"), Told(reason=reason))
-    recorder.record(policy(namespace), Told())
+        recorder.record(policy("absent-namespace"), Notice(reason=reason))
+    recorder.record(policy(namespace), Notice())
     await recorder.stop()
     assert len(caplog.records) == 1
     assert len(events(control_plane, namespace, "acme")) == 1
@@ -238,8 +238,8 @@ async def test_a_full_queue_drops(
     monkeypatch.setattr(recorder_module, "QUEUE_LIMIT", 300)
     recorder = EventRecorder(api)
     for number in range(recorder_module.QUEUE_LIMIT):
-        recorder.record(policy(namespace), Told(note=str(number)))
-    recorder.record(policy(namespace, "dropped"), Told())
+        recorder.record(policy(namespace), Notice(note=str(number)))
+    recorder.record(policy(namespace, "dropped"), Notice())
     await recorder.start()
     await recorder.stop(grace=30)
     (event,) = events(control_plane, namespace, "acme")
@@ -264,7 +264,7 @@ async def test_an_end_without_events_tells_of_none(
     await recorder.stop(grace)
     assert not caplog.messages
     await recorder.start()
-    recorder.record(policy("anywhere"), Told())
+    recorder.record(policy("anywhere"), Notice())
     await recorder.stop(0.0)
     assert caplog.messages == ["Some Events were not posted before the end"]
 
@@ -284,7 +284,7 @@ async def test_a_stop_ends_in_the_middle_of_an_outage(
         relay.cut()
         await recorder.start()
         for number in range(recorder_module.PATIENCE + 5):
-            recorder.record(policy("default", f"p{number}"), Told())
+            recorder.record(policy("default", f"p{number}"), Notice())
         await asyncio.sleep(1)
         async with asyncio.timeout(2):
             await recorder.stop(grace=0)

@@ -143,7 +143,7 @@ def owned(body: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-class Meddling:
+class InterferingClient:
     """A client that lets somebody else act before each PATCH."""
 
     def __init__(self, api: ApiClient, meddle: Callable[[], None]) -> None:
@@ -386,7 +386,7 @@ async def test_an_index_that_shifts(api: ApiClient, objects: Objects) -> None:
             add = {"op": "add", "path": "/metadata/finalizers/0", "value": OTHER}
             objects.patch([add])
 
-    client = Meddling(api, insert)
+    client = InterferingClient(api, insert)
     stored = await ClusterWriter(client).strip_policy(
         policy, finalizer=True, original=False
     )
@@ -403,7 +403,7 @@ async def test_a_change_under_every_try(api: ApiClient, objects: Objects) -> Non
         value = {"metadata": {"annotations": {ANNOTATION: str(client.patches)}}}
         objects.patch(value, "merge")
 
-    client = Meddling(api, rewrite)
+    client = InterferingClient(api, rewrite)
     with pytest.raises(ObjectChanged):
         await ClusterWriter(client).strip_policy(policy, finalizer=False, original=True)
     assert client.patches == 3
@@ -445,7 +445,7 @@ async def test_it_goes_between_read_and_patch(api: ApiClient, objects: Objects) 
     """Somebody else removes our finalizer from a deleted object."""
     policy = objects.policy(finalizers=[FINALIZER])
     objects.delete()
-    client = Meddling(
+    client = InterferingClient(
         api,
         lambda: objects.patch([{"op": "remove", "path": "/metadata/finalizers/0"}]),
     )
@@ -503,7 +503,7 @@ async def test_a_change_of_others_does_not_stop_a_status(
 async def test_a_change_under_every_status(api: ApiClient, objects: Objects) -> None:
     """After three tries the pass starts again."""
     policy = objects.policy()
-    client = Meddling(
+    client = InterferingClient(
         api,
         lambda: objects.patch(
             {"metadata": {"labels": {"a": str(client.patches)}}}, "merge"
@@ -522,7 +522,7 @@ async def test_recreated_between_two_tries(api: ApiClient, objects: Objects) -> 
         objects.delete()
         objects.policy()
 
-    client = Meddling(api, recreate)
+    client = InterferingClient(api, recreate)
     with pytest.raises(ObjectGone):
         await ClusterWriter(client).apply_policy_status(policy, FULL)
     assert owned(objects.get()) == {}

@@ -34,7 +34,7 @@ def credentials_of(world: World, secret: str, made: dict[str, Any]) -> dict[str,
     return {"personalAccessToken": ref}
 
 
-def look(world: World, name: str, token: str) -> None:
+def request_pass(world: World, name: str, token: str) -> None:
     """Request a pass over an instance."""
     world.plane.kubectl("annotate", "--overwrite", "zni", name, f"{LOOK}={token}")
 
@@ -78,7 +78,7 @@ def test_the_end_of_a_key_is_told(world: World, namespace: str) -> None:
     assert "version" not in status
     ended = made["keyFile"] | {"expirationDate": "2026-01-01T00:00:00Z"}
     create_secret(world.plane, f"s-{namespace}", **{"key.json": json.dumps(ended)})
-    look(world, namespace, "1")
+    request_pass(world, namespace, "1")
     body = world.wait_for("", namespace, ("False", "CredentialsInvalid"), kind="zni")
     (message,) = {c["message"] for c in body["status"]["conditions"]}
     assert "expired at 2026-01-01T00:00:00Z" in message
@@ -111,7 +111,7 @@ def test_a_removed_key_is_told_and_another_one_heals_it(
         another = emulator.call("POST", f"{path}/credentials", body)
         credentials_of(world, f"s-{namespace}", another)
         if errors != "invalid_grant":
-            look(world, namespace, "1")
+            request_pass(world, namespace, "1")
         # Without a request, the Secret is read again within a minute.
         eventually(
             lambda: (
@@ -151,12 +151,12 @@ def test_a_deactivated_user_turns_all_false_and_back(
     world.wait_for(namespace, "p")
     path = f"/emulator/v1/users/{made['userId']}"
     world.emulator.call("PUT", path, {"state": "deactivated"})
-    look(world, namespace, "1")
+    request_pass(world, namespace, "1")
     rejected = ("False", "CredentialsRejected")
     world.wait_for("", namespace, rejected, kind="zni")
     world.wait_for(namespace, "p", rejected)
     world.emulator.call("PUT", path, {"state": "reactivated"})
-    look(world, namespace, "2")
+    request_pass(world, namespace, "2")
     world.wait_for("", namespace, kind="zni")
     world.wait_for(namespace, "p")
 
@@ -233,7 +233,7 @@ def test_a_private_authority_and_another_name(
     world.instance(namespace, emulator.url, **spec)
     world.wait_for("", namespace, ("False", "CABundleMissing"), kind="zni")
     create_roots(world, f"ca-{namespace}", emulator.roots)
-    look(world, namespace, "1")
+    request_pass(world, namespace, "1")
     world.wait_for("", namespace, kind="zni")
     org = "280000000000000101"
     world.policy(namespace, "p", org, instanceRef={"name": namespace})
@@ -245,12 +245,12 @@ def test_a_private_authority_and_another_name(
 
     emulator = EmulatorProcess(tmp_path, port, *serving(tmp_path / "two"))
     with emulator.program:
-        look(world, namespace, "2")
+        request_pass(world, namespace, "2")
         world.wait_for("", namespace, untrusted, kind="zni")
         # The former ZITADEL's policy is quiet: it keeps what was observed.
         assert world.condition("znp", "p", namespace, "Ready") == ("True", "Succeeded")
         create_roots(world, f"ca-{namespace}", tmp_path / "two" / "ca.crt")
-        look(world, namespace, "3")
+        request_pass(world, namespace, "3")
         # The key is the former ZITADEL's: now the CA is trusted, but the key is not.
         # This older server has no other answer for that.
         world.wait_for("", namespace, ("False", "ServerError"), kind="zni")
@@ -295,7 +295,7 @@ def test_another_zitadel_behind_the_url_is_not_touched(
     fault = {"path": path, "body": body}
     made = world.emulator.call("POST", "/emulator/v1/faults", fault)
     try:
-        look(world, namespace, "1")
+        request_pass(world, namespace, "1")
         body = world.wait_for("", namespace, ("False", "InstanceChanged"), kind="zni")
         assert "another" in json.dumps(body["status"]["conditions"])
         world.wait_for(namespace, "p", ("False", "InstanceNotReady"))

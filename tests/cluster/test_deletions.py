@@ -59,7 +59,7 @@ def wait_for_note(
     assert words in note
 
 
-def wait_until_told(world: World, namespace: str, name: str, *words: str) -> str:
+def wait_until_reported(world: World, namespace: str, name: str, *words: str) -> str:
     """Wait until Ready is False with words in its message; return the reason."""
 
     def reason() -> str:
@@ -202,7 +202,7 @@ def test_zitadel_fails_and_comes_back(faults: World, namespace: str) -> None:
     fault = {"organization": org, "status": 500}
     world.emulator.call("POST", "/emulator/v1/faults", fault)
     world.delete("p", namespace)
-    assert wait_until_told(world, namespace, "p", WAY_OUT) == "ServerError"
+    assert wait_until_reported(world, namespace, "p", WAY_OUT) == "ServerError"
     world.emulator.call("DELETE", "/emulator/v1/faults")
     world.gone("znp", "p", namespace)
     assert world.emulator.policy(org)["isDefault"]
@@ -219,7 +219,7 @@ def test_an_edit_to_retain_lets_it_go(
     fault = {"organization": org, "method": "DELETE", **fault}
     world.emulator.call("POST", "/emulator/v1/faults", fault)
     world.delete("p", namespace)
-    wait_until_told(world, namespace, "p", WAY_OUT)
+    wait_until_reported(world, namespace, "p", WAY_OUT)
     patch(world, namespace, "p", deletionPolicy="Retain")
     world.gone("znp", "p", namespace)
     world.emulator.call("DELETE", "/emulator/v1/faults")
@@ -238,7 +238,7 @@ def test_what_is_lost_meanwhile_lets_it_go(
     fault = {"organization": org, "method": "DELETE", "status": 503}
     world.emulator.call("POST", "/emulator/v1/faults", fault)
     world.delete("p", namespace)
-    wait_until_told(world, namespace, "p", WAY_OUT)
+    wait_until_reported(world, namespace, "p", WAY_OUT)
     if lost == "grant":
         world.instance(namespace, world.emulator.url, grants=[])
     else:
@@ -301,7 +301,7 @@ def test_without_a_secret_a_restarted_operator_waits(
         world.delete(name, namespace)
     restart(world)
     for name in orgs:
-        wait_until_told(world, namespace, name, "CredentialsMissing", WAY_OUT)
+        wait_until_reported(world, namespace, name, "CredentialsMissing", WAY_OUT)
     patch(world, namespace, "retains", deletionPolicy="Retain")
     world.gone("znp", "retains", namespace)
     create_secret(world.plane, namespace)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="module")
-def somebodys() -> Iterator[ControlPlane]:
+def existing_cluster() -> Iterator[ControlPlane]:
     """A cluster that really deletes namespaces, without anything of the operator."""
     with ControlPlane() as plane:
         plane.start_controller_manager()
@@ -32,19 +32,19 @@ def demo(kubeconfig: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_step_is_shown_and_everything_is_taken_back(
-    somebodys: ControlPlane,
+    existing_cluster: ControlPlane,
 ) -> None:
     """After six steps it exits with 0, without CRDs and namespace."""
-    done = demo(somebodys.kubeconfig)
+    done = demo(existing_cluster.kubeconfig)
     assert done.returncode == 0, done.stdout + done.stderr
     for number in range(1, 7):
         assert f"{number}. " in done.stdout
     assert "spec.passwordChange: Required value" in done.stdout
     assert "The organization inherits the instance's setting again" in done.stdout
-    somebodys.kubectl(
+    existing_cluster.kubectl(
         *("wait", "--for=delete", "--timeout=90s", f"namespace/{OWN_NAMESPACE}")
     )
-    assert somebodys.kubectl("get", "crd", "--output=name").stdout == ""
+    assert existing_cluster.kubectl("get", "crd", "--output=name").stdout == ""
 
 
 def test_a_cluster_with_our_things_is_left_alone(control_plane: ControlPlane) -> None:

@@ -86,7 +86,7 @@ def require_few_writes(world: World, org: str, killed: int, before: int = 0) -> 
     assert 1 < made <= (1 + EXTRA) * (2 if killed else 1)
 
 
-def require_told(world: World, namespace: str, missed: str, killed: int) -> None:
+def require_reported(world: World, namespace: str, missed: str, killed: int) -> None:
     """Check that one repair is reported and counted, unless its process was killed."""
     if killed < KILLED_AFTER[-1]:
         require_repair(world, namespace, "p", missed)
@@ -108,7 +108,7 @@ def test_an_added_event_is_lost_at_a_creation(
     assert "isDefault" not in sides.emulator.policy(org)
     require_shown(sides, body, org)
     require_few_writes(sides, org, killed)
-    require_told(sides, where, "added", killed)
+    require_reported(sides, where, "added", killed)
     assert "lastDrift" not in body["status"]
 
 
@@ -127,7 +127,7 @@ def test_a_changed_event_is_lost_at_an_edit(
     assert sides.emulator.policy(org)["passwordChange"] is True
     require_shown(sides, body, org)
     require_few_writes(sides, org, killed, before=1)
-    require_told(sides, where, "changed", killed)
+    require_reported(sides, where, "changed", killed)
     assert "lastDrift" not in body["status"]
 
 
@@ -149,7 +149,7 @@ def test_a_removed_event_is_lost_at_a_deletion(
     eventually(is_gone, 60, "the policy is gone", every=0.5)
     assert sides.emulator.policy(org)["isDefault"] is True
     require_few_writes(sides, org, killed, before=1)
-    require_told(sides, where, "removed", killed)
+    require_reported(sides, where, "removed", killed)
 
 
 def stale_row(world: World, org: str) -> None:
@@ -190,7 +190,7 @@ def test_a_removed_event_was_lost_before_a_take_over(
         require_shown(world, body, org)
         require_few_writes(world, org, killed, before)
         assert len(writes_to(world, other)) == 1
-        require_told(world, where, "removed", killed)
+        require_reported(world, where, "removed", killed)
         assert not log.by_operator("notificationpolicies", where, "q")
         assert world.condition("znp", "q", where, "Ready") == ("True", "Succeeded")
         after = world.get("zni", "shared")
@@ -199,7 +199,7 @@ def test_a_removed_event_was_lost_before_a_take_over(
         assert after["status"]["conditions"] == instance["status"]["conditions"]
 
 
-def looks_at(world: World, org: str) -> int:
+def answered_gets(world: World, org: str) -> int:
     """Return the number of answered GETs of an organization's policy."""
     asked = world.emulator.requests(POLICY)
     return sum(r["method"] == "GET" and r["organization"] == org for r in asked)
@@ -224,9 +224,11 @@ def test_what_others_wrote_is_lost_and_the_log_tells(
         verb = "DELETE" if missed == "removed" else "PUT"
         body = {"passwordChange": True} if verb == "PUT" else None
         world.emulator.call(verb, POLICY, body, org)
-        began, looks = time.monotonic(), looks_at(world, org)
+        began, looks = time.monotonic(), answered_gets(world, org)
         if killed:
-            eventually(lambda: looks_at(world, org) > looks, 30, "the event is told")
+            eventually(
+                lambda: answered_gets(world, org) > looks, 30, "the event is told"
+            )
             restart(world)
         wait_for_writes(world, org, 3, patience=90)
         assert time.monotonic() - began >= BEHIND_FOR
@@ -284,9 +286,9 @@ def test_a_read_side_that_stands_still_is_told_by_the_instance(
     assert stalled == ("True", "ZitadelInconsistent")
     made = len(sides.emulator.writes()) - before
     assert STANDING <= made <= STANDING + 2 * EXTRA
-    looks = {org: looks_at(sides, org) for org in orgs.values()}
+    looks = {org: answered_gets(sides, org) for org in orgs.values()}
     time.sleep(75)
-    assert all(looks_at(sides, org) > count for org, count in looks.items())
+    assert all(answered_gets(sides, org) > count for org, count in looks.items())
     assert len(sides.emulator.writes()) - before == made
     sides.emulator.call("PUT", "/emulator/v1/behavior", {})
     for name, org in orgs.items():

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cluster.conftest import World
-from cluster.test_connections import create_roots, credentials_of, look
+from cluster.test_connections import create_roots, credentials_of, request_pass
 from support.apiserver import kubeconfig
 from support.authorities import Authority
 from support.kube_calls import create_namespace
@@ -198,6 +198,6 @@ def test_a_credential_that_was_encoded_twice_is_told(
         assert field in text
         assert world.emulator.requests() == before
         credentials_of(world, secret, made)
-        look(world, secret, "1")
+        request_pass(world, secret, "1")
         world.wait_for("", secret, kind="zni")
         assert once[:20] not in world.operator.log.read_text()

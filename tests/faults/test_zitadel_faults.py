@@ -51,7 +51,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-async def befallen(call: str, fault: str) -> list[tuple[str, Any]]:
+async def run_with_fault(call: str, fault: str) -> list[tuple[str, Any]]:
     """Run a life with one kind of fault at one kind of call; return its events."""
     made: list[Fault] = []
 
@@ -65,7 +65,7 @@ async def befallen(call: str, fault: str) -> list[tuple[str, Any]]:
     return history
 
 
-async def peaceful() -> list[tuple[str, Any]]:
+async def run_without_faults() -> list[tuple[str, Any]]:
     """Run a life without faults; return its events."""
     async with serve(new_emulator("token")) as running:
         return await one_life(running, running.url, None)
@@ -86,7 +86,7 @@ def test_every_fault_at_every_call_ends_as_without(
 
         async def one(call: str, fault: str) -> list[tuple[str, Any]]:
             async with places:
-                return await befallen(call, fault)
+                return await run_with_fault(call, fault)
 
         found = await asyncio.gather(
             *(one(call, fault) for call, fault in cases), return_exceptions=True
@@ -97,5 +97,5 @@ def test_every_fault_at_every_call_ends_as_without(
             if history != HISTORY
         }
 
-    assert asyncio.run(peaceful()) == HISTORY
+    assert asyncio.run(run_without_faults()) == HISTORY
     assert asyncio.run(story()) == {}

@@ -170,7 +170,7 @@ async def no_secret(world: Running) -> None:
     world.cluster.secrets["s"] = kept
 
 
-async def suffer(befall: Callable[[Running], Awaitable[None]]) -> str:
+async def apply_fault(befall: Callable[[Running], Awaitable[None]]) -> str:
     """Apply a fault to an operator; return what it has wrongly reported."""
     async with running() as world:
         await befall(world)
@@ -187,7 +187,7 @@ async def suffer(befall: Callable[[Running], Awaitable[None]]) -> str:
 async def test_nobody_notices_a_misfortune() -> None:
     """At most two statuses of the instance are written, and no policy's."""
     cases = (renewal, new_key, one_401, one_503, no_secret)
-    assert await asyncio.gather(*map(suffer, cases)) == [""] * len(cases)
+    assert await asyncio.gather(*map(apply_fault, cases)) == [""] * len(cases)
 
 
 async def test_a_lasting_refusal_is_told_and_taken_back_within_a_minute() -> None:

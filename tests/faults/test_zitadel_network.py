@@ -32,7 +32,7 @@ TIMES = 2
 """How many connections fail after a call was cut."""
 
 
-class Trouble:
+class ConnectionFault:
     """A fault at a call, and what happens to the connections after it."""
 
     def __init__(self, call: str) -> None:
@@ -66,7 +66,7 @@ class Trouble:
         return True
 
 
-class Unsure(Emulator):
+class UnreliableEmulator(Emulator):
     """An emulator whose handshakes may fail.
 
     Attributes:
@@ -74,7 +74,7 @@ class Unsure(Emulator):
         other: The untrusted certificate that it then serves; None sends a TLS alert.
     """
 
-    trouble: Trouble
+    trouble: ConnectionFault
     other: ssl.SSLContext | None
 
     def note_server_name(
@@ -90,7 +90,7 @@ class Unsure(Emulator):
 
 
 @contextmanager
-def names(troubles: dict[str, Trouble]) -> Iterator[None]:
+def names(troubles: dict[str, ConnectionFault]) -> Iterator[None]:
     """Resolve names of `.test` to loopback, unless there is a fault."""
     real = socket.getaddrinfo
 
@@ -122,16 +122,16 @@ def files(folder: Path, name: str) -> Tls:
     return Tls(folder / "serving.crt", folder / "serving.key")
 
 
-async def life(kind: str, call: str, trouble: Trouble, folder: Path) -> str:
+async def life(kind: str, call: str, trouble: ConnectionFault, folder: Path) -> str:
     """Run a life; return what is wrong with it."""
     name = f"{kind}-{call}.test".lower()
     emulator: Emulator = new_emulator("token", domains=[name])
     tls = None
     if kind != "dns":
-        emulator = Unsure("token", emulator.zitadel)
+        emulator = UnreliableEmulator("token", emulator.zitadel)
         emulator.trouble, emulator.other = trouble, None
         tls = files(folder / name, name)
-    if kind == "untrusted" and isinstance(emulator, Unsure):
+    if kind == "untrusted" and isinstance(emulator, UnreliableEmulator):
         emulator.other = files(folder / f"other-{name}", name).context()
     roots = (folder / name / "ca.crt").read_bytes() if tls else b""
     trouble.attach(emulator)
@@ -151,7 +151,9 @@ async def life(kind: str, call: str, trouble: Trouble, folder: Path) -> str:
 def test_names_and_handshakes_that_fail_change_nothing(tmp_path: Path) -> None:
     """The life ends well, wherever a fault occurs."""
     cases = [(kind, call) for kind in ("dns", "alert", "untrusted") for call in CALLS]
-    troubles = {f"{kind}-{call}.test".lower(): Trouble(call) for kind, call in cases}
+    troubles = {
+        f"{kind}-{call}.test".lower(): ConnectionFault(call) for kind, call in cases
+    }
 
     async def story() -> dict[str, Any]:
         found = await asyncio.gather(

@@ -22,7 +22,7 @@ def shown() -> list[str]:
     return [" ".join(words[:-1]) for words in lines]
 
 
-def put_in(text: str, placeholders: dict[str, str]) -> str:
+def insert_values(text: str, placeholders: dict[str, str]) -> str:
     """Return the commands with the reader's own values, each of which must occur."""
     for placeholder, value in placeholders.items():
         assert text.count(placeholder) == 1, placeholder
@@ -51,7 +51,7 @@ def test_install_as_written(control_plane: ControlPlane, tmp_path: Path) -> None
         "YOUR_ORGANIZATION_ID": ACME,
     }
     typing = Shell(control_plane, tmp_path).start(
-        put_in(commands(README, "Install"), mine)
+        insert_values(commands(README, "Install"), mine)
     )
     eventually(lambda: has_deployment(control_plane), 60, "the Deployment")
     operator = installation.start("pod-1", SSL_CERT_FILE=str(roots))

@@ -51,7 +51,7 @@ def detection(bench: Bench) -> DriftDetection:
     return found
 
 
-def refuse(bench: Bench, failure: OperatorError, *, hang: float = 0.0) -> None:
+def refuse_searches(bench: Bench, failure: OperatorError, *, hang: float = 0.0) -> None:
     """Let all searches of events fail from now on."""
 
     async def fail(*_: object) -> Any:
@@ -63,7 +63,7 @@ def refuse(bench: Bench, failure: OperatorError, *, hang: float = 0.0) -> None:
         setattr(bench.zitadel, name, fail)
 
 
-def mend(bench: Bench) -> None:
+def restore_searches(bench: Bench) -> None:
     """Let searches succeed again."""
     for name in ("events", "newest_event", "has_events"):
         vars(bench.zitadel).pop(name, None)
@@ -96,7 +96,7 @@ def test_drift_is_put_right_while_events_cannot_be_used(
         policies = [policy(f"p{n}", f"o{n}") for n in range(20)]
         bench = bench_with(*policies, method=method)
         await settled(bench)
-        refuse(bench, TROUBLES[what], hang=10.0 if what == "hangs" else 0.0)
+        refuse_searches(bench, TROUBLES[what], hang=10.0 if what == "hangs" else 0.0)
         await bench.live(60)
         bench.zitadel.change("o7", True, OTHERS)
         await bench.live(3 * 20 + POLL)
@@ -124,7 +124,7 @@ def test_it_costs_little_and_stays_so() -> None:
         bench = bench_with(policy("p"))
         await settled(bench)
         before = len(bench.steps.log)
-        refuse(bench, TROUBLES["500"])
+        refuse_searches(bench, TROUBLES["500"])
         await bench.live(170)
         assert calls(bench, before).count("identify") <= 2
         statuses = [s for s in bench.steps.log[before:] if s[0] == "status"]
@@ -146,10 +146,10 @@ def test_one_failed_search_is_told_to_nobody() -> None:
         bench = bench_with(policy("p"))
         await settled(bench)
         before = len(bench.steps.log)
-        refuse(bench, TROUBLES["500"])
+        refuse_searches(bench, TROUBLES["500"])
         while "failed search" not in calls(bench, before):
             await bench.live(1)
-        mend(bench)
+        restore_searches(bench)
         await bench.live(600)
         assert detection(bench) == EVENTS
         assert event_reasons(bench) == []
@@ -166,10 +166,10 @@ def test_there_is_a_way_back() -> None:
     async def story() -> None:
         bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(20)))
         await settled(bench)
-        refuse(bench, TROUBLES["500"])
+        refuse_searches(bench, TROUBLES["500"])
         await bench.live(7200)
         assert detection(bench).method is DriftMethod.POLL
-        mend(bench)
+        restore_searches(bench)
         await bench.live(301)
         assert detection(bench) == EVENTS
         assert event_reasons(bench) == ["DriftEventsUnreadable", "DriftEventsReadable"]
@@ -191,10 +191,10 @@ def test_a_short_interval_is_tried_again_within_a_minute() -> None:
         stored = bench.cluster.instances["default"]
         bench.cluster.put_instance(replace(stored, events_interval=10.0))
         await settled(bench)
-        refuse(bench, TROUBLES["429"])
+        refuse_searches(bench, TROUBLES["429"])
         await bench.live(3600)
         assert detection(bench).method is DriftMethod.POLL
-        mend(bench)
+        restore_searches(bench)
         await bench.live(61)
         assert detection(bench) == EVENTS
         await bench.stop()
@@ -208,9 +208,9 @@ def test_a_request_tries_the_search_at_once() -> None:
     async def story() -> None:
         bench = bench_with(policy("p"))
         await settled(bench)
-        refuse(bench, TROUBLES["400"])
+        refuse_searches(bench, TROUBLES["400"])
         await bench.live(3600)
-        mend(bench)
+        restore_searches(bench)
         stored = bench.cluster.instances["default"]
         bench.instance_seen(replace(stored, requested_at="now"))
         await bench.live(2)
@@ -226,7 +226,7 @@ def test_a_restart_writes_nothing_and_polls_on() -> None:
     async def story() -> None:
         bench = bench_with(policy("p"))
         await settled(bench)
-        refuse(bench, TROUBLES["500"])
+        refuse_searches(bench, TROUBLES["500"])
         await bench.live(1000)
         await bench.stop()
         before, events = len(bench.steps.log), len(bench.recorder.notices)
@@ -239,7 +239,7 @@ def test_a_restart_writes_nothing_and_polls_on() -> None:
         assert len(bench.recorder.notices) == events
         await bench.live(POLL)
         assert bench.zitadel.own["o"] is False
-        mend(bench)
+        restore_searches(bench)
         await bench.live(301)
         assert detection(bench) == EVENTS
         await bench.stop()
@@ -299,7 +299,7 @@ def test_an_empty_log_is_not_a_quiet_zitadel(begins_so: bool) -> None:
         bench.zitadel.change("o", True, OTHERS)
         await bench.live(POLL)
         assert bench.zitadel.own["o"] is False
-        mend(bench)
+        restore_searches(bench)
         await bench.live(301)
         assert detection(bench) == EVENTS
         await bench.stop()
@@ -333,7 +333,7 @@ def test_a_log_that_stands_still_is_found_out_by_our_own_writes() -> None:
         assert bench.zitadel.own["o"] is False
         await bench.live(3600)
         assert event_reasons(bench) == ["DriftEventsUnreadable"]
-        mend(bench)
+        restore_searches(bench)
         await bench.live(301)
         assert detection(bench) == EVENTS
         await bench.stop()
@@ -392,7 +392,7 @@ def test_answers_that_are_cut_again_and_again_lead_to_polling() -> None:
         bench.zitadel.change("o3", True, OTHERS)
         await bench.live(POLL)
         assert bench.zitadel.own["o3"] is False
-        mend(bench)
+        restore_searches(bench)
         await bench.live(301)
         assert detection(bench) == EVENTS
         await bench.stop()
@@ -436,7 +436,7 @@ def test_polling_takes_half_of_the_rate_and_says_how_long_a_round_takes() -> Non
             )
         )
         await settled(bench)
-        refuse(bench, TROUBLES["500"])
+        refuse_searches(bench, TROUBLES["500"])
         await bench.live(600)
         assert detection(bench).reason.endswith("; polling takes 445s a round")
         before = len(bench.steps.log)
@@ -512,7 +512,7 @@ def test_an_edit_of_the_method_is_followed() -> None:
     async def story() -> None:
         bench = bench_with(policy("p"))
         await settled(bench)
-        refuse(bench, TROUBLES["500"])
+        refuse_searches(bench, TROUBLES["500"])
         await bench.live(200)
         for number, method in enumerate((DriftMethod.POLL, DriftMethod.DISABLED)):
             stored = bench.cluster.instances["default"]
@@ -580,7 +580,7 @@ def test_a_crd_that_drops_the_field_is_not_written_to_for_ever() -> None:
         before = len(bench.steps.log)
         await bench.live(600)
         assert "status" not in [step[0] for step in bench.steps.log[before:]]
-        refuse(bench, TROUBLES["500"])
+        refuse_searches(bench, TROUBLES["500"])
         await bench.live(3600)
         statuses = [s for s in bench.steps.log[before:] if s[0] == "status"]
         assert len(statuses) <= 1

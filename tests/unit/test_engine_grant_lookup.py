@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from support.engines import INSTANCE, Bench, policy
-from support.misfortunes import within
+from support.many_policies import within
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey

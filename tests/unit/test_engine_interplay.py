@@ -60,7 +60,7 @@ def test_a_crd_that_goes_retains_whether_it_is_understood_or_not(
     run(story())
 
 
-class Apart(FakeZitadel):
+class TwoPaths(FakeZitadel):
     """A ZITADEL that two instances reach in different ways."""
 
     slow = 0.0
@@ -69,17 +69,17 @@ class Apart(FakeZitadel):
     def connect(self, instance: str, *access: Any) -> Any:
         """Return a client that may be slow or misled, for `default` only."""
         client = super().connect(instance, *access)
-        return Astray(self, client) if instance == "default" else client
+        return MisledClient(self, client) if instance == "default" else client
 
 
-class Astray:
+class MisledClient:
     """The client of one instance."""
 
-    def __init__(self, zitadel: Apart, client: Any) -> None:
+    def __init__(self, zitadel: TwoPaths, client: Any) -> None:
         self._zitadel, self._client = zitadel, client
 
-    def guarded(self, check: Any) -> "Astray":
-        return Astray(self._zitadel, self._client.guarded(check))
+    def guarded(self, check: Any) -> "MisledClient":
+        return MisledClient(self._zitadel, self._client.guarded(check))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -93,9 +93,9 @@ class Astray:
         return found
 
 
-def two_ways(bench: Bench) -> Apart:
+def two_ways(bench: Bench) -> TwoPaths:
     """Create an older policy of one instance, and a younger one of the other."""
-    zitadel = bench.zitadel = Apart(bench.steps)
+    zitadel = bench.zitadel = TwoPaths(bench.steps)
     zitadel.names["o"] = "acme"
     by_name = frozenset({Reference(By.NAME, "acme")})
     by_id = frozenset({Reference(By.ID, "o")})

@@ -6,7 +6,7 @@ is mended and everything must be as the design says. To search for longer:
     ZNP_STORIES=5000 .venv/bin/python -m pytest tests/unit/test_engine_machine.py
 
 A failing story is printed by hypothesis, with what happened; paste its `Story(...)`
-into a test that calls `run(tell(story))`.
+into a test that calls `run(run_story(story))`.
 """
 
 import os
@@ -165,7 +165,7 @@ def stories(draw: st.DrawFn) -> Story:
     return Story(draw(st.sampled_from(LAGS)), (*first, *steps))
 
 
-async def tell(story: Story) -> None:
+async def run_story(story: Story) -> None:
     """Run a story and judge it."""
     world = World(story.lags)
     try:
@@ -175,18 +175,18 @@ async def tell(story: Story) -> None:
         for command, pause in story.steps:
             if command == c.Nothing():
                 continue
-            await happen(world, command)
+            await run_command(world, command)
             await world.live(pause)
             judged(world)
         await finish(world)
     except BaseException as error:
-        error.add_note(account(world, story))
+        error.add_note(describe(world, story))
         raise
     finally:
         await world.end()
 
 
-async def happen(world: World, command: Any) -> None:
+async def run_command(world: World, command: Any) -> None:
     """Run one command."""
     if isinstance(command, Quiet):
         await world.live(2400)
@@ -232,7 +232,7 @@ def judged(world: World) -> None:
     assert not complaints, "\n".join(complaints)
 
 
-def account(world: World, story: Story) -> str:
+def describe(world: World, story: Story) -> str:
     """Return what happened in a readable form."""
     steps = [step for step in story.steps if step[0] != c.Nothing()]
     lines = [
@@ -266,11 +266,11 @@ def _compiled_rules() -> None:
 def test_no_story_makes_it_wrong_or_stuck(story: Story) -> None:
     """One writer, only wanted writes, true statuses, quiet times, and an end."""
     with steady_order():
-        run(tell(story))
+        run(run_story(story))
 
 
 @pytest.mark.parametrize("name", REGRESSIONS)
 def test_regression(name: str) -> None:
     """A defect that was fixed stays fixed."""
     with steady_order():
-        run(tell(Story(*REGRESSIONS[name])))
+        run(run_story(Story(*REGRESSIONS[name])))

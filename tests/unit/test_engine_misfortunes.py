@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support.fakes import Guarded
-from support.misfortunes import ManyPolicies, within
+from support.many_policies import ManyPolicies, within
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import (

@@ -82,7 +82,7 @@ class Stage(Bench):
         self.record = StoredLease()
         self.processes: list[Process] = []
 
-    def tell(self, changed: PolicyObject | InstanceObject) -> None:
+    def store_and_deliver(self, changed: PolicyObject | InstanceObject) -> None:
         """Store a change and deliver its watch event to all processes."""
         for process in self.processes:
             if isinstance(changed, InstanceObject):
@@ -156,8 +156,8 @@ async def test_a_standby_knows_all_and_does_nothing(stage: Stage) -> None:
     second = await Process(stage, "b").start()
     assert second.engine.filled.is_set()
     for number in range(20):
-        stage.tell(policy(f"p{number}", f"o{number}"))
-    stage.tell(replace(INSTANCE, generation=2))
+        stage.store_and_deliver(policy(f"p{number}", f"o{number}"))
+    stage.store_and_deliver(replace(INSTANCE, generation=2))
     await asyncio.sleep(700)
     assert len(second.parts.inventory.policies) == 20
     assert len(second.parts.queue) == 0
@@ -172,7 +172,7 @@ async def test_a_take_over_of_settled_policies_asks_who_is_there(stage: Stage) -
     """There is one identification, no immediate GET of policies, and no write."""
     first = await Process(stage, "a").start()
     for number in range(1000):
-        stage.tell(policy(f"p{number}", f"o{number}"))
+        stage.store_and_deliver(policy(f"p{number}", f"o{number}"))
     await asyncio.sleep(300)
     second = await Process(stage, "b").start()
     await first.kill()
@@ -189,7 +189,7 @@ async def test_a_take_over_of_settled_policies_asks_who_is_there(stage: Stage) -
 async def test_what_was_missed_is_taken_up(stage: Stage) -> None:
     """The LIST of its take-over has changes that the watch has not delivered."""
     first = await Process(stage, "a").start()
-    stage.tell(policy("p"))
+    stage.store_and_deliver(policy("p"))
     await asyncio.sleep(60)
     second = await Process(stage, "b").start()
     await first.kill()
@@ -228,11 +228,11 @@ async def test_a_stop_waits_for_the_write_under_way(stage: Stage) -> None:
     second = await Process(stage, "b").start()
     await asyncio.sleep(20)
     stage.slow.takes = 6.0
-    stage.tell(policy("p", "o1"))
-    stage.tell(policy("q", "o2"))
+    stage.store_and_deliver(policy("p", "o1"))
+    stage.store_and_deliver(policy("q", "o2"))
     await asyncio.sleep(1)
     assert len(stage.slow.begun) == 2
-    stage.tell(policy("r", "o3", second=1))
+    stage.store_and_deliver(policy("r", "o3", second=1))
     began = asyncio.get_running_loop().time()
     await first.replica.stop()
     took = asyncio.get_running_loop().time() - began
@@ -256,7 +256,7 @@ async def test_a_stop_lets_a_pass_make_no_further_call(stage: Stage) -> None:
     process = await Process(stage, "a").start()
     await asyncio.sleep(5)
     stage.slow.turn.clear()
-    stage.tell(policy("p"))
+    stage.store_and_deliver(policy("p"))
     await asyncio.sleep(1)
     assert process.parts.queue.active == 1
     before = len(stage.steps.log)
@@ -273,7 +273,7 @@ async def test_a_stop_ends_although_a_pass_hangs(stage: Stage) -> None:
     process = await Process(stage, "a").start()
     await asyncio.sleep(5)
     stage.slow.takes = 1000.0
-    stage.tell(policy("p"))
+    stage.store_and_deliver(policy("p"))
     await asyncio.sleep(1)
     began = asyncio.get_running_loop().time()
     await process.replica.stop()
@@ -288,12 +288,12 @@ async def test_a_lost_lease_ends_passes_at_once(stage: Stage) -> None:
     process = await Process(stage, "a").start()
     await asyncio.sleep(20)
     stage.slow.takes = 30.0
-    stage.tell(policy("p", "o1"))
+    stage.store_and_deliver(policy("p", "o1"))
     await asyncio.sleep(1)
     process.way.fault = "hang"
     await asyncio.wait_for(process.engine.failed.wait(), 10.1)
     assert isinstance(process.engine.failure, LeaseLost)
-    stage.tell(policy("q", "o2"))
+    stage.store_and_deliver(policy("q", "o2"))
     await asyncio.sleep(1)
     assert len(stage.slow.begun) == 1
     assert process.parts.queue.active == 0
@@ -307,7 +307,7 @@ async def test_a_frozen_leader_writes_nothing_when_it_thaws(stage: Stage) -> Non
     process = await Process(stage, "a").start()
     await asyncio.sleep(20)
     stage.slow.turn.clear()
-    stage.tell(policy("p"))
+    stage.store_and_deliver(policy("p"))
     await asyncio.sleep(1)
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
@@ -322,7 +322,7 @@ async def test_a_frozen_leader_writes_nothing_when_it_thaws(stage: Stage) -> Non
 async def test_without_an_election_it_leads_at_once(stage: Stage) -> None:
     """There is one LIST, no lease, and no end of its term."""
     process = await Process(stage, "a", elect=False).start()
-    stage.tell(policy("p"))
+    stage.store_and_deliver(policy("p"))
     await asyncio.sleep(3600)
     assert stage.slow.own == {"o": False}
     assert stage.record.lease is None
@@ -335,7 +335,7 @@ def test_a_stop_at_any_time_of_the_start_is_clean(when: float) -> None:
 
     async def test(stage: Stage) -> None:
         process = await Process(stage, "a").start()
-        stage.tell(policy("p"))
+        stage.store_and_deliver(policy("p"))
         await asyncio.sleep(when)
         await process.replica.stop()
         before = len(stage.steps.log)

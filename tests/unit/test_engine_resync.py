@@ -13,7 +13,7 @@ from zitadel_notification_operator.core.objects import InstanceObject, PolicyObj
 from zitadel_notification_operator.engine.leader.resync import LIST_INTERVAL, SOON
 
 
-class Stubborn(Bench):
+class UnreadableObjects(Bench):
     """A bench in which some objects cannot be read, and are missing from LISTs."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ def test_one_that_cannot_be_read_again_stops_no_other() -> None:
     """The take-over goes on, others' deletions are found, and it is retried soon."""
 
     async def story() -> None:
-        bench = Stubborn()
+        bench = UnreadableObjects()
         bench.cluster.put_instance(replace(INSTANCE, name="aged", uid="aged"))
         for name in ("a", "b", "c"):
             bench.cluster.put(policy(name, name))
@@ -86,7 +86,7 @@ def test_a_take_over_waits_for_no_single_object() -> None:
     """`lead` reads all again; an object that cannot be read does not delay it."""
 
     async def story() -> None:
-        bench = Stubborn()
+        bench = UnreadableObjects()
         bench.cluster.put(policy("a", "a"))
         bench.cluster.put(policy("b", "b"))
         engine = await bench.start()

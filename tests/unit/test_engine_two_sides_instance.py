@@ -42,7 +42,7 @@ async def lose_all(bench: Bench, hide: Callable[[Bench], None]) -> int:
     return begun
 
 
-def require_told_and_left(bench: Bench) -> None:
+def require_only_reported(bench: Bench) -> None:
     """No GET shows a policy, nothing was repaired, and the status says so."""
     assert bench.zitadel.default is None
     ready = bench.ready("p")
@@ -63,11 +63,11 @@ def test_a_missed_first_policy_of_the_instance_is_told_and_left(name: str) -> No
 
     async def lived() -> None:
         begun = await lose_all(bench, HIDDEN[name])
-        require_told_and_left(bench)
+        require_only_reported(bench)
         made = [s for s in bench.steps.log[begun:] if s in bench.zitadel.writes()]
         assert len(made) == 2
         await bench.live(600)
-        require_told_and_left(bench)
+        require_only_reported(bench)
         # There is a pass every five minutes, with no write but the POST that it needs.
         assert len(bench.zitadel.writes()) <= 2 + 2
         bench.zitadel.catch_up()
@@ -92,7 +92,7 @@ def test_killed_at_any_step_it_is_told_and_left(name: str, after: bool) -> None:
         async def lived(bench: Bench = bench) -> None:
             await lose_all(bench, HIDDEN[name])
             await bench.live(LIVED)
-            require_told_and_left(bench)
+            require_only_reported(bench)
             await bench.stop()
 
         run(lived())

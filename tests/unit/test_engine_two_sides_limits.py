@@ -36,7 +36,7 @@ def instance_reason(bench: Bench) -> str:
     return str(ready.reason)
 
 
-def repairs_told(bench: Bench) -> int:
+def reported_repairs(bench: Bench) -> int:
     """Return the number of repairs that Events have reported."""
     return [r for _, r in bench.recorder.notices].count("ReadSideRepaired")
 
@@ -69,7 +69,7 @@ def test_looks_of_others_do_not_put_a_repair_off_for_ever() -> None:
         bench.zitadel.change("o", True, OTHERS)
         await bench.live(150)
         assert bench.zitadel.written("o") is False
-        assert repairs_told(bench) == 1
+        assert reported_repairs(bench) == 1
         await bench.stop()
 
     run(lived())
@@ -120,7 +120,7 @@ def test_a_loss_is_not_forgotten_while_another_one_is_repaired() -> None:
         assert sorted(made) == sorted(f"o-{name}" for name in names)
         log = {name: bench.zitadel.written(f"o-{name}") for name in names}
         assert log == dict.fromkeys(names, False)
-        assert repairs_told(bench) == len(names)
+        assert reported_repairs(bench) == len(names)
         await bench.stop()
 
     run(lived())

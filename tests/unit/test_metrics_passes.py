@@ -203,7 +203,7 @@ def test_a_namesake_does_not_inherit_the_success(*, is_delivered: bool) -> None:
     run(story())
 
 
-class Told:
+class RecordedCalls:
     """A metrics recorder of a queue that keeps the calls."""
 
     def __init__(self) -> None:
@@ -217,7 +217,7 @@ def test_the_queue_tells_each_step_once() -> None:
     """A second add of a waiting key does not count; a removed key is dropped."""
 
     async def story() -> None:
-        metrics = Told()
+        metrics = RecordedCalls()
         first, other = instance_key("a"), instance_key("b")
         queue = WorkQueue(metrics)
         queue.add(first, Priority.DRIFT)

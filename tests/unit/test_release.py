@@ -106,7 +106,7 @@ INHERITS = (
     f"{LEFT}organization o (ACME) inherits passwordChange true from the instance, as "
     "observed last"
 )
-UNTOLD = f"{LEFT}organization o with a setting that the status does not tell"
+UNKNOWN_SETTING = f"{LEFT}organization o with a setting that the status does not tell"
 WAS_INHERITED = (
     "before it was managed, the organization inherited passwordChange true from the "
     "instance"
@@ -167,7 +167,7 @@ RESTORE = "deletionPolicy Restore was not carried out"
         ),
         pytest.param(
             managing(status=False),
-            (UNTOLD, RESET, WAS_INHERITED),
+            (UNKNOWN_SETTING, RESET, WAS_INHERITED),
             id="between the mark and the status, or the status was lost",
         ),
         pytest.param(
@@ -182,7 +182,7 @@ RESTORE = "deletionPolicy Restore was not carried out"
         ),
         pytest.param(
             refused("NotGranted"),
-            (UNTOLD, RESET, WAS_INHERITED),
+            (UNKNOWN_SETTING, RESET, WAS_INHERITED),
             id="its grant was taken",
         ),
         pytest.param(policy("p"), (NEVER_MANAGED,), id="never came so far"),
