@@ -227,7 +227,7 @@ def test_what_others_wrote_is_lost_and_the_log_tells(
         began, looks = time.monotonic(), answered_gets(world, org)
         if killed:
             eventually(
-                lambda: answered_gets(world, org) > looks, 30, "the event is told"
+                lambda: answered_gets(world, org) > looks, 30, "a pass after the event"
             )
             restart(world)
         wait_for_writes(world, org, 3, patience=90)

@@ -22,7 +22,7 @@ from . import definitions as known
 from .objects import INSTANCE, POLICY, ObjectMetrics
 
 CONTROLLERS = (POLICY.lower(), INSTANCE.lower())
-"""The kinds that passes are about, written as controller-runtime does."""
+"""The kinds that have passes, written as controller-runtime does."""
 
 PRIORITIES = ("delete", "change", "retry", "drift")
 
@@ -44,12 +44,12 @@ class Queue(Protocol):
 class PrometheusMetrics(Collector):
     """Counts passes and measures their times with the monotonic performance counter.
 
-    It is also a collector of the client library: at each scrape it tells what waits and
-    what runs.
+    It is also a collector of the client library: at each scrape it returns how many
+    objects wait and how many passes run.
 
     Args:
         registry: Where the metrics are registered.
-        objects: Receives which objects were synced.
+        objects: Where the time of an object's last success is stored.
         workers: How many passes over the policies of one instance may run at once.
 
     Attributes:
@@ -140,7 +140,7 @@ class PrometheusMetrics(Collector):
         self._objects.deprecated[instance] = found
 
     def synced(self, about: PolicyObject | InstanceObject) -> None:
-        """Record that an object is now as its spec wants it."""
+        """Record that a pass over an object has succeeded."""
         key = ("", about.name) if isinstance(about, InstanceObject) else about.key
         self._objects.synced[key] = time.time()
 
@@ -152,7 +152,7 @@ class PrometheusMetrics(Collector):
             self._objects.deprecated.pop(name, None)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the families of what waits and runs now."""
+        """Yield the metrics of objects that wait and of passes that run now."""
         active, most = known.ACTIVE_WORKERS.family(), known.MAX_CONCURRENT.family()
         unfinished = known.UNFINISHED_WORK.family()
         longest = known.LONGEST_RUNNING.family()
