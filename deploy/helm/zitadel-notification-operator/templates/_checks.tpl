@@ -3,7 +3,7 @@
 
 {{- define "zitadel-notification-operator.checks" -}}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection.enabled) }}
-{{- fail "replicas above 1 need leaderElection.enabled: two that act would fight" }}
+{{- fail "replicas above 1 need leaderElection.enabled: without it each of them would act" }}
 {{- end }}
 {{- if eq (int .Values.metrics.port) (int .Values.health.port) }}
 {{- fail "metrics.port and health.port are the same: set one of them to another port" }}
