@@ -286,7 +286,7 @@ def test_an_uninstall_may_take_the_crds(installed: Cluster) -> None:
     assert installed.names("crd") == set()
 
 
-def test_helm_test_tells_ready_from_not_ready(
+def test_helm_test_distinguishes_ready_from_not_ready(
     installed: Cluster, tmp_path: Path
 ) -> None:
     """Its script runs against a real operator, first without CRDs."""

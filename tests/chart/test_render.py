@@ -196,7 +196,7 @@ def test_monitoring_may_be_in_another_namespace(kind: str) -> None:
         ("podMonitor", "PodMonitor", "podMetricsEndpoints"),
     ],
 )
-def test_what_a_monitor_can_be_told(key: str, kind: str, endpoints: str) -> None:
+def test_options_of_a_monitor(key: str, kind: str, endpoints: str) -> None:
     """Label options, and endpoint fields that the chart does not know."""
     served = (
         "--set",

@@ -197,7 +197,7 @@ def test_what_is_derived_is_up_to_date() -> None:
         ("README.md", "| `workers` |", "| `worker` |"),
     ],
 )
-def test_a_difference_is_found_and_mended(
+def test_a_difference_is_found_and_repaired(
     checkout: Path, file: str, old: str, new: str
 ) -> None:
     """The check says what to run, and passes after that."""

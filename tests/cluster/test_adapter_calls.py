@@ -123,7 +123,7 @@ async def test_files_of_a_pod_that_are_being_written(
         await access.api.close()
 
 
-async def test_a_pod_without_an_authority_is_told(pod: Path) -> None:
+async def test_a_pod_without_an_authority_is_reported(pod: Path) -> None:
     (pod.parent / "ca.crt").write_text("none")
     with pytest.raises(NoCluster, match=r"no certificate in .*ca\.crt"):
         await connect(None)
@@ -282,7 +282,7 @@ def test_the_place_of_a_call(path: str, place: str) -> None:
     assert calls.place_of("GET", path) == place
 
 
-async def test_a_cause_is_told_once(serve: Serve) -> None:
+async def test_a_cause_is_reported_once(serve: Serve) -> None:
     """The first call that meets it logs it; a cause that is over can come again."""
     refusing = 401
 
@@ -311,7 +311,7 @@ async def test_a_cause_is_told_once(serve: Serve) -> None:
     assert await fail(things.format("b", "1"))
 
 
-async def test_the_end_of_a_told_cause_is_told(
+async def test_the_end_of_a_reported_cause_is_reported(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is logged once, also for a cause that comes and goes at each try."""

@@ -212,7 +212,7 @@ async def test_a_quiet_series_is_over(
     assert len(events(control_plane, namespace, "acme")) == 2
 
 
-async def test_failures_are_told_once_and_never_raised(
+async def test_failures_are_reported_once_and_never_raised(
     recorder: EventRecorder,
     control_plane: ControlPlane,
     namespace: str,
@@ -254,7 +254,7 @@ async def test_stop_without_start(api: ApiClient) -> None:
 
 
 @pytest.mark.parametrize("grace", [0.0, 2.0])
-async def test_an_end_without_events_tells_of_none(
+async def test_an_end_without_events_logs_none(
     api: ApiClient, caplog: pytest.LogCaptureFixture, grace: float
 ) -> None:
     """Dropped Events would be logged, and there are none."""

@@ -50,7 +50,7 @@ async def test_create_update_release(api: ApiClient, namespace: str) -> None:
     assert await store.read() == taken
 
 
-async def test_the_slower_one_is_told_so(api: ApiClient, namespace: str) -> None:
+async def test_the_slower_one_gets_a_conflict(api: ApiClient, namespace: str) -> None:
     """This holds for a second create, an old version, and a deleted Lease."""
     one, two = ClusterLease(api, namespace), ClusterLease(api, namespace)
     first = await one.create(first_lease("a", TIMING, NOW))

@@ -129,7 +129,7 @@ async def test_a_login_program_runs_again_when_its_token_is_refused(
         ),
     ],
 )
-async def test_a_failing_login_program_is_told(
+async def test_a_failing_login_program_is_reported(
     tmp_path: Path, text: str, expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The message names it and the failure; its output appears nowhere."""
@@ -144,7 +144,7 @@ async def test_a_failing_login_program_is_told(
     assert str(tmp_path) not in str(caught.value)
 
 
-async def test_a_login_program_that_is_not_there_is_told(tmp_path: Path) -> None:
+async def test_a_login_program_that_is_not_there_is_reported(tmp_path: Path) -> None:
     user = {"exec": {"apiVersion": V1, "command": "no-such-program"}}
     path = kubeconfig(tmp_path / "config", "http://127.0.0.1:9", user=user)
     with pytest.raises(NoCluster, match="no-such-program cannot be run"):
@@ -183,7 +183,7 @@ async def test_a_login_program_that_fails_later_is_tried_again(
             await reach(access)
 
 
-async def test_what_a_login_program_is_told(tmp_path: Path) -> None:
+async def test_what_a_login_program_gets(tmp_path: Path) -> None:
     """It gets its arguments, its environment, and the cluster if it asks for it."""
     text = f'echo "$KUBERNETES_EXEC_INFO|$1|$WHO" > {tmp_path}/seen\n' + credential(
         token="t"
@@ -278,7 +278,7 @@ USERS: dict[str, tuple[dict[str, Any], dict[str, list[str]]]] = {
 
 
 @pytest.mark.parametrize("case", USERS)
-async def test_who_asks_is_told_as_kubectl_tells_it(tmp_path: Path, case: str) -> None:
+async def test_credentials_are_sent_as_by_kubectl(tmp_path: Path, case: str) -> None:
     """This holds for calls and watches."""
     user, wanted = USERS[case]
     (tmp_path / "token").write_text("of-a-file\n")
@@ -335,7 +335,7 @@ async def test_the_proxy_of_a_kubeconfig_is_used(
         ({}, {"as": "a", "as-user-extra": {"x": 3}}, "x is no list"),
     ],
 )
-async def test_what_cannot_be_used_is_told(
+async def test_what_cannot_be_used_is_reported(
     tmp_path: Path, cluster: Any, user: Any, expected: str
 ) -> None:
     """The message names the field, and no call is made."""

@@ -253,7 +253,7 @@ async def test_an_object_that_is_not_understood_is_listed_and_read() -> None:
         assert "spec.passwordChange" in record.not_understood.sentence
 
 
-async def test_an_object_without_a_name_is_skipped_and_told_once(
+async def test_an_object_without_a_name_is_skipped_and_reported_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It hides no other object."""
@@ -339,7 +339,7 @@ async def test_a_kind_is_absent_when_its_crd_is(code: int, *, absent: bool) -> N
         assert len(queries) == 1
 
 
-async def test_why_no_kind_is_served_alone_is_told_once(
+async def test_why_no_kind_is_served_alone_is_reported_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The role of an older chart does not permit reading a CRD."""

@@ -132,7 +132,7 @@ REFUSED: dict[str, tuple[tuple[str, str], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-async def test_a_certificate_that_is_not_trusted_is_told(
+async def test_a_certificate_that_is_not_trusted_is_reported(
     tmp_path: Path, case: str
 ) -> None:
     """The message says what is wrong, and contains no error number."""
@@ -148,7 +148,7 @@ async def test_a_certificate_that_is_not_trusted_is_told(
     assert "Operation not permitted" not in text
 
 
-async def test_a_self_signed_certificate_is_told(tmp_path: Path) -> None:
+async def test_a_self_signed_certificate_is_reported(tmp_path: Path) -> None:
     """Without an authority the system's are used."""
     lone = Authority("lone")
     pair = write_pair(tmp_path, lone.issue(), lone)
@@ -160,7 +160,7 @@ async def test_a_self_signed_certificate_is_told(tmp_path: Path) -> None:
     assert "self-signed certificate in certificate chain" in text
 
 
-async def test_a_server_without_tls_is_told(tmp_path: Path) -> None:
+async def test_a_server_without_tls_is_reported(tmp_path: Path) -> None:
     async with ApiServer() as server:
         url = server.url.replace("http:", "https:")
         async with through(kubeconfig(tmp_path / "config", url)) as access:

@@ -182,7 +182,7 @@ async def test_requests_that_bring_nothing_are_made_less_often(
 
 
 @pytest.mark.usefixtures("quick")
-async def test_one_cause_is_told_once_by_calls_and_watches(
+async def test_one_cause_is_reported_once_by_calls_and_watches(
     caplog: pytest.LogCaptureFixture, closing: list
 ) -> None:
     async with Server(*[lambda: status(401)] * 4) as server:

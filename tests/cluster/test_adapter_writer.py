@@ -538,7 +538,7 @@ async def test_a_status_that_the_schema_refuses(
     assert type(caught.value) is ObjectChanged
 
 
-async def test_an_instance_is_held_told_and_released(
+async def test_an_instance_is_held_updated_and_released(
     writer: ClusterWriter, objects: Objects, api: ApiClient
 ) -> None:
     """The same four writes exist for the other kind."""

@@ -107,7 +107,7 @@ def test_own_and_equal_is_adopted_without_a_write(world: World, namespace: str) 
     assert [w for w in world.emulator.writes() if w[2] == org] == [("POST", path, org)]
 
 
-def test_drift_is_put_right(world: World, namespace: str) -> None:
+def test_drift_is_corrected(world: World, namespace: str) -> None:
     """A change in ZITADEL is corrected within the poll interval."""
     org = world.organization()
     world.policy(namespace, "p", org)

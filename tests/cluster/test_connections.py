@@ -62,7 +62,7 @@ def test_each_credential_reaches_zitadel(
     assert world.emulator.policy(org)["passwordChange"] is True
 
 
-def test_the_end_of_a_key_is_told(world: World, namespace: str) -> None:
+def test_the_end_of_a_key_is_reported(world: World, namespace: str) -> None:
     """It is that of the key file; an expired key is refused without a call."""
     body = {
         "roles": ["IAM_ORG_MANAGER"],
@@ -85,7 +85,7 @@ def test_the_end_of_a_key_is_told(world: World, namespace: str) -> None:
 
 
 @pytest.mark.parametrize("errors", ["server_error", "invalid_grant", "invalid_client"])
-def test_a_removed_key_is_told_and_another_one_heals_it(
+def test_a_removed_key_is_reported_and_another_one_heals_it(
     world: World, namespace: str, errors: str, tmp_path: Path
 ) -> None:
     """This holds for both generations of servers, instance and policies."""
@@ -182,7 +182,7 @@ def test_a_role_in_one_organization_is_enough_for_it(
     assert "IAM_ORG_MANAGER" in json.dumps(body["status"]["conditions"])
 
 
-def test_a_user_without_a_role_is_told_on_the_instance(
+def test_a_user_without_a_role_is_reported_on_the_instance(
     world: World, namespace: str
 ) -> None:
     made = world.emulator.user(credential="token")
@@ -267,7 +267,7 @@ def test_a_private_authority_and_another_name(
     [("not a certificate", "CABundleInvalid"), ("", "CABundleInvalid")],
 )
 @pytest.mark.tls
-def test_roots_that_are_none_are_told(
+def test_roots_that_are_none_are_reported(
     world: World, namespace: str, tmp_path: Path, text: str, reason: str
 ) -> None:
     (tmp_path / "roots").write_text(text)

@@ -40,7 +40,9 @@ def change(world: World, org: str, token: str, *, value: bool | None) -> None:
     world.emulator.call(call[0], path, call[1], organization=org, token=token)
 
 
-def test_a_change_of_others_is_put_right_and_told(world: World, namespace: str) -> None:
+def test_a_change_of_others_is_corrected_and_reported(
+    world: World, namespace: str
+) -> None:
     """It takes the interval and a second; status and Event name the editor."""
     instance(world, namespace)
     org = managed(world, namespace)
@@ -72,7 +74,7 @@ def test_a_change_of_others_is_put_right_and_told(world: World, namespace: str) 
     assert cursor.endswith(org)
 
 
-def test_a_reset_of_others_is_put_right(world: World, namespace: str) -> None:
+def test_a_reset_of_others_is_corrected(world: World, namespace: str) -> None:
     instance(world, namespace)
     org = managed(world, namespace)
     somebody = world.emulator.user("IAM_ORG_MANAGER", credential="token")

@@ -108,7 +108,7 @@ def stored(world: World, namespace: str) -> Json:
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_a_second_look_is_clean(world: World, namespace: str, name: str) -> None:
+def test_a_second_diff_is_empty(world: World, namespace: str, name: str) -> None:
     """Each way to apply finds no difference, after an edit, too."""
     way = WAYS[name]
     manifest = policy(namespace, world.organization())

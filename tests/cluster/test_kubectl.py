@@ -38,7 +38,7 @@ def objects(schema: Json, path: str) -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem.partition("_")[2])
-def test_explain_tells_each_field(control_plane: ControlPlane, file: Path) -> None:
+def test_explain_describes_each_field(control_plane: ControlPlane, file: Path) -> None:
     """The short name works; `--recursive` lists all; each has a sentence."""
     crd = yaml.safe_load(file.read_text())["spec"]
     (short,) = crd["names"]["shortNames"]
@@ -130,7 +130,7 @@ def marks(body: Json) -> tuple[str | None, list[str]]:
     return annotations.get(ORIGINAL), metadata.get("finalizers", [])
 
 
-def test_replace_by_the_manifest_is_mended(world: World, namespace: str) -> None:
+def test_replace_by_the_manifest_is_repaired(world: World, namespace: str) -> None:
     """It removes annotation and finalizer, which come back."""
     org = world.organization()
     world.policy(namespace, "p", org, deletionPolicy="Restore")

@@ -145,7 +145,9 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
 
 
 @pytest.mark.parametrize("gone", [POLICIES, INSTANCES])
-async def test_a_kind_that_is_told_but_not_served(cluster: Cluster, gone: str) -> None:
+async def test_a_kind_that_is_discovered_but_not_served(
+    cluster: Cluster, gone: str
+) -> None:
     """The operator does not list it for ever, and serves the other kind."""
     cluster.served.discard(gone)
     (other,) = cluster.served

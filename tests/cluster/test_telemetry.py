@@ -232,7 +232,7 @@ def test_calls_to_kubernetes_are_those_in_its_own_log(story: Story) -> None:
     eventually(agree, 20)
 
 
-def test_passes_are_told_by_how_they_ended(story: Story) -> None:
+def test_passes_are_reported_by_how_they_ended(story: Story) -> None:
     """Failures count as failures, and each turn in the queue was a pass."""
     scrape = story.scrape()
     mine = {"controller": "notificationpolicy"}
@@ -264,7 +264,7 @@ def test_passes_are_told_by_how_they_ended(story: Story) -> None:
     eventually(is_quiet, 10)
 
 
-def test_objects_are_told_as_they_are(story: Story) -> None:
+def test_objects_are_reported_as_they_are(story: Story) -> None:
     """Each has conditions and success; deleted objects have no series."""
     scrape = story.scrape()
     assert scrape.condition("acme", "Ready", "True") == 1
@@ -290,7 +290,7 @@ def test_objects_are_told_as_they_are(story: Story) -> None:
     assert dict(build)["revision"] == "0123abc"
 
 
-def test_the_end_of_a_credential_is_told(story: Story) -> None:
+def test_the_end_of_a_credential_is_reported(story: Story) -> None:
     """It is known for key files."""
     world = story.world
     made = world.emulator.user("IAM_OWNER", credential="key")

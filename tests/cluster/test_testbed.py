@@ -71,7 +71,7 @@ def test_kubectl_and_server_have_one_version(own_plane: ControlPlane) -> None:
     assert int(said["serverVersion"]["minor"]) >= 30
 
 
-def test_a_failed_command_tells_what_kubectl_said(own_plane: ControlPlane) -> None:
+def test_a_failed_command_shows_what_kubectl_said(own_plane: ControlPlane) -> None:
     """The error contains stderr; with `check=False` there is none."""
     with pytest.raises(subprocess.CalledProcessError) as raised:
         own_plane.kubectl("get", "namespace", "nowhere")

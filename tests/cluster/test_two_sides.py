@@ -209,7 +209,7 @@ def answered_gets(world: World, org: str) -> int:
 @pytest.mark.parametrize(
     ("missed", "killed"), [("changed", False), ("changed", True), ("removed", False)]
 )
-def test_what_others_wrote_is_lost_and_the_log_tells(
+def test_what_others_wrote_is_lost_and_the_log_shows_it(
     plane: ControlPlane, tmp_path: Path, where: str, missed: str, killed: bool
 ) -> None:
     """GETs always show the wanted value, but the log has a newer event.
@@ -242,7 +242,7 @@ def test_what_others_wrote_is_lost_and_the_log_tells(
 
 
 @pytest.mark.timeout(300)
-def test_a_get_that_is_older_than_our_own_write_tells_nothing(
+def test_a_get_that_is_older_than_our_own_write_is_ignored(
     sides: World, where: str
 ) -> None:
     """An edit is reverted at once, and an object is created again."""
@@ -264,7 +264,7 @@ def test_a_get_that_is_older_than_our_own_write_tells_nothing(
     assert body["status"]["original"]["isDefault"] is True
 
 
-def test_a_read_side_that_stands_still_is_told_by_the_instance(
+def test_a_read_side_that_stands_still_is_reported_by_the_instance(
     sides: World, where: str
 ) -> None:
     """There are few writes; later all is as wanted without a repair."""

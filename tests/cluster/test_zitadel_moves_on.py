@@ -13,7 +13,7 @@ DEPRECATED = {"Deprecation": "@1790812800", "Sunset": "Fri, 01 Oct 2027 00:00:00
 
 @pytest.mark.clock
 @pytest.mark.timeout(400)
-def test_missing_calls_are_told_after_a_minute_and_end_no_deletion(
+def test_missing_calls_are_reported_after_a_minute_and_end_no_deletion(
     world: World, namespace: str
 ) -> None:
     """It is Stalled until the calls are back; other calls are deprecated."""

@@ -140,7 +140,7 @@ async def test_tokens_of_280_characters(api: Api) -> None:
     assert (await api.control("POST", path, key)).status_code == 400
 
 
-async def test_headers_that_tell_of_an_end(api: Api) -> None:
+async def test_headers_that_announce_an_end(api: Api) -> None:
     """A fault with only headers adds them to ZITADEL's response."""
     headers = {"Deprecation": "@1767225600", "Sunset": "Fri, 01 Jan 2027 00:00:00 GMT"}
     await api.control("POST", "faults", {"path": "/management", "headers": headers})

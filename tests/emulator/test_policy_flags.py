@@ -119,7 +119,7 @@ def test_flags_from_the_start(tmp_path: Path) -> None:
         assert emulator.policy(ACME)[MAIL] is True
 
 
-def test_a_flag_that_cannot_be_one_is_told() -> None:
+def test_a_flag_that_cannot_be_one_is_reported() -> None:
     """The message has the option and the name; it is wrong usage."""
     done = CliRunner().invoke(command, ["--policy-flag", "isDefault"])
     assert done.exit_code == 2

@@ -231,7 +231,7 @@ async def test_empty_texts(api: Api, query: dict[str, Any]) -> None:
     assert await ids(api, V1, query) == []
 
 
-async def test_who_is_told_before_what(api: Api) -> None:
+async def test_the_order_of_errors(api: Api) -> None:
     """Unreadable bodies are refused before the token is checked, others after."""
     unreadable, senseless = '{"query":{"limit":-1}}', '{"queries":[{}]}'
     for body, expected in ((unreadable, 400), (senseless, 401)):

@@ -175,7 +175,7 @@ async def test_missed_policy_of_an_instance_that_had_none(api: Api) -> None:
     assert outcome(refused) == (409, 6, "INSTANCE-xpo1bj")
 
 
-async def test_failing_insert_is_told_in_zitadels_manner(api: Api) -> None:
+async def test_failing_insert_is_reported_in_zitadels_manner(api: Api) -> None:
     """HTTP 500 with code, message and details as ZITADEL writes them."""
     await miss_removed(api, shown=True)
     await write(api, "POST", True)

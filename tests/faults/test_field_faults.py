@@ -52,7 +52,7 @@ def message(body: dict[str, Any]) -> str:
 
 
 @pytest.mark.tls
-def test_an_api_server_of_another_authority_is_told_as_that(
+def test_an_api_server_of_another_authority_is_reported_as_that(
     control_plane: ControlPlane, tmp_path: Path
 ) -> None:
     """The log names the certificate and where its authority is set.
@@ -176,7 +176,7 @@ def test_a_range_in_no_proxy_is_reached_directly(
 
 
 @pytest.mark.parametrize("kind", ["token", "key"])
-def test_a_credential_that_was_encoded_twice_is_told(
+def test_a_credential_that_was_encoded_twice_is_reported(
     control_plane: ControlPlane, tmp_path: Path, kind: str
 ) -> None:
     """The instance reports it without a call; a correct one helps."""

@@ -190,7 +190,7 @@ async def test_nobody_notices_a_misfortune() -> None:
     assert await asyncio.gather(*map(apply_fault, cases)) == [""] * len(cases)
 
 
-async def test_a_lasting_refusal_is_told_and_taken_back_within_a_minute() -> None:
+async def test_a_lasting_refusal_is_reported_and_taken_back_within_a_minute() -> None:
     """The user is deactivated and reactivated; all objects report it."""
     async with running() as world:
         for active, reason in ((False, "CredentialsRejected"), (True, "Succeeded")):

@@ -106,7 +106,7 @@ def test_the_context_is_what_is_copied() -> None:
     assert context_files("Makefile .git") == {}
 
 
-def test_an_unknown_instruction_is_told() -> None:
+def test_an_unknown_instruction_is_reported() -> None:
     """ADD or HEALTHCHECK would need support in these tests."""
     with pytest.raises(UnknownInstruction, match="ADD"):
         read_stages("ADD x /x", {})

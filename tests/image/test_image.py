@@ -191,7 +191,7 @@ def test_all_bytecode_is_there_and_never_checked_again(image: Image) -> None:
         assert compiled.read_bytes()[4:8] == b"\x01\0\0\0", source
 
 
-def test_all_files_are_as_old_as_the_build_was_told(image: Image) -> None:
+def test_all_files_have_the_time_of_the_build_argument(image: Image) -> None:
     """None of them has the time of the build."""
     (epoch,) = {
         step.environment["SOURCE_DATE_EPOCH"]

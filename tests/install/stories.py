@@ -29,12 +29,12 @@ AS_ADMINISTRATOR = (
 )
 """Tests that start an operator of their own; here is a restart of the chart's."""
 ABOUT_ZITADEL = (
-    "test_the_end_of_a_key_is_told",
-    "test_a_removed_key_is_told_and_another_one_heals_it",
+    "test_the_end_of_a_key_is_reported",
+    "test_a_removed_key_is_reported_and_another_one_heals_it",
     "test_a_deactivated_user_turns_all_false_and_back",
     "test_a_role_in_one_organization_is_enough_for_it",
-    "test_a_user_without_a_role_is_told_on_the_instance",
-    "test_roots_that_are_none_are_told",
+    "test_a_user_without_a_role_is_reported_on_the_instance",
+    "test_roots_that_are_none_are_reported",
     "test_another_zitadel_behind_the_url_is_not_touched",
 )
 """Tests that wait for ZITADEL, and make the same calls to Kubernetes as the others."""

@@ -92,7 +92,9 @@ def test_the_document_names_each_role(installation: Installation) -> None:
     assert names - {RELEASE} == set(rows)
 
 
-def test_the_account_has_rights_where_it_was_told(installation: Installation) -> None:
+def test_the_account_has_rights_in_the_named_namespaces(
+    installation: Installation,
+) -> None:
     """The document's command gives them in both namespaces only."""
     account = only(installation.manifest(), "ServiceAccount")["metadata"]
     assert (account["namespace"], account["name"]) == (OWN_NAMESPACE, RELEASE)

@@ -192,7 +192,7 @@ def test_tokens_of_any_form_are_tokens(token: bytes) -> None:
         (CLIENT, "clientSecret", RANDOM_TOKEN),
     ],
 )
-def test_a_value_that_was_encoded_twice_is_told(
+def test_a_value_that_was_encoded_twice_is_reported(
     ref: CredentialRef, key: str, value: bytes, times: int
 ) -> None:
     data = {"clientId": b"machine", "clientSecret": b"canary-secret-9"}

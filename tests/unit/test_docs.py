@@ -43,7 +43,7 @@ def test_each_reason_is_documented_and_no_other() -> None:
         assert " ".join(first.split()) == " ".join(meaning.split()), reason
 
 
-def test_each_reason_says_who_mends_it_and_what_comes_next() -> None:
+def test_each_reason_says_who_fixes_it_and_what_comes_next() -> None:
     """It also names a command if somebody has to act."""
     for reason, text in sections().items():
         assert "\n- Who: " in text, reason

@@ -223,7 +223,7 @@ def test_retries_write_once_a_cause() -> None:
     run(story())
 
 
-def test_events_tell_transitions_once() -> None:
+def test_events_report_transitions_once() -> None:
     """Created, Updated, DriftCorrected, errors, Recovered, Deleted: one Event each."""
 
     async def story() -> None:

@@ -46,7 +46,7 @@ def count(bench: Bench, call: str) -> int:
 
 
 @pytest.mark.parametrize("lacks", [{"observe"}, WRITES])
-def test_calls_that_are_gone_are_told_after_a_minute(lacks: set[str]) -> None:
+def test_calls_that_are_gone_are_reported_after_a_minute(lacks: set[str]) -> None:
     """Before that, the reason is UnexpectedAnswer."""
 
     async def story() -> None:
@@ -292,7 +292,7 @@ def test_three_times_over_a_minute_of_a_ready_instance(
 MARKED = Deprecation(("GET /management/v1/a",), "2026-01-01", "2027-01-01", 1.8e9)
 
 
-def test_deprecated_calls_are_told_once_a_version() -> None:
+def test_deprecated_calls_are_reported_once_a_version() -> None:
     """The number of policies and calls does not matter; no condition changes."""
 
     async def story() -> None:

@@ -87,7 +87,7 @@ async def settled(bench: Bench) -> None:
 
 @pytest.mark.parametrize("method", [DriftMethod.AUTO, DriftMethod.EVENTS])
 @pytest.mark.parametrize("what", TROUBLES)
-def test_drift_is_put_right_while_events_cannot_be_used(
+def test_drift_is_corrected_while_events_cannot_be_used(
     what: str, method: DriftMethod
 ) -> None:
     """This takes three failed searches and one pollInterval; all stay Ready."""
@@ -141,7 +141,7 @@ def test_it_costs_little_and_stays_so() -> None:
     run(story())
 
 
-def test_one_failed_search_is_told_to_nobody() -> None:
+def test_one_failed_search_is_not_reported() -> None:
     async def story() -> None:
         bench = bench_with(policy("p"))
         await settled(bench)
@@ -449,7 +449,7 @@ def test_polling_takes_half_of_the_rate_and_says_how_long_a_round_takes() -> Non
     run(story())
 
 
-def test_the_daily_look_does_not_depend_on_the_search() -> None:
+def test_the_daily_check_does_not_depend_on_the_search() -> None:
     """Two of three searches fail, so it is never reported; the daily check comes."""
 
     async def story() -> None:
@@ -481,7 +481,7 @@ def test_the_daily_look_does_not_depend_on_the_search() -> None:
         (DriftMethod.DISABLED, "", []),
     ],
 )
-def test_the_status_says_how_it_is_looked_for(
+def test_the_status_shows_the_method(
     method: DriftMethod, expected: str, events: list[str]
 ) -> None:
     """The credential may not read events, until it gets the role."""

@@ -105,7 +105,7 @@ def test_policies_write_while_the_proof_waits() -> None:
     run(lived())
 
 
-def test_it_is_told_when_it_lasts() -> None:
+def test_it_is_reported_when_it_lasts() -> None:
     """After a minute it is reported, because somebody has to check ZITADEL."""
     bench = small_role()
 
@@ -214,7 +214,7 @@ def test_a_write_that_looks_again_after_its_wait_waits_for_the_read_side() -> No
     run(lived())
 
 
-def test_the_second_look_at_a_contradiction_waits_for_the_read_side() -> None:
+def test_the_second_get_of_a_contradiction_waits_for_the_read_side() -> None:
     """Another target's insert comes between the write and its repetition."""
     bench = bench_with(policy("p"), method=DriftMethod.POLL)
     bench.cluster.put_instance(INSTANCE)

@@ -42,7 +42,7 @@ def test_the_cursor_comes_with_the_first_verdict() -> None:
 
 
 @pytest.mark.parametrize("cursor", [None, "", "rubbish", "2026-01-01T00:00:00Z x o"])
-def test_without_a_cursor_all_are_looked_at(cursor: str | None) -> None:
+def test_without_a_cursor_all_are_checked(cursor: str | None) -> None:
     """All are checked once, spread over pollInterval; then a restart is cheap."""
 
     async def story() -> None:
@@ -75,7 +75,7 @@ def test_without_a_cursor_all_are_looked_at(cursor: str | None) -> None:
     run(story())
 
 
-def test_a_log_without_our_kinds_has_no_cursor_and_all_are_looked_at() -> None:
+def test_a_log_without_our_kinds_has_no_cursor_and_all_are_checked() -> None:
     """Log retention hides the events: each start checks all, and reports nothing."""
 
     async def story() -> None:

@@ -38,7 +38,7 @@ def test_an_idle_hour_costs_the_same_whatever_the_number(count: int) -> None:
     run(story())
 
 
-def test_what_others_change_is_put_right_within_the_interval() -> None:
+def test_what_others_change_is_corrected_within_the_interval() -> None:
     """Only the affected policy gets a pass; the status names the editor."""
 
     async def story() -> None:
@@ -62,7 +62,7 @@ def test_what_others_change_is_put_right_within_the_interval() -> None:
     run(story())
 
 
-def test_a_reset_by_others_is_put_right_too() -> None:
+def test_a_reset_by_others_is_corrected_too() -> None:
     """The organization then inherits, and an inherited value is not the wanted one."""
 
     async def story() -> None:
@@ -218,7 +218,7 @@ def test_an_event_that_becomes_visible_late_is_not_missed() -> None:
     run(story())
 
 
-def test_events_that_are_no_longer_kept_lead_to_a_look_at_all() -> None:
+def test_events_that_are_no_longer_kept_make_all_be_checked() -> None:
     """All policies are checked once; then events are used again."""
 
     async def story() -> None:
@@ -265,7 +265,7 @@ def test_half_an_answer_is_not_taken_for_a_quiet_zitadel() -> None:
     run(story())
 
 
-def test_a_sweep_a_day_finds_what_no_event_told() -> None:
+def test_a_daily_check_finds_what_no_event_has_shown() -> None:
     async def story() -> None:
         bench = bench_with(policy("p"))
         await bench.start()
@@ -302,7 +302,7 @@ def test_an_outage_loses_no_event() -> None:
     run(story())
 
 
-def test_a_look_that_was_cut_short_comes_with_the_next_verdict() -> None:
+def test_a_pass_that_was_cut_short_comes_with_the_next_verdict() -> None:
     """A pass after an event fails with the instance; no second event comes."""
 
     async def story() -> None:

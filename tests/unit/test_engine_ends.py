@@ -34,7 +34,7 @@ class CountedReads(Bench):
         del self.cluster.policies[PolicyKey("own", name)]
 
 
-def test_an_owner_whose_end_was_not_told_stands_in_nobodys_way() -> None:
+def test_an_owner_whose_end_was_not_reported_stands_in_nobodys_way() -> None:
     """A policy without finalizer may be gone, so it is read before a Conflict."""
 
     async def story() -> None:
@@ -97,9 +97,7 @@ def test_an_owner_that_cannot_be_read_owns_still() -> None:
     run(story())
 
 
-def test_an_heir_whose_end_was_not_told_does_not_keep_a_deletion_from_its_reset() -> (
-    None
-):
+def test_an_heir_whose_end_was_not_reported_prevents_no_reset() -> None:
     async def story() -> None:
         bench = CountedReads()
         bench.cluster.put(policy("a", second=1))

@@ -149,7 +149,7 @@ def test_once_after_ten_minutes_without_a_status(
 
 
 @pytest.mark.parametrize("refusal", ["before", "after"])
-def test_a_recovery_is_told_once(refusal: str) -> None:
+def test_a_recovery_is_reported_once(refusal: str) -> None:
     """This holds for the policy and for its instance."""
 
     async def story() -> None:
@@ -170,7 +170,7 @@ def test_a_recovery_is_told_once(refusal: str) -> None:
     run(story())
 
 
-def test_what_was_written_to_zitadel_is_told_once() -> None:
+def test_what_was_written_to_zitadel_is_reported_once() -> None:
     """A pass that is repeated for its status has nothing to write or report."""
 
     async def story() -> None:
@@ -189,7 +189,7 @@ def test_what_was_written_to_zitadel_is_told_once() -> None:
 
 
 @pytest.mark.parametrize("refusal", ["before", "after"])
-def test_a_policy_that_follows_its_name_tells_once(refusal: str) -> None:
+def test_a_policy_that_follows_its_name_reports_once(refusal: str) -> None:
     """The pinned organization was removed, and another one has its name."""
 
     async def story() -> None:
@@ -214,7 +214,7 @@ def test_a_policy_that_follows_its_name_tells_once(refusal: str) -> None:
 
 
 @pytest.mark.parametrize("others", [(), ("example.com/keep",)])
-def test_a_deletion_tells_once_what_it_did(others: tuple[str, ...]) -> None:
+def test_a_deletion_reports_once_what_it_did(others: tuple[str, ...]) -> None:
     """The Event comes before the finalizer is removed, however often that fails."""
 
     async def story() -> None:

@@ -263,7 +263,7 @@ def test_a_weaker_credential_is_found_out_within_a_minute() -> None:
     run(story())
 
 
-def test_a_tenant_is_not_told_of_the_operator_s_secret() -> None:
+def test_a_tenant_learns_nothing_of_the_operator_s_secret() -> None:
     """Only the instance's own conditions name it."""
 
     async def story() -> None:

@@ -160,7 +160,7 @@ def test_one_wrong_answer_gives_nobody_what_another_one_has() -> None:
     run(story())
 
 
-def test_an_edit_that_our_own_write_tells_first_begins_searches() -> None:
+def test_an_edit_that_our_own_write_returns_first_begins_searches() -> None:
     """The method changes from Poll to Events during a write of the status."""
 
     async def story() -> None:

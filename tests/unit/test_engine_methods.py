@@ -68,7 +68,7 @@ def test_a_search_that_is_refused_falls_back_to_polling() -> None:
     run(story())
 
 
-def test_disabled_looks_only_when_kubernetes_gives_a_reason() -> None:
+def test_disabled_reads_only_when_kubernetes_gives_a_reason() -> None:
     async def story() -> None:
         bench = bench_with(policy("p"), method=DriftMethod.DISABLED)
         await bench.start()

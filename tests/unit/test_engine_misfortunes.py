@@ -219,7 +219,7 @@ def take_roles(bench: ManyPolicies) -> Callable[[], None]:
 
 @pytest.mark.parametrize("method", ["Poll", "Auto", "Disabled"])
 @pytest.mark.parametrize("refusal", [refuse, rotate_badly, take_roles])
-def test_a_lasting_refusal_is_told_and_taken_back_within_a_minute(
+def test_a_lasting_refusal_is_reported_and_taken_back_within_a_minute(
     refusal: Callable[[ManyPolicies], Callable[[], None]], method: str
 ) -> None:
     """This holds for the instance and all policies."""
@@ -246,7 +246,7 @@ def test_a_lasting_refusal_is_told_and_taken_back_within_a_minute(
     run(story())
 
 
-def test_a_credential_that_never_worked_is_told_at_once() -> None:
+def test_a_credential_that_never_worked_is_reported_at_once() -> None:
     """A person is waiting for the first result."""
 
     async def story() -> None:
@@ -261,7 +261,7 @@ def test_a_credential_that_never_worked_is_told_at_once() -> None:
     run(story())
 
 
-def test_a_restart_in_the_middle_of_a_misfortune_tells_nobody() -> None:
+def test_a_restart_during_a_failure_reports_nothing() -> None:
     """The status says that the credential has worked before."""
 
     async def story() -> None:
@@ -297,7 +297,7 @@ def test_a_refusal_after_an_outage_is_no_verdict_either() -> None:
     run(story())
 
 
-def test_after_ten_minutes_without_a_secret_the_policies_tell() -> None:
+def test_after_ten_minutes_without_a_secret_the_policies_report() -> None:
     """They do so over some time, and are Ready within a minute of its return."""
 
     async def story() -> None:

@@ -171,7 +171,7 @@ def test_a_replaced_organization_is_followed_with_an_event() -> None:
     run(story())
 
 
-def test_a_removed_organization_without_successor_is_told() -> None:
+def test_a_removed_organization_without_successor_is_reported() -> None:
     """This holds by name and by id; the deletion ends without a write."""
 
     async def story() -> None:
@@ -194,7 +194,7 @@ def test_a_removed_organization_without_successor_is_told() -> None:
     run(story())
 
 
-def test_an_unknown_name_is_looked_for_again() -> None:
+def test_an_unknown_name_is_looked_up_again() -> None:
     """It is looked up every five minutes with one call."""
 
     async def story() -> None:

@@ -50,7 +50,7 @@ def test_a_pass_waits_as_long_as_kubernetes_asks(asked: float | None) -> None:
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_a_cause_that_many_passes_meet_is_told_once(
+def test_a_cause_that_many_passes_meet_is_reported_once(
     shared: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The first of them logs it, if they share the cause."""
@@ -70,7 +70,7 @@ def test_a_cause_that_many_passes_meet_is_told_once(
     run(story())
 
 
-def test_a_lost_lease_tells_why_it_could_not_be_renewed() -> None:
+def test_a_lost_lease_reports_why_it_could_not_be_renewed() -> None:
     """The message that ends the process contains the last failure."""
 
     async def story() -> None:

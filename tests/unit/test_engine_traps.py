@@ -119,7 +119,7 @@ def test_the_cursor_waits_for_those_who_were_woken() -> None:
     run(story())
 
 
-def test_a_removal_that_is_told_during_a_pass_is_not_forgotten() -> None:
+def test_a_removal_that_is_reported_during_a_pass_is_not_forgotten() -> None:
     """An event after the pass's GET stays for the next pass."""
 
     async def story() -> None:
@@ -239,7 +239,7 @@ def test_refusals_that_the_instance_does_not_share_end_soon() -> None:
     run(story())
 
 
-def test_a_status_that_is_refused_again_and_again_is_told(
+def test_a_status_that_is_refused_again_and_again_is_reported(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Once or twice a conflict may be the cause; Kubernetes says the same."""

@@ -275,7 +275,7 @@ def test_a_read_side_that_stands_still_gets_no_flood_of_writes() -> None:
     run(lived())
 
 
-def test_three_repairs_an_hour_and_then_somebody_must_look() -> None:
+def test_three_repairs_an_hour_and_then_somebody_has_to_act() -> None:
     """The read side misses each edit; the fourth loss is reported only."""
     bench = bench_with(policy("p"))
 
@@ -417,7 +417,7 @@ def test_a_row_is_posted_over_once_in_ten_minutes() -> None:
     run(lived())
 
 
-def test_the_verifying_get_may_fail_and_the_drift_is_told_all_the_same() -> None:
+def test_the_verifying_get_may_fail_and_the_drift_is_reported_all_the_same() -> None:
     """ZITADEL accepted the write; it is reported once a GET shows it."""
     bench = bench_with(policy("p"))
 

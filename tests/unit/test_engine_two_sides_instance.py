@@ -57,7 +57,7 @@ def require_only_reported(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("name", HIDDEN)
-def test_a_missed_first_policy_of_the_instance_is_told_and_left(name: str) -> None:
+def test_a_missed_first_policy_of_the_instance_is_only_reported(name: str) -> None:
     """POST is refused and no GET shows it; when one does, all continues."""
     bench = Bench()
 
@@ -82,7 +82,7 @@ def test_a_missed_first_policy_of_the_instance_is_told_and_left(name: str) -> No
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("name", HIDDEN)
-def test_killed_at_any_step_it_is_told_and_left(name: str, after: bool) -> None:
+def test_killed_at_any_step_it_is_only_reported(name: str, after: bool) -> None:
     """Another process comes to the same result."""
     first, last = _steps_of(name)
     for number in range(first, last):

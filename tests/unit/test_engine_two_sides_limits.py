@@ -50,7 +50,7 @@ async def stand_still(bench: Bench, *names: str) -> None:
     assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
 
 
-def test_looks_of_others_do_not_put_a_repair_off_for_ever() -> None:
+def test_passes_of_others_do_not_delay_a_repair_for_ever() -> None:
     """Another policy of the organization is polled, and knows no event."""
     bench = bench_with(policy("p"))
     polled = replace(
@@ -75,7 +75,7 @@ def test_looks_of_others_do_not_put_a_repair_off_for_ever() -> None:
     run(lived())
 
 
-def test_newer_events_do_not_put_a_repair_off_for_ever() -> None:
+def test_newer_events_do_not_delay_a_repair_for_ever() -> None:
     """GETs do not change, and somebody writes more often than every 30 seconds."""
     bench = bench_with(policy("p"))
     often = replace(INSTANCE, method=DriftMethod.AUTO, events_interval=5)
@@ -281,7 +281,7 @@ def busy_from_now(bench: Bench, seconds: float) -> None:
     bench.zitadel.unready_until = asyncio.get_running_loop().time() + seconds
 
 
-def test_a_long_insert_is_told_and_is_no_outage() -> None:
+def test_a_long_insert_is_reported_and_is_no_outage() -> None:
     """After ten minutes without a GET the policy reports it, not the instance."""
     bench = bench_with(policy("p"))
 
@@ -328,7 +328,7 @@ def test_a_second_insert_is_waited_for_like_the_first() -> None:
     run(lived())
 
 
-def test_a_look_before_a_delayed_write_may_meet_an_insert() -> None:
+def test_a_get_before_a_delayed_write_may_meet_an_insert() -> None:
     """The operator waits for it: nothing is reported, nothing is checked."""
     bench = bench_with(policy("p"), policy("q", "o2"))
 

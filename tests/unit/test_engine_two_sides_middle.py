@@ -183,7 +183,7 @@ def test_what_comes_in_the_middle_of_a_repair_stops_it(name: str, late: bool) ->
     run(lived())
 
 
-def test_a_write_that_no_get_shows_is_looked_at_three_times_within_a_second() -> None:
+def test_a_write_that_no_get_shows_is_read_three_times_within_a_second() -> None:
     """It is repeated after two seconds, and not before."""
     bench = bench_with()
 

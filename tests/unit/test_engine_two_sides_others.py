@@ -153,7 +153,7 @@ def gone_from(zitadel: Any, remove: Callable[[], None], number: int) -> None:
         TransientError(Reason.SERVER_ERROR, "HTTP 500"),
     ],
 )
-def test_a_write_that_is_refused_in_the_middle_is_told_and_tried_again(
+def test_a_write_that_is_refused_in_the_middle_is_reported_and_tried_again(
     refusal: OperatorError,
 ) -> None:
     """After the repair only the value is left that GETs showed before."""
@@ -189,7 +189,7 @@ def test_a_write_that_is_refused_in_the_middle_is_told_and_tried_again(
     run(lived())
 
 
-def test_what_a_deletion_has_done_is_told_whatever_comes_meanwhile() -> None:
+def test_what_a_deletion_has_done_is_reported_whatever_comes_meanwhile() -> None:
     """The edit to Retain comes during the DELETE: too late, and reported."""
     bench = bench_with(policy("p"))
 

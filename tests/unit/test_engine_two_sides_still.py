@@ -75,7 +75,7 @@ def test_what_was_not_seen_to_move_is_not_called_repaired(value: bool | None) ->
     run(lived())
 
 
-def test_a_repair_that_was_stopped_is_not_told_when_nothing_has_moved() -> None:
+def test_a_repair_that_was_stopped_is_not_reported_when_nothing_has_moved() -> None:
     """Between two steps the spec goes back to what GETs always showed."""
     bench = bench_that_reads_often()
 

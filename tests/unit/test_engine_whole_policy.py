@@ -157,7 +157,7 @@ def test_a_foreign_flag_alone_is_no_drift() -> None:
     run(story())
 
 
-def test_drift_is_put_right_beside_a_flag_that_changed_with_it() -> None:
+def test_drift_is_corrected_beside_a_flag_that_changed_with_it() -> None:
     """Somebody changes both flags: only the operator's flag is corrected."""
 
     async def story() -> None:

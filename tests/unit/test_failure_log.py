@@ -30,7 +30,7 @@ class Cluster:
         self._failure_log.went_well("GET /x")
 
 
-def test_a_lasting_outage_after_a_short_one_is_told(
+def test_a_lasting_outage_after_a_short_one_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Otherwise the log would only say that the short one has ended."""
@@ -44,7 +44,7 @@ def test_a_lasting_outage_after_a_short_one_is_told(
     assert logged == 1
 
 
-def test_a_cause_that_comes_and_goes_is_told_once(
+def test_a_cause_that_comes_and_goes_is_reported_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """This happens with one bad server behind a load balancer."""

@@ -74,7 +74,7 @@ def test_a_stand_in_that_fails_is_no_python(
     assert Path(done.stdout.strip()).samefile(sys.executable)
 
 
-def test_what_cannot_be_had_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_had_is_reported(tmp_path: Path) -> None:
     """The program is missing, a shim without a version, or too old."""
     gone = find(tmp_path, "python3.99")
     assert (gone.returncode, gone.stdout) == (1, "")

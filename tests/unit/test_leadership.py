@@ -264,7 +264,7 @@ async def test_a_stalled_process_finds_that_its_time_is_over() -> None:
     assert isinstance(first.task.exception(), LeaseLost)
 
 
-def test_trouble_is_told_once_a_cause(caplog: pytest.LogCaptureFixture) -> None:
+def test_trouble_is_reported_once_a_cause(caplog: pytest.LogCaptureFixture) -> None:
     """It is not logged at each try; the log also names the leader."""
 
     async def test() -> None:
@@ -382,7 +382,7 @@ def test_never_two_writers(
 
 
 @on_virtual_clock
-async def test_a_record_that_is_older_than_it_was_is_told() -> None:
+async def test_a_record_that_is_older_than_it_was_is_reported() -> None:
     """After a restore of etcd leader and standby log it; the term goes on."""
     record = StoredLease()
     first = Candidate(record, "a")

@@ -142,7 +142,7 @@ def test_ten_thousand_objects_are_scraped_in_small_parts() -> None:
     assert len(lines) < 10e6
 
 
-def test_objects_are_told_by_the_leader_alone() -> None:
+def test_objects_are_reported_by_the_leader_alone() -> None:
     """A standby has them, too, but each object is reported once."""
     for leading in (True, False):
         metrics = new_metrics(leading=leading)
@@ -165,7 +165,7 @@ def test_objects_are_told_by_the_leader_alone() -> None:
 
 
 @pytest.mark.parametrize("leading", [True, False])
-def test_objects_that_find_zitadel_inconsistent_are_told(*, leading: bool) -> None:
+def test_objects_that_find_zitadel_inconsistent_are_reported(*, leading: bool) -> None:
     """Only the leader reports them, while Ready has that reason."""
     inventory = inventory_of(3)
     ready, in_sync, _ = inventory.policies[PolicyKey("own", "p0")].status.conditions
@@ -206,7 +206,7 @@ def test_repairs_are_counted_from_zero() -> None:
 
 
 @pytest.mark.parametrize("leading", [True, False])
-def test_deprecated_calls_are_told_of_instances_that_are_there(
+def test_deprecated_calls_are_reported_of_instances_that_are_there(
     *, leading: bool
 ) -> None:
     """Only the leader reports them; without marks the value is zero."""
@@ -235,7 +235,7 @@ def test_deprecated_calls_are_told_of_instances_that_are_there(
         (DriftMethod.AUTO, "ServerError: searches of ZITADEL's events fail", 1.0),
     ],
 )
-def test_how_drift_is_looked_for_is_told(
+def test_the_method_of_drift_detection_is_reported(
     asked: DriftMethod, reason: str, degraded: float
 ) -> None:
     """One method is 1, the others are 0; degraded means not as the spec asks."""

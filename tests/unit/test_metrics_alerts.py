@@ -99,7 +99,7 @@ def test_the_minimum_is_there() -> None:
 
 
 @pytest.mark.parametrize("rule", ALERT_RULES, ids=lambda rule: rule["alert"])
-def test_each_alert_tells_what_to_do(rule: dict[str, Any]) -> None:
+def test_each_alert_says_what_to_do(rule: dict[str, Any]) -> None:
     """It has severity, texts, an existing runbook, and fires after minutes."""
     critical = rule["alert"] in CRITICAL
     assert rule["labels"] == {"severity": "critical" if critical else "warning"}

@@ -102,7 +102,7 @@ def test_passes_are_counted_by_how_they_end() -> None:
     run(story())
 
 
-def test_drift_success_and_end_of_an_object_are_told() -> None:
+def test_drift_success_and_end_of_an_object_are_reported() -> None:
     """A correction counts once; the series of an object end with it."""
 
     async def story() -> None:
@@ -213,7 +213,7 @@ class RecordedCalls:
         return lambda key: self.recorded.append((name, key))
 
 
-def test_the_queue_tells_each_step_once() -> None:
+def test_the_queue_reports_each_step_once() -> None:
     """A second add of a waiting key does not count; a removed key is dropped."""
 
     async def story() -> None:
@@ -247,7 +247,7 @@ def test_priorities_have_the_queue_s_order() -> None:
     assert tuple(priority.name.lower() for priority in Priority) == PRIORITIES
 
 
-def test_what_waits_and_runs_is_told_at_each_scrape() -> None:
+def test_what_waits_and_runs_is_reported_at_each_scrape() -> None:
     """There is the depth by priority, and the time of the longest pass."""
 
     async def story() -> None:

@@ -62,7 +62,7 @@ SHOWN = {"inherited": INHERITED, "other": OWN[True], "same": OWN[False], "none":
 @pytest.mark.parametrize(
     ("write", "answer", "shown"), list(itertools.product(Write, WriteOutcome, SHOWN))
 )
-def test_what_an_answer_and_a_get_tell(
+def test_what_an_answer_and_a_get_reveal(
     write: Write, answer: WriteOutcome, shown: str
 ) -> None:
     """All combinations are tried; those outside the table reveal no loss."""

@@ -299,7 +299,7 @@ def test_the_last_line(counts: tuple[int, int, int], dry_run: bool, text: str) -
         (["--instance", "a", "--all"], "not both"),
     ],
 )
-def test_wrong_use_is_told(arguments: list[str], words: str) -> None:
+def test_wrong_use_is_reported(arguments: list[str], words: str) -> None:
     """The exit code is 2, and no cluster is called."""
     done = CliRunner().invoke(znp, ["release", *arguments])
     assert done.exit_code == 2

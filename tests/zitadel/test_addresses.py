@@ -127,7 +127,7 @@ async def test_old_ways_to_write_an_address_are_refused(
     await connector.aclose()
 
 
-async def test_behind_a_proxy_only_literals_are_looked_at(
+async def test_behind_a_proxy_only_literals_are_checked(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The proxy resolves names, and has its own rules."""

@@ -333,7 +333,7 @@ async def test_an_answer_about_another_organization_is_refused(
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-async def test_redirects_are_told_and_not_followed(
+async def test_redirects_are_reported_and_not_followed(
     client: ZitadelClient, server: Server, status: int
 ) -> None:
     server.always("", status, Location="/elsewhere")

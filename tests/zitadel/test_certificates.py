@@ -120,7 +120,7 @@ async def test_an_unknown_authority_is_to_be_named(
     assert "name the authority's certificates in spec.caBundle" in message
 
 
-async def test_who_has_named_an_authority_is_not_told_to_name_it(
+async def test_no_message_asks_for_an_authority_that_is_named(
     bare: Issued, tmp_path: Path
 ) -> None:
     other = issue("other", None, constraints(ca=True))
@@ -172,7 +172,7 @@ async def test_the_name_is_checked(bare: Issued, tmp_path: Path) -> None:
     assert "caBundle" not in message
 
 
-def test_what_is_no_certificate_is_told(bare: Issued) -> None:
+def test_what_is_no_certificate_is_reported(bare: Issued) -> None:
     connector = ZitadelConnector(allow_local=True)
     broken = bare.pem.replace("\n", "\\n")
     for bundle in (broken, bare.pem.replace("-----END", "----END")):

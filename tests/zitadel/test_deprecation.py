@@ -101,7 +101,7 @@ async def test_another_url_has_marks_of_its_own(
     assert await client.deprecation() is None
 
 
-def test_many_calls_are_told_shortly() -> None:
+def test_many_calls_are_reported_shortly() -> None:
     found = Deprecation(("GET /a", "GET /b", "GET /c", "GET /d"), "", "2029-11-11")
     assert (
         str(found) == "GET /a, GET /b, GET /c and 1 more; not served after 2029-11-11"

@@ -337,7 +337,7 @@ async def test_certificates_are_checked_against_the_external_domain(
 
 
 @pytest.mark.tls
-async def test_plain_http_behind_https_is_told(
+async def test_plain_http_behind_https_is_reported(
     connector: ZitadelConnector, server: Server
 ) -> None:
     url = server.url.replace("http", "https")

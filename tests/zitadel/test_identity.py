@@ -113,7 +113,7 @@ async def test_a_role_in_another_organization_is_enough(
     assert (await client.identify()).zitadel_id == "i-1"
 
 
-async def test_a_user_without_any_role_is_told_which_to_get(
+async def test_a_user_without_any_role_learns_which_to_get(
     client: ZitadelClient, server: Server
 ) -> None:
     server.by_path(

@@ -131,7 +131,7 @@ async def test_what_is_left_is_asked_when_it_is_the_calls_turn(
     await connector.aclose()
 
 
-async def test_a_write_tells_its_limit(
+async def test_a_write_sends_its_limit(
     short: ZitadelClient, left: Left, server: Server
 ) -> None:
     """It is the time of a call, or the rest of the lease."""
@@ -147,7 +147,7 @@ async def test_a_write_tells_its_limit(
         assert seen == [header] * 3
 
 
-async def test_reads_tell_no_limit(short: ZitadelClient, server: Server) -> None:
+async def test_reads_send_no_limit(short: ZitadelClient, server: Server) -> None:
     """This includes POSTs that read, because a late response does no harm."""
     server.always(
         policy("o")

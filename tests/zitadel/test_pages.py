@@ -167,7 +167,7 @@ async def test_the_longest_events_of_a_page_fit() -> None:
     assert len(whole) < 1 << 20
 
 
-async def test_a_limit_that_is_refused_at_any_size_is_told(
+async def test_a_limit_that_is_refused_at_any_size_is_reported(
     client: ZitadelClient, server: Server
 ) -> None:
     """The size is reset, because it was not the cause."""

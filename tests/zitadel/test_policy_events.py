@@ -112,7 +112,7 @@ async def test_it_is_one_call_for_one_event(
     }
 
 
-async def test_who_may_not_read_events_is_told_so(
+async def test_a_user_who_may_not_read_events_is_reported(
     emulator: Emulator, connector: ZitadelConnector
 ) -> None:
     emulator.zitadel.add_token("other", {INSTANCE: {"IAM_ORG_MANAGER"}})

@@ -351,7 +351,7 @@ async def test_a_refused_token_is_kept_until_there_is_another_one(
         "-----BEGIN RSA PRIVATE KEY-----\ncanary\n-----END RSA PRIVATE KEY-----",
     ],
 )
-async def test_a_key_that_cannot_sign_is_told_before_any_call(
+async def test_a_key_that_cannot_sign_is_reported_before_any_call(
     connector: ZitadelConnector, server: Server, zitadel: Zitadel, text: str
 ) -> None:
     with pytest.raises(TerminalError) as caught:
@@ -363,7 +363,7 @@ async def test_a_key_that_cannot_sign_is_told_before_any_call(
     assert zitadel.forms == []
 
 
-async def test_a_key_of_another_kind_is_told(
+async def test_a_key_of_another_kind_is_reported(
     connector: ZitadelConnector, server: Server
 ) -> None:
     text = pem(ec.generate_private_key(ec.SECP256R1()))
@@ -371,7 +371,7 @@ async def test_a_key_of_another_kind_is_told(
         client_of(connector, server, KeyFile("u", "k", text))
 
 
-async def test_nothing_secret_is_ever_told(
+async def test_nothing_secret_is_ever_shown(
     connector: ZitadelConnector,
     server: Server,
     zitadel: Zitadel,
