@@ -287,8 +287,8 @@ async def test_a_cause_is_reported_once(serve: Serve) -> None:
     refusing = 401
 
     async def answer(_: web.Request) -> web.Response:
-        told = {"kind": "Status", "message": "made up"}
-        return web.json_response(told, status=refusing)
+        body = {"kind": "Status", "message": "made up"}
+        return web.json_response(body, status=refusing)
 
     access = await serve(answer)
 
@@ -322,12 +322,12 @@ async def test_the_end_of_a_reported_cause_is_reported(
         return web.json_response({}, status=codes.pop(0))
 
     access = await serve(answer)
-    told = 0
+    logged = 0
     while codes:
         try:
             await call(access.api, "GET", "/x")
         except ClusterError as error:
-            told += error.claim_logging()
-    assert told == 1
+            logged += error.claim_logging()
+    assert logged == 1
     over = [line for line in caplog.messages if "takes calls again" in line]
     assert over == ["Kubernetes takes calls again, after: 401 Unauthorized"]

@@ -177,7 +177,7 @@ def test_polled_while_events_cannot_be_used_and_back(
                 else None
             ),
             90,
-            "polling is told",
+            "polling is reported",
         )
         detection = body["status"]["driftDetection"]
         assert detection["method"] == "Poll"

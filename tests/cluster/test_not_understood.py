@@ -286,7 +286,7 @@ def test_an_instance_that_is_not_understood(
     eventually(
         lambda: ready(plane, "default", "zni")[1] == "SpecNotUnderstood",
         PATIENCE,
-        "told",
+        "the reason is reported",
     )
     assert "spec.grants.0.scopes" in ready(plane, "default", "zni")[2]
     plane.kubectl("delete", "znp", "q", f"--namespace={OWN_NAMESPACE}", "--wait=false")
@@ -295,7 +295,9 @@ def test_an_instance_that_is_not_understood(
         _, reason, message = ready(plane, name)
         return reason == "InstanceNotReady" and "SpecNotUnderstood" in message
 
-    eventually(lambda: is_reported("p") and is_reported("q"), PATIENCE, "told by both")
+    eventually(
+        lambda: is_reported("p") and is_reported("q"), PATIENCE, "reported by both"
+    )
     assert value(emulator, organizations[13]) is True
     apply(plane, instance("default", emulator.url, grants=[]))
     wait_ready(plane, "p")

@@ -12,7 +12,7 @@ Story = tuple[tuple[float, float], tuple[tuple[Any, float], ...]]
 """The lags of the world, and the commands with the seconds after each."""
 
 REGRESSIONS: dict[str, Story] = {
-    "a pass over an object that is gone writes its status to the namesake": (
+    "a pass over a deleted object writes its status to one of the same name": (
         QUICK,
         (
             (c.Create(0, 1, deletion=3), 5.0),
@@ -21,7 +21,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Create(0, 5), 5.0),
         ),
     ),
-    "the answer to a write brings back an object that is gone": (
+    "the response to a write restores a deleted object in the cache": (
         SLOW,
         (
             (c.Edit(0, "value"), 25.0),
@@ -29,7 +29,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Delete(0), 5.0),
         ),
     ),
-    "the end of an object is taken for that of its namesake": (
+    "a deletion event deletes a new object of the same name from the cache": (
         FAST,
         (
             (c.Create(0, 0, manages=False), 5.0),
@@ -37,7 +37,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Copy(0, 3), 5.0),
         ),
     ),
-    "a search of events ends after its instance was led elsewhere": (
+    "a search of events ends after its instance got another url": (
         SLOW,
         (
             (c.Create(0, 0), 5.0),
@@ -46,7 +46,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Instance(0, 1, 0, 1), 5.0),
         ),
     ),
-    "an owner that turns to Observe does not give its original first": (
+    "an owner that is switched to Observe does not hand over its original": (
         FAST,
         (
             (c.Create(3, 0), 5.0),
@@ -54,7 +54,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Edit(0, "manages"), 5.0),
         ),
     ),
-    "an owner whose grant is gone does not give its original first": (
+    "an owner whose grant is revoked does not hand over its original": (
         FAST,
         (
             (c.Create(3, 0, instance=1), 0.0),
@@ -63,7 +63,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Delete(0), 5.0),
         ),
     ),
-    "an heir that comes while an owner restores is not respected": (
+    "a next owner that comes during a restore is ignored": (
         SLOW,
         (
             (c.Create(0, 0, deletion=2), 30.0),
@@ -72,7 +72,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Edit(1, "manages"), 30.0),
         ),
     ),
-    "a suspended policy forgets that its organization is gone": (
+    "a suspended policy forgets that its organization was removed": (
         FAST,
         (
             (c.Create(0, 5), 5.0),
@@ -89,7 +89,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Restart(), 5.0),
         ),
     ),
-    "a policy by name is refused when name and grant mean another organization": (
+    "a policy by name is refused when its name and grant change organization": (
         FAST,
         (
             (c.Create(2, 5, instance=1), 5.0),
@@ -98,7 +98,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Organization(0, "create", "o2"), 5.0),
         ),
     ),
-    "an event on its way repeats a deletion that has ended": (
+    "a watch event in transit repeats a deletion that has ended": (
         FAST,
         (
             (c.Create(0, 0), 5.0),
@@ -106,7 +106,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Edit(0, "deletion"), 5.0),
         ),
     ),
-    "a suspended policy is Reconciling when its instance moves": (
+    "a suspended policy is Reconciling when its instance gets another url": (
         FAST,
         (
             (c.Create(0, 0, instance=1), 5.0),
@@ -114,7 +114,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Instance(1, 1), 5.0),
         ),
     ),
-    "a pass that is stopped tells of a spec that came meanwhile": (
+    "a pass that is stopped reports a newer spec": (
         QUICK,
         (
             (c.Regrant(0, 0), 5.0),
@@ -123,7 +123,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.DeleteInstance(1), 5.0),
         ),
     ),
-    "an heir that comes after the reset begins anew (the judge was wrong)": (
+    "a next owner after a reset starts anew (the judge was wrong)": (
         QUICK,
         (
             (c.Create(0, 0), 5.0),
@@ -132,7 +132,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Create(0, 0), 5.0),
         ),
     ),
-    "what a name means is noted for a namesake of who asked": (
+    "a resolved name is stored for another object of the same name": (
         QUICK,
         (
             (c.Create(0, 0), 5.0),
@@ -146,7 +146,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Copy(1, 3), 5.0),
         ),
     ),
-    "an heir that comes after the reset records what it finds (the judge was wrong)": (
+    "a next owner after a reset records what it finds (the judge was wrong)": (
         QUICK,
         (
             (c.Create(0, 0), 5.0),
@@ -158,7 +158,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Create(0, 1), 5.0),
         ),
     ),
-    "a policy goes while those of its instance are unpinned": (
+    "a policy is deleted while organizations of its instance are unpinned": (
         SLOW,
         (
             (c.Create(2, 0, manages=False), 5.0),
@@ -172,7 +172,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Delete(0), 5.0),
         ),
     ),
-    "an end that Kubernetes does not take gives up its original before": (
+    "a deletion that Kubernetes refuses gives up its original before": (
         FAST,
         (
             (c.Create(0, 0), 5.0),
@@ -183,7 +183,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Create(0, 0), 5.0),
         ),
     ),
-    "a loser by name keeps its pin over a rename (the judge was wrong)": (
+    "a conflict by name keeps its organization (the judge was wrong)": (
         FAST,
         (
             (c.Create(0, 0), 5.0),
@@ -192,7 +192,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Organization(0, "rename", "o1"), 5.0),
         ),
     ),
-    "a pass that loses its claim on the way still makes its mark": (
+    "a pass that loses its claim still writes annotation and finalizer": (
         QUICK,
         (
             (c.Accept(1), 5.0),
@@ -200,7 +200,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Create(0, 0), 5.0),
         ),
     ),
-    "what a pass writes while its instance turns to another ZITADEL is void": (
+    "a status from before a change of the url is void": (
         QUICK,
         (
             (c.Create(0, 0, value=False, deletion=0), 5.0),
@@ -210,7 +210,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Edit(0, "value", 0), 5.0),
         ),
     ),
-    "what a loser's name means is kept in its status": (
+    "the status of a policy in conflict keeps its organization": (
         FAST,
         (
             (c.Create(0, 0), 5.0),
@@ -220,7 +220,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Delete(1), 5.0),
         ),
     ),
-    "a mark taken off before the status tells of it (the judge was wrong)": (
+    "an original is removed before the status has it (the judge was wrong)": (
         FAST,
         (
             (c.Create(0, 0, suspended=True), 5.0),
@@ -232,7 +232,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Strip(2, "annotation"), 5.0),
         ),
     ),
-    "a deletion whose status somebody took off looks its organization up": (
+    "a deletion without a status looks up its organization": (
         FAST,
         (
             (c.Create(0, 0), 0.0),
@@ -243,7 +243,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Delete(0), 5.0),
         ),
     ),
-    "an instance speaks of one that has ended and is kept by somebody else": (
+    "an instance reports a deleted policy that another finalizer keeps": (
         FAST,
         (
             (lose.ReadSide(0, stopped=True), 5.0),
@@ -252,7 +252,7 @@ REGRESSIONS: dict[str, Story] = {
             (c.Delete(1), 5.0),
         ),
     ),
-    "one that observes while a read side stands still (the judge was wrong)": (
+    "Observe while a read side has stopped (the judge was wrong)": (
         FAST,
         (
             (c.Create(2, 3, deletion=3), 5.0),
@@ -262,21 +262,21 @@ REGRESSIONS: dict[str, Story] = {
             (c.Edit(1, "manages", 2), 5.0),
         ),
     ),
-    "what headers have told is known without a call (the judge was wrong)": (
+    "deprecations are known without a call (the judge was wrong)": (
         QUICK,
         (
             (c.Regrant(1, 3), 30.0),
             (c.Break(0, 7), 5.0),
         ),
     ),
-    "two writes to one ZITADEL at once (the judge looked at organizations only)": (
+    "two writes to one ZITADEL at once (the judge compared organizations)": (
         QUICK,
         (
             (c.Create(0, 0), 0.0),
             (c.Create(1, 4, instance=1), 5.0),
         ),
     ),
-    "a suspended owner that goes gives its original to nobody": (
+    "a suspended owner that is deleted hands its original to nobody": (
         FAST,
         (
             (c.Create(1, 2, value=False, deletion=3), 0.02),
