@@ -84,8 +84,8 @@ def test_dots_of_a_release_are_dashes(release: str, start: str) -> None:
 @pytest.mark.parametrize("release", ["1abc", "9", "3.zitadel-notification-operator"])
 def test_a_digit_at_the_start_is_refused(release: str) -> None:
     """The message says what to set, which helps."""
-    said = refusal(release=release)
-    assert "must start with a letter: set fullnameOverride" in said
+    message = refusal(release=release)
+    assert "must start with a letter: set fullnameOverride" in message
     assert render("--set", "fullnameOverride=own", release=release)
 
 

@@ -387,8 +387,8 @@ def test_the_budget_never_blocks(documents: list[Document]) -> None:
 @pytest.mark.parametrize("value", ["0", "0%", "-1", "x"])
 def test_a_blocking_budget_is_refused(value: str) -> None:
     """The schema refuses it."""
-    said = refusal("--set", f"podDisruptionBudget.maxUnavailable={value}")
-    assert "maxUnavailable" in said
+    message = refusal("--set", f"podDisruptionBudget.maxUnavailable={value}")
+    assert "maxUnavailable" in message
 
 
 def test_network_policy_lets_through_what_is_needed() -> None:

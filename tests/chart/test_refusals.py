@@ -174,7 +174,7 @@ def test_dashes_in_a_value_part_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("a: [", "extraObjects[1] is no map of YAML"),
         ("- a", "extraObjects[1] is no map of YAML"),
@@ -183,6 +183,6 @@ def test_dashes_in_a_value_part_nothing() -> None:
         ("kind: ConfigMap", "extraObjects[1] has no apiVersion or no kind"),
     ],
 )
-def test_what_is_no_object_is_refused(text: str, said: str) -> None:
+def test_what_is_no_object_is_refused(text: str, message: str) -> None:
     """The message has its place in the list."""
-    assert said in refusal(*extra(config_map("one"), text))
+    assert message in refusal(*extra(config_map("one"), text))

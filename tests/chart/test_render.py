@@ -261,8 +261,8 @@ def test_render_modes(kind: str) -> None:
     assert of_kind(render(*on), kind) == []
     assert of_kind(render(*on, "--set", f"{key}.renderMode=alwaysRender"), kind)
     assert of_kind(render(*on, "--api-versions", "monitoring.coreos.com/v1"), kind)
-    said = refusal(*on, "--set", f"{key}.renderMode=failIfMissing")
-    assert "install Prometheus Operator's CRDs" in said
+    message = refusal(*on, "--set", f"{key}.renderMode=failIfMissing")
+    assert "install Prometheus Operator's CRDs" in message
 
 
 def test_files_are_embedded_as_they_are() -> None:

@@ -112,9 +112,9 @@ def test_maps_are_closed() -> None:
 def test_unknown_keys_are_refused(option: str) -> None:
     """The message has the key."""
     key = option.partition("=")[0].split(".")[-1]
-    said = refusal("--set", option)
-    assert "not allowed" in said
-    assert key in said or option.split(".")[1] in said
+    message = refusal("--set", option)
+    assert "not allowed" in message
+    assert key in message or option.split(".")[1] in message
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_unknown_keys_are_refused(option: str) -> None:
 )
 def test_wrong_values_are_refused(option: str) -> None:
     """The message has the path, and nothing is installed."""
-    said = refusal("--set", option)
-    assert f"at '/{option.partition('=')[0].replace('.', '/')}" in said
+    message = refusal("--set", option)
+    assert f"at '/{option.partition('=')[0].replace('.', '/')}" in message
 
 
 def test_an_umbrella_chart_may_share_values() -> None:

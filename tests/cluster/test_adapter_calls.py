@@ -238,7 +238,7 @@ async def test_no_server_is_trouble() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "body", "asked"),
+    ("headers", "body", "expected"),
     [
         ({"Retry-After": "7"}, "", 7.0),
         ({}, '{"details": {"retryAfterSeconds": 3}}', 3.0),
@@ -250,7 +250,11 @@ async def test_no_server_is_trouble() -> None:
 )
 @pytest.mark.parametrize("status", [429, 503])
 async def test_what_kubernetes_asks_us_to_wait(
-    serve: Serve, status: int, headers: dict[str, str], body: str, asked: float | None
+    serve: Serve,
+    status: int,
+    headers: dict[str, str],
+    body: str,
+    expected: float | None,
 ) -> None:
     """Retry-After comes from the response or from its Status, within bounds."""
 
@@ -260,7 +264,7 @@ async def test_what_kubernetes_asks_us_to_wait(
     access = await serve(answer)
     with pytest.raises(Refused) as caught:
         await call(access.api, "GET", "/x")
-    assert caught.value.retry_after == asked
+    assert caught.value.retry_after == expected
 
 
 @pytest.mark.parametrize(

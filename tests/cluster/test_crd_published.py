@@ -81,10 +81,10 @@ def descriptions(schema: Json, path: str) -> Iterator[tuple[str, str]]:
 
 def test_explain_finds_the_kinds(control_plane: ControlPlane) -> None:
     """`kubectl explain` accepts the short name and shows defaults."""
-    said = control_plane.kubectl("explain", "znp.spec.deletionPolicy").stdout
-    assert "Reset removes the organization's own policy" in " ".join(said.split())
-    said = control_plane.kubectl("explain", "zni.spec.driftDetection").stdout
-    assert "Default 10m" in " ".join(said.split())
+    output = control_plane.kubectl("explain", "znp.spec.deletionPolicy").stdout
+    assert "Reset removes the organization's own policy" in " ".join(output.split())
+    output = control_plane.kubectl("explain", "zni.spec.driftDetection").stdout
+    assert "Default 10m" in " ".join(output.split())
 
 
 @pytest.mark.parametrize("way", [(), ("--server-side", "--force-conflicts")])

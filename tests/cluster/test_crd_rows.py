@@ -147,8 +147,8 @@ def merge(target: Any, change: Any) -> Any:
 def check_refusal(row: Json, answer: Answer) -> None:
     """Check that it is refused for the stated reason, and no other field is named."""
     assert answer.status == REFUSED, answer.body
-    said = [message for field, _, message in answer.causes if field == row["field"]]
-    assert any(row["says"] in message for message in said), answer.causes
+    messages = [message for field, _, message in answer.causes if field == row["field"]]
+    assert any(row["says"] in message for message in messages), answer.causes
     fields = {field for field, *_ in answer.causes}
     assert fields == {row["field"], *row.get("also", ())}
 

@@ -78,7 +78,7 @@ def test_every_rule_has_a_row(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_bound_has_a_row(kind: str) -> None:
     """Required fields, enums, patterns and sets have rows; lengths have limits."""
-    said = refusals(kind, "refused")
+    refused = refusals(kind, "refused")
     limits = {limit["field"] for limit in TABLES[kind]["limits"]}
     for path, node in spec_nodes(kind):
         wanted = [(path, words) for key, words in BOUNDS.items() if key in node]
@@ -86,7 +86,7 @@ def test_every_bound_has_a_row(kind: str) -> None:
         if node.get("x-kubernetes-list-type") == "set":
             wanted.append((f"{path}[0]", "Duplicate value"))
         for field, words in wanted:
-            assert any(f == field and words in w for f, w in said), (field, words)
+            assert any(f == field and words in w for f, w in refused), (field, words)
         if {"maxLength", "maxItems", "minimum", "maximum"} & node.keys():
-            tried = any(f == path and w.startswith("Too") for f, w in said)
+            tried = any(f == path and w.startswith("Too") for f, w in refused)
             assert tried or path in limits, path

@@ -51,10 +51,10 @@ def test_explain_describes_each_field(control_plane: ControlPlane, file: Path) -
     for part in ("spec", "status"):
         for path, fields in objects(schema[part], f"{short}.{part}"):
             assert [f for f in fields if f not in names] == [], path
-            said = control_plane.kubectl("explain", path).stdout
-            assert "<no description>" not in said, path
-            assert "<empty>" not in said, path
-            assert [f for f in fields if f"  {f}\t<" not in said] == [], path
+            output = control_plane.kubectl("explain", path).stdout
+            assert "<no description>" not in output, path
+            assert "<empty>" not in output, path
+            assert [f for f in fields if f"  {f}\t<" not in output] == [], path
 
 
 def width(table: str) -> int:
@@ -99,8 +99,8 @@ def test_the_category_shows_both_kinds(world: World, namespace: str) -> None:
     org = world.organization()
     world.policy(namespace, "p", org)
     world.wait_for(namespace, "p")
-    said = world.plane.kubectl("get", "zitadel", f"--namespace={namespace}").stdout
-    names = {line.split()[0] for line in said.splitlines() if "/" in line}
+    output = world.plane.kubectl("get", "zitadel", f"--namespace={namespace}").stdout
+    names = {line.split()[0] for line in output.splitlines() if "/" in line}
     assert "notificationpolicy.zitadel-notification.dev/p" in names
     assert "zitadelinstance.zitadel-notification.dev/shared" in names
 

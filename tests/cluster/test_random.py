@@ -37,7 +37,7 @@ class Story:
         self.chance = random.Random(seed)
         self.organizations = [world.organization() for _ in range(ORGANIZATIONS)]
         # All values that policies have ever wanted, by organization.
-        self.asked: dict[str, set[bool]] = defaultdict(set)
+        self.wanted_values: dict[str, set[bool]] = defaultdict(set)
         self.names: set[str] = set()
 
     def run(self) -> None:
@@ -64,7 +64,7 @@ class Story:
         value = self.chance.random() < 0.5
         management = "Observe" if self.chance.random() < 0.2 else "Manage"
         if management == "Manage":
-            self.asked[org].add(value)
+            self.wanted_values[org].add(value)
         self.world.policy(
             self.namespace,
             name,
@@ -84,7 +84,7 @@ class Story:
         management = "Observe" if self.chance.random() < 0.2 else "Manage"
         org = spec["organization"]["id"]
         if management == "Manage":
-            self.asked[org].add(value)
+            self.wanted_values[org].add(value)
         self.world.policy(
             self.namespace,
             body["metadata"]["name"],
@@ -179,7 +179,7 @@ class Story:
                 ("notification.added", "notification.changed")
             ):
                 value = event["payload"].get("passwordChange", False)
-                assert value in self.asked[org], event
+                assert value in self.wanted_values[org], event
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -195,9 +195,9 @@ def test_a_write_that_is_under_way_ends_before_the_hand_over(
     # The GET has been sent; the write follows, and is delayed.
     eventually(lambda: len(first.zitadel.requests) > calls, 5, "a call")
     time.sleep(0.1)
-    asked = time.monotonic()
+    stopped_at = time.monotonic()
     took = hand_over(plane, first, second, value=True)
-    assert max(first.zitadel.writes()) > asked
+    assert max(first.zitadel.writes()) > stopped_at
     record_property("SIGTERM, 15 s lease", round(took, 2))
     assert max(first.zitadel.writes()) < min(second.zitadel.writes())
     wait_settled(plane)
@@ -302,10 +302,10 @@ def metric(replica: Replica) -> int:
 
 def hand_over(plane: ControlPlane, old: Replica, new: Replica, *, value: bool) -> float:
     """Stop the leader with SIGTERM; return the seconds until the next one acts."""
-    asked = time.monotonic()
+    stopped_at = time.monotonic()
     os.kill(old.process.program.pid, signal.SIGTERM)
     set_policy(plane, "watched", value=value)
-    took = first_after(new, asked, 10)
+    took = first_after(new, stopped_at, 10)
     assert took < 3
     assert old.process.program.wait(5) == 0
     return took

@@ -66,9 +66,10 @@ def test_starts_soon_and_leaves_nothing() -> None:
 
 def test_kubectl_and_server_have_one_version(own_plane: ControlPlane) -> None:
     """kubectl and Helm refuse a server without a version."""
-    said = json.loads(own_plane.kubectl("version", "--output=json").stdout)
-    assert said["serverVersion"]["gitVersion"] == said["clientVersion"]["gitVersion"]
-    assert int(said["serverVersion"]["minor"]) >= 30
+    versions = json.loads(own_plane.kubectl("version", "--output=json").stdout)
+    server, client = versions["serverVersion"], versions["clientVersion"]
+    assert server["gitVersion"] == client["gitVersion"]
+    assert int(server["minor"]) >= 30
 
 
 def test_a_failed_command_shows_what_kubectl_said(own_plane: ControlPlane) -> None:

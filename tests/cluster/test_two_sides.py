@@ -201,8 +201,8 @@ def test_a_removed_event_was_lost_before_a_take_over(
 
 def answered_gets(world: World, org: str) -> int:
     """Return the number of answered GETs of an organization's policy."""
-    asked = world.emulator.requests(POLICY)
-    return sum(r["method"] == "GET" and r["organization"] == org for r in asked)
+    requests = world.emulator.requests(POLICY)
+    return sum(r["method"] == "GET" and r["organization"] == org for r in requests)
 
 
 @pytest.mark.timeout(240)

@@ -159,7 +159,7 @@ def test_environment_names_several_domains(files: Tls) -> None:
 
 
 @pytest.mark.parametrize(
-    ("certificate", "key", "said"),
+    ("certificate", "key", "message"),
     [
         (True, None, "--tls-cert and --tls-key go together"),
         (None, True, "--tls-cert and --tls-key go together"),
@@ -171,7 +171,7 @@ def test_unusable_files(
     tmp_path: Path,
     certificate: bool | None,
     key: bool | None,
-    said: str,
+    message: str,
 ) -> None:
     """The message is a sentence without a traceback."""
     bad = tmp_path / "bad.pem"
@@ -189,5 +189,5 @@ def test_unusable_files(
         check=False,
     )
     assert result.returncode != 0
-    assert said in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.stderr

@@ -362,13 +362,13 @@ def test_every_fault_at_every_call_ends_as_without(
         operators = [operator for stage in stages for operator in stage.operators]
         time.sleep(6)  # the last events are read, and cursors written
         quiet = [AuditLog(plane) for plane in planes]
-        asked = len(emulator.requests())
+        requests_before = len(emulator.requests())
         called = {operator.name: len(operator.proxy.calls) for operator in operators}
         time.sleep(QUIET)
         assert [write for audit in quiet for write in audit.by_operator()] == []
         assert [
             request
-            for request in emulator.requests()[asked:]
+            for request in emulator.requests()[requests_before:]
             if not request["path"].startswith(LOOKS)
         ] == []
         for operator in operators:

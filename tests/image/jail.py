@@ -19,7 +19,7 @@ NO_NAMESPACES = (
     "`unshare` of util-linux makes it. That needs a root user who may mount (in a "
     "container: --cap-add SYS_ADMIN), or user namespaces for everybody (sysctl "
     "user.max_user_namespaces, and kernel.apparmor_restrict_unprivileged_userns=0). "
-    "Here it said: "
+    "Its message was: "
 )
 
 
@@ -76,12 +76,12 @@ class Jail:
         """
         command = self.command(words, environment, folder)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        said = done.stdout + done.stderr
+        output = done.stdout + done.stderr
         if done.returncode:
             error = subprocess.CalledProcessError(done.returncode, list(words))
-            error.add_note(said)
+            error.add_note(output)
             raise error
-        return said
+        return output
 
     def _mounts(self) -> str:
         """Return the shell's lines that prepare the root folder."""

@@ -140,9 +140,9 @@ def test_any_user_will_do(image: Image) -> None:
     """OpenShift runs it as a number of the namespace, unknown to the image."""
     jail = replace(image.jail(), user=54321)
     code = "import os, zitadel_notification_operator.app; print(os.getuid())"
-    said = jail.run(["python", "-c", code], image.stage.environment)
+    output = jail.run(["python", "-c", code], image.stage.environment)
     if os.geteuid() == 0:  # otherwise the ids are those of a user namespace
-        assert said.split() == ["54321"]
+        assert output.split() == ["54321"]
     words = ["znp", "run", "--kubeconfig", "/nowhere"]
     with pytest.raises(subprocess.CalledProcessError) as raised:
         jail.run(words, image.stage.environment)
@@ -162,8 +162,8 @@ def test_the_chart_finds_its_programs_on_the_path(image: Image) -> None:
     """The Deployment runs `[znp]`, and `helm test` runs `[python, -c]`."""
     assert run(image, "znp", "--version") == f"znp, version {VERSION}\n"
     code = "import sys, zitadel_notification_operator as z; print(z.__file__)"
-    said = run(image, "python", "-c", code)
-    assert said == "/app/zitadel_notification_operator/__init__.py\n"
+    output = run(image, "python", "-c", code)
+    assert output == "/app/zitadel_notification_operator/__init__.py\n"
 
 
 def test_there_is_no_shell_and_no_pip(image: Image) -> None:
@@ -174,8 +174,8 @@ def test_there_is_no_shell_and_no_pip(image: Image) -> None:
     ]
     code = "import importlib.util as u; print([n for n in NAMES if u.find_spec(n)])"
     names = ("pip", "setuptools", "hatchling", "pytest", "ruff")
-    said = run(image, "python", "-c", code.replace("NAMES", str(names)))
-    assert said == "[]\n"
+    output = run(image, "python", "-c", code.replace("NAMES", str(names)))
+    assert output == "[]\n"
     with pytest.raises(subprocess.CalledProcessError) as raised:
         run(image, "sh", "-c", "true")
     assert "No such file" in raised.value.__notes__[0]

@@ -198,9 +198,9 @@ def judge(world: World, installation: Installation, audit: AuditLog) -> None:
         return find_unused(installation, rights)
 
     audit.settle()
-    asked = requests(installation.plane, ACCOUNT)
-    assert len(asked) > 100
-    refused = [r for r in asked if r.code in {401, 403} and not is_too_late(r)]
+    received = requests(installation.plane, ACCOUNT)
+    assert len(received) > 100
+    refused = [r for r in received if r.code in {401, 403} and not is_too_late(r)]
     assert not refused, refused
     eventually(lambda: not unused(), 20, f"not used: {unused()}")
 
@@ -223,8 +223,8 @@ def find_unused(installation: Installation, rights: set[Right]) -> list[Right]:
     its own. So a use in one namespace counts for all; but each must have been listed
     and watched.
     """
-    asked = requests(installation.plane, ACCOUNT)
-    used = {right for right in rights if any(r.needs(right) for r in asked)}
+    received = requests(installation.plane, ACCOUNT)
+    used = {right for right in rights if any(r.needs(right) for r in received)}
     elsewhere = {
         replace(right, namespace="")
         for right in used

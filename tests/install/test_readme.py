@@ -50,15 +50,15 @@ def test_install_as_written(control_plane: ControlPlane, tmp_path: Path) -> None
         "https://zitadel.example.com": emulator.url,
         "YOUR_ORGANIZATION_ID": ACME,
     }
-    typing = Shell(control_plane, tmp_path).start(
+    script = Shell(control_plane, tmp_path).start(
         insert_values(commands(README, "Install"), mine)
     )
     eventually(lambda: has_deployment(control_plane), 60, "the Deployment")
     operator = installation.start("pod-1", SSL_CERT_FILE=str(roots))
     with emulator.program, operator.program:
-        said = finish(typing)
+        output = finish(script)
         assert [
-            " ".join(line.split()[:-1]) for line in said.splitlines()[-2:]
+            " ".join(line.split()[:-1]) for line in output.splitlines()[-2:]
         ] == shown()
         policy = emulator.policy(ACME)
         assert policy["passwordChange"] is True

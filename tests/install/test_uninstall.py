@@ -93,10 +93,10 @@ def test_the_right_order(
     """ZITADEL and the cluster are as before."""
     world = begin(installation, emulator)
     with world.operator.program:
-        typing = shell.start(commands(DOCUMENT, "The right order"))
+        script = shell.start(commands(DOCUMENT, "The right order"))
         world.gone("zni", "shared")
-        said, _ = typing.communicate(timeout=60)
-        assert typing.returncode == 0, said
+        output, _ = script.communicate(timeout=60)
+        assert script.returncode == 0, output
     assert inherits(world, ACME)
     assert inherits(world, GLOBEX)
     assert left(world) == ""
@@ -113,10 +113,10 @@ def test_the_wrong_order(
     world.plane.kubectl("delete", "crd", *CRDS, "--wait=false")
     assert world.get("znp", "acme", "team-a") is not None
     eventually(lambda: lease_is_over(world), 20, "the Lease is over")
-    said = shell.run(commands(DOCUMENT, "After the wrong order"))
-    assert "NotificationPolicy team-a/acme: released" in said
-    assert f"organization {ACME} (ACME) has a setting of its own" in said
-    assert "3 objects released" in said
+    output = shell.run(commands(DOCUMENT, "After the wrong order"))
+    assert "NotificationPolicy team-a/acme: released" in output
+    assert f"organization {ACME} (ACME) has a setting of its own" in output
+    assert "3 objects released" in output
     assert not inherits(world, ACME)
     assert left(world) == ""
     for organization in (ACME, GLOBEX):

@@ -120,8 +120,8 @@ def test_upgrade_and_rollback(
     text = commands(UPGRADE, "Upgrade")
     chart = str(CHART.relative_to(ROOT))
     assert chart in text
-    said = shell.run(text.replace(chart, str(newer)))
-    assert "manages" in said
+    output = shell.run(text.replace(chart, str(newer)))
+    assert "manages" in output
     assert "--workers=4" in installation.container()["args"]
     assert "--lease-duration=5s" in installation.container()["args"]
     eventually(lambda: has_note(world), what="the new field")

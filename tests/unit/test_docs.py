@@ -81,10 +81,10 @@ def test_the_messages_of_an_inconsistent_zitadel_are_explained() -> None:
     text = sections()["ZitadelInconsistent"]
     quoted = re.findall(r'^\| "(.+?)" \|', text, re.MULTILINE)
     assert len(quoted) == 6
-    said = messages_of_the_engine()
+    messages = messages_of_the_engine()
     for quote in quoted:
         words = quote.strip("… ")
-        assert any(words in message for message in said), quote
+        assert any(words in message for message in messages), quote
 
 
 def test_each_dependency_is_explained() -> None:

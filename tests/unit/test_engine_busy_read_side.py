@@ -226,11 +226,11 @@ def test_the_second_get_of_a_contradiction_waits_for_the_read_side() -> None:
         zitadel.to_lose.append(("changed", "o"))
         last = zitadel.last_policy_event
 
-        async def asked(organization_id: str | None) -> object:
+        async def lagging_event(organization_id: str | None) -> object:
             busy_for(bench, 10)
             return await last(organization_id)
 
-        zitadel.last_policy_event = asked  # type: ignore[assignment]
+        zitadel.last_policy_event = lagging_event  # type: ignore[assignment]
         begun = len(bench.steps.log)
         stored = bench.policy("p")
         bench.seen(replace(stored, settings=mails(True), generation=2))

@@ -32,12 +32,12 @@ class CrdBench(Bench):
         self.recorder.record = self._record  # type: ignore[method-assign]
         self.cluster.crd_is_ending = self._asked  # type: ignore[method-assign]
         self.broken = False
-        self.asked = 0
+        self.reads = 0
 
     async def _asked(self, kind: str) -> bool:
-        self.asked += 1
+        self.reads += 1
         if self.broken:
-            raise ClusterError(f"no answer, for the {self.asked}th time")
+            raise ClusterError(f"no answer, for the {self.reads}th time")
         return kind in self.cluster.crds_ending
 
     def _record(self, about: Any, notice: Any) -> None:
@@ -88,7 +88,7 @@ def test_many_deletions_cost_a_few_readings(*, ending: bool) -> None:
         assert bench.cluster.policies == {}
         assert len(bench.zitadel.writes()) - before == (0 if ending else MANY)
         assert len(bench.zitadel.own) == (MANY if ending else 0)
-        assert bench.asked <= 3
+        assert bench.reads <= 3
         notes = [note for _, reason, note in bench.events if reason == "Deleted"]
         assert len(notes) == MANY
         assert all(("CRD" in note) is ending for note in notes)

@@ -420,9 +420,9 @@ def test_a_deletion_uses_the_last_good_credential() -> None:
     run(story())
 
 
-@pytest.mark.parametrize("asked", [None, 300.0])
+@pytest.mark.parametrize("retry_after", [None, 300.0])
 def test_the_secret_is_read_each_minute_whatever_zitadel_says(
-    asked: float | None,
+    retry_after: float | None,
 ) -> None:
     """During a pause that ZITADEL asks for, no call is made."""
 
@@ -437,12 +437,12 @@ def test_the_secret_is_read_each_minute_whatever_zitadel_says(
             return await read(name)
 
         bench.cluster.read_secret = noted
-        failure = TransientError(Reason.RATE_LIMITED, "slower", asked)
+        failure = TransientError(Reason.RATE_LIMITED, "slower", retry_after)
         bench.zitadel.failure = failure
         await bench.live(250)
         bench.forget()
         await bench.live(45)
-        if asked:
+        if retry_after:
             assert bench.calls("identify") == 0
         await bench.live(600)
         gaps = [after - before for before, after in itertools.pairwise(times)]

@@ -16,34 +16,34 @@ from zitadel_notification_operator.engine.leader.leadership import LeaseLost
 class Refusing(Bench):
     """A bench whose API server refuses statuses of policies."""
 
-    def __init__(self, asked: float | None, failure: FailureCause | None) -> None:
+    def __init__(self, retry_after: float | None, failure: FailureCause | None) -> None:
         super().__init__()
         self.tries: list[float] = []
 
         async def refuse(*_: Any, **__: Any) -> Any:
             self.tries.append(asyncio.get_running_loop().time())
-            error = ClusterError("Kubernetes refused it: 429", asked)
+            error = ClusterError("Kubernetes refused it: 429", retry_after)
             error.shared_cause = failure
             raise error
 
         self.cluster.apply_policy_status = refuse
 
 
-@pytest.mark.parametrize("asked", [None, 90.0])
-def test_a_pass_waits_as_long_as_kubernetes_asks(asked: float | None) -> None:
+@pytest.mark.parametrize("retry_after", [None, 90.0])
+def test_a_pass_waits_as_long_as_kubernetes_asks(retry_after: float | None) -> None:
     """Retry-After is a lower bound of every wait, not only of the first one."""
 
     async def story() -> None:
-        bench = Refusing(asked, None)
+        bench = Refusing(retry_after, None)
         bench.cluster.put(policy("p"))
         await bench.start()
         await bench.live(300)
         waits = [b - a for a, b in zip(bench.tries, bench.tries[1:], strict=False)]
         assert waits
-        if asked is None:
+        if retry_after is None:
             assert waits[0] < 2
         else:
-            assert min(waits) >= asked
+            assert min(waits) >= retry_after
         await bench.engine.stop()
 
     run(story())

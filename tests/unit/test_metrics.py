@@ -223,7 +223,7 @@ def test_deprecated_calls_are_reported_of_instances_that_are_there(
 
 
 @pytest.mark.parametrize(
-    ("asked", "reason", "degraded"),
+    ("wanted", "reason", "degraded"),
     [
         (DriftMethod.EVENTS, "", 0.0),
         (DriftMethod.AUTO, f"{NOT_PERMITTED}: may not read", 0.0),
@@ -236,14 +236,14 @@ def test_deprecated_calls_are_reported_of_instances_that_are_there(
     ],
 )
 def test_the_method_of_drift_detection_is_reported(
-    asked: DriftMethod, reason: str, degraded: float
+    wanted: DriftMethod, reason: str, degraded: float
 ) -> None:
     """One method is 1, the others are 0; degraded means not as the spec asks."""
     metrics, inventory = new_metrics(), inventory_of(0)
     metrics.watch(WorkQueue(metrics.passes), inventory)
     assert value(metrics, "znp_drift_detection_degraded", name="default") is None
     used = DriftMethod.POLL if reason else DriftMethod.EVENTS
-    instance = replace(inventory.instances["default"], method=asked)
+    instance = replace(inventory.instances["default"], method=wanted)
     detection = DriftDetection(used, reason)
     status = replace(instance.status, drift_detection=detection)
     inventory.put_instance(replace(instance, status=status))

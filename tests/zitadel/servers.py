@@ -151,10 +151,10 @@ async def answering_raw(answer: bytes) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def failure(asked: Awaitable[object]) -> OperatorError:
+async def failure(call: Awaitable[object]) -> OperatorError:
     """Return the error of a call, which is one sentence without a full stop."""
     with pytest.raises(OperatorError) as caught:
-        await asked
+        await call
     error = caught.value
     assert not error.message.endswith(".")
     assert "\n" not in error.message

@@ -310,15 +310,15 @@ async def test_certificates_are_checked_against_the_external_domain(
     path = certificate(tmp_path, "auth.example.com")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(path)
-    asked: list[str | None] = []
-    tls.sni_callback = lambda _socket, name, _context: asked.append(name)
+    server_names: list[str | None] = []
+    tls.sni_callback = lambda _socket, name, _context: server_names.append(name)
     roots = path.read_text()
     async with serving(tls) as server:
         server.always(policy())
         connector = ZitadelConnector(call_timeout=5, allow_local=True)
         named = Endpoint(server.url, external_domain="auth.example.com")
         assert await connector.connect("a", named, PAT, roots).observe("org-a")
-        assert asked == ["auth.example.com"]
+        assert server_names == ["auth.example.com"]
         client = connector.connect("b", Endpoint(server.url), PAT, roots)
         with pytest.raises(TransientError) as caught:
             await client.observe("org-a")

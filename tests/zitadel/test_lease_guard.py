@@ -195,12 +195,12 @@ def test_limits_as_grpc_writes_them(seconds: float, header: str) -> None:
 async def test_both_checks_are_asked(short: ZitadelClient, server: Server) -> None:
     """A guarded client's check is added to the existing one."""
     server.always(policy("o"))
-    asked: list[str] = []
-    outer = short.guarded(lambda: asked.append("term"))
-    await outer.guarded(lambda: asked.append("claim")).observe("o")
-    assert asked == ["term", "claim"]
+    checked: list[str] = []
+    outer = short.guarded(lambda: checked.append("term"))
+    await outer.guarded(lambda: checked.append("claim")).observe("o")
+    assert checked == ["term", "claim"]
     await outer.observe("o")
-    assert asked == ["term", "claim", "term"]
+    assert checked == ["term", "claim", "term"]
 
 
 @pytest.mark.parametrize(
