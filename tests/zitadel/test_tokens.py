@@ -141,7 +141,7 @@ async def test_a_token_is_replaced_shortly_before_its_end(
     server: Server,
     zitadel: Zitadel,
 ) -> None:
-    """It is renewed at nine tenths of its life; until then it is used."""
+    """It is renewed at nine tenths of a short life, and used while that fails."""
     zitadel.life = 100
     client = client_of(connector, server)
     await client.observe("org-a")
