@@ -228,8 +228,8 @@ def test_rules_say_why() -> None:
     text = (CHART / "templates" / "_rbac.tpl").read_text()
     for reason in (
         "finalizer",
-        "By name only",
-        "A name cannot restrict create",
+        "by the names in the ZitadelInstances",
+        "cannot restrict create to a name",
         "is being deleted",
     ):
         assert reason in text
