@@ -21,7 +21,7 @@ from zitadel_notification_operator.core.paging import SMALLEST, PageSize
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.unseen_writes import UnseenWrites
-from zitadel_notification_operator.engine.calls.connections import EVENTS as PAGE
+from zitadel_notification_operator.engine.calls.instance_state import EVENTS as PAGE
 from zitadel_notification_operator.engine.calls.organization_cache import (
     OrganizationCache,
 )

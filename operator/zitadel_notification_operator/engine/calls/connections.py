@@ -6,85 +6,18 @@ instance's verdict. So an unreachable ZITADEL costs one call for each try, not o
 each policy.
 """
 
-from dataclasses import dataclass, field
-from datetime import datetime
-
-from zitadel_notification_operator.core.backoff import SLOW
 from zitadel_notification_operator.core.claims import PolicyKey
-from zitadel_notification_operator.core.credentials import (
-    CaRef,
-    Credential,
-    CredentialRef,
-)
 from zitadel_notification_operator.core.errors import (
     OperatorError,
     TerminalError,
     TransientError,
 )
-from zitadel_notification_operator.core.failure_streak import FailureStreak, once_more
-from zitadel_notification_operator.core.identity import Capabilities, Identity, User
-from zitadel_notification_operator.core.objects import (
-    Endpoint,
-    InstanceObject,
-    InstanceStatus,
-    PolicyObject,
-)
-from zitadel_notification_operator.core.paging import PageSize
+from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.references import Reference
-from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.ports import PolicyClient
 from zitadel_notification_operator.engine.queue.keys import instance_key
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
-from .api_support import ApiSupport
-from .organization_cache import OrganizationCache
-
-ORGANIZATIONS = 1000
-"""Organizations in one page at first, which is ZITADEL's own maximum."""
-
-EVENTS = 250
-"""Events in one page at first.
-
-ZITADEL would return up to a thousand. But an event with the longest names takes 2.6 KB,
-and the operator keeps at most a megabyte of an answer.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A client whose credential and host have worked, and whose ZITADEL is known.
-
-    Attributes:
-        client: Makes the calls.
-        identity: Who answers and who asks.
-        organization_cache: The organizations that the credential may see.
-    """
-
-    client: PolicyClient
-    identity: Identity
-    organization_cache: OrganizationCache
-
-    @property
-    def zitadel_id(self) -> str:
-        """ZITADEL's own id."""
-        return self.identity.zitadel_id
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Everything a client is made of; a change may lead to another ZITADEL.
-
-    Attributes:
-        endpoint: The endpoint in the spec.
-        roots: PEM text of `spec.caBundle`, or None for the system's roots alone.
-        credential: The content of the Secret.
-    """
-
-    endpoint: Endpoint
-    roots: str | None
-    credential: Credential
-
+from .instance_state import Connection, InstanceState
 
 AWAY = frozenset(
     {
@@ -112,142 +45,9 @@ in memory."""
 ADMINISTRATORS_OWN = UNUSABLE_ACCESS | {Reason.SPEC_NOT_UNDERSTOOD}
 """Failures whose message names things that do not concern tenants."""
 
-FORGOTTEN = 2 * SLOW
-"""Seconds after which a new refusal no longer counts as one in a row with the last."""
-
-Spec = tuple[str, Endpoint, CaRef | None, CredentialRef]
-"""An object's uid, and every part of its spec that decides how ZITADEL is reached."""
-
-
-def spec_of(instance: InstanceObject) -> Spec:
-    """Return the parts of the spec that a probe depends on."""
-    return instance.uid, instance.endpoint, instance.ca, instance.credential
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The part of a verdict that policies depend on; a change affects all of them.
-
-    Attributes:
-        failure: Reason and message, or None if the instance may be used.
-        zitadel_id: ZITADEL's own id, as far as it is known.
-        rights: The owner of a usable credential and its capabilities, or None.
-    """
-
-    failure: str | None
-    zitadel_id: str | None
-    rights: tuple[User, Capabilities] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """A name or domain in a grant that could not be looked up.
-
-    Attributes:
-        failure: The error of the last try.
-        streak: The failed tries in a row, on the event loop's clock.
-    """
-
-    failure: OperatorError
-    streak: FailureStreak
-
 
 class NotCheckedYet(Exception):
     """There is no verdict on the instance yet, or none on its present failure."""
-
-
-@dataclass(slots=True)
-class InstanceState:
-    """What is known of one instance.
-
-    Attributes:
-        proven: The last connection that worked; kept when the credential vanishes, so
-            that waiting deletions can finish.
-        failure: Why the instance may not be used now, or None if it may.
-        undecided: Whether the failure is no verdict yet: it is not reported, and
-            policies wait.
-        failed_probes: The failed probes in a row, on the loop's clock.
-        refusals: Those of them that were refused in some way; only a success ends this
-            streak.
-        refused: The refusals in a row that the calls of policies have met.
-        unread: The names and domains in grants that could not be looked up.
-        checked: Whether a pass of this process has reached a verdict.
-        verdict: The last verdict.
-        rights: The last usable credential's owner and capabilities.
-        failing_since: When the present failure began, in UTC.
-        checked_at: Loop time of the last call to ZITADEL that settled the verdict.
-        answered_at: Loop time of the last call that has shown that the credential is
-            good.
-        pause: The error by which ZITADEL asked us to wait (Retry-After), if any.
-        pause_until: Loop time of the end of that pause.
-        endpoint: The endpoint that `proven` was made for.
-        worked: The spec that was successful in this process.
-        good: What `proven` was made of.
-        tried: What was tried last.
-        generation: The generation of the spec that last was probed successfully.
-        busy_since: Loop time since which probes have met a read side that answers no
-            GET of a policy, or None.
-        suspected: Whether a policy's pass saw a failure, so that the next pass must
-            call ZITADEL.
-        reported_at: Loop time of the last status write, or None before the first.
-        reported_in_use: Whether an Event has named what a deletion waits for.
-        cursor: The position up to which ZITADEL's events were handled, or None if only
-            the instance's status holds it.
-        deprecated_in: The ZITADEL and version whose deprecated calls were reported.
-        apis: Which of the calls that policies need this ZITADEL has.
-        waiting: Policies whose passes found no verdict; the next verdict queues them.
-        written: The last status that was written, and what was stored of it. A CRD of
-            an older version drops fields, and then writing them again is of no use.
-        organizations: The number of organizations in a page.
-        events: The number of events in a page.
-    """
-
-    proven: Connection | None = None
-    failure: OperatorError | None = None
-    undecided: bool = False
-    failed_probes: FailureStreak | None = None
-    refusals: FailureStreak | None = None
-    refused: dict[PolicyKey, FailureStreak] = field(default_factory=dict)
-    unread: dict[Reference, Unread] = field(default_factory=dict)
-    checked: bool = False
-    verdict: Verdict | None = None
-    rights: tuple[User, Capabilities] | None = None
-    failing_since: datetime | None = None
-    checked_at: float = float("-inf")
-    answered_at: float = float("-inf")
-    pause: TransientError | None = None
-    pause_until: float = float("-inf")
-    endpoint: Endpoint | None = None
-    worked: Spec | None = None
-    good: Access | None = None
-    tried: Access | None = None
-    generation: int = -1
-    busy_since: float | None = None
-    suspected: bool = False
-    reported_at: float | None = None
-    reported_in_use: bool = False
-    cursor: str | None = None
-    deprecated_in: tuple[str, str | None] | None = None
-    apis: ApiSupport = field(default_factory=ApiSupport)
-    waiting: set[PolicyKey] = field(default_factory=set)
-    written: tuple[InstanceStatus, InstanceStatus] | None = None
-    organizations: PageSize = field(default_factory=lambda: PageSize(ORGANIZATIONS))
-    events: PageSize = field(default_factory=lambda: PageSize(EVENTS))
-
-    def refused_again(self, key: PolicyKey, now: float) -> FailureStreak:
-        """Count a refusal of a policy's call and return its refusals in a row.
-
-        Args:
-            key: The policy's key.
-            now: Time of the event loop. A refusal that is long ago does not count.
-        """
-        self.refused = {
-            of: streak
-            for of, streak in self.refused.items()
-            if now - streak.last <= FORGOTTEN
-        }
-        streak = self.refused[key] = once_more(self.refused.get(key), now)
-        return streak
 
 
 class Connections:
@@ -328,8 +128,9 @@ class Connections:
         state = self.state(instance)
         if state.proven is None or state.failure is None:
             return self.usable(instance)
-        good, tried, reason = state.good, state.tried, state.failure.reason
+        good, tried = state.probe.good, state.probe.tried
         another = good and tried and good.credential != tried.credential
+        reason = state.failure.reason
         refused = reason is Reason.CREDENTIALS_REJECTED and another
         if reason in UNUSABLE_ACCESS or refused:
             return state.proven
@@ -350,14 +151,4 @@ def as_seen_by_policies(failure: OperatorError) -> OperatorError:
         Reason.INSTANCE_NOT_READY,
         f"The ZitadelInstance is not Ready: {failure.reason}: {failure.stable}",
         excerpt=failure.message.removeprefix(failure.stable),
-    )
-
-
-def is_superseded(inventory: Inventory, instance: InstanceObject) -> bool:
-    """Return whether the object leads elsewhere by now, or is a different one."""
-    newest = inventory.instances.get(instance.name)
-    return (
-        newest is None
-        or spec_of(newest) != spec_of(instance)
-        or newest.not_understood != instance.not_understood
     )

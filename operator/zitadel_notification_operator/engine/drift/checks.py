@@ -11,7 +11,7 @@ from zitadel_notification_operator.core.errors import OperatorError
 from zitadel_notification_operator.core.event_cursor import stored_cursor
 from zitadel_notification_operator.core.events import Cursor, moment_of
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
-from zitadel_notification_operator.engine.calls.connections import (
+from zitadel_notification_operator.engine.calls.instance_state import (
     InstanceState,
     is_superseded,
 )
@@ -93,7 +93,7 @@ class Checks:
         if proven is None or drift.usable_since(instance.name) is not None:
             return
         stored = stored_cursor(instance.status, proven.zitadel_id)
-        if stored or state.cursor or not drift.searches(instance):
+        if stored or state.event_log.cursor or not drift.searches(instance):
             return
         try:
             newest = await proven.client.newest_event()
@@ -102,7 +102,7 @@ class Checks:
         if is_superseded(self._inventory, instance) or newest is None:
             return
         if moment_of(newest.time) is not None:
-            state.cursor = Cursor.at(newest).to_text()
+            state.event_log.cursor = Cursor.at(newest).to_text()
 
     def keep_searching(self, instance: InstanceObject, state: InstanceState) -> None:
         """Schedule a search of the events if none is scheduled.

@@ -21,9 +21,9 @@ from zitadel_notification_operator.core.objects import InstanceObject, PolicyObj
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import is_observed_and_current
-from zitadel_notification_operator.engine.calls.connections import (
+from zitadel_notification_operator.engine.calls.connections import Connections
+from zitadel_notification_operator.engine.calls.instance_state import (
     Connection,
-    Connections,
     InstanceState,
 )
 from zitadel_notification_operator.engine.claims.inventory import Inventory
@@ -108,7 +108,7 @@ class EventsPass:
                 return self._failed(instance, failure)
         if not self._leads_still(instance, connection):
             return self._next(instance)
-        state.answered_at = loop_time()
+        state.calls.answered_at = loop_time()
         return self._worked(instance, began)
 
     def _take(
@@ -160,7 +160,7 @@ class EventsPass:
         first = 3600 + (SWEEP_INTERVAL - 3600) * self._random.random()
         reading = Reading(owner, loop_time() + first)
         # The newest cursor may not be stored yet, if Kubernetes did not accept it.
-        kept = self._connections.state(instance.name).cursor
+        kept = self._connections.state(instance.name).event_log.cursor
         cursor = Cursor.from_text(kept) if kept else None
         cursor = cursor or stored_cursor(instance.status, connection.zitadel_id)
         reading.event_cursor, reading.begun = EventCursor(cursor), cursor is not None
@@ -176,7 +176,7 @@ class EventsPass:
             raise health.refusal  # ZITADEL asked us to wait with searches (Retry-After)
         search = Search(
             client,
-            self._connections.state(instance.name).events,
+            self._connections.state(instance.name).event_log.page,
             self._drift.unseen_writes(instance.name),
             lambda: self._sweep(instance, instance.poll_interval),
         )
@@ -192,7 +192,7 @@ class EventsPass:
         if asked and now >= health.wait_until:
             health.asked_to_wait(failure, now + asked)
         was_used = health.why is None
-        is_news = health.failed(failure, now, state.checked_at)
+        is_news = health.failed(failure, now, state.probe.checked_at)
         self._metrics.search_failed(instance.name)
         if was_used and health.why is None:
             self._suspect(instance, state)
@@ -209,7 +209,7 @@ class EventsPass:
         """Have the instance probed, once, as it may be failing as a whole."""
         health = self._drift.health(instance)
         if health.failures == 1 or (
-            health.failures >= TRIES and state.checked_at < health.since
+            health.failures >= TRIES and state.probe.checked_at < health.since
         ):
             self._connections.recheck(instance.name)
 
@@ -294,7 +294,7 @@ class EventsPass:
         saved = instance.status.drift_cursor is not None
         if reading.relevant or not saved or reading.unsaved >= _MOST_UNSAVED:
             reading.unsaved, reading.relevant = 0, False
-            self._connections.state(instance.name).cursor = cursor.to_text()
+            self._connections.state(instance.name).event_log.cursor = cursor.to_text()
             self._queue.add(instance_key(instance.name), Priority.RETRY)
 
     def _owes_a_look(self, reading: Reading) -> bool:

@@ -14,7 +14,10 @@ from zitadel_notification_operator.core.grants import references_in
 from zitadel_notification_operator.core.objects import InstanceObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import Reference
-from zitadel_notification_operator.engine.calls.connections import InstanceState, Unread
+from zitadel_notification_operator.engine.calls.instance_state import (
+    ProbeMemory,
+    Unread,
+)
 from zitadel_notification_operator.engine.calls.organization_cache import (
     OrganizationCache,
 )
@@ -81,26 +84,26 @@ async def _meaning(
         return None
 
 
-def note(state: InstanceState, failed: Failed, now: float) -> set[Reference]:
+def note(memory: ProbeMemory, failed: Failed, now: float) -> set[Reference]:
     """Record why names could not be looked up.
 
     Args:
-        state: What is known of the instance.
+        memory: Receives them.
         failed: The errors of this probe.
         now: Time of the event loop.
 
     Returns:
         The names for which that changes anything for policies.
     """
-    before = state.unread
+    before = memory.unread
     streaks = {reference: unread.streak for reference, unread in before.items()}
-    state.unread = {
+    memory.unread = {
         reference: Unread(failure, once_more(streaks.get(reference), now))
         for reference, failure in failed.items()
     }
-    refused = {r for r, unread in state.unread.items() if unread.streak.is_verdict}
+    refused = {r for r, unread in memory.unread.items() if unread.streak.is_verdict}
     refused_before = {r for r, unread in before.items() if unread.streak.is_verdict}
-    return (refused ^ refused_before) | (before.keys() - state.unread.keys())
+    return (refused ^ refused_before) | (before.keys() - memory.unread.keys())
 
 
 def affected(

@@ -71,9 +71,9 @@ class Holding:
         )
         if needed:
             if not await self._goes_with_its_crd(instance):
-                state = self._connections.state(instance.name)
-                if not state.reported_in_use:
-                    state.reported_in_use = True
+                reported = self._connections.state(instance.name).reported
+                if not reported.in_use:
+                    reported.in_use = True
                     self._outbox.tell(instance, waiting_event(instance))
                 return False
             self._outbox.ending(instance, CRD_GOES)

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from zitadel_notification_operator.core.backoff import spread
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.objects import InstanceObject
-from zitadel_notification_operator.engine.calls.connections import (
-    Connections,
-    InstanceState,
-)
+from zitadel_notification_operator.engine.calls.connections import Connections
+from zitadel_notification_operator.engine.calls.instance_state import InstanceState
 from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.drift.drift_schedule import DriftSchedule
 from zitadel_notification_operator.engine.queue.engine_metrics import Result
@@ -69,16 +67,14 @@ class InstancePass:
             return WAIT
         state = self._connections.state(instance.name)
         before_token = instance.status.last_handled_reconcile_at
-        reads = self._drift.reads_events(instance)
+        read_events = self._drift.reads_events(instance)
         if not await self._verdicts.find(instance, state):
             return WAIT
         if state.undecided:
             # This is counted as a failure but not reported yet.
-            again_in = next_probe_in(state)
+            again_in = next_probe_in(state.failures)
             return Outcome(again_in, Priority.RETRY, counts_as=Result.ERROR)
-        changed = self._verdicts.settle(state)
-        reads_as_before = reads is self._drift.reads_events(instance)
-        self._verdicts.wake(instance, state, changed=changed or not reads_as_before)
+        changed = self._verdicts.settle(instance, state, read_events=read_events)
         await self._reports.write(instance, state)
         if before_token != instance.requested_at is not None:
             self._checks.search_now(instance)
@@ -89,7 +85,7 @@ class InstancePass:
     def _next_probe_in(self, state: InstanceState, *, changed: bool) -> Outcome:
         failure, soon = state.failure, spread(SECRET_INTERVAL, self._chance.random())
         if failure is None:
-            tries = [unread.streak.count for unread in state.unread.values()]
+            tries = [unread.streak.count for unread in state.probe.unread.values()]
             if tries and min(tries) <= len(PROBE_DELAYS):
                 soon = PROBE_DELAYS[min(tries) - 1]
             return Outcome.retry_in(soon)

@@ -25,10 +25,11 @@ from zitadel_notification_operator.core.identity import Identity
 from zitadel_notification_operator.core.objects import InstanceObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import unpinned
-from zitadel_notification_operator.engine.calls.connections import (
+from zitadel_notification_operator.engine.calls.instance_state import (
     Access,
     Connection,
     InstanceState,
+    ProbeMemory,
     is_superseded,
 )
 from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
@@ -51,7 +52,7 @@ from zitadel_notification_operator.engine.ports import (
 from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.outcome import StalePass
 
-from .grant_lookup import affected, look_up, note
+from .grant_lookup import Failed, Found, affected, look_up, note
 
 CHECK_INTERVAL = 180.0
 """Seconds after which ZITADEL is asked again who it is, if nothing happens earlier."""
@@ -97,24 +98,20 @@ class InstanceProbe:
             OperatorError: Why it cannot be used now.
         """
         require_understood(instance)
-        if state.endpoint != instance.endpoint:
-            # The spec names another endpoint: what worked before may not work there.
-            state.proven, state.tried, state.endpoint = None, None, instance.endpoint
-            state.cursor = None  # it may belong to another ZITADEL; the status has one
-            state.good = None
-            state.pause, state.pause_until = None, float("-inf")
-            state.unread = {}
+        memory = state.probe
+        if memory.tried is not None and memory.tried.endpoint != instance.endpoint:
+            state.leave_endpoint()
         access = await self._read(instance)
         if not self._must_ask(instance, state, access):
-            await self._try_credential(state, loop_time())
+            await self._try_credential(state)
             return
-        if state.pause is not None and loop_time() < state.pause_until:
-            raise state.pause  # ZITADEL asked us to wait; only Kubernetes was read
+        if memory.pause is not None and loop_time() < memory.pause_until:
+            raise memory.pause  # ZITADEL asked us to wait; only Kubernetes was read
         # Cleared only here: any suspicion from now on causes another probe.
         state.suspected = False
-        same, state.tried = state.tried == access, access
+        same, memory.tried = memory.tried == access, access
         client = self._connect(instance, access)
-        with _heeding(state):
+        with _heeding(memory):
             identity = await client.identify()
         if is_superseded(self._inventory, instance):
             return
@@ -123,40 +120,51 @@ class InstanceProbe:
         organization_cache = _organization_cache(state, identity, same=same)
         # What grants mean is looked up again at each probe: a rename may revoke one.
         organization_cache.drop()
-        lookup, failed = await look_up(instance, client, organization_cache)
+        meanings = await look_up(instance, client, organization_cache)
         if is_superseded(self._inventory, instance):
             return
-        if state.proven is not None and state.proven.zitadel_id != identity.zitadel_id:
-            state.cursor = None
-        else:
-            # Names that could not be looked up mean what they meant at the last probe.
-            for name in failed.keys() - self._inventory.to_look_up(instance):
-                lookup[name] = self._inventory.meant(instance.name, name)
         if self._is_asked_anew(instance, state, identity, same=same):
             self._wakeups.affected(self._inventory.users_of(instance.name))
-        # There is no await from here on, so no other task sees a part of the change.
-        state.proven, state.good = (
-            Connection(client, identity, organization_cache),
-            access,
-        )
-        state.generation = instance.generation
-        state.checked_at = state.answered_at = loop_time()
-        inventory, wakeups = self._inventory, self._wakeups
-        changed = note(state, failed, loop_time())
-        wakeups.affected(inventory.identified(instance.name, identity.zitadel_id))
+        connection = Connection(client, identity, organization_cache)
+        self._record(instance, state, connection, meanings)
+
+    def _record(
+        self,
+        instance: InstanceObject,
+        state: InstanceState,
+        connection: Connection,
+        meanings: tuple[Found, Failed],
+    ) -> None:
+        """Record what a probe has found, and queue the policies that this affects.
+
+        There is no await, so no other task sees a part of the change.
+        """
+        inventory, wakeups, memory = self._inventory, self._wakeups, state.probe
+        zitadel_id, (lookup, failed) = connection.zitadel_id, meanings
+        if state.proven is not None and state.proven.zitadel_id != zitadel_id:
+            state.event_log.cursor = None
+        else:
+            # Names that could not be looked up mean what they meant at the last probe.
+            for name in failed.keys() - inventory.to_look_up(instance):
+                lookup[name] = inventory.meant(instance.name, name)
+        state.proven, memory.good = connection, memory.tried
+        memory.generation = instance.generation
+        memory.checked_at = state.calls.answered_at = loop_time()
+        changed = note(memory, failed, loop_time())
+        wakeups.affected(inventory.identified(instance.name, zitadel_id))
         moved = inventory.looked_up(instance.name, lookup)
         if moved is not None:
             wakeups.regranted(instance.name, moved)
         wakeups.affected(affected(inventory, instance, changed))
 
-    async def _try_credential(self, state: InstanceState, now: float) -> None:
+    async def _try_credential(self, state: InstanceState) -> None:
         """Make one small call, if no other has shown that the credential is good."""
-        answered_at = max(state.checked_at, state.answered_at)
-        if state.proven is None or now - answered_at < CREDENTIAL_INTERVAL:
+        now = loop_time()
+        if state.proven is None or now - state.calls.answered_at < CREDENTIAL_INTERVAL:
             return
-        with _heeding(state):
+        with _heeding(state.probe):
             await state.proven.client.authenticate()
-        state.answered_at = now
+        state.calls.answered_at = now
 
     def _is_asked_anew(
         self,
@@ -174,11 +182,11 @@ class InstanceProbe:
         handled = instance.status.last_handled_reconcile_at
         return (
             not same
-            or state.generation != instance.generation
+            or state.probe.generation != instance.generation
             or state.proven is None
             or state.proven.identity != identity
             or instance.requested_at not in {None, handled}
-        ) and state.apis.doubt()
+        ) and state.calls.apis.doubt()
 
     async def _read(self, instance: InstanceObject) -> Access:
         secrets, own = self._secrets, self._inventory.own_namespace
@@ -208,17 +216,16 @@ class InstanceProbe:
     def _must_ask(
         self, instance: InstanceObject, state: InstanceState, access: Access
     ) -> bool:
-        now = loop_time()
-        requested = instance.requested_at
+        memory, requested = state.probe, instance.requested_at
         return (
             state.proven is None
             or state.failure is not None
             or state.suspected
-            or state.tried != access
-            or state.generation != instance.generation
-            or now - state.checked_at >= CHECK_INTERVAL
+            or memory.tried != access
+            or memory.generation != instance.generation
+            or loop_time() - memory.checked_at >= CHECK_INTERVAL
             or requested not in {None, instance.status.last_handled_reconcile_at}
-            or bool(state.unread)
+            or bool(memory.unread)
             or bool(self._inventory.to_look_up(instance))
         )
 
@@ -291,15 +298,14 @@ class InstanceProbe:
 
 
 @contextmanager
-def _heeding(state: InstanceState) -> Iterator[None]:
+def _heeding(memory: ProbeMemory) -> Iterator[None]:
     """Remember when ZITADEL asks us by Retry-After to wait for a while."""
     try:
         yield
     except TransientError as failure:
         if failure.retry_after:
-            state.pause = failure
-            now = loop_time()
-            state.pause_until = now + failure.retry_after
+            memory.pause = failure
+            memory.pause_until = loop_time() + failure.retry_after
         raise
 
 
@@ -311,5 +317,5 @@ def _organization_cache(
     if same and before is not None and before.identity == identity:
         return before.organization_cache
     return OrganizationCache(
-        lists=identity.capabilities.list_organizations, page=state.organizations
+        lists=identity.capabilities.list_organizations, page=state.probe.organizations
     )

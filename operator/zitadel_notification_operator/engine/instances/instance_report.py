@@ -12,7 +12,10 @@ from zitadel_notification_operator.core.instance_report import (
 )
 from zitadel_notification_operator.core.objects import InstanceObject, InstanceStatus
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.calls.connections import InstanceState
+from zitadel_notification_operator.engine.calls.instance_state import (
+    InstanceState,
+    Reported,
+)
 from zitadel_notification_operator.engine.calls.repairs import READ_ON, Repairs
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
@@ -84,7 +87,8 @@ class InstanceReport:
             status = instance_failed(instance, failure, now, began)
             notices = failure_events(instance, failure)
         elif state.proven is not None:
-            expires = expiry_of(state.tried.credential) if state.tried else None
+            tried = state.probe.tried
+            expires = expiry_of(tried.credential) if tried else None
             status = instance_ready(instance, state.proven.identity, expires, now)
             notices = settled_events(instance, status)
             if self._repairs.is_inconsistent(state.proven.zitadel_id):
@@ -96,14 +100,14 @@ class InstanceReport:
                 notices = failure_events(instance, INCONSISTENT)
         else:
             return
-        cursor = state.cursor or status.drift_cursor
+        cursor = state.event_log.cursor or status.drift_cursor
         users = len(self._inventory.users_of(instance.name))
         detection = self._drift.detection(instance) or status.drift_detection
         status = replace(
             status, policies=users, drift_cursor=cursor, drift_detection=detection
         )
         with self._outbox.after(instance, status, notices):
-            await self._write(instance, state, status)
+            await self._write(instance, state.reported, status)
 
     async def finish(self, instance: InstanceObject, state: InstanceState) -> None:
         """Record that a pass has reached its end, and tell of deprecated calls.
@@ -119,26 +123,26 @@ class InstanceReport:
             return
         self._metrics.deprecated(instance.name, found)
         key = (state.proven.zitadel_id, state.proven.identity.version)
-        if found is not None and state.deprecated_in != key:
-            state.deprecated_in = key
+        if found is not None and state.reported.deprecated_in != key:
+            state.reported.deprecated_in = key
             self._outbox.tell(instance, deprecation_event(key[1], found))
 
     async def _write(
-        self, instance: InstanceObject, state: InstanceState, status: InstanceStatus
+        self, instance: InstanceObject, reported: Reported, status: InstanceStatus
     ) -> None:
-        if status == instance.status or state.written == (status, instance.status):
+        if status == instance.status or reported.written == (status, instance.status):
             return
         now = loop_time()
         if _uncounted(status) == _uncounted(instance.status):
-            if state.reported_at is None:
+            if reported.at is None:
                 # A restart begins such an interval, so that it causes no write at once.
-                state.reported_at = now
-            if now - state.reported_at < COUNT_INTERVAL:
+                reported.at = now
+            if now - reported.at < COUNT_INTERVAL:
                 return
-        state.reported_at = now
-        before = state.written[0] if state.written else instance.status
+        reported.at = now
+        before = reported.written[0] if reported.written else instance.status
         stored = await self._writes.apply_instance_status(instance, status)
-        state.written = (status, stored.status)
+        reported.written = (status, stored.status)
         for notice in drift_detection_events(replace(instance, status=before), status):
             self._outbox.tell(instance, notice)
 

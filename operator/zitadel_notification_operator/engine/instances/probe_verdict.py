@@ -23,7 +23,10 @@ from zitadel_notification_operator.core.objects import InstanceObject
 from zitadel_notification_operator.engine.calls.connections import (
     ADMINISTRATORS_OWN,
     AWAY,
+)
+from zitadel_notification_operator.engine.calls.instance_state import (
     InstanceState,
+    ProbeFailures,
     spec_of,
 )
 from zitadel_notification_operator.engine.calls.repairs import BUSY_FOR
@@ -41,11 +44,8 @@ _AGAIN = 2
 
 def note_success(state: InstanceState, instance: InstanceObject) -> None:
     """Record that a probe has found the instance usable."""
-    state.failure, state.failing_since = None, None
-    state.failed_probes = state.refusals = None
-    state.busy_since = None
-    state.undecided, state.checked = False, True
-    state.worked = spec_of(instance)
+    state.failure, state.undecided = None, False
+    state.failures = ProbeFailures(worked=spec_of(instance))
 
 
 def note_failure(
@@ -64,15 +64,14 @@ def note_failure(
         now: Time of the event loop.
         wall: The same moment, in UTC.
     """
-    if state.failing_since is None:
-        state.failing_since = wall
-    state.failure = failure
-    state.failed_probes = once_more(state.failed_probes, now)
+    failures = state.failures
+    failures.since = failures.since or wall
+    failures.probes = once_more(failures.probes, now)
     if failure.reason not in AWAY and failure.reason not in ADMINISTRATORS_OWN:
-        state.refusals = once_more(state.refusals, now)
-    verdict = _is_verdict(state, failure, now)
-    state.undecided = has_worked(state, instance) and not verdict
-    state.checked = state.checked or not state.undecided
+        failures.refusals = once_more(failures.refusals, now)
+    verdict = _is_verdict(failures, failure, now)
+    state.failure = failure
+    state.undecided = has_worked(failures, instance) and not verdict
 
 
 def holds_while_busy(
@@ -90,31 +89,32 @@ def holds_while_busy(
         instance: The record that the probe began with.
         now: Time of the event loop.
     """
-    if state.busy_since is None:
-        state.busy_since = now
+    failures = state.failures
+    if failures.busy_since is None:
+        failures.busy_since = now
     return (
         state.proven is not None
         and state.failure is None
-        and state.tried == state.good
-        and has_worked(state, instance)
-        and now - state.busy_since < BUSY_FOR
+        and state.probe.tried == state.probe.good
+        and has_worked(failures, instance)
+        and now - failures.busy_since < BUSY_FOR
     )
 
 
-def next_probe_in(state: InstanceState) -> float:
+def next_probe_in(failures: ProbeFailures) -> float:
     """Return the seconds to the next probe while there is no verdict."""
-    failed = state.failed_probes.count if state.failed_probes else 1
+    failed = failures.probes.count if failures.probes else 1
     return PROBE_DELAYS[failed - 1] if failed <= len(PROBE_DELAYS) else LATER
 
 
-def has_worked(state: InstanceState, instance: InstanceObject) -> bool:
+def has_worked(failures: ProbeFailures, instance: InstanceObject) -> bool:
     """Return whether the instance has been usable with its present spec.
 
     After a restart only its status shows that: it is Ready, or has a failure that says
     nothing about the credential.
     """
-    if state.worked is not None:
-        return state.worked == spec_of(instance)
+    if failures.worked is not None:
+        return failures.worked == spec_of(instance)
     ready = find(instance.status.conditions, READY)
     if ready is None or instance.status.instance_id is None:
         return False
@@ -122,12 +122,12 @@ def has_worked(state: InstanceState, instance: InstanceObject) -> bool:
     return ready.observed_generation == instance.generation and ready.reason in good
 
 
-def _is_verdict(state: InstanceState, failure: OperatorError, now: float) -> bool:
+def _is_verdict(failures: ProbeFailures, failure: OperatorError, now: float) -> bool:
     if failure.reason in ADMINISTRATORS_OWN:
         return True
-    if isinstance(failure, ReadSideBusy) and state.busy_since is not None:
-        return now - state.busy_since >= BUSY_FOR
+    if isinstance(failure, ReadSideBusy) and failures.busy_since is not None:
+        return now - failures.busy_since >= BUSY_FOR
     if failure.reason in AWAY:
-        failed = state.failed_probes.count if state.failed_probes else 0
+        failed = failures.probes.count if failures.probes else 0
         return failed >= _AGAIN or (failure.retry_after or 0) > PROBE_DELAYS[0]
-    return state.refusals is not None and state.refusals.is_verdict
+    return failures.refusals is not None and failures.refusals.is_verdict

@@ -12,7 +12,7 @@ from zitadel_notification_operator.core.errors import (
 from zitadel_notification_operator.core.objects import InstanceObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import is_observed_and_current
-from zitadel_notification_operator.engine.calls.connections import (
+from zitadel_notification_operator.engine.calls.instance_state import (
     InstanceState,
     Verdict,
     is_superseded,
@@ -75,37 +75,31 @@ class Verdicts:
         self._note(instance, state, failure)
         return True
 
-    @staticmethod
-    def settle(state: InstanceState) -> bool:
-        """Take what was found as the verdict; return whether it differs from the last.
+    def settle(
+        self, instance: InstanceObject, state: InstanceState, *, read_events: bool
+    ) -> bool:
+        """Take what was found as the verdict, and queue the policies that it affects.
 
         Not called while it is still being found out what the failure is.
-        """
-        before, failure, proven = state.verdict, state.failure, state.proven
-        summary = f"{failure.reason}: {failure.stable}" if failure else None
-        rights = None
-        if proven is not None and failure is None:
-            rights = proven.identity.user, proven.identity.capabilities
-        zitadel_id = proven.zitadel_id if proven else None
-        state.verdict = Verdict(summary, zitadel_id, rights)
-        return state.verdict != before
-
-    def wake(
-        self, instance: InstanceObject, state: InstanceState, *, changed: bool
-    ) -> None:
-        """Queue the policies that the verdict affects.
 
         Args:
             instance: The instance.
-            state: What is known of it, with the new verdict.
-            changed: Whether the verdict differs from the last one.
+            state: What is known of it; receives the verdict.
+            read_events: Whether events alone revealed all drift before this pass.
+
+        Returns:
+            Whether the verdict differs from the last one.
         """
+        before, verdict = state.verdict, _verdict_on(state)
+        state.verdict, changed = verdict, verdict != before
         waiting, state.waiting = state.waiting, set()
         self._wakeups.affected(waiting)
-        if changed:
+        if changed or read_events is not self._drift.reads_events(instance):
             self._wake_all(instance, state)
-        if _other_rights(state):
+        if before and before.rights not in {None, verdict.rights}:
+            # A usable credential has replaced one with other rights.
             self._checks.all_within(instance.name, OTHER_RIGHTS_SPREAD)
+        return changed
 
     async def _failure_of(
         self, instance: InstanceObject, state: InstanceState
@@ -140,7 +134,7 @@ class Verdicts:
             note_success(state, instance)
             return
         # What ZITADEL said of its API meanwhile may be due to the same failure.
-        state.apis.doubt()
+        state.calls.apis.doubt()
         note_failure(state, instance, failure, loop_time(), self._now())
         if failure.reason is Reason.INSTANCE_CHANGED and not state.undecided:
             # Not before: a single wrong answer must not move any policy's claim.
@@ -166,13 +160,11 @@ class Verdicts:
                 self._queue.add(policy_key(key), Priority.DRIFT)
 
 
-def _other_rights(state: InstanceState) -> bool:
-    """Return whether a usable credential has replaced one with other rights.
-
-    There may have been a failure between the two.
-    """
-    now = state.verdict.rights if state.verdict is not None else None
-    if now is None:
-        return False
-    before, state.rights = state.rights, now
-    return before is not None and before != now
+def _verdict_on(state: InstanceState) -> Verdict:
+    """Return the verdict; while the instance fails, with the rights of the last one."""
+    failure, proven = state.failure, state.proven
+    summary = f"{failure.reason}: {failure.stable}" if failure else None
+    rights = state.verdict.rights if state.verdict else None
+    if proven is not None and failure is None:
+        rights = proven.identity.user, proven.identity.capabilities
+    return Verdict(summary, proven.zitadel_id if proven else None, rights)

@@ -18,10 +18,10 @@ from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.report import is_ready_and_current
 from zitadel_notification_operator.engine.calls.connections import (
-    Connection,
     Connections,
     NotCheckedYet,
 )
+from zitadel_notification_operator.engine.calls.instance_state import Connection
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.queue.outcome import StalePass
 
@@ -109,27 +109,28 @@ class AdmissionCheck:
                 one.
             TransientError: `InstanceNotReady`, with the name and the error.
         """
-        inventory, state = self._inventory, self._connections.state(policy.instance)
-        if not state.unread or policy.scope is Scope.INSTANCE:
+        unread = self._connections.state(policy.instance).probe.unread
+        if not unread or policy.scope is Scope.INSTANCE:
             return
+        inventory = self._inventory
         granted = inventory.granted(policy) or frozenset()
         known = inventory.organization_of(policy)
         if known is not None:
             if Reference(By.ID, known) in granted:
                 return
-            sure = granted - state.unread.keys()
+            sure = granted - unread.keys()
             if any(inventory.meant(policy.instance, name) == known for name in sure):
                 return
-        unread = sorted(granted & state.unread.keys(), key=str)
-        if not unread:
+        failing = sorted(granted & unread.keys(), key=str)
+        if not failing:
             return
-        first = state.unread[unread[0]]
+        first = unread[failing[0]]
         if is_ready_and_current(policy) and not first.streak.is_verdict:
             raise NotCheckedYet
         failure = first.failure
         raise TransientError(
             Reason.INSTANCE_NOT_READY,
-            f"ZitadelInstance {policy.instance!r} grants this namespace {unread[0]}, "
+            f"ZitadelInstance {policy.instance!r} grants this namespace {failing[0]}, "
             f"which cannot be looked up now: {failure.reason}: {failure.stable}",
             excerpt=failure.message.removeprefix(failure.stable),
         )

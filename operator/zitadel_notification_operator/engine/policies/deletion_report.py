@@ -131,4 +131,4 @@ class DeletionReport:
         if failure.reason is not rejected or known is rejected or state.proven is None:
             return False
         now = loop_time()
-        return not state.refused_again(policy.key, now).is_verdict
+        return not state.calls.refused_again(policy.key, now).is_verdict

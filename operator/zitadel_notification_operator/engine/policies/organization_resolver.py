@@ -15,10 +15,8 @@ from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import Organization
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import unpinned
-from zitadel_notification_operator.engine.calls.connections import (
-    Connection,
-    Connections,
-)
+from zitadel_notification_operator.engine.calls.connections import Connections
+from zitadel_notification_operator.engine.calls.instance_state import Connection
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.claims.wakeups import Wakeups

@@ -22,7 +22,7 @@ from zitadel_notification_operator.core.errors import OperatorError, TerminalErr
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import Organization
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.calls.connections import Connection
+from zitadel_notification_operator.engine.calls.instance_state import Connection
 from zitadel_notification_operator.engine.claims.ownership import Ownership
 from zitadel_notification_operator.engine.claims.records import require_understood
 from zitadel_notification_operator.engine.queue.outcome import Outcome, StalePass

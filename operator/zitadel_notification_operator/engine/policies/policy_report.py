@@ -133,9 +133,9 @@ class PolicyReport:
         await self._writes.report(
             policy, status, lambda known: settled_events(known, status)
         )
-        state = self._connections.state(policy.instance)
-        state.refused.pop(policy.key, None)
-        state.answered_at = loop_time()
+        calls = self._connections.state(policy.instance).calls
+        calls.refused.pop(policy.key, None)
+        calls.answered_at = loop_time()
         self._metrics.synced(policy)
         instance = self._inventory.instances.get(policy.instance)
         interval = self._drift.interval(instance) if instance else SLOW
@@ -220,8 +220,8 @@ class PolicyReport:
         """Return whether a failure must repeat before a status reports it."""
         quiet = is_ready_and_current(policy)
         if failure.reason in _REFUSALS:
-            state = self._connections.state(policy.instance)
-            streak = state.refused_again(policy.key, loop_time())
+            calls = self._connections.state(policy.instance).calls
+            streak = calls.refused_again(policy.key, loop_time())
             rejected = failure.reason is Reason.CREDENTIALS_REJECTED
             return (quiet or rejected) and not streak.is_verdict
         passing = isinstance(failure, TransientError)
@@ -245,7 +245,7 @@ class PolicyReport:
         # moment.
         share = zlib.crc32(policy.uid.encode()) / 2**32
         deadline = PROGRESS_DEADLINE + AWAY_SPREAD * share
-        left = deadline - (now - (state.failing_since or now)).total_seconds()
+        left = deadline - (now - (state.failures.since or now)).total_seconds()
         if left > 0:
             return Outcome.retry_in(left)
         if state.failure is not None and state.failure.reason in UNUSABLE_ACCESS:

@@ -166,17 +166,19 @@ class TargetClient:
 
     async def _watched(self, verb: str, ask: Callable[[], Awaitable[T]]) -> T:
         state = self._connections.state(self._policy.instance)
+        apis = state.calls.apis
         call = f"{verb} {self._policy.scope}"
         if not is_verifying():
             # A write was taken, so what it has led to is read in any case.
             changed = asks_for_a_pass(self._policy)
-            state.apis.require(call, loop_time(), changed=changed)
-        lacked = state.apis.lacks(call)
+            apis.require(call, loop_time(), changed=changed)
+        lacked = apis.lacks(call)
         try:
             found = await ask()
         except ApiMissing as error:
-            verdict = state.apis.missed(call, error, loop_time(), state.checked_at)
-            if state.apis.lacks(call) and not lacked and verb == _OBSERVE:
+            checked_at = state.probe.checked_at
+            verdict = apis.missed(call, error, loop_time(), checked_at)
+            if apis.lacks(call) and not lacked and verb == _OBSERVE:
                 # No policy's state can be read any longer; they report it one after the
                 # other.
                 self._checks.all_within(self._policy.instance, SLOW)
@@ -186,14 +188,14 @@ class TargetClient:
                 self._back(call)
             raise
         except (TransientError, StalePass):
-            state.apis.unanswered(call)
+            apis.unanswered(call)
             raise
         self._back(call)
         return found
 
     def _back(self, call: str) -> None:
         state = self._connections.state(self._policy.instance)
-        if state.apis.answered(call):
+        if state.calls.apis.answered(call):
             self._checks.all_within(self._policy.instance, BACK_WITHIN)
 
 
