@@ -1,8 +1,8 @@
 """Whether a pass over a policy may begin, and whether it may still go on.
 
 The spec, a grant or the owner of the target may change while a pass waits. Then what
-the pass was about to do is no longer wanted, and it begins anew. So `require_claim`, or
-`require_right` for a deletion, is called again right before each call to ZITADEL.
+the pass was about to do is no longer wanted, and it begins anew. So `require_claim` is
+called again right before each call to ZITADEL.
 """
 
 from zitadel_notification_operator.core.claims import Target
@@ -153,16 +153,23 @@ class AdmissionCheck:
         """Return the newest record, if a pass may go on with it.
 
         Raises:
-            StalePass: The spec has changed, the policy is deleted, or its grant is
-                gone.
+            StalePass: The spec has changed, the policy is deleted by now, or its grant
+                is gone.
         """
-        newest = self._newest(policy)
-        if newest.not_understood is not None or newest.deleting:
+        newest = self._inventory.require_newest(policy)
+        changed = newest.generation != policy.generation
+        if changed or newest.deleting is not policy.deleting:
+            raise StalePass
+        if newest.not_understood is not None and not newest.deleting:
+            raise StalePass
+        if self._inventory.admission(newest) is not Admission.GRANTED:
             raise StalePass
         return newest
 
     def require_claim(self, policy: PolicyObject, target: Target) -> PolicyObject:
         """Return the newest record, if a pass may make a call for it now.
+
+        A deletion may undo settings only while nobody else owns the target.
 
         Raises:
             StalePass: The object has changed, its grant is gone, another policy owns
@@ -172,30 +179,9 @@ class AdmissionCheck:
         newest = self.newest(policy)
         if self._connections.state(newest.instance).undecided:
             raise StalePass
-        if newest.manages and self._inventory.owner(target) != newest.key:
-            raise StalePass
-        return newest
-
-    def require_right(self, policy: PolicyObject, target: Target) -> PolicyObject:
-        """Return the newest record, if its deletion may still undo its settings.
-
-        Raises:
-            StalePass: It may no longer, its name has a different object, or a new
-                owner has appeared.
-        """
-        newest = self._newest(policy)
-        if self._connections.state(newest.instance).undecided:
-            raise StalePass
-        if self._inventory.owner(target) is not None:
-            raise StalePass
-        return newest
-
-    def _newest(self, policy: PolicyObject) -> PolicyObject:
-        """Return the newest record, if it has the same spec and is still granted."""
-        newest = self._inventory.require_newest(policy)
-        if newest.generation != policy.generation:
-            raise StalePass
-        if self._inventory.admission(newest) is not Admission.GRANTED:
+        owner = None if newest.deleting else newest.key
+        writes = newest.manages or newest.deleting
+        if writes and self._inventory.owner(target) != owner:
             raise StalePass
         return newest
 

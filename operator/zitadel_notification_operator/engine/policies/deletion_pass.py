@@ -184,7 +184,7 @@ class DeletionPass:
             policy,
             target,
             connection,
-            lambda: self._admission_check.require_right(policy, target),
+            lambda: self._admission_check.require_claim(policy, target),
         )
         cleanup = Cleanup(writer, policy, target.organization_id)
         if policy.ending is DeletionPolicy.RESTORE:

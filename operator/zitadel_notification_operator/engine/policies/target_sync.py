@@ -87,12 +87,12 @@ class TargetSync:
             settled = decision.action is Action.NONE or held
             if unseen is not None and settled and policy.manages and not held:
                 # If this fails, the next pass still knows the event.
-                change = await writer.restate(self._step(policy), observed, unseen)
+                step = Step(Write.UPDATE, policy.settings)
+                change = await writer.restate(step, observed, unseen)
                 observed, unseen = change.shown, None
                 continue
             if settled:
                 return await self._report(policy, work, decision, observed)
-            policy = self._admission_check.newest(policy)
             step = Step(_WRITES[decision.action], policy.settings)
             change = await self._act(policy, writer, step, decision, observed)
             observed = change.shown
@@ -181,11 +181,6 @@ class TargetSync:
         if found is None:
             found = await work.writer.organization()
         return replace(work, organization=found)
-
-    @staticmethod
-    def _step(policy: PolicyObject) -> Step:
-        """Return the call that writes the value in force once more."""
-        return Step(Write.UPDATE, policy.settings)
 
 
 _WRITES = {Action.CREATE: Write.CREATE, Action.UPDATE: Write.UPDATE}
