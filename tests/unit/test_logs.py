@@ -31,6 +31,7 @@ ROOT = Path(__file__).parent.parent.parent
 NOTICES = (
     ROOT / "operator/zitadel_notification_operator/engine/reporting/event_messages.py"
 )
+MAKERS = {"_normal", "_warning"}
 PAGE = ROOT / "docs" / "reference" / "logs-and-events.md"
 ALWAYS = ["timestamp", "level", "logger", "message"]
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -226,10 +227,10 @@ def event_reasons() -> set[str]:
     """Return all texts that the code uses as the reason of an Event."""
     found = set()
     for node in ast.walk(ast.parse(NOTICES.read_text())):
-        if isinstance(node, ast.keyword) and node.arg == "reason":
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in MAKERS:
             found |= {
                 part.value
-                for part in ast.walk(node.value)
+                for part in ast.walk(node.args[0])
                 if isinstance(part, ast.Constant) and isinstance(part.value, str)
             }
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "reason":

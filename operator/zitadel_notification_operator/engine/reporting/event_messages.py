@@ -29,12 +29,7 @@ def write_event(
     inherited = was.is_default and policy.organization is not None
     change = policy.settings.describe_change(was.settings, inherited=inherited)
     reason = "Created" if decision.needed is Action.CREATE else "Updated"
-    return Notice(
-        warning=False,
-        reason=reason,
-        action="Apply",
-        note=f"Set {change}",
-    )
+    return _normal(reason, "Apply", f"Set {change}")
 
 
 def drift_event(drift: Drift) -> Notice:
@@ -45,11 +40,8 @@ def drift_event(drift: Drift) -> Notice:
     whose = "in ZITADEL"
     if drift.editor is not None:
         whose += f" by {drift.editor.name or 'user'} ({drift.editor.id})"
-    return Notice(
-        warning=False,
-        reason="DriftCorrected",
-        action="Apply",
-        note=f"Corrected a change made {whose}: {change}",
+    return _normal(
+        "DriftCorrected", "Apply", f"Corrected a change made {whose}: {change}"
     )
 
 
@@ -65,18 +57,17 @@ def repair_event(missed: Missed, seen: str, wanted: Settings | None) -> Notice:
     now = "the organization inherits"
     if wanted is not None:
         now = f"{wanted.describe()} is in force"
-    return Notice(
-        warning=True,
-        reason="ReadSideRepaired",
-        action="Repair",
-        note=f"ZITADEL's read side had missed an event of this policy ({missed}); it "
+    return _warning(
+        "ReadSideRepaired",
+        "Repair",
+        f"ZITADEL's read side had missed an event of this policy ({missed}); it "
         f"was repaired by writing again: {now}. Before the repair: {seen}",
     )
 
 
 def contest_event() -> Notice:
     """Return the Event that says that somebody keeps undoing corrections."""
-    return Notice(warning=True, reason="Contested", action="Apply", note=CONTESTED)
+    return _warning("Contested", "Apply", CONTESTED)
 
 
 def settled_events(
@@ -96,57 +87,42 @@ def failure_events(
     ready = find(about.status.conditions, READY)
     if ready is not None and ready.status == "False" and ready.reason == failure.reason:
         return []
-    return [
-        Notice(
-            warning=True,
-            reason=failure.reason,
-            action="Reconcile",
-            note=failure.message,
-        )
-    ]
+    return [_warning(failure.reason, "Reconcile", failure.message)]
 
 
 def organization_event(
     removed: str, reference: Reference, organization: Organization
 ) -> Notice:
     """Return the Event about a reference that means a new organization now."""
-    return Notice(
-        warning=True,
-        reason="OrganizationReplaced",
-        action="Resolve",
-        note=f"Organization {removed} has been removed; {reference} is "
+    return _warning(
+        "OrganizationReplaced",
+        "Resolve",
+        f"Organization {removed} has been removed; {reference} is "
         f"{organization.id} now",
     )
 
 
 def deletion_event(sentence: str) -> Notice:
     """Return the Event about what a deletion did."""
-    return Notice(
-        warning=False,
-        reason="Deleted",
-        action="Delete",
-        note=f"{sentence[:1].upper()}{sentence[1:]}",
-    )
+    return _normal("Deleted", "Delete", f"{sentence[:1].upper()}{sentence[1:]}")
 
 
 def waiting_event(instance: InstanceObject) -> Notice:
     """Return the Event about what the deletion of an instance waits for."""
-    return Notice(
-        warning=True,
-        reason="InstanceInUse",
-        action="Delete",
-        note=f"NotificationPolicy objects still need {instance.name}; it goes after "
+    return _warning(
+        "InstanceInUse",
+        "Delete",
+        f"NotificationPolicy objects still need {instance.name}; it goes after "
         "the last of them: kubectl get notificationpolicies --all-namespaces",
     )
 
 
 def deprecation_event(version: str | None, found: Deprecation) -> Notice:
     """Return the Event that warns of deprecated calls of ZITADEL."""
-    return Notice(
-        warning=True,
-        reason="ApiDeprecated",
-        action="Reconcile",
-        note=f"ZITADEL {version or 'of an unknown version'} marks calls of this "
+    return _warning(
+        "ApiDeprecated",
+        "Reconcile",
+        f"ZITADEL {version or 'of an unknown version'} marks calls of this "
         f"operator as deprecated, which serve as before: {found}",
     )
 
@@ -166,24 +142,12 @@ def drift_detection_events(
     if not after.reason:
         if after.method is not DriftMethod.EVENTS:
             return []  # the spec asks for it now
-        return [
-            Notice(
-                warning=False,
-                reason="DriftEventsReadable",
-                action="DetectDrift",
-                note=f"Drift is detected by events again after {was}",
-            )
-        ]
+        note = f"Drift is detected by events again after {was}"
+        return [_normal("DriftEventsReadable", "DetectDrift", note)]
     if before is None and not instance.is_degraded(after):
         return []
-    return [
-        Notice(
-            warning=True,
-            reason="DriftEventsUnreadable",
-            action="DetectDrift",
-            note=f"Policies are polled for drift: {after.reason}",
-        )
-    ]
+    note = f"Policies are polled for drift: {after.reason}"
+    return [_warning("DriftEventsUnreadable", "DetectDrift", note)]
 
 
 def _recovery_events(
@@ -194,14 +158,7 @@ def _recovery_events(
         return []
     if was.status == "True" or is_now.status != "True":
         return []
-    return [
-        Notice(
-            warning=False,
-            reason="Recovered",
-            action="Reconcile",
-            note=f"Ready again after {was.reason}",
-        )
-    ]
+    return [_normal("Recovered", "Reconcile", f"Ready again after {was.reason}")]
 
 
 def _request_events(
@@ -210,11 +167,13 @@ def _request_events(
     handled = after.last_handled_reconcile_at
     if not handled or handled == before.last_handled_reconcile_at:
         return []
-    return [
-        Notice(
-            warning=False,
-            reason="ReconcileRequested",
-            action="Reconcile",
-            note="The requested reconcile was made",
-        )
-    ]
+    note = "The requested reconcile was made"
+    return [_normal("ReconcileRequested", "Reconcile", note)]
+
+
+def _normal(reason: str, action: str, note: str) -> Notice:
+    return Notice(warning=False, reason=reason, action=action, note=note)
+
+
+def _warning(reason: str, action: str, note: str) -> Notice:
+    return Notice(warning=True, reason=reason, action=action, note=note)
