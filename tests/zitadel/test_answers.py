@@ -113,7 +113,7 @@ async def test_writes_return_what_zitadel_says(
         {"details": {"sequence": "9", "creationDate": CREATED, "resourceOwner": "o"}}
     )
     written = await client.write("o", Action.CREATE, settings=mails(True))
-    assert written == WriteResult(WriteOutcome.WRITTEN, "9", CREATED, "", "o")
+    assert written == WriteResult(WriteOutcome.WRITTEN, "9", "o")
 
 
 @pytest.mark.parametrize(

@@ -124,13 +124,9 @@ class WriteResult:
     Attributes:
         answer: The outcome.
         sequence: The sequence of the new event, a uint64 as text.
-        creation_date: Set by a POST only (see the notes on ZITADEL's details).
-        change_date: Set by a PUT or DELETE only.
         resource_owner: The id of the organization or instance that has the policy now.
     """
 
     answer: WriteOutcome
     sequence: str = ""
-    creation_date: str = ""
-    change_date: str = ""
     resource_owner: str = ""

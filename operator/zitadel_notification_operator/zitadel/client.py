@@ -284,11 +284,7 @@ class ZitadelClient:
         details = reply.details
         self._require_owner(call, details.resource_owner)
         return WriteResult(
-            WriteOutcome.WRITTEN,
-            sequence=details.sequence,
-            creation_date=details.creation_date,
-            change_date=details.change_date,
-            resource_owner=details.resource_owner,
+            WriteOutcome.WRITTEN, details.sequence, details.resource_owner
         )
 
     def _require_owner(self, call: Call, owner: str) -> None:
