@@ -53,6 +53,10 @@ class Inventory:
         """Return the policies that name this instance, admitted or not."""
         return frozenset(self._of_instance.get(instance, ()))
 
+    def policies_of(self, instance: str) -> list[PolicyObject]:
+        """Return the records of the policies that name this instance."""
+        return [self.policies[key] for key in self.users_of(instance)]
+
     def tidy(self) -> frozenset[str]:
         """Drop what is no longer needed.
 
@@ -298,7 +302,7 @@ class Inventory:
         who may edit such a policy can hold an instance up with one, but cannot lead it
         to another ZITADEL.
         """
-        users = [self.policies[key] for key in self.users_of(instance)]
+        users = self.policies_of(instance)
         former = self._former_ids.get(instance)
         if former is not None:
             bound = any(p.status.organization_id or p.status.original for p in users)

@@ -267,11 +267,9 @@ class EventsPass:
 
     def _inheriting(self, instance: InstanceObject) -> list[PolicyObject]:
         """Return the policies of organizations that inherit the instance's setting."""
-        users = self._inventory.users_of(instance.name)
-        policies = [self._inventory.policies[key] for key in users]
         return [
             policy
-            for policy in policies
+            for policy in self._inventory.policies_of(instance.name)
             if policy.scope is Scope.ORGANIZATION and policy.status.is_default
         ]
 
@@ -279,8 +277,7 @@ class EventsPass:
         self, instance: InstanceObject
     ) -> dict[Target, list[PolicyObject]]:
         found: dict[Target, list[PolicyObject]] = {}
-        for key in self._inventory.users_of(instance.name):
-            policy = self._inventory.policies[key]
+        for policy in self._inventory.policies_of(instance.name):
             target = self._inventory.target_of(policy)
             if target is not None:
                 found.setdefault(target, []).append(policy)

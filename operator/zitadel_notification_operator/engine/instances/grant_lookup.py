@@ -113,9 +113,8 @@ def affected(
     wanted = frozenset(references)
     if not wanted:
         return []
-    policies = map(inventory.policies.get, inventory.users_of(instance.name))
     return [
         policy.key
-        for policy in policies
-        if policy is not None and wanted & (inventory.granted(policy) or frozenset())
+        for policy in inventory.policies_of(instance.name)
+        if wanted & (inventory.granted(policy) or frozenset())
     ]

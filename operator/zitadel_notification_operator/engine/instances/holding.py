@@ -65,9 +65,8 @@ class Holding:
             return False
         inventory = self._inventory
         needed = any(
-            inventory.policies[key].held
-            and inventory.admission(inventory.policies[key]) in POSSIBLE
-            for key in inventory.users_of(instance.name)
+            policy.held and inventory.admission(policy) in POSSIBLE
+            for policy in inventory.policies_of(instance.name)
         )
         if needed:
             if not await self._goes_with_its_crd(instance):

@@ -147,17 +147,16 @@ class Verdicts:
             if interval is None and self._checks.is_past_unknown(instance, state):
                 interval = self._drift.round(instance)
             self._checks.plan_search(instance)
-        for key in self._inventory.users_of(instance.name):
-            policy = self._inventory.policies[key]
+        for policy in self._inventory.policies_of(instance.name):
             if usable and not policy.deleting and is_observed_and_current(policy):
                 # Only its drift check is left. The checks are spread, so that a restart
                 # with many policies causes no burst.
                 if interval is not None:
-                    self._checks.within(key, interval)
+                    self._checks.within(policy.key, interval)
             else:
                 # Not with priority RETRY: retries may take only a part of the
                 # instance's turns.
-                self._queue.add(policy_key(key), Priority.DRIFT)
+                self._queue.add(policy_key(policy.key), Priority.DRIFT)
 
 
 def _verdict_on(state: InstanceState) -> Verdict:

@@ -144,13 +144,11 @@ class OrganizationResolver:
 
     def _unresolved(self, instance: str) -> int:
         """Return how many policies name an organization that is not known yet."""
-        inventory = self._inventory
-        users = (inventory.policies[key] for key in inventory.users_of(instance))
         return sum(
             user.organization is not None
             and user.organization.is_search
-            and inventory.organization_of(user) is None
-            for user in users
+            and self._inventory.organization_of(user) is None
+            for user in self._inventory.policies_of(instance)
         )
 
     def _pin(
