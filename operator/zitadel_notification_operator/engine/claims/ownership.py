@@ -264,7 +264,7 @@ def _conflict(policy: PolicyObject, target: Target, owner: PolicyKey) -> Termina
     )
 
 
-def events_in_failure(
+def original_in_failure(
     inventory: Inventory, policy: PolicyObject
 ) -> OriginalValue | None:
     """Return the `status.original` of a policy whose pass was stopped.

@@ -38,7 +38,7 @@ from zitadel_notification_operator.engine.calls.connections import (
 )
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
-from zitadel_notification_operator.engine.claims.ownership import events_in_failure
+from zitadel_notification_operator.engine.claims.ownership import original_in_failure
 from zitadel_notification_operator.engine.drift.drift_schedule import DriftSchedule
 from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.engine_metrics import PassMetrics
@@ -193,7 +193,7 @@ class PolicyReport:
             status = replace(status, organization_id=meant)
         else:
             status = replace(
-                status, original=events_in_failure(self._inventory, policy)
+                status, original=original_in_failure(self._inventory, policy)
             )
         await self._writes.report(
             policy, status, lambda known: failure_events(known, failure)

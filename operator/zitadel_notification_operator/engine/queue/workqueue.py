@@ -86,7 +86,7 @@ class WorkQueue:
 
     def waiting(self) -> list[tuple[Key, Priority]]:
         """Return the keys that could run now but have no turn yet."""
-        return [(key, preconditions[0]) for key, preconditions in self._waiting.items()]
+        return [(key, known[0]) for key, known in self._waiting.items()]
 
     def is_running(self, key: Key) -> bool:
         """Return whether a pass over the key is under way."""
@@ -132,10 +132,10 @@ class WorkQueue:
             again = self._running[key]
             self._running[key] = priority if again is None else min(again, priority)
             return
-        preconditions = self._waiting.get(key)
-        if preconditions is not None and preconditions[0] <= priority:
+        known = self._waiting.get(key)
+        if known is not None and known[0] <= priority:
             return
-        if preconditions is None:
+        if known is None:
             self._metrics.added(key)
         place = self._place(priority)
         self._waiting[key] = (priority, place)
@@ -149,8 +149,8 @@ class WorkQueue:
             return
         loop = asyncio.get_running_loop()
         due = loop.time() + delay
-        preconditions = self._later.get(key)
-        if preconditions is not None and preconditions[0] <= due:
+        known = self._later.get(key)
+        if known is not None and known[0] <= due:
             return
         if key in self._waiting:
             return
@@ -258,8 +258,8 @@ class WorkQueue:
         places = self._ready[heap]
         while places:
             place, key = places[0]
-            preconditions = self._waiting.get(key)
-            if preconditions is not None and preconditions[1] is place:
+            known = self._waiting.get(key)
+            if known is not None and known[1] is place:
                 return place
             heapq.heappop(places)
         del self._ready[heap]
@@ -270,6 +270,6 @@ class WorkQueue:
         self.add(key, priority)
 
     def _cancel_later(self, key: Key) -> None:
-        preconditions = self._later.pop(key, None)
-        if preconditions is not None:
-            preconditions[2].cancel()
+        known = self._later.pop(key, None)
+        if known is not None:
+            known[2].cancel()
