@@ -38,7 +38,10 @@ UNSEEN_FOR = 30.0
 
 
 class Write(StrEnum):
-    """A call that changes the policy of a target."""
+    """A call that changes the policy of a target.
+
+    A POST and a PUT have the names that they have as `decision.Action`.
+    """
 
     CREATE = "Create"
     """POST: create the target's own policy."""
@@ -219,10 +222,7 @@ def can_be_repaired(missed: Missed, scope: Scope) -> bool:
 
 
 def repair(
-    missed: Missed,
-    *,
-    shown: Settings | None,
-    wanted: Settings | None,
+    missed: Missed, *, shown: Settings | None, wanted: Settings | None
 ) -> tuple[Step, ...]:
     """Return the shortest series of writes that makes the projection catch up.
 

@@ -111,7 +111,7 @@ class Cleanup:
             if action is Action.NONE:
                 return f"{settings.describe('was')} already, as at first"
             # The original holds our flags only: all others stay as they are now.
-            step = Step(_WRITES[action], settings)
+            step = Step(Write(action), settings)
             change = await self._writer.change(step, observed)
             if change.is_as_wanted and self._writer.wrote:
                 return f"{settings.describe('is')} again, as at first"
@@ -119,9 +119,6 @@ class Cleanup:
                 break
             observed = change.shown
         raise _outrun()
-
-
-_WRITES = {Action.CREATE: Write.CREATE, Action.UPDATE: Write.UPDATE}
 
 
 def _outrun() -> TransientError:

@@ -89,25 +89,21 @@ class TargetClient:
         """Return the target's newest policy event, or None if there is none."""
         return await self._client.last_policy_event(self._target.organization_id)
 
-    async def observe(self, organization_id: str | None) -> ObservedPolicy | None:
-        """Return the policy in force; for None the instance's, which may be missing.
+    async def observe(self) -> ObservedPolicy | None:
+        """Return the policy in force; that of an instance may be missing.
 
         Raises:
             TerminalError: `ApiUnsupported`, besides what the port names.
         """
-        return await self._watched(
-            _OBSERVE, lambda: self._client.observe(organization_id)
-        )
+        return await self._watched(_OBSERVE, self._observe)
+
+    async def _observe(self) -> ObservedPolicy | None:
+        return await self._client.observe(self._target.organization_id)
 
     async def write(
-        self,
-        organization_id: str | None,
-        action: Action,
-        *,
-        settings: Settings,
-        before: ObservedPolicy | None,
+        self, action: Action, *, settings: Settings, before: ObservedPolicy | None
     ) -> WriteResult:
-        """Create or update a policy, as the port says, when it is its turn.
+        """Create or update the policy, as the port says, when it is its turn.
 
         Raises:
             TerminalError: `ApiUnsupported`, besides what the port names.
@@ -119,7 +115,7 @@ class TargetClient:
         async def write(client: PolicyClient, waited: float) -> WriteResult:
             if before is not None and waited > FRESH:
                 try:
-                    now = await self._client.observe(organization_id)
+                    now = await self._observe()
                 except ReadSideBusy:
                     raise StalePass from None  # the next pass waits with its own GET
                 if _differs(now, before):
@@ -127,20 +123,24 @@ class TargetClient:
                     # one.
                     raise StalePass
             return await client.write(
-                organization_id, action, settings=settings, before=before
+                self._target.organization_id, action, settings=settings, before=before
             )
 
         return self._noted(
             await self._watched(str(action), lambda: self._in_turn(write))
         )
 
-    async def reset(self, organization_id: str) -> WriteResult:
+    async def reset(self) -> WriteResult:
         """Remove the organization's own policy, when it is its turn.
 
         Raises:
+            AssertionError: The target is the instance, whose policy has no DELETE.
             TerminalError: `ApiUnsupported`, besides what the port names.
             StalePass: The process is stopping, or the pass may not write any longer.
         """
+        organization_id = self._target.organization_id
+        if organization_id is None:
+            raise AssertionError("the instance's policy has no DELETE")
 
         async def reset(client: PolicyClient, _waited: float) -> WriteResult:
             return await client.reset(organization_id)

@@ -93,7 +93,7 @@ class TargetSync:
                 continue
             if settled:
                 return await self._report(policy, work, decision, observed)
-            step = Step(_WRITES[decision.action], policy.settings)
+            step = Step(Write(decision.action), policy.settings)
             change = await self._act(policy, writer, step, decision, observed)
             observed = change.shown
             if change.is_as_wanted:
@@ -181,6 +181,3 @@ class TargetSync:
         if found is None:
             found = await work.writer.organization()
         return replace(work, organization=found)
-
-
-_WRITES = {Action.CREATE: Write.CREATE, Action.UPDATE: Write.UPDATE}

@@ -72,8 +72,6 @@ INSERT_INTERVAL = 1.0
 LAG_INTERVAL = 2.0
 """Seconds between GETs while they are older than our own last write."""
 
-_ACTIONS = {Write.CREATE: Action.CREATE, Write.UPDATE: Action.UPDATE}
-
 
 @dataclass(eq=False, repr=False)
 class TargetWriter:
@@ -122,7 +120,7 @@ class TargetWriter:
 
     async def _get(self) -> ObservedPolicy | None:
         with self._waiting():
-            shown = await self._client.observe(self._target.organization_id)
+            shown = await self._client.observe()
         self._repairs.answered(self._target.zitadel_id)
         return shown
 
@@ -335,17 +333,12 @@ class TargetWriter:
                 return await self._get()
 
     async def _send(self, step: Step, observed: ObservedPolicy | None) -> WriteResult:
-        organization_id = self._target.organization_id
         if step.write is Write.RESET:
-            if organization_id is None:
-                raise AssertionError("the instance's policy has no DELETE")
-            return await self._client.reset(organization_id)
+            return await self._client.reset()
+        settings = step.settings or NO_SETTINGS
         with self._waiting():  # the client may make another GET before it writes
             return await self._client.write(
-                organization_id,
-                _ACTIONS[step.write],
-                settings=step.settings or NO_SETTINGS,
-                before=observed,
+                Action(step.write), settings=settings, before=observed
             )
 
     async def _count(self, attempt: Attempt) -> Tally:
