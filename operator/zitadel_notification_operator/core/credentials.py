@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from . import mistakes
+from .conditions import format_time
 from .errors import TerminalError, TransientError
 from .reasons import Reason
 
@@ -248,8 +249,8 @@ def _key_file(where: str, value: bytes, now: datetime) -> KeyFile:
     if expires is not None and expires <= now:
         raise _invalid(
             where,
-            f"the key has expired at {expires:%Y-%m-%dT%H:%M:%SZ}; create a new one at "
-            "the service user and store its file",
+            f"the key has expired at {format_time(expires)}; create a new one at the "
+            "service user and store its file",
         )
     return KeyFile(content["userId"], content["keyId"], content["key"], expires)
 

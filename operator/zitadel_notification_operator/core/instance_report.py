@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from .conditions import READY, Condition, merge
+from .conditions import READY, Condition, format_time, merge
 from .errors import OperatorError, TransientError
 from .identity import Identity
 from .objects import InstanceObject, InstanceStatus
@@ -43,7 +43,7 @@ def instance_ready(
         version=identity.version,
         user=identity.user,
         capabilities=identity.capabilities,
-        credential_expires_at=f"{expires:%Y-%m-%dT%H:%M:%SZ}" if expires else None,
+        credential_expires_at=format_time(expires) if expires else None,
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.conditions import format_time
 from zitadel_notification_operator.core.contest import Contest
 from zitadel_notification_operator.core.decision import Decision
 from zitadel_notification_operator.core.objects import Drift, PolicyObject
@@ -173,7 +174,7 @@ class PendingWriteEvents:
         """Return the account with the drift that the write has corrected."""
         event = self._drift.waiting_event(policy.key)
         drift = Drift(
-            f"{self._now():%Y-%m-%dT%H:%M:%SZ}",
+            format_time(self._now()),
             event.editor if event else None,
             seen(before),
             OriginalValue(policy.scope is Scope.INSTANCE, policy.settings),
