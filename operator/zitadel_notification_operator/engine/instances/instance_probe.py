@@ -140,7 +140,8 @@ class InstanceProbe:
         There is no await, so no other task sees a part of the change.
         """
         inventory, wakeups, memory = self._inventory, self._wakeups, state.probe
-        zitadel_id, (lookup, failed) = connection.zitadel_id, meanings
+        lookup, failed = meanings
+        zitadel_id = connection.zitadel_id
         if state.proven is not None and state.proven.zitadel_id != zitadel_id:
             state.event_log.cursor = None
         else:

@@ -210,7 +210,7 @@ class Composition:
             connections, holding, verdicts, reports, checks, drift, chance
         )
 
-    def _build_targets(self) -> None:
+    def _build_targets(self, admit: AdmissionCheck) -> None:
         """Build what gives each pass its turn at a target, and its client."""
         connections, checks, queue = self.connections, self.checks, self.queue
         repairs, lag, outbox = self.repairs, self.lag, self.outbox
@@ -218,16 +218,16 @@ class Composition:
             TargetClient, connections, checks, queue, self.write_turns, self.drift
         )
         writer_of = partial(TargetWriter, repairs, lag, outbox, self._ports.metrics)
-        self.targets = Targets(client_of, writer_of)
+        self.targets = Targets(admit, client_of, writer_of)
 
     def _policy_passes(self) -> tuple[PolicyPass, DeletionPass]:
         inventory, connections, repairs = self.inventory, self.connections, self.repairs
         wakeups, writes, outbox = self.wakeups, self.writes, self.outbox
         drift, deadlines, crds = self.drift, self.deadlines, self.crds
         metrics, chance, now = self._ports.metrics, self._ports.chance, self._ports.now
-        self._build_targets()
-        targets, pending_events = self.targets, self.pending_events
         admit = AdmissionCheck(inventory, connections)
+        self._build_targets(admit)
+        targets, pending_events = self.targets, self.pending_events
         resolver = OrganizationResolver(inventory, connections, writes, wakeups, now)
         ownership = Ownership(inventory, writes, wakeups, self.resync.reread_policy)
         unseen_events = UnseenEvents(inventory, drift, repairs, self.lag)

@@ -1,8 +1,8 @@
 """Whether a pass over a policy may begin, and whether it may still go on.
 
 The spec, a grant or the owner of the target may change while a pass waits. Then what
-the pass was about to do is no longer wanted, and it begins anew. So `require_claim` is
-called again right before each call to ZITADEL.
+the pass was about to do is no longer wanted, and it begins anew. So the target's client
+calls `require_claim` right before each call to ZITADEL (`Targets.writer`).
 """
 
 from zitadel_notification_operator.core.claims import Target

@@ -180,12 +180,7 @@ class DeletionPass:
             return Ending(
                 "the instance leads to another ZITADEL now; nothing was undone"
             )
-        writer = self._targets.writer(
-            policy,
-            target,
-            connection,
-            lambda: self._admission_check.require_claim(policy, target),
-        )
+        writer = self._targets.writer(policy, target, connection)
         cleanup = Cleanup(writer, policy, target.organization_id)
         if policy.ending is DeletionPolicy.RESTORE:
             sentence = await cleanup.restore(value_carried(policy, target))

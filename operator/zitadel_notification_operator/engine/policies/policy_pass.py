@@ -113,12 +113,7 @@ class PolicyPass:
         target = Target(connection.zitadel_id, organization_id)
         async with self._targets.turn(target):
             policy = self._admission_check.newest(policy)
-            writer = self._targets.writer(
-                policy,
-                target,
-                connection,
-                lambda: self._admission_check.require_claim(policy, target),
-            )
+            writer = self._targets.writer(policy, target, connection)
             work = Work(connection, writer, target, organization, policy.requested_at)
             policy = await self._ownership.own(policy, target)
             try:

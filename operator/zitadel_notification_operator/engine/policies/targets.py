@@ -14,6 +14,7 @@ from zitadel_notification_operator.engine.calls.instance_state import Connection
 from zitadel_notification_operator.engine.calls.lease_guard import is_verifying
 from zitadel_notification_operator.engine.ports import PolicyClient
 
+from .admission_check import AdmissionCheck
 from .target_client import TargetClient
 from .target_writer import TargetWriter
 
@@ -52,11 +53,18 @@ class Targets:
     """The targets that passes work on now.
 
     Args:
+        admission_check: Says whether a pass may still make a call.
         client_of: Makes the client of one pass.
         writer_of: Makes the writer of one pass.
     """
 
-    def __init__(self, client_of: ClientOf, writer_of: WriterOf) -> None:
+    def __init__(
+        self,
+        admission_check: AdmissionCheck,
+        client_of: ClientOf,
+        writer_of: WriterOf,
+    ) -> None:
+        self._admission_check = admission_check
         self._client_of = client_of
         self._writer_of = writer_of
         self._turns: dict[Target, tuple[asyncio.Lock, int]] = {}
@@ -81,28 +89,22 @@ class Targets:
                 self._turns[target] = (lock, waiting - 1)
 
     def writer(
-        self,
-        policy: PolicyObject,
-        target: Target,
-        connection: Connection,
-        check: Callable[[], object],
+        self, policy: PolicyObject, target: Target, connection: Connection
     ) -> TargetWriter:
         """Return what a pass reads and writes its target with.
 
-        A read that verifies a write is always allowed, because the write has to be
-        reported.
+        Right before each call it is checked that the pass may go on. Only a read that
+        verifies a write is always allowed, because the write has to be reported.
 
         Args:
             policy: The policy of the pass.
             target: Its target, which the pass has locked.
             connection: The connection to the target's ZITADEL.
-            check: Called right before each other call; it raises if the pass may not
-                go on.
         """
 
         def guard() -> None:
             if not is_verifying():
-                check()
+                self._admission_check.require_claim(policy, target)
 
         client = self._client_of(policy, target, connection.client.guarded(guard))
         capabilities = connection.identity.capabilities
