@@ -99,31 +99,27 @@ class EventsPass:
             self._sweep(instance, SWEEP_SPREAD)
         try:
             new = await self._search(connection.client, instance, reading)
-            if self._leads_still(instance, connection):
-                self._take(instance, connection, reading, new)
+            if self._leads_still(instance, reading):
+                self._take(instance, reading, new)
         except OperatorError as failure:
             if failure.reason is Reason.CLUSTER_UNAVAILABLE:
                 raise
-            if self._leads_still(instance, connection):
+            if self._leads_still(instance, reading):
                 return self._failed(instance, failure)
-        if not self._leads_still(instance, connection):
+        if not self._leads_still(instance, reading):
             return self._next(instance)
         state.calls.answered_at = loop_time()
         return self._worked(instance, began)
 
     def _take(
-        self,
-        instance: InstanceObject,
-        connection: Connection,
-        reading: Reading,
-        new: list[ZitadelEvent],
+        self, instance: InstanceObject, reading: Reading, new: list[ZitadelEvent]
     ) -> None:
         """Handle new events: queue policies, save the cursor, look for our own writes.
 
         Raises:
             TransientError: `UnexpectedAnswer`: events of our own writes are missing.
         """
-        self._tell(instance, connection, reading, new)
+        self._tell(instance, reading, new)
         reading.unsaved += len(new)
         self._save(instance, reading)
         if self._drift.unseen_writes(instance.name).is_missed(loop_time()):
@@ -139,16 +135,13 @@ class EventsPass:
         """Drop the reading of an instance that is gone."""
         self._readings.pop(instance, None)
 
-    def _leads_still(self, instance: InstanceObject, connection: Connection) -> bool:
+    def _leads_still(self, instance: InstanceObject, reading: Reading) -> bool:
         """Return whether a search's result still applies to the present object."""
         newest = self._inventory.instances.get(instance.name)
         proven = self._connections.state(instance.name).proven
-        return (
-            newest is not None
-            and newest.uid == instance.uid
-            and proven is not None
-            and proven.zitadel_id == connection.zitadel_id
-        )
+        if newest is None or proven is None:
+            return False
+        return reading.owner == (newest.uid, proven.zitadel_id)
 
     def _reading(self, instance: InstanceObject, connection: Connection) -> Reading:
         owner = (instance.uid, connection.zitadel_id)
@@ -225,18 +218,15 @@ class EventsPass:
         return Outcome.requeue_after(max(left, interval / 4))
 
     def _tell(
-        self,
-        instance: InstanceObject,
-        connection: Connection,
-        reading: Reading,
-        new: list[ZitadelEvent],
+        self, instance: InstanceObject, reading: Reading, new: list[ZitadelEvent]
     ) -> None:
         """Queue the policies that events affect, and record whether there are any."""
         by_target = self._policies_by_target(instance) if new else {}
+        _, zitadel_id = reading.owner
         for event in new:
             is_default = event.kind is EventKind.INSTANCE_POLICY
             organization_id = None if is_default else event.id.aggregate
-            target = Target(connection.zitadel_id, organization_id)
+            target = Target(zitadel_id, organization_id)
             for policy in by_target.get(target, ()):
                 reading.relevant = True
                 self._wake(policy, event, reading)

@@ -93,8 +93,7 @@ class TargetSync:
                 continue
             if settled:
                 return await self._report(policy, work, decision, observed)
-            step = Step(Write(decision.action), policy.settings)
-            change = await self._act(policy, writer, step, decision, observed)
+            change = await self._act(policy, writer, decision, observed)
             observed = change.shown
             if change.is_as_wanted:
                 decision = decide(policy.desired, observed)
@@ -110,13 +109,13 @@ class TargetSync:
         self,
         policy: PolicyObject,
         writer: TargetWriter,
-        step: Step,
         decision: Decision,
         before: ObservedPolicy | None,
     ) -> Attempt:
         """Write, verify, and keep the Events about it until a GET shows the value."""
         repaired = False
         try:
+            step = Step(Write(decision.action), policy.settings)
             change = await writer.change(step, before)
             repaired = change.repaired is not None
             return change
