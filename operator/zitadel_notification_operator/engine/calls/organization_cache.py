@@ -29,11 +29,13 @@ class OrganizationCache:
     """Resolves names and domains; simultaneous questions share one call.
 
     Args:
+        client: Makes the calls.
         lists: Whether the credential may list organizations at all.
         page: The page size; it keeps what is learnt about the limit.
     """
 
-    def __init__(self, *, lists: bool, page: PageSize) -> None:
+    def __init__(self, client: PolicyClient, *, lists: bool, page: PageSize) -> None:
+        self._client = client
         self._lists = lists
         self._page = page
         self._lock = asyncio.Lock()
@@ -60,13 +62,10 @@ class OrganizationCache:
         self._loaded_at = _NEVER
         self._by_id, self._by_word = {}, {}
 
-    async def find(
-        self, client: PolicyClient, reference: Reference, questions: int
-    ) -> Organization:
+    async def find(self, reference: Reference, questions: int) -> Organization:
         """Return the organization with this name or verified domain.
 
         Args:
-            client: Makes the calls.
             reference: A name, first matched exactly and then without regard to case; or
                 a domain.
             questions: How many references are still to be resolved, this one included.
@@ -80,15 +79,15 @@ class OrganizationCache:
         found = self._look_up(reference)
         if found is None and not self._is_fresh() and self._lists and questions > 1:
             try:
-                await self._load(client, questions)
+                await self._load(questions)
             except PageTooLarge:
                 self._lists = False  # even small pages are refused: search one by one
             found = self._look_up(reference)
-        return found or await self.search(client, reference)
+        return found or await self.search(reference)
 
-    async def search(self, client: PolicyClient, reference: Reference) -> Organization:
+    async def search(self, reference: Reference) -> Organization:
         """Ask ZITADEL itself, whatever a list says; raises the errors of `find`."""
-        found = await client.search(reference)
+        found = await self._client.search(reference)
         if found is None:
             raise TerminalError(
                 Reason.ORGANIZATION_NOT_FOUND,
@@ -99,7 +98,7 @@ class OrganizationCache:
     def _is_fresh(self) -> bool:
         return loop_time() - self._loaded_at < FRESH
 
-    async def _load(self, client: PolicyClient, questions: int) -> None:
+    async def _load(self, questions: int) -> None:
         asked = loop_time()
         async with self._lock:
             if self._is_fresh():
@@ -108,13 +107,13 @@ class OrganizationCache:
                 # Tasks that waited meanwhile need not make the same failing call.
                 raise self._failure
             try:
-                await self._list(client, questions)
+                await self._list(questions)
             except OperatorError as failure:
                 self._failure = failure
                 self._failed_at = loop_time()
                 raise
 
-    async def _list(self, client: PolicyClient, questions: int) -> None:
+    async def _list(self, questions: int) -> None:
         """Read the whole list before it is published; a dropped list stays dropped.
 
         If the list is dropped meanwhile, a part of this one may be older than that, so
@@ -125,7 +124,7 @@ class OrganizationCache:
         found: list[Organization] = []
         offset, total = 0, 1
         while offset < total:
-            page = await self._get(client, offset)
+            page = await self._get(offset)
             found += page.organizations
             # The last page may come without a total, and then there are no more pages.
             total = page.total
@@ -138,7 +137,7 @@ class OrganizationCache:
             self._keep(found)
             self._loaded_at = begun
 
-    async def _get(self, client: PolicyClient, offset: int) -> OrganizationPage:
+    async def _get(self, offset: int) -> OrganizationPage:
         """Return a page; if its size is refused, halve it from then on.
 
         Raises:
@@ -146,7 +145,7 @@ class OrganizationCache:
         """
         while True:
             try:
-                return await client.organizations(offset, self._page.rows)
+                return await self._client.organizations(offset, self._page.rows)
             except PageTooLarge:
                 if not self._page.halve():
                     raise

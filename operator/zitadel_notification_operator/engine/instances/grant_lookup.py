@@ -22,7 +22,6 @@ from zitadel_notification_operator.engine.calls.organization_cache import (
     OrganizationCache,
 )
 from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.ports import PolicyClient
 
 Found = dict[Reference, str | None]
 Failed = dict[Reference, OperatorError]
@@ -32,9 +31,7 @@ _HOPELESS = frozenset({Reason.UNREACHABLE, Reason.RATE_LIMITED})
 
 
 async def look_up(
-    instance: InstanceObject,
-    client: PolicyClient,
-    organization_cache: OrganizationCache,
+    instance: InstanceObject, organization_cache: OrganizationCache
 ) -> tuple[Found, Failed]:
     """Look up what each name and domain in grants means.
 
@@ -53,31 +50,26 @@ async def look_up(
             continue
         try:
             try:
-                found[reference] = await _meaning(
-                    client, organization_cache, reference, questions
-                )
+                meaning = await _meaning(organization_cache, reference, questions)
             except OperatorError as failure:
                 if questions == 1 or failure.reason in _HOPELESS:
                     raise
                 # A page of the list failed; from here on each name is searched for by
                 # itself.
                 questions = 1
-                found[reference] = await _meaning(
-                    client, organization_cache, reference, 1
-                )
+                meaning = await _meaning(organization_cache, reference, questions)
         except OperatorError as failure:
             failed[reference] = failure
+        else:
+            found[reference] = meaning
     return found, failed
 
 
 async def _meaning(
-    client: PolicyClient,
-    organization_cache: OrganizationCache,
-    reference: Reference,
-    questions: int,
+    organization_cache: OrganizationCache, reference: Reference, questions: int
 ) -> str | None:
     try:
-        return (await organization_cache.find(client, reference, questions)).id
+        return (await organization_cache.find(reference, questions)).id
     except TerminalError as error:
         if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
             raise

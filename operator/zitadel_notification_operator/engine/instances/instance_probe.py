@@ -117,10 +117,10 @@ class InstanceProbe:
             return
         self._require_same_zitadel(instance, identity.zitadel_id)
         await self._unpin(instance, state, identity.zitadel_id)
-        organization_cache = _organization_cache(state, identity, same=same)
+        organization_cache = _organization_cache(state, client, identity, same=same)
         # What grants mean is looked up again at each probe: a rename may revoke one.
         organization_cache.drop()
-        meanings = await look_up(instance, client, organization_cache)
+        meanings = await look_up(instance, organization_cache)
         if is_superseded(self._inventory, instance):
             return
         if self._is_asked_anew(instance, state, identity, same=same):
@@ -311,12 +311,11 @@ def _heeding(memory: ProbeMemory) -> Iterator[None]:
 
 
 def _organization_cache(
-    state: InstanceState, identity: Identity, *, same: bool
+    state: InstanceState, client: PolicyClient, identity: Identity, *, same: bool
 ) -> OrganizationCache:
     """Return the list of organizations; the old one if the credential is the same."""
     before = state.proven
     if same and before is not None and before.identity == identity:
         return before.organization_cache
-    return OrganizationCache(
-        lists=identity.capabilities.list_organizations, page=state.probe.organizations
-    )
+    lists = identity.capabilities.list_organizations
+    return OrganizationCache(client, lists=lists, page=state.probe.organizations)

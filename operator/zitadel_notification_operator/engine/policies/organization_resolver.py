@@ -64,7 +64,7 @@ class OrganizationResolver:
             return Organization(known)
         if reference.is_search:
             found = await connection.organization_cache.find(
-                connection.client, reference, self._unresolved(policy.instance)
+                reference, self._unresolved(policy.instance)
             )
         else:
             found = await connection.client.organization(None)
@@ -87,9 +87,7 @@ class OrganizationResolver:
         if reference is None or not reference.is_search or known is None:
             return False
         try:
-            found = await connection.organization_cache.search(
-                connection.client, reference
-            )
+            found = await connection.organization_cache.search(reference)
         except TerminalError as error:
             if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
                 raise
