@@ -5,15 +5,17 @@ grants refuse, as far as these can be read, and leaves all others undecided: not
 done for them, and nothing is undone as if it were not granted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from zitadel_notification_operator.core.grants import (
     Admission,
     Lookup,
     admit,
     admit_organization,
+    granted_organizations,
 )
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.references import Reference
 
 from .records import had_its_target
 
@@ -23,65 +25,76 @@ class Admissions:
 
     Args:
         own_namespace: The namespace of the operator itself.
+        instances: The instances by name; they may change.
         lookups: What names and domains in grants mean, by instance; it may change.
+        organization_of: Returns the id of a policy's organization, as far as it is
+            known; None for a policy of the instance.
     """
 
-    def __init__(self, own_namespace: str, lookups: Mapping[str, Lookup]) -> None:
-        self._own_namespace = own_namespace
-        self._lookups = lookups
-
-    def decide(
+    def __init__(
         self,
-        policy: PolicyObject,
-        instance: InstanceObject,
-        organization_id: str | None,
-    ) -> Admission:
-        """Return whether a policy may use its instance now.
+        own_namespace: str,
+        instances: Mapping[str, InstanceObject],
+        lookups: Mapping[str, Lookup],
+        organization_of: Callable[[PolicyObject], str | None],
+    ) -> None:
+        self._own_namespace = own_namespace
+        self._instances = instances
+        self._lookups = lookups
+        self._organization_of = organization_of
 
-        Args:
-            policy: The policy.
-            instance: Its instance.
-            organization_id: The organization that it sets; None if that is not known,
-                or for the instance's policy.
+    def decide(self, policy: PolicyObject) -> Admission:
+        """Return whether the policy may use its instance.
+
+        A missing instance reads like one that does not admit the namespace. While the
+        organization is not known, it cannot be refused; the caller must check again
+        later.
         """
-        admission = self._by_grants(policy, instance, organization_id)
-        if instance.not_understood is not None and admission is Admission.GRANTED:
+        admission = self._by_grants(policy)
+        instance = self._instances.get(policy.instance)
+        understood = instance is None or instance.not_understood is None
+        if admission is Admission.GRANTED and not understood:
             return Admission.UNDECIDED
         return admission
 
-    def may_claim(
-        self,
-        policy: PolicyObject,
-        instance: InstanceObject,
-        organization_id: str | None,
-    ) -> bool:
-        """Return whether a policy's claim counts; arguments as for `decide`.
+    def may_claim(self, policy: PolicyObject) -> bool:
+        """Return whether a policy's claim counts.
 
         If it is not known what the grants mean, as right after a restart, the policy
         that had a target keeps it, so that no other takes it over meanwhile.
         """
-        admission = self._by_grants(policy, instance, organization_id)
+        admission = self._by_grants(policy)
         if admission is Admission.UNDECIDED:
             return had_its_target(policy)
         return admission is Admission.GRANTED
 
-    def may_set(
-        self, policy: PolicyObject, instance: InstanceObject, organization_id: str
-    ) -> bool:
+    def may_set(self, policy: PolicyObject, organization_id: str) -> bool:
         """Return whether the policy's namespace may set this organization."""
+        instance = self._instances.get(policy.instance)
+        if instance is None:
+            return False
         admission = self._of_organization(policy, instance, organization_id)
         return admission is Admission.GRANTED
 
-    def _by_grants(
-        self,
-        policy: PolicyObject,
-        instance: InstanceObject,
-        organization_id: str | None,
-    ) -> Admission:
+    def granted(self, policy: PolicyObject) -> frozenset[Reference] | None:
+        """Return the organizations that the policy's namespace may set; None for any.
+
+        None also if its instance does not exist.
+        """
+        instance = self._instances.get(policy.instance)
+        if instance is None:
+            return None
+        namespace = policy.key.namespace
+        return granted_organizations(instance.grants, self._own_namespace, namespace)
+
+    def _by_grants(self, policy: PolicyObject) -> Admission:
+        instance, namespace = self._instances.get(policy.instance), policy.key.namespace
+        if instance is None:
+            return Admission.NAMESPACE_UNKNOWN
         if not instance.can_read("grants"):
             return Admission.UNDECIDED
-        namespace = policy.key.namespace
         admission = admit(instance.grants, self._own_namespace, namespace, policy.scope)
+        organization_id = self._organization_of(policy)
         if admission is not Admission.GRANTED or organization_id is None:
             return admission
         return self._of_organization(policy, instance, organization_id)

@@ -15,7 +15,6 @@ from zitadel_notification_operator.core.grants import (
     POSSIBLE,
     Admission,
     Lookup,
-    granted_organizations,
     references_in,
 )
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
@@ -42,7 +41,9 @@ class Inventory:
         self._zitadel_ids: dict[str, str | None] = {}
         self._former_ids: dict[str, str] = {}
         self._lookups: dict[str, Lookup] = {}
-        self._admissions = Admissions(own_namespace, self._lookups)
+        self._admissions = Admissions(
+            own_namespace, self.instances, self._lookups, self.organization_of
+        )
         self._resolved: dict[PolicyKey, Target] = {}
         self._targets: dict[PolicyKey, Target] = {}
         self._claims: dict[Target, dict[PolicyKey, Claim]] = defaultdict(dict)
@@ -232,35 +233,19 @@ class Inventory:
         return references_in(instance.grants) - known.keys()
 
     def admission(self, policy: PolicyObject) -> Admission:
-        """Return whether the policy may use its instance.
-
-        A missing instance reads like one that does not admit the namespace. While the
-        organization is not known, it cannot be refused; the caller must check again
-        later.
-        """
-        instance = self.instances.get(policy.instance)
-        if instance is None:
-            return Admission.NAMESPACE_UNKNOWN
-        organization_id = self.organization_of(policy)
-        return self._admissions.decide(policy, instance, organization_id)
+        """Return whether the policy may use its instance; see `Admissions.decide`."""
+        return self._admissions.decide(policy)
 
     def may_set(self, policy: PolicyObject, organization_id: str) -> bool:
         """Return whether the policy's namespace may set this organization."""
-        instance = self.instances.get(policy.instance)
-        return instance is not None and self._admissions.may_set(
-            policy, instance, organization_id
-        )
+        return self._admissions.may_set(policy, organization_id)
 
     def granted(self, policy: PolicyObject) -> frozenset[Reference] | None:
         """Return the organizations that the policy's namespace may set; None for any.
 
         None also if its instance does not exist.
         """
-        instance = self.instances.get(policy.instance)
-        if instance is None:
-            return None
-        namespace = policy.key.namespace
-        return granted_organizations(instance.grants, self.own_namespace, namespace)
+        return self._admissions.granted(policy)
 
     def organization_of(self, policy: PolicyObject) -> str | None:
         """Return the id of the policy's organization, as far as it is known now.
@@ -372,9 +357,4 @@ class Inventory:
             return None
         if not policy.can_read("instanceRef"):
             return recorded_target(policy) if had_its_target(policy) else None
-        instance = self.instances.get(policy.instance)
-        if instance is None or not self._admissions.may_claim(
-            policy, instance, self.organization_of(policy)
-        ):
-            return None
-        return self.target_of(policy)
+        return self.target_of(policy) if self._admissions.may_claim(policy) else None
