@@ -6,6 +6,7 @@ done for them, and nothing is undone as if it were not granted.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from zitadel_notification_operator.core.grants import (
     Admission,
@@ -20,6 +21,7 @@ from zitadel_notification_operator.core.references import Reference
 from .records import had_its_target
 
 
+@dataclass(eq=False, repr=False)
 class Admissions:
     """Decides about policies and their instances.
 
@@ -31,17 +33,10 @@ class Admissions:
             known; None for a policy of the instance.
     """
 
-    def __init__(
-        self,
-        own_namespace: str,
-        instances: Mapping[str, InstanceObject],
-        lookups: Mapping[str, Lookup],
-        organization_of: Callable[[PolicyObject], str | None],
-    ) -> None:
-        self._own_namespace = own_namespace
-        self._instances = instances
-        self._lookups = lookups
-        self._organization_of = organization_of
+    _own_namespace: str
+    _instances: Mapping[str, InstanceObject]
+    _lookups: Mapping[str, Lookup]
+    _organization_of: Callable[[PolicyObject], str | None]
 
     def decide(self, policy: PolicyObject) -> Admission:
         """Return whether the policy may use its instance.

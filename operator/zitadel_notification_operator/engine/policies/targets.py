@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.events import ZitadelEvent
@@ -49,6 +49,7 @@ class Work:
     event: ZitadelEvent | None = None
 
 
+@dataclass(eq=False, repr=False)
 class Targets:
     """The targets that passes work on now.
 
@@ -58,16 +59,12 @@ class Targets:
         writer_of: Makes the writer of one pass.
     """
 
-    def __init__(
-        self,
-        admission_check: AdmissionCheck,
-        client_of: ClientOf,
-        writer_of: WriterOf,
-    ) -> None:
-        self._admission_check = admission_check
-        self._client_of = client_of
-        self._writer_of = writer_of
-        self._turns: dict[Target, tuple[asyncio.Lock, int]] = {}
+    _admission_check: AdmissionCheck
+    _client_of: ClientOf
+    _writer_of: WriterOf
+    _turns: dict[Target, tuple[asyncio.Lock, int]] = field(
+        default_factory=dict, init=False
+    )
 
     def __len__(self) -> int:
         """Return the number of targets that passes work on or wait for."""
