@@ -72,7 +72,15 @@ class Verdicts:
         failure = await self._failure_of(instance, state)
         if is_superseded(self._inventory, instance):
             return False
-        self._note(instance, state, failure)
+        if failure is None:
+            note_success(state, instance)
+            return True
+        # What ZITADEL said of its API meanwhile may be due to the same failure.
+        state.calls.apis.doubt()
+        note_failure(state, instance, failure, loop_time(), self._now())
+        if failure.reason is Reason.INSTANCE_CHANGED and not state.undecided:
+            # Not before: a single wrong answer must not move any policy's claim.
+            self._wakeups.leads_elsewhere(instance.name)
         return True
 
     def settle(
@@ -123,22 +131,6 @@ class Verdicts:
         except OperatorError as error:
             return error
         return None
-
-    def _note(
-        self,
-        instance: InstanceObject,
-        state: InstanceState,
-        failure: OperatorError | None,
-    ) -> None:
-        if failure is None:
-            note_success(state, instance)
-            return
-        # What ZITADEL said of its API meanwhile may be due to the same failure.
-        state.calls.apis.doubt()
-        note_failure(state, instance, failure, loop_time(), self._now())
-        if failure.reason is Reason.INSTANCE_CHANGED and not state.undecided:
-            # Not before: a single wrong answer must not move any policy's claim.
-            self._wakeups.leads_elsewhere(instance.name)
 
     def _wake_all(self, instance: InstanceObject, state: InstanceState) -> None:
         usable = state.failure is None

@@ -9,7 +9,7 @@ Where somebody keeps undoing corrections, the next ones wait longer and longer
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -45,7 +45,7 @@ class WriteEvents:
 
     uid: str
     generation: int
-    notices: tuple[Notice, ...]
+    notices: list[Notice]
     drift: Drift | None = None
 
 
@@ -91,14 +91,16 @@ class PendingWriteEvents:
             repaired: Whether it was a repair of ZITADEL's read side, which counts
                 neither as drift nor as a contest.
         """
-        events = WriteEvents(policy.uid, policy.generation, ())
+        drift: Drift | None = None
+        notices: list[Notice] = []
         if not is_ready_and_current(policy):
-            notice = write_event(policy, decision, before)
-            events = replace(events, notices=(notice,))
+            notices = [write_event(policy, decision, before)]
         elif not repaired:
             # Neither the spec nor a person asked for it, so it has corrected drift.
-            events = self._corrected(events, policy, before)
-        self._pending_events[policy.key] = events
+            drift, notices = self._corrected(policy, before)
+        self._pending_events[policy.key] = WriteEvents(
+            policy.uid, policy.generation, notices, drift
+        )
 
     def tell(self, policy: PolicyObject) -> Drift | None:
         """Post the Events about the last write, if this very spec asked for it.
@@ -169,9 +171,9 @@ class PendingWriteEvents:
         return after.is_contested and not before.is_contested
 
     def _corrected(
-        self, events: WriteEvents, policy: PolicyObject, before: ObservedPolicy | None
-    ) -> WriteEvents:
-        """Return the account with the drift that the write has corrected."""
+        self, policy: PolicyObject, before: ObservedPolicy | None
+    ) -> tuple[Drift, list[Notice]]:
+        """Count the drift that a write has corrected; return it and its Events."""
         event = self._drift.waiting_event(policy.key)
         drift = Drift(
             format_time(self._now()),
@@ -183,4 +185,4 @@ class PendingWriteEvents:
         self._metrics.corrected()
         if self._is_newly_contested(policy):
             notices.append(contest_event())
-        return replace(events, notices=tuple(notices), drift=drift)
+        return drift, notices
