@@ -126,116 +126,71 @@ class Composition:
         lease_guard: LeaseGuard | None = None,
         write_limit: float = WRITE_LIMIT,
     ) -> None:
-        self._ports = ports
-        self.lease_guard = LeaseGuard() if lease_guard is None else lease_guard
-        self.queue = WorkQueue(ports.metrics)
-        self.outbox = EventOutbox(ports.recorder)
-        self.deadlines = Deadlines()
-        self._build_claims(namespace)
-        self._build_instances(write_limit)
-        self._build_arrivals()
-        lanes = Lanes(self.inventory, workers)
-        self.queue.divide(lanes.lane_of, workers, lanes.retries_of)
-        self.engine = self._engine()
+        metrics, chance, now = ports.metrics, ports.chance, ports.now
+        connector = ports.connector
+        self.lease_guard = lease_guard = lease_guard or LeaseGuard()
+        self.queue = queue = WorkQueue(metrics)
+        outbox = EventOutbox(ports.recorder)
+        deadlines = Deadlines()
 
-    def _build_claims(self, namespace: str) -> None:
-        """Build what knows our objects, and writes them."""
-        ports = self._ports
-        self.inventory = Inventory(namespace)
-        self.wakeups = Wakeups(self.inventory, self.queue)
-        self.crds = Crds(ports.reader.crd_is_ending, self.wakeups.crd_ending)
+        # What knows our objects, and writes them.
+        self.inventory = inventory = Inventory(namespace)
+        wakeups = Wakeups(inventory, queue)
+        crds = Crds(ports.reader.crd_is_ending, wakeups.crd_ending)
         # All writes to our objects go through this: it recognizes their echoes.
-        self.writes = OwnWrites(self.inventory, ports.writer, self.wakeups, self.outbox)
+        self.writes = writes = OwnWrites(inventory, ports.writer, wakeups, outbox)
 
-    def _build_instances(self, write_limit: float) -> None:
-        """Build what knows the ZITADELs: who may call them, and what has drifted."""
-        ports, inventory, queue = self._ports, self.inventory, self.queue
+        # What knows the ZITADELs: who may call them, and what has drifted.
         wanted = partial(wanted_targets, inventory)
-        self.connections = Connections(queue)
-        self.repairs = Repairs(wanted, self.wakeups.queue_instances_of)
-        self.lag = ReadLag()
-        self.write_turns = WriteTurns(partial(writes_at_once, inventory), write_limit)
-        self.lease_guard.at_end(self.write_turns.end)
-        self.drift = drift = DriftSchedule(self.connections, inventory.users_of)
-        self.checks = checks = Checks(inventory, drift, queue, ports.chance)
-        self.events = EventsPass(
-            inventory,
-            self.connections,
-            drift,
-            checks,
-            queue,
-            ports.metrics,
-            ports.chance,
+        self.connections = connections = Connections(queue)
+        self.repairs = repairs = Repairs(wanted, wakeups.queue_instances_of)
+        self.lag = lag = ReadLag()
+        self.write_turns = turns = WriteTurns(
+            partial(writes_at_once, inventory), write_limit
         )
-        self.pending_events = PendingWriteEvents(
-            drift, self.outbox, ports.metrics, ports.now
+        lease_guard.at_end(turns.end)
+        self.drift = drift = DriftSchedule(connections, inventory.users_of)
+        checks = Checks(inventory, drift, queue, chance)
+        self.events = events = EventsPass(
+            inventory, connections, drift, checks, queue, metrics, chance
         )
+        self.pending_events = pending = PendingWriteEvents(drift, outbox, metrics, now)
 
-    def _build_arrivals(self) -> None:
-        """Build what takes objects from Kubernetes."""
-        inventory, writes, wakeups = self.inventory, self.writes, self.wakeups
-        connections, checks, crds = self.connections, self.checks, self.crds
-        queue, ports = self.queue, self._ports
-        eviction = Eviction(
-            connections, self.drift, self.events, self.pending_events, ports.metrics
-        )
-        self.watch_events = watch_events = WatchEvents(
+        # What takes objects from Kubernetes.
+        eviction = Eviction(connections, drift, events, pending, metrics)
+        watch_events = WatchEvents(
             inventory, writes, wakeups, connections, crds, eviction, checks, queue
         )
-        self.resync = Resync(
-            ports.reader,
-            inventory,
-            watch_events,
-            connections,
-            checks,
-            queue,
-            ports.chance,
+        resync = Resync(
+            ports.reader, inventory, watch_events, connections, checks, queue, chance
         )
 
-    def _instance_pass(self) -> InstancePass:
-        inventory, connections, repairs = self.inventory, self.connections, self.repairs
-        wakeups, writes, outbox = self.wakeups, self.writes, self.outbox
-        drift, checks, deadlines = self.drift, self.checks, self.deadlines
-        metrics, chance, now = self._ports.metrics, self._ports.chance, self._ports.now
-        secrets, connector = self._ports.secrets, self._ports.connector
+        # Passes over instances.
         probe = InstanceProbe(
-            inventory, wakeups, writes, secrets, connector, self.lease_guard, now
+            inventory, wakeups, writes, ports.secrets, connector, lease_guard, now
         )
-        holding = Holding(inventory, connections, self.crds, writes, outbox)
-        verdicts = Verdicts(inventory, probe, wakeups, drift, checks, self.queue, now)
-        reports = InstanceReport(
+        holding = Holding(inventory, connections, crds, writes, outbox)
+        verdicts = Verdicts(inventory, probe, wakeups, drift, checks, queue, now)
+        instance_reports = InstanceReport(
             inventory, writes, outbox, drift, repairs, deadlines, metrics, now
         )
-        return InstancePass(
-            connections, holding, verdicts, reports, checks, drift, chance
+        instances = InstancePass(
+            connections, holding, verdicts, instance_reports, checks, drift, chance
         )
 
-    def _build_targets(self, admit: AdmissionCheck) -> None:
-        """Build what gives each pass its turn at a target, and its client."""
-        connections, checks, queue = self.connections, self.checks, self.queue
-        repairs, lag, outbox = self.repairs, self.lag, self.outbox
-        client_of = partial(
-            TargetClient, connections, checks, queue, self.write_turns, self.drift
-        )
-        writer_of = partial(TargetWriter, repairs, lag, outbox, self._ports.metrics)
-        self.targets = Targets(admit, client_of, writer_of)
-
-    def _policy_passes(self) -> tuple[PolicyPass, DeletionPass]:
-        inventory, connections, repairs = self.inventory, self.connections, self.repairs
-        wakeups, writes, outbox = self.wakeups, self.writes, self.outbox
-        drift, deadlines, crds = self.drift, self.deadlines, self.crds
-        metrics, chance, now = self._ports.metrics, self._ports.chance, self._ports.now
+        # Passes over policies.
         admit = AdmissionCheck(inventory, connections)
-        self._build_targets(admit)
-        targets, pending_events = self.targets, self.pending_events
+        client_of = partial(TargetClient, connections, checks, queue, turns, drift)
+        writer_of = partial(TargetWriter, repairs, lag, outbox, metrics)
+        self.targets = targets = Targets(admit, client_of, writer_of)
         resolver = OrganizationResolver(inventory, connections, writes, wakeups, now)
-        ownership = Ownership(inventory, writes, wakeups, self.resync.reread_policy)
-        unseen_events = UnseenEvents(inventory, drift, repairs, self.lag)
+        ownership = Ownership(inventory, writes, wakeups, resync.reread_policy)
+        unseen_events = UnseenEvents(inventory, drift, repairs, lag)
         reports = PolicyReport(
             writes, inventory, connections, drift, deadlines, metrics, chance, now
         )
         sync = TargetSync(
-            inventory, admit, unseen_events, ownership, pending_events, repairs, reports
+            inventory, admit, unseen_events, ownership, pending, repairs, reports
         )
         policies = PolicyPass(admit, resolver, targets, ownership, sync, reports)
         ends = DeletionReport(
@@ -244,30 +199,20 @@ class Composition:
         deletions = DeletionPass(
             inventory, connections, admit, ownership, crds, resolver, targets, ends
         )
-        return policies, deletions
 
-    def _engine(self) -> Engine:
-        inventory, queue, ports = self.inventory, self.queue, self._ports
-        connections, connector = self.connections, ports.connector
-        instances, events = self._instance_pass(), self.events
-        policies, deletions = self._policy_passes()
+        # The engine.
         dispatch = Dispatch(
             inventory, connections, connector, instances, events, policies, deletions
         )
-        passes = Passes(
-            queue, inventory, dispatch, self.resync, ports.metrics, ports.chance
-        )
+        passes = Passes(queue, inventory, dispatch, resync, metrics, chance)
         housekeeping = Housekeeping(
             inventory,
-            by_name=(connections.keep, self.drift.keep),
-            by_uid=(self.deadlines.keep, self.outbox.keep, self.crds.keep),
-            by_target=(self.repairs.keep, self.lag.keep),
+            by_name=(connections.keep, drift.keep),
+            by_uid=(deadlines.keep, outbox.keep, crds.keep),
+            by_target=(repairs.keep, lag.keep),
         )
-        return Engine(
-            self.lease_guard,
-            queue,
-            self.watch_events,
-            self.resync,
-            passes,
-            housekeeping,
+        lanes = Lanes(inventory, workers)
+        queue.divide(lanes.lane_of, workers, lanes.retries_of)
+        self.engine = Engine(
+            lease_guard, queue, watch_events, resync, passes, housekeeping
         )
