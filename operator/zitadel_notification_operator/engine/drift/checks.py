@@ -88,12 +88,10 @@ class Checks:
         process ends a moment later. If this call fails, the searches that follow handle
         it.
         """
-        drift = self._drift
         proven = state.proven
-        if proven is None or drift.usable_since(instance.name) is not None:
+        if proven is None or not self.is_past_unknown(instance, state):
             return
-        stored = stored_cursor(instance.status, proven.zitadel_id)
-        if stored or state.event_log.cursor or not drift.searches(instance):
+        if state.event_log.cursor or not self._drift.searches(instance):
             return
         try:
             newest = await proven.client.newest_event()
@@ -116,8 +114,8 @@ class Checks:
 
     def search_now(self, instance: InstanceObject) -> None:
         """Search now instead of later if events could not be used so far."""
-        drift = self._drift
-        if drift.searches(instance) and not drift.reads_events(instance):
+        is_blind = not self._drift.reads_events(instance)
+        if is_blind and self._drift.searches(instance):
             self._queue.add(events_key(instance.name), Priority.RETRY)
 
     def plan_search(self, instance: InstanceObject) -> None:

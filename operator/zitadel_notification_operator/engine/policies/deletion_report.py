@@ -66,8 +66,7 @@ class DeletionReport:
         Raises:
             ClusterError: Kubernetes did not accept a write.
         """
-        inventory = self._inventory
-        newest = inventory.newest(policy)
+        newest = self._inventory.newest(policy)
         outbox, sentence = self._outbox, ending.sentence
         if ending.wrote:
             outbox.ended(policy)  # this attempt did more than an earlier one reported
@@ -79,7 +78,7 @@ class DeletionReport:
             outbox.ending(policy, sentence)  # the object may vanish with its finalizer
         if newest is not None:
             await self._writes.strip(newest)
-        kept = inventory.newest(policy)
+        kept = self._inventory.newest(policy)
         if kept is not None:
             status = ended(kept, sentence, self._now())
             await self._writes.apply_policy_status(kept, status)

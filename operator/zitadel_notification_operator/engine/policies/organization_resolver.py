@@ -58,8 +58,7 @@ class OrganizationResolver:
         reference = policy.organization
         if reference is None:
             return None
-        inventory = self._inventory
-        known = inventory.organization_of(policy)
+        known = self._inventory.organization_of(policy)
         if known is not None:
             return Organization(known)
         if reference.is_search:
