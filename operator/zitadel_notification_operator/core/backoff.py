@@ -32,9 +32,7 @@ def retry_delay(attempt: int, chance: float, asked: float | None = None) -> floa
     return max(spread(wait, chance, _SPREAD), asked or 0.0)
 
 
-def bounded_delay(
-    attempt: int, chance: float, asked: float | None = None, longest: float = BOUND
-) -> float:
+def bounded_delay(attempt: int, chance: float, asked: float | None = None) -> float:
     """Return the seconds to wait before the next try of a call to Kubernetes.
 
     The limit counts before the random shift, so that even the longest delays differ
@@ -44,9 +42,8 @@ def bounded_delay(
         attempt: How many tries have failed in a row, counted from 1.
         chance: A random number in [0, 1).
         asked: Seconds that Kubernetes asked for. The result is never below this.
-        longest: The upper limit in seconds, unless Kubernetes asked for more.
     """
-    wait = min(_doubled(attempt), longest / (1 + _SPREAD))
+    wait = min(_doubled(attempt), BOUND / (1 + _SPREAD))
     return max(spread(wait, chance, _SPREAD), asked or 0.0)
 
 

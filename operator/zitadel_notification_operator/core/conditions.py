@@ -76,12 +76,10 @@ def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
     return next((c for c in conditions if c.type == kind), None)
 
 
-def is_true(conditions: Iterable[Condition], kind: str, reason: Reason | None) -> bool:
-    """Return whether the condition is True. If `reason` is given, it must match too."""
+def is_true(conditions: Iterable[Condition], kind: str, reason: Reason) -> bool:
+    """Return whether the condition is True for this reason."""
     found = find(conditions, kind)
-    if found is None or found.status != "True":
-        return False
-    return reason is None or found.reason == reason
+    return found is not None and (found.status, found.reason) == ("True", reason)
 
 
 def format_time(moment: datetime) -> str:
