@@ -22,6 +22,7 @@ from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.deprecation import Deprecation
 from zitadel_notification_operator.core.errors import (
     ApiMissing,
+    NoOrganization,
     ObjectChanged,
     ObjectGone,
     OperatorError,
@@ -499,7 +500,7 @@ class FakeZitadel:
 
         def effect() -> Organization:
             if org in self.removed:
-                raise TerminalError(Reason.ORGANIZATION_NOT_FOUND, f"{org} is removed")
+                raise NoOrganization(f"{org} is removed")
             return Organization(org, self.names.get(org, f"name of {org}"))
 
         return self._call(effect, "organization")

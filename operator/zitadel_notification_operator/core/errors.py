@@ -5,6 +5,7 @@
     │   ├── ApiMissing       a call that this ZITADEL does not seem to have
     │   └── ReadSideBusy     ZITADEL cannot show any policy for some seconds
     ├── TerminalError        somebody must act: condition Stalled, slow retry
+    │   ├── NoOrganization   there is no such organization
     │   └── PageTooLarge     a search asked for more rows than one page may have
     └── ClusterError         a call to Kubernetes failed: logged and retried
         ├── ObjectGone       the object was deleted, or another one has its name
@@ -111,6 +112,13 @@ class ReadSideBusy(TransientError):
 
 class TerminalError(OperatorError):
     """An error that lasts until a spec, a permission or a credential is changed."""
+
+
+class NoOrganization(TerminalError):
+    """An organization does not exist, or the credential may not see it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Reason.ORGANIZATION_NOT_FOUND, message)
 
 
 class PageTooLarge(TerminalError):

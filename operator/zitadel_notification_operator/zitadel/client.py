@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.deprecation import Deprecation
-from zitadel_notification_operator.core.errors import TerminalError, TransientError
+from zitadel_notification_operator.core.errors import NoOrganization, TransientError
 from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.identity import Identity
 from zitadel_notification_operator.core.policy import (
@@ -160,7 +160,7 @@ class ZitadelClient:
         Raises:
             TransientError: `UnexpectedAnswer`, also if the event belongs to another
                 organization than the requested one.
-            TerminalError: `OrganizationNotFound`: no organization can have this id.
+            NoOrganization: No organization can have this id.
         """
         call = last_policy_event(_known(organization_id))
         found = events_in(await self._caller.call(call, EventsReply))
@@ -189,7 +189,7 @@ class ZitadelClient:
             organization_id: ZITADEL's id; None for the credential's own organization.
 
         Raises:
-            TerminalError: `OrganizationNotFound`: it is unknown or was removed.
+            NoOrganization: It is unknown or was removed.
         """
         call = Call("GET", calls.ORGANIZATION, _known(organization_id))
         reply = await self._caller.call(call, OrganizationReply)
@@ -213,7 +213,7 @@ class ZitadelClient:
             inherit either.
 
         Raises:
-            TerminalError: `OrganizationNotFound`: ZITADEL has never known it.
+            NoOrganization: ZITADEL has never known it.
         """
         call = _policy_call("GET", organization_id)
         reply = await self._caller.call(call, PolicyReply, OBSERVE_FACTS)
@@ -257,7 +257,7 @@ class ZitadelClient:
         Raises:
             TransientError: `UnexpectedAnswer`, also if the policy was written but the
                 reply cannot be parsed. Observe again.
-            TerminalError: `OrganizationNotFound`: ZITADEL has never known it.
+            NoOrganization: ZITADEL has never known it.
         """
         body = calls.policy_body(settings, before)
         call = _policy_call(_VERBS[action], organization_id, body)
@@ -317,13 +317,11 @@ def _known(organization_id: str | None) -> str | None:
     """Return the id, or raise an error if no header can carry it.
 
     Raises:
-        TerminalError: `OrganizationNotFound`: no organization has such an id. This
-            matters most for an empty id, which ZITADEL would take for the credential's
-            own organization.
+        NoOrganization: No organization has such an id. This matters most for an empty
+            id, which ZITADEL would take for the credential's own organization.
     """
     if organization_id is not None and not is_sendable(organization_id):
-        raise TerminalError(
-            Reason.ORGANIZATION_NOT_FOUND,
-            "The organization's id is empty or holds characters that no id has",
+        raise NoOrganization(
+            "The organization's id is empty or holds characters that no id has"
         )
     return organization_id

@@ -6,7 +6,8 @@ because HTTP's 404 has five unrelated meanings and its 400 has three. Anything t
 transport are mapped in `unreachable`.
 
     what                                         becomes
-    AUTH-Bs7Ds                                   Terminal  OrganizationNotFound
+    AUTH-Bs7Ds                                   Terminal  OrganizationNotFound, as
+                                                     NoOrganization
     AUTH-5mWD2, AUTHZ-cdgFk                      Terminal  InsufficientPermissions
     QUERY-4M0fs, code 3 that mentions a limit    Terminal  RequestRefused, as
         (both only for a paged search)               PageTooLarge
@@ -32,6 +33,7 @@ from pydantic import ValidationError
 
 from zitadel_notification_operator.core.errors import (
     ApiMissing,
+    NoOrganization,
     OperatorError,
     PageTooLarge,
     ReadSideBusy,
@@ -234,7 +236,7 @@ def too_large(call: Call, what: str) -> PageTooLarge:
     )
 
 
-def organization_missing(organization_id: str | None, what: str) -> TerminalError:
+def organization_missing(organization_id: str | None, what: str) -> NoOrganization:
     """Return the error for an organization that does not exist.
 
     Args:
@@ -242,9 +244,7 @@ def organization_missing(organization_id: str | None, what: str) -> TerminalErro
         what: The rest of the sentence, such as `has been removed`.
     """
     name = _name(organization_id)
-    return TerminalError(
-        Reason.ORGANIZATION_NOT_FOUND, f"{name[0].upper()}{name[1:]} {what}"
-    )
+    return NoOrganization(f"{name[0].upper()}{name[1:]} {what}")
 
 
 def _is_about_limit(refusal: Refusal) -> bool:

@@ -8,13 +8,12 @@ by milliseconds and return only what the credential may see.
 import asyncio
 
 from zitadel_notification_operator.core.errors import (
+    NoOrganization,
     OperatorError,
     PageTooLarge,
-    TerminalError,
 )
 from zitadel_notification_operator.core.paging import PageSize
 from zitadel_notification_operator.core.policy import Organization, OrganizationPage
-from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.engine.ports import PolicyClient
 from zitadel_notification_operator.engine.queue.clock import loop_time
@@ -72,7 +71,7 @@ class OrganizationCache:
                 From two on, a list is cheaper.
 
         Raises:
-            TerminalError: `OrganizationNotFound`.
+            NoOrganization: ZITADEL does not have it.
             OperatorError: Any error of the client.
         """
         self.expire()
@@ -89,9 +88,8 @@ class OrganizationCache:
         """Ask ZITADEL itself, whatever a list says; raises the errors of `find`."""
         found = await self._client.search(reference)
         if found is None:
-            raise TerminalError(
-                Reason.ORGANIZATION_NOT_FOUND,
-                f"There is no {reference} in ZITADEL, or the credential may not see it",
+            raise NoOrganization(
+                f"There is no {reference} in ZITADEL, or the credential may not see it"
             )
         return found
 

@@ -8,7 +8,7 @@ that no other policy takes over by mistake. But nothing is written on that basis
 from collections.abc import Iterable
 
 from zitadel_notification_operator.core.claims import PolicyKey
-from zitadel_notification_operator.core.errors import OperatorError, TerminalError
+from zitadel_notification_operator.core.errors import NoOrganization, OperatorError
 from zitadel_notification_operator.core.failure_streak import once_more
 from zitadel_notification_operator.core.grants import references_in
 from zitadel_notification_operator.core.objects import InstanceObject
@@ -70,9 +70,7 @@ async def _meaning(
 ) -> str | None:
     try:
         return (await organization_cache.find(reference, questions)).id
-    except TerminalError as error:
-        if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
-            raise
+    except NoOrganization:
         return None
 
 

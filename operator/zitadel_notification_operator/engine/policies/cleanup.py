@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from zitadel_notification_operator.core.conditions import READY, find
 from zitadel_notification_operator.core.decision import Action, decide
-from zitadel_notification_operator.core.errors import TerminalError, TransientError
+from zitadel_notification_operator.core.errors import NoOrganization, TransientError
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import DesiredPolicy, WriteOutcome
@@ -86,9 +86,7 @@ class Cleanup:
     async def _exists(self) -> bool:
         try:
             await self._writer.organization()
-        except TerminalError as error:
-            if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
-                raise
+        except NoOrganization:
             return False
         return True
 

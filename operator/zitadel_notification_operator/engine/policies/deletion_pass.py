@@ -4,14 +4,15 @@ A deletion always ends, or its status says what to edit. Only a managing owner u
 its settings; every other policy is released at once (design, section 3, "Deletion").
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.conditions import READY, find
 from zitadel_notification_operator.core.errors import (
     ClusterError,
+    NoOrganization,
     OperatorError,
-    TerminalError,
     TransientError,
 )
 from zitadel_notification_operator.core.grants import POSSIBLE
@@ -156,11 +157,8 @@ class DeletionPass:
         if not policy.undoes:
             return RETAINED
         connection = self._connections.for_cleanup(policy.instance)
-        try:
+        with suppress(NoOrganization):
             await self._resolver.run(policy, connection)
-        except TerminalError as error:
-            if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
-                raise
         if self._inventory.target_of(policy) is not None:
             raise StalePass
         return "its organization is not known any longer; nothing was undone"

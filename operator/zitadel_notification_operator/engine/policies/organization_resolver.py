@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from zitadel_notification_operator.core.claims import Target
-from zitadel_notification_operator.core.errors import TerminalError, TransientError
+from zitadel_notification_operator.core.errors import NoOrganization, TransientError
 from zitadel_notification_operator.core.grants import Admission
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import Organization
@@ -52,7 +52,7 @@ class OrganizationResolver:
 
         Raises:
             StalePass: The policy is gone.
-            TerminalError: `OrganizationNotFound`.
+            NoOrganization: ZITADEL does not have it.
             OperatorError: Any other error of ZITADEL.
         """
         reference = policy.organization
@@ -87,9 +87,7 @@ class OrganizationResolver:
             return False
         try:
             found = await connection.organization_cache.search(reference)
-        except TerminalError as error:
-            if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
-                raise
+        except NoOrganization:
             return False
         if found.id == known or not self._inventory.may_set(policy, found.id):
             # An organization that is not granted is treated like none.
@@ -133,9 +131,7 @@ class OrganizationResolver:
             return False
         try:
             await connection.client.organization(known)
-        except TerminalError as error:
-            if error.reason is not Reason.ORGANIZATION_NOT_FOUND:
-                raise
+        except NoOrganization:
             return await self.follow(self._inventory.require_newest(policy), connection)
         return False
 

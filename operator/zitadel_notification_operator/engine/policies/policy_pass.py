@@ -18,7 +18,7 @@ most once to ZITADEL, and only what the newest spec asks for.
 from dataclasses import dataclass
 
 from zitadel_notification_operator.core.claims import Target
-from zitadel_notification_operator.core.errors import OperatorError, TerminalError
+from zitadel_notification_operator.core.errors import NoOrganization, OperatorError
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import Organization
 from zitadel_notification_operator.core.reasons import Reason
@@ -118,9 +118,8 @@ class PolicyPass:
             policy = await self._ownership.own(policy, target)
             try:
                 return await self._sync.run(policy, work)
-            except TerminalError as error:
-                if error.reason is Reason.ORGANIZATION_NOT_FOUND:
-                    newest = self._admission_check.newest(policy)
-                    if await self._resolver.follow(newest, connection):
-                        raise StalePass from error
+            except NoOrganization as error:
+                newest = self._admission_check.newest(policy)
+                if await self._resolver.follow(newest, connection):
+                    raise StalePass from error
                 raise
