@@ -1,12 +1,13 @@
 {{/* The operator's permissions. It uses every verb in them. */}}
 
-{{- define "zitadel-notification-operator.instanceRules" -}}
+{{/* What it may do with the objects of one of its kinds. Takes the plural. */}}
+{{- define "zitadel-notification-operator.kindRules" -}}
 - apiGroups: [zitadel-notification.dev]
-  resources: [zitadelinstances]
+  resources: [{{ . }}]
   # patch: finalizer and own annotation.
   verbs: [get, list, watch, patch]
 - apiGroups: [zitadel-notification.dev]
-  resources: [zitadelinstances/status]
+  resources: [{{ . }}/status]
   verbs: [patch]
 {{- end }}
 
@@ -21,14 +22,10 @@
   verbs: [get]
 {{- end }}
 
-{{- define "zitadel-notification-operator.policyRules" -}}
-- apiGroups: [zitadel-notification.dev]
-  resources: [notificationpolicies]
-  # patch: finalizer and own annotation.
-  verbs: [get, list, watch, patch]
-- apiGroups: [zitadel-notification.dev]
-  resources: [notificationpolicies/status]
-  verbs: [patch]
+{{/* What it may do in each namespace that it watches. */}}
+{{- define "zitadel-notification-operator.namespacedRules" -}}
+{{ include "zitadel-notification-operator.kindRules" "notificationpolicies" }}
+{{ include "zitadel-notification-operator.eventRules" . }}
 {{- end }}
 
 {{- define "zitadel-notification-operator.eventRules" -}}
