@@ -548,13 +548,13 @@ async def test_an_instance_is_held_updated_and_released(
     status = InstanceStatus(
         1,
         (READY,),
-        "69",
-        "v4.7.0",
-        User("u", "gitops"),
-        Capabilities(),
-        "2027-01-01T00:00:00Z",
-        12,
-        "token",
+        last_handled_reconcile_at="token",
+        instance_id="69",
+        version="v4.7.0",
+        user=User("u", "gitops"),
+        capabilities=Capabilities(),
+        credential_expires_at="2027-01-01T00:00:00Z",
+        policies=12,
     )
     updated = await writer.apply_instance_status(held, status)
     assert updated.status == status

@@ -17,6 +17,7 @@ from zitadel_notification_operator.core.credentials import (
     CredentialKind,
     CredentialRef,
 )
+from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import (
     DriftMethod,
     Endpoint,
@@ -36,7 +37,7 @@ from zitadel_notification_operator.telemetry.passes import PrometheusMetrics
 
 REF = CredentialRef(CredentialKind.TOKEN, "s", "token")
 INSTANCE = InstanceObject(
-    name="default",
+    key=ObjectKey("", "default"),
     uid="i",
     generation=1,
     created="2026-01-01T00:00:00Z",

@@ -22,6 +22,7 @@ from zitadel_notification_operator.core.credentials import (
     CredentialKind,
     CredentialRef,
 )
+from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.engine.leader.engine import Engine
 from zitadel_notification_operator.engine.leader.passes import Passes
@@ -152,7 +153,11 @@ class World(Bench):
         known = self.cluster.instances.get(name)
         if known is None:
             known = replace(
-                INSTANCE, name=name, uid=self.uid(), created=self.now(), finalizers=()
+                INSTANCE,
+                key=ObjectKey("", name),
+                uid=self.uid(),
+                created=self.now(),
+                finalizers=(),
             )
         else:
             known = replace(known, generation=known.generation + 1)

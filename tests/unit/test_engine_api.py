@@ -10,6 +10,7 @@ from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.deprecation import Deprecation
 from zitadel_notification_operator.core.errors import ApiMissing, TransientError
+from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import FINALIZER
 from zitadel_notification_operator.core.policy import DeletionPolicy
 from zitadel_notification_operator.core.reasons import Reason
@@ -245,7 +246,7 @@ def test_another_instance_is_not_concerned() -> None:
         bench.zitadel.elsewhere["https://other"] = other
         endpoint = replace(INSTANCE.endpoint, url="https://other")
         bench.cluster.put_instance(
-            replace(INSTANCE, name="other", uid="i-2", endpoint=endpoint)
+            replace(INSTANCE, key=ObjectKey("", "other"), uid="i-2", endpoint=endpoint)
         )
         bench.cluster.put(replace(policy("q", "o-q", 5), instance="other"))
         await bench.start()

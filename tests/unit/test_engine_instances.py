@@ -16,6 +16,7 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.identity import Capabilities, Identity
+from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import (
     Endpoint,
     RateLimit,
@@ -147,7 +148,10 @@ def test_an_instance_that_hangs_takes_nobody_elses_turn() -> None:
         bench.cluster.put_instance(replace(INSTANCE, poll_interval=10.0))
         bench.cluster.put_instance(
             replace(
-                INSTANCE, name="hanging", uid="h", endpoint=Endpoint("https://hanging")
+                INSTANCE,
+                key=ObjectKey("", "hanging"),
+                uid="h",
+                endpoint=Endpoint("https://hanging"),
             )
         )
         bench.cluster.put(policy("good"))

@@ -15,6 +15,7 @@ from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.errors import ApiMissing, TransientError
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.identity import Identity
+from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import (
     DriftMethod,
     InstanceObject,
@@ -102,7 +103,9 @@ def two_ways(bench: Bench) -> TwoPaths:
     scopes = frozenset({Scope.ORGANIZATION})
     one = replace(INSTANCE, grants=(Grant(("one",), scopes, by_name),))
     bench.cluster.put_instance(one)
-    other = replace(one, name="b", uid="b", grants=(Grant(("two",), scopes, by_id),))
+    other = replace(
+        one, key=ObjectKey("", "b"), uid="b", grants=(Grant(("two",), scopes, by_id),)
+    )
     bench.cluster.put_instance(other)
     bench.cluster.put(replace(policy("p"), key=PolicyKey("one", "p")))
     younger = replace(policy("p", second=5), key=PolicyKey("two", "p"), uid="younger")

@@ -14,6 +14,7 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.identity import Identity
+from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import (
     Endpoint,
     PolicyObject,
@@ -167,7 +168,9 @@ def test_no_heir_whose_instance_leads_elsewhere() -> None:
     async def story() -> None:
         bench = Bench()
         other_zitadel(bench)
-        bench.cluster.put_instance(replace(INSTANCE, name="second", uid="i2"))
+        bench.cluster.put_instance(
+            replace(INSTANCE, key=ObjectKey("", "second"), uid="i2")
+        )
         bench.cluster.put(policy("p", second=1))
         bench.cluster.put(replace(policy("q", second=2), instance="second"))
         await bench.start()

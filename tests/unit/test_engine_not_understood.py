@@ -11,6 +11,7 @@ from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey, Target
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import (
     InstanceObject,
     NotUnderstood,
@@ -365,7 +366,9 @@ def test_nothing_is_undone_as_not_granted(
         bench = Bench()
         granted = replace(INSTANCE, grants=(GRANTED,))
         bench.cluster.put_instance(granted)
-        other = replace(INSTANCE, name="other", uid="other", grants=(GRANTED,))
+        other = replace(
+            INSTANCE, key=ObjectKey("", "other"), uid="other", grants=(GRANTED,)
+        )
         bench.cluster.put_instance(other)
         bench.cluster.put(tenant("p", "o"))
         bench.cluster.put(tenant("q", "q"))

@@ -7,6 +7,7 @@ from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.identity import Capabilities
+from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.reasons import Reason
@@ -107,7 +108,9 @@ def test_one_organization_through_two_instances_is_one_target() -> None:
     async def story() -> None:
         bench = Bench()
         bench.zitadel.names["a"] = "ACME"
-        bench.cluster.put_instance(replace(INSTANCE, name="second", uid="i2"))
+        bench.cluster.put_instance(
+            replace(INSTANCE, key=ObjectKey("", "second"), uid="i2")
+        )
         bench.cluster.put(named("first", second=1))
         bench.cluster.put(replace(named("other", second=2), instance="second"))
         await bench.start()

@@ -8,6 +8,7 @@ from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
 )
@@ -137,7 +138,9 @@ def test_two_instances_that_reach_one_zitadel_share_its_targets() -> None:
 
     async def story() -> None:
         bench = Bench()
-        bench.cluster.put_instance(replace(INSTANCE, name="other", uid="i2"))
+        bench.cluster.put_instance(
+            replace(INSTANCE, key=ObjectKey("", "other"), uid="i2")
+        )
         bench.cluster.put(policy("p", second=1))
         bench.cluster.put(replace(policy("q", second=2), instance="other"))
         await bench.start()

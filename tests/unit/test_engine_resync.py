@@ -9,6 +9,7 @@ from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.engine.leader.resync import LIST_INTERVAL, SOON
 
@@ -56,7 +57,9 @@ def test_one_that_cannot_be_read_again_stops_no_other() -> None:
 
     async def story() -> None:
         bench = UnreadableObjects()
-        bench.cluster.put_instance(replace(INSTANCE, name="aged", uid="aged"))
+        bench.cluster.put_instance(
+            replace(INSTANCE, key=ObjectKey("", "aged"), uid="aged")
+        )
         for name in ("a", "b", "c"):
             bench.cluster.put(policy(name, name))
         engine = await bench.start()

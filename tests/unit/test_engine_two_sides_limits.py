@@ -18,6 +18,7 @@ from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import DriftMethod
 from zitadel_notification_operator.core.policy import ManagementPolicy, Scope
 from zitadel_notification_operator.core.reasons import Reason
@@ -54,7 +55,11 @@ def test_passes_of_others_do_not_delay_a_repair_for_ever() -> None:
     """Another policy of the organization is polled, and knows no event."""
     bench = bench_with(policy("p"))
     polled = replace(
-        INSTANCE, name="polled", uid="i2", method=DriftMethod.POLL, poll_interval=10
+        INSTANCE,
+        key=ObjectKey("", "polled"),
+        uid="i2",
+        method=DriftMethod.POLL,
+        poll_interval=10,
     )
     bench.cluster.put_instance(polled)
     watching = replace(

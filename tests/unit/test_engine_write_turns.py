@@ -12,6 +12,7 @@ from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
+from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import (
     DeletionPolicy,
     Endpoint,
@@ -84,7 +85,10 @@ def instance(name: str, writes: int, url: str = "https://z") -> InstanceObject:
     """Return an instance object with this number of concurrent writes."""
     limit = RateLimit(max_concurrent_writes=writes)
     return replace(
-        INSTANCE, name=name, uid=f"i-{name}", endpoint=Endpoint(url, rate_limit=limit)
+        INSTANCE,
+        key=ObjectKey("", name),
+        uid=f"i-{name}",
+        endpoint=Endpoint(url, rate_limit=limit),
     )
 
 

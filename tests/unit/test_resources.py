@@ -503,6 +503,7 @@ def test_absent_fields_are_left_out() -> None:
         conditions,
         st.none() | texts,
         st.none() | texts,
+        st.none() | texts,
         st.none() | st.booleans(),
         values,
         st.none() | texts,
@@ -518,7 +519,6 @@ def test_absent_fields_are_left_out() -> None:
             originals,
             originals,
         ),
-        st.none() | texts,
     )
 )
 def test_a_policy_s_status_survives_the_round_trip(status: PolicyStatus) -> None:
@@ -535,12 +535,12 @@ def test_a_policy_s_status_survives_the_round_trip(status: PolicyStatus) -> None
         conditions,
         st.none() | texts,
         st.none() | texts,
+        st.none() | texts,
         st.none() | st.builds(User, texts, texts),
         st.none()
         | st.builds(Capabilities, st.booleans(), st.booleans(), st.booleans()),
         st.none() | texts,
         st.none() | counts,
-        st.none() | texts,
         st.none() | texts,
     )
 )

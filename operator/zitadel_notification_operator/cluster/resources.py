@@ -19,6 +19,7 @@ from zitadel_notification_operator.core.credentials import (
 from zitadel_notification_operator.core.durations import parse_duration
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import (
     Endpoint,
     InstanceObject,
@@ -168,7 +169,7 @@ def parse_instance(body: Mapping[str, Any]) -> InstanceObject:
     spec: InstanceSpecModel = found
     drift = spec.drift_detection
     return InstanceObject(
-        name=metadata.name,
+        key=ObjectKey("", metadata.name),
         uid=metadata.uid,
         generation=metadata.generation,
         created=metadata.creation_timestamp,

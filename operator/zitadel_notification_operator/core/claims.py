@@ -8,16 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from .kinds import ObjectKey
 
-class PolicyKey(NamedTuple):
-    """Identifies a NotificationPolicy. Keys sort by namespace, then by name."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        """Return `namespace/name`, as kubectl users write it."""
-        return f"{self.namespace}/{self.name}"
+PolicyKey = ObjectKey
+"""Identifies a NotificationPolicy."""
 
 
 class Target(NamedTuple):

@@ -7,13 +7,13 @@ to the operator. The comparison therefore ignores `resource_version`.
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
-from .claims import PolicyKey
 from .conditions import Condition
 from .credentials import CaRef, CredentialRef
 from .grants import Grant
 from .identity import Capabilities, User
+from .kinds import INSTANCE, POLICY, Kind, ObjectKey
 from .original import Original, OriginalValue
 from .policy import DeletionPolicy, DesiredPolicy, ManagementPolicy, Scope
 from .references import By, Reference
@@ -42,6 +42,74 @@ class NotUnderstood(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class OwnStatus:
+    """`status` of an object of any kind; None means that the field is absent."""
+
+    observed_generation: int = -1
+    conditions: tuple[Condition, ...] = ()
+    last_handled_reconcile_at: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnObject:
+    """An object of any of the operator's kinds.
+
+    Attributes:
+        kind: Its kind.
+        written: The fields that the operator writes.
+        key: Its namespace and name.
+        created: `metadata.creationTimestamp`, RFC 3339 in UTC.
+        requested_at: The value of the reconcile-requested-at annotation; None if it is
+            absent.
+        not_understood: Why this version does not understand it; None if it does.
+    """
+
+    # The records of the kinds have a slot for each field. If this base had them, they
+    # could not derive from another record as well.
+    __slots__ = ()
+
+    kind: ClassVar[Kind]
+    written: ClassVar[tuple[str, ...]] = ("status", "finalizers")
+
+    key: ObjectKey
+    uid: str
+    generation: int
+    created: str
+    deleting: bool = False
+    finalizers: tuple[str, ...] = ()
+    requested_at: str | None = None
+    status: OwnStatus = field(default_factory=OwnStatus)
+    not_understood: NotUnderstood | None = None
+    resource_version: str = field(default="", compare=False)
+
+    def is_same_request(self, other: Self) -> bool:
+        """Return whether two records differ at most in what the operator writes."""
+        ours: dict[str, Any] = {name: getattr(other, name) for name in self.written}
+        return replace(self, **ours) == other
+
+    def can_read(self, field_name: str) -> bool:
+        """Return whether a field of the spec was understood, by its top-level name."""
+        return self.not_understood is None or (
+            field_name not in self.not_understood.fields
+        )
+
+    @property
+    def name(self) -> str:
+        """The object's name in its namespace."""
+        return self.key.name
+
+    @property
+    def held(self) -> bool:
+        """Whether the object has our finalizer."""
+        return FINALIZER in self.finalizers
+
+    @property
+    def needed_instance(self) -> str | None:
+        """The name of the ZitadelInstance that the object needs, if it needs one."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Drift:
     """A change that somebody else made in ZITADEL and that the operator corrected.
 
@@ -59,11 +127,9 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyStatus:
-    """`status` of a NotificationPolicy; None means that the field is absent."""
+class PolicyStatus(OwnStatus):
+    """`status` of a NotificationPolicy."""
 
-    observed_generation: int = -1
-    conditions: tuple[Condition, ...] = ()
     organization_id: str | None = None
     organization_name: str | None = None
     is_default: bool | None = None
@@ -74,7 +140,6 @@ class PolicyStatus:
     resource_owner: str | None = None
     original: OriginalValue | None = None
     last_drift: Drift | None = None
-    last_handled_reconcile_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,45 +162,29 @@ class PolicySpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyObject(PolicySpec):
+class PolicyObject(PolicySpec, OwnObject):
     """A NotificationPolicy.
 
     Attributes:
-        created: `metadata.creationTimestamp`, RFC 3339 in UTC.
         original: The parsed annotation; None if it is absent or cannot be parsed.
         original_text: The text of the annotation; None if it is absent.
-        requested_at: The value of the reconcile-requested-at annotation; None if it is
-            absent.
-        not_understood: Why the object must not write to ZITADEL; None if the object is
-            understood.
     """
 
-    key: PolicyKey
-    uid: str
-    generation: int
-    created: str
-    deleting: bool = False
-    finalizers: tuple[str, ...] = ()
+    kind: ClassVar[Kind] = POLICY
+    written: ClassVar[tuple[str, ...]] = (
+        *OwnObject.written,
+        "original",
+        "original_text",
+    )
+
     original: Original | None = None
     original_text: str | None = None
-    requested_at: str | None = None
     status: PolicyStatus = field(default_factory=PolicyStatus)
-    not_understood: NotUnderstood | None = None
-    resource_version: str = field(default="", compare=False)
 
-    def is_same_request(self, other: "PolicyObject") -> bool:
-        """Return whether two records differ at most in what the operator writes.
-
-        The operator writes the status, the finalizer and the annotation `original`.
-        """
-        ours = replace(
-            self,
-            status=other.status,
-            finalizers=other.finalizers,
-            original=other.original,
-            original_text=other.original_text,
-        )
-        return ours == other
+    @property
+    def needed_instance(self) -> str:
+        """The name in `instanceRef`."""
+        return self.instance
 
     @property
     def desired(self) -> DesiredPolicy:
@@ -187,12 +236,6 @@ class PolicyObject(PolicySpec):
             return self.original_text is not None
         return self.original.uid == self.uid
 
-    def can_read(self, field_name: str) -> bool:
-        """Return whether a field of the spec was understood, by its top-level name."""
-        return self.not_understood is None or (
-            field_name not in self.not_understood.fields
-        )
-
     @property
     def ending(self) -> DeletionPolicy:
         """The deletion policy that applies.
@@ -214,11 +257,6 @@ class PolicyObject(PolicySpec):
     def undoes(self) -> bool:
         """Whether deletion must change ZITADEL, which requires a finalizer."""
         return self.ending is not DeletionPolicy.RETAIN
-
-    @property
-    def held(self) -> bool:
-        """Whether the object has our finalizer."""
-        return FINALIZER in self.finalizers
 
 
 class DriftMethod(StrEnum):
@@ -282,11 +320,9 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceStatus:
-    """`status` of a ZitadelInstance; None means that the field is absent."""
+class InstanceStatus(OwnStatus):
+    """`status` of a ZitadelInstance."""
 
-    observed_generation: int = -1
-    conditions: tuple[Condition, ...] = ()
     instance_id: str | None = None
     version: str | None = None
     user: User | None = None
@@ -294,12 +330,11 @@ class InstanceStatus:
     credential_expires_at: str | None = None
     policies: int | None = None
     drift_cursor: str | None = None
-    last_handled_reconcile_at: str | None = None
     drift_detection: DriftDetection | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceObject:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceObject(OwnObject):
     """A ZitadelInstance.
 
     Attributes:
@@ -310,13 +345,10 @@ class InstanceObject:
         poll_interval: `spec.driftDetection.pollInterval` in seconds.
         accepted_id: The value of the accept-instance-id annotation; None if it is
             absent.
-        not_understood: Why no policy can use the instance; None if it is understood.
     """
 
-    name: str
-    uid: str
-    generation: int
-    created: str
+    kind: ClassVar[Kind] = INSTANCE
+
     endpoint: Endpoint
     credential: CredentialRef
     ca: CaRef | None = None
@@ -324,13 +356,8 @@ class InstanceObject:
     events_interval: float = 60.0
     poll_interval: float = 600.0
     grants: tuple[Grant, ...] = ()
-    deleting: bool = False
-    finalizers: tuple[str, ...] = ()
-    requested_at: str | None = None
     accepted_id: str | None = None
     status: InstanceStatus = field(default_factory=InstanceStatus)
-    not_understood: NotUnderstood | None = None
-    resource_version: str = field(default="", compare=False)
 
     def is_degraded(self, detection: DriftDetection) -> bool:
         """Return whether drift is detected in another way than the spec asks for.
@@ -340,17 +367,6 @@ class InstanceObject:
         """
         as_asked = self.method is DriftMethod.AUTO and detection.word == NOT_PERMITTED
         return bool(detection.reason) and not as_asked
-
-    def can_read(self, field_name: str) -> bool:
-        """Return whether a field of the spec was understood, by its top-level name."""
-        return self.not_understood is None or (
-            field_name not in self.not_understood.fields
-        )
-
-    @property
-    def held(self) -> bool:
-        """Whether the object has our finalizer."""
-        return FINALIZER in self.finalizers
 
 
 class PolicyList(NamedTuple):

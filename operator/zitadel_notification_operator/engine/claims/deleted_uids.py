@@ -6,7 +6,7 @@ uses a uid twice, so a deleted object stays deleted, unless its etcd is restored
 backup.
 """
 
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.objects import OwnObject
 
 
 class DeletedUids:
@@ -32,9 +32,7 @@ class DeletedUids:
         self._lately.clear()
         self._before.clear()
 
-    def is_of_another(
-        self, known: PolicyObject | InstanceObject | None, uid: str
-    ) -> bool:
+    def is_of_another(self, known: OwnObject | None, uid: str) -> bool:
         """Record that `uid` was deleted.
 
         Args:

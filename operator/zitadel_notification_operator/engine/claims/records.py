@@ -10,20 +10,18 @@ from collections.abc import Iterable
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.conditions import READY, find
 from zitadel_notification_operator.core.errors import TerminalError
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.objects import OwnObject, PolicyObject
 from zitadel_notification_operator.core.policy import ManagementPolicy
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import REFUSALS
 
 
-def is_older(
-    new: PolicyObject | InstanceObject, known: PolicyObject | InstanceObject
-) -> bool:
+def is_older(new: OwnObject, known: OwnObject) -> bool:
     """Return whether a record has an older version than the known one."""
     return 0 < as_number(new.resource_version) < as_number(known.resource_version)
 
 
-def newest_version(records: Iterable[PolicyObject | InstanceObject]) -> int:
+def newest_version(records: Iterable[OwnObject]) -> int:
     """Return the newest version among the records, or 0 if none has a number."""
     return max((as_number(record.resource_version) for record in records), default=0)
 
@@ -56,7 +54,7 @@ def depends_on_zitadel(policy: PolicyObject) -> bool:
     return bool(pinned) or policy.status.original is not None
 
 
-def require_understood(about: PolicyObject | InstanceObject) -> None:
+def require_understood(about: OwnObject) -> None:
     """Check that the object is understood.
 
     Raises:

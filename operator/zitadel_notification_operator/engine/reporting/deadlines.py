@@ -10,7 +10,7 @@ later than the edit, so a restart never extends the deadline.
 from datetime import datetime
 
 from zitadel_notification_operator.core.conditions import RECONCILING, find
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.objects import OwnObject
 from zitadel_notification_operator.core.report import reconciling_since
 
 
@@ -20,7 +20,7 @@ class Deadlines:
     def __init__(self) -> None:
         self._began: dict[str, tuple[int, datetime]] = {}
 
-    def began(self, about: PolicyObject | InstanceObject, now: datetime) -> datetime:
+    def began(self, about: OwnObject, now: datetime) -> datetime:
         """Return when the failure of this generation began, which is now if it is new.
 
         Args:
