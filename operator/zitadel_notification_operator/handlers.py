@@ -14,22 +14,13 @@ from typing import Any
 
 import kopf
 
-from zitadel_notification_operator.cluster.names import (
-    GROUP,
-    INSTANCE_KIND,
-    PLURALS,
-    POLICY_KIND,
-    VERSION,
-)
-from zitadel_notification_operator.cluster.resources import (
-    UnusableObject,
-    parse_instance,
-    parse_policy,
-)
+from zitadel_notification_operator.cluster.names import GROUP, VERSION
+from zitadel_notification_operator.cluster.resources import UnusableObject, parse
 from zitadel_notification_operator.core.backoff import bounded_delay
-from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.kinds import Kind
 from zitadel_notification_operator.engine.leader.watch_events import WatchEvents
+from zitadel_notification_operator.engine.queue.keys import Key
 
 _UNUSED_FINALIZER = "zitadel-notification.dev/never-set-by-kopf"
 
@@ -133,7 +124,7 @@ def build_registry(
     login: Callable[[], Awaitable[kopf.AiohttpSession]],
     start: Callable[[], Awaitable[None]],
     stop: Callable[[], Awaitable[None]],
-    kinds: Collection[str],
+    kinds: Collection[Kind],
 ) -> kopf.OperatorRegistry:
     """Return a registry whose handlers feed the engine.
 
@@ -159,18 +150,16 @@ def build_registry(
     async def _stop(**_: Any) -> None:
         await stop()
 
-    def watch(kind: str, hand_over: Callable[[WatchEvents, Any], None]) -> None:
-        @kopf.on.event(GROUP, VERSION, PLURALS[kind], registry=registry, id=kind)
+    def watch(kind: Kind) -> None:
+        @kopf.on.event(GROUP, VERSION, kind.plural, registry=registry, id=kind.name)
         async def _handle(event: Any, **_: Any) -> None:
             try:
-                hand_over(watch_events, event)
+                _hand_over(watch_events, kind, event)
             except UnusableObject as error:
                 _log.warning("Ignored an object: %s", error)
 
-    if POLICY_KIND in kinds:
-        watch(POLICY_KIND, _hand_over_policy)
-    if INSTANCE_KIND in kinds:
-        watch(INSTANCE_KIND, _hand_over_instance)
+    for kind in kinds:
+        watch(kind)
     return registry
 
 
@@ -188,22 +177,13 @@ async def _try_until_started(start: Callable[[], Awaitable[None]]) -> None:
             return
 
 
-def _hand_over_policy(watch_events: WatchEvents, event: Any) -> None:
+def _hand_over(watch_events: WatchEvents, kind: Kind, event: Any) -> None:
     body = event["object"]
     metadata = body.get("metadata") or {}
-    key = PolicyKey(metadata.get("namespace", ""), metadata.get("name", ""))
+    key = Key(kind, metadata.get("namespace", ""), metadata.get("name", ""))
     uid, version = metadata.get("uid", ""), metadata.get("resourceVersion", "")
     if event["type"] == "DELETED":
-        watch_events.policy_gone(key, uid)
+        watch_events.gone(key, uid)
     # Two of three events are echoes of our own writes, whose responses we have stored.
-    elif not watch_events.has_policy(key, uid, version):
-        watch_events.policy_seen(parse_policy(body))
-
-
-def _hand_over_instance(watch_events: WatchEvents, event: Any) -> None:
-    body = event["object"]
-    if event["type"] == "DELETED":
-        metadata = body.get("metadata") or {}
-        watch_events.instance_gone(metadata.get("name", ""), metadata.get("uid", ""))
-    else:
-        watch_events.instance_seen(parse_instance(body))
+    elif not watch_events.has(key, uid, version):
+        watch_events.seen(parse(kind, body))

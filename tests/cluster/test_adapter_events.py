@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from support.parsing import parse_instance, parse_policy
 from support.relay import Relay
 from zitadel_notification_operator.cluster import recorder as recorder_module
 from zitadel_notification_operator.cluster.calls import ApiClient
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.recorder import EventRecorder
-from zitadel_notification_operator.cluster.resources import parse_instance, parse_policy
 from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 

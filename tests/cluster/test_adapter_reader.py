@@ -15,11 +15,13 @@ from support.apiserver import access_to, status
 from support.waiting import eventually
 from zitadel_notification_operator.cluster.calls import ApiClient
 from zitadel_notification_operator.cluster.connection import connect
-from zitadel_notification_operator.cluster.reader import KINDS, ClusterReader
+from zitadel_notification_operator.cluster.reader import ClusterReader
 from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.kinds import INSTANCE, KINDS, POLICY, ObjectKey
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
+ALL_KINDS = frozenset(KINDS)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,9 @@ async def test_a_list_comes_in_pages(
     names = [f"p{number}" for number in range(7)]
     create(control_plane, *(policy(name, namespace) for name in names))
     start = control_plane.audit_log.stat().st_size
-    found = (await ClusterReader(api, (namespace,), page=3).list_policies()).policies
+    found = (
+        await ClusterReader(api, (namespace,), page=3).list_objects(POLICY)
+    ).objects
     assert sorted(record.key.name for record in found) == names
     uris = eventually(
         lambda: len(seen := lists_since(control_plane, start, namespace)) >= 3 and seen
@@ -110,7 +114,9 @@ async def test_a_known_version_is_not_parsed_again(
     create(control_plane, policy("still", namespace), policy("edited", namespace))
     create(control_plane, policy("another", namespace))
     reader = ClusterReader(api, (namespace,))
-    known = {record.key: record for record in (await reader.list_policies()).policies}
+    known = {
+        record.key: record for record in (await reader.list_objects(POLICY)).objects
+    }
     kubectl = control_plane.kubectl
     of_namespace = ("-n", namespace, "znp")
     kubectl("label", *of_namespace, "edited", "a=b")
@@ -118,7 +124,7 @@ async def test_a_known_version_is_not_parsed_again(
     create(control_plane, policy("another", namespace))
     again = {
         record.key.name: record
-        for record in (await reader.list_policies(known)).policies
+        for record in (await reader.list_objects(POLICY, known.values())).objects
     }
     same = {key.name: again[key.name] is record for key, record in known.items()}
     assert same == {"still": True, "edited": False, "another": False}
@@ -136,7 +142,7 @@ async def test_no_namespace_means_all(
     create(control_plane, policy("mine", namespace), policy("theirs", other))
 
     async def seen(*namespaces: str) -> set[str]:
-        found = (await ClusterReader(api, namespaces).list_policies()).policies
+        found = (await ClusterReader(api, namespaces).list_objects(POLICY)).objects
         return {record.key.namespace for record in found} & {namespace, other}
 
     assert await seen() == {namespace, other}
@@ -150,15 +156,17 @@ async def test_one_object_by_name(
     """The stored object is returned, or None if there is none."""
     reader = ClusterReader(api, ())
     create(control_plane, policy("p", namespace), instance("i"))
-    found = await reader.read_policy(namespace, "p")
+    found = await reader.read(POLICY, ObjectKey(namespace, "p"))
     assert found is not None
     assert found.organization_id == "1"
-    assert await reader.read_policy(namespace, "absent") is None
-    stored = await reader.read_instance("i")
+    assert await reader.read(POLICY, ObjectKey(namespace, "absent")) is None
+    stored = await reader.read(INSTANCE, ObjectKey("", "i"))
     assert stored is not None
     assert stored.credential.key == "token"
-    assert await reader.read_instance("absent") is None
-    assert "i" in {record.name for record in (await reader.list_instances()).instances}
+    assert await reader.read(INSTANCE, ObjectKey("", "absent")) is None
+    assert "i" in {
+        record.name for record in (await reader.list_objects(INSTANCE)).objects
+    }
 
 
 async def test_crds_are_served_or_not(
@@ -166,16 +174,16 @@ async def test_crds_are_served_or_not(
 ) -> None:
     """Both kinds must be served; without the group nothing is."""
     reader = ClusterReader(api, ())
-    assert await reader.kinds_served() == KINDS
+    assert await reader.kinds_served() == ALL_KINDS
     crd = "crd/zitadelinstances.zitadel-notification.dev"
     control_plane.kubectl("delete", crd)
     try:
-        assert await reader.kinds_served() < KINDS
+        assert await reader.kinds_served() < ALL_KINDS
     finally:
         control_plane.kubectl("apply", "--server-side", "-f", str(CRDS))
         control_plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
     for _ in range(100):
-        if await reader.kinds_served() == KINDS:
+        if await reader.kinds_served() == ALL_KINDS:
             return
         await asyncio.sleep(0.1)
     pytest.fail("The kinds did not come back")
@@ -231,7 +239,7 @@ async def test_an_expired_list_starts_over_without_pages() -> None:
     )
     answers = [page(policy("a"), token="more"), expired, page(policy("a"), policy("b"))]
     async with Scripted(answers) as (api, queries):
-        found = (await ClusterReader(api, ()).list_policies()).policies
+        found = (await ClusterReader(api, ()).list_objects(POLICY)).objects
     assert [record.key.name for record in found] == ["a", "b"]
     assert queries == [{"limit": "500"}, {"limit": "500", "continue": "more"}, {}]
 
@@ -244,8 +252,8 @@ async def test_an_object_that_is_not_understood_is_listed_and_read() -> None:
     answers = [listed_page, web.json_response(old)]
     async with Scripted(answers) as (api, _):
         reader = ClusterReader(api, ())
-        listed, good = (await reader.list_policies()).policies
-        read = await reader.read_policy("team-a", "old")
+        listed, good = (await reader.list_objects(POLICY)).objects
+        read = await reader.read(POLICY, ObjectKey("team-a", "old"))
     assert good.not_understood is None
     for record in (listed, read):
         assert record is not None
@@ -267,7 +275,7 @@ async def test_an_object_without_a_name_is_skipped_and_reported_once(
     async with Scripted([answer(), answer()]) as (api, _):
         reader = ClusterReader(api, ())
         for _ in range(2):
-            found = (await reader.list_policies()).policies
+            found = (await reader.list_objects(POLICY)).objects
             assert [record.key.name for record in found] == ["good"]
     logged = [r for r in caplog.records if "no uid" in r.getMessage()]
     assert len(logged) == 1
@@ -278,7 +286,7 @@ async def test_an_unusable_object_is_not_an_absent_one() -> None:
     answer = web.json_response({"metadata": {"name": "old"}, "spec": {}})
     async with Scripted([answer]) as (api, _):
         with pytest.raises(ClusterError):
-            await ClusterReader(api, ()).read_policy("team-a", "old")
+            await ClusterReader(api, ()).read(POLICY, ObjectKey("team-a", "old"))
 
 
 async def test_a_broken_page_gives_no_half_list() -> None:
@@ -286,7 +294,7 @@ async def test_a_broken_page_gives_no_half_list() -> None:
     answers = [page(policy("a"), token="more"), web.Response(status=500)]
     async with Scripted(answers) as (api, _):
         with pytest.raises(ClusterError):
-            await ClusterReader(api, ()).list_policies()
+            await ClusterReader(api, ()).list_objects(POLICY)
 
 
 def crd(**metadata: Any) -> web.Response:
@@ -308,7 +316,7 @@ async def test_whether_a_crd_is_being_deleted(
 ) -> None:
     """A missing CRD counts as deleted with its objects."""
     async with Scripted([answer]) as (api, _):
-        found = await ClusterReader(api, ()).crd_is_ending("NotificationPolicy")
+        found = await ClusterReader(api, ()).crd_is_ending(POLICY)
     assert found is ending
 
 
@@ -321,9 +329,9 @@ async def test_a_crd_that_may_not_be_read_counts_as_one_that_stays(
     async with Scripted([*refusals, web.Response(status=503)]) as (api, _):
         reader = ClusterReader(api, ())
         for _ in range(2):
-            assert not await reader.crd_is_ending("ZitadelInstance")
+            assert not await reader.crd_is_ending(INSTANCE)
         with pytest.raises(ClusterError):
-            await reader.crd_is_ending("ZitadelInstance")
+            await reader.crd_is_ending(INSTANCE)
     logged = [r for r in caplog.records if "CRDs are being deleted" in r.getMessage()]
     assert len(logged) == 1
 
@@ -333,9 +341,9 @@ async def test_a_kind_is_absent_when_its_crd_is(code: int, *, absent: bool) -> N
     """Discovery may be late; a LIST of an absent kind makes no call."""
     async with Scripted([status(code)]) as (api, queries):
         reader = ClusterReader(api, ())
-        assert await reader.are_absent(frozenset({"ZitadelInstance"})) is absent
-        reader.kinds = frozenset({"NotificationPolicy"})
-        assert (await reader.list_instances()).instances == []
+        assert await reader.are_absent(frozenset({INSTANCE})) is absent
+        reader.kinds = frozenset({POLICY})
+        assert (await reader.list_objects(INSTANCE)).objects == []
         assert len(queries) == 1
 
 
@@ -347,7 +355,7 @@ async def test_why_no_kind_is_served_alone_is_reported_once(
     async with Scripted([status(403), status(403)]) as (api, _):
         reader = ClusterReader(api, ())
         for _ in range(2):
-            assert not await reader.are_absent(frozenset({"ZitadelInstance"}))
+            assert not await reader.are_absent(frozenset({INSTANCE}))
     logged = [r for r in caplog.messages if "Cannot tell whether a CRD is missing" in r]
     assert len(logged) == 1
     assert "grant get on both CRDs" in logged[0]

@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 
 from support.audit import AuditLog
+from support.parsing import parse_policy
 from support.settings import mails
 from zitadel_notification_operator.cluster.calls import ApiClient
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.reader import ClusterReader
-from zitadel_notification_operator.cluster.resources import parse_policy
 from zitadel_notification_operator.cluster.writer import ClusterWriter
 from zitadel_notification_operator.core.conditions import Condition
 from zitadel_notification_operator.core.errors import ObjectChanged, ObjectGone
 from zitadel_notification_operator.core.identity import Capabilities, User
+from zitadel_notification_operator.core.kinds import INSTANCE, ObjectKey
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
     InstanceObject,
@@ -101,8 +102,10 @@ class Objects:
             },
         }
         self._plane.kubectl("create", "-f", "-", stdin=json.dumps(body))
-        found = await ClusterReader(api, ()).read_instance(self.namespace)
-        assert found is not None
+        found = await ClusterReader(api, ()).read(
+            INSTANCE, ObjectKey("", self.namespace)
+        )
+        assert isinstance(found, InstanceObject)
         return found
 
     def get(self, name: str = "p", kind: str = "znp") -> dict[str, Any] | None:
@@ -193,7 +196,7 @@ async def test_a_status_is_stored_as_it_is(
 ) -> None:
     """The server returns the applied status; spec and metadata stay."""
     policy = objects.policy()
-    stored = await writer.apply_policy_status(policy, status)
+    stored = await writer.apply_status(policy, status)
     assert stored.status == status
     assert (stored.uid, stored.generation) == (policy.uid, policy.generation)
     assert stored.finalizers == ()
@@ -204,7 +207,7 @@ async def test_a_whole_status_replaces_what_was_ours(
     writer: ClusterWriter, objects: Objects, control_plane: ControlPlane
 ) -> None:
     """Dropped fields and conditions go; another manager's condition stays."""
-    policy = await writer.apply_policy_status(objects.policy(), FULL)
+    policy = await writer.apply_status(objects.policy(), FULL)
     foreign = {
         "type": "Reviewed",
         "status": "True",
@@ -225,7 +228,7 @@ async def test_a_whole_status_replaces_what_was_ours(
         stdin=json.dumps(body),
     )
     few = PolicyStatus(observed_generation=1, conditions=(READY,))
-    stored = await writer.apply_policy_status(policy, few)
+    stored = await writer.apply_status(policy, few)
     assert stored.status.conditions == (READY,)
     body = objects.get()
     assert body is not None
@@ -239,7 +242,7 @@ async def test_our_conditions_are_nobody_elses(
     writer: ClusterWriter, objects: Objects, control_plane: ControlPlane
 ) -> None:
     """The next status removes somebody's Stalled beside our Ready."""
-    policy = await writer.apply_policy_status(
+    policy = await writer.apply_status(
         objects.policy(), PolicyStatus(observed_generation=1, conditions=(READY,))
     )
     body = objects.get()
@@ -256,7 +259,7 @@ async def test_our_conditions_are_nobody_elses(
     control_plane.kubectl(
         "replace", "--subresource=status", "-f", "-", stdin=json.dumps(body)
     )
-    stored = await writer.apply_policy_status(policy, policy.status)
+    stored = await writer.apply_status(policy, policy.status)
     assert stored.status.conditions == (READY,)
     body = objects.get()
     assert body is not None
@@ -267,7 +270,7 @@ async def test_our_fields_are_nobody_elses(
     writer: ClusterWriter, objects: Objects, control_plane: ControlPlane
 ) -> None:
     """The next status removes a drift that somebody has put there."""
-    policy = await writer.apply_policy_status(
+    policy = await writer.apply_status(
         objects.policy(), PolicyStatus(observed_generation=1, conditions=(READY,))
     )
     body = objects.get()
@@ -278,7 +281,7 @@ async def test_our_fields_are_nobody_elses(
     control_plane.kubectl(
         "replace", "--subresource=status", "-f", "-", stdin=json.dumps(body)
     )
-    stored = await writer.apply_policy_status(policy, policy.status)
+    stored = await writer.apply_status(policy, policy.status)
     assert stored.status == policy.status
     body = objects.get()
     assert body is not None
@@ -289,8 +292,8 @@ async def test_the_same_status_again_changes_nothing(
     writer: ClusterWriter, objects: Objects
 ) -> None:
     """An apply without a difference keeps the resourceVersion."""
-    first = await writer.apply_policy_status(objects.policy(), FULL)
-    second = await writer.apply_policy_status(first, FULL)
+    first = await writer.apply_status(objects.policy(), FULL)
+    second = await writer.apply_status(first, FULL)
     assert second.resource_version == first.resource_version
 
 
@@ -299,11 +302,11 @@ async def test_original_and_finalizer_are_all_we_own(
 ) -> None:
     """The operator owns no spec, label or other annotation (conventions 7.1)."""
     policy = objects.policy(labels={"a": "b"}, annotations={"c": "d"})
-    stored = await writer.apply_original(policy, TEXT, finalizer=True)
+    stored = await writer.apply_marks(policy, original=TEXT, finalizer=True)
     assert stored.held
     assert stored.original_text == TEXT
     assert stored.generation == policy.generation
-    await writer.apply_policy_status(stored, FULL)
+    await writer.apply_status(stored, FULL)
     body = objects.get()
     mine = owned(body)
     assert mine["Apply"] == {
@@ -321,10 +324,10 @@ async def test_original_and_finalizer_are_all_we_own(
 
 async def test_original_alone(writer: ClusterWriter, objects: Objects) -> None:
     """Retain needs no finalizer."""
-    stored = await writer.apply_original(objects.policy(), TEXT, finalizer=False)
+    stored = await writer.apply_marks(objects.policy(), original=TEXT, finalizer=False)
     assert stored.finalizers == ()
     assert stored.original_text == TEXT
-    again = await writer.apply_original(stored, "other", finalizer=True)
+    again = await writer.apply_marks(stored, original="other", finalizer=True)
     assert again.held
     assert again.original_text == "other"
 
@@ -335,11 +338,11 @@ async def test_a_copied_object_loses_our_marks(
     """kubectl owns them, too: an apply would leave them, a patch does not."""
     marks = {"annotations": {ANNOTATION: "copied"}, "finalizers": [FINALIZER]}
     policy = objects.policy("p", "apply", "--server-side", **marks)
-    held = await writer.apply_original(policy, TEXT, finalizer=True)
+    held = await writer.apply_marks(policy, original=TEXT, finalizer=True)
     assert held.original_text == TEXT
-    kept = await writer.apply_original(held, TEXT, finalizer=False)
+    kept = await writer.apply_marks(held, original=TEXT, finalizer=False)
     assert kept.held
-    stripped = await writer.strip_policy(kept, finalizer=True, original=True)
+    stripped = await writer.strip(kept, finalizer=True, original=True)
     assert stripped is not None
     assert stripped.finalizers == ()
     assert stripped.original_text is None
@@ -352,13 +355,13 @@ async def test_strip_takes_what_was_asked(
     """It removes only the finalizer or the annotation, and nothing of others."""
     other = {"finalizers": [OTHER], "annotations": {"c": "d"}}
     policy = objects.policy(**other)
-    held = await writer.apply_original(policy, TEXT, finalizer=True)
+    held = await writer.apply_marks(policy, original=TEXT, finalizer=True)
     assert set(held.finalizers) == {OTHER, FINALIZER}
-    loose = await writer.strip_policy(held, finalizer=True, original=False)
+    loose = await writer.strip(held, finalizer=True, original=False)
     assert loose is not None
     assert loose.finalizers == (OTHER,)
     assert loose.original_text == TEXT
-    bare = await writer.strip_policy(loose, finalizer=True, original=True)
+    bare = await writer.strip(loose, finalizer=True, original=True)
     assert bare is not None
     assert bare.original_text is None
     body = objects.get()
@@ -372,7 +375,7 @@ async def test_nothing_to_strip_is_no_write(
 ) -> None:
     """If there is nothing to remove, it only reads."""
     policy = objects.policy()
-    stored = await writer.strip_policy(policy, finalizer=True, original=True)
+    stored = await writer.strip(policy, finalizer=True, original=True)
     assert stored == policy
     assert audit.by_operator("notificationpolicies", objects.namespace) == []
 
@@ -387,9 +390,7 @@ async def test_an_index_that_shifts(api: ApiClient, objects: Objects) -> None:
             objects.patch([add])
 
     client = InterferingClient(api, insert)
-    stored = await ClusterWriter(client).strip_policy(
-        policy, finalizer=True, original=False
-    )
+    stored = await ClusterWriter(client).strip(policy, finalizer=True, original=False)
     assert stored is not None
     assert stored.finalizers == (OTHER,)
     assert client.patches == 2
@@ -405,7 +406,7 @@ async def test_a_change_under_every_try(api: ApiClient, objects: Objects) -> Non
 
     client = InterferingClient(api, rewrite)
     with pytest.raises(ObjectChanged):
-        await ClusterWriter(client).strip_policy(policy, finalizer=False, original=True)
+        await ClusterWriter(client).strip(policy, finalizer=False, original=True)
     assert client.patches == 3
 
 
@@ -413,12 +414,12 @@ async def test_the_last_finalizer_lets_it_go(
     writer: ClusterWriter, objects: Objects
 ) -> None:
     """The result is None, also at every further call."""
-    held = await writer.apply_original(objects.policy(), TEXT, finalizer=True)
+    held = await writer.apply_marks(objects.policy(), original=TEXT, finalizer=True)
     objects.delete()
     objects.delete()
-    assert await writer.strip_policy(held, finalizer=True, original=False) is None
+    assert await writer.strip(held, finalizer=True, original=False) is None
     assert objects.get() is None
-    assert await writer.strip_policy(held, finalizer=True, original=True) is None
+    assert await writer.strip(held, finalizer=True, original=True) is None
 
 
 async def test_another_finalizer_keeps_it(
@@ -426,18 +427,16 @@ async def test_another_finalizer_keeps_it(
 ) -> None:
     """The object is still being deleted; our finalizer cannot come back."""
     policy = objects.policy(finalizers=[OTHER])
-    held = await writer.apply_original(policy, TEXT, finalizer=True)
+    held = await writer.apply_marks(policy, original=TEXT, finalizer=True)
     objects.delete()
-    stored = await writer.strip_policy(held, finalizer=True, original=True)
+    stored = await writer.strip(held, finalizer=True, original=True)
     assert stored is not None
     assert stored.deleting
     assert stored.finalizers == (OTHER,)
     with pytest.raises(ObjectChanged) as caught:
-        await writer.apply_original(stored, TEXT, finalizer=True)
+        await writer.apply_marks(stored, original=TEXT, finalizer=True)
     assert type(caught.value) is ObjectChanged
-    updated = await writer.apply_policy_status(
-        stored, PolicyStatus(conditions=(READY,))
-    )
+    updated = await writer.apply_status(stored, PolicyStatus(conditions=(READY,)))
     assert updated.deleting
 
 
@@ -449,9 +448,7 @@ async def test_it_goes_between_read_and_patch(api: ApiClient, objects: Objects) 
         api,
         lambda: objects.patch([{"op": "remove", "path": "/metadata/finalizers/0"}]),
     )
-    stripped = await ClusterWriter(client).strip_policy(
-        policy, finalizer=True, original=False
-    )
+    stripped = await ClusterWriter(client).strip(policy, finalizer=True, original=False)
     assert stripped is None
 
 
@@ -462,10 +459,10 @@ async def test_an_object_that_is_gone_stays_gone(
     policy = objects.policy()
     objects.delete()
     with pytest.raises(ObjectGone):
-        await writer.apply_policy_status(policy, FULL)
+        await writer.apply_status(policy, FULL)
     with pytest.raises(ObjectGone):
-        await writer.apply_original(policy, TEXT, finalizer=True)
-    assert await writer.strip_policy(policy, finalizer=True, original=True) is None
+        await writer.apply_marks(policy, original=TEXT, finalizer=True)
+    assert await writer.strip(policy, finalizer=True, original=True) is None
     assert objects.get() is None
 
 
@@ -479,10 +476,10 @@ async def test_another_object_of_that_name_is_left_alone(
     new = objects.policy(**marks)
     assert new.uid != old.uid
     with pytest.raises(ObjectGone):
-        await writer.apply_policy_status(old, FULL)
+        await writer.apply_status(old, FULL)
     with pytest.raises(ObjectGone):
-        await writer.apply_original(old, TEXT, finalizer=True)
-    assert await writer.strip_policy(old, finalizer=True, original=True) is None
+        await writer.apply_marks(old, original=TEXT, finalizer=True)
+    assert await writer.strip(old, finalizer=True, original=True) is None
     body = objects.get()
     assert body is not None
     assert parse_policy(body) == new
@@ -495,9 +492,9 @@ async def test_a_change_of_others_does_not_stop_a_status(
     """The resourceVersion only shows that it is the same object."""
     policy = objects.policy()
     objects.patch({"metadata": {"labels": {"a": "b"}}}, "merge")
-    assert (await writer.apply_policy_status(policy, FULL)).status == FULL
+    assert (await writer.apply_status(policy, FULL)).status == FULL
     unversioned = replace(policy, resource_version="")
-    assert (await writer.apply_policy_status(unversioned, FULL)).status == FULL
+    assert (await writer.apply_status(unversioned, FULL)).status == FULL
 
 
 async def test_a_change_under_every_status(api: ApiClient, objects: Objects) -> None:
@@ -510,7 +507,7 @@ async def test_a_change_under_every_status(api: ApiClient, objects: Objects) -> 
         ),
     )
     with pytest.raises(ObjectChanged):
-        await ClusterWriter(client).apply_policy_status(policy, FULL)
+        await ClusterWriter(client).apply_status(policy, FULL)
     assert client.patches == 3
 
 
@@ -524,7 +521,7 @@ async def test_recreated_between_two_tries(api: ApiClient, objects: Objects) -> 
 
     client = InterferingClient(api, recreate)
     with pytest.raises(ObjectGone):
-        await ClusterWriter(client).apply_policy_status(policy, FULL)
+        await ClusterWriter(client).apply_status(policy, FULL)
     assert owned(objects.get()) == {}
 
 
@@ -534,7 +531,7 @@ async def test_a_status_that_the_schema_refuses(
     """It is an error, not a missing object."""
     bad = PolicyStatus(conditions=(Condition("Ready", "Perhaps", "R", "", 1, "x"),))
     with pytest.raises(ObjectChanged) as caught:
-        await writer.apply_policy_status(objects.policy(), bad)
+        await writer.apply_status(objects.policy(), bad)
     assert type(caught.value) is ObjectChanged
 
 
@@ -543,7 +540,7 @@ async def test_an_instance_is_held_updated_and_released(
 ) -> None:
     """The same four writes exist for the other kind."""
     instance = await objects.instance(api)
-    held = await writer.hold_instance(instance)
+    held = await writer.apply_marks(instance, finalizer=True)
     assert held.finalizers == (FINALIZER,)
     status = InstanceStatus(
         1,
@@ -556,19 +553,19 @@ async def test_an_instance_is_held_updated_and_released(
         credential_expires_at="2027-01-01T00:00:00Z",
         policies=12,
     )
-    updated = await writer.apply_instance_status(held, status)
+    updated = await writer.apply_status(held, status)
     assert updated.status == status
     assert updated.held
     mine = owned(objects.get(instance.name, "zni"))
     assert mine["Apply"] == {"f:metadata": {"f:finalizers": {f'v:"{FINALIZER}"': {}}}}
     objects.delete(instance.name, "zni")
-    assert await writer.release_instance(updated) is None
+    assert await writer.strip(updated, finalizer=True, original=False) is None
     assert objects.get(instance.name, "zni") is None
-    assert await writer.release_instance(updated) is None
+    assert await writer.strip(updated, finalizer=True, original=False) is None
     with pytest.raises(ObjectGone):
-        await writer.hold_instance(updated)
+        await writer.apply_marks(updated, finalizer=True)
     with pytest.raises(ObjectGone):
-        await writer.apply_instance_status(updated, status)
+        await writer.apply_status(updated, status)
 
 
 async def test_an_instance_that_stays_is_returned(
@@ -576,8 +573,8 @@ async def test_an_instance_that_stays_is_returned(
 ) -> None:
     """If it is not being deleted, it stays without our finalizer."""
     instance = await objects.instance(api, finalizers=[OTHER])
-    held = await writer.hold_instance(instance)
-    released = await writer.release_instance(held)
+    held = await writer.apply_marks(instance, finalizer=True)
+    released = await writer.strip(held, finalizer=True, original=False)
     assert released is not None
     assert released.finalizers == (OTHER,)
     assert not released.deleting

@@ -221,11 +221,11 @@ async def test_a_grant_by_name_that_cannot_be_looked_up_stays_alone(
         theirs = policy("theirs", str(FIRST))
         theirs = replace(theirs, key=theirs.key._replace(namespace="team"))
         world.cluster.put(theirs)
-        world.engine.watch_events.policy_seen(world.cluster.policies[theirs.key])
+        world.engine.watch_events.seen(world.cluster.policies[theirs.key])
         await asyncio.sleep(3)
         mine = world.cluster.policies[policy("p1").key]
         world.cluster.put(replace(mine, settings=mails(True), generation=2))
-        world.engine.watch_events.policy_seen(world.cluster.policies[mine.key])
+        world.engine.watch_events.seen(world.cluster.policies[mine.key])
 
         def is_settled() -> bool:
             ready = _ready(world.cluster.policies[theirs.key])

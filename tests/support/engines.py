@@ -32,6 +32,7 @@ from zitadel_notification_operator.engine.leader.composition import Composition,
 from zitadel_notification_operator.engine.leader.engine import Engine
 from zitadel_notification_operator.engine.ports import Connector, Recorder
 from zitadel_notification_operator.engine.queue.engine_metrics import PassMetrics
+from zitadel_notification_operator.engine.queue.keys import policy_key
 from zitadel_notification_operator.telemetry.objects import ObjectMetrics
 from zitadel_notification_operator.telemetry.passes import PrometheusMetrics
 
@@ -144,15 +145,15 @@ class Bench:
         """Store a user's change and deliver its watch event to the engine."""
         stored = self.cluster.put(changed)
         assert self.engine is not None
-        self.engine.watch_events.policy_seen(stored)
+        self.engine.watch_events.seen(stored)
         if changed.key not in self.cluster.policies:
-            self.engine.watch_events.policy_gone(changed.key)
+            self.engine.watch_events.gone(policy_key(changed.key))
 
     def instance_seen(self, changed: InstanceObject) -> None:
         """Store an administrator's change and deliver its watch event to the engine."""
         stored = self.cluster.put_instance(changed)
         assert self.engine is not None
-        self.engine.watch_events.instance_seen(stored)
+        self.engine.watch_events.seen(stored)
 
     def policy(self, name: str) -> PolicyObject:
         """Return a policy as stored."""

@@ -5,17 +5,14 @@ of them, before or after its effect.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from support.oracle import complaints
 from support.settings import mailing, mails
-from zitadel_notification_operator.cluster.resources import (
-    instance_status_json,
-    policy_status_json,
-)
+from zitadel_notification_operator.cluster.records import to_json
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.credentials import AccessToken, Credential
 from zitadel_notification_operator.core.decision import Action
@@ -37,13 +34,14 @@ from zitadel_notification_operator.core.events import (
     parse_moment,
 )
 from zitadel_notification_operator.core.identity import Capabilities, Identity, User
+from zitadel_notification_operator.core.kinds import POLICY, Kind, ObjectKey
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
     Endpoint,
-    InstanceList,
     InstanceObject,
     InstanceStatus,
-    PolicyList,
+    ObjectList,
+    OwnObject,
     PolicyObject,
     PolicyStatus,
 )
@@ -97,7 +95,7 @@ class FakeCluster:
         self.secrets: dict[str, dict[str, bytes]] = {}
         self.config_maps: dict[str, dict[str, bytes]] = {}
         self.complaints: list[str] = []
-        self.crds_ending: set[str] = set()
+        self.crds_ending: set[Kind] = set()
         self.version = 0
 
     def put(self, policy: PolicyObject) -> PolicyObject:
@@ -116,7 +114,7 @@ class FakeCluster:
         self.instances[instance.name] = stored
         return stored
 
-    def _judge(self, stored: PolicyObject | InstanceObject, status: Any) -> None:
+    def _judge(self, stored: OwnObject, status: Any) -> None:
         """Check a status against Flux's rules; `Bench.stop` reports violations."""
         suspended = isinstance(stored, PolicyObject) and stored.suspended
         metadata: dict[str, Any] = {"generation": stored.generation}
@@ -135,13 +133,44 @@ class FakeCluster:
             raise ObjectGone(str(policy.key))
         return stored
 
+    async def apply_status(self, about: Any, status: Any) -> Any:
+        """Each kind has a method of its own, which a test may replace."""
+        if isinstance(about, PolicyObject):
+            return await self.apply_policy_status(about, status)
+        return await self.apply_instance_status(about, status)
+
+    async def apply_marks(
+        self, about: Any, *, original: str | None = None, finalizer: bool
+    ) -> Any:
+        if isinstance(about, PolicyObject):
+            assert original is not None
+            return await self.apply_original(about, original, finalizer=finalizer)
+        return await self.hold_instance(about)
+
+    async def strip(self, about: Any, *, finalizer: bool, original: bool) -> Any:
+        if isinstance(about, PolicyObject):
+            return await self.strip_policy(
+                about, finalizer=finalizer, original=original
+            )
+        return await self.release_instance(about)
+
+    async def list_objects(self, kind: Kind, known: Any) -> ObjectList:
+        if kind is POLICY:
+            return await self.list_policies(known)
+        return await self.list_instances()
+
+    async def read(self, kind: Kind, key: ObjectKey) -> OwnObject | None:
+        if kind is POLICY:
+            return await self.read_policy(*key)
+        return await self.read_instance(key.name)
+
     async def apply_policy_status(
         self, policy: PolicyObject, status: PolicyStatus
     ) -> PolicyObject:
         def effect() -> PolicyObject:
             _require_not_older(self._stored(policy), policy)
             stored = self.put(replace(self._stored(policy), status=status))
-            self._judge(stored, policy_status_json(status))
+            self._judge(stored, to_json(status))
             return stored
 
         return self.steps.step(effect, "status", str(policy.key))
@@ -186,7 +215,7 @@ class FakeCluster:
             stored = self.put_instance(
                 replace(self.instances[instance.name], status=status)
             )
-            self._judge(stored, instance_status_json(status))
+            self._judge(stored, to_json(status))
             return stored
 
         return self.steps.step(effect, "status", instance.name)
@@ -204,14 +233,13 @@ class FakeCluster:
         )
         return None
 
-    async def list_policies(
-        self, known: Mapping[PolicyKey, PolicyObject]
-    ) -> PolicyList:
+    async def list_policies(self, known: Any) -> ObjectList:
         found = list(self.policies.values())
-        return PolicyList(found, version=str(self.version))
+        return ObjectList(found, version=str(self.version))
 
-    async def list_instances(self) -> InstanceList:
-        return InstanceList(list(self.instances.values()), str(self.version))
+    async def list_instances(self) -> ObjectList:
+        found = list(self.instances.values())
+        return ObjectList(found, version=str(self.version))
 
     async def read_policy(self, namespace: str, name: str) -> PolicyObject | None:
         return self.policies.get(PolicyKey(namespace, name))
@@ -219,9 +247,9 @@ class FakeCluster:
     async def read_instance(self, name: str) -> InstanceObject | None:
         return self.instances.get(name)
 
-    async def crd_is_ending(self, kind: str) -> bool:
+    async def crd_is_ending(self, kind: Kind) -> bool:
         """Return whether the test has deleted the CRD; each call is a step."""
-        return self.steps.step(lambda: kind in self.crds_ending, "crd", kind)
+        return self.steps.step(lambda: kind in self.crds_ending, "crd", kind.name)
 
     async def read_secret(self, name: str) -> dict[str, bytes] | None:
         return self.secrets.get(name)
@@ -230,9 +258,7 @@ class FakeCluster:
         return self.config_maps.get(name)
 
 
-def _require_not_older(
-    stored: PolicyObject | InstanceObject, known: PolicyObject | InstanceObject
-) -> None:
+def _require_not_older(stored: OwnObject, known: OwnObject) -> None:
     """Refuse a status that was computed from a version newer than the stored one."""
     version = known.resource_version
     if version and int(stored.resource_version) < int(version):
@@ -612,7 +638,6 @@ class FakeRecorder:
         self.notices: list[tuple[str, str]] = []
         self.notes: list[str] = []
 
-    def record(self, about: PolicyObject | InstanceObject, notice: Any) -> None:
-        name = about.name if isinstance(about, InstanceObject) else about.key.name
-        self.notices.append((name, notice.reason))
+    def record(self, about: OwnObject, notice: Any) -> None:
+        self.notices.append((about.name, notice.reason))
         self.notes.append(notice.note)

@@ -7,7 +7,7 @@ running process may take for the current one.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,15 +18,16 @@ from zitadel_notification_operator.core.errors import (
     ObjectChanged,
     ObjectGone,
 )
+from zitadel_notification_operator.core.kinds import Kind
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
-    InstanceList,
     InstanceObject,
     InstanceStatus,
-    PolicyList,
+    ObjectList,
     PolicyObject,
     PolicyStatus,
 )
+from zitadel_notification_operator.engine.queue.keys import instance_key, policy_key
 
 Stored = PolicyObject | InstanceObject
 Name = PolicyKey | str
@@ -156,15 +157,15 @@ class WorldCluster(FakeCluster):
         # This repeats what `handlers` does.
         if isinstance(name, PolicyKey):
             if version is None:
-                self.watch_events.policy_gone(name, last.uid if last else "")
-            elif not self.watch_events.has_policy(
-                name, version.uid, version.resource_version
+                self.watch_events.gone(policy_key(name), last.uid if last else "")
+            elif not self.watch_events.has(
+                policy_key(name), version.uid, version.resource_version
             ):
-                self.watch_events.policy_seen(version)
+                self.watch_events.seen(version)
         elif version is None:
-            self.watch_events.instance_gone(name, last.uid if last else "")
+            self.watch_events.gone(instance_key(name), last.uid if last else "")
         else:
-            self.watch_events.instance_seen(version)
+            self.watch_events.seen(version)
         self.beliefs.was_read(name, version)
 
     async def latency(self) -> None:
@@ -269,15 +270,13 @@ class WorldCluster(FakeCluster):
         # The engine drops the instance only when the watch reports its deletion.
         return stored
 
-    async def list_policies(
-        self, known: Mapping[PolicyKey, PolicyObject]
-    ) -> PolicyList:
+    async def list_policies(self, known: Any) -> ObjectList:
         await self._read()
         for key, policy in self.policies.items():
             self.beliefs.was_read(key, policy)
         return await super().list_policies(known)
 
-    async def list_instances(self) -> InstanceList:
+    async def list_instances(self) -> ObjectList:
         await self._read()
         for name, instance in self.instances.items():
             self.beliefs.was_read(name, instance)
@@ -294,7 +293,7 @@ class WorldCluster(FakeCluster):
         self.beliefs.was_read(name, self.instances.get(name))
         return self.instances.get(name)
 
-    async def crd_is_ending(self, kind: str) -> bool:
+    async def crd_is_ending(self, kind: Kind) -> bool:
         await self._read()
         return await super().crd_is_ending(kind)
 

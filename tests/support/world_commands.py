@@ -23,6 +23,7 @@ from support.world_choices import (
     REFERENCES,
 )
 from support.world_zitadel import Outage
+from zitadel_notification_operator.core.kinds import POLICY
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
     NotUnderstood,
@@ -34,7 +35,6 @@ from zitadel_notification_operator.core.policy import (
     ManagementPolicy,
     Scope,
 )
-from zitadel_notification_operator.engine.queue.keys import POLICY
 
 FLIPS: dict[str, Callable[[PolicyObject], dict[str, Any]]] = {
     "value": lambda stored: {"settings": mails(not mailing(stored.settings))},

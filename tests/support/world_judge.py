@@ -9,10 +9,10 @@ from support.world_pass import current_policy
 from support.world_zitadel import WorldZitadel
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.kinds import POLICY
 from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.settings import Settings
-from zitadel_notification_operator.engine.queue.keys import POLICY
 
 LIST_LIFE = 61.5
 """Seconds for which a cached list of organizations is used, plus the time of a call."""

@@ -91,7 +91,7 @@ class Life:
         await self.engine.start()
         await self.engine.lead(fresh=True)
         self.cluster.put(replace(policy("p"), organization=Reference(By.NAME, "acme")))
-        self.engine.watch_events.policy_seen(self.cluster.policies[KEY])
+        self.engine.watch_events.seen(self.cluster.policies[KEY])
         await self.until(lambda: self.holds(1, value=False))
 
     def _phase(self) -> None:
@@ -102,7 +102,7 @@ class Life:
     def seen(self, **changes: Any) -> None:
         """Store a change of the policy, and deliver its watch event to the engine."""
         stored = self.cluster.put(replace(self.cluster.policies[KEY], **changes))
-        self.engine.watch_events.policy_seen(stored)
+        self.engine.watch_events.seen(stored)
 
     def holds(self, events: int, *, value: bool) -> bool:
         """Return whether the policy is Ready with a value after this many events."""

@@ -14,10 +14,10 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
+from zitadel_notification_operator.core.kinds import INSTANCE, POLICY, Kind
 from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.engine.queue.keys import INSTANCE as INSTANCE_KIND
-from zitadel_notification_operator.engine.queue.keys import POLICY
+from zitadel_notification_operator.engine.queue.keys import instance_key
 
 MANY = 200
 OTHER = "example.com/keep"
@@ -34,7 +34,7 @@ class CrdBench(Bench):
         self.broken = False
         self.reads = 0
 
-    async def _asked(self, kind: str) -> bool:
+    async def _asked(self, kind: Kind) -> bool:
         self.reads += 1
         if self.broken:
             raise ClusterError(f"no answer, for the {self.reads}th time")
@@ -56,10 +56,10 @@ class CrdBench(Bench):
             )
         )
 
-    def delete_crd(self, kind: str = POLICY) -> None:
+    def delete_crd(self, kind: Kind = POLICY) -> None:
         """Mark the CRD and then all its objects as deleted, as Kubernetes does."""
         self.cluster.crds_ending.add(kind)
-        if kind == POLICY:
+        if kind is POLICY:
             for key in list(self.cluster.policies):
                 self.delete(key.name)
         else:
@@ -221,10 +221,10 @@ def test_an_instance_does_not_wait_for_its_policies() -> None:
         bench.cluster.put(policy("p"))
         engine = await bench.start()
         await bench.live(5)
-        bench.delete_crd(INSTANCE_KIND)
+        bench.delete_crd(INSTANCE)
         await bench.live(2)
         assert bench.cluster.instances == {}
-        engine.watch_events.instance_gone("default", "i")
+        engine.watch_events.gone(instance_key("default"), "i")
         assert [events[:2] for events in bench.events if events[0] == "default"] == [
             ("default", "Deleted")
         ]
@@ -239,7 +239,7 @@ def test_an_instance_does_not_wait_for_its_policies() -> None:
     run(story())
 
 
-@pytest.mark.parametrize("first", [POLICY, INSTANCE_KIND])
+@pytest.mark.parametrize("first", [POLICY, INSTANCE])
 def test_both_crds_in_either_order(first: str) -> None:
     """No object is left, and every setting in ZITADEL is."""
 
@@ -249,12 +249,12 @@ def test_both_crds_in_either_order(first: str) -> None:
             bench.cluster.put(policy(f"p{number}", f"o{number}"))
         engine = await bench.start()
         await bench.live(20)
-        second = INSTANCE_KIND if first == POLICY else POLICY
+        second = INSTANCE if first == POLICY else POLICY
         for kind in (first, second):
             bench.delete_crd(kind)
             await bench.live(0.3)
             if "default" not in bench.cluster.instances:
-                engine.watch_events.instance_gone("default", "i")
+                engine.watch_events.gone(instance_key("default"), "i")
         await bench.live(10)
         assert bench.cluster.policies == {}
         assert bench.cluster.instances == {}

@@ -168,14 +168,12 @@ def test_a_new_object_inherits_no_backoff(*, is_delivered: bool) -> None:
         queue.failed(keys[2])
         assert all(queue.failures(key) for key in keys)
         if is_delivered:
-            engine.watch_events.policy_gone(PolicyKey("own", "p"), "uid-p")
-            engine.watch_events.instance_gone("default", "i")
-        engine.watch_events.instance_seen(
+            engine.watch_events.gone(policy_key(PolicyKey("own", "p")), "uid-p")
+            engine.watch_events.gone(instance_key("default"), "i")
+        engine.watch_events.seen(
             bench.cluster.put_instance(replace(INSTANCE, uid="i2"))
         )
-        engine.watch_events.policy_seen(
-            bench.cluster.put(replace(policy("p"), uid="uid-2"))
-        )
+        engine.watch_events.seen(bench.cluster.put(replace(policy("p"), uid="uid-2")))
         assert [queue.failures(key) for key in keys] == [0, 0, 0]
         await bench.stop()
 
@@ -194,7 +192,7 @@ def test_a_failure_of_the_former_object_does_not_count() -> None:
         async def observe(_: str | None) -> Any:
             for uid in uids:
                 new = replace(policy("p"), uid=uid)
-                engine.watch_events.policy_seen(bench.cluster.put(new))
+                engine.watch_events.seen(bench.cluster.put(new))
             raise ClusterError("x")
 
         bench.zitadel.observe = observe  # type: ignore[method-assign]

@@ -10,6 +10,7 @@ from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.queue.keys import instance_key, policy_key
 
 
 class CountedReads(Bench):
@@ -157,7 +158,7 @@ def test_late_news_of_a_policy_that_has_ended_brings_nothing_back() -> None:
         await bench.live(5)
         assert bench.cluster.policies == {}
         before = len(bench.steps.log)
-        engine.watch_events.policy_seen(replace(dying, resource_version="9999"))
+        engine.watch_events.seen(replace(dying, resource_version="9999"))
         await bench.live(60)
         assert bench.parts is not None
         assert bench.parts.inventory.policies == {}
@@ -180,11 +181,11 @@ def test_an_older_namesake_does_not_replace_a_newer_one() -> None:
         await bench.live(5)
         del bench.cluster.policies[first.key]
         bench.seen(replace(policy("p"), uid="new", settings=mails(True)))
-        engine.watch_events.policy_seen(replace(first, resource_version="2"))
-        engine.watch_events.policy_seen(
+        engine.watch_events.seen(replace(first, resource_version="2"))
+        engine.watch_events.seen(
             replace(first, uid="never known", resource_version="1")
         )
-        engine.watch_events.policy_gone(first.key, first.uid)
+        engine.watch_events.gone(policy_key(first.key), first.uid)
         await bench.live(5)
         assert bench.policy("p").uid == "new"
         assert bench.ready("p").status == "True"
@@ -204,9 +205,9 @@ def test_the_end_of_an_instance_is_not_that_of_its_namesake() -> None:
         await bench.live(5)
         bench.instance_seen(replace(INSTANCE, uid="i2"))
         await bench.live(5)
-        engine.watch_events.instance_gone("default", "i")
+        engine.watch_events.gone(instance_key("default"), "i")
         late = replace(INSTANCE, grants=(), resource_version="9999")
-        engine.watch_events.instance_seen(late)
+        engine.watch_events.seen(late)
         await bench.live(5)
         assert bench.parts is not None
         assert bench.parts.inventory.instances["default"].uid == "i2"
@@ -229,7 +230,7 @@ def test_what_has_ended_is_not_remembered_for_ever() -> None:
                 policy("p"), uid=f"u{number}", management=ManagementPolicy.OBSERVE
             )
             bench.seen(observed)
-            engine.watch_events.policy_gone(observed.key, observed.uid)
+            engine.watch_events.gone(policy_key(observed.key), observed.uid)
             del bench.cluster.policies[observed.key]
         assert bench.parts is not None
         assert "u49" in bench.parts.inventory.deleted_uids

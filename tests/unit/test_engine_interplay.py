@@ -15,7 +15,7 @@ from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.errors import ApiMissing, TransientError
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.identity import Identity
-from zitadel_notification_operator.core.kinds import ObjectKey
+from zitadel_notification_operator.core.kinds import POLICY, ObjectKey
 from zitadel_notification_operator.core.objects import (
     DriftMethod,
     InstanceObject,
@@ -51,7 +51,7 @@ def test_a_crd_that_goes_retains_whether_it_is_understood_or_not(
             unread = NotUnderstood("spec.passwordChange is missing", fields)
             bench.seen(replace(bench.policy("p"), generation=2, not_understood=unread))
             await bench.live(10)
-        bench.cluster.crds_ending = {"NotificationPolicy"}
+        bench.cluster.crds_ending = {POLICY}
         bench.seen(replace(bench.policy("p"), deleting=True))
         await bench.live(30)
         assert bench.cluster.policies == {}

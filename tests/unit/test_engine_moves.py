@@ -26,6 +26,7 @@ from zitadel_notification_operator.core.policy import (
 )
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.engine.queue.keys import instance_key
 
 
 def other_zitadel(bench: Bench) -> FakeZitadel:
@@ -60,7 +61,7 @@ def test_another_zitadel_is_not_touched_until_accepted() -> None:
         assert bench.zitadel.own == {}
         accepted = bench.cluster.put_instance(replace(instance, accepted_id="another"))
         assert bench.engine is not None
-        bench.engine.watch_events.instance_seen(accepted)
+        bench.engine.watch_events.seen(accepted)
         await bench.live(30)
         assert bench.zitadel.own == {"o": True}
         assert bench.policy("p").original.target.zitadel_id == "another"
@@ -146,7 +147,7 @@ def test_a_recreated_instance_may_not_lead_elsewhere_unaccepted(scope: Scope) ->
         await bench.live(5)
         assert bench.engine is not None
         del bench.cluster.instances["default"]
-        bench.engine.watch_events.instance_gone("default")
+        bench.engine.watch_events.gone(instance_key("default"))
         again = replace(INSTANCE, uid="new", endpoint=Endpoint("https://other"))
         bench.instance_seen(again)
         await bench.live(5)
@@ -248,7 +249,7 @@ def test_a_check_of_an_object_that_is_gone_says_nothing_of_its_namesake() -> Non
         await bench.live(1)
         assert bench.engine is not None
         del bench.cluster.instances["default"]
-        bench.engine.watch_events.instance_gone("default")
+        bench.engine.watch_events.gone(instance_key("default"))
         again = replace(INSTANCE, uid="new", endpoint=Endpoint("https://other"))
         bench.instance_seen(again)
         await bench.live(10)

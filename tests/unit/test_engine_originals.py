@@ -17,6 +17,7 @@ from zitadel_notification_operator.core.policy import (
     ManagementPolicy,
 )
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.queue.keys import policy_key
 
 
 def test_copied_object_does_not_inherit_the_original() -> None:
@@ -295,9 +296,9 @@ def test_a_forged_original_of_an_owner_that_goes_at_once(*, is_delivered: bool) 
         assert bench.ready("p").reason == Reason.CONFLICT
         stored = bench.cluster.put(_forged(bench.cluster.policies[evil.key]))
         if is_delivered:
-            engine.watch_events.policy_seen(stored)
+            engine.watch_events.seen(stored)
         del bench.cluster.policies[evil.key]
-        engine.watch_events.policy_gone(evil.key, evil.uid)
+        engine.watch_events.gone(policy_key(evil.key), evil.uid)
         await bench.live(5)
         assert bench.policy("p").status.original == OriginalValue(True, mails(True))
         await bench.stop()
@@ -317,12 +318,12 @@ def test_an_annotation_alone_reaches_no_other_namespace() -> None:
         bench.cluster.put(heir)
         engine = await bench.start()
         await bench.live(5)
-        engine.watch_events.policy_seen(
+        engine.watch_events.seen(
             bench.cluster.put(_forged(bench.cluster.policies[evil.key]))
         )
         await bench.live(5)
         del bench.cluster.policies[evil.key]
-        engine.watch_events.policy_gone(evil.key, evil.uid)
+        engine.watch_events.gone(policy_key(evil.key), evil.uid)
         await bench.live(5)
         assert bench.policy("p").status.original == OriginalValue(True, mails(True))
         await bench.stop()

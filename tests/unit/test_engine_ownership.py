@@ -92,7 +92,7 @@ def test_a_grant_that_goes_between_two_passes_ends_all_calls() -> None:
         assert bench.zitadel.own == {"o": False}
         assert bench.engine is not None
         closed = replace(bench.cluster.instances["default"], grants=(), generation=2)
-        bench.engine.watch_events.instance_seen(bench.cluster.put_instance(closed))
+        bench.engine.watch_events.seen(bench.cluster.put_instance(closed))
         before = len(bench.steps.log)
         await bench.live(5)
         stored = bench.cluster.policies[tenant.key]
@@ -121,7 +121,7 @@ def test_a_grant_that_goes_within_a_pass_stops_its_write() -> None:
         async def revoking(organization_id: str | None) -> ObservedPolicy | None:
             assert bench.engine is not None
             closed = replace(bench.cluster.instances["default"], grants=())
-            bench.engine.watch_events.instance_seen(bench.cluster.put_instance(closed))
+            bench.engine.watch_events.seen(bench.cluster.put_instance(closed))
             return await observe(organization_id)
 
         bench.zitadel.observe = revoking

@@ -13,6 +13,7 @@ from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.engine.queue.keys import instance_key
 
 
 def by_name(name: str) -> PolicyObject:
@@ -33,7 +34,7 @@ async def recreate(bench: Bench, *, restart: bool, gap: float) -> None:
     """Delete the instance object with its status, and create it again."""
     assert bench.engine is not None
     del bench.cluster.instances["default"]
-    bench.engine.watch_events.instance_gone("default")
+    bench.engine.watch_events.gone(instance_key("default"))
     await bench.live(gap)
     if restart:
         await bench.stop()
@@ -41,7 +42,7 @@ async def recreate(bench: Bench, *, restart: bool, gap: float) -> None:
     if restart:
         await bench.start()
     else:
-        bench.engine.watch_events.instance_seen(bench.cluster.instances["default"])
+        bench.engine.watch_events.seen(bench.cluster.instances["default"])
 
 
 @pytest.mark.parametrize("gap", [0.0, 700.0])

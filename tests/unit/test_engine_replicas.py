@@ -16,8 +16,8 @@ from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.lease import Timing
 from zitadel_notification_operator.core.objects import (
-    InstanceList,
     InstanceObject,
+    ObjectList,
     PolicyObject,
     RateLimit,
 )
@@ -63,7 +63,7 @@ class UnwillingCluster(FakeCluster):
 
     lists = True
 
-    async def list_instances(self) -> InstanceList:
+    async def list_instances(self) -> ObjectList:
         if not self.lists:
             raise ClusterError("not now")
         return await super().list_instances()
@@ -86,11 +86,9 @@ class Stage(Bench):
         """Store a change and deliver its watch event to all processes."""
         for process in self.processes:
             if isinstance(changed, InstanceObject):
-                process.engine.watch_events.instance_seen(
-                    self.cluster.put_instance(changed)
-                )
+                process.engine.watch_events.seen(self.cluster.put_instance(changed))
             else:
-                process.engine.watch_events.policy_seen(self.cluster.put(changed))
+                process.engine.watch_events.seen(self.cluster.put(changed))
 
     async def end(self) -> None:
         """End all processes."""

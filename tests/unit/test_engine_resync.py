@@ -39,13 +39,13 @@ class UnreadableObjects(Bench):
 
         async def list_most(known: Any) -> Any:
             found = await listed(known)
-            rest = [p for p in found.policies if p.key.name not in self.stubborn]
-            return found._replace(policies=rest)
+            rest = [p for p in found.objects if p.name not in self.stubborn]
+            return found._replace(objects=rest)
 
         async def list_most_instances() -> Any:
             found = await instances()
-            rest = [i for i in found.instances if i.name not in self.stubborn]
-            return found._replace(instances=rest)
+            rest = [i for i in found.objects if i.name not in self.stubborn]
+            return found._replace(objects=rest)
 
         self.cluster.read_policy, self.cluster.list_policies = read_one, list_most
         self.cluster.read_instance = read_an_instance
@@ -200,7 +200,7 @@ def test_an_answer_that_is_older_than_what_was_known_is_noticed_at_once() -> Non
         assert bench.engine is not None
         # A watch event brings a token, so the pass writes a status.
         known = bench.parts.inventory.policies[PolicyKey("own", "q")]  # type: ignore[union-attr]
-        bench.engine.watch_events.policy_seen(replace(known, requested_at="now"))
+        bench.engine.watch_events.seen(replace(known, requested_at="now"))
         await bench.live(10)
         assert bench.zitadel.own == {"o": False, "q": False}
         assert len(bench.steps.log) - calls < 40

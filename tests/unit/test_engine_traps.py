@@ -28,6 +28,7 @@ from zitadel_notification_operator.core.policy import (
     ObservedPolicy,
 )
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.queue.keys import policy_key
 
 
 def test_an_annotation_of_brackets_is_no_original() -> None:
@@ -184,7 +185,7 @@ def test_a_late_end_of_a_namesake_is_not_ours() -> None:
         bench.cluster.put(policy("p"))
         engine = await bench.start()
         await bench.live(5)
-        engine.watch_events.policy_gone(PolicyKey("own", "p"), "another-uid")
+        engine.watch_events.gone(policy_key(PolicyKey("own", "p")), "another-uid")
         bench.seen(replace(bench.policy("p"), settings=mails(True), generation=2))
         await bench.live(5)
         assert bench.zitadel.own["o"] is True

@@ -22,6 +22,7 @@ from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import DriftMethod
 from zitadel_notification_operator.core.policy import ManagementPolicy, Scope
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.queue.keys import policy_key
 
 
 def edit(bench: Bench, name: str, **changes: Any) -> None:
@@ -173,7 +174,7 @@ def test_the_instance_speaks_of_nobody_who_wants_no_repair(how: str) -> None:
             if how == "delete":
                 bench.cluster.policies.pop(bench.policy(name).key)
                 assert bench.engine is not None
-                bench.engine.watch_events.policy_gone(policy(name).key)
+                bench.engine.watch_events.gone(policy_key(policy(name).key))
             elif how == "suspend":
                 edit(bench, name, suspended=True)
             else:

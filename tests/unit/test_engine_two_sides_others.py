@@ -23,6 +23,7 @@ from zitadel_notification_operator.core.policy import (
     WriteResult,
 )
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.queue.keys import policy_key
 
 
 def edit(bench: Bench, name: str, **changes: Any) -> None:
@@ -224,7 +225,7 @@ def test_records_of_writes_go_with_their_policies() -> None:
         key = bench.policy("p").key
         del bench.cluster.policies[key]
         assert bench.engine is not None
-        bench.engine.watch_events.policy_gone(key)
+        bench.engine.watch_events.gone(policy_key(key))
         await bench.live(10)
         assert bench.parts is not None
         assert len(bench.parts.pending_events) == 0

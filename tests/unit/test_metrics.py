@@ -27,6 +27,7 @@ from zitadel_notification_operator.engine.leader.log_context import (
     LogContext,
     concerning,
 )
+from zitadel_notification_operator.engine.queue.keys import key_of
 from zitadel_notification_operator.engine.queue.workqueue import WorkQueue
 from zitadel_notification_operator.telemetry.definitions import definitions
 from zitadel_notification_operator.telemetry.metrics import Metrics
@@ -107,7 +108,7 @@ def inventory_of(count: int) -> Inventory:
         (Condition("Ready", "Unknown", "Any", "text", 1, WHEN),),
         credential_expires_at="2026-02-01T00:00:00Z",
     )
-    inventory.put_instance(replace(INSTANCE, status=status))
+    inventory.put(replace(INSTANCE, status=status))
     conditions = (
         Condition("Ready", "True", "Succeeded", "text", 1, WHEN),
         Condition("InSync", "True", "InSync", "text", 1, WHEN),
@@ -115,7 +116,7 @@ def inventory_of(count: int) -> Inventory:
     )
     status = PolicyStatus(1, conditions)
     for number in range(count):
-        inventory.put_policy(replace(policy(f"p{number}", f"o{number}"), status=status))
+        inventory.put(replace(policy(f"p{number}", f"o{number}"), status=status))
     return inventory
 
 
@@ -175,7 +176,7 @@ def test_objects_that_find_zitadel_inconsistent_are_reported(*, leading: bool) -
     for name, conditions in (("p1", (lost, in_sync)), ("p2", (ready, elsewhere))):
         stored = inventory.policies[PolicyKey("own", name)]
         status = replace(stored.status, conditions=conditions)
-        inventory.put_policy(replace(stored, status=status))
+        inventory.put(replace(stored, status=status))
     metrics = new_metrics(leading=leading)
     metrics.watch(WorkQueue(metrics.passes), inventory)
     gauge = "znp_zitadel_inconsistent"
@@ -189,9 +190,9 @@ def test_objects_that_find_zitadel_inconsistent_are_reported(*, leading: bool) -
     assert text(metrics).count(f"{gauge}{{") == (1 if leading else 0)
     instance = inventory.instances["default"]
     status = replace(instance.status, conditions=(lost,))
-    inventory.put_instance(replace(instance, status=status))
+    inventory.put(replace(instance, status=status))
     assert inconsistent("ZitadelInstance", "", "default") == expected
-    inventory.put_instance(instance)
+    inventory.put(instance)
     assert inconsistent("ZitadelInstance", "", "default") is None
 
 
@@ -246,7 +247,7 @@ def test_the_method_of_drift_detection_is_reported(
     instance = replace(inventory.instances["default"], method=wanted)
     detection = DriftDetection(used, reason)
     status = replace(instance.status, drift_detection=detection)
-    inventory.put_instance(replace(instance, status=status))
+    inventory.put(replace(instance, status=status))
     methods = {
         method: value(metrics, "znp_drift_detection", name="default", method=method)
         for method in ("Events", "Poll", "Disabled")
@@ -290,13 +291,13 @@ def test_calls_are_counted_by_what_came_back() -> None:
 def test_counting_costs_less_than_two_percent_of_a_pass() -> None:
     """A new policy counts its pass, three calls to ZITADEL, three to Kubernetes."""
     metrics = new_metrics()
-    passes, key = metrics.passes, ("NotificationPolicy", "own", "p")
-    about = policy("p")
+    passes, about = metrics.passes, policy("p")
+    key = key_of(about)
 
     def one_pass() -> None:
         passes.added(key)
         passes.taken(key)
-        with concerning(LogContext(*key, 1)):
+        with concerning(LogContext("NotificationPolicy", "own", "p", 1)):
             for method in ("GET", "GET", "POST"):
                 metrics.zitadel_called(method, "/a", "200", 0.01)
             for method in ("PATCH", "PATCH", "POST"):

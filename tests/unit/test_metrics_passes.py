@@ -129,13 +129,13 @@ def test_drift_success_and_end_of_an_object_are_reported() -> None:
         bench.seen(replace(stored, deleting=True, generation=stored.generation + 1))
         await bench.live(30)
         assert PolicyKey("own", "p") not in bench.cluster.policies
-        bench.engine.watch_events.policy_gone(PolicyKey("own", "p"))
+        bench.engine.watch_events.gone(policy_key(PolicyKey("own", "p")))
         assert 'name="p"' not in text(bench.metrics)
         of_instance = {"kind": "ZitadelInstance", "namespace": "", "name": "default"}
         assert value(bench.metrics, synced, **of_instance) is not None
-        bench.engine.watch_events.instance_gone("default")
+        bench.engine.watch_events.gone(instance_key("default"))
         assert 'name="default"' not in text(bench.metrics)
-        bench.engine.watch_events.instance_seen(replace(INSTANCE, uid="another"))
+        bench.engine.watch_events.seen(replace(INSTANCE, uid="another"))
         assert value(bench.metrics, synced, **of_instance) is None
         await bench.stop()
 
@@ -195,8 +195,8 @@ def test_a_namesake_does_not_inherit_the_success(*, is_delivered: bool) -> None:
         assert value(bench.metrics, synced, **of_p) is not None
         assert bench.engine is not None
         if is_delivered:
-            bench.engine.watch_events.policy_gone(PolicyKey("own", "p"))
-        bench.engine.watch_events.policy_seen(replace(policy("p"), uid="another"))
+            bench.engine.watch_events.gone(policy_key(PolicyKey("own", "p")))
+        bench.engine.watch_events.seen(replace(policy("p"), uid="another"))
         assert value(bench.metrics, synced, **of_p) is None
         await bench.stop()
 
@@ -254,7 +254,7 @@ def test_what_waits_and_runs_is_reported_at_each_scrape() -> None:
         metrics = new_metrics()
         queue = WorkQueue(metrics.passes)
         inventory = Inventory("own")
-        inventory.put_instance(INSTANCE)
+        inventory.put(INSTANCE)
         metrics.watch(queue, inventory)
         for number in range(3):
             queue.add(policy_key(PolicyKey("own", f"p{number}")), Priority.RETRY)

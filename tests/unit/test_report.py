@@ -7,7 +7,7 @@ import pytest
 
 from support.oracle import complaints
 from support.settings import mails
-from zitadel_notification_operator.cluster.resources import policy_status_json
+from zitadel_notification_operator.cluster.records import to_json
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.decision import decide
@@ -56,7 +56,7 @@ def judged(policy: PolicyObject, status: PolicyStatus) -> PolicyObject:
     body = {
         "metadata": {"generation": policy.generation},
         "spec": {"suspend": policy.suspended},
-        "status": policy_status_json(status),
+        "status": to_json(status),
     }
     assert complaints(body) == []
     return replace(policy, status=status)

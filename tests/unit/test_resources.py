@@ -9,15 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.parsing import parse_instance, parse_policy
 from support.settings import mails
-from zitadel_notification_operator.cluster.resources import (
-    UnusableObject,
-    instance_status_json,
-    parse_answer,
-    parse_instance,
-    parse_policy,
-    policy_status_json,
-)
+from zitadel_notification_operator.cluster.records import to_json
+from zitadel_notification_operator.cluster.resources import UnusableObject, parse_answer
+from zitadel_notification_operator.core import kinds
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.conditions import OWN_TYPES, Condition
 from zitadel_notification_operator.core.credentials import (
@@ -480,16 +476,16 @@ def test_the_sentence_hides_values() -> None:
 def test_an_unusable_answer_is_trouble_and_not_absence() -> None:
     """If it counted as absent, a policy would go without its cleanup."""
     with pytest.raises(ClusterError):
-        parse_answer(parse_policy, {"metadata": {}})
+        parse_answer(kinds.POLICY, {"metadata": {}})
 
 
 def test_absent_fields_are_left_out() -> None:
     """An apply never contains null."""
-    assert policy_status_json(PolicyStatus()) == {
+    assert to_json(PolicyStatus()) == {
         "observedGeneration": -1,
         "conditions": [],
     }
-    assert instance_status_json(InstanceStatus(observed_generation=2)) == {
+    assert to_json(InstanceStatus(observed_generation=2)) == {
         "observedGeneration": 2,
         "conditions": [],
     }
@@ -523,7 +519,7 @@ def test_absent_fields_are_left_out() -> None:
 )
 def test_a_policy_s_status_survives_the_round_trip(status: PolicyStatus) -> None:
     """It is read as it was written."""
-    body = {**POLICY, "status": policy_status_json(status)}
+    body = {**POLICY, "status": to_json(status)}
     assert parse_policy(body).status == status
 
 
@@ -546,5 +542,5 @@ def test_a_policy_s_status_survives_the_round_trip(status: PolicyStatus) -> None
 )
 def test_an_instance_s_status_survives_the_round_trip(status: InstanceStatus) -> None:
     """It is read as it was written."""
-    body = {**INSTANCE, "status": instance_status_json(status)}
+    body = {**INSTANCE, "status": to_json(status)}
     assert parse_instance(body).status == status

@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from support.parsing import parse_policy
 from support.second_flag import CRDS, PACKAGE, copy_package
 from support.settings import mails
-from zitadel_notification_operator.cluster.resources import (
-    parse_policy,
-    policy_status_json,
-)
+from zitadel_notification_operator.cluster.records import to_json
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.original import Original, OriginalValue
 from zitadel_notification_operator.core.settings import FLAGS, Settings
@@ -132,7 +130,7 @@ def test_the_status_of_the_first_version() -> None:
     assert policy.status.original == OriginalValue(True, ON)
     assert policy.status.last_drift is not None
     assert policy.status.last_drift.found == OriginalValue(True, LEFT_OUT)
-    assert policy_status_json(policy.status) == STATUS
+    assert to_json(policy.status) == STATUS
 
 
 def test_the_crd_has_each_flag() -> None:
@@ -169,7 +167,9 @@ def test_no_other_line_names_a_flag() -> None:
 
 _SCRIPT = """
 import json, sys
-from zitadel_notification_operator.cluster.resources import *
+from zitadel_notification_operator.cluster.records import to_json
+from zitadel_notification_operator.cluster.resources import parse
+from zitadel_notification_operator.core.kinds import POLICY
 from zitadel_notification_operator.core.original import Original
 from zitadel_notification_operator.core.policy import ObservedPolicy
 from zitadel_notification_operator.core.settings import Settings
@@ -177,7 +177,7 @@ from zitadel_notification_operator.zitadel.calls import policy_body
 from zitadel_notification_operator.zitadel.models import Policy
 
 texts, body = json.load(sys.stdin)
-policy = parse_policy(body)
+policy = parse(POLICY, body)
 details = {"sequence": "1", "resourceOwner": "o"}
 read = Policy.model_validate(
     {"details": details, "email_change": True, "digest": 1}
@@ -189,7 +189,7 @@ json.dump(
         "originals": [Original.from_text(t).value.settings.by_name() for t in texts],
         "again": Original.from_text(texts[0]).to_text(),
         "spec": policy.settings.by_name(),
-        "status": policy_status_json(policy.status),
+        "status": to_json(policy.status),
         "read": read.settings.by_name(),
         "written": json.loads(policy_body(wanted, before)),
         "words": Settings((True, False)).describe(),

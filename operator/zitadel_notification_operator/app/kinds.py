@@ -9,9 +9,12 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from zitadel_notification_operator.cluster.reader import KINDS, ClusterReader
+from zitadel_notification_operator.cluster.reader import ClusterReader
 from zitadel_notification_operator.core.backoff import bounded_delay
 from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.kinds import KINDS, Kind
+
+ALL_KINDS = frozenset(KINDS)
 
 CRD_INTERVAL = 2.0
 """Seconds between two checks for CRDs that are not served yet."""
@@ -28,7 +31,7 @@ NOT_FOUND = 404
 _log = logging.getLogger(__name__)
 
 
-async def wait_for_kinds(reader: ClusterReader) -> frozenset[str]:
+async def wait_for_kinds(reader: ClusterReader) -> frozenset[Kind]:
     """Wait until both kinds are served, or only one because the other has no CRD.
 
     Objects of the one kind must not wait for a CRD that may never come back: otherwise
@@ -38,7 +41,7 @@ async def wait_for_kinds(reader: ClusterReader) -> frozenset[str]:
     while True:
         try:
             kinds = await reader.kinds_served()
-            absent = bool(kinds) and await reader.are_absent(KINDS - kinds)
+            absent = bool(kinds) and await reader.are_absent(ALL_KINDS - kinds)
         except ClusterError as error:
             failures += 1
             level = logging.WARNING if error.claim_logging() else logging.DEBUG
@@ -46,7 +49,7 @@ async def wait_for_kinds(reader: ClusterReader) -> frozenset[str]:
             pause = bounded_delay(failures, chance=0.5, asked=error.retry_after)
         else:
             alone = alone + 1 if absent else 0
-            if kinds == KINDS or alone == CRD_LOOKS:
+            if kinds == ALL_KINDS or alone == CRD_LOOKS:
                 return kinds
             # A user is probably about to apply the CRDs and waits for the operator.
             failures, pause = 0, CRD_INTERVAL
@@ -68,7 +71,7 @@ async def wait_for_change(reader: ClusterReader, started: Callable[[], bool]) ->
     """
     lost = 0
     while True:
-        settled = reader.kinds == KINDS and started() and not lost
+        settled = reader.kinds == ALL_KINDS and started() and not lost
         await asyncio.sleep(STEADY_INTERVAL if settled else CRD_INTERVAL)
         try:
             served = await reader.kinds_served()

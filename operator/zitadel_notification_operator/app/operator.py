@@ -8,7 +8,8 @@ import time
 from contextlib import AsyncExitStack
 
 from zitadel_notification_operator.cluster.connection import ClusterAccess, connect
-from zitadel_notification_operator.cluster.reader import KINDS, ClusterReader
+from zitadel_notification_operator.cluster.reader import ClusterReader
+from zitadel_notification_operator.core.kinds import KINDS
 from zitadel_notification_operator.engine.leader.log_context import current
 from zitadel_notification_operator.telemetry.endpoints import (
     health_app,
@@ -109,7 +110,8 @@ class Operator:
 
         After a change the engine starts again, too, as after a restart of the process.
         """
-        missing = ", ".join(sorted(KINDS - reader.kinds))
+        absent = [kind.name for kind in KINDS if kind not in reader.kinds]
+        missing = ", ".join(absent)
         self._missing = f"there is no CRD of {missing}" if missing else ""
         if missing:
             _log.warning("Serving without %s, whose CRD is not there", missing)

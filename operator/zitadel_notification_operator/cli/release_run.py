@@ -8,11 +8,6 @@ import click
 from zitadel_notification_operator.cluster.calls import ApiClient
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.lease import LEASE
-from zitadel_notification_operator.cluster.names import (
-    INSTANCE_KIND,
-    PLURALS,
-    POLICY_KIND,
-)
 from zitadel_notification_operator.cluster.release import (
     NotServed,
     holder_of_lease,
@@ -22,6 +17,7 @@ from zitadel_notification_operator.cluster.release import (
 )
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.kinds import INSTANCE, KINDS, POLICY, ObjectKey
 from zitadel_notification_operator.core.release import WARNING, Marked, describe_running
 
 
@@ -78,14 +74,14 @@ class Run:
 
     async def _find(self, api: ApiClient) -> AsyncIterator[Marked]:
         """Yield the requested objects, and report those that do not exist."""
-        named = [(POLICY_KIND, key.name, key.namespace) for key in self._policies]
-        named += [(INSTANCE_KIND, name, "") for name in self._instances]
-        for kind, name, namespace in named:
+        named = [(POLICY, key) for key in self._policies]
+        named += [(INSTANCE, ObjectKey("", name)) for name in self._instances]
+        for kind, key in named:
             try:
-                yield await read_one(api, kind, name, namespace)
+                yield await read_one(api, kind, key)
             except ClusterError as error:
                 self._fail(error.message)
-        for kind in [] if named else list(PLURALS):
+        for kind in () if named else KINDS:
             found = []
             try:
                 found = await read_all(api, kind)

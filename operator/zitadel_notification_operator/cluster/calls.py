@@ -19,11 +19,12 @@ from zitadel_notification_operator.core.errors import (
     ObjectChanged,
     ObjectGone,
 )
+from zitadel_notification_operator.core.kinds import Kind
 from zitadel_notification_operator.core.text import one_line
 
 from .failure_log import EVERYWHERE, FailureLog
 from .login_program import LoginFailed
-from .names import GROUP, POLICIES, VERSION
+from .names import GROUP, VERSION
 from .session import ApiSession, NotReached
 
 TIMEOUT = 30.0
@@ -108,12 +109,15 @@ class ApiClient:
         await self.session.close()
 
 
-def path_of(plural: str, namespace: str = "", name: str = "") -> str:
-    """Return the API path of a collection or an object of the operator's API group."""
+def path_of(kind: Kind, namespace: str = "", name: str = "") -> str:
+    """Return the API path of a kind's objects, all or those of a namespace, or of one.
+
+    The namespace does not matter if the kind has none.
+    """
     parts = [f"/apis/{GROUP}/{VERSION}"]
-    if plural == POLICIES and namespace:
+    if kind.namespaced and namespace:
         parts.append(f"namespaces/{namespace}")
-    parts.append(plural)
+    parts.append(kind.plural)
     if name:
         parts.append(quote(name, safe=""))
     return "/".join(parts)

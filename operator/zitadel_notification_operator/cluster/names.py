@@ -7,11 +7,6 @@ from datetime import UTC, datetime
 GROUP = "zitadel-notification.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
-POLICIES = "notificationpolicies"
-INSTANCES = "zitadelinstances"
-POLICY_KIND = "NotificationPolicy"
-INSTANCE_KIND = "ZitadelInstance"
-PLURALS = {POLICY_KIND: POLICIES, INSTANCE_KIND: INSTANCES}
 FIELD_MANAGER = "zitadel-notification-operator"
 ORIGINAL = f"{GROUP}/original"
 REQUESTED_AT = f"{GROUP}/reconcile-requested-at"

@@ -1,43 +1,23 @@
 """Reads objects of the operator's kinds, and finds out whether the kinds are served."""
 
 import logging
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ObjectGone
-from zitadel_notification_operator.core.objects import (
-    InstanceList,
-    InstanceObject,
-    PolicyList,
-    PolicyObject,
-)
+from zitadel_notification_operator.core.kinds import KINDS, Kind, ObjectKey
+from zitadel_notification_operator.core.objects import ObjectList, OwnObject
 
 from .calls import ApiClient, Expired, Forbidden, call, path_of
-from .names import (
-    GROUP,
-    INSTANCE_KIND,
-    INSTANCES,
-    PLURALS,
-    POLICIES,
-    POLICY_KIND,
-    VERSION,
-)
-from .resources import UnusableObject, parse_answer, parse_instance, parse_policy
+from .names import GROUP, VERSION
+from .resources import UnusableObject, parse, parse_answer
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 """The API path of the CRDs."""
 
-KINDS = frozenset(PLURALS)
-"""The operator's kinds."""
-
 PAGE = 500
 """Objects per page of a LIST."""
 
-_NOTHING: Mapping[PolicyKey, PolicyObject] = MappingProxyType({})
-
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -53,20 +33,20 @@ class ClusterReader:
     def __init__(
         self, api: ApiClient, namespaces: tuple[str, ...], page: int = PAGE
     ) -> None:
-        """Create a reader for the policies of some namespaces.
+        """Create a reader for the objects of some namespaces.
 
         Args:
             api: Makes the calls. It is not closed by the reader.
-            namespaces: The namespaces whose policies are read; empty for all.
+            namespaces: The namespaces whose objects are read; empty for all.
             page: Objects per page of a LIST.
         """
         self._api = api
         self._namespaces = namespaces
         self._page = page
         self._logged: set[str] = set()
-        self.kinds = KINDS
+        self.kinds = frozenset(KINDS)
 
-    async def kinds_served(self) -> frozenset[str]:
+    async def kinds_served(self) -> frozenset[Kind]:
         """Return which of the operator's kinds are served now.
 
         Raises:
@@ -77,9 +57,9 @@ class ClusterReader:
         except ObjectGone:
             return frozenset()
         names = {resource["name"] for resource in found.get("resources", [])}
-        return frozenset(kind for kind in KINDS if PLURALS[kind] in names)
+        return frozenset(kind for kind in KINDS if kind.plural in names)
 
-    async def are_absent(self, kinds: frozenset[str]) -> bool:
+    async def are_absent(self, kinds: frozenset[Kind]) -> bool:
         """Return whether it is certain that these kinds have no CRD.
 
         Discovery may lag behind, so the CRDs themselves are read. If the operator may
@@ -99,7 +79,7 @@ class ClusterReader:
                 return False
         return True
 
-    async def crd_is_ending(self, kind: str) -> bool:
+    async def crd_is_ending(self, kind: Kind) -> bool:
         """Return whether the CRD of a kind is being deleted now, or is gone.
 
         If the operator may not read the CRD, it counts as one that stays, and one
@@ -117,13 +97,13 @@ class ClusterReader:
         )
         return found is None or "deletionTimestamp" in found["metadata"]
 
-    async def _crd(self, kind: str, problem: str, effect: str) -> Any:
+    async def _crd(self, kind: Kind, problem: str, effect: str) -> Any:
         """Return the CRD of a kind, or None if there is none.
 
         If the operator may not read it, the answer is that of a CRD that stays, and
         `problem` and `effect` are logged once.
         """
-        path = f"{CRDS}/{PLURALS[kind]}.{GROUP}"
+        path = f"{CRDS}/{kind.plural}.{GROUP}"
         try:
             return await call(self._api, "GET", path)
         except ObjectGone:
@@ -132,15 +112,16 @@ class ClusterReader:
             self._tell_once(f"{error.message}; {effect}", problem)
             return {"metadata": {}}
 
-    async def list_policies(
-        self, known: Mapping[PolicyKey, PolicyObject] = _NOTHING
-    ) -> PolicyList:
-        """Return all policies of the watched namespaces, except those without a name.
+    async def list_objects(
+        self, kind: Kind, known: Iterable[OwnObject] = ()
+    ) -> ObjectList:
+        """Return all objects of a kind in the watched namespaces, if they have a name.
 
         A namespace that the operator may not read, as happens while it is being
         deleted, does not keep the others from being read.
 
         Args:
+            kind: The kind.
             known: Known records. A record whose version is still current is returned as
                 it is: it is not parsed again, and there is no second copy in memory.
 
@@ -148,26 +129,22 @@ class ClusterReader:
             ClusterError: Kubernetes did not answer for a page, or every namespace was
                 forbidden. Nothing is returned then.
         """
+        versions_known = {(one.uid, one.resource_version): one for one in known}
 
-        def parse(item: Mapping[str, Any]) -> PolicyObject:
+        def read(item: Mapping[str, Any]) -> OwnObject:
             metadata = item.get("metadata") or {}
-            key = PolicyKey(metadata.get("namespace", ""), metadata.get("name", ""))
-            record = known.get(key)
-            if record is not None and (record.uid, record.resource_version) == (
-                metadata.get("uid"),
-                metadata.get("resourceVersion"),
-            ):
-                return record
-            return parse_policy(item)
+            version = metadata.get("uid", ""), metadata.get("resourceVersion", "")
+            return versions_known.get(version) or parse(kind, item)
 
-        if POLICY_KIND not in self.kinds:
-            return PolicyList([])
-        found: list[PolicyObject] = []
+        if kind not in self.kinds:
+            return ObjectList([])
+        found: list[OwnObject] = []
         versions: list[str] = []
         refused: dict[str, Forbidden] = {}
-        for namespace in self._namespaces or ("",):
+        namespaces = self._namespaces if kind.namespaced else ()
+        for namespace in namespaces or ("",):
             try:
-                part, version = await self._list(path_of(POLICIES, namespace), parse)
+                part, version = await self._list(path_of(kind, namespace), read)
             except Forbidden as error:
                 refused[namespace] = error
             else:
@@ -178,67 +155,47 @@ class ClusterReader:
                 raise refusal
             level = logging.WARNING if refusal.claim_logging() else logging.DEBUG
             _log.log(level, "Left out a namespace: %s", refusal.message)
-        return PolicyList(found, frozenset(refused), _lowest(versions))
+        return ObjectList(found, frozenset(refused), _lowest(versions))
 
-    async def list_instances(self) -> InstanceList:
-        """Return all instances, except those without a name.
-
-        Raises:
-            ClusterError: Kubernetes did not answer for a page. Nothing is returned
-                then.
-        """
-        if INSTANCE_KIND not in self.kinds:
-            return InstanceList([])
-        return InstanceList(*await self._list(path_of(INSTANCES), parse_instance))
-
-    async def read_policy(self, namespace: str, name: str) -> PolicyObject | None:
-        """Return one policy as stored now, or None if there is none.
+    async def read(self, kind: Kind, key: ObjectKey) -> OwnObject | None:
+        """Return one object as stored now, or None if there is none.
 
         Raises:
             ClusterError: Kubernetes did not answer, or the object has no name or uid.
         """
-        return await self._read(path_of(POLICIES, namespace, name), parse_policy)
-
-    async def read_instance(self, name: str) -> InstanceObject | None:
-        """Return one instance as stored now, or None if there is none.
-
-        Raises:
-            ClusterError: Kubernetes did not answer, or the object has no name or uid.
-        """
-        return await self._read(path_of(INSTANCES, name=name), parse_instance)
-
-    async def _read(
-        self, path: str, parse: Callable[[Mapping[str, Any]], T]
-    ) -> T | None:
         try:
-            body = await call(self._api, "GET", path)
+            body = await call(self._api, "GET", path_of(kind, *key))
         except ObjectGone:
             return None
-        return parse_answer(parse, body)
+        found: OwnObject = parse_answer(kind, body)
+        return found
 
     async def _list(
-        self, path: str, parse: Callable[[Mapping[str, Any]], T]
-    ) -> tuple[list[T], str]:
+        self, path: str, read: Callable[[Mapping[str, Any]], OwnObject]
+    ) -> tuple[list[OwnObject], str]:
         """Return the records and the resource version of the LIST."""
         try:
-            return await self._pages(path, parse, self._page)
+            return await self._pages(path, read, self._page)
         except Expired:
             # Reading the pages took longer than their continue token lives. A LIST
             # without pages cannot expire, so this ends. The pager of client-go does the
             # same.
             _log.info("LIST of %s expired between two pages", path)
-            return await self._pages(path, parse, None)
+            return await self._pages(path, read, None)
 
     async def _pages(
-        self, path: str, parse: Callable[[Mapping[str, Any]], T], size: int | None
-    ) -> tuple[list[T], str]:
+        self,
+        path: str,
+        read: Callable[[Mapping[str, Any]], OwnObject],
+        size: int | None,
+    ) -> tuple[list[OwnObject], str]:
         query = {"limit": str(size)} if size else {}
-        found: list[T] = []
+        found: list[OwnObject] = []
         while True:
             page = await call(self._api, "GET", path, query=query)
             for item in page["items"]:
                 try:
-                    found.append(parse(item))
+                    found.append(read(item))
                 except UnusableObject as error:
                     self._tell_once(str(error))
             token = page["metadata"].get("continue")

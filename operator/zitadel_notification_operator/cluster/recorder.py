@@ -22,18 +22,11 @@ from zitadel_notification_operator.core.errors import (
     ObjectChanged,
     ObjectGone,
 )
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.kinds import INSTANCE, Kind
+from zitadel_notification_operator.core.objects import OwnObject
 
 from .calls import MERGE_PATCH, ApiClient, Expired, Forbidden, call
-from .names import (
-    API_VERSION,
-    FIELD_MANAGER,
-    GROUP,
-    INSTANCE_KIND,
-    POLICY_KIND,
-    micro_time,
-    pod_name,
-)
+from .names import API_VERSION, FIELD_MANAGER, GROUP, micro_time, pod_name
 
 QUEUE_LIMIT = 10_000
 """How many Events may wait; more are dropped."""
@@ -146,17 +139,17 @@ class EventRecorder:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    def record(self, about: PolicyObject | InstanceObject, notice: Notice) -> None:
+    def record(self, about: OwnObject, notice: Notice) -> None:
         """Queue an Event about an object. It is dropped if too many are waiting."""
-        if isinstance(about, PolicyObject):
-            namespace, name = about.key
-            regarding = _reference(POLICY_KIND, name, namespace=namespace)
-            related = {"related": _reference(INSTANCE_KIND, about.instance)}
-        else:
-            # Events about cluster-scoped objects belong in the namespace `default`.
-            namespace, name, related = "default", about.name, {}
-            regarding = _reference(INSTANCE_KIND, name)
-        prefix = name[:_PREFIX_LIMIT].rstrip("-.")
+        regarding = _reference(about.kind, about.name)
+        if about.kind.namespaced:
+            regarding["namespace"] = about.key.namespace
+        # Events about cluster-scoped objects belong in the namespace `default`.
+        namespace = about.key.namespace or "default"
+        related: dict[str, Any] = {}
+        if about.needed_instance is not None:
+            related["related"] = _reference(INSTANCE, about.needed_instance)
+        prefix = about.name[:_PREFIX_LIMIT].rstrip("-.")
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
@@ -266,6 +259,6 @@ def _cut(text: str, limit: int) -> str:
     return text.encode()[:limit].decode(errors="ignore")
 
 
-def _reference(kind: str, name: str, **more: str) -> dict[str, str]:
+def _reference(kind: Kind, name: str) -> dict[str, str]:
     """Return a reference to an object, whether or not that exists."""
-    return {"apiVersion": API_VERSION, "kind": kind, "name": name, **more}
+    return {"apiVersion": API_VERSION, "kind": kind.name, "name": name}

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from zitadel_notification_operator.core.errors import ClusterError, ObjectGone
+from zitadel_notification_operator.core.kinds import Kind, ObjectKey
 from zitadel_notification_operator.core.lease import Lease
 from zitadel_notification_operator.core.objects import FINALIZER
 from zitadel_notification_operator.core.release import (
@@ -19,21 +20,20 @@ from zitadel_notification_operator.core.release import (
     UNREADABLE,
     Marked,
     is_fresh,
-    tell_left,
 )
 
 from .calls import ApiClient, Forbidden, call, path_of
 from .lease import LEASE, ClusterLease
-from .names import ORIGINAL, PLURALS, POLICY_KIND
+from .names import ORIGINAL
 from .removal import strip_marks
-from .resources import UnusableObject, parse_policy
+from .resources import FORMS, UnusableObject, parse
 
 
 class NotServed(ClusterError):
     """The CRD of a kind is gone, and all its objects with it."""
 
 
-async def read_all(api: ApiClient, kind: str) -> list[Marked]:
+async def read_all(api: ApiClient, kind: Kind) -> list[Marked]:
     """Return all objects of a kind, marked or not.
 
     Raises:
@@ -41,18 +41,17 @@ async def read_all(api: ApiClient, kind: str) -> list[Marked]:
         Forbidden: The caller may not list it.
         ClusterError: Kubernetes did not answer.
     """
-    plural = PLURALS[kind]
     try:
-        found = await call(api, "GET", path_of(plural))
+        found = await call(api, "GET", path_of(kind))
     except ObjectGone as error:
         raise NotServed(
-            f"Kubernetes serves no {plural}: the CRD is gone, and with it all objects "
-            "of the kind; there is nothing to release"
+            f"Kubernetes serves no {kind.plural}: the CRD is gone, and with it all "
+            "objects of the kind; there is nothing to release"
         ) from error
     return [_marked(kind, item) for item in found["items"]]
 
 
-async def read_one(api: ApiClient, kind: str, name: str, namespace: str = "") -> Marked:
+async def read_one(api: ApiClient, kind: Kind, key: ObjectKey) -> Marked:
     """Return one object, marked or not.
 
     Raises:
@@ -62,12 +61,12 @@ async def read_one(api: ApiClient, kind: str, name: str, namespace: str = "") ->
         ClusterError: Kubernetes did not answer.
     """
     try:
-        body = await call(api, "GET", path_of(PLURALS[kind], namespace, name))
+        body = await call(api, "GET", path_of(kind, *key))
     except ObjectGone as error:
         # A caller who may not list the kind still gets the error about the object.
         with suppress(Forbidden):
             await read_all(api, kind)
-        raise ObjectGone(f"There is no {_title(kind, namespace, name)}") from error
+        raise ObjectGone(f"There is no {kind.name} {key}") from error
     return _marked(kind, body)
 
 
@@ -128,16 +127,16 @@ async def _read_lease(api: ApiClient, namespace: str) -> Lease | None:
     return lease if lease is not None and lease.holder else None
 
 
-def _marked(kind: str, body: Mapping[str, Any]) -> Marked:
+def _marked(kind: Kind, body: Mapping[str, Any]) -> Marked:
     metadata = body["metadata"]
-    namespace, name = metadata.get("namespace", ""), metadata["name"]
+    key = ObjectKey(metadata.get("namespace", ""), metadata["name"])
     read = Marked(
-        title=_title(kind, namespace, name),
-        path=path_of(PLURALS[kind], namespace, name),
+        title=f"{kind.name} {key}",
+        path=path_of(kind, *key),
         uid=metadata["uid"],
         finalizer=FINALIZER in (metadata.get("finalizers") or []),
         original=ORIGINAL in (metadata.get("annotations") or {}),
-        left=_left(body) if kind == POLICY_KIND else (OF_INSTANCE,),
+        left=_left(kind, body),
     )
     return _at_its_end(read, metadata)
 
@@ -152,20 +151,18 @@ def _at_its_end(marked: Marked, metadata: Mapping[str, Any]) -> Marked:
     )
 
 
-def _left(body: Mapping[str, Any]) -> tuple[str, ...]:
+def _left(kind: Kind, body: Mapping[str, Any]) -> tuple[str, ...]:
+    tell_left = FORMS[kind].left
+    if tell_left is None:
+        return (OF_INSTANCE,)
     try:
-        policy = parse_policy(body)
+        record = parse(kind, body)
     except UnusableObject as error:
         return (f"{UNREADABLE}: {error}",)
-    not_understood = policy.not_understood
-    if not_understood is None:
-        return tell_left(policy)
-    name = f"{POLICY_KIND} {policy.key}"
+    if record.not_understood is None:
+        return tell_left(record)
+    problems = record.not_understood.problems
     return (
-        *tell_left(policy),
-        f"its spec cannot be read: {name}: {not_understood.problems}",
+        *tell_left(record),
+        f"its spec cannot be read: {kind.name} {record.key}: {problems}",
     )
-
-
-def _title(kind: str, namespace: str, name: str) -> str:
-    return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"

@@ -1,4 +1,4 @@
-"""Converts between the kinds' JSON and the core's records.
+"""Converts between the kinds' JSON and the core's records; `FORMS` has a row per kind.
 
 The models are in `cluster.models`. An object that does not fit them is read field by
 field in `cluster.lenience`. The problems name fields but never quote values, because an
@@ -6,12 +6,10 @@ object may hold anything.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, get_type_hints
 
 from pydantic import ValidationError, create_model
 
-from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.credentials import (
     CredentialKind,
     CredentialRef,
@@ -19,19 +17,19 @@ from zitadel_notification_operator.core.credentials import (
 from zitadel_notification_operator.core.durations import parse_duration
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.grants import Grant
-from zitadel_notification_operator.core.kinds import ObjectKey
+from zitadel_notification_operator.core.kinds import INSTANCE, POLICY, Kind, ObjectKey
 from zitadel_notification_operator.core.objects import (
     Endpoint,
     InstanceObject,
-    InstanceStatus,
     NotUnderstood,
+    OwnObject,
     PolicyObject,
     PolicySpec,
-    PolicyStatus,
     RateLimit,
 )
 from zitadel_notification_operator.core.original import Original
 from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.release import tell_left
 
 from .lenience import (
     describe_problems,
@@ -41,10 +39,8 @@ from .lenience import (
     shorten,
 )
 from .models import NO_TARGET, CredentialsModel, InstanceSpecModel, MetadataModel, Model
-from .names import ACCEPT_INSTANCE, INSTANCE_KIND, ORIGINAL, POLICY_KIND, REQUESTED_AT
-from .records import arguments_of, model_of, names_of, readable, to_json
-
-T = TypeVar("T")
+from .names import ACCEPT_INSTANCE, ORIGINAL, REQUESTED_AT
+from .records import arguments_of, model_of, names_of, readable
 
 _NO_CREDENTIAL = CredentialRef(CredentialKind.TOKEN, "", "")
 """Placeholder for an unreadable credential; its instance is never connected."""
@@ -54,52 +50,50 @@ class UnusableObject(ValueError):
     """An object has no name or uid, so nothing can be reported about it or written."""
 
 
-class _Kind(NamedTuple):
-    """How the objects of a kind are read.
+class Form:
+    """How the objects of a kind are read, and what of them is ours.
+
+    Args:
+        record: The record of an object.
+        spec: Reads the spec.
+        fields_of: Returns the fields of the record that only this kind has. It receives
+            metadata, spec and what is wrong with the spec, to which it may add.
+        left: Returns sentences about what stays in ZITADEL when an object is released;
+            None if objects of the kind never set anything.
+        placeholders: Values of required fields of the spec that cannot be read.
 
     Attributes:
-        spec: Reads the spec.
-        status: The record of the status.
         whole: Reads the whole object.
-        placeholders: Values of required fields of the spec that cannot be read.
+        status: The record of the status.
+        status_fields: The fields of the status that the operator writes, in JSON.
     """
 
-    spec: type[Model]
-    status: type[Any]
-    whole: type[Model]
-    placeholders: dict[str, Any]
+    def __init__(
+        self,
+        record: type[OwnObject],
+        spec: type[Model],
+        fields_of: Callable[[MetadataModel, Any, dict[str, str]], dict[str, Any]],
+        left: Callable[[Any], tuple[str, ...]] | None = None,
+        **placeholders: Any,
+    ) -> None:
+        self.record, self.spec, self.fields_of = record, spec, fields_of
+        self.left, self.placeholders = left, placeholders
+        self.status: type[Any] = get_type_hints(record)["status"]
+        self.status_fields = names_of(self.status)
+        members: dict[str, Any] = {
+            "metadata": (MetadataModel, ...),
+            "spec": (spec, ...),
+            "status": (readable(self.status), self.status()),
+        }
+        self.whole: type[Model] = create_model("Whole", __base__=Model, **members)
 
-
-def _kind(spec: type[Model], status: type[Any], **placeholders: Any) -> _Kind:
-    fields: dict[str, Any] = {
-        "metadata": (MetadataModel, ...),
-        "spec": (spec, ...),
-        "status": (readable(status), status()),
-    }
-    whole = create_model("Whole", __base__=Model, **fields)
-    return _Kind(spec, status, whole, placeholders)
-
-
-_POLICY = _kind(model_of(PolicySpec), PolicyStatus, scope=Scope.ORGANIZATION)
-_INSTANCE = _kind(
-    InstanceSpecModel,
-    InstanceStatus,
-    url="",
-    credentials=CredentialsModel.model_construct(),
-)
-
-STATUS_FIELDS = {
-    POLICY_KIND: names_of(PolicyStatus),
-    INSTANCE_KIND: names_of(InstanceStatus),
-}
-"""The status fields that the operator writes, by kind, with their JSON names."""
 
 UNKNOWN_AGE = "9999-12-31T23:59:59Z"
 """Placeholder for an unreadable creationTimestamp; no other object is younger."""
 
 
-def parse_policy(body: Mapping[str, Any]) -> PolicyObject:
-    """Return the record of a NotificationPolicy's JSON.
+def parse(kind: Kind, body: Mapping[str, Any]) -> Any:
+    """Return the record of an object's JSON, of the type in the form of its kind.
 
     If the spec is not understood, the record says so. Unreadable fields of the status
     are left out, so that they are observed again.
@@ -107,25 +101,50 @@ def parse_policy(body: Mapping[str, Any]) -> PolicyObject:
     Raises:
         UnusableObject: The object has no readable name or uid.
     """
-    metadata, spec, status, unread, wrong = _read(_POLICY, body)
-    _settle_target(spec.__dict__, wrong)
-    text = metadata.annotations.get(ORIGINAL)
-    policy = PolicyObject(
-        key=PolicyKey(metadata.namespace, metadata.name),
+    form = FORMS[kind]
+    try:
+        whole: Any = form.whole.model_validate(body)
+    except ValidationError:
+        metadata, unread = _read_metadata(kind, body)
+        values, wrong = read_fields(form.spec, body.get("spec"))
+        spec: Any = form.spec.model_construct(**{**form.placeholders, **values})
+        status = read_status(form.status, body.get("status", {}))
+    else:
+        metadata, spec, status = whole.metadata, whole.spec, whole.status
+        unread, wrong = {}, {}
+    own_fields = form.fields_of(metadata, spec, wrong)
+    return form.record(
+        key=ObjectKey(metadata.namespace, metadata.name),
         uid=metadata.uid,
         generation=metadata.generation,
         created=metadata.creation_timestamp,
         deleting=metadata.deletion_timestamp is not None,
         finalizers=metadata.finalizers,
-        original=None if text is None else Original.from_text(text),
-        original_text=text,
         requested_at=metadata.annotations.get(REQUESTED_AT) or None,
         status=status,
         not_understood=_not_understood(unread, wrong, body),
         resource_version=metadata.resource_version,
-        **arguments_of(PolicySpec, spec.__dict__),
+        **own_fields,
     )
-    return policy if policy.can_read("scope") else _with_recorded_scope(policy)
+
+
+def _fields_of_policy(
+    metadata: MetadataModel, spec: Model, wrong: dict[str, str]
+) -> dict[str, Any]:
+    values = spec.__dict__
+    _settle_target(values, wrong)
+    text = metadata.annotations.get(ORIGINAL)
+    original = None if text is None else Original.from_text(text)
+    if (
+        "scope" in wrong
+        and original is not None
+        and original.uid == metadata.uid
+        and original.target.organization_id is None
+    ):
+        # An unknown scope is that of the target which the policy has managed.
+        values["scope"] = Scope.INSTANCE
+    own = {"original": original, "original_text": text}
+    return own | arguments_of(PolicySpec, values)
 
 
 def _settle_target(values: dict[str, Any], wrong: dict[str, str]) -> None:
@@ -149,79 +168,57 @@ def _settle_target(values: dict[str, Any], wrong: dict[str, str]) -> None:
         values["instance"] = ""
 
 
-def _with_recorded_scope(policy: PolicyObject) -> PolicyObject:
-    """Set an unknown scope to that of the target which the policy has managed."""
-    original = policy.original
-    if original is None or original.uid != policy.uid:
-        return policy
-    if original.target.organization_id is not None:
-        return policy
-    return replace(policy, scope=Scope.INSTANCE)
-
-
-def parse_instance(body: Mapping[str, Any]) -> InstanceObject:
-    """Return the record of a ZitadelInstance's JSON, as `parse_policy` does.
-
-    Raises:
-        UnusableObject: The object has no readable name or uid.
-    """
-    metadata, found, status, unread, wrong = _read(_INSTANCE, body)
-    spec: InstanceSpecModel = found
+def _fields_of_instance(
+    metadata: MetadataModel, spec: InstanceSpecModel, wrong: dict[str, str]
+) -> dict[str, Any]:
     drift = spec.drift_detection
-    return InstanceObject(
-        key=ObjectKey("", metadata.name),
-        uid=metadata.uid,
-        generation=metadata.generation,
-        created=metadata.creation_timestamp,
-        endpoint=Endpoint(
+    return {
+        "endpoint": Endpoint(
             spec.url,
             spec.external_domain,
             RateLimit(**spec.rate_limit.model_dump()),
         ),
-        credential=_NO_CREDENTIAL if "credentials" in wrong else spec.credentials.ref(),
-        ca=spec.ca_bundle.ref() if spec.ca_bundle is not None else None,
-        method=drift.method,
-        events_interval=parse_duration(drift.events_interval),
-        poll_interval=parse_duration(drift.poll_interval),
-        grants=tuple(
+        "credential": (
+            _NO_CREDENTIAL if "credentials" in wrong else spec.credentials.ref()
+        ),
+        "ca": spec.ca_bundle.ref() if spec.ca_bundle is not None else None,
+        "method": drift.method,
+        "events_interval": parse_duration(drift.events_interval),
+        "poll_interval": parse_duration(drift.poll_interval),
+        "grants": tuple(
             Grant(grant.namespaces, grant.scopes, grant.references())
             for grant in spec.grants
         ),
-        deleting=metadata.deletion_timestamp is not None,
-        finalizers=metadata.finalizers,
-        requested_at=metadata.annotations.get(REQUESTED_AT) or None,
-        accepted_id=metadata.annotations.get(ACCEPT_INSTANCE),
-        status=status,
-        not_understood=_not_understood(unread, wrong, body),
-        resource_version=metadata.resource_version,
-    )
+        "accepted_id": metadata.annotations.get(ACCEPT_INSTANCE),
+    }
 
 
-def _read(
-    kind: _Kind, body: Mapping[str, Any]
-) -> tuple[MetadataModel, Any, Any, dict[str, str], dict[str, str]]:
-    """Read an object, and field by field if the whole cannot be read.
+FORMS: Mapping[Kind, Form] = {
+    POLICY: Form(
+        PolicyObject,
+        model_of(PolicySpec),
+        _fields_of_policy,
+        tell_left,
+        scope=Scope.ORGANIZATION,
+    ),
+    INSTANCE: Form(
+        InstanceObject,
+        InstanceSpecModel,
+        _fields_of_instance,
+        url="",
+        credentials=CredentialsModel.model_construct(),
+    ),
+}
+"""The forms of all kinds."""
 
-    Returns:
-        Metadata, spec and status, and what is wrong with fields of metadata and spec.
-    """
-    try:
-        whole: Any = kind.whole.model_validate(body)
-    except ValidationError:
-        metadata, unread = _read_metadata(body)
-        values, wrong = read_fields(kind.spec, body.get("spec"))
-        spec = kind.spec.model_construct(**{**kind.placeholders, **values})
-        status = read_status(kind.status, body.get("status", {}))
-        return metadata, spec, status, unread, wrong
-    return whole.metadata, whole.spec, whole.status, {}, {}
 
-
-def _read_metadata(body: Mapping[str, Any]) -> tuple[MetadataModel, dict[str, str]]:
+def _read_metadata(
+    kind: Kind, body: Mapping[str, Any]
+) -> tuple[MetadataModel, dict[str, str]]:
     """Read metadata; raise UnusableObject if name or uid cannot be read."""
     found = read_metadata(body.get("metadata"))
     if found is None:
-        kind = body.get("kind")
-        what = kind if kind in {POLICY_KIND, INSTANCE_KIND} else "object"
+        what = kind.name if body.get("kind") == kind.name else "object"
         raise UnusableObject(f"A {what} has no name or no uid in its metadata")
     metadata, problems = found
     if problems:
@@ -249,24 +246,14 @@ def _not_understood(
     return NotUnderstood(sentence, frozenset(fields), problems)
 
 
-def parse_answer(parse: Callable[[Mapping[str, Any]], T], body: Any) -> T:
-    """Parse the response of Kubernetes to a call about one object.
+def parse_answer(kind: Kind, body: Any) -> Any:
+    """Parse the response of Kubernetes to a call about one object, as `parse` does.
 
     Raises:
         ClusterError: The response has no name or uid. That must not be taken for an
             absent object.
     """
     try:
-        return parse(body)
+        return parse(kind, body)
     except UnusableObject as error:
         raise ClusterError(f"Kubernetes gave an unusable answer: {error}") from error
-
-
-def policy_status_json(status: PolicyStatus) -> dict[str, Any]:
-    """Return the `status` as the CRD defines it, without absent fields."""
-    return to_json(status)
-
-
-def instance_status_json(status: InstanceStatus) -> dict[str, Any]:
-    """Return the `status` as the CRD defines it, without absent fields."""
-    return to_json(status)

@@ -11,22 +11,14 @@ from typing import Any
 from zitadel_notification_operator.core.errors import ObjectChanged
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
-    InstanceObject,
-    InstanceStatus,
-    PolicyObject,
-    PolicyStatus,
+    Own,
+    OwnObject,
+    OwnStatus,
 )
 
 from .calls import APPLY, ApiClient, call, path_of
-from .names import (
-    API_VERSION,
-    FIELD_MANAGER,
-    INSTANCE_KIND,
-    INSTANCES,
-    ORIGINAL,
-    POLICIES,
-    POLICY_KIND,
-)
+from .names import API_VERSION, FIELD_MANAGER, ORIGINAL
+from .records import to_json
 from .removal import (
     TRIES,
     foreign_conditions_patch,
@@ -35,21 +27,11 @@ from .removal import (
     send_patch,
     strip_marks,
 )
-from .resources import (
-    STATUS_FIELDS,
-    instance_status_json,
-    parse_answer,
-    parse_instance,
-    parse_policy,
-    policy_status_json,
-)
-
-Own = PolicyObject | InstanceObject
-"""An object of one of the operator's kinds."""
+from .resources import FORMS, parse_answer
 
 
 class ClusterWriter:
-    """The adapter behind the engine's `ObjectWriter` and `InstanceWriter`.
+    """The adapter behind the engine's `ObjectWriter`.
 
     Args:
         api: Makes the calls.
@@ -62,82 +44,55 @@ class ClusterWriter:
         self._api = api
         self._check = check
 
-    async def apply_policy_status(
-        self, policy: PolicyObject, status: PolicyStatus
-    ) -> PolicyObject:
-        """Server-side apply the whole status of a policy; return the stored object.
+    async def apply_status(self, about: Own, status: OwnStatus) -> Own:
+        """Server-side apply the whole status; return the stored object.
 
         Raises:
             ObjectGone: The object is gone, or another one has its name.
             ObjectChanged: The write conflicts, or does not fit the schema.
             ClusterError: Kubernetes did not accept the write.
         """
-        stored = await self._apply_status(policy, policy_status_json(status))
-        return parse_answer(parse_policy, stored)
+        return _stored(about, await self._apply_status(about, to_json(status)))
 
-    async def apply_original(
-        self, policy: PolicyObject, original: str, *, finalizer: bool
-    ) -> PolicyObject:
-        """Server-side apply the annotation and, if requested, the finalizer.
+    async def apply_marks(
+        self, about: Own, *, original: str | None = None, finalizer: bool
+    ) -> Own:
+        """Server-side apply the annotation and the finalizer, as far as requested.
 
         Raises:
             ObjectGone: The object is gone, or another one has its name.
             ObjectChanged: It is being deleted, so no finalizer can be added.
             ClusterError: Kubernetes did not accept the write.
         """
-        marks: dict[str, Any] = {"annotations": {ORIGINAL: original}}
+        marks: dict[str, Any] = {}
+        if original is not None:
+            marks["annotations"] = {ORIGINAL: original}
         if finalizer:
             marks["finalizers"] = [FINALIZER]
-        return parse_answer(parse_policy, await self._apply(policy, marks))
+        return _stored(about, await self._apply(about, marks))
 
-    async def strip_policy(
-        self, policy: PolicyObject, *, finalizer: bool, original: bool
-    ) -> PolicyObject | None:
+    async def strip(self, about: Own, *, finalizer: bool, original: bool) -> Own | None:
         """Remove our marks. Return the object, or None if it no longer exists.
 
         Raises:
             ObjectChanged: It changed during each of three tries.
             ClusterError: Kubernetes did not accept the write.
         """
-        annotation = ORIGINAL if original else None
-        body = await self._strip(policy, finalizer=finalizer, annotation=annotation)
-        return None if body is None else parse_answer(parse_policy, body)
+        body = await strip_marks(
+            self._api,
+            _path(about),
+            about.uid,
+            finalizer=finalizer,
+            annotation=ORIGINAL if original else None,
+            check=self._check,
+        )
+        return (
+            None
+            if body is None or has_ended(body["metadata"])
+            else _stored(about, body)
+        )
 
-    async def apply_instance_status(
-        self, instance: InstanceObject, status: InstanceStatus
-    ) -> InstanceObject:
-        """Server-side apply the whole status of an instance; return the stored object.
-
-        Raises:
-            ObjectGone: The object is gone, or another one has its name.
-            ObjectChanged: The write conflicts, or does not fit the schema.
-            ClusterError: Kubernetes did not accept the write.
-        """
-        stored = await self._apply_status(instance, instance_status_json(status))
-        return parse_answer(parse_instance, stored)
-
-    async def hold_instance(self, instance: InstanceObject) -> InstanceObject:
-        """Server-side apply the finalizer; return the stored object.
-
-        Raises:
-            ObjectGone: The object is gone, or another one has its name.
-            ObjectChanged: It is being deleted, so no finalizer can be added.
-            ClusterError: Kubernetes did not accept the write.
-        """
-        stored = await self._apply(instance, {"finalizers": [FINALIZER]})
-        return parse_answer(parse_instance, stored)
-
-    async def release_instance(self, instance: InstanceObject) -> InstanceObject | None:
-        """Remove the finalizer. Return the object, or None if it no longer exists.
-
-        Raises:
-            ObjectChanged: It changed during each of three tries.
-            ClusterError: Kubernetes did not accept the write.
-        """
-        body = await self._strip(instance, finalizer=True, annotation=None)
-        return None if body is None else parse_answer(parse_instance, body)
-
-    async def _apply(self, about: Own, marks: dict[str, Any]) -> Any:
+    async def _apply(self, about: OwnObject, marks: dict[str, Any]) -> Any:
         path = _path(about)
         try:
             return await self._send(path, _document(about, marks))
@@ -147,7 +102,7 @@ class ClusterWriter:
             await read_same(self._api, path, about.uid)
             raise
 
-    async def _apply_status(self, about: Own, status: dict[str, Any]) -> Any:
+    async def _apply_status(self, about: OwnObject, status: dict[str, Any]) -> Any:
         """Apply to /status, but never to another object that has taken the name.
 
         Kubernetes ignores metadata.uid there, so the resourceVersion of a record with
@@ -160,7 +115,7 @@ class ClusterWriter:
             body = _document(about, {"resourceVersion": version}, status=status)
             try:
                 stored = await self._send(path, body)
-                known = STATUS_FIELDS[body["kind"]]
+                known = FORMS[about.kind].status_fields
                 patch = foreign_conditions_patch(stored["status"], status, known)
                 if not patch:
                     return stored
@@ -181,24 +136,10 @@ class ClusterWriter:
             self._api, "PATCH", path, query=query, body=body, content_type=APPLY
         )
 
-    async def _version(self, about: Own) -> str:
+    async def _version(self, about: OwnObject) -> str:
         """Return the stored resourceVersion; raise ObjectGone if the uid differs."""
         stored = await read_same(self._api, _path(about), about.uid)
         return str(stored["metadata"]["resourceVersion"])
-
-    async def _strip(
-        self, about: Own, *, finalizer: bool, annotation: str | None
-    ) -> Any:
-        """Remove marks; return the object, or None if it is gone or ends with that."""
-        stored = await strip_marks(
-            self._api,
-            _path(about),
-            about.uid,
-            finalizer=finalizer,
-            annotation=annotation,
-            check=self._check,
-        )
-        return None if stored is None or has_ended(stored["metadata"]) else stored
 
 
 def _is_less(version: str, other: str) -> bool:
@@ -207,17 +148,21 @@ def _is_less(version: str, other: str) -> bool:
     return int(version) < int(other)
 
 
-def _path(about: Own) -> str:
-    if isinstance(about, InstanceObject):
-        return path_of(INSTANCES, name=about.name)
-    return path_of(POLICIES, about.key.namespace, about.key.name)
+def _path(about: OwnObject) -> str:
+    return path_of(about.kind, *about.key)
 
 
-def _document(about: Own, marks: dict[str, Any], **rest: Any) -> dict[str, Any]:
+def _document(about: OwnObject, marks: dict[str, Any], **rest: Any) -> dict[str, Any]:
     """Return what is applied: the identity of an object, and our part of it."""
-    if isinstance(about, InstanceObject):
-        kind, identity = INSTANCE_KIND, {"name": about.name}
-    else:
-        kind, identity = POLICY_KIND, about.key._asdict()
+    identity = {"name": about.name}
+    if about.kind.namespaced:
+        identity["namespace"] = about.key.namespace
     metadata = {**identity, "uid": about.uid, **marks}
+    kind = about.kind.name
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, **rest}
+
+
+def _stored(about: Own, body: Any) -> Own:
+    """Return the record of the response to a write."""
+    stored: Own = parse_answer(about.kind, body)
+    return stored

@@ -7,7 +7,7 @@ to the operator. The comparison therefore ignores `resource_version`.
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 from .conditions import Condition
 from .credentials import CaRef, CredentialRef
@@ -107,6 +107,10 @@ class OwnObject:
     def needed_instance(self) -> str | None:
         """The name of the ZitadelInstance that the object needs, if it needs one."""
         return None
+
+
+Own = TypeVar("Own", bound=OwnObject)
+"""An object of one of the kinds: what comes back is of the same kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,28 +373,16 @@ class InstanceObject(OwnObject):
         return bool(detection.reason) and not as_asked
 
 
-class PolicyList(NamedTuple):
-    """The result of a LIST of policies.
+class ObjectList(NamedTuple):
+    """The result of a LIST of the objects of a kind.
 
     Attributes:
-        policies: All policies that have a name and a uid.
+        objects: All objects that have a name and a uid.
         unread: The namespaces that could not be listed.
         version: The resourceVersion of the LIST itself, or the lowest if there were
             several LISTs. Empty if it is unknown.
     """
 
-    policies: list[PolicyObject]
+    objects: list[OwnObject]
     unread: frozenset[str] = frozenset()
-    version: str = ""
-
-
-class InstanceList(NamedTuple):
-    """The result of a LIST of instances.
-
-    Attributes:
-        instances: All instances that have a name and a uid.
-        version: The resourceVersion, as in `PolicyList`.
-    """
-
-    instances: list[InstanceObject]
     version: str = ""

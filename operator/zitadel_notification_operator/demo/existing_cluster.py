@@ -6,14 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
+from zitadel_notification_operator.cluster.names import GROUP
+from zitadel_notification_operator.core.kinds import KINDS
+
 from .binaries import find_binaries
 from .kubectl import run_kubectl
 
 NAMESPACE = "zitadel-notification-operator"
-CRDS = (
-    "notificationpolicies.zitadel-notification.dev",
-    "zitadelinstances.zitadel-notification.dev",
-)
+CRDS = tuple(f"{kind.plural}.{GROUP}" for kind in KINDS)
 
 
 class ClusterInUse(RuntimeError):

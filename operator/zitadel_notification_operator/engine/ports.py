@@ -4,24 +4,22 @@ Adapters satisfy them by structure, and `app` wires them. The engine imports no 
 All methods raise only the errors of `core.errors`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.credentials import Credential
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.deprecation import Deprecation
 from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.identity import Identity
+from zitadel_notification_operator.core.kinds import Kind, ObjectKey
 from zitadel_notification_operator.core.objects import (
     Endpoint,
-    InstanceList,
-    InstanceObject,
-    InstanceStatus,
-    PolicyList,
-    PolicyObject,
-    PolicyStatus,
+    ObjectList,
+    Own,
+    OwnObject,
+    OwnStatus,
 )
 from zitadel_notification_operator.core.policy import (
     ObservedPolicy,
@@ -148,65 +146,35 @@ class Connector(Protocol):
 
 
 class ObjectWriter(Protocol):
-    """Writes the operator's fields of policies; each call returns the stored object."""
+    """Writes the operator's fields of our objects; returns the stored object."""
 
-    async def apply_policy_status(
-        self, policy: PolicyObject, status: PolicyStatus
-    ) -> PolicyObject:
+    async def apply_status(self, about: Own, status: OwnStatus) -> Own:
         """Server-side apply the whole status."""
 
-    async def apply_original(
-        self, policy: PolicyObject, original: str, *, finalizer: bool
-    ) -> PolicyObject:
-        """Server-side apply the annotation and, if asked, the finalizer."""
+    async def apply_marks(
+        self, about: Own, *, original: str | None = None, finalizer: bool
+    ) -> Own:
+        """Server-side apply the annotation and the finalizer, as far as asked."""
 
-    async def strip_policy(
-        self, policy: PolicyObject, *, finalizer: bool, original: bool
-    ) -> PolicyObject | None:
+    async def strip(self, about: Own, *, finalizer: bool, original: bool) -> Own | None:
         """Remove finalizer and/or annotation by JSON patch; None if it is gone now."""
-
-
-class InstanceWriter(Protocol):
-    """Writes the operator's fields of instances, as `ObjectWriter` does of policies."""
-
-    async def apply_instance_status(
-        self, instance: InstanceObject, status: InstanceStatus
-    ) -> InstanceObject:
-        """Server-side apply the whole status."""
-
-    async def hold_instance(self, instance: InstanceObject) -> InstanceObject:
-        """Server-side apply the finalizer."""
-
-    async def release_instance(self, instance: InstanceObject) -> InstanceObject | None:
-        """Remove the finalizer by JSON patch; None if the object is gone now."""
-
-
-class Writer(ObjectWriter, InstanceWriter, Protocol):
-    """Writes both kinds of our objects."""
 
 
 class ObjectReader(Protocol):
     """Reads the operator's own kinds."""
 
-    async def list_policies(
-        self, known: Mapping[PolicyKey, PolicyObject]
-    ) -> PolicyList:
-        """Return all policies of the watched namespaces.
+    async def list_objects(self, kind: Kind, known: Iterable[OwnObject]) -> ObjectList:
+        """Return all objects of a kind in the watched namespaces.
 
         Args:
+            kind: The kind.
             known: Records to reuse for objects whose version has not changed.
         """
 
-    async def list_instances(self) -> InstanceList:
-        """Return all instances."""
+    async def read(self, kind: Kind, key: ObjectKey) -> OwnObject | None:
+        """Return one object as it is stored now, or None if there is none."""
 
-    async def read_policy(self, namespace: str, name: str) -> PolicyObject | None:
-        """Return one policy as it is stored now, or None if there is none."""
-
-    async def read_instance(self, name: str) -> InstanceObject | None:
-        """Return one instance as it is stored now, or None if there is none."""
-
-    async def crd_is_ending(self, kind: str) -> bool:
+    async def crd_is_ending(self, kind: Kind) -> bool:
         """Return whether the CRD of a kind is being deleted or is gone.
 
         If the operator may not read the CRD, it counts as one that stays.
@@ -243,5 +211,5 @@ class Notice:
 class Recorder(Protocol):
     """Posts Events; never blocks or raises, and drops Events if there are too many."""
 
-    def record(self, about: PolicyObject | InstanceObject, notice: Notice) -> None:
+    def record(self, about: OwnObject, notice: Notice) -> None:
         """Queue the notice for posting."""

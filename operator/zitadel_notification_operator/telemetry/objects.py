@@ -6,32 +6,29 @@ in small parts, between which the event loop runs other tasks: the client librar
 make it at once. Only the leader reports objects, so that each one is reported once.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Protocol
 
 from zitadel_notification_operator.core import conditions
-from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.deprecation import Deprecation
+from zitadel_notification_operator.core.kinds import KINDS, Kind
 from zitadel_notification_operator.core.objects import (
     DriftMethod,
     InstanceObject,
-    PolicyObject,
+    OwnObject,
 )
 from zitadel_notification_operator.core.reasons import Reason
 
 from . import definitions as known
 from .definitions import Definition
 
-POLICY = "NotificationPolicy"
-INSTANCE = "ZitadelInstance"
-
 PART = 200
 """Objects in one part of the text, which is about a millisecond of work."""
 
-Own = PolicyObject | InstanceObject
 Sample = tuple[str, float]
 """The labels that a sample has besides those of its object, as text, and its value.
 
@@ -53,9 +50,8 @@ _SAMPLES_OF_CONDITION = {
 class Inventory(Protocol):
     """The known objects of the cluster; the engine's class has this shape."""
 
-    @property
-    def policies(self) -> Mapping[PolicyKey, PolicyObject]:
-        """The policies by namespace and name."""
+    def of(self, kind: Kind) -> Iterable[OwnObject]:
+        """Return all objects of a kind."""
         ...
 
     @property
@@ -72,20 +68,22 @@ class ObjectMetrics:
         is_reporting: Returns whether this replica reports objects.
         inventory: The known objects; None until there is an inventory.
         synced: When a pass over an object last succeeded, in seconds since 1970, by
-            namespace (empty for instances) and name.
+            kind, and by namespace and name.
         deprecated: The calls that an instance's ZITADEL has marked as deprecated, by
             the instance's name.
     """
 
     is_reporting: Callable[[], bool]
     inventory: Inventory | None = None
-    synced: dict[tuple[str, str], float] = field(default_factory=dict)
+    synced: defaultdict[Kind, dict[tuple[str, str], float]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
     deprecated: dict[str, Deprecation | None] = field(default_factory=dict)
 
     def parts(self) -> Iterator[bytes]:
         """Return the text in parts; the inventory may change between two of them."""
         inventory = self.inventory if self.is_reporting() else None
-        of_each: dict[Definition, Callable[[Own], Iterator[Sample]]] = {
+        of_each: dict[Definition, Callable[[OwnObject], Iterator[Sample]]] = {
             known.STATUS_CONDITION: _conditions,
             known.LAST_SYNC: self._sync,
             known.ZITADEL_INCONSISTENT: _inconsistent,
@@ -116,9 +114,8 @@ class ObjectMetrics:
             )
             yield "".join([definition.head(), *lines]).encode()
 
-    def _sync(self, about: Own) -> Iterator[Sample]:
-        key = ("", about.name) if isinstance(about, InstanceObject) else about.key
-        synced = self.synced.get(key)
+    def _sync(self, about: OwnObject) -> Iterator[Sample]:
+        synced = self.synced[about.kind].get(about.key)
         if synced is not None:
             yield "", synced
 
@@ -133,26 +130,24 @@ class ObjectMetrics:
             yield "", found.ends_at
 
 
-def _objects(inventory: Inventory | None) -> Iterator[Own]:
+def _objects(inventory: Inventory | None) -> Iterator[OwnObject]:
     if inventory is not None:
-        yield from list(inventory.instances.values())
-        yield from list(inventory.policies.values())
+        for kind in reversed(KINDS):
+            yield from list(inventory.of(kind))
 
 
-def _labels(about: Own) -> str:
+def _labels(about: OwnObject) -> str:
     """Return kind, namespace and name."""
-    if isinstance(about, InstanceObject):
-        return f'kind="{INSTANCE}",namespace="",name="{about.name}"'
     namespace, name = about.key
-    return f'kind="{POLICY}",namespace="{namespace}",name="{name}"'
+    return f'kind="{about.kind.name}",namespace="{namespace}",name="{name}"'
 
 
-def _conditions(about: Own) -> Iterator[Sample]:
+def _conditions(about: OwnObject) -> Iterator[Sample]:
     for condition in about.status.conditions:
         yield from _SAMPLES_OF_CONDITION.get((condition.type, condition.status), ())
 
 
-def _inconsistent(about: Own) -> Iterator[Sample]:
+def _inconsistent(about: OwnObject) -> Iterator[Sample]:
     ready = conditions.find(about.status.conditions, conditions.READY)
     if ready is not None and ready.reason == Reason.ZITADEL_INCONSISTENT:
         yield "", 1

@@ -15,13 +15,14 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from zitadel_notification_operator.core.deprecation import Deprecation
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.kinds import INSTANCE, KINDS, POLICY, Kind
+from zitadel_notification_operator.core.objects import OwnObject
 from zitadel_notification_operator.core.read_side import Missed
 
 from . import definitions as known
-from .objects import INSTANCE, POLICY, ObjectMetrics
+from .objects import ObjectMetrics
 
-CONTROLLERS = (POLICY.lower(), INSTANCE.lower())
+CONTROLLERS = tuple(kind.name.lower() for kind in KINDS)
 """The kinds that have passes, written as controller-runtime does."""
 
 PRIORITIES = ("delete", "change", "retry", "drift")
@@ -29,7 +30,7 @@ PRIORITIES = ("delete", "change", "retry", "drift")
 _RESULTS = ("success", "error", "requeue", "requeue_after")
 _PASSES_OF_INSTANCE = 2
 
-Key = tuple[str, str, str]
+Key = tuple[Kind, str, str]
 """Kind, namespace and name: an item of the queue."""
 
 
@@ -78,7 +79,7 @@ class PrometheusMetrics(Collector):
         self._waited = known.QUEUE_DURATION.histogram(registry, two)
         self._worked = known.WORK_DURATION.histogram(registry, two)
         self._retries = known.RETRIES.counter(registry, two)
-        self._corrections = known.DRIFT_CORRECTIONS.counter(registry, [(POLICY,)])
+        self._corrections = known.DRIFT_CORRECTIONS.counter(registry, [(POLICY.name,)])
         missed = [(str(missed),) for missed in Missed]
         self._repairs = known.READ_SIDE_REPAIRS.counter(registry, missed)
         self._searches = known.EVENT_SEARCH_FAILURES.counter(registry)
@@ -125,7 +126,7 @@ class PrometheusMetrics(Collector):
 
     def corrected(self) -> None:
         """Count a drift that was corrected."""
-        self._corrections.labels(POLICY).inc()
+        self._corrections.labels(POLICY.name).inc()
 
     def repaired(self, missed: str) -> None:
         """Count a repair of ZITADEL's read side, by the kind of event it had missed."""
@@ -139,15 +140,15 @@ class PrometheusMetrics(Collector):
         """Store which calls an instance's ZITADEL has marked as deprecated."""
         self._objects.deprecated[instance] = found
 
-    def synced(self, about: PolicyObject | InstanceObject) -> None:
+    def synced(self, about: OwnObject) -> None:
         """Record that a pass over an object has succeeded."""
-        key = ("", about.name) if isinstance(about, InstanceObject) else about.key
-        self._objects.synced[key] = time.time()
+        self._objects.synced[about.kind][about.key] = time.time()
 
-    def gone(self, namespace: str, name: str) -> None:
-        """Forget an object; the namespace of an instance is empty."""
-        self._objects.synced.pop((namespace, name), None)
-        if not namespace:
+    def gone(self, key: Key) -> None:
+        """Forget an object."""
+        kind, namespace, name = key
+        self._objects.synced[kind].pop((namespace, name), None)
+        if kind is INSTANCE:
             self._searches.remove_by_labels({"name": name})
             self._objects.deprecated.pop(name, None)
 
@@ -182,7 +183,8 @@ class PrometheusMetrics(Collector):
 
 def controller_of(key: Key) -> str:
     """Return the controller label of a key."""
-    return CONTROLLERS[0] if key[0] == POLICY else CONTROLLERS[1]
+    kind = key[0] if key[0] in KINDS else INSTANCE
+    return kind.name.lower()
 
 
 def _queue_of(key: Key) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.kinds import Kind
 from zitadel_notification_operator.engine.queue.clock import loop_time
 
 FRESH = 10.0
@@ -20,7 +21,7 @@ deletions take minutes, and the CRD may be deleted in the middle of them."""
 REFUSED = 1.0
 """The same for a read that failed."""
 
-Ask = Callable[[str], Awaitable[bool]]
+Ask = Callable[[Kind], Awaitable[bool]]
 """Returns whether the CRD of a kind is being deleted, or gone."""
 
 
@@ -43,17 +44,17 @@ class Crds:
     """What is known of the CRDs, and which deletions were seen before that.
 
     Args:
-        ask: Reads a CRD, by the name of the kind.
+        ask: Reads the CRD of a kind.
         ending: Called with a kind whose CRD is found to be deleted.
     """
 
-    def __init__(self, ask: Ask, ending: Callable[[str], None]) -> None:
+    def __init__(self, ask: Ask, ending: Callable[[Kind], None]) -> None:
         self._ask = ask
         self._ending = ending
         self._order = count()
         self._seen: dict[str, int] = {}
-        self._readings: dict[str, _Reading] = {}
-        self._asking: dict[str, asyncio.Lock] = {}
+        self._readings: dict[Kind, _Reading] = {}
+        self._asking: dict[Kind, asyncio.Lock] = {}
 
     def seen(self, uid: str) -> int:
         """Record that an object is being deleted; return its place in the order."""
@@ -65,7 +66,7 @@ class Crds:
         """Forget all objects but these: the others are gone."""
         self._seen = {uid: at for uid, at in self._seen.items() if uid in uids}
 
-    async def is_ending(self, kind: str, uid: str) -> bool:
+    async def is_ending(self, kind: Kind, uid: str) -> bool:
         """Return whether the CRD of an object that is being deleted is deleted, too.
 
         Args:
@@ -88,7 +89,7 @@ class Crds:
             raise known.found.with_traceback(None)
         return known.found
 
-    async def _read(self, kind: str) -> _Reading:
+    async def _read(self, kind: Kind) -> _Reading:
         number = next(self._order)
         try:
             found = await self._ask(kind)

@@ -6,6 +6,7 @@ owns a target. It decides nothing about ZITADEL.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,13 @@ from zitadel_notification_operator.core.grants import (
     Lookup,
     references_in,
 )
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.kinds import INSTANCE, POLICY, Kind, ObjectKey
+from zitadel_notification_operator.core.objects import (
+    InstanceObject,
+    Own,
+    OwnObject,
+    PolicyObject,
+)
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import Reference
@@ -36,6 +43,8 @@ class Inventory:
         self.own_namespace = own_namespace
         self.policies: dict[PolicyKey, PolicyObject] = {}
         self.instances: dict[str, InstanceObject] = {}
+        self._by_kind: defaultdict[Kind, dict[Any, Any]] = defaultdict(dict)
+        self._by_kind |= {POLICY: self.policies, INSTANCE: self.instances}
         self._of_instance: dict[str, set[PolicyKey]] = defaultdict(set)
         # None means that it leads to another ZITADEL, which nobody has accepted yet.
         self._zitadel_ids: dict[str, str | None] = {}
@@ -49,6 +58,14 @@ class Inventory:
         self._claims: dict[Target, dict[PolicyKey, Claim]] = defaultdict(dict)
         self.originals = Originals()
         self.deleted_uids = DeletedUids()
+
+    def of(self, kind: Kind) -> Iterable[OwnObject]:
+        """Return all objects of a kind."""
+        return self._by_kind[kind].values()
+
+    def find(self, kind: Kind, key: ObjectKey) -> OwnObject | None:
+        """Return the object that has this name now, if any."""
+        return self._by_kind[kind].get(_name_of(kind, key))
 
     def users_of(self, instance: str) -> frozenset[PolicyKey]:
         """Return the policies that name this instance, admitted or not."""
@@ -80,100 +97,97 @@ class Inventory:
         An object that was known to be gone may exist again, with its old uid.
         """
         self.deleted_uids.forget()
-        for key, policy in self.policies.items():
-            self.policies[key] = replace(policy, resource_version="")
-        for name, instance in self.instances.items():
-            self.instances[name] = replace(instance, resource_version="")
+        for objects in self._by_kind.values():
+            for key, record in objects.items():
+                objects[key] = replace(record, resource_version="")
 
-    def newest(self, policy: PolicyObject) -> PolicyObject | None:
+    def newest(self, one: Own) -> Own | None:
         """Return the newest record of this very object, or None if it is gone."""
-        known = self.policies.get(policy.key)
-        return known if known is not None and known.uid == policy.uid else None
+        known: Any = self.find(one.kind, one.key)
+        return known if known is not None and known.uid == one.uid else None
 
-    def require_newest(self, policy: PolicyObject) -> PolicyObject:
+    def require_newest(self, one: Own) -> Own:
         """Return the newest record of this very object.
 
         Raises:
             StalePass: The object is gone; a different one may have its name.
         """
-        newest = self.newest(policy)
+        newest = self.newest(one)
         if newest is None:
             raise StalePass
         return newest
 
-    def has_policy(self, key: PolicyKey, uid: str, resource_version: str) -> bool:
+    def has(self, kind: Kind, key: ObjectKey, uid: str, resource_version: str) -> bool:
         """Return whether this version, or a newer one, of the object is known."""
-        known = self.policies.get(key)
+        known = self.find(kind, key)
         if known is None or known.uid != uid:
             return False
         return 0 < as_number(resource_version) <= as_number(known.resource_version)
 
-    def put_policy(self, policy: PolicyObject) -> set[PolicyKey]:
-        """Store a record unless it is older than ours.
+    def put(self, one: OwnObject) -> set[PolicyKey] | None:
+        """Store a record unless it is older than ours, or of an object that is gone.
 
         Returns:
-            The keys that need a pass: the policy itself if the record differs, and
-            every policy whose claim it wins or loses against. Empty for an echo, and
-            for an object that is known to be gone.
+            The other policies that this affects, or None if it is not stored or does
+            not differ from what was known.
         """
-        known = self.policies.get(policy.key)
-        if policy.uid in self.deleted_uids or (known and is_older(policy, known)):
-            return set()
-        if known is not None and known.uid != policy.uid:
-            affected = self.drop_policy(policy.key)
-            return affected | self.put_policy(policy)
-        self.policies[policy.key] = policy
-        if known == policy:
-            return set()
+        known: Any = self.find(one.kind, one.key)
+        if one.uid in self.deleted_uids or (known and is_older(one, known)):
+            return None
+        affected: set[PolicyKey] = set()
+        if known is not None and known.uid != one.uid:
+            affected, known = self._forget(known), None
+        self._by_kind[one.kind][_name_of(one.kind, one.key)] = one
+        if known == one:
+            return None
+        if isinstance(one, PolicyObject):
+            affected |= self._claims_of_policy(known, one)
+        elif isinstance(one, InstanceObject):
+            affected |= self._claim_for(one.name)
+        return affected
+
+    def _claims_of_policy(
+        self, known: PolicyObject | None, policy: PolicyObject
+    ) -> set[PolicyKey]:
         if known is not None and known.instance != policy.instance:
             # The present schema allows no such edit: instanceRef cannot be read now, or
             # could not be read before.
             self._of_instance[known.instance].discard(policy.key)
         self._of_instance[policy.instance].add(policy.key)
         self.originals.put(policy)
-        affected = {policy.key} | self._claim_anew(policy.key)
+        affected = self._claim_anew(policy.key)
         target = recorded_target(policy)
         if target is not None and self.owner(target) == policy.key:
             self.originals.forget_bequest(target)
+        return affected - {policy.key}
+
+    def drop(self, kind: Kind, key: ObjectKey) -> set[PolicyKey]:
+        """Forget an object that is gone; return the policies that this affects."""
+        known = self.find(kind, key)
+        affected = self._forget(known) if known is not None else set()
+        if kind is INSTANCE:
+            self._forget_zitadel(key.name)
+            affected |= self.users_of(key.name) | self._claim_for(key.name)
         return affected
 
-    def drop_policy(self, key: PolicyKey) -> set[PolicyKey]:
-        """Forget a policy that is gone and return the policies that this affects."""
-        policy = self.policies.get(key)
-        if policy is None:
-            return set()
-        affected = self._give_up(key)  # while its status is still known
-        del self.policies[key]
-        self.deleted_uids.add(policy.uid)
-        self._resolved.pop(key, None)
-        self._of_instance[policy.instance].discard(key)
-        self.originals.drop(key)
-        return affected
-
-    def put_instance(self, instance: InstanceObject) -> set[PolicyKey] | None:
-        """Store a record.
+    def _forget(self, known: OwnObject) -> set[PolicyKey]:
+        """Forget a record.
 
         Returns:
-            The policies whose claims changed, or None if the record is old or an echo.
+            The policies that claim the target of a policy, or use an instance.
         """
-        known = self.instances.get(instance.name)
-        if instance.uid in self.deleted_uids or (known and is_older(instance, known)):
-            return None
-        if known is not None and known.uid != instance.uid:
-            self.deleted_uids.add(known.uid)
-            self._zitadel_ids.pop(instance.name, None)
-            self._lookups.pop(instance.name, None)
-        self.instances[instance.name] = instance
-        return None if known == instance else self._claim_for(instance.name)
-
-    def drop_instance(self, name: str) -> set[PolicyKey]:
-        """Forget an instance that is gone; return the policies whose claims changed."""
-        known = self.instances.pop(name, None)
-        if known is not None:
-            self.deleted_uids.add(known.uid)
-        self._zitadel_ids.pop(name, None)
-        self._lookups.pop(name, None)
-        return self._claim_for(name)
+        affected: set[PolicyKey] = set()
+        if isinstance(known, PolicyObject):
+            affected = self._give_up(known.key)  # while its status is still known
+            self._resolved.pop(known.key, None)
+            self._of_instance[known.instance].discard(known.key)
+            self.originals.drop(known.key)
+        elif isinstance(known, InstanceObject):
+            affected = set(self.users_of(known.name))
+            self._forget_zitadel(known.name)
+        del self._by_kind[known.kind][_name_of(known.kind, known.key)]
+        self.deleted_uids.add(known.uid)
+        return affected
 
     def identified(self, instance: str, zitadel_id: str) -> set[PolicyKey]:
         """Record which ZITADEL an instance reaches.
@@ -196,6 +210,11 @@ class Inventory:
         """
         self._zitadel_ids[instance] = None
         return self._claim_for(instance)
+
+    def _forget_zitadel(self, instance: str) -> None:
+        """Forget what is known of the ZITADEL of an instance that is gone."""
+        self._zitadel_ids.pop(instance, None)
+        self._lookups.pop(instance, None)
 
     def leads_to(self, instance: str, zitadel_id: str) -> bool:
         """Return whether the instance reaches this ZITADEL, as far as is known."""
@@ -358,3 +377,8 @@ class Inventory:
         if not policy.can_read("instanceRef"):
             return recorded_target(policy) if had_its_target(policy) else None
         return self.target_of(policy) if self._admissions.may_claim(policy) else None
+
+
+def _name_of(kind: Kind, key: ObjectKey) -> ObjectKey | str:
+    """Return what an object is stored by; instances are by their names alone."""
+    return key if kind.namespaced else key.name

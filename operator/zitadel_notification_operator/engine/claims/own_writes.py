@@ -16,15 +16,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.objects import (
     InstanceObject,
     InstanceStatus,
+    Own,
+    OwnObject,
+    OwnStatus,
     PolicyObject,
-    PolicyStatus,
 )
 from zitadel_notification_operator.core.original import Original
-from zitadel_notification_operator.engine.ports import Notice, Writer
+from zitadel_notification_operator.engine.ports import Notice, ObjectWriter
 from zitadel_notification_operator.engine.queue.outcome import StalePass
 from zitadel_notification_operator.engine.reporting.event_outbox import EventOutbox
 
@@ -37,41 +38,42 @@ class OwnWrites:
     """Writes the operator's fields of our objects.
 
     Args:
-        inventory: Knows the newest record of each policy.
+        inventory: Knows the newest record of each object.
         writer: Makes the writes.
         wakeups: Stores what they returned, and queues the objects that this affects.
         outbox: Posts the Events about statuses.
     """
 
     _inventory: Inventory
-    _writer: Writer
+    _writer: ObjectWriter
     _wakeups: Wakeups
     _outbox: EventOutbox
-    _under_way: Counter[PolicyKey] = field(default_factory=Counter, init=False)
-    _turns: defaultdict[PolicyKey, asyncio.Lock] = field(
+    # By the uids of the objects.
+    _under_way: Counter[str] = field(default_factory=Counter, init=False)
+    _turns: defaultdict[str, asyncio.Lock] = field(
         default_factory=lambda: defaultdict(asyncio.Lock), init=False
     )
 
-    def is_own_echo(self, known: PolicyObject | None, seen: PolicyObject) -> bool:
-        """Return whether a write under way may be the whole difference of a policy.
+    def is_own_echo(self, known: OwnObject | None, seen: OwnObject) -> bool:
+        """Return whether a write under way may be the whole difference of an object.
 
-        We write the status, the finalizer and the annotation. If somebody else changes
-        these at the same moment, the policy has a newer version than our write.
+        If somebody else changes at the same moment what we write, the object has a
+        newer version than our write.
         """
-        if known is None or not self._under_way[seen.key]:
+        if known is None or not self._under_way[seen.uid]:
             return False
         return known.is_same_request(seen)
 
     async def report(
         self,
-        policy: PolicyObject,
-        status: PolicyStatus,
-        notices: Callable[[PolicyObject], list[Notice]] = lambda _: [],
+        about: Own,
+        status: OwnStatus,
+        notices: Callable[[Own], list[Notice]] = lambda _: [],
     ) -> None:
         """Write the status if it differs from the newest one, then post its Events.
 
         Args:
-            policy: The policy.
+            about: The object.
             status: Its whole status.
             notices: Returns the Events to post once it is stored; receives the object
                 as it is before the write.
@@ -80,13 +82,13 @@ class OwnWrites:
             StalePass: The object is gone; a different one may have its name.
             ClusterError: Kubernetes did not accept the status; no Event was posted.
         """
-        newest = self._inventory.require_newest(policy)
+        newest = self._inventory.require_newest(about)
         self._outbox.confirm(newest)
         if newest.status != status:
             await self.report_over(newest, status, notices(newest))
 
     async def report_over(
-        self, policy: PolicyObject, status: PolicyStatus, notices: Iterable[Notice]
+        self, about: OwnObject, status: OwnStatus, notices: Iterable[Notice]
     ) -> None:
         """Write the status over the given record in any case, then post its Events.
 
@@ -94,25 +96,23 @@ class OwnWrites:
             StalePass: The object is gone, or has another status by now.
             ClusterError: Kubernetes did not accept the status; no Event was posted.
         """
-        self._outbox.confirm(policy)
-        with self._outbox.after(policy, status, notices):
-            await self.apply_policy_status(policy, status)
+        self._outbox.confirm(about)
+        with self._outbox.after(about, status, notices):
+            await self.apply_status(about, status)
 
-    async def apply_policy_status(
-        self, policy: PolicyObject, status: PolicyStatus
-    ) -> None:
+    async def apply_status(self, about: OwnObject, status: OwnStatus) -> None:
         """Write the status over the given record without any Event.
 
         Raises:
             StalePass: The object is gone, or has another status by now.
             ClusterError: Kubernetes did not accept the write.
         """
-        with self._writing(policy):
-            async with self._turns[policy.key]:
-                newest = self._inventory.newest(policy)
-                if newest is None or newest.status != policy.status:
+        with self._writing(about):
+            async with self._turns[about.uid]:
+                newest = self._inventory.newest(about)
+                if newest is None or newest.status != about.status:
                     raise StalePass
-                stored = await self._writer.apply_policy_status(policy, status)
+                stored = await self._writer.apply_status(about, status)
         self._wakeups.stored(stored)
 
     async def mark(self, policy: PolicyObject, original: Original) -> PolicyObject:
@@ -125,8 +125,8 @@ class OwnWrites:
             ClusterError: Kubernetes did not accept the write.
         """
         with self._writing(policy):
-            stored = await self._writer.apply_original(
-                policy, original.to_text(), finalizer=policy.undoes
+            stored = await self._writer.apply_marks(
+                policy, original=original.to_text(), finalizer=policy.undoes
             )
         return self._wakeups.stored(stored)
 
@@ -146,7 +146,7 @@ class OwnWrites:
         if not (finalizer or original):
             return policy
         with self._writing(policy):
-            stored = await self._writer.strip_policy(
+            stored = await self._writer.strip(
                 policy, finalizer=finalizer, original=original
             )
         if stored is None:
@@ -157,12 +157,12 @@ class OwnWrites:
     async def apply_instance_status(
         self, instance: InstanceObject, status: InstanceStatus
     ) -> InstanceObject:
-        """Write the whole status and return the object as stored.
+        """Write the whole status of an instance; return the object as stored.
 
         Raises:
             ClusterError: Kubernetes did not accept the write.
         """
-        stored = await self._writer.apply_instance_status(instance, status)
+        stored = await self._writer.apply_status(instance, status)
         return self._wakeups.stored_instance(stored)
 
     async def hold_instance(self, instance: InstanceObject) -> InstanceObject:
@@ -173,7 +173,8 @@ class OwnWrites:
         """
         if instance.held:
             return instance
-        return self._wakeups.stored_instance(await self._writer.hold_instance(instance))
+        stored = await self._writer.apply_marks(instance, finalizer=True)
+        return self._wakeups.stored_instance(stored)
 
     async def release_instance(self, instance: InstanceObject) -> bool:
         """Remove the finalizer; return whether the object is gone.
@@ -181,18 +182,18 @@ class OwnWrites:
         Raises:
             ClusterError: Kubernetes did not accept the write.
         """
-        stored = await self._writer.release_instance(instance)
+        stored = await self._writer.strip(instance, finalizer=True, original=False)
         if stored is not None:
             self._wakeups.stored_instance(stored)
         return stored is None
 
     @contextmanager
-    def _writing(self, policy: PolicyObject) -> Iterator[None]:
-        self._under_way[policy.key] += 1
+    def _writing(self, about: OwnObject) -> Iterator[None]:
+        self._under_way[about.uid] += 1
         try:
             yield
         finally:
-            self._under_way[policy.key] -= 1
-            if not self._under_way[policy.key]:
-                del self._under_way[policy.key]
-                self._turns.pop(policy.key, None)
+            self._under_way[about.uid] -= 1
+            if not self._under_way[about.uid]:
+                del self._under_way[about.uid]
+                self._turns.pop(about.uid, None)

@@ -178,7 +178,7 @@ class Ownership:
         is_confirmed = giver.status.original == original.value
         if is_confirmed and not reports and heir.status.original is None:
             status = replace(heir.status, original=original.value)
-            await self._writes.apply_policy_status(heir, status)
+            await self._writes.apply_status(heir, status)
 
     def _value_left(
         self, policy: PolicyObject, target: Target, heir: PolicyObject

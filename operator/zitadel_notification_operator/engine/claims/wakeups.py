@@ -7,11 +7,17 @@ from collections.abc import Iterable
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.grants import POSSIBLE
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.kinds import Kind
+from zitadel_notification_operator.core.objects import (
+    InstanceObject,
+    Own,
+    OwnObject,
+    PolicyObject,
+)
 from zitadel_notification_operator.core.report import is_observed_and_current
 from zitadel_notification_operator.engine.queue.keys import (
-    POLICY,
     instance_key,
+    key_of,
     policy_key,
 )
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
@@ -27,54 +33,48 @@ class Wakeups:
         self._inventory = inventory
         self._queue = queue
 
-    def stored(self, policy: PolicyObject) -> PolicyObject:
-        """Store a policy as Kubernetes returned it for our write, and return it.
+    def stored(self, one: Own) -> Own:
+        """Store an object as Kubernetes returned it for our write, and return it.
 
-        Its own pass is running and knows of the change; other policies whose claims
-        changed are queued. If the watch has delivered a newer version, or our answer is
-        the first to show somebody else's change, the policy itself is queued once more.
+        Its own pass is running and knows of the change; policies whose claims changed
+        are queued. If the watch has delivered a newer version, or our answer is the
+        first to show somebody else's change, the object itself is queued once more.
         """
-        known = self._inventory.policies.get(policy.key)
-        if known is not None and known.uid == policy.uid:
-            changed = is_older(policy, known) or not known.is_same_request(policy)
+        known = self._inventory.newest(one)
+        if known is not None:
+            changed = is_older(one, known) or not known.is_same_request(one)
             if changed:
-                self._queue.add(policy_key(policy.key), Priority.CHANGE)
-        self.affected(self._inventory.put_policy(policy) - {policy.key})
-        self.queue_deleting_instance(policy.instance)
-        return policy
+                self._queue.add(key_of(one), Priority.CHANGE)
+        self.affected(self._inventory.put(one) or ())
+        self.queue_deleting_instance(one.needed_instance)
+        return one
 
     def stored_instance(self, instance: InstanceObject) -> InstanceObject:
         """Store an instance as Kubernetes returned it for our write, and return it."""
-        self.affected(self._inventory.put_instance(instance) or ())
+        self.affected(self._inventory.put(instance) or ())
         return instance
 
-    def gone(self, policy: PolicyObject) -> None:
-        """Forget a policy that is gone and queue the policies that this affects."""
-        self._inventory.deleted_uids.add(policy.uid)
-        if self._inventory.newest(policy) is not None:
-            self.affected(self._inventory.drop_policy(policy.key))
-        self.queue_deleting_instance(policy.instance)
+    def gone(self, one: OwnObject) -> None:
+        """Forget an object that is gone and queue the policies that this affects."""
+        self._inventory.deleted_uids.add(one.uid)
+        if self._inventory.newest(one) is not None:
+            self.affected(self._inventory.drop(one.kind, one.key))
+        self.queue_deleting_instance(one.needed_instance)
 
-    def queue_deleting_instance(self, name: str) -> None:
-        """Queue an instance whose deletion may have waited for a policy."""
-        instance = self._inventory.instances.get(name)
+    def queue_deleting_instance(self, name: str | None) -> None:
+        """Queue an instance whose deletion may have waited for an object."""
+        instance = self._inventory.instances.get(name or "")
         if instance is not None and instance.deleting:
-            self._queue.add(instance_key(name), Priority.DELETE)
+            self._queue.add(key_of(instance), Priority.DELETE)
 
-    def crd_ending(self, kind: str) -> None:
+    def crd_ending(self, kind: Kind) -> None:
         """Queue all objects of a kind that are being deleted.
 
         Their CRD is being deleted too, so they need not wait for anything any longer.
         """
-        inventory = self._inventory
-        dying = [i for i in inventory.instances.values() if i.deleting]
-        keys = [instance_key(instance.name) for instance in dying]
-        if kind == POLICY:
-            keys = [
-                policy_key(p.key) for p in inventory.policies.values() if p.deleting
-            ]
-        for key in keys:
-            self._queue.add(key, Priority.DELETE)
+        for one in self._inventory.of(kind):
+            if one.deleting:
+                self._queue.add(key_of(one), Priority.DELETE)
 
     def queue_instances_of(self, zitadel_id: str) -> None:
         """Queue all instances that lead to a ZITADEL, to report what is known of it."""
@@ -98,10 +98,15 @@ class Wakeups:
             if policy is not None and not self.needs_no_pass(policy):
                 self._queue.add(policy_key(key), Priority.CHANGE)
 
-    def needs_no_pass(self, policy: PolicyObject) -> bool:
-        """Return whether a stored status still holds, as far as Kubernetes shows."""
+    def needs_no_pass(self, policy: OwnObject) -> bool:
+        """Return whether a stored status still holds, as far as Kubernetes shows.
+
+        That of an instance never does: only a probe shows it.
+        """
         inventory = self._inventory
-        if policy.deleting or not is_observed_and_current(policy):
+        if not isinstance(policy, PolicyObject) or policy.deleting:
+            return False
+        if not is_observed_and_current(policy):
             return False
         if inventory.admission(policy) not in POSSIBLE:
             return False

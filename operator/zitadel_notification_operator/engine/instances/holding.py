@@ -10,7 +10,6 @@ from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.crds import Crds
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
-from zitadel_notification_operator.engine.queue.keys import INSTANCE
 from zitadel_notification_operator.engine.reporting.event_messages import waiting_event
 from zitadel_notification_operator.engine.reporting.event_outbox import (
     EventOutbox,
@@ -87,7 +86,7 @@ class Holding:
         nobody to undo.
         """
         try:
-            return await self._crds.is_ending(INSTANCE, instance.uid)
+            return await self._crds.is_ending(instance.kind, instance.uid)
         except ClusterError as error:
             _log.log(level_of(error), "%s", error.message)
             return False

@@ -291,7 +291,7 @@ class InstanceProbe:
                 return
             status = unpinned(policy, failure, self._now())
             try:
-                await self._writes.apply_policy_status(policy, status)
+                await self._writes.apply_status(policy, status)
             except StalePass:
                 continue  # its pass was writing; what that wrote is invalid as well
             except ObjectGone:

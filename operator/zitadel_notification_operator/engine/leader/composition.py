@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
+from zitadel_notification_operator.core.kinds import POLICY
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.calls.read_lag import ReadLag
@@ -56,9 +57,9 @@ from zitadel_notification_operator.engine.policies.unseen_events import UnseenEv
 from zitadel_notification_operator.engine.ports import (
     Connector,
     ObjectReader,
+    ObjectWriter,
     Recorder,
     SecretReader,
-    Writer,
 )
 from zitadel_notification_operator.engine.queue.engine_metrics import PassMetrics
 from zitadel_notification_operator.engine.queue.workqueue import WorkQueue
@@ -91,7 +92,7 @@ class Ports:
     """
 
     reader: ObjectReader
-    writer: Writer
+    writer: ObjectWriter
     secrets: SecretReader
     connector: Connector
     recorder: Recorder
@@ -184,7 +185,8 @@ class Composition:
         writer_of = partial(TargetWriter, repairs, lag, outbox, metrics)
         self.targets = targets = Targets(admit, client_of, writer_of)
         resolver = OrganizationResolver(inventory, connections, writes, wakeups, now)
-        ownership = Ownership(inventory, writes, wakeups, resync.reread_policy)
+        reread = partial(resync.reread, POLICY)
+        ownership = Ownership(inventory, writes, wakeups, reread)
         unseen_events = UnseenEvents(inventory, drift, repairs, lag)
         reports = PolicyReport(
             writes, inventory, connections, drift, deadlines, metrics, chance, now

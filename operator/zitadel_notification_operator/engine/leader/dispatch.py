@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.kinds import INSTANCE
+from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.engine.calls.connections import (
     Connections,
     NotCheckedYet,
@@ -13,12 +14,7 @@ from zitadel_notification_operator.engine.instances.instance_pass import Instanc
 from zitadel_notification_operator.engine.policies.deletion_pass import DeletionPass
 from zitadel_notification_operator.engine.policies.policy_pass import PolicyPass
 from zitadel_notification_operator.engine.ports import Connector
-from zitadel_notification_operator.engine.queue.keys import (
-    EVENTS,
-    INSTANCE,
-    POLICY,
-    Key,
-)
+from zitadel_notification_operator.engine.queue.keys import EVENTS, Key
 from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome
 
 
@@ -56,20 +52,17 @@ class Dispatch:
             StalePass: What the pass is about has changed; it begins anew.
             RequeueAfter: The pass has to wait for ZITADEL.
         """
-        if key.kind == POLICY:
-            return await self._run_policy(key.policy, failures)
-        instance = self._inventory.instances.get(key.name)
-        if instance is not None:
-            passes = self._events if key.kind == EVENTS else self._instances
-            return await passes.run(instance)
-        if key.kind == INSTANCE:
+        known = self._inventory.find(*key.of_object)
+        if isinstance(known, PolicyObject):
+            return await self._run_policy(known, failures)
+        if isinstance(known, InstanceObject):
+            passes = self._events if key.kind is EVENTS else self._instances
+            return await passes.run(known)
+        if key.kind is INSTANCE:
             await self._connector.disconnect(key.name)
         return WAIT
 
-    async def _run_policy(self, key: PolicyKey, failures: int) -> Outcome:
-        policy = self._inventory.policies.get(key)
-        if policy is None:
-            return WAIT
+    async def _run_policy(self, policy: PolicyObject, failures: int) -> Outcome:
         self._connections.probe_as_requested(policy)
         try:
             if policy.deleting:
@@ -77,5 +70,5 @@ class Dispatch:
             return await self._policies.run(policy, failures)
         except NotCheckedYet:
             # The next verdict on the instance queues the policy.
-            self._connections.wait_for_verdict(policy.instance, key)
+            self._connections.wait_for_verdict(policy.instance, policy.key)
             return WAIT

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.kinds import INSTANCE, POLICY
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.drift.drift_schedule import DriftSchedule
 from zitadel_notification_operator.engine.drift.events_pass import EventsPass
@@ -10,6 +10,7 @@ from zitadel_notification_operator.engine.policies.pending_write_events import (
     PendingWriteEvents,
 )
 from zitadel_notification_operator.engine.queue.engine_metrics import PassMetrics
+from zitadel_notification_operator.engine.queue.keys import Key
 
 
 @dataclass(eq=False, repr=False)
@@ -30,20 +31,19 @@ class Eviction:
     _pending_events: PendingWriteEvents
     _metrics: PassMetrics
 
-    def policy(self, key: PolicyKey) -> None:
-        """Forget a policy that is gone, or whose name a different object has now."""
-        self._drift.forget(key)
-        self._pending_events.forget(key)
-        self._metrics.gone(*key)
-
-    def former_instance(self, name: str) -> None:
+    def former(self, key: Key) -> None:
         """Forget what does not apply to a different object that has this name now."""
-        self._metrics.gone("", name)
-        self._connections.drop(name)
+        kind, name = key.of_object
+        if kind is POLICY:
+            self._drift.forget(name)
+            self._pending_events.forget(name)
+        elif kind is INSTANCE:
+            self._connections.drop(key.name)
+        self._metrics.gone(key)
 
-    def instance(self, name: str) -> None:
-        """Forget an instance that is gone."""
-        self._connections.drop(name)
-        self._drift.drop(name)
-        self._metrics.gone("", name)
-        self._events.forget(name)
+    def gone(self, key: Key) -> None:
+        """Forget an object that is gone."""
+        self.former(key)
+        if key.kind is INSTANCE:
+            self._drift.drop(key.name)
+            self._events.forget(key.name)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.kinds import KINDS
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 
 Keep = Callable[[frozenset[str]], None]
@@ -32,10 +33,9 @@ class Housekeeping:
         used = inventory.tidy()
         for keep_names in self.by_name:
             keep_names(used)
-        policies, instances = inventory.policies.values(), inventory.instances.values()
-        uids = frozenset({one.uid for one in policies} | {one.uid for one in instances})
+        uids = frozenset(one.uid for kind in KINDS for one in inventory.of(kind))
         for keep_uids in self.by_uid:
             keep_uids(uids)
-        targets = set(map(inventory.target_of, policies))
+        targets = set(map(inventory.target_of, inventory.policies.values()))
         for keep_targets in self.by_target:
             keep_targets(targets.__contains__)

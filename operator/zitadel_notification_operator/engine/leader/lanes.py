@@ -5,8 +5,10 @@ policy may name anything, and each lane has its own turns.
 """
 
 from zitadel_notification_operator.core.grants import POSSIBLE
+from zitadel_notification_operator.core.kinds import INSTANCE
+from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.queue.keys import EVENTS, INSTANCE, Key
+from zitadel_notification_operator.engine.queue.keys import Key
 
 RETRY_SHARE = 4
 """Policies that have failed before get at most one in this many turns of an
@@ -36,14 +38,16 @@ class Lanes:
 
     def lane_of(self, key: Key) -> str:
         """Return the lane of a key."""
-        if key.kind in {INSTANCE, EVENTS}:
+        kind, name = key.of_object
+        if kind is INSTANCE:
             return f"{key.kind} {key.name}"
-        policy = self._inventory.policies.get(key.policy)
-        if policy is None or policy.instance not in self._inventory.instances:
+        inventory = self._inventory
+        one = inventory.find(kind, name)
+        if one is None or one.needed_instance not in inventory.instances:
             return NOBODYS
-        if self._inventory.admission(policy) not in POSSIBLE:
-            return f"{REFUSED_BY}{policy.instance}"
-        return f"{POLICIES_OF}{policy.instance}"
+        if isinstance(one, PolicyObject) and inventory.admission(one) not in POSSIBLE:
+            return f"{REFUSED_BY}{one.instance}"
+        return f"{POLICIES_OF}{one.needed_instance}"
 
     def retries_of(self, lane: str) -> int:
         """Return how many of a lane's turns, and so of its calls, retries may take."""

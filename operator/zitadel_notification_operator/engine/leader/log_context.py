@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
 from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.queue.keys import INSTANCE, POLICY, Key
+from zitadel_notification_operator.engine.queue.keys import Key
 
 
 class LogContext(NamedTuple):
@@ -27,23 +26,15 @@ _current: ContextVar[LogContext | None] = ContextVar("znp_subject", default=None
 
 def log_context_of(key: Key, inventory: Inventory) -> LogContext:
     """Return what a pass is about; a search for events is about its instance."""
-    known = _object_of(key, inventory)
-    kind = POLICY if key.kind == POLICY else INSTANCE
-    return LogContext(
-        kind, key.namespace, key.name, known.generation if known else None
-    )
+    kind, name = key.of_object
+    known = inventory.find(kind, name)
+    return LogContext(str(kind), *name, known.generation if known else None)
 
 
 def uid_of(key: Key, inventory: Inventory) -> str | None:
     """Return the uid of the object that has this name now, or None without one."""
-    known = _object_of(key, inventory)
+    known = inventory.find(*key.of_object)
     return known.uid if known else None
-
-
-def _object_of(key: Key, inventory: Inventory) -> PolicyObject | InstanceObject | None:
-    if key.kind == POLICY:
-        return inventory.policies.get(key.policy)
-    return inventory.instances.get(key.name)
 
 
 def current() -> LogContext | None:

@@ -12,13 +12,14 @@ from zitadel_notification_operator.core.errors import (
     ObjectChanged,
     ObjectGone,
 )
+from zitadel_notification_operator.core.kinds import INSTANCE
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.instances.instance_pass import SECRET_INTERVAL
 from zitadel_notification_operator.engine.queue.engine_metrics import (
     PassMetrics,
     Result,
 )
-from zitadel_notification_operator.engine.queue.keys import INSTANCE, Key
+from zitadel_notification_operator.engine.queue.keys import Key
 from zitadel_notification_operator.engine.queue.outcome import (
     AGAIN,
     Outcome,
@@ -110,7 +111,7 @@ class Passes:
                 # Fewer failures only mean that somebody else wrote first. Kubernetes
                 # answers 422 both to such a conflict and to a write that it refuses.
                 _log.warning("%s", error.message)
-            await self._resync.reread(key)
+            await self._resync.try_to_reread(key)
             return Outcome.back_off()
         except StalePass:
             return AGAIN
@@ -130,7 +131,7 @@ class Passes:
         if outcome.failed:
             attempt = queue.failed(key)
             delay = retry_delay(attempt, self._chance.random(), outcome.asked)
-            if key.kind == INSTANCE:
+            if key.kind is INSTANCE:
                 # The Secret is still read regularly, however long ZITADEL asks us to
                 # wait.
                 delay = min(delay, spread(SECRET_INTERVAL, self._chance.random()))

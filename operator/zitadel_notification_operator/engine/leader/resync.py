@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from zitadel_notification_operator.core.backoff import bounded_delay, spread
-from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.kinds import KINDS, Kind, ObjectKey
+from zitadel_notification_operator.core.objects import ObjectList
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.records import (
@@ -26,9 +26,9 @@ from zitadel_notification_operator.engine.claims.records import (
 from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.ports import ObjectReader
 from zitadel_notification_operator.engine.queue.keys import (
-    POLICY,
     Key,
     instance_key,
+    key_of,
     policy_key,
 )
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
@@ -71,7 +71,7 @@ class Resync:
     _queue: WorkQueue
     _chance: random.Random
     _doubts: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _listed: dict[str, int] = field(default_factory=dict, init=False)
+    _listed: dict[Kind, int] = field(default_factory=dict, init=False)
     _deaf_until: int = field(default=0, init=False)
     _incomplete: bool = field(default=False, init=False)
 
@@ -84,41 +84,41 @@ class Resync:
         Raises:
             ClusterError: A LIST failed; nothing was stored.
         """
-        inventory = self._inventory
-        known_instances = set(inventory.instances)
-        known_policies = set(inventory.policies)
+        known = {kind: {one.key for one in self._inventory.of(kind)} for kind in KINDS}
         newest = self._newest_known()
         doubted, self._incomplete = self._doubts.is_set(), False
-        instances = await self._reader.list_instances()
-        policies = await self._reader.list_policies(inventory.policies)
-        listed = {
-            "policies": as_number(policies.version),
-            "instances": as_number(instances.version),
-        }
-        went_back = any(0 < listed[kind] < newest[kind] for kind in listed)
+        lists = await self._list(reuse=True)
+        listed = {kind: as_number(found.version) for kind, found in lists.items()}
+        went_back = any(0 < listed[kind] < newest[kind] for kind in KINDS)
         anew = doubted or went_back
         if anew:
             # The cached records cannot be reused, because versions are used a second
             # time.
-            policies = await self._reader.list_policies({})
+            lists = await self._list(reuse=False)
             self._begin_anew(max(newest.values()))
         self._listed = listed
         self._doubts.clear()
-        for instance in instances.instances:
-            self._watch_events.instance_seen(instance)
-        for policy in policies.policies:
-            self._watch_events.policy_seen(policy)
-        for name in known_instances - {one.name for one in instances.instances}:
-            if not await self._try(self.reread_instance(name)):
-                self._incomplete = True
-        for key in known_policies - {one.key for one in policies.policies}:
-            if key.namespace in policies.unread:
-                continue
-            if not await self._try(self.reread_policy(key)):
-                self._incomplete = True
+        for found in lists.values():
+            for one in found.objects:
+                self._watch_events.seen(one)
+        for kind, found in lists.items():
+            for key in known[kind] - {one.key for one in found.objects}:
+                if key.namespace in found.unread:
+                    continue
+                if not await self._try(self.reread(kind, key)):
+                    self._incomplete = True
         if anew:
             self._look_at_all()
         self._checks.complete()
+
+    async def _list(self, *, reuse: bool) -> dict[Kind, ObjectList]:
+        """List the objects of all kinds, an instance before what needs it."""
+        return {
+            kind: await self._reader.list_objects(
+                kind, self._inventory.of(kind) if reuse else ()
+            )
+            for kind in reversed(KINDS)
+        }
 
     async def try_to_run(self, complaint: str) -> ClusterError | None:
         """List everything as `run` does; log an error and return it.
@@ -156,37 +156,26 @@ class Resync:
                 # LISTs.
                 await asyncio.sleep(DOUBT_PAUSE)
 
-    async def reread_policy(self, key: PolicyKey) -> None:
-        """Read a policy from Kubernetes and store it, or its deletion.
+    async def reread(self, kind: Kind, key: ObjectKey) -> None:
+        """Read an object from Kubernetes and store it, or its deletion.
 
         Raises:
             ClusterError: Kubernetes did not answer; the record stays as it is.
         """
-        known = self._inventory.policies.get(key)
-        policy = await self._reader.read_policy(*key)
-        if policy is not None:
-            self._doubt(policy, known)
-            self._watch_events.policy_seen(policy)
+        known = self._inventory.find(kind, key)
+        found = await self._reader.read(kind, key)
+        if found is not None:
+            if known and known.uid == found.uid and is_older(found, known):
+                # A later read has returned an older version.
+                self.doubt()
+            self._watch_events.seen(found)
         elif known is not None:
             # A new object of that name may have arrived before this answer.
-            self._watch_events.policy_gone(key, known.uid)
+            self._watch_events.gone(key_of(known), known.uid)
 
-    async def reread_instance(self, name: str) -> None:
-        """Read an instance and store it, or its deletion; as `reread_policy`."""
-        known = self._inventory.instances.get(name)
-        instance = await self._reader.read_instance(name)
-        if instance is not None:
-            self._doubt(instance, known)
-            self._watch_events.instance_seen(instance)
-        elif known is not None:
-            self._watch_events.instance_gone(name, known.uid)
-
-    async def reread(self, key: Key) -> None:
+    async def try_to_reread(self, key: Key) -> None:
         """Read an object again, because a write found a different version than ours."""
-        if key.kind == POLICY:
-            await self._try(self.reread_policy(key.policy))
-        else:
-            await self._try(self.reread_instance(key.name))
+        await self._try(self.reread(*key.of_object))
 
     async def _try(self, reread: Awaitable[None]) -> bool:
         """Return whether Kubernetes has answered; log it if not."""
@@ -197,22 +186,14 @@ class Resync:
             return False
         return True
 
-    def _doubt(
-        self,
-        read: PolicyObject | InstanceObject,
-        known: PolicyObject | InstanceObject | None,
-    ) -> None:
-        """Trust no cached object if a later read returns an older version."""
-        if known is not None and known.uid == read.uid and is_older(read, known):
-            self.doubt()
-
-    def _newest_known(self) -> dict[str, int]:
+    def _newest_known(self) -> dict[Kind, int]:
         """Return the newest version seen of each kind, in objects or LISTs."""
-        newest = {
-            "policies": newest_version(self._inventory.policies.values()),
-            "instances": newest_version(self._inventory.instances.values()),
+        return {
+            kind: max(
+                newest_version(self._inventory.of(kind)), self._listed.get(kind, 0)
+            )
+            for kind in KINDS
         }
-        return {kind: max(newest[kind], self._listed.get(kind, 0)) for kind in newest}
 
     def _begin_anew(self, newest: int) -> None:
         """Accept whatever comes next as newer, and log it."""

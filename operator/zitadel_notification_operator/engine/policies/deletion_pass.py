@@ -25,7 +25,6 @@ from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.originals import value_carried
 from zitadel_notification_operator.engine.claims.ownership import Ownership
 from zitadel_notification_operator.engine.claims.records import why_as_retain
-from zitadel_notification_operator.engine.queue.keys import POLICY
 from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome, StalePass
 
 from .admission_check import AdmissionCheck
@@ -120,7 +119,7 @@ class DeletionPass:
         if not (policy.undoes and policy.may_own):
             return False
         try:
-            return await self._crds.is_ending(POLICY, policy.uid)
+            return await self._crds.is_ending(policy.kind, policy.uid)
         except ClusterError as error:
             if not must_know:
                 return False

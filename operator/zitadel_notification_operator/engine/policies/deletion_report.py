@@ -81,7 +81,7 @@ class DeletionReport:
         kept = self._inventory.newest(policy)
         if kept is not None:
             status = ended(kept, sentence, self._now())
-            await self._writes.apply_policy_status(kept, status)
+            await self._writes.apply_status(kept, status)
         outbox.ending(policy, sentence)
         outbox.ended(policy)
         return WAIT
@@ -111,7 +111,7 @@ class DeletionReport:
         began = self._deadlines.began(policy, now) if passing else None
         status = failed(policy, failure, now, WAY_OUT, began)
         if status != policy.status:
-            await self._writes.apply_policy_status(policy, status)
+            await self._writes.apply_status(policy, status)
         if passing or (own_finding and failure.reason is Reason.CREDENTIALS_REJECTED):
             # The instance's check may find the credential good; then only this call had
             # bad luck.

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from zitadel_notification_operator.core.deprecation import Deprecation
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.objects import OwnObject
 
 from .keys import Key
 
@@ -67,8 +67,8 @@ class PassMetrics(Protocol):
     def deprecated(self, instance: str, found: Deprecation | None) -> None:
         """Record which calls an instance's ZITADEL has marked as deprecated."""
 
-    def synced(self, about: PolicyObject | InstanceObject) -> None:
+    def synced(self, about: OwnObject) -> None:
         """Record that a pass has reached its end, and its report is stored."""
 
-    def gone(self, namespace: str, name: str) -> None:
-        """Record that an object is gone; the namespace of an instance is empty."""
+    def gone(self, key: Key) -> None:
+        """Record that an object is gone."""

@@ -4,13 +4,15 @@ from zitadel_notification_operator.core.conditions import READY, Condition, find
 from zitadel_notification_operator.core.decision import Action, Decision
 from zitadel_notification_operator.core.deprecation import Deprecation
 from zitadel_notification_operator.core.errors import OperatorError
+from zitadel_notification_operator.core.kinds import POLICY
 from zitadel_notification_operator.core.objects import (
     Drift,
     DriftMethod,
     InstanceObject,
     InstanceStatus,
+    OwnObject,
+    OwnStatus,
     PolicyObject,
-    PolicyStatus,
 )
 from zitadel_notification_operator.core.original import seen
 from zitadel_notification_operator.core.policy import ObservedPolicy, Organization
@@ -70,9 +72,7 @@ def contest_event() -> Notice:
     return _warning("Contested", "Apply", CONTESTED)
 
 
-def settled_events(
-    about: PolicyObject | InstanceObject, status: PolicyStatus | InstanceStatus
-) -> list[Notice]:
+def settled_events(about: OwnObject, status: OwnStatus) -> list[Notice]:
     """Return the Events about a recovery, and about a token that was handled."""
     return [
         *_recovery_events(about.status.conditions, status.conditions),
@@ -80,9 +80,7 @@ def settled_events(
     ]
 
 
-def failure_events(
-    about: PolicyObject | InstanceObject, failure: OperatorError
-) -> list[Notice]:
+def failure_events(about: OwnObject, failure: OperatorError) -> list[Notice]:
     """Return the Event about a failure, once for each cause."""
     ready = find(about.status.conditions, READY)
     if ready is not None and ready.status == "False" and ready.reason == failure.reason:
@@ -113,7 +111,7 @@ def waiting_event(instance: InstanceObject) -> Notice:
         "InstanceInUse",
         "Delete",
         f"NotificationPolicy objects still need {instance.name}; it goes after "
-        "the last of them: kubectl get notificationpolicies --all-namespaces",
+        f"the last of them: kubectl get {POLICY.plural} --all-namespaces",
     )
 
 
@@ -161,9 +159,7 @@ def _recovery_events(
     return [_normal("Recovered", "Reconcile", f"Ready again after {was.reason}")]
 
 
-def _request_events(
-    before: PolicyStatus | InstanceStatus, after: PolicyStatus | InstanceStatus
-) -> list[Notice]:
+def _request_events(before: OwnStatus, after: OwnStatus) -> list[Notice]:
     handled = after.last_handled_reconcile_at
     if not handled or handled == before.last_handled_reconcile_at:
         return []

@@ -13,18 +13,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from zitadel_notification_operator.core.errors import ClusterError
-from zitadel_notification_operator.core.objects import (
-    InstanceObject,
-    InstanceStatus,
-    PolicyObject,
-    PolicyStatus,
-)
+from zitadel_notification_operator.core.objects import OwnObject, OwnStatus
 from zitadel_notification_operator.engine.ports import Notice, Recorder
 
 from .event_messages import deletion_event
-
-Object = PolicyObject | InstanceObject
-Status = PolicyStatus | InstanceStatus
 
 _log = logging.getLogger(__name__)
 
@@ -38,10 +30,10 @@ class EventOutbox:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._waiting: dict[str, tuple[Status, tuple[Notice, ...]]] = {}
+        self._waiting: dict[str, tuple[OwnStatus, tuple[Notice, ...]]] = {}
         self._endings: dict[str, str] = {}
 
-    def tell(self, about: Object, notice: Notice) -> None:
+    def tell(self, about: OwnObject, notice: Notice) -> None:
         """Log and post an Event now."""
         level = logging.WARNING if notice.warning else logging.INFO
         _log.log(level, "%s", notice.note, extra={"znp_reason": str(notice.reason)})
@@ -49,7 +41,7 @@ class EventOutbox:
 
     @contextmanager
     def after(
-        self, about: Object, status: Status, notices: Iterable[Notice]
+        self, about: OwnObject, status: OwnStatus, notices: Iterable[Notice]
     ) -> Iterator[None]:
         """Post the notices once the block, which writes the status, has succeeded.
 
@@ -65,7 +57,7 @@ class EventOutbox:
         for notice in events:
             self.tell(about, notice)
 
-    def confirm(self, stored: Object) -> None:
+    def confirm(self, stored: OwnObject) -> None:
         """Post the Events that wait for a status if it is stored; otherwise drop them.
 
         Called before the next transition is determined, as that begins at what is
@@ -76,19 +68,19 @@ class EventOutbox:
             for notice in notices:
                 self.tell(stored, notice)
 
-    def ending(self, about: Object, sentence: str) -> None:
+    def ending(self, about: OwnObject, sentence: str) -> None:
         """Post the Event about a deletion, unless it was posted before."""
         if about.uid not in self._endings:
             self._endings[about.uid] = sentence
             self.tell(about, deletion_event(sentence))
 
-    def posted(self, policy: PolicyObject) -> str | None:
+    def posted(self, about: OwnObject) -> str | None:
         """Return the sentence that this deletion has posted earlier, if any."""
-        return self._endings.get(policy.uid)
+        return self._endings.get(about.uid)
 
-    def ended(self, policy: PolicyObject) -> None:
+    def ended(self, about: OwnObject) -> None:
         """Forget a deletion that has come to its end."""
-        self._endings.pop(policy.uid, None)
+        self._endings.pop(about.uid, None)
 
     def keep(self, uids: frozenset[str]) -> None:
         """Forget all objects but these: the others are gone."""
