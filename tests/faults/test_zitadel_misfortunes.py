@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from support.engines import INSTANCE, compose, policy
+from support.engines import INSTANCE, compose, policy, with_spec
 from support.fakes import FakeCluster, FakeRecorder, Steps
 from support.settings import mails
 from zitadel_notification_operator.core.conditions import Condition, find
@@ -23,7 +23,6 @@ from zitadel_notification_operator.core.credentials import (
     CredentialRef,
 )
 from zitadel_notification_operator.core.grants import Grant
-from zitadel_notification_operator.core.objects import Endpoint
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.emulator.access import INSTANCE as EVERYWHERE
@@ -113,8 +112,8 @@ async def running(**instance: Any) -> AsyncIterator[Running]:
         user = emulator.zitadel.add_user({EVERYWHERE: ["IAM_OWNER"]}).id
         store_key(emulator, cluster, user)
         key = CredentialRef(CredentialKind.KEY, "s", "key.json")
-        reached = {"endpoint": Endpoint(emulator.url), "credential": key}
-        cluster.put_instance(replace(INSTANCE, **reached, **instance))
+        reached = {"url": emulator.url, "credential": key}
+        cluster.put_instance(with_spec(INSTANCE, **reached, **instance))
         for number in range(COUNT):
             cluster.put(policy(f"p{number}", str(FIRST + number)))
         connector = ZitadelConnector(call_timeout=5, allow_local=True)

@@ -1,8 +1,6 @@
 """A bench whose instance finds drift by events, and what its tests examine."""
 
-from dataclasses import replace
-
-from support.engines import INSTANCE, Bench
+from support.engines import INSTANCE, Bench, with_spec
 from zitadel_notification_operator.core.conditions import Condition, find
 from zitadel_notification_operator.core.objects import DriftMethod, PolicyObject
 
@@ -12,7 +10,7 @@ def bench_with(
 ) -> Bench:
     """Return a bench with these policies and an instance that finds drift by events."""
     bench = Bench()
-    bench.cluster.put_instance(replace(INSTANCE, method=method))
+    bench.cluster.put_instance(with_spec(INSTANCE, method=method))
     for one in policies:
         bench.cluster.put(one)
     return bench

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -20,7 +22,7 @@ from zitadel_notification_operator.core.credentials import (
 from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import (
     DriftMethod,
-    Endpoint,
+    DriftSettings,
     InstanceObject,
     PolicyObject,
 )
@@ -42,11 +44,21 @@ INSTANCE = InstanceObject(
     uid="i",
     generation=1,
     created="2026-01-01T00:00:00Z",
-    endpoint=Endpoint("https://z"),
+    url="https://z",
     credential=REF,
-    method=DriftMethod.POLL,
+    drift=DriftSettings(DriftMethod.POLL),
     finalizers=("zitadel-notification.dev/cleanup",),
 )
+
+
+def with_spec(instance: InstanceObject, **changes: Any) -> InstanceObject:
+    """Return the instance with other values; those of `drift` go by their own names."""
+    of_drift = {
+        name: changes.pop(name)
+        for name in {"method", "events_interval", "poll_interval"} & changes.keys()
+    }
+    drift = replace(instance.drift, **of_drift)
+    return replace(instance, drift=drift, **changes)
 
 
 def policy(name: str, org: str = "o", second: int = 0) -> PolicyObject:

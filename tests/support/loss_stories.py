@@ -7,7 +7,7 @@ killed, or with one that is killed at any of its calls to the outside.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, policy, with_spec
 from support.fakes import OTHERS
 from support.settings import mails
 from zitadel_notification_operator.core.objects import DriftMethod, PolicyObject
@@ -36,7 +36,7 @@ def delete(bench: Bench) -> None:
 
 
 def _reading_events(bench: Bench, wanted: PolicyObject) -> None:
-    bench.cluster.put_instance(replace(INSTANCE, method=DriftMethod.AUTO))
+    bench.cluster.put_instance(with_spec(INSTANCE, method=DriftMethod.AUTO))
     bench.cluster.put(wanted)
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from support.engines import INSTANCE, Bench, compose
+from support.engines import INSTANCE, Bench, compose, with_spec
 from support.virtual_time import VirtualLoop
 from support.world_cluster import Lags, MortalSteps, WorldCluster
 from support.world_judge import Judge
@@ -162,7 +162,7 @@ class World(Bench):
         else:
             known = replace(known, generation=known.generation + 1)
         ref = CredentialRef(CredentialKind.TOKEN, "s", "token")
-        changed = replace(known, credential=ref, **changes)
+        changed = with_spec(known, credential=ref, **changes)
         self.model.changed(changed)
         return self.cluster.put_instance(changed)
 
@@ -196,7 +196,7 @@ class World(Bench):
         instance = self.cluster.instances.get(stored.instance)
         if org is None or instance is None:
             return
-        zitadel = self.zitadels[instance.endpoint.url]
+        zitadel = self.zitadels[instance.url]
         pins = self.model.pins.setdefault(stored.uid, [])
         if (zitadel.id, org) not in pins:
             pins.append((zitadel.id, org))

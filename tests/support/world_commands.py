@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from support.engines import INSTANCE
 from support.settings import mailing, mails
 from support.world import DOMAINS, ORGANIZATIONS, URLS, World
 from support.world_choices import (
@@ -222,10 +221,9 @@ class Instance:
         stored = world.cluster.instances.get(name)
         if stored is not None and stored.deleting:
             return
-        endpoint = replace(_ENDPOINT, url=PLACES[self.place])
         world.put_instance(
             name,
-            endpoint=endpoint,
+            url=PLACES[self.place],
             grants=GRANTS[self.grants],
             method=METHODS[self.method],
         )
@@ -255,7 +253,7 @@ class Accept:
         """Set the annotation, which does not change the generation."""
         stored = world.cluster.instances.get(INSTANCES[self.name])
         if stored is not None:
-            accepted = URLS[stored.endpoint.url]
+            accepted = URLS[stored.url]
             if stored.accepted_id != accepted:
                 world.cluster.put_instance(replace(stored, accepted_id=accepted))
 
@@ -416,6 +414,3 @@ def _existing(world: World, number: int) -> PolicyObject | None:
 
 def _management(*, manages: bool) -> ManagementPolicy:
     return ManagementPolicy.MANAGE if manages else ManagementPolicy.OBSERVE
-
-
-_ENDPOINT = INSTANCE.endpoint

@@ -156,7 +156,7 @@ def _ready_wrong(world: World, policy: PolicyObject) -> str:
     if not fits:
         return f"ZITADEL holds {value}"
     written = world.model.zitadel(target[0]).written(target[1] or "")
-    reads = world.cluster.instances[policy.instance].method is DriftMethod.AUTO
+    reads = world.cluster.instances[policy.instance].drift.method is DriftMethod.AUTO
     known = reads and not _is_last_of_others(world, target)
     if known and mails(written) != policy.settings:
         return f"ZITADEL shows {value}, but its log says {written}"
@@ -192,7 +192,7 @@ def _sync_wrong(sync: Condition | None, *, fits: bool) -> str:
 def target_of(world: World, policy: PolicyObject) -> Target | None:
     """Return the target of a policy, as it must be known at the end."""
     instance = world.cluster.instances[policy.instance]
-    zitadel = world.zitadels[instance.endpoint.url]
+    zitadel = world.zitadels[instance.url]
     if policy.organization is None:
         return zitadel.id, None
     if policy.organization.by == "id":
@@ -239,7 +239,7 @@ def wanted_reason(world: World, policy: PolicyObject) -> str:
 
 def _zitadel_id(world: World, instance: InstanceObject) -> str:
     """Return the id of the ZITADEL at an instance's URL."""
-    return world.zitadels[instance.endpoint.url].id
+    return world.zitadels[instance.url].id
 
 
 def owner_of(world: World, target: Target, *, unpinned: bool = False) -> Any:

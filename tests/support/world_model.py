@@ -58,7 +58,7 @@ class Model:
     def changed(self, instance: InstanceObject) -> None:
         """Record a change that an administrator makes."""
         self._changed[instance.name] = _time()
-        zitadel = self._world.zitadels[instance.endpoint.url]
+        zitadel = self._world.zitadels[instance.url]
         self._led.setdefault(instance.name, []).append((_time(), zitadel.id))
 
     def zitadel(self, zitadel_id: str) -> WorldZitadel:
@@ -72,7 +72,7 @@ class Model:
 
     def may_lead(self, instance: InstanceObject, zitadel_id: str) -> bool:
         """Return whether a call through the instance may reach this ZITADEL."""
-        if self._world.zitadels[instance.endpoint.url].id == zitadel_id:
+        if self._world.zitadels[instance.url].id == zitadel_id:
             return True
         history = self._led[instance.name]
         ends = [since for since, _ in history[1:]]
@@ -89,7 +89,7 @@ class Model:
     def leads(self, instance: InstanceObject, zitadel_id: str) -> bool:
         """Return whether the process must know that the instance is this ZITADEL."""
         lost = any(c.reason == "InstanceChanged" for c in instance.status.conditions)
-        truly = self._world.zitadels[instance.endpoint.url].id
+        truly = self._world.zitadels[instance.url].id
         return instance.status.instance_id == truly == zitadel_id and not lost
 
     def may_mean(self, policy: PolicyObject, target: Target) -> bool:

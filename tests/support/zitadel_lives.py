@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from support.engines import INSTANCE, compose, policy
+from support.engines import INSTANCE, compose, policy, with_spec
 from support.fakes import FakeCluster, FakeRecorder, Steps
 from support.settings import mails
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -22,7 +22,7 @@ from zitadel_notification_operator.core.credentials import (
     CredentialKind,
     CredentialRef,
 )
-from zitadel_notification_operator.core.objects import DriftMethod, Endpoint
+from zitadel_notification_operator.core.objects import DriftMethod
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.emulator.access import INSTANCE as EVERYWHERE
 from zitadel_notification_operator.emulator.faults import Fault
@@ -222,9 +222,9 @@ async def a_life(
     )
     fields = {"method": DriftMethod.EVENTS, "events_interval": 1.0, **instance}
     cluster.put_instance(
-        replace(
+        with_spec(
             INSTANCE,
-            endpoint=Endpoint(url),
+            url=url,
             credential=credential,
             ca=CaRef("ConfigMap", "ca", "ca.crt") if roots else None,
             **fields,

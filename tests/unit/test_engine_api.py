@@ -244,9 +244,10 @@ def test_another_instance_is_not_concerned() -> None:
         other = type(bench.zitadel)(bench.steps)
         other.id = "z-2"
         bench.zitadel.elsewhere["https://other"] = other
-        endpoint = replace(INSTANCE.endpoint, url="https://other")
         bench.cluster.put_instance(
-            replace(INSTANCE, key=ObjectKey("", "other"), uid="i-2", endpoint=endpoint)
+            replace(
+                INSTANCE, key=ObjectKey("", "other"), uid="i-2", url="https://other"
+            )
         )
         bench.cluster.put(replace(policy("q", "o-q", 5), instance="other"))
         await bench.start()

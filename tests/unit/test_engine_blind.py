@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from support.drift import bench_with, calls
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, policy, with_spec
 from support.fakes import OTHERS
 from support.settings import mails
 from support.virtual_time import run
@@ -23,7 +23,6 @@ from zitadel_notification_operator.core.identity import Capabilities
 from zitadel_notification_operator.core.objects import (
     DriftDetection,
     DriftMethod,
-    Endpoint,
     RateLimit,
 )
 from zitadel_notification_operator.core.reasons import Reason
@@ -189,7 +188,7 @@ def test_a_short_interval_is_tried_again_within_a_minute() -> None:
     async def story() -> None:
         bench = bench_with(policy("p"))
         stored = bench.cluster.instances["default"]
-        bench.cluster.put_instance(replace(stored, events_interval=10.0))
+        bench.cluster.put_instance(with_spec(stored, events_interval=10.0))
         await settled(bench)
         refuse_searches(bench, TROUBLES["429"])
         await bench.live(3600)
@@ -347,7 +346,7 @@ def test_a_log_that_lags_by_seconds_is_used() -> None:
     async def story() -> None:
         bench = bench_with(policy("p"))
         bench.cluster.put_instance(
-            replace(bench.cluster.instances["default"], events_interval=5.0)
+            with_spec(bench.cluster.instances["default"], events_interval=5.0)
         )
         log: list[tuple[float, ZitadelEvent]] = []
         zitadel, loop = bench.zitadel, asyncio.get_running_loop()
@@ -429,10 +428,10 @@ def test_slow_searches_are_used_and_keep_their_interval() -> None:
 def test_polling_takes_half_of_the_rate_and_says_how_long_a_round_takes() -> None:
     async def story() -> None:
         bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(400)))
-        slow = Endpoint("https://z", rate_limit=RateLimit(requests_per_second=2))
+        slow = RateLimit(requests_per_second=2)
         bench.cluster.put_instance(
-            replace(
-                INSTANCE, method=DriftMethod.EVENTS, endpoint=slow, poll_interval=10.0
+            with_spec(
+                INSTANCE, method=DriftMethod.EVENTS, rate_limit=slow, poll_interval=10.0
             )
         )
         await settled(bench)
@@ -516,7 +515,7 @@ def test_an_edit_of_the_method_is_followed() -> None:
         await bench.live(200)
         for number, method in enumerate((DriftMethod.POLL, DriftMethod.DISABLED)):
             stored = bench.cluster.instances["default"]
-            changed = replace(stored, method=method, generation=2 + number)
+            changed = with_spec(stored, method=method, generation=2 + number)
             bench.instance_seen(changed)
             await bench.live(5)
             assert detection(bench) == DriftDetection(method)

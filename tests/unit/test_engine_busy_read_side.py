@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from support.drift import bench_with, calls
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, policy, with_spec
 from support.fakes import OTHERS
 from support.settings import mails
 from support.virtual_time import run
@@ -83,7 +83,7 @@ def test_policies_write_while_the_proof_waits() -> None:
         await bench.start()
         await bench.live(60)
         bench.cluster.put_instance(
-            replace(bench.cluster.instances["default"], poll_interval=10)
+            with_spec(bench.cluster.instances["default"], poll_interval=10)
         )
         bench.instance_seen(bench.cluster.instances["default"])
         bench.zitadel.own["o"] = True

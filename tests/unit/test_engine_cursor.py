@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from support.drift import bench_with, calls
-from support.engines import policy
+from support.engines import policy, with_spec
 from support.fakes import OTHERS
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import TransientError
@@ -135,7 +135,7 @@ def test_events_have_the_time_at_which_their_transaction_began(
     async def story() -> None:
         bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(12)))
         bench.cluster.put_instance(
-            replace(bench.cluster.instances["default"], events_interval=interval)
+            with_spec(bench.cluster.instances["default"], events_interval=interval)
         )
         zitadel, loop = bench.zitadel, asyncio.get_running_loop()
         ends: dict[int, float] = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, policy, with_spec
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -46,7 +46,7 @@ def edit_policy(bench: Bench) -> None:
 def edit_instance(bench: Bench) -> None:
     """Change the instance's spec."""
     known = bench.cluster.instances["default"]
-    bench.instance_seen(replace(known, generation=2, poll_interval=300.0))
+    bench.instance_seen(with_spec(known, generation=2, poll_interval=300.0))
 
 
 KINDS = pytest.mark.parametrize(

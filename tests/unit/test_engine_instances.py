@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, policy, with_spec
 from support.fakes import FakeZitadel
 from support.settings import mails
 from support.virtual_time import run
@@ -18,7 +18,6 @@ from zitadel_notification_operator.core.errors import (
 from zitadel_notification_operator.core.identity import Capabilities, Identity
 from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import (
-    Endpoint,
     RateLimit,
 )
 from zitadel_notification_operator.core.policy import (
@@ -118,8 +117,8 @@ def test_a_change_within_a_check_of_the_instance_is_not_forgotten() -> None:
 
         bench.zitadel.identify = slow
         stored = bench.cluster.instances["default"]
-        limits = replace(stored.endpoint, rate_limit=RateLimit(burst=77))
-        bench.instance_seen(replace(stored, endpoint=limits, generation=2))
+        limits = RateLimit(burst=77)
+        bench.instance_seen(replace(stored, rate_limit=limits, generation=2))
         await bench.live(0.5)
         edited = replace(bench.policy("edited"), settings=mails(True), generation=2)
         bench.seen(edited)
@@ -145,13 +144,13 @@ def test_an_instance_that_hangs_takes_nobody_elses_turn() -> None:
             raise TransientError(Reason.UNREACHABLE, organization_id or "")
 
         hanging.observe = hang
-        bench.cluster.put_instance(replace(INSTANCE, poll_interval=10.0))
+        bench.cluster.put_instance(with_spec(INSTANCE, poll_interval=10.0))
         bench.cluster.put_instance(
             replace(
                 INSTANCE,
                 key=ObjectKey("", "hanging"),
                 uid="h",
-                endpoint=Endpoint("https://hanging"),
+                url="https://hanging",
             )
         )
         bench.cluster.put(policy("good"))
@@ -203,12 +202,12 @@ def test_a_shorter_poll_interval_holds_at_once() -> None:
 
     async def story() -> None:
         bench = Bench()
-        bench.cluster.put_instance(replace(INSTANCE, poll_interval=86400.0))
+        bench.cluster.put_instance(with_spec(INSTANCE, poll_interval=86400.0))
         bench.cluster.put(policy("p"))
         await bench.start()
         await bench.live(5)
         bench.zitadel.own["o"] = True
-        shorter = replace(bench.cluster.instances["default"], poll_interval=10.0)
+        shorter = with_spec(bench.cluster.instances["default"], poll_interval=10.0)
         bench.instance_seen(replace(shorter, generation=2))
         await bench.live(12)
         assert bench.zitadel.own == {"o": False}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, policy, with_spec
 from support.fakes import FakeZitadel
 from support.settings import mails
 from support.virtual_time import run
@@ -178,7 +178,7 @@ def test_an_edit_that_our_own_write_returns_first_begins_searches() -> None:
         ) -> InstanceObject:
             while edits:
                 known = bench.cluster.instances["default"]
-                edit = replace(known, method=edits.pop(), generation=2)
+                edit = with_spec(known, method=edits.pop(), generation=2)
                 bench.cluster.put_instance(edit)
             return await apply(instance, status)
 

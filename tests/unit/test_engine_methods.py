@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from support.drift import bench_with, calls
-from support.engines import policy
+from support.engines import policy, with_spec
 from support.fakes import OTHERS
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import TerminalError
@@ -92,7 +92,7 @@ def test_a_change_of_method_holds_at_once() -> None:
         await bench.live(120)
         bench.zitadel.change("o", True, OTHERS)
         stored = bench.cluster.instances["default"]
-        polled = replace(
+        polled = with_spec(
             stored, method=DriftMethod.POLL, poll_interval=20, generation=2
         )
         bench.instance_seen(polled)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from support.engines import with_spec
 from support.fakes import Guarded
 from support.many_policies import ManyPolicies, within
 from support.settings import mails
@@ -18,6 +19,7 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.identity import Identity
+from zitadel_notification_operator.core.objects import DriftMethod
 from zitadel_notification_operator.core.reasons import Reason
 
 REJECTED = TerminalError(Reason.CREDENTIALS_REJECTED, "401")
@@ -227,7 +229,7 @@ def test_a_lasting_refusal_is_reported_and_taken_back_within_a_minute(
     async def story() -> None:
         bench = ManyPolicies()
         stored = bench.cluster.instances["default"]
-        bench.cluster.put_instance(replace(stored, method=type(stored.method)(method)))
+        bench.cluster.put_instance(with_spec(stored, method=DriftMethod(method)))
         await bench.settle()
         await bench.live(317)
         for _ in range(2):
@@ -356,7 +358,7 @@ def test_a_call_that_fails_after_the_verdict_is_no_finding_of_its_own() -> None:
         await bench.settle()
         stored = bench.cluster.instances["default"]
         bench.zitadel.turn.clear()
-        bench.instance_seen(replace(stored, poll_interval=10.0, generation=2))
+        bench.instance_seen(with_spec(stored, poll_interval=10.0, generation=2))
         await bench.live(15)
         bench.zitadel.failure = TransientError(Reason.UNREACHABLE, "gone")
         bench.zitadel.identify = _gone
@@ -475,7 +477,7 @@ def test_an_annotation_that_is_taken_off_asks_for_nothing() -> None:
     async def story() -> None:
         bench = ManyPolicies(count=1)
         stored = bench.cluster.instances["default"]
-        bench.cluster.put_instance(replace(stored, poll_interval=15.0))
+        bench.cluster.put_instance(with_spec(stored, poll_interval=15.0))
         await bench.settle()
         await bench.live(3600)
         before = bench.calls("identify")

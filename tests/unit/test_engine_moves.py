@@ -16,7 +16,6 @@ from zitadel_notification_operator.core.errors import (
 from zitadel_notification_operator.core.identity import Identity
 from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import (
-    Endpoint,
     PolicyObject,
 )
 from zitadel_notification_operator.core.original import OriginalValue
@@ -82,7 +81,7 @@ def test_a_pin_of_another_zitadel_counts_as_absent() -> None:
         assert bench.policy("p").status.organization_id == "home"
         moved = replace(
             bench.cluster.instances["default"],
-            endpoint=Endpoint("https://other"),
+            url="https://other",
             generation=2,
         )
         bench.instance_seen(moved)
@@ -117,7 +116,7 @@ def test_a_late_answer_of_the_former_zitadel_is_not_reported(
         await bench.live(1)
         moved = replace(
             bench.cluster.instances["default"],
-            endpoint=Endpoint("https://other"),
+            url="https://other",
             accepted_id="other",
             generation=2,
         )
@@ -148,7 +147,7 @@ def test_a_recreated_instance_may_not_lead_elsewhere_unaccepted(scope: Scope) ->
         assert bench.engine is not None
         del bench.cluster.instances["default"]
         bench.engine.watch_events.gone(instance_key("default"))
-        again = replace(INSTANCE, uid="new", endpoint=Endpoint("https://other"))
+        again = replace(INSTANCE, uid="new", url="https://other")
         bench.instance_seen(again)
         await bench.live(5)
         stored = bench.cluster.instances["default"]
@@ -180,7 +179,7 @@ def test_no_heir_whose_instance_leads_elsewhere() -> None:
         bench.instance_seen(
             replace(
                 bench.cluster.instances["second"],
-                endpoint=Endpoint("https://other"),
+                url="https://other",
                 generation=2,
             )
         )
@@ -216,7 +215,7 @@ def test_a_check_that_is_overtaken_says_nothing_of_the_new_spec() -> None:
         bench.instance_seen(replace(stored, requested_at="now"))
         await bench.live(1)
         stored = bench.cluster.instances["default"]
-        moved = replace(stored, endpoint=Endpoint("https://other"), generation=2)
+        moved = replace(stored, url="https://other", generation=2)
         bench.instance_seen(moved)
         for _ in range(20):
             await bench.live(1)
@@ -250,7 +249,7 @@ def test_a_check_of_an_object_that_is_gone_says_nothing_of_its_namesake() -> Non
         assert bench.engine is not None
         del bench.cluster.instances["default"]
         bench.engine.watch_events.gone(instance_key("default"))
-        again = replace(INSTANCE, uid="new", endpoint=Endpoint("https://other"))
+        again = replace(INSTANCE, uid="new", url="https://other")
         bench.instance_seen(again)
         await bench.live(10)
         status = bench.cluster.instances["default"].status

@@ -220,8 +220,7 @@ async def test_a_stop_waits_for_the_write_under_way(stage: Stage) -> None:
     There are two writes, as many as the instance allows; a third one does not begin.
     """
     limit = RateLimit(max_concurrent_writes=2)
-    endpoint = replace(INSTANCE.endpoint, rate_limit=limit)
-    stage.cluster.put_instance(replace(INSTANCE, endpoint=endpoint))
+    stage.cluster.put_instance(replace(INSTANCE, rate_limit=limit))
     first = await Process(stage, "a").start()
     second = await Process(stage, "b").start()
     await asyncio.sleep(20)

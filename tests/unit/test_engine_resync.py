@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, policy, with_spec
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -237,7 +237,7 @@ def test_a_list_of_the_same_age_begins_nothing_anew() -> None:
 
     async def story() -> None:
         bench = Bench()
-        bench.cluster.put_instance(replace(INSTANCE, poll_interval=10**6))
+        bench.cluster.put_instance(with_spec(INSTANCE, poll_interval=10**6))
         for number in range(5):
             bench.cluster.put(policy(f"p{number}", f"o{number}"))
         await bench.start()

@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from support.drift import bench_with
-from support.engines import INSTANCE, policy
+from support.engines import INSTANCE, policy, with_spec
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.objects import DriftMethod
@@ -21,7 +21,7 @@ def test_who_waits_for_its_turn_does_not_wait_for_its_own_event_too() -> None:
     """
     names = [f"p{number}" for number in range(LOSERS)]
     bench = bench_with(*(policy(name, f"o-{name}") for name in names))
-    often = replace(INSTANCE, method=DriftMethod.AUTO, events_interval=5)
+    often = with_spec(INSTANCE, method=DriftMethod.AUTO, events_interval=5)
     bench.cluster.put_instance(often)
 
     async def lived() -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from support.drift import bench_with, calls
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, policy, with_spec
 from support.fakes import OTHERS, OURSELVES
 from support.loss_stories import (
     STORIES,
@@ -379,7 +379,7 @@ def test_nothing_is_repaired_for_who_does_not_manage(how: str) -> None:
 def test_others_wait_quietly_while_an_insert_is_retried() -> None:
     """Their statuses do not change, and the instance is not checked."""
     bench = bench_with(policy("p"), policy("q", "o2"), method=DriftMethod.POLL)
-    bench.cluster.put_instance(replace(INSTANCE, poll_interval=10))
+    bench.cluster.put_instance(with_spec(INSTANCE, poll_interval=10))
 
     async def lived() -> None:
         await bench.start()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support.drift import bench_with, calls
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, policy, with_spec
 from support.fakes import OTHERS
 from support.settings import mails
 from support.virtual_time import run
@@ -55,7 +55,7 @@ async def stand_still(bench: Bench, *names: str) -> None:
 def test_passes_of_others_do_not_delay_a_repair_for_ever() -> None:
     """Another policy of the organization is polled, and knows no event."""
     bench = bench_with(policy("p"))
-    polled = replace(
+    polled = with_spec(
         INSTANCE,
         key=ObjectKey("", "polled"),
         uid="i2",
@@ -84,7 +84,7 @@ def test_passes_of_others_do_not_delay_a_repair_for_ever() -> None:
 def test_newer_events_do_not_delay_a_repair_for_ever() -> None:
     """GETs do not change, and somebody writes more often than every 30 seconds."""
     bench = bench_with(policy("p"))
-    often = replace(INSTANCE, method=DriftMethod.AUTO, events_interval=5)
+    often = with_spec(INSTANCE, method=DriftMethod.AUTO, events_interval=5)
     bench.cluster.put_instance(often)
 
     async def lived() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from support.drift import bench_with, calls
-from support.engines import INSTANCE, Bench
+from support.engines import INSTANCE, Bench, with_spec
 from support.engines import policy as own_policy
 from support.fakes import OTHERS
 from support.settings import mailing, mails
@@ -152,7 +152,7 @@ def test_what_comes_in_the_middle_of_a_repair_stops_it(name: str, late: bool) ->
     """No unwanted write follows; a write in progress is not stopped."""
     turn = TURNS[name]
     bench = bench_with()
-    granting = replace(INSTANCE, method=DriftMethod.AUTO, grants=GRANTS)
+    granting = with_spec(INSTANCE, method=DriftMethod.AUTO, grants=GRANTS)
     bench.cluster.put_instance(granting)
     bench.cluster.put(replace(own_policy("p"), key=KEY))
 

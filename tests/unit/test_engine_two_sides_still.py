@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from support.drift import bench_with
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, policy, with_spec
 from support.fakes import OTHERS
 from support.settings import mailing, mails
 from support.virtual_time import run
@@ -29,7 +29,7 @@ PER_TEN_MINUTES = 8
 def bench_that_reads_often() -> Bench:
     """Return a bench with one policy, whose instance reads events every 5 s."""
     bench = bench_with(policy("p"))
-    often = replace(INSTANCE, method=DriftMethod.AUTO, events_interval=5)
+    often = with_spec(INSTANCE, method=DriftMethod.AUTO, events_interval=5)
     bench.cluster.put_instance(often)
     return bench
 

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from support.engines import INSTANCE, policy
+from support.engines import INSTANCE, policy, with_spec
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition
 from zitadel_notification_operator.core.deprecation import Deprecation
@@ -244,7 +244,7 @@ def test_the_method_of_drift_detection_is_reported(
     metrics.watch(WorkQueue(metrics.passes), inventory)
     assert value(metrics, "znp_drift_detection_degraded", name="default") is None
     used = DriftMethod.POLL if reason else DriftMethod.EVENTS
-    instance = replace(inventory.instances["default"], method=wanted)
+    instance = with_spec(inventory.instances["default"], method=wanted)
     detection = DriftDetection(used, reason)
     status = replace(instance.status, drift_detection=detection)
     inventory.put(replace(instance, status=status))

@@ -118,8 +118,8 @@ def test_defaults_of_an_instance_are_the_schema_s() -> None:
     """The model has the defaults that the API server sets."""
     instance = parse_instance(INSTANCE)
     assert instance.credential == CredentialRef(CredentialKind.TOKEN, "pat", "token")
-    assert instance.endpoint.rate_limit == RateLimit(50, 100, 8, 1)
-    assert instance.poll_interval == 600
+    assert instance.rate_limit == RateLimit(50, 100, 8, 1)
+    assert instance.drift.poll_interval == 600
     assert instance.grants == ()
     assert instance.status == InstanceStatus()
 
@@ -171,9 +171,9 @@ def test_every_field_of_an_instance_is_read() -> None:
         ),
         Grant(("c",), frozenset({Scope.ORGANIZATION})),
     )
-    assert instance.poll_interval == 5400
-    assert instance.endpoint.rate_limit == RateLimit(50, 7, 8, 3)
-    assert instance.endpoint.external_domain == "auth.example"
+    assert instance.drift.poll_interval == 5400
+    assert instance.rate_limit == RateLimit(50, 7, 8, 3)
+    assert instance.external_domain == "auth.example"
     assert instance.accepted_id == "9"
     assert instance.ca == CaRef("ConfigMap", "ca", "ca.crt")
 

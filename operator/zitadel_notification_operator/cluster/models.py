@@ -7,7 +7,7 @@ shape in the core's records has no model here: see `cluster.records`.
 """
 
 from functools import cache
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
@@ -15,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
-    model_validator,
 )
 from pydantic.alias_generators import to_camel
 
@@ -26,8 +25,6 @@ from zitadel_notification_operator.core.credentials import (
     CredentialRef,
 )
 from zitadel_notification_operator.core.durations import parse_duration
-from zitadel_notification_operator.core.objects import DriftMethod
-from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.references import By, Reference
 
 _NO_TIME = "must be an RFC 3339 time with a zone, such as 2026-01-01T00:00:00Z"
@@ -41,7 +38,7 @@ def require_time(text: str) -> str:
     return text
 
 
-def _require_duration(text: str) -> str:
+def _seconds_of(text: str) -> float:
     """Reject a text that is no duration, and a duration below one second."""
     try:
         seconds = parse_duration(text)
@@ -49,17 +46,20 @@ def _require_duration(text: str) -> str:
         raise ValueError(_NO_DURATION) from error
     if seconds < 1:
         raise ValueError(_NO_DURATION)
-    return text
+    return seconds
 
 
 Time = Annotated[str, AfterValidator(require_time)]
 """An RFC 3339 time, kept as text."""
 
-Duration = Annotated[str, AfterValidator(_require_duration)]
-"""A Go-style duration, kept as text."""
+Duration = Annotated[str, AfterValidator(_seconds_of)]
+"""A Go-style duration, which becomes seconds."""
 
 _RENAMED = {
+    "ca": "caBundle",
+    "credential": "credentials",
     "deletion": "deletionPolicy",
+    "drift": "driftDetection",
     "found": "from",
     "instance": "instanceRef",
     "management": "managementPolicy",
@@ -136,17 +136,11 @@ class SecretModel(Model):
 
 
 class CredentialsModel(Model):
-    """`spec.credentials`."""
+    """`spec.credentials`; one of a newer schema is rejected."""
 
     personal_access_token: SecretModel | None = None
     private_key_jwt: SecretModel | None = Field(None, alias="privateKeyJWT")
     client_credentials: SecretModel | None = None
-
-    @model_validator(mode="after")
-    def _holds_one(self) -> Self:
-        """Reject a credential of a newer schema, and more than one."""
-        self.ref()
-        return self
 
     def ref(self) -> CredentialRef:
         """Return where the one credential is stored.
@@ -173,16 +167,10 @@ class CredentialsModel(Model):
 
 
 class CaBundleModel(Model):
-    """`spec.caBundle`."""
+    """`spec.caBundle`; a source of a newer schema is rejected."""
 
     config_map_ref: KeyRefModel | None = None
     secret_ref: KeyRefModel | None = None
-
-    @model_validator(mode="after")
-    def _holds_one(self) -> Self:
-        """Reject a source of a newer schema, and more than one."""
-        self.ref()
-        return self
 
     def ref(self) -> CaRef:
         """Return where the one CA bundle is stored.
@@ -201,55 +189,3 @@ class CaBundleModel(Model):
                 "caBundle must hold exactly one of configMapRef and secretRef"
             )
         return found[0]
-
-
-class RateLimitModel(Model):
-    """`spec.rateLimit`, with the CRD's defaults."""
-
-    requests_per_second: int = Field(50, ge=1)
-    burst: int = Field(100, ge=1)
-    max_concurrent: int = Field(8, ge=1)
-    max_concurrent_writes: int = Field(1, ge=1)
-
-
-class DriftDetectionModel(Model):
-    """`spec.driftDetection`, with Go-style durations."""
-
-    method: DriftMethod = DriftMethod.AUTO
-    events_interval: Duration = "1m"
-    poll_interval: Duration = "10m"
-
-
-class GrantModel(Model):
-    """An item of `spec.grants`."""
-
-    namespaces: tuple[str, ...]
-    scopes: frozenset[Scope] = frozenset({Scope.ORGANIZATION})
-    organizations: tuple[OrganizationModel, ...] | None = None
-
-    @model_validator(mode="after")
-    def _names_each(self) -> Self:
-        """Reject a reference of a newer schema: without it the item names nothing."""
-        if any(len(o.references()) != 1 for o in self.organizations or ()):
-            raise ValueError(
-                "each of organizations must hold exactly one of id, name and domain"
-            )
-        return self
-
-    def references(self) -> frozenset[Reference] | None:
-        """Return the organizations that are granted, or None if all are."""
-        if self.organizations is None:
-            return None
-        return frozenset(o.references()[0] for o in self.organizations)
-
-
-class InstanceSpecModel(Model):
-    """`spec` of a ZitadelInstance."""
-
-    url: str
-    external_domain: str | None = None
-    ca_bundle: CaBundleModel | None = None
-    credentials: CredentialsModel
-    rate_limit: RateLimitModel = RateLimitModel()
-    drift_detection: DriftDetectionModel = DriftDetectionModel()
-    grants: tuple[GrantModel, ...] = ()

@@ -10,22 +10,30 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
-from types import NoneType
+from types import GenericAlias, NoneType
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
-from pydantic import AfterValidator, BeforeValidator, StrictBool, create_model
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, create_model
 
 from zitadel_notification_operator.core.conditions import OWN_TYPES, Condition
+from zitadel_notification_operator.core.credentials import CaRef, CredentialRef
+from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.identity import User
 from zitadel_notification_operator.core.objects import (
     Drift,
     DriftDetection,
     DriftMethod,
+    DriftSettings,
     PolicySpec,
+    RateLimit,
 )
+from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.core.settings import FLAGS, Settings
 
 from .models import (
+    CaBundleModel,
+    CredentialsModel,
+    Duration,
     Model,
     OrganizationModel,
     ReferenceModel,
@@ -87,7 +95,9 @@ def _make_model(record: Any) -> type[Model]:
         if hint is Settings:
             definitions |= _flag_fields(of_spec=default is MISSING)
             continue
-        if default is MISSING:
+        if field.default_factory is not MISSING:
+            default = field.default_factory()
+        elif default is MISSING:
             default = None if NoneType in get_args(hint) else ...
         definitions[field.name] = readable(hint), default
     definitions |= _FIELDS.get(record, {})
@@ -111,6 +121,8 @@ def readable(hint: Any) -> Any:
     if is_dataclass(hint):
         return _nested(hint)
     parts = get_args(hint)
+    if parts[1:] == (...,):
+        return GenericAlias(tuple, (readable(parts[0]), ...))
     return readable(parts[0]) | None if NoneType in parts else hint
 
 
@@ -149,8 +161,26 @@ def _name_of(reference: ReferenceModel) -> str:
     return reference.name
 
 
+def _references_of(
+    organizations: tuple[OrganizationModel, ...],
+) -> frozenset[Reference]:
+    found = [organization.references() for organization in organizations]
+    if any(len(references) != 1 for references in found):
+        # Without a reference of a newer schema, the item would name nothing.
+        raise ValueError("each must hold exactly one of id, name and domain")
+    return frozenset(references[0] for references in found)
+
+
+def _fields_of(record: Any, hint: Any, *names: str) -> dict[str, Any]:
+    """Return fields of a record, with its defaults, to be read as another type."""
+    found = {field.name: field.default for field in fields(record)}
+    return {name: (hint, found[name]) for name in names}
+
+
 _TYPES: Mapping[Any, Any] = {
     bool: StrictBool,
+    CaRef: Annotated[CaBundleModel, AfterValidator(CaBundleModel.ref)],
+    CredentialRef: Annotated[CredentialsModel, AfterValidator(CredentialsModel.ref)],
     User: User,
     tuple[Condition, ...]: Conditions,
     DriftDetection | None: Annotated[
@@ -161,6 +191,16 @@ _TYPES: Mapping[Any, Any] = {
 
 _FIELDS: Mapping[type, Mapping[str, Any]] = {
     Drift: {"observed_at": (Time, ...)},
+    DriftSettings: _fields_of(
+        DriftSettings, Duration, "events_interval", "poll_interval"
+    ),
+    Grant: {
+        "organizations": (
+            Annotated[tuple[OrganizationModel, ...], AfterValidator(_references_of)]
+            | None,
+            None,
+        ),
+    },
     PolicySpec: {
         "instance": (Annotated[ReferenceModel, AfterValidator(_name_of)], "default"),
         "organization": (
@@ -168,6 +208,9 @@ _FIELDS: Mapping[type, Mapping[str, Any]] = {
             (),
         ),
     },
+    RateLimit: _fields_of(
+        RateLimit, Annotated[int, Field(ge=1)], *(f.name for f in fields(RateLimit))
+    ),
 }
 """Fields that are read by other types, or with other defaults, than the record's."""
 

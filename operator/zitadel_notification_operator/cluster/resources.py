@@ -14,18 +14,15 @@ from zitadel_notification_operator.core.credentials import (
     CredentialKind,
     CredentialRef,
 )
-from zitadel_notification_operator.core.durations import parse_duration
 from zitadel_notification_operator.core.errors import ClusterError
-from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.kinds import INSTANCE, POLICY, Kind, ObjectKey
 from zitadel_notification_operator.core.objects import (
-    Endpoint,
     InstanceObject,
+    InstanceSpec,
     NotUnderstood,
     OwnObject,
     PolicyObject,
     PolicySpec,
-    RateLimit,
 )
 from zitadel_notification_operator.core.original import Original
 from zitadel_notification_operator.core.policy import Scope
@@ -38,7 +35,7 @@ from .lenience import (
     read_status,
     shorten,
 )
-from .models import NO_TARGET, CredentialsModel, InstanceSpecModel, MetadataModel, Model
+from .models import NO_TARGET, MetadataModel, Model
 from .names import ACCEPT_INSTANCE, ORIGINAL, REQUESTED_AT
 from .records import arguments_of, model_of, names_of, readable
 
@@ -169,28 +166,10 @@ def _settle_target(values: dict[str, Any], wrong: dict[str, str]) -> None:
 
 
 def _fields_of_instance(
-    metadata: MetadataModel, spec: InstanceSpecModel, wrong: dict[str, str]
+    metadata: MetadataModel, spec: Model, _: dict[str, str]
 ) -> dict[str, Any]:
-    drift = spec.drift_detection
-    return {
-        "endpoint": Endpoint(
-            spec.url,
-            spec.external_domain,
-            RateLimit(**spec.rate_limit.model_dump()),
-        ),
-        "credential": (
-            _NO_CREDENTIAL if "credentials" in wrong else spec.credentials.ref()
-        ),
-        "ca": spec.ca_bundle.ref() if spec.ca_bundle is not None else None,
-        "method": drift.method,
-        "events_interval": parse_duration(drift.events_interval),
-        "poll_interval": parse_duration(drift.poll_interval),
-        "grants": tuple(
-            Grant(grant.namespaces, grant.scopes, grant.references())
-            for grant in spec.grants
-        ),
-        "accepted_id": metadata.annotations.get(ACCEPT_INSTANCE),
-    }
+    own = {"accepted_id": metadata.annotations.get(ACCEPT_INSTANCE)}
+    return own | arguments_of(InstanceSpec, spec.__dict__)
 
 
 FORMS: Mapping[Kind, Form] = {
@@ -203,10 +182,10 @@ FORMS: Mapping[Kind, Form] = {
     ),
     INSTANCE: Form(
         InstanceObject,
-        InstanceSpecModel,
+        model_of(InstanceSpec),
         _fields_of_instance,
         url="",
-        credentials=CredentialsModel.model_construct(),
+        credential=_NO_CREDENTIAL,
     ),
 }
 """The forms of all kinds."""

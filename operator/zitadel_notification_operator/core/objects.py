@@ -324,6 +324,46 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class DriftSettings:
+    """`spec.driftDetection`.
+
+    Attributes:
+        method: How drift shall be detected.
+        events_interval: Seconds between two searches of ZITADEL's event log.
+        poll_interval: Seconds within which each policy is read.
+    """
+
+    method: DriftMethod = DriftMethod.AUTO
+    events_interval: float = 60.0
+    poll_interval: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceSpec:
+    """`spec` of a ZitadelInstance.
+
+    Attributes:
+        ca: Where additional trusted roots are stored (`caBundle`); None for the
+            system's roots only.
+        credential: Where the credential is stored (`credentials`).
+        drift: `driftDetection`.
+    """
+
+    url: str
+    external_domain: str | None = None
+    ca: CaRef | None = None
+    credential: CredentialRef
+    rate_limit: RateLimit = field(default_factory=RateLimit)
+    drift: DriftSettings = field(default_factory=DriftSettings)
+    grants: tuple[Grant, ...] = ()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """How the ZITADEL is reached."""
+        return Endpoint(self.url, self.external_domain, self.rate_limit)
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceStatus(OwnStatus):
     """`status` of a ZitadelInstance."""
 
@@ -338,28 +378,16 @@ class InstanceStatus(OwnStatus):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceObject(OwnObject):
+class InstanceObject(InstanceSpec, OwnObject):
     """A ZitadelInstance.
 
     Attributes:
-        credential: Where the credential is stored.
-        ca: Where additional trusted roots are stored; None for the system's roots only.
-        method: `spec.driftDetection.method`.
-        events_interval: `spec.driftDetection.eventsInterval` in seconds.
-        poll_interval: `spec.driftDetection.pollInterval` in seconds.
         accepted_id: The value of the accept-instance-id annotation; None if it is
             absent.
     """
 
     kind: ClassVar[Kind] = INSTANCE
 
-    endpoint: Endpoint
-    credential: CredentialRef
-    ca: CaRef | None = None
-    method: DriftMethod = DriftMethod.AUTO
-    events_interval: float = 60.0
-    poll_interval: float = 600.0
-    grants: tuple[Grant, ...] = ()
     accepted_id: str | None = None
     status: InstanceStatus = field(default_factory=InstanceStatus)
 
@@ -369,7 +397,8 @@ class InstanceObject(OwnObject):
         Polling because the credential may not read events is not such a case if the
         method is Auto, which asks for events only if they may be read.
         """
-        as_asked = self.method is DriftMethod.AUTO and detection.word == NOT_PERMITTED
+        by_itself = self.drift.method is DriftMethod.AUTO
+        as_asked = by_itself and detection.word == NOT_PERMITTED
         return bool(detection.reason) and not as_asked
 
 

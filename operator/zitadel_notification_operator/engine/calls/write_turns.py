@@ -42,7 +42,7 @@ def writes_at_once(inventory: Inventory, zitadel_id: str) -> int:
         The smallest number of all instances that reach it; 1 if none is known to.
     """
     limits = [
-        instance.endpoint.rate_limit.max_concurrent_writes
+        instance.rate_limit.max_concurrent_writes
         for instance in inventory.instances.values()
         if inventory.leads_to(instance.name, zitadel_id)
     ]

@@ -130,7 +130,7 @@ class Checks:
         if instance.status.drift_cursor is not None or is_blind:
             self._queue.add(key, Priority.RETRY)
         else:
-            self._queue.add_after(key, instance.events_interval, Priority.RETRY)
+            self._queue.add_after(key, instance.drift.events_interval, Priority.RETRY)
 
     def is_past_unknown(self, instance: InstanceObject, state: InstanceState) -> bool:
         """Return whether events from before this process may have been missed."""

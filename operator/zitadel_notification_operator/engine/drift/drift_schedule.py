@@ -43,7 +43,7 @@ class DriftSchedule:
 
     def searches(self, instance: InstanceObject) -> bool:
         """Return whether the instance's events are searched, even if that fails now."""
-        wanted = instance.method in {DriftMethod.AUTO, DriftMethod.EVENTS}
+        wanted = instance.drift.method in {DriftMethod.AUTO, DriftMethod.EVENTS}
         return wanted and self._may_read(instance.name)
 
     def reads_events(self, instance: InstanceObject) -> bool:
@@ -59,8 +59,8 @@ class DriftSchedule:
 
     def detection(self, instance: InstanceObject) -> DriftDetection | None:
         """Return what the status should report, or None if that is not known now."""
-        if instance.method in {DriftMethod.POLL, DriftMethod.DISABLED}:
-            return DriftDetection(instance.method)
+        if instance.drift.method in {DriftMethod.POLL, DriftMethod.DISABLED}:
+            return DriftDetection(instance.drift.method)
         if self._connections.state(instance.name).proven is None:
             return None
         if not self._may_read(instance.name):
@@ -72,7 +72,7 @@ class DriftSchedule:
 
     def interval(self, instance: InstanceObject) -> float | None:
         """Return the seconds until a quiet policy is due; None if nothing is due."""
-        if instance.method is DriftMethod.DISABLED or self.reads_events(instance):
+        if instance.drift.method is DriftMethod.DISABLED or self.reads_events(instance):
             return None
         return self.round(instance)
 
@@ -83,8 +83,8 @@ class DriftSchedule:
             instance: The instance of the policies.
             least: The minimum in seconds; `pollInterval` if not given.
         """
-        rate = POLLING_SHARE * instance.endpoint.rate_limit.requests_per_second
-        wanted = instance.poll_interval if least is None else least
+        rate = POLLING_SHARE * instance.rate_limit.requests_per_second
+        wanted = instance.drift.poll_interval if least is None else least
         return max(wanted, len(self._users_of(instance.name)) / rate)
 
     def wrote(self, instance: str, result: WriteResult) -> None:

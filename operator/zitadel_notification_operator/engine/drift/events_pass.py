@@ -129,7 +129,7 @@ class EventsPass:
             )
 
     def _next(self, instance: InstanceObject) -> Outcome:
-        return Outcome.requeue_after(instance.events_interval * self._chance(0.9))
+        return Outcome.requeue_after(instance.drift.events_interval * self._chance(0.9))
 
     def forget(self, instance: str) -> None:
         """Drop the reading of an instance that is gone."""
@@ -171,7 +171,7 @@ class EventsPass:
             client,
             self._connections.state(instance.name).event_log.page,
             self._drift.unseen_writes(instance.name),
-            lambda: self._sweep(instance, instance.poll_interval),
+            lambda: self._sweep(instance, instance.drift.poll_interval),
         )
         since = self._drift.usable_since(instance.name)
         return await search.run(reading, loop_time() if since is None else since)
@@ -190,11 +190,11 @@ class EventsPass:
         if was_used and health.why is None:
             self._suspect(instance, state)
         elif was_used:
-            self._sweep(instance, instance.poll_interval)
+            self._sweep(instance, instance.drift.poll_interval)
         if is_news:
             # The instance's pass reports it, so that each status has one writer.
             self._queue.add(instance_key(instance.name), Priority.RETRY)
-        delay = health.delay(instance.events_interval, now)
+        delay = health.delay(instance.drift.events_interval, now)
         counts_as = Result.ERROR if health.why is None else None
         return Outcome(delay * self._chance(0.9), Priority.RETRY, counts_as=counts_as)
 
@@ -213,7 +213,7 @@ class EventsPass:
             self._queue.add(instance_key(instance.name), Priority.RETRY)
         # Never later than the interval, which users rely on. It counts from begin to
         # begin, and there is some rest after a slow search.
-        interval = instance.events_interval
+        interval = instance.drift.events_interval
         left = interval * self._chance(0.9) - (loop_time() - began)
         return Outcome.requeue_after(max(left, interval / 4))
 

@@ -54,5 +54,5 @@ class Lanes:
         share = self._workers // RETRY_SHARE
         instance = self._inventory.instances.get(lane.removeprefix(POLICIES_OF))
         if instance is not None:
-            share = min(share, instance.endpoint.rate_limit.max_concurrent - 1)
+            share = min(share, instance.rate_limit.max_concurrent - 1)
         return max(1, share)

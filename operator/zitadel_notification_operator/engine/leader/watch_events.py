@@ -95,7 +95,7 @@ class WatchEvents:
         before = known if isinstance(known, InstanceObject) else None
         if before is None or before.grants != instance.grants:
             self._wakeups.regranted(instance.name)
-        if before is not None and _drift_settings(before) != _drift_settings(instance):
+        if before is not None and before.drift != instance.drift:
             self._checks.reschedule(instance)
 
     def gone(self, key: Key, uid: str = "") -> None:
@@ -133,7 +133,3 @@ class WatchEvents:
     def _add(self, one: OwnObject) -> None:
         urgency = Priority.DELETE if one.deleting else Priority.CHANGE
         self._queue.add(key_of(one), urgency)
-
-
-def _drift_settings(instance: InstanceObject) -> tuple[str, float, float]:
-    return instance.method, instance.events_interval, instance.poll_interval

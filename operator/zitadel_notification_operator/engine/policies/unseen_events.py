@@ -106,7 +106,7 @@ class UnseenEvents:
         instance = self._inventory.instances.get(policy.instance)
         if late is None or instance is None:
             return left
-        return min(left or instance.poll_interval, instance.poll_interval)
+        return min(left or instance.drift.poll_interval, instance.drift.poll_interval)
 
     def _not_shown(
         self, work: Work, observed: ObservedPolicy | None
