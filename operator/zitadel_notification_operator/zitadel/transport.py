@@ -1,4 +1,4 @@
-"""A transport for httpx that uses aiohttp (ADR 0008).
+"""A transport for httpx that uses aiohttp (ADR 8 and 18).
 
 For ZITADEL's small answers, httpx's own transport takes ten times the processor time of
 aiohttp's parser. httpx still handles requests, headers and decoding. aiohttp handles
