@@ -43,6 +43,7 @@ class Judge:
         self._stripped: set[str] = set()
         self._undone: set[tuple[str, Target]] = set()
         self._unconfirmed: set[str] = set()
+        self._wrote: set[tuple[str, Target]] = set()
 
     def complain(self, what: str) -> None:
         """Store a complaint with its time."""
@@ -83,6 +84,7 @@ class Judge:
         for version in versions:
             why = self._why_not(version, target, name, value)
             if not why:
+                self._wrote.add((version.uid, target))
                 if version.deleting:
                     self._undone.add((version.uid, target))
                 break
@@ -341,8 +343,13 @@ class Judge:
         """Complain unless the next owner has received the original before.
 
         An original that was restored before there was a next owner is not handed over.
+        Nor need one be that is still in force, because its owner has stopped managing
+        between its annotation and its first write: the next owner will see it.
         """
         if (policy.uid, target) in self._undone:
+            return
+        wrote = (policy.uid, target) in self._wrote
+        if stored.status.original is None and not wrote and not stored.may_own:
             return
         believes_all = policy.uid not in self._unconfirmed
         heirs = sorted(

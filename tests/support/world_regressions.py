@@ -297,4 +297,13 @@ REGRESSIONS: dict[str, Story] = {
             (c.Delete(0), 5.0),
         ),
     ),
+    "an owner that stops managing before its first write (the judge was wrong)": (
+        (0.05, 0.5),
+        (
+            (c.Create(1, 6, value=True, instance=1, deletion=1, foreign=True), 0.07),
+            (c.Create(2, 6, value=True, deletion=2), 0.02),
+            (c.Delete(1), 0.07),
+            (c.Edit(1, "manages"), 5.0),
+        ),
+    ),
 }
