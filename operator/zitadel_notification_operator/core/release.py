@@ -16,8 +16,7 @@ from .policy import DeletionPolicy, ManagementPolicy, Scope
 
 NOTHING_LEFT = "nothing is left in ZITADEL"
 OF_INSTANCE = (
-    f"{NOTHING_LEFT}: the object only told where it is; what its policies have set, "
-    "they tell"
+    f"{NOTHING_LEFT} by the instance itself, which sets nothing; see its policies"
 )
 NEVER_MANAGED = f"{NOTHING_LEFT}: it never managed its target"
 COPIED = (
@@ -25,7 +24,7 @@ COPIED = (
     "as on a copy or a restored backup"
 )
 UNREADABLE = (
-    "what is left in ZITADEL cannot be told: the object's own record of it cannot be "
+    "it is unknown what is left in ZITADEL: the object's own record of it cannot be "
     "read"
 )
 WARNING = (

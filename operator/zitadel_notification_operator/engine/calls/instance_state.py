@@ -212,7 +212,7 @@ class EventLog:
 
 @dataclass(slots=True)
 class Reported:
-    """What people were told; only `instances.instance_report` and `holding` write it.
+    """What was reported; only `instances.instance_report` and `holding` write it.
 
     Attributes:
         at: Loop time of the last status write, or None before the first.
@@ -247,7 +247,7 @@ class InstanceState:
         failures: The failed probes since the last success.
         calls: What calls for the instance have shown.
         event_log: How ZITADEL's event log is read.
-        reported: What people were told.
+        reported: What was reported to people.
     """
 
     proven: Connection | None = None

@@ -131,9 +131,9 @@ class OwnWrites:
         return self._wakeups.stored(stored)
 
     async def strip(
-        self, policy: PolicyObject, *, finalizer: bool = True, original: bool = True
+        self, policy: PolicyObject, *, original: bool = True
     ) -> PolicyObject:
-        """Remove our marks, as far as they are there.
+        """Remove the finalizer and, unless it shall stay, the original.
 
         Returns:
             The object as it is stored now, or as last known if it vanished with them.
@@ -141,7 +141,7 @@ class OwnWrites:
         Raises:
             ClusterError: Kubernetes did not accept the write.
         """
-        finalizer = finalizer and policy.held
+        finalizer = policy.held
         original = original and policy.original_text is not None
         if not (finalizer or original):
             return policy

@@ -30,7 +30,7 @@ class Holding:
 
     Args:
         inventory: Knows the policies that need an instance.
-        connections: Remember what an Event has told about a waiting deletion.
+        connections: Remember whether an Event has reported a waiting deletion.
         crds: Know whether the CRD is being deleted, too.
         writes: Writes the objects.
         outbox: Posts Events.

@@ -1,4 +1,4 @@
-"""How a deletion's pass ends: what was done is told, or what it waits for."""
+"""Ends the pass of a deletion: reports what was done, or what it waits for."""
 
 import random
 from collections.abc import Callable
