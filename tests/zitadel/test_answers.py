@@ -1,5 +1,7 @@
 """What each response becomes: values, facts, and errors by id, code, status."""
 
+import gzip
+import json
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -341,6 +343,17 @@ async def test_redirects_are_reported_and_not_followed(
     assert error.reason is Reason.UNEXPECTED_ANSWER
     assert "redirect" in error.message
     assert len(server.seen) == 1
+
+
+async def test_an_answer_that_a_proxy_has_compressed_is_decoded(
+    client: ZitadelClient, server: Server
+) -> None:
+    """The operator asks for none, but proxies may compress nevertheless."""
+    packed = gzip.compress(json.dumps(policy("org-a")).encode())
+    server.always(packed, **{"Content-Encoding": "gzip"})
+    observed = await client.observe("org-a")
+    assert observed is not None
+    assert observed.resource_owner == "org-a"
 
 
 async def test_messages_are_the_same_at_every_try(
