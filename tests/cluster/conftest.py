@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from support.kube_calls import Away, read
 from support.running import EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
 from support.watching import StatusWatch
+from zitadel_notification_operator.cluster.calls import ApiClient
+from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 NUMBERS = itertools.count(1)
@@ -167,3 +169,11 @@ def world(
     judged, found = watch.stop()
     assert judged
     assert not found
+
+
+@pytest.fixture
+async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
+    """A client with the administrator's rights."""
+    access = await connect(control_plane.kubeconfig)
+    yield access.api
+    await access.api.close()

@@ -34,14 +34,6 @@ class Notice:
 
 
 @pytest.fixture
-async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
-    """A client with the administrator's rights."""
-    access = await connect(control_plane.kubeconfig)
-    yield access.api
-    await access.api.close()
-
-
-@pytest.fixture
 async def recorder(api: ApiClient) -> AsyncIterator[EventRecorder]:
     """A recorder that sends Events."""
     made = EventRecorder(api)

@@ -1,6 +1,5 @@
 """The Lease on a real API server: versions, times, and fields of others."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,14 +19,6 @@ from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 0, tzinfo=UTC)
 TIMING = Timing(15.0)
-
-
-@pytest.fixture
-async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
-    """A client with the administrator's rights."""
-    access = await connect(control_plane.kubeconfig)
-    yield access.api
-    await access.api.close()
 
 
 async def test_create_update_release(api: ApiClient, namespace: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from aiohttp.test_utils import TestServer
 from support.apiserver import access_to, status
 from support.waiting import eventually
 from zitadel_notification_operator.cluster.calls import ApiClient
-from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.reader import ClusterReader
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.kinds import INSTANCE, KINDS, POLICY, ObjectKey
@@ -31,14 +30,6 @@ def control_plane() -> Iterator[ControlPlane]:
         plane.kubectl("apply", "--server-side", "-f", str(CRDS))
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
         yield plane
-
-
-@pytest.fixture
-async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
-    """A client with the administrator's rights."""
-    access = await connect(control_plane.kubeconfig)
-    yield access.api
-    await access.api.close()
 
 
 def policy(name: str, namespace: str = "") -> dict[str, Any]:

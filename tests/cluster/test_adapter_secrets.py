@@ -1,27 +1,17 @@
 """Secrets by name, in one namespace, on a real API server."""
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
 from support.apiserver import access_to
 from zitadel_notification_operator.cluster.calls import ApiClient
-from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.secrets import ClusterSecrets
 from zitadel_notification_operator.core.errors import ClusterError, TransientError
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 CANARY = "canary-5f0c"
-
-
-@pytest.fixture
-async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
-    """A client with the administrator's rights."""
-    access = await connect(control_plane.kubeconfig)
-    yield access.api
-    await access.api.close()
 
 
 def create(plane: ControlPlane, namespace: str) -> None:

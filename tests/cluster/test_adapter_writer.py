@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from support.audit import AuditLog
 from support.parsing import parse_policy
 from support.settings import mails
 from zitadel_notification_operator.cluster.calls import ApiClient
-from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.reader import ClusterReader
 from zitadel_notification_operator.cluster.writer import ClusterWriter
 from zitadel_notification_operator.core.conditions import Condition
@@ -47,14 +46,6 @@ def control_plane() -> Iterator[ControlPlane]:
         plane.kubectl("apply", "--server-side", "-f", str(CRDS))
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
         yield plane
-
-
-@pytest.fixture
-async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
-    """A client with the administrator's rights."""
-    access = await connect(control_plane.kubeconfig)
-    yield access.api
-    await access.api.close()
 
 
 @pytest.fixture

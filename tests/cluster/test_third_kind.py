@@ -1,7 +1,7 @@
 """A kind more, on a real API server: the adapter serves it as it serves the others."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +14,6 @@ from support.third_kind import (
     describe,
 )
 from zitadel_notification_operator.cluster.calls import ApiClient
-from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.reader import ClusterReader
 from zitadel_notification_operator.cluster.recorder import EventRecorder
 from zitadel_notification_operator.cluster.release import read_all, strip
@@ -34,14 +33,6 @@ def control_plane() -> Iterator[ControlPlane]:
         plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(CRD))
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
         yield plane
-
-
-@pytest.fixture
-async def api(control_plane: ControlPlane) -> AsyncIterator[ApiClient]:
-    """The administrator's client."""
-    access = await connect(control_plane.kubeconfig)
-    yield access.api
-    await access.api.close()
 
 
 @pytest.fixture
