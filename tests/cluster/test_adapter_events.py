@@ -19,7 +19,8 @@ from zitadel_notification_operator.cluster import recorder as recorder_module
 from zitadel_notification_operator.cluster.calls import ApiClient
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.recorder import EventRecorder
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.instance_object import InstanceObject
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 

@@ -18,15 +18,14 @@ from zitadel_notification_operator.cluster.writer import ClusterWriter
 from zitadel_notification_operator.core.conditions import Condition
 from zitadel_notification_operator.core.errors import ObjectChanged, ObjectGone
 from zitadel_notification_operator.core.identity import Capabilities, User
-from zitadel_notification_operator.core.kinds import INSTANCE, ObjectKey
-from zitadel_notification_operator.core.objects import (
-    FINALIZER,
+from zitadel_notification_operator.core.instance_object import (
     InstanceObject,
     InstanceStatus,
-    PolicyObject,
-    PolicyStatus,
 )
+from zitadel_notification_operator.core.kinds import INSTANCE, ObjectKey
+from zitadel_notification_operator.core.objects import FINALIZER
 from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"

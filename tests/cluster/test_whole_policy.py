@@ -141,15 +141,15 @@ def test_a_take_over_keeps_the_other_flag(
     zitadel.call("POST", POLICY, ON, org)
     manage(world, namespace, "p", org, deletionPolicy="Restore")
     world.wait_for(namespace, "p")
-    heir = {"passwordChange": True, "deletionPolicy": "Restore"}
-    manage(world, namespace, "q", org, **heir)
+    successor = {"passwordChange": True, "deletionPolicy": "Restore"}
+    manage(world, namespace, "q", org, **successor)
     world.wait_for(namespace, "q", ("False", "Conflict"))
     assert held(zitadel, org) == {"emailChange": True}
     world.delete("p", namespace)
     world.gone("znp", "p", namespace)
     world.wait_for(namespace, "q")
     assert held(zitadel, org) == ON
-    manage(world, namespace, "q", org, **{**heir, "passwordChange": False})
+    manage(world, namespace, "q", org, **{**successor, "passwordChange": False})
     world.wait_for(namespace, "q")
     assert held(zitadel, org) == {"emailChange": True}
     world.delete("q", namespace)

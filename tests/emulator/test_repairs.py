@@ -8,7 +8,7 @@ from emulator.api import ACME, Api
 from emulator.sides import WINDOW, Time, assert_both_sides_agree, losses
 from support.repair_table import CASES, Case, Ground, Row
 from zitadel_notification_operator.core.credentials import AccessToken
-from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 

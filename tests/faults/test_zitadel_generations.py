@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from support.zitadel_lives import ACME, HISTORY, KEY, Life, a_life, one_life
-from zitadel_notification_operator.core.objects import DriftMethod
+from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.emulator.faults import Fault
 from zitadel_notification_operator.emulator.policies import reset
 from zitadel_notification_operator.emulator.server import new_emulator, serve

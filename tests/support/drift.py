@@ -2,7 +2,8 @@
 
 from support.engines import INSTANCE, Bench, with_spec
 from zitadel_notification_operator.core.conditions import Condition, find
-from zitadel_notification_operator.core.objects import DriftMethod, PolicyObject
+from zitadel_notification_operator.core.instance_object import DriftMethod
+from zitadel_notification_operator.core.policy_object import PolicyObject
 
 
 def bench_with(

@@ -19,14 +19,14 @@ from zitadel_notification_operator.core.credentials import (
     CredentialKind,
     CredentialRef,
 )
-from zitadel_notification_operator.core.kinds import ObjectKey
-from zitadel_notification_operator.core.objects import (
+from zitadel_notification_operator.core.instance_object import (
     DriftMethod,
     DriftSettings,
     InstanceObject,
-    PolicyObject,
 )
+from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.calls.write_turns import WRITE_LIMIT

@@ -34,17 +34,13 @@ from zitadel_notification_operator.core.events import (
     parse_moment,
 )
 from zitadel_notification_operator.core.identity import Capabilities, Identity, User
-from zitadel_notification_operator.core.kinds import POLICY, Kind, ObjectKey
-from zitadel_notification_operator.core.objects import (
-    FINALIZER,
+from zitadel_notification_operator.core.instance_object import (
     Endpoint,
     InstanceObject,
     InstanceStatus,
-    ObjectList,
-    OwnObject,
-    PolicyObject,
-    PolicyStatus,
 )
+from zitadel_notification_operator.core.kinds import POLICY, Kind, ObjectKey
+from zitadel_notification_operator.core.objects import FINALIZER, ObjectList, OwnObject
 from zitadel_notification_operator.core.original import Original
 from zitadel_notification_operator.core.policy import (
     ObservedPolicy,
@@ -53,6 +49,7 @@ from zitadel_notification_operator.core.policy import (
     WriteOutcome,
     WriteResult,
 )
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.settings import Settings

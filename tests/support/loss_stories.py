@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from support.engines import INSTANCE, Bench, policy, with_spec
 from support.fakes import OTHERS
 from support.settings import mails
-from zitadel_notification_operator.core.objects import DriftMethod, PolicyObject
+from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.policy import DeletionPolicy, Scope
+from zitadel_notification_operator.core.policy_object import PolicyObject
 
 Act = Callable[[Bench], None]
 

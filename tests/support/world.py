@@ -22,8 +22,9 @@ from zitadel_notification_operator.core.credentials import (
     CredentialKind,
     CredentialRef,
 )
+from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.kinds import ObjectKey
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.engine.leader.engine import Engine
 from zitadel_notification_operator.engine.leader.passes import Passes
 from zitadel_notification_operator.engine.queue.keys import Key

@@ -4,7 +4,7 @@ from support.world import URLS
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import TerminalError, TransientError
 from zitadel_notification_operator.core.grants import Grant
-from zitadel_notification_operator.core.objects import DriftMethod
+from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.policy import DeletionPolicy, Scope
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference

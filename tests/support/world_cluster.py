@@ -18,15 +18,13 @@ from zitadel_notification_operator.core.errors import (
     ObjectChanged,
     ObjectGone,
 )
-from zitadel_notification_operator.core.kinds import Kind
-from zitadel_notification_operator.core.objects import (
-    FINALIZER,
+from zitadel_notification_operator.core.instance_object import (
     InstanceObject,
     InstanceStatus,
-    ObjectList,
-    PolicyObject,
-    PolicyStatus,
 )
+from zitadel_notification_operator.core.kinds import Kind
+from zitadel_notification_operator.core.objects import FINALIZER, ObjectList
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.engine.queue.keys import instance_key, policy_key
 
 Stored = PolicyObject | InstanceObject

@@ -23,17 +23,13 @@ from support.world_choices import (
 )
 from support.world_zitadel import Outage
 from zitadel_notification_operator.core.kinds import POLICY
-from zitadel_notification_operator.core.objects import (
-    FINALIZER,
-    NotUnderstood,
-    PolicyObject,
-    PolicyStatus,
-)
+from zitadel_notification_operator.core.objects import FINALIZER, NotUnderstood
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
     ManagementPolicy,
     Scope,
 )
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 
 FLIPS: dict[str, Callable[[PolicyObject], dict[str, Any]]] = {
     "value": lambda stored: {"settings": mails(not mailing(stored.settings))},

@@ -9,12 +9,12 @@ from support.settings import mails
 from support.world import World
 from support.world_model import Target, holds_finalizer, mark_of
 from zitadel_notification_operator.core.conditions import Condition, find
-from zitadel_notification_operator.core.kinds import KINDS
-from zitadel_notification_operator.core.objects import (
+from zitadel_notification_operator.core.instance_object import (
     DriftMethod,
     InstanceObject,
-    PolicyObject,
 )
+from zitadel_notification_operator.core.kinds import KINDS
+from zitadel_notification_operator.core.policy_object import PolicyObject
 
 KUBERNETES = frozenset({"status", "original", "strip", "hold", "release"})
 ZITADEL = frozenset({"Create", "Update", "Reset"})

@@ -10,8 +10,8 @@ from support.world_zitadel import WorldZitadel
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.kinds import POLICY
-from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.settings import Settings
 
 LIST_LIFE = 61.5
@@ -302,8 +302,11 @@ class Judge:
         self._met = {met for met in self._met if self._claims_still(met)}
 
     def _claims_still(self, met: tuple[str, str, Target]) -> bool:
-        heir = self._world.by_uid(met[0])
-        return heir is not None and self._model.claims(heir.key, met[2]) is not None
+        successor = self._world.by_uid(met[0])
+        return (
+            successor is not None
+            and self._model.claims(successor.key, met[2]) is not None
+        )
 
     def strip(self, policy: PolicyObject, finalizer: bool, original: bool) -> None:
         """Judge a removal of annotation or finalizer that is being sent."""
@@ -352,7 +355,7 @@ class Judge:
         if stored.status.original is None and not wrote and not stored.may_own:
             return
         believes_all = policy.uid not in self._unconfirmed
-        heirs = sorted(
+        successors = sorted(
             (r.created, r.key, r.uid)
             for r in self._model.rivals(stored, target)
             if believes_all or r.key.namespace == policy.key.namespace
@@ -361,8 +364,8 @@ class Judge:
             where == target and uid != policy.uid and self._world.by_uid(uid)
             for uid, where in self._records
         )
-        if heirs and not given:
-            self.complain(f"{policy.key}: {heirs[0][1]} lacks the original")
+        if successors and not given:
+            self.complain(f"{policy.key}: {successors[0][1]} lacks the original")
 
     def _may_be_older(self, policy: PolicyObject, target: Target) -> list[bool]:
         mine = (policy.created, policy.key)
@@ -374,18 +377,18 @@ class Judge:
 
     def _judge_deletion(self, policy: PolicyObject, target: Target) -> None:
         """Judge the policy in ZITADEL when the deletion of its owner ends."""
-        heirs = any(
+        successors = any(
             self._model.may_claim(key, target)
             for key in list(self._world.cluster.policies)
             if key != policy.key
         )
-        heirs |= any(
+        successors |= any(
             uid != policy.uid and where == target and self._world.by_uid(uid)
             for uid, where in self._records
         )
         versions = [v for v in self._model.versions(policy.key) if v is not None]
         endings = {v.deletion or ("Reset" if target[1] else "Retain") for v in versions}
-        if heirs or len(endings) != 1 or not holds_finalizer(policy):
+        if successors or len(endings) != 1 or not holds_finalizer(policy):
             return
         zitadel, org = self._model.zitadel(target[0]), target[1]
         changed = max(

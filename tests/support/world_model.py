@@ -15,12 +15,10 @@ from support.settings import mails
 from support.world_zitadel import WorldZitadel
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.grants import Grant
-from zitadel_notification_operator.core.objects import (
-    FINALIZER,
-    InstanceObject,
-    PolicyObject,
-)
+from zitadel_notification_operator.core.instance_object import InstanceObject
+from zitadel_notification_operator.core.objects import FINALIZER
 from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.policy_object import PolicyObject
 
 OWN_NAMESPACE = "own"
 ORGANIZATION = "Organization"

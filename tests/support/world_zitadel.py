@@ -10,7 +10,7 @@ from support.fakes import FakeZitadel, Steps
 from support.settings import mails
 from zitadel_notification_operator.core.credentials import AccessToken, Credential
 from zitadel_notification_operator.core.errors import OperatorError
-from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.references import By, Reference
 

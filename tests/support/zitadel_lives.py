@@ -22,7 +22,7 @@ from zitadel_notification_operator.core.credentials import (
     CredentialKind,
     CredentialRef,
 )
-from zitadel_notification_operator.core.objects import DriftMethod
+from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.emulator.access import INSTANCE as EVERYWHERE
 from zitadel_notification_operator.emulator.faults import Fault

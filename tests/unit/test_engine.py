@@ -166,11 +166,11 @@ def test_periodic_list_heals_what_the_watch_lost() -> None:
         bench.cluster.put(policy("new", "c"))
         # Somebody removed the finalizer, so the object went without a pass.
         del bench.cluster.policies[PolicyKey("own", "ended")]
-        bench.cluster.put(policy("heir", "b", second=5))
+        bench.cluster.put(policy("successor", "b", second=5))
         await bench.live(2 * LIST_INTERVAL)
         assert bench.zitadel.own == {"a": True, "b": False, "c": False}
-        heir = bench.policy("heir").status.conditions
-        assert find(heir, "Ready").status == "True"
+        successor = bench.policy("successor").status.conditions
+        assert find(successor, "Ready").status == "True"
         await bench.stop()
 
     run(story())

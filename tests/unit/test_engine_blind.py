@@ -20,7 +20,7 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.events import EventKind, ZitadelEvent
 from zitadel_notification_operator.core.identity import Capabilities
-from zitadel_notification_operator.core.objects import (
+from zitadel_notification_operator.core.instance_object import (
     DriftDetection,
     DriftMethod,
     RateLimit,

@@ -16,7 +16,7 @@ from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import Condition, find
 from zitadel_notification_operator.core.errors import TransientError
-from zitadel_notification_operator.core.objects import DriftMethod
+from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.instances.instance_probe import CHECK_INTERVAL
 

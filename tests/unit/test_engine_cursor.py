@@ -12,7 +12,7 @@ from support.fakes import OTHERS
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.events import EventKind, ZitadelEvent
-from zitadel_notification_operator.core.objects import DriftMethod
+from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.reasons import Reason
 
 

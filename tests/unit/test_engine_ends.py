@@ -7,8 +7,8 @@ from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
-from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.queue.keys import instance_key, policy_key
 
@@ -98,7 +98,7 @@ def test_an_owner_that_cannot_be_read_owns_still() -> None:
     run(story())
 
 
-def test_an_heir_whose_end_was_not_reported_prevents_no_reset() -> None:
+def test_a_successor_whose_end_was_not_reported_prevents_no_reset() -> None:
     async def story() -> None:
         bench = CountedReads()
         bench.cluster.put(policy("a", second=1))
@@ -117,7 +117,7 @@ def test_an_heir_whose_end_was_not_reported_prevents_no_reset() -> None:
     run(story())
 
 
-def test_an_heir_that_has_just_gone_gets_nothing() -> None:
+def test_a_successor_that_has_just_gone_gets_nothing() -> None:
     """It goes before it gets the original, so the deletion undoes the setting."""
 
     async def story() -> None:

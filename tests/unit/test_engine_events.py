@@ -17,12 +17,11 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
-from zitadel_notification_operator.core.objects import (
+from zitadel_notification_operator.core.instance_object import (
     InstanceObject,
     InstanceStatus,
-    PolicyObject,
-    PolicyStatus,
 )
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 

@@ -17,8 +17,8 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.grants import Grant
-from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 

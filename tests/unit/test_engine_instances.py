@@ -16,10 +16,8 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.identity import Capabilities, Identity
+from zitadel_notification_operator.core.instance_object import RateLimit
 from zitadel_notification_operator.core.kinds import ObjectKey
-from zitadel_notification_operator.core.objects import (
-    RateLimit,
-)
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
 )

@@ -15,13 +15,13 @@ from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.errors import ApiMissing, TransientError
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.identity import Identity
-from zitadel_notification_operator.core.kinds import POLICY, ObjectKey
-from zitadel_notification_operator.core.objects import (
+from zitadel_notification_operator.core.instance_object import (
     DriftMethod,
     InstanceObject,
     InstanceStatus,
-    NotUnderstood,
 )
+from zitadel_notification_operator.core.kinds import POLICY, ObjectKey
+from zitadel_notification_operator.core.objects import NotUnderstood
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference

@@ -11,7 +11,7 @@ from support.virtual_time import run
 from zitadel_notification_operator.core.errors import TerminalError
 from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.identity import Capabilities
-from zitadel_notification_operator.core.objects import DriftMethod
+from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.reasons import Reason
 
 DAY = 24 * 3600.0

@@ -19,7 +19,7 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.identity import Identity
-from zitadel_notification_operator.core.objects import DriftMethod
+from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.reasons import Reason
 
 REJECTED = TerminalError(Reason.CREDENTIALS_REJECTED, "401")

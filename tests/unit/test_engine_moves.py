@@ -15,14 +15,12 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.identity import Identity
 from zitadel_notification_operator.core.kinds import ObjectKey
-from zitadel_notification_operator.core.objects import (
-    PolicyObject,
-)
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import (
     ManagementPolicy,
     Scope,
 )
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.engine.queue.keys import instance_key
@@ -162,7 +160,7 @@ def test_a_recreated_instance_may_not_lead_elsewhere_unaccepted(scope: Scope) ->
     run(story())
 
 
-def test_no_heir_whose_instance_leads_elsewhere() -> None:
+def test_no_successor_whose_instance_leads_elsewhere() -> None:
     """Such a policy has no claim, so the deletion makes its reset."""
 
     async def story() -> None:

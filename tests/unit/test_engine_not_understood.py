@@ -11,15 +11,12 @@ from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey, Target
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.kinds import ObjectKey
-from zitadel_notification_operator.core.objects import (
-    InstanceObject,
-    NotUnderstood,
-    PolicyObject,
-    PolicyStatus,
-)
+from zitadel_notification_operator.core.objects import NotUnderstood
 from zitadel_notification_operator.core.original import Original, OriginalValue
 from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.references import By, Reference
 
 NAMED = "spec.passwordChange: Input should be a valid boolean"

@@ -12,7 +12,7 @@ from support.engines import Bench, policy
 from support.loss_stories import delete
 from support.settings import mailing, mails
 from support.virtual_time import run
-from zitadel_notification_operator.core.objects import DriftMethod
+from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.policy import ObservedPolicy
 from zitadel_notification_operator.engine.calls.read_lag import LAG
 

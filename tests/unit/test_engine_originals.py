@@ -208,8 +208,8 @@ def test_an_owner_that_loses_its_grant_leaves_its_original() -> None:
         stored = bench.cluster.instances["default"]
         bench.instance_seen(replace(stored, grants=(Grant(("b",)),), generation=2))
         await bench.live(5)
-        heir = bench.cluster.policies[second.key]
-        assert heir.status.original == OriginalValue(True, mails(True))
+        successor = bench.cluster.policies[second.key]
+        assert successor.status.original == OriginalValue(True, mails(True))
         await bench.stop()
 
     run(story())
@@ -268,8 +268,8 @@ def _two_tenants() -> tuple[Any, Any]:
     """Return policies of two namespaces for one organization; the first one owns it."""
     evil = replace(policy("evil"), key=PolicyKey("evil", "evil"))
     evil = replace(evil, deletion=DeletionPolicy.RETAIN)
-    heir = replace(policy("p", second=9), deletion=DeletionPolicy.RESTORE)
-    return evil, replace(heir, settings=mails(True))
+    successor = replace(policy("p", second=9), deletion=DeletionPolicy.RESTORE)
+    return evil, replace(successor, settings=mails(True))
 
 
 def _forged(owner: Any) -> Any:
@@ -288,9 +288,9 @@ def test_a_forged_original_of_an_owner_that_goes_at_once(*, is_delivered: bool) 
     async def story() -> None:
         bench = Bench()
         bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("evil",)),)))
-        evil, heir = _two_tenants()
+        evil, successor = _two_tenants()
         bench.cluster.put(evil)
-        bench.cluster.put(heir)
+        bench.cluster.put(successor)
         engine = await bench.start()
         await bench.live(5)
         assert bench.ready("p").reason == Reason.CONFLICT
@@ -312,10 +312,10 @@ def test_an_annotation_alone_reaches_no_other_namespace() -> None:
     async def story() -> None:
         bench = Bench()
         bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("evil",)),)))
-        evil, heir = _two_tenants()
+        evil, successor = _two_tenants()
         evil = replace(evil, suspended=True)
         bench.cluster.put(evil)
-        bench.cluster.put(heir)
+        bench.cluster.put(successor)
         engine = await bench.start()
         await bench.live(5)
         engine.watch_events.seen(
@@ -337,7 +337,7 @@ def test_an_owner_whose_write_no_get_has_shown_leaves_its_original() -> None:
     async def story() -> None:
         bench = Bench()
         bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("evil",)),)))
-        owner, heir = _two_tenants()
+        owner, successor = _two_tenants()
         bench.cluster.put(owner)
         bench.zitadel.stopped = True
         await bench.start()
@@ -346,7 +346,7 @@ def test_an_owner_whose_write_no_get_has_shown_leaves_its_original() -> None:
         assert find(stored.status.conditions, "Ready").status == "False"
         assert stored.status.original == OriginalValue(True, mails(True))
         bench.zitadel.catch_up()
-        bench.seen(heir)
+        bench.seen(successor)
         await bench.live(1)
         bench.seen(replace(bench.cluster.policies[owner.key], deleting=True))
         await bench.live(900)
@@ -362,11 +362,11 @@ def test_a_loser_that_forges_an_annotation_is_not_believed() -> None:
     async def story() -> None:
         bench = Bench()
         bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("evil",)),)))
-        evil, heir = _two_tenants()
+        evil, successor = _two_tenants()
         evil = _forged(replace(evil, created="2026-01-01T00:01:00Z", suspended=True))
         bench.cluster.put(evil)
         await bench.start()
-        bench.seen(heir)
+        bench.seen(successor)
         await bench.live(5)
         assert bench.policy("p").status.original == OriginalValue(True, mails(True))
         await bench.stop()

@@ -9,9 +9,7 @@ from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.kinds import ObjectKey
-from zitadel_notification_operator.core.objects import (
-    FINALIZER,
-)
+from zitadel_notification_operator.core.objects import FINALIZER
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,

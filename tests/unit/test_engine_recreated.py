@@ -8,9 +8,10 @@ from support.engines import INSTANCE, Bench, policy
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
-from zitadel_notification_operator.core.objects import InstanceStatus, PolicyObject
+from zitadel_notification_operator.core.instance_object import InstanceStatus
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.engine.queue.keys import instance_key

@@ -14,14 +14,11 @@ from support.settings import mails
 from support.virtual_time import VirtualLoop, run
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.instance_object import InstanceObject, RateLimit
 from zitadel_notification_operator.core.lease import Timing
-from zitadel_notification_operator.core.objects import (
-    InstanceObject,
-    ObjectList,
-    PolicyObject,
-    RateLimit,
-)
+from zitadel_notification_operator.core.objects import ObjectList
 from zitadel_notification_operator.core.policy import WriteResult
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.leader.leadership import (
     Clocks,

@@ -10,9 +10,10 @@ from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.errors import TransientError
-from zitadel_notification_operator.core.objects import FINALIZER, PolicyObject
+from zitadel_notification_operator.core.objects import FINALIZER
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import DeletionPolicy, Scope
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 
 
@@ -172,9 +173,9 @@ def test_the_original_is_handed_on_at_a_take_over() -> None:
         bench.cluster.put(restoring("p", created="2026-01-01T00:00:01Z"))
         await live_and_delete(bench)
         assert bench.zitadel.own == {"o": False}
-        heir = bench.policy("q")
-        assert heir.original.value == OriginalValue(False, mails(True))
-        bench.seen(replace(heir, deleting=True, generation=2))
+        successor = bench.policy("q")
+        assert successor.original.value == OriginalValue(False, mails(True))
+        bench.seen(replace(successor, deleting=True, generation=2))
         await bench.live(5)
         assert bench.zitadel.own == {"o": True}
         assert not bench.cluster.policies

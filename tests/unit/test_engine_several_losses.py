@@ -7,7 +7,7 @@ from support.drift import bench_with
 from support.engines import INSTANCE, policy, with_spec
 from support.settings import mails
 from support.virtual_time import run
-from zitadel_notification_operator.core.objects import DriftMethod
+from zitadel_notification_operator.core.instance_object import DriftMethod
 
 LOSERS = 5
 EACH = 6

@@ -20,13 +20,13 @@ from zitadel_notification_operator.core.credentials import (
 )
 from zitadel_notification_operator.core.errors import ObjectChanged, TerminalError
 from zitadel_notification_operator.core.events import Cursor
-from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.original import Original
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
     ManagementPolicy,
     ObservedPolicy,
 )
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.queue.keys import policy_key
 

@@ -18,8 +18,8 @@ from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.kinds import ObjectKey
-from zitadel_notification_operator.core.objects import DriftMethod
 from zitadel_notification_operator.core.policy import ManagementPolicy, Scope
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.queue.keys import policy_key
@@ -201,7 +201,9 @@ def test_the_instance_speaks_of_nobody_who_may_not_write(how: str) -> None:
         await stand_still(bench, "p", "q")
         for name, org in (("p", "o"), ("q", "o2")):
             second = 3 if how == "ended" else 1
-            bench.seen(replace(policy(f"{name}-heir", org, second), suspended=True))
+            bench.seen(
+                replace(policy(f"{name}-successor", org, second), suspended=True)
+            )
             if how == "ended":
                 kept = (*bench.policy(name).finalizers, "example.com/mine")
                 edit(bench, name, deleting=True, finalizers=kept)

@@ -20,8 +20,9 @@ from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition, find
 from zitadel_notification_operator.core.grants import Grant
-from zitadel_notification_operator.core.objects import DriftMethod, PolicyObject
+from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.policy import Scope, WriteOutcome, WriteResult
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 
 KEY = PolicyKey("team", "p")

@@ -18,7 +18,7 @@ from support.settings import mailing, mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.identity import Capabilities
-from zitadel_notification_operator.core.objects import DriftMethod
+from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.policy import WriteOutcome
 from zitadel_notification_operator.core.reasons import Reason
 

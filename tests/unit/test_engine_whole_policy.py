@@ -15,7 +15,6 @@ from support.fakes import OTHERS
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import Target
-from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
@@ -25,6 +24,7 @@ from zitadel_notification_operator.core.policy import (
     WriteOutcome,
     WriteResult,
 )
+from zitadel_notification_operator.core.policy_object import PolicyObject
 
 MAIL = {"emailChange": True}
 DIGEST = {"digest": {"hours": [7, 19], "limit": "18446744073709551615"}, "note": None}
@@ -248,7 +248,7 @@ def test_restore_of_what_was_inherited_leaves_no_flag_behind() -> None:
     run(story())
 
 
-def test_an_heir_keeps_the_flags_that_it_finds() -> None:
+def test_an_successor_keeps_the_flags_that_it_finds() -> None:
     """This holds for a take-over with another value, and for the final restore."""
 
     async def story() -> None:
@@ -258,8 +258,8 @@ def test_an_heir_keeps_the_flags_that_it_finds() -> None:
         bench.cluster.put(restoring("p", created="2026-01-01T00:00:01Z"))
         await bench.start()
         await bench.live(5)
-        heir = bench.policy("q")
-        bench.seen(replace(heir, settings=mails(True), generation=2))
+        successor = bench.policy("q")
+        bench.seen(replace(successor, settings=mails(True), generation=2))
         bench.zitadel.change_flags("o", digest=1)
         await bench.live(5)
         await delete(bench, "p")

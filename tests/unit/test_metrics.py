@@ -14,13 +14,13 @@ from support.engines import INSTANCE, policy, with_spec
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition
 from zitadel_notification_operator.core.deprecation import Deprecation
-from zitadel_notification_operator.core.objects import (
+from zitadel_notification_operator.core.instance_object import (
     NOT_PERMITTED,
     DriftDetection,
     DriftMethod,
     InstanceStatus,
-    PolicyStatus,
 )
+from zitadel_notification_operator.core.policy_object import PolicyStatus
 from zitadel_notification_operator.core.read_side import Missed
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.leader.log_context import (

@@ -12,13 +12,13 @@ from zitadel_notification_operator.cli.commands import znp
 from zitadel_notification_operator.core.claims import PolicyKey, Target
 from zitadel_notification_operator.core.conditions import READY, Condition
 from zitadel_notification_operator.core.lease import Lease
-from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.original import Original, OriginalValue
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
     ManagementPolicy,
     Scope,
 )
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.release import (
     COPIED,
     NEVER_MANAGED,

@@ -23,9 +23,9 @@ from zitadel_notification_operator.core.events import (
     EventKind,
     ZitadelEvent,
 )
-from zitadel_notification_operator.core.objects import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import ObservedPolicy, Scope
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.report import (

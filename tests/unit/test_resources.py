@@ -24,18 +24,14 @@ from zitadel_notification_operator.core.credentials import (
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.identity import Capabilities, User
-from zitadel_notification_operator.core.objects import (
-    Drift,
-    InstanceStatus,
-    PolicyStatus,
-    RateLimit,
-)
+from zitadel_notification_operator.core.instance_object import InstanceStatus, RateLimit
 from zitadel_notification_operator.core.original import Original, OriginalValue
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
     ManagementPolicy,
     Scope,
 )
+from zitadel_notification_operator.core.policy_object import Drift, PolicyStatus
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.report import is_ready_and_current
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from zitadel.servers import PAT, Server, serving
-from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.zitadel.client import ZitadelClient
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 

@@ -4,7 +4,7 @@ import pytest
 
 from zitadel.servers import PAT, Server, policy
 from zitadel_notification_operator.core.errors import OperatorError, TerminalError
-from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.zitadel.addresses import is_local
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector

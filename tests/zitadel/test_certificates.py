@@ -11,7 +11,7 @@ from zitadel.authorities import HOUR, Issued, constraints, issue, server_for, sh
 from zitadel.servers import PAT, policy, serving
 from zitadel_notification_operator.core.credentials import CaRef, parse_roots
 from zitadel_notification_operator.core.errors import TerminalError, TransientError
-from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 

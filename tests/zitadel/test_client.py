@@ -10,7 +10,7 @@ from support.settings import mails
 from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
-from zitadel_notification_operator.core.objects import Endpoint, RateLimit
+from zitadel_notification_operator.core.instance_object import Endpoint, RateLimit
 from zitadel_notification_operator.core.policy import WriteOutcome
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.emulator.access import INSTANCE

@@ -8,7 +8,7 @@ from aiohttp import web
 from zitadel.servers import PAT, Server, policy, reply
 from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.errors import TransientError
-from zitadel_notification_operator.core.objects import Endpoint, RateLimit
+from zitadel_notification_operator.core.instance_object import Endpoint, RateLimit
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.zitadel.client import ZitadelClient
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector

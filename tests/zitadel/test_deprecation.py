@@ -4,7 +4,7 @@ import pytest
 
 from zitadel.servers import PAT, TOKEN, Server, organization, policy
 from zitadel_notification_operator.core.deprecation import Deprecation
-from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.zitadel.calls import DISCOVERY, Call
 from zitadel_notification_operator.zitadel.calls import TOKEN as TOKEN_PATH
 from zitadel_notification_operator.zitadel.client import ZitadelClient

@@ -19,7 +19,7 @@ from zitadel.servers import (
 )
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import TransientError
-from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.core.policy import ObservedPolicy
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.zitadel.calls import (

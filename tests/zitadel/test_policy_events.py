@@ -11,7 +11,7 @@ from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.events import EventKind
-from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.emulator.access import INSTANCE
 from zitadel_notification_operator.emulator.server import (

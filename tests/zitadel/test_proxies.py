@@ -13,7 +13,7 @@ import pytest
 from zitadel.servers import PAT, TOKEN, Server, policy, serving
 from zitadel.test_faults import certificate
 from zitadel_notification_operator.core.errors import TransientError
-from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 from zitadel_notification_operator.zitadel.proxies import proxy_for
 

@@ -9,7 +9,7 @@ from zitadel.servers import PAT, TOKEN, Server, failure, policy, refusal
 from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import ReadSideBusy, TransientError
-from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.core.policy import WriteOutcome
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.emulator.access import INSTANCE

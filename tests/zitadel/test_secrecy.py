@@ -8,7 +8,7 @@ import pytest
 from zitadel.servers import PAT, TOKEN, Server, answering_raw, refusal
 from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.errors import OperatorError
-from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.zitadel.client import ZitadelClient
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 from zitadel_notification_operator.zitadel.excerpt import LONGEST, excerpt_of

@@ -23,7 +23,7 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
-from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.zitadel import tokens
 from zitadel_notification_operator.zitadel.client import ZitadelClient

@@ -23,7 +23,7 @@ from zitadel.servers import (
 )
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
-from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.emulator.faults import Fault
 from zitadel_notification_operator.emulator.server import new_emulator, serve

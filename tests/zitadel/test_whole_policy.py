@@ -10,7 +10,7 @@ import pytest
 from support.settings import mails
 from zitadel.servers import PAT, Server, details, failure
 from zitadel_notification_operator.core.decision import Action
-from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.core.policy import WriteOutcome
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.emulator.messages import Kind

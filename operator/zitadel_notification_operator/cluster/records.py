@@ -19,14 +19,13 @@ from zitadel_notification_operator.core.conditions import OWN_TYPES, Condition
 from zitadel_notification_operator.core.credentials import CaRef, CredentialRef
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.identity import User
-from zitadel_notification_operator.core.objects import (
-    Drift,
+from zitadel_notification_operator.core.instance_object import (
     DriftDetection,
     DriftMethod,
     DriftSettings,
-    PolicySpec,
     RateLimit,
 )
+from zitadel_notification_operator.core.policy_object import Drift, PolicySpec
 from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.core.settings import FLAGS, Settings
 

@@ -15,17 +15,15 @@ from zitadel_notification_operator.core.credentials import (
     CredentialRef,
 )
 from zitadel_notification_operator.core.errors import ClusterError
-from zitadel_notification_operator.core.kinds import INSTANCE, POLICY, Kind, ObjectKey
-from zitadel_notification_operator.core.objects import (
+from zitadel_notification_operator.core.instance_object import (
     InstanceObject,
     InstanceSpec,
-    NotUnderstood,
-    OwnObject,
-    PolicyObject,
-    PolicySpec,
 )
+from zitadel_notification_operator.core.kinds import INSTANCE, POLICY, Kind, ObjectKey
+from zitadel_notification_operator.core.objects import NotUnderstood, OwnObject
 from zitadel_notification_operator.core.original import Original
 from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicySpec
 from zitadel_notification_operator.core.release import tell_left
 
 from .lenience import (

@@ -18,7 +18,8 @@ from .events import (
     moment_of,
     parse_moment,
 )
-from .objects import InstanceStatus, PolicyStatus
+from .instance_object import InstanceStatus
+from .policy_object import PolicyStatus
 
 
 class EventCursor:

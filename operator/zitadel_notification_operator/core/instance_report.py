@@ -6,7 +6,7 @@ from datetime import datetime
 from .conditions import READY, Condition, format_time, merge
 from .errors import OperatorError, TransientError
 from .identity import Identity
-from .objects import InstanceObject, InstanceStatus
+from .instance_object import InstanceObject, InstanceStatus
 from .reasons import Reason
 from .report import abnormal_condition, steady_message
 

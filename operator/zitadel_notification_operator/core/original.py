@@ -43,10 +43,6 @@ class Original:
     target: Target
     value: OriginalValue
 
-    def belongs_to(self, uid: str, target: Target) -> bool:
-        """Return whether this object recorded it for this target. If not, ignore it."""
-        return self.uid == uid and self.target == target
-
     def to_text(self) -> str:
         """Return the annotation's text: JSON with sorted keys."""
         return json.dumps(

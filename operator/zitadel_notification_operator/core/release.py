@@ -10,9 +10,9 @@ from datetime import datetime
 
 from .claims import PolicyKey
 from .lease import Lease
-from .objects import PolicyObject
-from .original import Original, OriginalValue
+from .original import OriginalValue
 from .policy import DeletionPolicy, ManagementPolicy, Scope
+from .policy_object import PolicyObject
 
 NOTHING_LEFT = "nothing is left in ZITADEL"
 OF_INSTANCE = (
@@ -119,19 +119,13 @@ def tell_left(policy: PolicyObject) -> tuple[str, ...]:
 
 def _original_of(policy: PolicyObject) -> OriginalValue | None:
     """Return the recorded original. As in the operator, the status comes first."""
-    record = _own_record(policy)
+    record = policy.own_original
     return policy.status.original or (record.value if record else None)
-
-
-def _own_record(policy: PolicyObject) -> Original | None:
-    """Return the annotation, unless it is another object's."""
-    record = policy.original
-    return record if record is not None and record.uid == policy.uid else None
 
 
 def _which(policy: PolicyObject) -> str:
     """Name the ZITADEL by its own id, if the object knows it, and by our object."""
-    record = _own_record(policy)
+    record = policy.own_original
     own = f" {record.target.zitadel_id}" if record else ""
     return f"{own} (ZitadelInstance {policy.instance})"
 

@@ -22,9 +22,9 @@ from .conditions import (
 )
 from .decision import Action, Decision
 from .errors import OperatorError, TransientError
-from .objects import Drift, PolicyObject, PolicyStatus
 from .original import OriginalValue, seen
 from .policy import ObservedPolicy, Scope
+from .policy_object import Drift, PolicyObject, PolicyStatus
 from .reasons import Reason
 from .settings import NO_SETTINGS
 from .text import shown_name

@@ -13,9 +13,9 @@ from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.deprecation import Deprecation
 from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.identity import Identity
+from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.core.kinds import Kind, ObjectKey
 from zitadel_notification_operator.core.objects import (
-    Endpoint,
     ObjectList,
     Own,
     OwnObject,

@@ -15,12 +15,12 @@ from typing import Protocol
 
 from zitadel_notification_operator.core import conditions
 from zitadel_notification_operator.core.deprecation import Deprecation
-from zitadel_notification_operator.core.kinds import KINDS, Kind
-from zitadel_notification_operator.core.objects import (
+from zitadel_notification_operator.core.instance_object import (
     DriftMethod,
     InstanceObject,
-    OwnObject,
 )
+from zitadel_notification_operator.core.kinds import KINDS, Kind
+from zitadel_notification_operator.core.objects import OwnObject
 from zitadel_notification_operator.core.reasons import Reason
 
 from . import definitions as known

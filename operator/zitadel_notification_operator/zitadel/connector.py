@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from zitadel_notification_operator.core.credentials import Credential
-from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.instance_object import Endpoint
 
 from .api_caller import ApiCaller
 from .calls import Observer, unobserved

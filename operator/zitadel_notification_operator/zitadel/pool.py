@@ -17,7 +17,7 @@ import httpx
 from aiolimiter import AsyncLimiter
 
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
-from zitadel_notification_operator.core.objects import Endpoint
+from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.core.reasons import Reason
 
 from .addresses import is_local, is_loopback, is_metadata_name

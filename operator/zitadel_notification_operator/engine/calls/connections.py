@@ -12,7 +12,7 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
 )
-from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.queue.keys import instance_key
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue

@@ -18,7 +18,7 @@ from zitadel_notification_operator.core.credentials import (
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
 from zitadel_notification_operator.core.failure_streak import FailureStreak, once_more
 from zitadel_notification_operator.core.identity import Capabilities, Identity, User
-from zitadel_notification_operator.core.objects import (
+from zitadel_notification_operator.core.instance_object import (
     Endpoint,
     InstanceObject,
     InstanceStatus,

@@ -15,7 +15,8 @@ from zitadel_notification_operator.core.grants import (
     admit_organization,
     granted_organizations,
 )
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.instance_object import InstanceObject
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.references import Reference
 
 from .records import had_its_target

@@ -18,14 +18,11 @@ from zitadel_notification_operator.core.grants import (
     Lookup,
     references_in,
 )
+from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.kinds import INSTANCE, POLICY, Kind, ObjectKey
-from zitadel_notification_operator.core.objects import (
-    InstanceObject,
-    Own,
-    OwnObject,
-    PolicyObject,
-)
+from zitadel_notification_operator.core.objects import Own, OwnObject
 from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.engine.queue.outcome import StalePass

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from zitadel_notification_operator.core.claims import PolicyKey, Target
-from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.original import Original, OriginalValue
+from zitadel_notification_operator.core.policy_object import PolicyObject
 
 
 class Originals:
@@ -27,8 +27,8 @@ class Originals:
     def put(self, policy: PolicyObject) -> None:
         """Store what a policy carries now, unless it was copied from another object."""
         self.drop(policy.key)
-        original = policy.original
-        if original is not None and original.uid == policy.uid:
+        original = policy.own_original
+        if original is not None:
             self._of[policy.key] = original
             self._carriers[original.target].add(policy.key)
 
@@ -75,7 +75,5 @@ def value_carried(policy: PolicyObject, target: Target) -> OriginalValue | None:
     """
     if policy.status.original is not None:
         return policy.status.original
-    original = policy.original
-    if original is not None and original.belongs_to(policy.uid, target):
-        return original.value
-    return None
+    original = policy.own_original
+    return original.value if original and original.target == target else None

@@ -16,15 +16,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from zitadel_notification_operator.core.objects import (
+from zitadel_notification_operator.core.instance_object import (
     InstanceObject,
     InstanceStatus,
-    Own,
-    OwnObject,
-    OwnStatus,
-    PolicyObject,
 )
+from zitadel_notification_operator.core.objects import Own, OwnObject, OwnStatus
 from zitadel_notification_operator.core.original import Original
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.engine.ports import Notice, ObjectWriter
 from zitadel_notification_operator.engine.queue.outcome import StalePass
 from zitadel_notification_operator.engine.reporting.event_outbox import EventOutbox

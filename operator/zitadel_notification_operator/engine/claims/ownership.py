@@ -20,9 +20,9 @@ from zitadel_notification_operator.core.errors import (
     TerminalError,
 )
 from zitadel_notification_operator.core.grants import POSSIBLE, Admission
-from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.original import Original, OriginalValue, seen
 from zitadel_notification_operator.core.policy import ObservedPolicy
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.outcome import StalePass
@@ -31,6 +31,7 @@ from zitadel_notification_operator.engine.reporting.event_outbox import level_of
 from .inventory import Inventory
 from .originals import value_carried
 from .own_writes import OwnWrites
+from .records import recorded_target
 from .wakeups import Wakeups
 
 CONFIRMED = 60.0
@@ -149,21 +150,23 @@ class Ownership:
         """
         while True:
             owner = self._inventory.owner(target)
-            heir = self._inventory.policies.get(owner) if owner else None
-            if heir is None or heir.key == policy.key:
+            successor = self._inventory.policies.get(owner) if owner else None
+            if successor is None or successor.key == policy.key:
                 return False
-            value = self._value_left(policy, target, heir)
+            value = self._value_left(policy, target, successor)
             if value is None:
                 return True
             try:
-                await self._give(heir, Original(heir.uid, target, value), policy)
+                await self._give(
+                    successor, Original(successor.uid, target, value), policy
+                )
             except ObjectGone:
-                self._wakeups.gone(heir)
+                self._wakeups.gone(successor)
             else:
                 return True
 
     async def _give(
-        self, heir: PolicyObject, original: Original, giver: PolicyObject
+        self, successor: PolicyObject, original: Original, giver: PolicyObject
     ) -> None:
         """Store what a former owner has recorded at the new one.
 
@@ -171,17 +174,16 @@ class Ownership:
         understood. Without the status, a later owner in another namespace would not
         believe it, because anybody may write an annotation.
         """
-        theirs = heir.original
-        if theirs is None or not theirs.belongs_to(heir.uid, original.target):
-            heir = await self._writes.mark(heir, original)
-        reports = not heir.suspended and heir.not_understood is None
+        if recorded_target(successor) != original.target:
+            successor = await self._writes.mark(successor, original)
+        reports = not successor.suspended and successor.not_understood is None
         is_confirmed = giver.status.original == original.value
-        if is_confirmed and not reports and heir.status.original is None:
-            status = replace(heir.status, original=original.value)
-            await self._writes.apply_status(heir, status)
+        if is_confirmed and not reports and successor.status.original is None:
+            status = replace(successor.status, original=original.value)
+            await self._writes.apply_status(successor, status)
 
     def _value_left(
-        self, policy: PolicyObject, target: Target, heir: PolicyObject
+        self, policy: PolicyObject, target: Target, successor: PolicyObject
     ) -> OriginalValue | None:
         """Return the original that a policy may pass on to the next owner.
 
@@ -189,7 +191,7 @@ class Ownership:
         namespace, only the status counts.
         """
         granted = self._inventory.admission(policy) is Admission.GRANTED
-        if granted and heir.key.namespace == policy.key.namespace:
+        if granted and successor.key.namespace == policy.key.namespace:
             return value_carried(policy, target)
         return policy.status.original
 

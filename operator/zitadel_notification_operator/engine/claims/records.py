@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.conditions import READY, find
 from zitadel_notification_operator.core.errors import TerminalError
-from zitadel_notification_operator.core.objects import OwnObject, PolicyObject
+from zitadel_notification_operator.core.objects import OwnObject
 from zitadel_notification_operator.core.policy import ManagementPolicy
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import REFUSALS
 
@@ -33,8 +34,8 @@ def as_number(version: str) -> int:
 
 def recorded_target(policy: PolicyObject) -> Target | None:
     """Return the target that a policy's own annotation names, if it has one."""
-    original = policy.original
-    return original.target if original and original.uid == policy.uid else None
+    original = policy.own_original
+    return original.target if original else None
 
 
 def had_its_target(policy: PolicyObject) -> bool:

@@ -7,13 +7,10 @@ from collections.abc import Iterable
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.grants import POSSIBLE
+from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.kinds import Kind
-from zitadel_notification_operator.core.objects import (
-    InstanceObject,
-    Own,
-    OwnObject,
-    PolicyObject,
-)
+from zitadel_notification_operator.core.objects import Own, OwnObject
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.report import is_observed_and_current
 from zitadel_notification_operator.engine.queue.keys import (
     instance_key,
@@ -129,10 +126,9 @@ def _has_its_marks(policy: PolicyObject) -> bool:
     """
     if not policy.manages:
         return policy.original_text is None and not policy.held
-    original = policy.original
+    original = policy.own_original
     return (
         original is not None
-        and original.uid == policy.uid
         and original.value == policy.status.original
         and policy.held is policy.undoes
     )

@@ -10,7 +10,8 @@ from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import OperatorError
 from zitadel_notification_operator.core.event_cursor import stored_cursor
 from zitadel_notification_operator.core.events import Cursor, moment_of
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.instance_object import InstanceObject
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.engine.calls.instance_state import (
     InstanceState,
     is_superseded,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.event_cursor import number_of
 from zitadel_notification_operator.core.events import EventId, EventKind, ZitadelEvent
-from zitadel_notification_operator.core.objects import (
+from zitadel_notification_operator.core.instance_object import (
     DriftDetection,
     DriftMethod,
     InstanceObject,

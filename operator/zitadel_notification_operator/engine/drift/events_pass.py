@@ -17,8 +17,9 @@ from zitadel_notification_operator.core.event_cursor import (
     stored_cursor,
 )
 from zitadel_notification_operator.core.events import Cursor, EventKind, ZitadelEvent
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import is_observed_and_current
 from zitadel_notification_operator.engine.calls.connections import Connections

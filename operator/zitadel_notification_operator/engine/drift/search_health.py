@@ -7,7 +7,7 @@ growing delay (design, section 11, "Never blind in silence").
 from dataclasses import dataclass
 
 from zitadel_notification_operator.core.errors import OperatorError
-from zitadel_notification_operator.core.objects import (
+from zitadel_notification_operator.core.instance_object import (
     NOT_PERMITTED,
     DriftDetection,
     DriftMethod,

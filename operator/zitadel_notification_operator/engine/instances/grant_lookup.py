@@ -11,7 +11,7 @@ from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import NoOrganization, OperatorError
 from zitadel_notification_operator.core.failure_streak import once_more
 from zitadel_notification_operator.core.grants import references_in
-from zitadel_notification_operator.core.objects import InstanceObject
+from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.engine.calls.instance_state import (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.grants import POSSIBLE
-from zitadel_notification_operator.core.objects import InstanceObject
+from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.crds import Crds
 from zitadel_notification_operator.engine.claims.inventory import Inventory

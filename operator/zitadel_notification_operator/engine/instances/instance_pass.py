@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from zitadel_notification_operator.core.backoff import spread
 from zitadel_notification_operator.core.errors import TransientError
-from zitadel_notification_operator.core.objects import InstanceObject
+from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.calls.instance_state import InstanceState
 from zitadel_notification_operator.engine.drift.checks import Checks

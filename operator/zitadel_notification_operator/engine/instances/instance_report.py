@@ -6,11 +6,14 @@ from datetime import datetime
 
 from zitadel_notification_operator.core.credentials import expiry_of
 from zitadel_notification_operator.core.errors import TerminalError
+from zitadel_notification_operator.core.instance_object import (
+    InstanceObject,
+    InstanceStatus,
+)
 from zitadel_notification_operator.core.instance_report import (
     instance_failed,
     instance_ready,
 )
-from zitadel_notification_operator.core.objects import InstanceObject, InstanceStatus
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.calls.instance_state import (
     InstanceState,

@@ -19,7 +19,7 @@ from datetime import datetime
 from zitadel_notification_operator.core.conditions import READY, find
 from zitadel_notification_operator.core.errors import OperatorError, ReadSideBusy
 from zitadel_notification_operator.core.failure_streak import once_more
-from zitadel_notification_operator.core.objects import InstanceObject
+from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.engine.calls.connections import (
     ADMINISTRATORS_OWN,
     AWAY,

@@ -9,7 +9,7 @@ from zitadel_notification_operator.core.errors import (
     OperatorError,
     ReadSideBusy,
 )
-from zitadel_notification_operator.core.objects import InstanceObject
+from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import is_observed_and_current
 from zitadel_notification_operator.engine.calls.instance_state import (

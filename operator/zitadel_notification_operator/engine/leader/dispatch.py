@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.kinds import INSTANCE
-from zitadel_notification_operator.core.objects import InstanceObject, PolicyObject
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.engine.calls.connections import (
     Connections,
     NotCheckedYet,

@@ -6,7 +6,7 @@ policy may name anything, and each lane has its own turns.
 
 from zitadel_notification_operator.core.grants import POSSIBLE
 from zitadel_notification_operator.core.kinds import INSTANCE
-from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.queue.keys import Key
 

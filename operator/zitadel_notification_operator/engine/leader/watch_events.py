@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
+from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.kinds import INSTANCE, KINDS
-from zitadel_notification_operator.core.objects import (
-    InstanceObject,
-    OwnObject,
-    PolicyObject,
-)
+from zitadel_notification_operator.core.objects import OwnObject
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.crds import Crds
 from zitadel_notification_operator.engine.claims.inventory import Inventory

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from zitadel_notification_operator.core.conditions import READY, find
 from zitadel_notification_operator.core.decision import Action, decide
 from zitadel_notification_operator.core.errors import NoOrganization, TransientError
-from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import DesiredPolicy, WriteOutcome
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.read_side import Step, Write
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.settings import Settings

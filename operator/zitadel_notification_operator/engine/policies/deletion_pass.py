@@ -16,8 +16,8 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.grants import POSSIBLE
-from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.crds import Crds
@@ -163,8 +163,8 @@ class DeletionPass:
         return "its organization is not known any longer; nothing was undone"
 
     async def _undo_in_turn(self, policy: PolicyObject, target: Target) -> Ending:
-        heir = await self._ownership.other(policy, target)
-        if heir and await self._ownership.hand_over(policy, target):
+        successor = await self._ownership.other(policy, target)
+        if successor and await self._ownership.hand_over(policy, target):
             return Ending(
                 "another NotificationPolicy has taken over; ZITADEL stays as it is"
             )

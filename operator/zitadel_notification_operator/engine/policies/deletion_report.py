@@ -12,7 +12,7 @@ from zitadel_notification_operator.core.errors import (
     ReadSideBusy,
     TransientError,
 )
-from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import ended, failed
 from zitadel_notification_operator.engine.calls.connections import Connections

@@ -11,8 +11,8 @@ from datetime import datetime
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.errors import NoOrganization, TransientError
 from zitadel_notification_operator.core.grants import Admission
-from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import Organization
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import unpinned
 from zitadel_notification_operator.engine.calls.connections import Connections

@@ -16,9 +16,9 @@ from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import format_time
 from zitadel_notification_operator.core.contest import Contest
 from zitadel_notification_operator.core.decision import Decision
-from zitadel_notification_operator.core.objects import Drift, PolicyObject
 from zitadel_notification_operator.core.original import OriginalValue, seen
 from zitadel_notification_operator.core.policy import ObservedPolicy, Scope
+from zitadel_notification_operator.core.policy_object import Drift, PolicyObject
 from zitadel_notification_operator.core.report import is_ready_and_current
 from zitadel_notification_operator.engine.drift.drift_schedule import DriftSchedule
 from zitadel_notification_operator.engine.ports import Notice

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.errors import NoOrganization, OperatorError
-from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import Organization
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.calls.instance_state import Connection
 from zitadel_notification_operator.engine.claims.ownership import Ownership

@@ -19,7 +19,7 @@ from zitadel_notification_operator.core.errors import (
     ReadSideBusy,
     TransientError,
 )
-from zitadel_notification_operator.core.objects import PolicyObject
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import (
     PROGRESS_DEADLINE,

@@ -17,13 +17,13 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.events import ZitadelEvent
-from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import (
     ObservedPolicy,
     Organization,
     WriteOutcome,
     WriteResult,
 )
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import asks_for_a_pass
 from zitadel_notification_operator.core.settings import Settings

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from zitadel_notification_operator.core.decision import Action, Decision, decide
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.events import EventKind
-from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import ObservedPolicy
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.read_side import Attempt, Step, Write
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import Findings

@@ -21,13 +21,13 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.identity import Capabilities
-from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import (
     ObservedPolicy,
     Organization,
     WriteOutcome,
     WriteResult,
 )
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.read_side import (
     Attempt,
     Missed,

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.identity import Capabilities
-from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import Organization
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.engine.calls.instance_state import Connection
 from zitadel_notification_operator.engine.calls.lease_guard import is_verifying
 from zitadel_notification_operator.engine.ports import PolicyClient

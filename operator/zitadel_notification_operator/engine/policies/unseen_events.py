@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.decision import Action, decide
 from zitadel_notification_operator.core.events import ZitadelEvent
-from zitadel_notification_operator.core.objects import PolicyObject
 from zitadel_notification_operator.core.policy import ObservedPolicy
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.read_side import is_behind
 from zitadel_notification_operator.engine.calls.read_lag import ReadLag
 from zitadel_notification_operator.engine.calls.repairs import Repairs

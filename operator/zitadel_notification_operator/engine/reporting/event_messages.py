@@ -4,18 +4,16 @@ from zitadel_notification_operator.core.conditions import READY, Condition, find
 from zitadel_notification_operator.core.decision import Action, Decision
 from zitadel_notification_operator.core.deprecation import Deprecation
 from zitadel_notification_operator.core.errors import OperatorError
-from zitadel_notification_operator.core.kinds import POLICY
-from zitadel_notification_operator.core.objects import (
-    Drift,
+from zitadel_notification_operator.core.instance_object import (
     DriftMethod,
     InstanceObject,
     InstanceStatus,
-    OwnObject,
-    OwnStatus,
-    PolicyObject,
 )
+from zitadel_notification_operator.core.kinds import POLICY
+from zitadel_notification_operator.core.objects import OwnObject, OwnStatus
 from zitadel_notification_operator.core.original import seen
 from zitadel_notification_operator.core.policy import ObservedPolicy, Organization
+from zitadel_notification_operator.core.policy_object import Drift, PolicyObject
 from zitadel_notification_operator.core.read_side import Missed
 from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.core.report import CONTESTED
