@@ -3,7 +3,10 @@
 import ast
 import itertools
 import re
+import tomllib
 from pathlib import Path
+
+import yaml
 
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.calls.repairs import MOST
@@ -102,3 +105,19 @@ def test_locks_name_no_index() -> None:
         text = lock.read_text()
         assert "--hash=sha256:" in text
         assert not re.search(r"https?://|--index|--find-links|--trusted", text)
+
+
+def test_all_files_name_the_same_version() -> None:
+    """The chart, the Dockerfile and the newest section of the changelog."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    chart_file = ROOT / "deploy/helm/zitadel-notification-operator/Chart.yaml"
+    chart = yaml.safe_load(chart_file.read_text())
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    found = {
+        "the chart's version": chart["version"],
+        "the chart's appVersion": chart["appVersion"],
+        "the Dockerfile": re.search(r"^ARG VERSION=(.+)$", dockerfile, re.MULTILINE)[1],
+        "the changelog": re.search(r"^## (\S+)", changelog, re.MULTILINE)[1],
+    }
+    assert found == dict.fromkeys(found, project["version"])
