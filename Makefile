@@ -17,7 +17,7 @@ endif
 VENV := .venv-$(shell '$(PYTHON)' -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 endif
 BIN := $(VENV)/bin
-CODE := operator tests tools
+CODE := operator emulator tests tools
 # Test files run in parallel, because they wait for processes nine tenths of their time.
 WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -38,15 +38,15 @@ endif
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-init: $(VENV)/.ready ## install the operator and the development tools into .venv; PYTHON=3.13: into .venv-3.13
+init: $(VENV)/.ready ## install the operator, the emulator and the development tools into .venv; PYTHON=3.13: into .venv-3.13
 
-$(VENV)/.ready: requirements/dev.txt pyproject.toml
+$(VENV)/.ready: requirements/dev.txt pyproject.toml emulator/pyproject.toml
 	@python=$$(tools/find_python.sh '$(PYTHON)') || exit 1; \
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
 		echo "Making $(VENV)"; "$$python" -m venv --clear $(VENV); }
 	@echo "Installing pinned packages into $(VENV) (about a minute, the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e ./emulator
 	@touch $@
 
 control-plane: init
@@ -107,8 +107,8 @@ lint: init ## check style, the direction of imports, YAML, spelling and generate
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/yamllint --strict deploy examples .pre-commit-config.yaml
-	@$(BIN)/codespell --ignore-words-list="get's" --skip='*.json,*.sum,*.txt' operator tests tools docs deploy examples *.md
-	@$(BIN)/validate-pyproject pyproject.toml
+	@$(BIN)/codespell --ignore-words-list="get's" --skip='*.json,*.sum,*.txt' operator emulator tests tools docs deploy examples *.md
+	@$(BIN)/validate-pyproject pyproject.toml emulator/pyproject.toml
 	@$(BIN)/python tools/chart.py --check
 	@$(BIN)/python tools/argocd_patch.py --check
 	@$(BIN)/python tools/metrics_page.py --check
@@ -124,7 +124,8 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 	--no-header --annotation-style=line pyproject.toml
 lock: init ## update the pinned versions
 	@$(BIN)/$(LOCK) --upgrade -o requirements/run.txt
-	@$(BIN)/$(LOCK) --upgrade --group dev -o requirements/dev.txt
+	@$(BIN)/$(LOCK) --upgrade --extra demo --group dev \
+		--no-emit-package zitadel-emulator -o requirements/dev.txt
 	@echo hatchling | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --upgrade -c requirements/dev.txt \
 		- -o requirements/build.txt

@@ -13,6 +13,8 @@ import-linter checks (`make lint`):
 - `zitadel`: the only place that knows ZITADEL's paths, headers, JSON and error ids.
 - `cluster`: the only place that talks to Kubernetes.
 - `telemetry`: logs, metrics and health endpoints.
-- `emulator`: a ZITADEL for trials and tests, which imports nothing of the operator.
 - `core`: the decisions as pure code: no clock, no I/O, only the standard library.
+
+The emulator of ZITADEL is a distribution of its own, in the folder `emulator` of the
+repository. Only `cli.emulator` imports it, and only where it is installed.
 """

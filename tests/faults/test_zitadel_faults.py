@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from support.zitadel_lives import CALLS, HISTORY, one_life
-from zitadel_notification_operator.emulator.faults import Fault
-from zitadel_notification_operator.emulator.server import new_emulator, serve
+from zitadel_emulator.faults import Fault
+from zitadel_emulator.server import new_emulator, serve
 from zitadel_notification_operator.engine.instances import instance_pass
 
 AT_ONCE = 40

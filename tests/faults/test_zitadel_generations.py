@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from support.zitadel_lives import ACME, HISTORY, KEY, Life, a_life, one_life
+from zitadel_emulator.faults import Fault
+from zitadel_emulator.policies import reset
+from zitadel_emulator.server import new_emulator, serve
 from zitadel_notification_operator.core.instance_object import DriftMethod
-from zitadel_notification_operator.emulator.faults import Fault
-from zitadel_notification_operator.emulator.policies import reset
-from zitadel_notification_operator.emulator.server import new_emulator, serve
 
 pytestmark = [pytest.mark.clock, pytest.mark.timeout(600)]
 

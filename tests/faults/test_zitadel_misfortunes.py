@@ -17,6 +17,13 @@ import pytest
 from support.engines import INSTANCE, compose, policy, with_spec
 from support.fakes import FakeCluster, FakeRecorder, Steps
 from support.settings import mails
+from zitadel_emulator.access import INSTANCE as EVERYWHERE
+from zitadel_emulator.faults import Fault
+from zitadel_emulator.server import (
+    Emulator,
+    new_emulator,
+    serve,
+)
 from zitadel_notification_operator.core.conditions import Condition, find
 from zitadel_notification_operator.core.credentials import (
     CredentialKind,
@@ -25,13 +32,6 @@ from zitadel_notification_operator.core.credentials import (
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.references import By, Reference
-from zitadel_notification_operator.emulator.access import INSTANCE as EVERYWHERE
-from zitadel_notification_operator.emulator.faults import Fault
-from zitadel_notification_operator.emulator.server import (
-    Emulator,
-    new_emulator,
-    serve,
-)
 from zitadel_notification_operator.engine.instances import instance_pass, instance_probe
 from zitadel_notification_operator.engine.leader.engine import Engine
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector

@@ -17,14 +17,14 @@ import aiohttp
 import pytest
 
 from support.zitadel_lives import CALLS, HISTORY, one_life
-from zitadel_notification_operator.demo.certificates import write_certificates
-from zitadel_notification_operator.emulator.faults import Fault
-from zitadel_notification_operator.emulator.server import (
+from zitadel_emulator.faults import Fault
+from zitadel_emulator.server import (
     Emulator,
     Tls,
     new_emulator,
     serve,
 )
+from zitadel_notification_operator.demo.certificates import write_certificates
 from zitadel_notification_operator.engine.instances import instance_pass
 from zitadel_notification_operator.zitadel import transport
 

@@ -181,6 +181,20 @@ def test_there_is_no_shell_and_no_pip(image: Image) -> None:
     assert "No such file" in raised.value.__notes__[0]
 
 
+@pytest.mark.parametrize("command", ["emulator", "demo"])
+def test_there_is_no_emulator(image: Image, command: str) -> None:
+    """The commands that need one are listed, and say what to install."""
+    for name in ("zitadel_emulator", "rich"):
+        assert not list((image.root / "app").glob(f"{name}*"))
+    assert f"  {command} " in run(image, "znp", "--help")
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        run(image, "znp", command)
+    assert raised.value.returncode == 1
+    assert 'pip install "zitadel-notification-operator[demo]"' in str(
+        raised.value.__notes__
+    )
+
+
 def test_all_bytecode_is_there_and_never_checked_again(image: Image) -> None:
     """Nothing is compiled at the start, whatever the age of the files."""
     sources = [*(image.root / "app").rglob("*.py")]

@@ -15,6 +15,10 @@ from typing import Any
 from support.engines import INSTANCE, compose, policy, with_spec
 from support.fakes import FakeCluster, FakeRecorder, Steps
 from support.settings import mails
+from zitadel_emulator.access import INSTANCE as EVERYWHERE
+from zitadel_emulator.faults import Fault
+from zitadel_emulator.policies import reset
+from zitadel_emulator.server import Emulator
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.credentials import (
@@ -24,10 +28,6 @@ from zitadel_notification_operator.core.credentials import (
 )
 from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.references import By, Reference
-from zitadel_notification_operator.emulator.access import INSTANCE as EVERYWHERE
-from zitadel_notification_operator.emulator.faults import Fault
-from zitadel_notification_operator.emulator.policies import reset
-from zitadel_notification_operator.emulator.server import Emulator
 from zitadel_notification_operator.engine.leader.engine import Engine
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 

@@ -11,7 +11,7 @@ from support.virtual_time import run
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_repair_makes_both_sides_agree(case: Case) -> None:
-    """The same table as for the emulator (tests/emulator/test_repairs.py)."""
+    """The same table as for the emulator (tests/zitadel/test_repairs.py)."""
 
     async def lived() -> None:
         zitadel = FakeZitadel(Steps())

@@ -7,19 +7,19 @@ from collections.abc import AsyncIterator
 import pytest
 
 from support.settings import mails
+from zitadel_emulator.access import INSTANCE
+from zitadel_emulator.faults import Fault
+from zitadel_emulator.server import (
+    Emulator,
+    new_emulator,
+    serve,
+)
 from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
 from zitadel_notification_operator.core.instance_object import Endpoint, RateLimit
 from zitadel_notification_operator.core.policy import WriteOutcome
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.emulator.access import INSTANCE
-from zitadel_notification_operator.emulator.faults import Fault
-from zitadel_notification_operator.emulator.server import (
-    Emulator,
-    new_emulator,
-    serve,
-)
 from zitadel_notification_operator.zitadel.client import ZitadelClient
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 

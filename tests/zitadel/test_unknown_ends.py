@@ -21,12 +21,12 @@ from zitadel.servers import (
     refusal,
     reply,
 )
+from zitadel_emulator.faults import Fault
+from zitadel_emulator.server import new_emulator, serve
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
 from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.emulator.faults import Fault
-from zitadel_notification_operator.emulator.server import new_emulator, serve
 from zitadel_notification_operator.zitadel.client import ZitadelClient
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 

@@ -9,16 +9,16 @@ import pytest
 
 from support.settings import mails
 from zitadel.servers import PAT, Server, details, failure
-from zitadel_notification_operator.core.decision import Action
-from zitadel_notification_operator.core.instance_object import Endpoint
-from zitadel_notification_operator.core.policy import WriteOutcome
-from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.emulator.messages import Kind
-from zitadel_notification_operator.emulator.server import (
+from zitadel_emulator.messages import Kind
+from zitadel_emulator.server import (
     Emulator,
     new_emulator,
     serve,
 )
+from zitadel_notification_operator.core.decision import Action
+from zitadel_notification_operator.core.instance_object import Endpoint
+from zitadel_notification_operator.core.policy import WriteOutcome
+from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.zitadel.client import ZitadelClient
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 

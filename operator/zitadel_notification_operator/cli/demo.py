@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .commands import FILE, option, pass_signals
+from .extras import require_demo
 from .signals import INTERRUPTED, Signals
 
 
@@ -31,6 +32,7 @@ from .signals import INTERRUPTED, Signals
 @pass_signals
 def command(signals: Signals, /, *, keep: bool, kubeconfig: Path | None) -> None:
     """Run the walk-through; exit with 0 only if each step showed what it promises."""
+    require_demo()
     from rich.console import Console
 
     from zitadel_notification_operator.demo.binaries import MissingBinaries
