@@ -11,12 +11,12 @@
 - `access`, `members` and `permissions` hold users, tokens, memberships, and what each
   role may do.
 - `tokens`, `keys` and `signing` are the token endpoint and the credentials it checks.
-- `events` is the event log; `projections`, `directory` and `history` are computed
-  from it.
+- `events` is the event log, and `clock` the clock that tests may move; `projections`,
+  `directory` and `history` are computed from the log.
 - `read_side` is what a GET of a policy shows; `losses` chooses the events it misses.
 - `deadlines` reads the client's time limit for a call from the request header.
 - `answers` writes JSON as ZITADEL's gateway does; `probes` serves health and discovery.
-- `faults` is misbehavior on demand. `control` (with `control_users` and
-  `control_input`) is the documented path that trials and tests use to set up faults
-  and everything else.
+- `faults` is misbehavior on demand. `control` (with `control_users`,
+  `control_policies` and `control_input`) is the documented path that trials and tests
+  use to set up faults and everything else.
 """

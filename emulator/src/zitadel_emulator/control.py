@@ -6,7 +6,7 @@ documented in `docs/reference.md`, beside this distribution's README.
 """
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -16,16 +16,17 @@ from .control_input import (
     Handler,
     Handlers,
     flag,
-    flags_of,
+    length_of,
     needed,
     read,
     read_object,
     text_of,
 )
+from .control_policies import PolicyControl
 from .control_users import UserControl
 from .faults import BadControl, Faults, parse_fault
 from .hosts import OUTAGES
-from .losses import parse_loss
+from .losses import Losses, parse_loss
 from .zitadel import Zitadel
 
 PREFIX = "/emulator/v1"
@@ -46,22 +47,49 @@ _SKEW = "clock_skew_milliseconds"
 _CHANGES = {"removed", "deactivated", "reactivated"}
 
 
+class Steered(Protocol):
+    """The emulator, as far as the control path knows it.
+
+    Attributes:
+        zitadel: The instance, another one after each reset.
+        faults: The active faults.
+        requests: The request log.
+    """
+
+    zitadel: Zitadel
+    faults: Faults
+    requests: list[dict[str, Any]]
+
+    def reset(self) -> None:
+        """Start anew, as the emulator was when it started."""
+        ...
+
+
 class Control:
     """The HTTP handlers of the control path."""
 
-    def __init__(
-        self, zitadel: Zitadel, faults: Faults, requests: list[dict[str, Any]]
-    ) -> None:
-        """Attach to one emulator: its instance, its faults and its request log."""
-        self._zitadel = zitadel
-        self._faults = faults
-        self._losses = zitadel.read_side.losses
-        self._requests = requests
+    def __init__(self, emulator: Steered) -> None:
+        """Attach to one emulator."""
+        self._emulator = emulator
+        self._faults = emulator.faults
+        self._requests = emulator.requests
+
+    @property
+    def _zitadel(self) -> Zitadel:
+        return self._emulator.zitadel
+
+    @property
+    def _losses(self) -> Losses:
+        return self._zitadel.read_side.losses
 
     def add_routes(self, app: web.Application) -> None:
         """Register the routes of the control path."""
         handlers: Handlers = {
-            **UserControl(self._zitadel).handlers(),
+            **UserControl(lambda: self._zitadel).handlers(),
+            **PolicyControl(lambda: self._zitadel).handlers(),
+            ("POST", "reset"): self._reset,
+            ("GET", "clock"): self._show_clock,
+            ("POST", "clock"): self._advance_clock,
             ("GET", "faults"): self._list_faults,
             ("POST", "faults"): self._add_fault,
             ("DELETE", "faults"): self._clear_faults,
@@ -74,9 +102,6 @@ class Control:
             ("PUT", "database"): self._set_database,
             ("GET", "behavior"): self._show_behavior,
             ("PUT", "behavior"): self._set_behavior,
-            ("DELETE", "instance-policy"): self._drop_policy,
-            ("GET", "policy-flags"): self._show_flags,
-            ("PUT", "policy-flags"): self._set_flags,
             ("GET", "organizations"): self._list_organizations,
             ("POST", "organizations"): self._add_organization,
             ("PUT", "organizations/{id}"): self._change_organization,
@@ -89,6 +114,19 @@ class Control:
         # Without this route, the emulated ZITADEL would answer a mistyped control call
         # and the request log would contain it.
         app.router.add_route("*", PREFIX + "{rest:(/.*)?}", _unknown)
+
+    async def _reset(self, _: web.Request) -> web.Response:
+        self._emulator.reset()
+        return web.json_response({})
+
+    async def _show_clock(self, _: web.Request) -> web.Response:
+        return web.json_response({"time": timestamp(self._zitadel.now())})
+
+    async def _advance_clock(self, request: web.Request) -> web.Response:
+        content = await read_object(request, {"seconds"})
+        self._zitadel.clock.advance(length_of(content, "seconds"))
+        self._zitadel.read_side.catch_up()
+        return await self._show_clock(request)
 
     async def _list_faults(self, _: web.Request) -> web.Response:
         return web.json_response([asdict(fault) for fault in self._faults.active])
@@ -156,17 +194,6 @@ class Control:
                 raise BadControl(f"{name}: must be one of {', '.join(choices)}")
         self._zitadel.switch(Behavior(**content))
         return web.json_response(asdict(self._zitadel.behavior))
-
-    async def _drop_policy(self, _: web.Request) -> web.Response:
-        self._zitadel.drop_instance_policy()
-        return web.json_response({})
-
-    async def _show_flags(self, _: web.Request) -> web.Response:
-        return web.json_response(self._zitadel.policy_flags)
-
-    async def _set_flags(self, request: web.Request) -> web.Response:
-        self._zitadel.policy_flags = flags_of(await read(request))
-        return web.json_response(self._zitadel.policy_flags)
 
     async def _list_organizations(self, _: web.Request) -> web.Response:
         orgs = [

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 from aiohttp import web
@@ -14,6 +15,9 @@ from .permissions import PERMISSIONS
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Handlers = dict[tuple[str, str], Handler]
 """Handlers by verb and by the part of the path after `/emulator/v1/`."""
+
+_LONGEST = 10**10
+"""The longest time in seconds: 317 years."""
 
 _FLAG = re.compile(r"[a-z][a-zA-Z0-9]*")
 _FLAG_KINDS = (Kind.BOOL, Kind.TEXT, Kind.UINT64)
@@ -81,6 +85,22 @@ def flag(content: dict[str, Any], name: str, *, default: bool) -> bool:
     if not isinstance(value, bool):
         raise BadControl(f"{name}: must be true or false")
     return value
+
+
+def length_of(content: dict[str, Any], name: str) -> timedelta:
+    """Return a length of time that is given in seconds, not below 0.
+
+    Raises:
+        BadControl: The value is absent, no number or not in this range.
+    """
+    value = content.get(name)
+    if (
+        not isinstance(value, int | float)
+        or isinstance(value, bool)
+        or not 0 <= value <= _LONGEST
+    ):
+        raise BadControl(f"{name}: must be a number from 0 to {_LONGEST}")
+    return timedelta(seconds=value)
 
 
 def flags_of(content: Any) -> dict[str, Kind]:

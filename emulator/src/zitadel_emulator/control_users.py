@@ -1,5 +1,6 @@
 """The part of the control path that manages service users and their credentials."""
 
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -16,9 +17,13 @@ _CREDENTIALS = ("token", "key", "secret")
 class UserControl:
     """The HTTP handlers for users and their tokens, keys and secrets."""
 
-    def __init__(self, zitadel: Zitadel) -> None:
-        """Attach to one instance."""
-        self._zitadel = zitadel
+    def __init__(self, zitadel: Callable[[], Zitadel]) -> None:
+        """Attach to the instance that a function returns."""
+        self._current = zitadel
+
+    @property
+    def _zitadel(self) -> Zitadel:
+        return self._current()
 
     def handlers(self) -> Handlers:
         """Return the handlers by verb and path, for `Control` to register."""

@@ -84,6 +84,19 @@ class ReadSide:
         events = self._seen(instance, INSTANCE_POLICY, stale=stale)
         return shown_policy(events, INSTANCE_POLICY), True
 
+    def row(self, owner: str, prefix: str) -> Policy | None:
+        """Return the row of a policy in the projection's table, or None.
+
+        Unlike a GET this is no call of a client: no switch delays it, and it does not
+        fail while the projection does.
+
+        Args:
+            owner: The id of the organization or of the instance.
+            prefix: The prefix of the types of the policy's events.
+        """
+        self.catch_up()
+        return shown_policy(self._taken.get(owner, []), prefix)
+
     def catch_up(self) -> None:
         """Process the waiting events whose turn has come.
 

@@ -81,6 +81,7 @@ class Emulator:
     faults: Faults = field(default_factory=Faults)
     requests: list[dict[str, Any]] = field(default_factory=list)
     url: str = ""
+    _host: str = ""
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
     _server_names: WeakKeyDictionary[_Connection, str] = field(
         default_factory=WeakKeyDictionary
@@ -94,10 +95,29 @@ class Emulator:
             if method in {"", request["method"]} and path in {"", request["path"]}
         ]
 
+    def reset(self) -> None:
+        """Start anew: with a new instance, and without faults and past requests.
+
+        Requests that hang are cut. The URL and the token stay.
+        """
+        host, secure = self._host, self.zitadel.secure
+        self.zitadel = self.zitadel.anew()
+        self.place(host, secure=secure)
+        self.faults.clear()
+        self.requests.clear()
+        self._closing.set()
+        self._closing = asyncio.Event()
+
+    def place(self, host: str, *, secure: bool) -> None:
+        """Tell the instance the host under which it is served, and whether by https."""
+        self._host = host
+        self.zitadel.domains.add(host)
+        self.zitadel.secure = secure
+
     def application(self) -> web.Application:
         """Return the aiohttp application with all routes."""
         app = web.Application()
-        Control(self.zitadel, self.faults, self.requests).add_routes(app)
+        Control(self).add_routes(app)
         app.router.add_route("*", "/{path:.*}", self._serve)
         app.on_shutdown.append(self._close)
         return app
@@ -208,8 +228,7 @@ async def serve(
         await web.TCPSite(runner, host, port, ssl_context=context).start()
         actual = runner.addresses[0][1]
         shown = f"[{host}]" if ":" in host else host
-        emulator.zitadel.domains.add(without_port(shown))
-        emulator.zitadel.secure = context is not None
+        emulator.place(without_port(shown), secure=context is not None)
         emulator.url = f"{'https' if context else 'http'}://{shown}:{actual}"
         yield emulator
     finally:
@@ -236,11 +255,8 @@ def new_emulator(
     Raises:
         BadControl: The name of a flag is not allowed.
     """
-    zitadel = Zitadel(token, organizations, clock)
-    zitadel.policy_flags = flags_of(dict.fromkeys(policy_flags, Kind.BOOL))
-    for domain in domains:
-        zitadel.add_domain(domain)
-    return Emulator(token, zitadel)
+    flags = flags_of(dict.fromkeys(policy_flags, Kind.BOOL))
+    return Emulator(token, Zitadel(token, organizations, clock, domains, flags))
 
 
 def _response(reply: Reply, fault: Fault) -> web.Response:

@@ -1,13 +1,15 @@
 """One ZITADEL instance, which sets up and holds all of its parts."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from . import policies
 from .access import INSTANCE, Access, Token, User
 from .answers import shown
 from .behavior import Behavior
+from .clock import MovableClock
 from .directory import Directory, Page
 from .events import Clock, Event, EventLog, utc_now
 from .history import History
@@ -38,16 +40,23 @@ class Zitadel:
         directory: The organizations as searches show them.
         history: The event log as the search for events shows it.
         read_side: The policies as GETs show them.
+        clock: The time that passes for all of its parts; tests may move it ahead.
         domains: The hosts that it accepts, without ports and brackets.
         secure: Whether its URLs begin with https (ZITADEL: `ExternalSecure`).
         database_down: Whether it behaves as if its database were down.
         policy_flags: The flags that a policy has besides `passwordChange`: their type
             (`BOOL`, `TEXT` or `UINT64`) by lowerCamel name.
         behavior: The other switches.
+        anew: Returns an instance as this one was when it was set up.
     """
 
     def __init__(
-        self, token: str, organizations: int = 2, clock: Clock = utc_now
+        self,
+        token: str,
+        organizations: int = 2,
+        clock: Clock = utc_now,
+        domains: Collection[str] = (),
+        policy_flags: Mapping[str, Kind] | None = None,
     ) -> None:
         """Set up an instance with a default policy and some organizations.
 
@@ -56,12 +65,18 @@ class Zitadel:
             organizations: How many organizations to create besides the credential's
                 own.
             clock: Returns the current time, for events and the expiration of tokens.
+            domains: More hosts that it accepts, without ports.
+            policy_flags: The flags of a policy besides `passwordChange`, by name.
         """
+        flags = dict(policy_flags or {})
+        self.anew: Callable[[], Zitadel] = partial(
+            Zitadel, token, organizations, clock, tuple(domains), flags
+        )
         self.behavior = Behavior()
-        self._clock = clock
+        self.clock = MovableClock(clock)
         self.log = EventLog(self.now, self._transaction)
         self.history = History(self.log, self._event_lag)
-        self.read_side = ReadSide(self.log, clock, lambda: self.behavior)
+        self.read_side = ReadSide(self.log, self.clock, lambda: self.behavior)
         self.access = Access(self.log, INSTANCE_ID)
         self.keys = Keys(self.log, self.access)
         self.directory = Directory(self.log)
@@ -69,7 +84,7 @@ class Zitadel:
         self.domains = {EXTERNAL_DOMAIN, _GENERATED_DOMAIN, "127.0.0.1", "::1"}
         self.secure = False
         self.database_down = False
-        self.policy_flags: dict[str, Kind] = {}
+        self.policy_flags = dict(flags)
         self.log.push(
             INSTANCE_ID,
             "",
@@ -91,6 +106,8 @@ class Zitadel:
         # This makes the directory process the set-up events now. Otherwise a lag that
         # is switched on later would hide them from searches.
         self.directory.search((), Page())
+        for domain in domains:
+            self.add_domain(domain)
 
     def add_token(
         self,
@@ -156,7 +173,7 @@ class Zitadel:
     def now(self) -> datetime:
         """Return the current time by this server's clock, which may have a skew."""
         skew = timedelta(milliseconds=self.behavior.clock_skew_milliseconds)
-        return self._clock() + skew
+        return self.clock() + skew
 
     @property
     def search_lag(self) -> int:
