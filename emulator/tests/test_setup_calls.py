@@ -28,13 +28,13 @@ async def set_policy(api: Api, org: str = ACME, **flags: Any) -> Any:
 
 async def test_a_policy_is_inherited_set_changed_and_removed(api: Api) -> None:
     """ZITADEL's own calls show the same."""
-    inherited = {"inForce": MAILS, "inherited": True, "written": None}
+    inherited = {"shown": MAILS, "inherited": True, "written": None}
     assert await policy(api) == inherited
-    off = {"inForce": NO_MAILS, "inherited": False, "written": NO_MAILS}
+    off = {"shown": NO_MAILS, "inherited": False, "written": NO_MAILS}
     assert await set_policy(api, passwordChange=False) == off
     assert await policy(api) == off
     assert await seen(api) == (False, False)
-    on = {"inForce": MAILS, "inherited": False, "written": MAILS}
+    on = {"shown": MAILS, "inherited": False, "written": MAILS}
     assert await set_policy(api, passwordChange=True) == on
     before = (await api.control("GET", f"events?aggregate={ACME}")).json()
     assert await set_policy(api, passwordChange=True) == on
@@ -47,12 +47,12 @@ async def test_a_policy_is_inherited_set_changed_and_removed(api: Api) -> None:
 
 async def test_the_instances_policy(api: Api) -> None:
     """It is never inherited; an instance may have none, and then gets one."""
-    off = {"inForce": NO_MAILS, "inherited": False, "written": NO_MAILS}
+    off = {"shown": NO_MAILS, "inherited": False, "written": NO_MAILS}
     answer = await api.control("PUT", "instance-policy", NO_MAILS)
     assert answer.json() == off
-    assert (await policy(api))["inForce"] == NO_MAILS
+    assert (await policy(api))["shown"] == NO_MAILS
     await api.control("DELETE", "instance-policy")
-    none = {"inForce": None, "inherited": False, "written": None}
+    none = {"shown": None, "inherited": False, "written": None}
     assert (await api.control("GET", "instance-policy")).json() == none
     await api.control("PUT", "instance-policy", MAILS)
     assert await seen(api, None) == (True, True)
@@ -63,14 +63,14 @@ async def test_flags_that_are_left_out_keep_their_values(api: Api) -> None:
     await api.control("PUT", "policy-flags", {"retries": "uint64", "note": "string"})
     await set_policy(api, passwordChange=True, retries=3)
     shown = await set_policy(api, note="x")
-    assert shown["inForce"] == {"passwordChange": True, "retries": 3, "note": "x"}
+    assert shown["shown"] == {"passwordChange": True, "retries": 3, "note": "x"}
 
 
 async def test_both_sides_are_shown_after_a_loss(api: Api) -> None:
     """A setting can be lost, too: it is an event like any other."""
     await lose(api, "added")
     shown = await set_policy(api, passwordChange=False)
-    assert shown == {"inForce": MAILS, "inherited": True, "written": NO_MAILS}
+    assert shown == {"shown": MAILS, "inherited": True, "written": NO_MAILS}
     assert await losses(api) == []
 
 
@@ -81,7 +81,7 @@ async def test_it_is_neither_a_request_nor_a_target_of_faults(api: Api) -> None:
     await api.control("DELETE", "requests")
     await api.control("POST", "faults", {"status": 503, "times": 1})
     await behave(api, stale_reads=1)
-    assert (await policy(api))["inForce"] == MAILS
+    assert (await policy(api))["shown"] == MAILS
     assert (await api.control("GET", "requests")).json() == []
     assert (await api.call("GET", POLICY, ACME)).status_code == 503
     assert await seen(api) == (False, False)

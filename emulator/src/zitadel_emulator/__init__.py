@@ -1,6 +1,8 @@
 """An emulator of ZITADEL for trials and tests.
 
-- `command` is the command line, with `signals` for its end.
+- `command` is the command line, with `signals` for its end; `attended` is the same as
+  a child that ends with its parent.
+- `testing` is what the tests of clients use, and `pytest_plugin` has its fixtures.
 - `server` handles HTTP, and starts and stops the emulator.
 - `checks` runs ZITADEL's checks in ZITADEL's order; `hosts` and `messages` hold two
   of these checks.

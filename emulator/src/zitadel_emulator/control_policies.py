@@ -94,9 +94,9 @@ class PolicyControl:
         known, side = zitadel.fields_of_policy, zitadel.read_side
         written = written_policy(zitadel.log.of(owner), level.prefix)
         own = side.row(owner, level.prefix)
-        in_force = own or side.row(INSTANCE_ID, INSTANCE_POLICY)
+        shown = own or side.row(INSTANCE_ID, INSTANCE_POLICY)
         return {
-            "inForce": _all_values(in_force, known) if in_force else None,
+            "shown": _all_values(shown, known) if shown else None,
             "inherited": own is None and level is policies.ORG,
             "written": _all_values(written, known) if written else None,
         }
