@@ -21,6 +21,8 @@ from zitadel_emulator.testing import (
     start,
 )
 
+pytestmark = pytest.mark.tls
+
 
 @pytest.fixture
 def client(zitadel: EmulatedZitadel) -> Iterator[httpx.Client]:
@@ -270,7 +272,6 @@ def test_what_is_refused_names_the_field(
         getattr(zitadel, method)(**arguments)
 
 
-@pytest.mark.tls
 def test_an_emulator_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has its own token and size, whatever the command's variables say."""
     monkeypatch.setenv("ZITADEL_EMULATOR_TOKEN", "other")

@@ -9,6 +9,8 @@ import pytest
 
 from support.running import ZNP
 
+pytestmark = pytest.mark.tls
+
 WITHOUT = """
 import sys
 sys.modules[{missing!r}] = None

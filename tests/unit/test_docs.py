@@ -91,8 +91,9 @@ def test_the_messages_of_an_inconsistent_zitadel_are_explained() -> None:
 
 
 def test_each_dependency_is_explained() -> None:
-    """`docs/dependencies.md` mentions every name of `pyproject.toml`."""
-    project = (ROOT / "pyproject.toml").read_text()
+    """`docs/dependencies.md` mentions every name of both `pyproject.toml`."""
+    folders = (ROOT, ROOT / "emulator")
+    project = "".join((f / "pyproject.toml").read_text() for f in folders)
     explained = (ROOT / "docs" / "dependencies.md").read_text()
     names = re.findall(r'^    "([A-Za-z][A-Za-z0-9-]+)[\[><=]', project, re.MULTILINE)
     assert len(names) > 10
