@@ -13,10 +13,10 @@ from aiohttp import web
 from zitadel_notification_operator.cluster.connection import ClusterAccess
 from zitadel_notification_operator.cluster.connection_config import ConnectionConfig
 
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-async def version(_: web.Request) -> web.Response:
+async def version(_: web.BaseRequest) -> web.Response:
     """Respond as Kubernetes does to `GET /version`."""
     return web.json_response({"major": "1"})
 
@@ -61,7 +61,7 @@ class ApiServer:
     """
 
     def __init__(self, pair: Path | None = None, answer: Answer = version) -> None:
-        self.requests: list[web.Request] = []
+        self.requests: list[web.BaseRequest] = []
         self.certificates: list[str] = []
         self.token = ""
         self.answer = answer
@@ -101,7 +101,7 @@ class ApiServer:
         await self._start()
 
     async def _start(self) -> None:
-        server = web.Server(self._handle)  # type: ignore[arg-type]
+        server = web.Server(self._handle)
         self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(
@@ -114,7 +114,7 @@ class ApiServer:
         await site.start()
         self.port = self._runner.addresses[0][1]
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.requests.append(request)
         transport = request.transport
         assert transport is not None

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from prometheus_client import CollectorRegistry
 
@@ -25,9 +25,16 @@ from zitadel_notification_operator.core.instance_object import (
     InstanceObject,
 )
 from zitadel_notification_operator.core.kinds import ObjectKey
-from zitadel_notification_operator.core.policy import Scope
-from zitadel_notification_operator.core.policy_object import PolicyObject
+from zitadel_notification_operator.core.objects import NotUnderstood, OwnStatus
+from zitadel_notification_operator.core.original import Original
+from zitadel_notification_operator.core.policy import (
+    DeletionPolicy,
+    ManagementPolicy,
+    Scope,
+)
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.calls.write_turns import WRITE_LIMIT
 from zitadel_notification_operator.engine.leader.composition import Composition, Ports
@@ -49,6 +56,29 @@ INSTANCE = InstanceObject(
     drift=DriftSettings(DriftMethod.POLL),
     finalizers=("zitadel-notification.dev/cleanup",),
 )
+
+
+class PolicyChanges(TypedDict, total=False):
+    """Fields of a policy that a test sets, for `dataclasses.replace`."""
+
+    key: PolicyKey
+    uid: str
+    generation: int
+    created: str
+    deleting: bool
+    finalizers: tuple[str, ...]
+    requested_at: str | None
+    status: PolicyStatus
+    not_understood: NotUnderstood | None
+    instance: str
+    scope: Scope
+    organization: Reference | None
+    settings: Settings
+    management: ManagementPolicy
+    deletion: DeletionPolicy | None
+    suspended: bool
+    original: Original | None
+    original_text: str | None
 
 
 def with_spec(instance: InstanceObject, **changes: Any) -> InstanceObject:
@@ -73,6 +103,19 @@ def policy(name: str, org: str = "o", second: int = 0) -> PolicyObject:
         settings=mails(False),
         organization=Reference(By.ID, org),
     )
+
+
+def condition_of(status: OwnStatus, kind: str) -> Condition:
+    """Return a condition that this status must have."""
+    found = find(status.conditions, kind)
+    assert found is not None, f"there is no {kind} in {status.conditions}"
+    return found
+
+
+def original_of(marked: PolicyObject) -> Original:
+    """Return the original in the annotation that this policy must have."""
+    assert marked.original is not None, marked.original_text
+    return marked.original
 
 
 def pass_metrics() -> PrometheusMetrics:
@@ -173,6 +216,4 @@ class Bench:
 
     def ready(self, name: str) -> Condition:
         """Return a policy's Ready condition."""
-        found = find(self.policy(name).status.conditions, "Ready")
-        assert found is not None
-        return found
+        return condition_of(self.policy(name).status, "Ready")

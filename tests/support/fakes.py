@@ -5,10 +5,10 @@ of them, before or after its effect.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from support.oracle import complaints
 from support.settings import mailing, mails
@@ -22,7 +22,6 @@ from zitadel_notification_operator.core.errors import (
     NoOrganization,
     ObjectChanged,
     ObjectGone,
-    OperatorError,
     ReadSideBusy,
     TerminalError,
     TransientError,
@@ -40,7 +39,13 @@ from zitadel_notification_operator.core.instance_object import (
     InstanceStatus,
 )
 from zitadel_notification_operator.core.kinds import POLICY, Kind, ObjectKey
-from zitadel_notification_operator.core.objects import FINALIZER, ObjectList, OwnObject
+from zitadel_notification_operator.core.objects import (
+    FINALIZER,
+    ObjectList,
+    Own,
+    OwnObject,
+    OwnStatus,
+)
 from zitadel_notification_operator.core.original import Original
 from zitadel_notification_operator.core.policy import (
     ObservedPolicy,
@@ -53,7 +58,9 @@ from zitadel_notification_operator.core.policy_object import PolicyObject, Polic
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.settings import Settings
+from zitadel_notification_operator.engine.ports import Notice, PolicyClient
 
+Answer = TypeVar("Answer")
 OURSELVES = User("u-1", "gitops")
 OTHERS = User("u-2", "Somebody")
 
@@ -70,7 +77,7 @@ class Steps:
     kill_at: int = -1
     after: bool = False
 
-    def step(self, effect: Callable[[], Any], *what: str) -> Any:
+    def step(self, effect: Callable[[], Answer], *what: str) -> Answer:
         """Make one call to the outside."""
         number = len(self.log)
         self.log.append(what)
@@ -130,28 +137,36 @@ class FakeCluster:
             raise ObjectGone(str(policy.key))
         return stored
 
-    async def apply_status(self, about: Any, status: Any) -> Any:
+    async def apply_status(self, about: Own, status: OwnStatus) -> Own:
         """Each kind has a method of its own, which a test may replace."""
         if isinstance(about, PolicyObject):
-            return await self.apply_policy_status(about, status)
-        return await self.apply_instance_status(about, status)
+            assert isinstance(status, PolicyStatus)
+            return _like(about, await self.apply_policy_status(about, status))
+        assert isinstance(about, InstanceObject)
+        assert isinstance(status, InstanceStatus)
+        return _like(about, await self.apply_instance_status(about, status))
 
     async def apply_marks(
-        self, about: Any, *, original: str | None = None, finalizer: bool
-    ) -> Any:
+        self, about: Own, *, original: str | None = None, finalizer: bool
+    ) -> Own:
         if isinstance(about, PolicyObject):
             assert original is not None
-            return await self.apply_original(about, original, finalizer=finalizer)
-        return await self.hold_instance(about)
+            stored = await self.apply_original(about, original, finalizer=finalizer)
+            return _like(about, stored)
+        assert isinstance(about, InstanceObject)
+        return _like(about, await self.hold_instance(about))
 
-    async def strip(self, about: Any, *, finalizer: bool, original: bool) -> Any:
+    async def strip(self, about: Own, *, finalizer: bool, original: bool) -> Own | None:
         if isinstance(about, PolicyObject):
-            return await self.strip_policy(
+            left = await self.strip_policy(
                 about, finalizer=finalizer, original=original
             )
-        return await self.release_instance(about)
+            return None if left is None else _like(about, left)
+        assert isinstance(about, InstanceObject)
+        kept = await self.release_instance(about)
+        return None if kept is None else _like(about, kept)
 
-    async def list_objects(self, kind: Kind, known: Any) -> ObjectList:
+    async def list_objects(self, kind: Kind, known: Iterable[OwnObject]) -> ObjectList:
         if kind is POLICY:
             return await self.list_policies(known)
         return await self.list_instances()
@@ -230,12 +245,12 @@ class FakeCluster:
         )
         return None
 
-    async def list_policies(self, known: Any) -> ObjectList:
-        found = list(self.policies.values())
+    async def list_policies(self, known: Iterable[OwnObject]) -> ObjectList:
+        found: list[OwnObject] = list(self.policies.values())
         return ObjectList(found, version=str(self.version))
 
     async def list_instances(self) -> ObjectList:
-        found = list(self.instances.values())
+        found: list[OwnObject] = list(self.instances.values())
         return ObjectList(found, version=str(self.version))
 
     async def read_policy(self, namespace: str, name: str) -> PolicyObject | None:
@@ -253,6 +268,12 @@ class FakeCluster:
 
     async def read_config_map(self, name: str) -> dict[str, bytes] | None:
         return self.config_maps.get(name)
+
+
+def _like(asked: Own, stored: OwnObject) -> Own:
+    """Return what is stored as an object of the kind that was asked for."""
+    assert isinstance(stored, type(asked))
+    return stored
 
 
 def _require_not_older(stored: OwnObject, known: OwnObject) -> None:
@@ -274,6 +295,8 @@ class FakeZitadel:
             organization; None means that there is no own policy.
         to_lose: Kind and organization of the events that the read side will miss.
         stopped: Whether the read side projects no event at all.
+        failure: What every call raises; an error that is not one of the operator's
+            stands for a defect.
         unready_until: The loop time until which GETs of policies fail, because ZITADEL
             retries an insert.
         reads_instance: Whether the credential may read the instance. If not, ZITADEL's
@@ -286,7 +309,7 @@ class FakeZitadel:
         self.default: bool | None = True
         self.own: dict[str, bool] = {}
         self.flags: dict[str, dict[str, object]] = {"": {}}
-        self.failure: OperatorError | None = None
+        self.failure: Exception | None = None
         self.home = "home"
         self.removed: set[str] = set()
         self.elsewhere: dict[str, FakeZitadel] = {}
@@ -319,7 +342,7 @@ class FakeZitadel:
         endpoint: Endpoint,
         credential: Credential,
         roots: str | None,
-    ) -> "FakeZitadel":
+    ) -> PolicyClient:
         there = self.elsewhere.get(endpoint.url, self)
         assert isinstance(credential, AccessToken)
         there.token, there.roots = credential.token, roots
@@ -385,7 +408,11 @@ class FakeZitadel:
         return self._call(effect, "events")
 
     async def newest_event(self) -> ZitadelEvent | None:
-        return self._call(lambda: (self.visible() or [None])[-1], "newest event")
+        def effect() -> ZitadelEvent | None:
+            visible = self.visible()
+            return visible[-1] if visible else None
+
+        return self._call(effect, "newest event")
 
     async def last_policy_event(
         self, organization_id: str | None
@@ -589,8 +616,8 @@ class FakeZitadel:
         if asyncio.get_running_loop().time() < self.unready_until:
             raise ReadSideBusy("GET was answered with HTTP 500")
 
-    def _call(self, effect: Callable[[], Any], *what: str) -> Any:
-        def guarded() -> Any:
+    def _call(self, effect: Callable[[], Answer], *what: str) -> Answer:
+        def guarded() -> Answer:
             if self.failure is not None:
                 raise self.failure
             if what[0] in self.lacks:
@@ -603,13 +630,23 @@ class FakeZitadel:
         return self.steps.step(guarded, *what)
 
 
+class TurnedClient(PolicyClient, Protocol):
+    """A client whose calls may have to wait.
+
+    Attributes:
+        turn: Is set while calls need not wait.
+    """
+
+    turn: asyncio.Event
+
+
 class Guarded:
     """A client that runs checks before each call, as `guarded` of the port asks.
 
     The calls of a pass also wait until the test sets `FakeZitadel.turn`.
     """
 
-    def __init__(self, zitadel: FakeZitadel, *checks: Callable[[], None]) -> None:
+    def __init__(self, zitadel: TurnedClient, *checks: Callable[[], None]) -> None:
         self._zitadel = zitadel
         self._checks = checks
 
@@ -635,6 +672,6 @@ class FakeRecorder:
         self.notices: list[tuple[str, str]] = []
         self.notes: list[str] = []
 
-    def record(self, about: OwnObject, notice: Any) -> None:
+    def record(self, about: OwnObject, notice: Notice) -> None:
         self.notices.append((about.name, notice.reason))
         self.notes.append(notice.note)

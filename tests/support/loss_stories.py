@@ -81,7 +81,11 @@ def create_for_instance(bench: Bench) -> None:
 
 def others(value: bool | None, of: str = "o") -> Act:
     """Let somebody else change a policy, or remove it (None)."""
-    return lambda bench: bench.zitadel.change(of, value, OTHERS) and None
+
+    def act(bench: Bench) -> None:
+        bench.zitadel.change(of, value, OTHERS)
+
+    return act
 
 
 def loses(kind: str, of: str = "o") -> Act:

@@ -56,4 +56,4 @@ def complaints(body: dict[str, Any]) -> list[str]:
 
 
 def _is(condition: dict[str, Any], status: str) -> bool:
-    return condition["status"] == status
+    return bool(condition["status"] == status)

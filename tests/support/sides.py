@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -68,7 +69,11 @@ def clear(world: World) -> None:
     for kind, where in (("znp", ("--all-namespaces",)), ("zni", ())):
         # kubectl limits its own rate, so its waiting for many objects takes too long.
         world.plane.kubectl("delete", kind, "--all", *where, "--wait=false")
-        eventually(lambda kind=kind: not read_all(world.plane, kind), 60, f"no {kind}")
+        eventually(partial(_none_left, world, kind), 60, f"no {kind}")
+
+
+def _none_left(world: World, kind: str) -> bool:
+    return not read_all(world.plane, kind)
 
 
 def restart(world: World) -> None:

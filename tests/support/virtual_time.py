@@ -2,18 +2,23 @@
 
 import asyncio
 import selectors
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class _Jumping(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _Jumping(selectors.DefaultSelector):
     """Moves the clock to the next timer instead of waiting for it."""
 
     skipped = 0.0
 
-    def select(self, timeout: float | None = None) -> Any:
+    def select(
+        self, timeout: float | None = None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if not ready and timeout:
             self.skipped += timeout
@@ -40,7 +45,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return START + timedelta(seconds=self.time())
 
 
-def run(coroutine: Any) -> Any:
+def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine to its end on a virtual clock."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(coroutine)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 T = TypeVar("T")
 
@@ -16,7 +16,10 @@ promised time measures that time itself and does not rely on this limit.
 
 
 def eventually(
-    ask: Callable[[], T], timeout: float = 20.0, what: str = "", every: float = 0.05
+    ask: Callable[[], T | Literal[False] | None],
+    timeout: float = 20.0,
+    what: str = "",
+    every: float = 0.05,
 ) -> T:
     """Call `ask` until its result is true, and return it.
 

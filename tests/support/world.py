@@ -75,7 +75,7 @@ class World(Bench):
         self.zitadel = self.zitadels["https://z"]
         self._faults = _Faults(self.judge)
 
-    async def start(self) -> Engine:
+    async def start(self, workers: int | None = None) -> Engine:
         """Start a new process; its first LIST always succeeds."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
@@ -88,7 +88,7 @@ class World(Bench):
             WorldConnector(self),
             self.recorder,
             loop.now,
-            workers=self._workers,
+            workers=workers or self._workers,
         )
         self.engine = self.parts.engine
         await self.engine.start()

@@ -7,11 +7,11 @@ running process may take for the current one.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
-from support.fakes import FakeCluster, Killed, Steps
+from support.fakes import Answer, FakeCluster, Killed, Steps
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import (
     ClusterError,
@@ -22,12 +22,17 @@ from zitadel_notification_operator.core.instance_object import (
     InstanceObject,
     InstanceStatus,
 )
-from zitadel_notification_operator.core.kinds import Kind
-from zitadel_notification_operator.core.objects import FINALIZER, ObjectList
+from zitadel_notification_operator.core.kinds import Kind, ObjectKey
+from zitadel_notification_operator.core.objects import (
+    FINALIZER,
+    ObjectList,
+    OwnObject,
+)
 from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.engine.queue.keys import instance_key, policy_key
 
 Stored = PolicyObject | InstanceObject
+Written = TypeVar("Written", PolicyObject, InstanceObject, PolicyObject | None)
 Name = PolicyKey | str
 Lags = tuple[float, float]
 
@@ -37,7 +42,7 @@ class MortalSteps(Steps):
 
     dead = False
 
-    def step(self, effect: Callable[[], Any], *what: str) -> Any:
+    def step(self, effect: Callable[[], Answer], *what: str) -> Answer:
         """Make one call to the outside."""
         if self.dead:
             raise Killed
@@ -136,7 +141,8 @@ class WorldCluster(FakeCluster):
     def _send_event(self, name: Name, version: Stored | None) -> None:
         last = self.beliefs.of(name)[-1]
         self.beliefs.stored(name, version)
-        if isinstance(name, PolicyKey):
+        if isinstance(name, ObjectKey):
+            assert not isinstance(version, InstanceObject)
             self.on_stored(name, version)
         if self.watch_events is None or self.loses_events:
             return
@@ -153,7 +159,7 @@ class WorldCluster(FakeCluster):
             return
         name, version, last = self._pending.popleft()
         # This repeats what `handlers` does.
-        if isinstance(name, PolicyKey):
+        if isinstance(name, ObjectKey):
             if version is None:
                 self.watch_events.gone(policy_key(name), last.uid if last else "")
             elif not self.watch_events.has(
@@ -171,7 +177,9 @@ class WorldCluster(FakeCluster):
         if self.lag:
             await asyncio.sleep(self._chance.uniform(0.001, self.lag))
 
-    async def _write(self, name: Name, write: Callable[[], Any]) -> Any:
+    async def _write(
+        self, name: Name, write: Callable[[], Awaitable[Written]]
+    ) -> Written:
         await self.latency()
         if self.failure == "before":
             raise ClusterError("no answer")
@@ -268,7 +276,7 @@ class WorldCluster(FakeCluster):
         # The engine drops the instance only when the watch reports its deletion.
         return stored
 
-    async def list_policies(self, known: Any) -> ObjectList:
+    async def list_policies(self, known: Iterable[OwnObject]) -> ObjectList:
         await self._read()
         for key, policy in self.policies.items():
             self.beliefs.was_read(key, policy)

@@ -78,7 +78,8 @@ class Judge:
         what = f"{key}: {name}{args}{kwargs.get('settings', '')} at {target}"
         if any(zitadel.under_way.values()):  # one at a time, even for two instances
             self.complain(f"two writes at once: {what}")
-        versions = [v for v in self._model.versions(key) if v is not None]
+        known = [] if key is None else self._model.versions(key)
+        versions = [v for v in known if v is not None]
         value = kwargs.get("settings")
         whys = []
         for version in versions:

@@ -154,16 +154,17 @@ class JudgedClient:
 
     async def _call(self, name: str, args: Any, kwargs: Any) -> Any:
         zitadel, outage = self._zitadel, self._zitadel.outage
-        hit = outage is not None and outage.hits(name)
-        if hit and outage.hangs:
+        if outage is not None and not outage.hits(name):
+            outage = None
+        if outage is not None and outage.hangs:
             await asyncio.sleep(HANG)
         await self._world.cluster.latency()
         zitadel.token = self._token
-        zitadel.failure = outage.error if hit and not outage.after else None
+        zitadel.failure = outage.error if outage and not outage.after else None
         result = await getattr(zitadel, name)(*args, **kwargs)
         self._world.note_call(zitadel, self._instance, name, args, result)
         await self._world.cluster.latency()
-        if hit:
+        if outage is not None:
             raise outage.error
         return result
 

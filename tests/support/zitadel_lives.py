@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from support.engines import INSTANCE, compose, policy, with_spec
 from support.fakes import FakeCluster, FakeRecorder, Steps
@@ -41,7 +41,15 @@ PATIENCE = 200.0
 """Seconds that a phase may take on a busy machine: twice two faults with their backoff.
 """
 
-CALLS: dict[str, dict[str, str]] = {
+
+class Where(TypedDict):
+    """Which calls a fault befalls."""
+
+    method: str
+    path: str
+
+
+CALLS: dict[str, Where] = {
     "GET": {"method": "GET", "path": POLICY},
     "POST": {"method": "POST", "path": POLICY},
     "PUT": {"method": "PUT", "path": POLICY},
