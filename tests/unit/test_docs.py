@@ -108,6 +108,13 @@ def test_locks_name_no_index() -> None:
         assert not re.search(r"https?://|--index|--find-links|--trusted", text)
 
 
+def first(pattern: str, text: str) -> str:
+    """Return what the group of a pattern matches first."""
+    found = re.search(pattern, text, re.MULTILINE)
+    assert found is not None, pattern
+    return found[1]
+
+
 def test_all_files_name_the_same_version() -> None:
     """The chart, the Dockerfile and the newest section of the changelog."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -118,7 +125,7 @@ def test_all_files_name_the_same_version() -> None:
     found = {
         "the chart's version": chart["version"],
         "the chart's appVersion": chart["appVersion"],
-        "the Dockerfile": re.search(r"^ARG VERSION=(.+)$", dockerfile, re.MULTILINE)[1],
-        "the changelog": re.search(r"^## (\S+)", changelog, re.MULTILINE)[1],
+        "the Dockerfile": first(r"^ARG VERSION=(.+)$", dockerfile),
+        "the changelog": first(r"^## (\S+)", changelog),
     }
     assert found == dict.fromkeys(found, project["version"])

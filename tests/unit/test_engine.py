@@ -7,10 +7,10 @@ import pytest
 
 from support.engines import Bench, policy
 from support.fakes import Killed
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
-from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.errors import (
     TerminalError,
     TransientError,
@@ -140,7 +140,7 @@ def test_a_token_is_handled_by_a_pass_that_began_after_it() -> None:
             seen.append(bench.policy("p").status.last_handled_reconcile_at)
             return found
 
-        bench.zitadel.observe = slow
+        instead_of(bench.zitadel.observe).call(slow)
         bench.seen(replace(bench.policy("p"), requested_at="t1"))
         await bench.live(5)
         assert seen == [None, "t1", "t1"]
@@ -169,8 +169,7 @@ def test_periodic_list_heals_what_the_watch_lost() -> None:
         bench.cluster.put(policy("successor", "b", second=5))
         await bench.live(2 * LIST_INTERVAL)
         assert bench.zitadel.own == {"a": True, "b": False, "c": False}
-        successor = bench.policy("successor").status.conditions
-        assert find(successor, "Ready").status == "True"
+        assert bench.ready("successor").status == "True"
         await bench.stop()
 
     run(story())
@@ -204,18 +203,18 @@ def test_retries_write_once_a_cause() -> None:
             await original(organization_id)
             raise TransientError(causes[0], "does not serve")
 
-        bench.zitadel.observe = failing
-        reasons = []
+        instead_of(bench.zitadel.observe).call(failing)
+        writes = []
         await bench.start()
         while causes:
             before = len(bench.steps.log)
             await bench.live(3600)
             new = [s for s in bench.steps.log[before:] if s == ("status", "own/p")]
-            reasons.append(len(new))
+            writes.append(len(new))
             tries = [s for s in bench.steps.log[before:] if s[0] == "observe"]
             assert 30 < len(tries) < 120
             del causes[0]
-        assert reasons == [2, 1]
+        assert writes == [2, 1]
         reasons = [reason for name, reason in bench.recorder.notices if name == "p"]
         assert reasons == [Reason.SERVER_ERROR, Reason.UNEXPECTED_ANSWER]
         await bench.stop()

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import NoReturn
 
 import pytest
 
 from support.drift import bench_with, calls
 from support.engines import INSTANCE, Bench, policy, with_spec
 from support.fakes import OTHERS
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
@@ -19,10 +20,12 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.events import EventKind, ZitadelEvent
-from zitadel_notification_operator.core.identity import Capabilities
+from zitadel_notification_operator.core.identity import Capabilities, User
 from zitadel_notification_operator.core.instance_object import (
     DriftDetection,
     DriftMethod,
+    InstanceObject,
+    InstanceStatus,
     RateLimit,
 )
 from zitadel_notification_operator.core.reasons import Reason
@@ -53,7 +56,7 @@ def detection(bench: Bench) -> DriftDetection:
 def refuse_searches(bench: Bench, failure: OperatorError, *, hang: float = 0.0) -> None:
     """Let all searches of events fail from now on."""
 
-    async def fail(*_: object) -> Any:
+    async def fail(*_: object) -> NoReturn:
         bench.steps.log.append(("failed search",))
         await asyncio.sleep(hang)
         raise failure
@@ -271,7 +274,7 @@ def test_an_empty_log_is_not_a_quiet_zitadel(begins_so: bool) -> None:
     async def story() -> None:
         bench = bench_with(policy("p"))
 
-        async def nothing(*_: object) -> list[ZitadelEvent]:
+        async def nothing(*_: object, **__: object) -> list[ZitadelEvent]:
             return []
 
         async def nobody() -> None:
@@ -281,9 +284,9 @@ def test_an_empty_log_is_not_a_quiet_zitadel(begins_so: bool) -> None:
             return False
 
         def empty() -> None:
-            bench.zitadel.events = nothing  # type: ignore[method-assign, assignment]
-            bench.zitadel.newest_event = nobody  # type: ignore[method-assign]
-            bench.zitadel.has_events = no  # type: ignore[method-assign]
+            instead_of(bench.zitadel.events).call(nothing)
+            instead_of(bench.zitadel.newest_event).call(nobody)
+            instead_of(bench.zitadel.has_events).call(no)
 
         if begins_so:
             empty()
@@ -321,7 +324,7 @@ def test_a_log_that_stands_still_is_found_out_by_our_own_writes() -> None:
             finally:
                 bench.zitadel.events_log = true
 
-        bench.zitadel.events = stale  # type: ignore[method-assign]
+        instead_of(bench.zitadel.events).call(stale)
         await bench.live(300)
         assert detection(bench) == EVENTS
         bench.seen(replace(bench.policy("q"), settings=mails(True), generation=2))
@@ -352,14 +355,16 @@ def test_a_log_that_lags_by_seconds_is_used() -> None:
         zitadel, loop = bench.zitadel, asyncio.get_running_loop()
         happen = zitadel.happen
 
-        def late(aggregate: str, kind: EventKind, editor: Any) -> None:
+        def late(aggregate: str, kind: EventKind, editor: User) -> None:
             happen(aggregate, kind, editor)
             log.append((loop.time() + 10, zitadel.events_log[-1]))
 
-        zitadel.happen = late  # type: ignore[method-assign]
-        zitadel.visible = lambda: [  # type: ignore[method-assign]
-            event for at, event in log if at <= loop.time()
-        ]
+        instead_of(zitadel.happen).call(late)
+
+        def visible() -> list[ZitadelEvent]:
+            return [event for at, event in log if at <= loop.time()]
+
+        instead_of(zitadel.visible).call(visible)
         await bench.start()
         for number in range(60):
             stored = bench.policy("p")
@@ -384,7 +389,7 @@ def test_answers_that_are_cut_again_and_again_lead_to_polling() -> None:
         async def cut(since: str | None, limit: int) -> list[ZitadelEvent]:
             return (await events(since, limit))[:-1]
 
-        bench.zitadel.events = cut  # type: ignore[method-assign]
+        instead_of(bench.zitadel.events).call(cut)
         await bench.live(110)
         assert detection(bench).method is DriftMethod.POLL
         assert "Events are missing" in detection(bench).reason
@@ -411,7 +416,7 @@ def test_slow_searches_are_used_and_keep_their_interval() -> None:
             await asyncio.sleep(9)
             return await events(since, limit)
 
-        bench.zitadel.events = slow  # type: ignore[method-assign]
+        instead_of(bench.zitadel.events).call(slow)
         await bench.live(120)
         before = len(bench.steps.log)
         await bench.live(3600)
@@ -462,7 +467,7 @@ def test_the_daily_check_does_not_depend_on_the_search() -> None:
                 raise TROUBLES["500"]
             return await events(since, limit)
 
-        bench.zitadel.events = moody  # type: ignore[method-assign]
+        instead_of(bench.zitadel.events).call(moody)
         await bench.live(24 * 3600 + 3700)
         assert bench.zitadel.own["o"] is False
         assert event_reasons(bench) == []
@@ -543,12 +548,14 @@ def test_an_event_without_a_readable_time_wakes_and_stops_nothing() -> None:
             async def with_it(
                 since: str | None,
                 limit: int,
-                events: Any = events,
+                events: Callable[
+                    [str | None, int], Awaitable[list[ZitadelEvent]]
+                ] = events,
                 event: ZitadelEvent = event,
             ) -> list[ZitadelEvent]:
                 return [*await events(since, limit), event]
 
-            bench.zitadel.events = with_it  # type: ignore[method-assign]
+            instead_of(bench.zitadel.events).call(with_it)
             await bench.live(62)
             assert bench.zitadel.own["o"] is False, time
         bench.zitadel.change("u", True, OTHERS)
@@ -570,10 +577,12 @@ def test_a_crd_that_drops_the_field_is_not_written_to_for_ever() -> None:
         bench = bench_with(policy("p"), method=DriftMethod.EVENTS)
         apply = bench.cluster.apply_instance_status
 
-        async def prune(instance: Any, status: Any) -> Any:
+        async def prune(
+            instance: InstanceObject, status: InstanceStatus
+        ) -> InstanceObject:
             return await apply(instance, replace(status, drift_detection=None))
 
-        bench.cluster.apply_instance_status = prune  # type: ignore[method-assign]
+        instead_of(bench.cluster.apply_instance_status).call(prune)
         await bench.start()
         await bench.live(300)
         before = len(bench.steps.log)

@@ -5,6 +5,7 @@ so the check of the instance meets the error, too. That is no failure of the ins
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -12,12 +13,17 @@ import pytest
 from support.drift import bench_with, calls
 from support.engines import INSTANCE, Bench, policy, with_spec
 from support.fakes import OTHERS
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import Condition, find
+from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import TransientError
+from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.instance_object import DriftMethod
+from zitadel_notification_operator.core.policy import ObservedPolicy, WriteResult
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.engine.instances.instance_probe import CHECK_INTERVAL
 
 WINDOW = 20.0
@@ -88,14 +94,13 @@ def test_policies_write_while_the_proof_waits() -> None:
         bench.instance_seen(bench.cluster.instances["default"])
         bench.zitadel.own["o"] = True
         bench.zitadel.lost["o"] = None
-        write = bench.zitadel.write
 
-        async def written(*args: object, **kwargs: object) -> object:
-            result = await write(*args, **kwargs)  # type: ignore[arg-type]
+        async def written(write: Callable[[], Awaitable[WriteResult]]) -> WriteResult:
+            result = await write()
             recheck(bench)
             return result
 
-        bench.zitadel.write = written  # type: ignore[assignment]
+        instead_of(bench.zitadel.write).around(written)
         await bench.live(60)
         assert bench.zitadel.own["o"] is False
         assert bench.recorder.notices.count(("p", "ReadSideRepaired")) == 1
@@ -191,13 +196,21 @@ def test_a_write_that_looks_again_after_its_wait_waits_for_the_read_side() -> No
         zitadel = bench.zitadel
         write = zitadel.write
 
-        async def slow(organization_id: str | None, *args: object, **kw: object):  # type: ignore[no-untyped-def] # noqa: ANN202
+        async def slow(
+            organization_id: str | None,
+            action: Action,
+            *,
+            settings: Settings,
+            before: ObservedPolicy | None = None,
+        ) -> WriteResult:
             if organization_id == "o":
                 await asyncio.sleep(3)
                 busy_for(bench, WINDOW)
-            return await write(organization_id, *args, **kw)  # type: ignore[arg-type]
+            return await write(
+                organization_id, action, settings=settings, before=before
+            )
 
-        zitadel.write = slow  # type: ignore[assignment]
+        instead_of(zitadel.write).call(slow)
         begun = len(bench.steps.log)
         for name in ("p", "q"):
             stored = bench.policy(name)
@@ -226,11 +239,11 @@ def test_the_second_get_of_a_contradiction_waits_for_the_read_side() -> None:
         zitadel.to_lose.append(("changed", "o"))
         last = zitadel.last_policy_event
 
-        async def lagging_event(organization_id: str | None) -> object:
+        async def lagging_event(organization_id: str | None) -> ZitadelEvent | None:
             busy_for(bench, 10)
             return await last(organization_id)
 
-        zitadel.last_policy_event = lagging_event  # type: ignore[assignment]
+        instead_of(zitadel.last_policy_event).call(lagging_event)
         begun = len(bench.steps.log)
         stored = bench.policy("p")
         bench.seen(replace(stored, settings=mails(True), generation=2))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from support.engines import Bench, policy
+from support.replacing import instead_of
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
@@ -15,8 +16,10 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.kinds import INSTANCE, POLICY, Kind
+from zitadel_notification_operator.core.objects import OwnObject
 from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.ports import Notice
 from zitadel_notification_operator.engine.queue.keys import instance_key
 
 MANY = 200
@@ -29,8 +32,8 @@ class CrdBench(Bench):
     def __init__(self) -> None:
         super().__init__()
         self.events: list[tuple[str, str, str]] = []
-        self.recorder.record = self._record  # type: ignore[method-assign]
-        self.cluster.crd_is_ending = self._asked  # type: ignore[method-assign]
+        instead_of(self.recorder.record).call(self._record)
+        instead_of(self.cluster.crd_is_ending).call(self._asked)
         self.broken = False
         self.reads = 0
 
@@ -40,9 +43,8 @@ class CrdBench(Bench):
             raise ClusterError(f"no answer, for the {self.reads}th time")
         return kind in self.cluster.crds_ending
 
-    def _record(self, about: Any, notice: Any) -> None:
-        name = getattr(about, "name", None) or about.key.name
-        self.events.append((name, notice.reason, notice.note))
+    def _record(self, about: OwnObject, notice: Notice) -> None:
+        self.events.append((about.name, notice.reason, notice.note))
 
     def delete(self, name: str, *finalizers: str) -> None:
         """Delete a policy as kubectl does."""
@@ -240,7 +242,7 @@ def test_an_instance_does_not_wait_for_its_policies() -> None:
 
 
 @pytest.mark.parametrize("first", [POLICY, INSTANCE])
-def test_both_crds_in_either_order(first: str) -> None:
+def test_both_crds_in_either_order(first: Kind) -> None:
     """No object is left, and every setting in ZITADEL is."""
 
     async def story() -> None:
@@ -249,7 +251,7 @@ def test_both_crds_in_either_order(first: str) -> None:
             bench.cluster.put(policy(f"p{number}", f"o{number}"))
         engine = await bench.start()
         await bench.live(20)
-        second = INSTANCE if first == POLICY else POLICY
+        second = INSTANCE if first is POLICY else POLICY
         for kind in (first, second):
             bench.delete_crd(kind)
             await bench.live(0.3)

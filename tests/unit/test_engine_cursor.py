@@ -2,16 +2,17 @@
 
 import asyncio
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from support.drift import bench_with, calls
 from support.engines import policy, with_spec
 from support.fakes import OTHERS
+from support.replacing import instead_of
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.events import EventKind, ZitadelEvent
+from zitadel_notification_operator.core.identity import User
 from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.reasons import Reason
 
@@ -109,7 +110,7 @@ def test_a_first_search_that_fails_is_made_up_for() -> None:
         async def fail() -> None:
             raise TransientError(Reason.SERVER_ERROR, "not now")
 
-        bench.zitadel.newest_event = fail  # type: ignore[method-assign]
+        instead_of(bench.zitadel.newest_event).call(fail)
         await bench.start()
         await bench.live(30)
         assert bench.ready("p").status == "True"
@@ -141,7 +142,7 @@ def test_events_have_the_time_at_which_their_transaction_began(
         ends: dict[int, float] = {}
         happen = zitadel.happen
 
-        def begin(aggregate: str, kind: EventKind, editor: Any) -> None:
+        def begin(aggregate: str, kind: EventKind, editor: User) -> None:
             happen(aggregate, kind, editor)
             if editor == OTHERS and aggregate != "foreign":
                 ends[id(zitadel.events_log[-1])] = loop.time() + length
@@ -150,8 +151,8 @@ def test_events_have_the_time_at_which_their_transaction_began(
             now = loop.time()
             return [e for e in zitadel.events_log if ends.get(id(e), now) <= now]
 
-        zitadel.happen = begin  # type: ignore[method-assign]
-        zitadel.visible = visible  # type: ignore[method-assign]
+        instead_of(zitadel.happen).call(begin)
+        instead_of(zitadel.visible).call(visible)
         await bench.start()
         await bench.live(2 * interval + 200)
         for number in range(1, 12):

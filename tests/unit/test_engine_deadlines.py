@@ -3,17 +3,18 @@
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
 from support.engines import INSTANCE, Bench, policy, with_spec
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition, find
 from zitadel_notification_operator.core.errors import ClusterError, TransientError
 from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.policy import ObservedPolicy
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.leader.lanes import Lanes
 from zitadel_notification_operator.engine.queue.keys import (
@@ -189,13 +190,13 @@ def test_a_failure_of_the_former_object_does_not_count() -> None:
         await bench.live(5)
         uids = iter(["uid-2"])
 
-        async def observe(_: str | None) -> Any:
+        async def observe(*_: object, **__: object) -> ObservedPolicy:
             for uid in uids:
                 new = replace(policy("p"), uid=uid)
                 engine.watch_events.seen(bench.cluster.put(new))
             raise ClusterError("x")
 
-        bench.zitadel.observe = observe  # type: ignore[method-assign]
+        instead_of(bench.zitadel.observe).call(observe)
         bench.seen(policy("p"))
         await bench.live(0.5)
         assert bench.parts is not None

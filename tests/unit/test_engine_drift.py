@@ -8,12 +8,17 @@ import pytest
 from support.drift import bench_with, calls, in_sync
 from support.engines import policy
 from support.fakes import OTHERS, OURSELVES
+from support.replacing import instead_of
 from support.settings import mailing, mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.events import EventKind, ZitadelEvent
 from zitadel_notification_operator.core.original import OriginalValue
-from zitadel_notification_operator.core.policy import ManagementPolicy, Scope
+from zitadel_notification_operator.core.policy import (
+    ManagementPolicy,
+    ObservedPolicy,
+    Scope,
+)
 from zitadel_notification_operator.core.reasons import Reason
 
 DAY = 24 * 3600.0
@@ -255,7 +260,7 @@ def test_half_an_answer_is_not_taken_for_a_quiet_zitadel() -> None:
             found = await events(since, limit)
             return [] if answers and answers.pop() else found
 
-        bench.zitadel.events = half
+        instead_of(bench.zitadel.events).call(half)
         bench.zitadel.change("o5", True, OTHERS)
         await bench.live(200)
         assert bench.zitadel.own["o5"] is False
@@ -311,12 +316,12 @@ def test_a_pass_that_was_cut_short_comes_with_the_next_verdict() -> None:
         await bench.live(120)
         observe = bench.zitadel.observe
 
-        async def limited(organization_id: str | None) -> object:
-            bench.zitadel.observe = observe
+        async def limited(organization_id: str | None) -> ObservedPolicy | None:
+            instead_of(bench.zitadel.observe).call(observe)
             bench.zitadel.failure = TransientError(Reason.RATE_LIMITED, "slower", 1.0)
             return await observe(organization_id)
 
-        bench.zitadel.observe = limited
+        instead_of(bench.zitadel.observe).call(limited)
         bench.zitadel.change("o", True, OTHERS)
         await bench.live(65)
         bench.zitadel.failure = None

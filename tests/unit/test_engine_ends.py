@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from support.engines import INSTANCE, Bench, policy
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -28,7 +29,7 @@ class CountedReads(Bench):
                 raise ClusterError("no answer")
             return await read(namespace, name)
 
-        self.cluster.read_policy = counted
+        instead_of(self.cluster.read_policy).call(counted)
 
     def vanish(self, name: str) -> None:
         """Remove a policy while the watch is interrupted."""
@@ -135,7 +136,7 @@ def test_a_successor_that_has_just_gone_gets_nothing() -> None:
                 bench.vanish("b")
             return found
 
-        bench.cluster.read_policy = late
+        instead_of(bench.cluster.read_policy).call(late)
         bench.seen(replace(bench.policy("a"), deleting=True, generation=2))
         await bench.live(5)
         assert bench.cluster.policies == {}

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from support.engines import Bench, policy
 from support.fakes import FakeCluster, Steps
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -21,9 +21,12 @@ from zitadel_notification_operator.core.instance_object import (
     InstanceObject,
     InstanceStatus,
 )
+from zitadel_notification_operator.core.objects import OwnObject
+from zitadel_notification_operator.core.policy import WriteResult
 from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.engine.ports import Notice
 
 OUTAGE = 600.0
 
@@ -102,10 +105,10 @@ def a_token_of_the_instance(bench: Refusing) -> None:
 def no_permission(bench: Refusing) -> None:
     """The credential may not write, and the spec has changed."""
 
-    async def refuse(*_: Any, **__: Any) -> Any:
+    async def refuse(*_: object, **__: object) -> WriteResult:
         raise TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "x")
 
-    bench.zitadel.write = refuse  # type: ignore[method-assign]
+    instead_of(bench.zitadel.write).call(refuse)
     bench.seen(replace(bench.policy("p"), generation=2, settings=mails(True)))
 
 
@@ -221,12 +224,13 @@ def test_a_deletion_reports_once_what_it_did(others: tuple[str, ...]) -> None:
         bench.cluster.put(policy("p"))
         await bench.start()
         await bench.live(5)
-        recorded: list[Any] = []
+        recorded: list[tuple[bool, str, str]] = []
 
-        def record(_: Any, notice: Any) -> None:
+        def record(about: OwnObject, notice: Notice) -> None:
+            assert isinstance(about, PolicyObject)
             recorded.append((bench.policy("p").held, notice.reason, notice.note))
 
-        bench.recorder.record = record  # type: ignore[method-assign]
+        instead_of(bench.recorder.record).call(record)
         bench.cluster.refuses_strip = "before"
         stored = bench.policy("p")
         bench.seen(

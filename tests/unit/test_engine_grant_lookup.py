@@ -1,12 +1,12 @@
 """A name in a grant that cannot be looked up affects only policies of that grant."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from support.engines import INSTANCE, Bench, policy
 from support.many_policies import within
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -17,7 +17,11 @@ from zitadel_notification_operator.core.errors import (
     TransientError,
 )
 from zitadel_notification_operator.core.grants import Grant
-from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.policy import (
+    Organization,
+    OrganizationPage,
+    Scope,
+)
 from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
@@ -74,11 +78,16 @@ def break_searches(bench: Bench, failure: OperatorError) -> list[int]:
     """Let all calls of `/v2/` fail; return a list with the number of calls."""
     count = [0]
 
-    async def fail(*_: Any) -> Any:
+    async def fail_search(*_: object, **__: object) -> Organization:
         count[0] += 1
         raise failure
 
-    bench.zitadel.search = bench.zitadel.organizations = fail
+    async def fail_page(*_: object, **__: object) -> OrganizationPage:
+        count[0] += 1
+        raise failure
+
+    instead_of(bench.zitadel.search).call(fail_search)
+    instead_of(bench.zitadel.organizations).call(fail_page)
     return count
 
 
@@ -111,7 +120,8 @@ def test_a_look_up_that_fails_from_the_beginning(
         assert condition.reason == Reason.INSTANCE_NOT_READY
         assert failure.message in condition.message
         assert "ACME" in condition.message
-        bench.zitadel.search, bench.zitadel.organizations = search, pages
+        instead_of(bench.zitadel.search).call(search)
+        instead_of(bench.zitadel.organizations).call(pages)
         await within(200, lambda: ready(bench, "named").status == "True", bench)
         assert bench.zitadel.own == {"a": False, "b": False, "c": False}
         await bench.stop()
@@ -147,7 +157,8 @@ def test_a_look_up_that_fails_later(failure: OperatorError) -> None:
         new = bench.steps.log[before:]
         assert ("status", str(PolicyKey("by-id", "p"))) not in new
         assert ("status", "default") not in new
-        bench.zitadel.search, bench.zitadel.organizations = search, pages
+        instead_of(bench.zitadel.search).call(search)
+        instead_of(bench.zitadel.organizations).call(pages)
         await within(200, lambda: ready(bench, "named").status == "True", bench)
         await bench.stop()
 
@@ -165,7 +176,7 @@ def test_one_look_up_that_fails_is_noticed_by_nobody() -> None:
         calls = break_searches(bench, HTML)
         before = len(bench.steps.log)
         await within(200, lambda: calls[0] > 0, bench)
-        bench.zitadel.search = search
+        instead_of(bench.zitadel.search).call(search)
         await bench.live(700)
         assert not [s for s in bench.steps.log[before:] if s[0] == "status"]
         await bench.stop()
@@ -179,10 +190,10 @@ def test_a_page_that_fails_stops_no_look_up() -> None:
     async def story() -> None:
         bench = world("ACME", "Globex")
 
-        async def fail(*_: Any) -> Any:
+        async def fail(*_: object, **__: object) -> OrganizationPage:
             raise HTML
 
-        bench.zitadel.organizations = fail
+        instead_of(bench.zitadel.organizations).call(fail)
         await bench.start()
         await bench.live(10)
         assert ready(bench, "named").status == "True"
@@ -207,7 +218,7 @@ def test_nobody_takes_over_from_an_owner_that_cannot_be_looked_up() -> None:
         await bench.start()
         await bench.live(700)
         assert bench.zitadel.own["a"] is False
-        bench.zitadel.search = search
+        instead_of(bench.zitadel.search).call(search)
         await bench.live(60)
         assert ready(bench, "named").status == "True"
         assert ready(bench, "free").reason == Reason.CONFLICT
@@ -236,7 +247,7 @@ def test_a_deletion_that_waits_for_a_look_up_says_so(restart: bool) -> None:
         condition = ready(bench, "named")
         assert HTML.message in condition.message
         assert "spec.deletionPolicy" in condition.message
-        bench.zitadel.search = search
+        instead_of(bench.zitadel.search).call(search)
         await bench.live(60)
         assert PolicyKey("named", "p") not in bench.cluster.policies
         assert "a" not in bench.zitadel.own

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from support.engines import INSTANCE, Bench, policy
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -16,7 +17,7 @@ from zitadel_notification_operator.core.grants import (
     Grant,
     admit_organization,
 )
-from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.policy import Organization, Scope
 from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
@@ -323,15 +324,13 @@ def test_a_grant_taken_back_during_the_look_up_of_another_is_gone() -> None:
         bench.cluster.put(tenant("p", ACME))
         await bench.start()
         await bench.live(5)
-        organizations = bench.zitadel.organizations
         search = bench.zitadel.search
 
-        async def slow(reference: Reference) -> object:
+        async def slow(reference: Reference) -> Organization | None:
             await asyncio.sleep(3)
             return await search(reference)
 
-        bench.zitadel.search = slow
-        bench.zitadel.organizations = organizations
+        instead_of(bench.zitadel.search).call(slow)
         regrant(bench, grant(ACME, Reference(By.NAME, "Globex")))
         await bench.live(1)
         regrant(bench, grant(Reference(By.NAME, "Globex")))

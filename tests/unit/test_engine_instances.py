@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from support.engines import INSTANCE, Bench, policy, with_spec
+from support.engines import INSTANCE, Bench, condition_of, policy, with_spec
 from support.fakes import FakeZitadel
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
-from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.errors import (
     OperatorError,
     TerminalError,
@@ -20,6 +20,7 @@ from zitadel_notification_operator.core.instance_object import RateLimit
 from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
+    ObservedPolicy,
 )
 from zitadel_notification_operator.core.reasons import Reason
 
@@ -35,18 +36,18 @@ def test_dead_zitadel_costs_one_call_a_try_and_one_write_each() -> None:
         await bench.live(5)
         bench.zitadel.failure = TransientError(Reason.UNREACHABLE, "gone")
         await bench.live(300)
-        assert find(bench.policy("p0").status.conditions, "Ready").status == "True"
+        assert condition_of(bench.policy("p0").status, "Ready").status == "True"
         before = len(bench.steps.log)
         await bench.live(1200)
         new = bench.steps.log[before:]
         writes = [s for s in new if s[0] == "status" and s[1] != "default"]
         assert len(writes) == 20
-        sync = find(bench.policy("p0").status.conditions, "InSync")
+        sync = condition_of(bench.policy("p0").status, "InSync")
         assert sync.status == "Unknown"
         assert len([s for s in new if s[0] == "observe"]) == 0
         bench.zitadel.failure = None
         await bench.live(120)
-        sync = find(bench.policy("p0").status.conditions, "InSync")
+        sync = condition_of(bench.policy("p0").status, "InSync")
         assert sync.status == "True"
         await bench.stop()
 
@@ -70,7 +71,7 @@ def test_a_rotated_secret_is_used_within_a_minute() -> None:
         assert written == [("status", "default"), ("status", "own/p")]
         bench.zitadel.accepted = "new"
         await bench.live(330)
-        ready = find(bench.policy("p").status.conditions, "Ready")
+        ready = condition_of(bench.policy("p").status, "Ready")
         assert ready.status == "True"
         await bench.stop()
 
@@ -113,7 +114,7 @@ def test_a_change_within_a_check_of_the_instance_is_not_forgotten() -> None:
             await asyncio.sleep(2)
             return await identify()
 
-        bench.zitadel.identify = slow
+        instead_of(bench.zitadel.identify).call(slow)
         stored = bench.cluster.instances["default"]
         limits = RateLimit(burst=77)
         bench.instance_seen(replace(stored, rate_limit=limits, generation=2))
@@ -137,11 +138,11 @@ def test_an_instance_that_hangs_takes_nobody_elses_turn() -> None:
         hanging = FakeZitadel(bench.steps, "hanging")
         bench.zitadel.elsewhere["https://hanging"] = hanging
 
-        async def hang(organization_id: str | None) -> None:
+        async def hang(organization_id: str | None) -> ObservedPolicy:
             await asyncio.sleep(10)
             raise TransientError(Reason.UNREACHABLE, organization_id or "")
 
-        hanging.observe = hang
+        instead_of(hanging.observe).call(hang)
         bench.cluster.put_instance(with_spec(INSTANCE, poll_interval=10.0))
         bench.cluster.put_instance(
             replace(
@@ -278,7 +279,7 @@ def test_a_tenant_learns_nothing_of_the_operator_s_secret() -> None:
         assert "CredentialsMissing" in condition.message
         assert "own/s" not in condition.message
         status = bench.cluster.instances["default"].status
-        assert "own/s" in find(status.conditions, "Ready").message
+        assert "own/s" in condition_of(status, "Ready").message
         await bench.stop()
 
     run(story())

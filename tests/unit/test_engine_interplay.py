@@ -1,6 +1,7 @@
 """Two rules at once, which were kept each alone, but once not together."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,23 +9,27 @@ import pytest
 
 from support.engines import INSTANCE, Bench, policy, with_spec
 from support.fakes import FakeZitadel
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.credentials import Credential
 from zitadel_notification_operator.core.errors import ApiMissing, TransientError
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.identity import Identity
 from zitadel_notification_operator.core.instance_object import (
     DriftMethod,
+    Endpoint,
     InstanceObject,
     InstanceStatus,
 )
 from zitadel_notification_operator.core.kinds import POLICY, ObjectKey
 from zitadel_notification_operator.core.objects import NotUnderstood
-from zitadel_notification_operator.core.policy import Scope
+from zitadel_notification_operator.core.policy import ObservedPolicy, Scope
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.engine.ports import PolicyClient
 
 WRITES = {"Create", "Update", "Reset", "original", "strip", "status"}
 
@@ -67,19 +72,25 @@ class TwoPaths(FakeZitadel):
     slow = 0.0
     wrong = 0
 
-    def connect(self, instance: str, *access: Any) -> Any:
+    def connect(
+        self,
+        instance: str,
+        endpoint: Endpoint,
+        credential: Credential,
+        roots: str | None,
+    ) -> PolicyClient:
         """Return a client that may be slow or misled, for `default` only."""
-        client = super().connect(instance, *access)
+        client = super().connect(instance, endpoint, credential, roots)
         return MisledClient(self, client) if instance == "default" else client
 
 
 class MisledClient:
     """The client of one instance."""
 
-    def __init__(self, zitadel: TwoPaths, client: Any) -> None:
+    def __init__(self, zitadel: TwoPaths, client: PolicyClient) -> None:
         self._zitadel, self._client = zitadel, client
 
-    def guarded(self, check: Any) -> "MisledClient":
+    def guarded(self, check: Callable[[], None]) -> "MisledClient":
         return MisledClient(self._zitadel, self._client.guarded(check))
 
     def __getattr__(self, name: str) -> Any:
@@ -87,7 +98,7 @@ class MisledClient:
 
     async def identify(self) -> Identity:
         await asyncio.sleep(self._zitadel.slow)
-        found: Identity = await self._client.identify()
+        found = await self._client.identify()
         if self._zitadel.wrong:
             self._zitadel.wrong -= 1
             return replace(found, zitadel_id="another")
@@ -182,7 +193,7 @@ def test_an_edit_that_our_own_write_returns_first_begins_searches() -> None:
                 bench.cluster.put_instance(edit)
             return await apply(instance, status)
 
-        bench.cluster.apply_instance_status = edited
+        instead_of(bench.cluster.apply_instance_status).call(edited)
         bench.seen(policy("q", "other"))
         await bench.live(100)
         assert edits == []
@@ -221,11 +232,11 @@ def test_a_restart_takes_no_missing_call_back() -> None:
         await bench.start()
         await bench.live(30)
 
-        async def missing(*_: Any) -> Any:
+        async def missing(*_: object, **__: object) -> ObservedPolicy:
             what = "GET of a policy was answered with HTTP 404"
             raise ApiMissing(TransientError(Reason.UNEXPECTED_ANSWER, what), what)
 
-        bench.zitadel.observe = missing
+        instead_of(bench.zitadel.observe).call(missing)
         bench.seen(replace(bench.policy("p"), requested_at="now"))
         await bench.live(600)
         assert bench.ready("p").reason == Reason.API_UNSUPPORTED

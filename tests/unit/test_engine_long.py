@@ -9,6 +9,7 @@ import pytest
 from support.drift import bench_with
 from support.engines import policy
 from support.fakes import OTHERS
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import (
@@ -86,7 +87,7 @@ def test_endless_failures_delay_nobody(failure: OperatorError, hanging: int) -> 
                 raise failure
             return await observe(organization_id)
 
-        bench.zitadel.observe = fail
+        instead_of(bench.zitadel.observe).call(fail)
         await bench.start(workers=16)
         await bench.live(1200)
         # Four of sixteen workers are for them. More would be taken all at once if an

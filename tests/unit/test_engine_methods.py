@@ -7,6 +7,7 @@ import pytest
 from support.drift import bench_with, calls
 from support.engines import policy, with_spec
 from support.fakes import OTHERS
+from support.replacing import instead_of
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import TerminalError
 from zitadel_notification_operator.core.events import ZitadelEvent
@@ -52,11 +53,16 @@ def test_a_search_that_is_refused_falls_back_to_polling() -> None:
     async def story() -> None:
         bench = bench_with(policy("p"))
 
-        async def refused(*_: object) -> list[ZitadelEvent]:
-            raise TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "no")
+        refusal = TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "no")
 
-        bench.zitadel.events = refused
-        bench.zitadel.newest_event = refused
+        async def refused(*_: object, **__: object) -> list[ZitadelEvent]:
+            raise refusal
+
+        async def refused_newest() -> ZitadelEvent:
+            raise refusal
+
+        instead_of(bench.zitadel.events).call(refused)
+        instead_of(bench.zitadel.newest_event).call(refused_newest)
         await bench.start()
         await bench.live(120)
         bench.zitadel.change("o", True, OTHERS)

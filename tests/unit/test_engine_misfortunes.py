@@ -11,16 +11,20 @@ import pytest
 from support.engines import with_spec
 from support.fakes import Guarded
 from support.many_policies import ManyPolicies, within
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
+from zitadel_notification_operator.core.credentials import Credential
 from zitadel_notification_operator.core.errors import (
     OperatorError,
     TerminalError,
     TransientError,
 )
 from zitadel_notification_operator.core.identity import Identity
-from zitadel_notification_operator.core.instance_object import DriftMethod
+from zitadel_notification_operator.core.instance_object import DriftMethod, Endpoint
+from zitadel_notification_operator.core.policy import ObservedPolicy
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.ports import PolicyClient
 
 REJECTED = TerminalError(Reason.CREDENTIALS_REJECTED, "401")
 FORBIDDEN = TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "403")
@@ -50,13 +54,13 @@ def once_each(error: OperatorError) -> Misfortune:
     async def befall(bench: ManyPolicies) -> None:
         observe, befallen = bench.zitadel.observe, set()
 
-        async def failing(organization_id: str | None) -> Any:
+        async def failing(organization_id: str | None) -> ObservedPolicy | None:
             if organization_id not in befallen:
                 befallen.add(organization_id)
                 raise error
             return await observe(organization_id)
 
-        bench.zitadel.observe = failing
+        instead_of(bench.zitadel.observe).call(failing)
         await bench.live(700)
         assert len(befallen) == bench.count
 
@@ -73,7 +77,7 @@ async def alternating(bench: ManyPolicies) -> None:
             raise REJECTED
         return await identify()
 
-    bench.zitadel.identify = every_other
+    instead_of(bench.zitadel.identify).call(every_other)
     await bench.live(1800)
     assert turns[0] > 10
 
@@ -89,7 +93,7 @@ async def another_zitadel(bench: ManyPolicies) -> None:
         left[0] -= 1
         return replace(found, zitadel_id="another")
 
-    bench.zitadel.identify = wrong
+    instead_of(bench.zitadel.identify).call(wrong)
     await bench.live(700)
     assert left == [0]
 
@@ -331,7 +335,7 @@ def test_a_wrong_upstream_is_never_written_to() -> None:
         async def wrong() -> Identity:
             return replace(await identify(), zitadel_id="another")
 
-        bench.zitadel.identify = wrong
+        instead_of(bench.zitadel.identify).call(wrong)
         stored = bench.cluster.instances["default"]
         bench.instance_seen(replace(stored, requested_at="now"))
         await within(5, lambda: bench.calls("identify") > 0, bench)
@@ -343,7 +347,7 @@ def test_a_wrong_upstream_is_never_written_to() -> None:
         await bench.live(60)
         assert bench.instance_reason() == Reason.INSTANCE_CHANGED
         assert bench.zitadel_writes() == []
-        bench.zitadel.identify = identify
+        instead_of(bench.zitadel.identify).call(identify)
         await within(60, lambda: bench.zitadel.own == {"o0": True, "o1": False}, bench)
         await bench.stop()
 
@@ -361,7 +365,7 @@ def test_a_call_that_fails_after_the_verdict_is_no_finding_of_its_own() -> None:
         bench.instance_seen(with_spec(stored, poll_interval=10.0, generation=2))
         await bench.live(15)
         bench.zitadel.failure = TransientError(Reason.UNREACHABLE, "gone")
-        bench.zitadel.identify = _gone
+        instead_of(bench.zitadel.identify).call(_gone)
         await bench.live(60)
         assert bench.instance_reason() == Reason.UNREACHABLE
         bench.forget()
@@ -391,7 +395,7 @@ def test_a_deletion_uses_the_last_good_credential() -> None:
                 self.token, self.turn = token, whole.turn
 
             def guarded(self, check: Callable[[], None]) -> Guarded:
-                return Guarded(self, check)  # type: ignore[arg-type]
+                return Guarded(self, check)
 
             def __getattr__(self, name: str) -> Any:
                 async def call(*args: Any, **kwargs: Any) -> Any:
@@ -400,10 +404,16 @@ def test_a_deletion_uses_the_last_good_credential() -> None:
 
                 return call
 
-        def keeping(*args: Any) -> Client:
-            return Client(connect(*args).token)
+        def keeping(
+            instance: str,
+            endpoint: Endpoint,
+            credential: Credential,
+            roots: str | None,
+        ) -> PolicyClient:
+            connect(instance, endpoint, credential, roots)
+            return Client(whole.token)
 
-        bench.zitadel.connect = keeping
+        instead_of(bench.zitadel.connect).call(keeping)
         await bench.settle()
         bench.cluster.secrets["s"] = {"token": b"bad"}
         await bench.live(120)
@@ -434,11 +444,11 @@ def test_the_secret_is_read_each_minute_whatever_zitadel_says(
         read = bench.cluster.read_secret
         times: list[float] = []
 
-        async def noted(name: str) -> Any:
+        async def noted(name: str) -> dict[str, bytes] | None:
             times.append(asyncio.get_running_loop().time())
             return await read(name)
 
-        bench.cluster.read_secret = noted
+        instead_of(bench.cluster.read_secret).call(noted)
         failure = TransientError(Reason.RATE_LIMITED, "slower", retry_after)
         bench.zitadel.failure = failure
         await bench.live(250)
@@ -509,7 +519,7 @@ def test_a_suspicion_during_a_proof_asks_for_another_one() -> None:
             await asyncio.sleep(3)
             return found
 
-        bench.zitadel.identify = slow
+        instead_of(bench.zitadel.identify).call(slow)
         before = bench.calls("identify")
         await within(200, lambda: bench.calls("identify") > before, bench)
         assert bench.parts is not None

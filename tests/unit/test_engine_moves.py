@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, condition_of, original_of, policy
 from support.fakes import FakeZitadel
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
-from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.errors import (
     TransientError,
 )
@@ -51,7 +51,7 @@ def test_another_zitadel_is_not_touched_until_accepted() -> None:
         bench.zitadel.own.clear()
         await bench.live(1000)
         instance = bench.cluster.instances["default"]
-        stalled = find(instance.status.conditions, "Stalled")
+        stalled = condition_of(instance.status, "Stalled")
         assert stalled.reason == Reason.INSTANCE_CHANGED
         bench.seen(replace(bench.policy("p"), settings=mails(True), generation=2))
         await bench.live(5)
@@ -61,7 +61,7 @@ def test_another_zitadel_is_not_touched_until_accepted() -> None:
         bench.engine.watch_events.seen(accepted)
         await bench.live(30)
         assert bench.zitadel.own == {"o": True}
-        assert bench.policy("p").original.target.zitadel_id == "another"
+        assert original_of(bench.policy("p")).target.zitadel_id == "another"
         await bench.stop()
 
     run(story())
@@ -149,7 +149,7 @@ def test_a_recreated_instance_may_not_lead_elsewhere_unaccepted(scope: Scope) ->
         bench.instance_seen(again)
         await bench.live(5)
         stored = bench.cluster.instances["default"]
-        stalled = find(stored.status.conditions, "Stalled")
+        stalled = condition_of(stored.status, "Stalled")
         assert stalled.reason == Reason.INSTANCE_CHANGED
         assert (other.own, other.default) == ({}, True)
         bench.instance_seen(replace(stored, accepted_id="other"))
@@ -208,7 +208,8 @@ def test_a_check_that_is_overtaken_says_nothing_of_the_new_spec() -> None:
             await asyncio.sleep(10)
             raise TransientError(Reason.UNREACHABLE, "no answer")
 
-        bench.zitadel.identify, hanging.identify = slow, hang
+        instead_of(bench.zitadel.identify).call(slow)
+        instead_of(hanging.identify).call(hang)
         stored = bench.cluster.instances["default"]
         bench.instance_seen(replace(stored, requested_at="now"))
         await bench.live(1)
@@ -218,7 +219,7 @@ def test_a_check_that_is_overtaken_says_nothing_of_the_new_spec() -> None:
         for _ in range(20):
             await bench.live(1)
             status = bench.cluster.instances["default"].status
-            ready = find(status.conditions, "Ready")
+            ready = condition_of(status, "Ready")
             assert (ready.status, ready.observed_generation) != ("True", 2)
         assert ready.reason == Reason.UNREACHABLE
         await bench.stop()
@@ -240,7 +241,7 @@ def test_a_check_of_an_object_that_is_gone_says_nothing_of_its_namesake() -> Non
             await asyncio.sleep(5)
             return await identify()
 
-        bench.zitadel.identify = slow
+        instead_of(bench.zitadel.identify).call(slow)
         stored = bench.cluster.instances["default"]
         bench.instance_seen(replace(stored, requested_at="now"))
         await bench.live(1)
@@ -252,7 +253,7 @@ def test_a_check_of_an_object_that_is_gone_says_nothing_of_its_namesake() -> Non
         await bench.live(10)
         status = bench.cluster.instances["default"].status
         assert status.instance_id == "other"
-        assert find(status.conditions, "Ready").status == "True"
+        assert condition_of(status, "Ready").status == "True"
         await bench.stop()
 
     run(story())

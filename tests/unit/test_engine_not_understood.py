@@ -1,11 +1,12 @@
 """Objects that this version of the operator cannot read."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, PolicyChanges, condition_of, policy
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey, Target
@@ -15,27 +16,33 @@ from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import NotUnderstood
 from zitadel_notification_operator.core.original import Original, OriginalValue
-from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
+from zitadel_notification_operator.core.policy import (
+    DeletionPolicy,
+    ManagementPolicy,
+    ObservedPolicy,
+)
 from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.references import By, Reference
 
 NAMED = "spec.passwordChange: Input should be a valid boolean"
 
 
-def unread(known: PolicyObject, *fields: str, **changes: Any) -> PolicyObject:
+def unread(
+    known: PolicyObject, *fields: str, **changes: Unpack[PolicyChanges]
+) -> PolicyObject:
     """Return the next version of a policy, which cannot be understood."""
-    return replace(
+    later = replace(
         known,
         generation=known.generation + 1,
         not_understood=NotUnderstood(NAMED, frozenset(fields or ("passwordChange",))),
-        **changes,
     )
+    return replace(later, **changes)
 
 
-def understood(known: PolicyObject, **changes: Any) -> PolicyObject:
+def understood(known: PolicyObject, **changes: Unpack[PolicyChanges]) -> PolicyObject:
     """Return the next version of a policy, which can be understood again."""
-    generation = known.generation + 1
-    return replace(known, generation=generation, not_understood=None, **changes)
+    later = replace(known, generation=known.generation + 1, not_understood=None)
+    return replace(later, **changes)
 
 
 def unread_instance(known: InstanceObject, *fields: str) -> InstanceObject:
@@ -104,13 +111,13 @@ def test_a_running_pass_stops_before_its_next_call() -> None:
         await bench.live(5)
         observe = bench.zitadel.observe
 
-        async def observed(organization_id: str | None) -> Any:
+        async def observed(organization_id: str | None) -> ObservedPolicy | None:
             found = await observe(organization_id)
             if bench.policy("p").not_understood is None:
                 bench.seen(unread(bench.policy("p")))
             return found
 
-        bench.zitadel.observe = observed
+        instead_of(bench.zitadel.observe).call(observed)
         bench.seen(policy("p"))
         await bench.live(5)
         assert bench.zitadel.writes() == []
@@ -383,18 +390,13 @@ def test_nothing_is_undone_as_not_granted(
             await bench.start()
             await bench.live(60)
         for name in ("p", "q"):
-            ready = find(
-                bench.cluster.policies[PolicyKey("team", name)].status.conditions,
-                "Ready",
-            )
-            assert ready is not None
+            stored = bench.cluster.policies[PolicyKey("team", name)]
+            ready = condition_of(stored.status, "Ready")
             assert ready.reason == "InstanceNotReady"
             assert "SpecNotUnderstood" in ready.message
         assert "spec.deletionPolicy" in ready.message
         young = bench.cluster.policies[PolicyKey("team", "young")]
-        ready = find(young.status.conditions, "Ready")
-        assert ready is not None
-        assert ready.reason == "Conflict"
+        assert condition_of(young.status, "Ready").reason == "Conflict"
         assert bench.zitadel.own == {"o": False, "q": False}
         bench.instance_seen(replace(granted, generation=9, status=lost.status))
         await bench.live(5)
@@ -421,8 +423,8 @@ def test_the_way_out_of_a_deletion_that_waits() -> None:
         await bench.live(5)
         assert key in bench.cluster.policies
         assert "default" in bench.cluster.instances
-        retained = {"deletion": DeletionPolicy.RETAIN, "generation": 2}
-        bench.seen(replace(bench.cluster.policies[key], **retained))
+        stored = bench.cluster.policies[key]
+        bench.seen(replace(stored, deletion=DeletionPolicy.RETAIN, generation=2))
         await bench.live(5)
         assert key not in bench.cluster.policies
         assert bench.zitadel.own == {"o": False}
@@ -437,7 +439,7 @@ def test_what_refers_to_nothing_is_nobodys() -> None:
     """An original of another object keeps no target."""
     copied = Original("someone", Target("z", "o"), OriginalValue(True, mails(True)))
     made = policy("copy")
-    mark = {"original": copied, "original_text": copied.to_text()}
+    mark: PolicyChanges = {"original": copied, "original_text": copied.to_text()}
     copy = unread(made, "managementPolicy", **mark)
     assert not copy.may_own
     named = replace(copy, organization=Reference(By.NAME, "n"))

@@ -10,6 +10,7 @@ import pytest
 from support.drift import bench_with, calls
 from support.engines import Bench, policy
 from support.loss_stories import delete
+from support.replacing import instead_of
 from support.settings import mailing, mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.instance_object import DriftMethod
@@ -22,11 +23,11 @@ METHODS = [DriftMethod.AUTO, DriftMethod.POLL, DriftMethod.DISABLED]
 def lag(bench: Bench, shown: ObservedPolicy) -> None:
     """Let a pod that still shows this policy answer all GETs from now on."""
 
-    async def observe(_: str | None) -> ObservedPolicy:
+    async def observe(*_: object, **__: object) -> ObservedPolicy:
         bench.steps.log.append(("observe", "o"))
         return shown
 
-    bench.zitadel.observe = observe  # type: ignore[method-assign]
+    instead_of(bench.zitadel.observe).call(observe)
 
 
 def ask(bench: Bench, *, value: bool) -> None:
@@ -116,6 +117,7 @@ def test_a_zitadel_that_went_back_is_believed_in_the_end() -> None:
         await bench.live(60)
         first = await shown_by(bench)
         value = mailing(first.settings)
+        assert value is not None
         ask(bench, value=not value)
         await bench.live(5)
         lag(bench, first)

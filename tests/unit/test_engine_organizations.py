@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, original_of, policy
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
@@ -155,7 +155,7 @@ def test_a_replaced_organization_is_followed_with_an_event() -> None:
         bench.cluster.put(named("p"))
         await bench.start()
         await bench.live(5)
-        assert bench.policy("p").original.value == OriginalValue(False, mails(True))
+        assert original_of(bench.policy("p")).value == OriginalValue(False, mails(True))
         bench.zitadel.removed.add("a")
         del bench.zitadel.names["a"], bench.zitadel.own["a"]
         bench.zitadel.names["b"] = "ACME"
@@ -163,7 +163,7 @@ def test_a_replaced_organization_is_followed_with_an_event() -> None:
         followed = bench.policy("p")
         assert followed.status.organization_id == "b"
         assert followed.status.organization_name == "ACME"
-        assert followed.original.target.organization_id == "b"
+        assert original_of(followed).target.organization_id == "b"
         assert followed.status.original == OriginalValue(True, mails(True))
         assert bench.ready("p").status == "True"
         assert bench.zitadel.own == {"b": False}

@@ -5,17 +5,24 @@ from typing import Any
 
 import pytest
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import (
+    INSTANCE,
+    Bench,
+    PolicyChanges,
+    condition_of,
+    original_of,
+    policy,
+)
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey, Target
-from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.original import Original, OriginalValue
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
     ManagementPolicy,
 )
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.queue.keys import policy_key
 
@@ -77,7 +84,7 @@ def test_deletion_resets_what_the_spec_names_not_what_the_annotation_says() -> N
         await bench.start()
         await bench.live(5)
         stored = bench.policy("p")
-        forged = replace(stored.original, target=Target("z", "theirs"))
+        forged = replace(original_of(stored), target=Target("z", "theirs"))
         bench.seen(
             replace(
                 stored,
@@ -132,7 +139,7 @@ def test_a_spoiled_annotation_is_rewritten_from_the_status(text: str) -> None:
         spoiled = replace(bench.policy("p"), original=None, original_text=text)
         bench.seen(spoiled)
         await bench.live(5)
-        assert bench.policy("p").original.value == OriginalValue(True, mails(True))
+        assert original_of(bench.policy("p")).value == OriginalValue(True, mails(True))
         spoiled = replace(bench.policy("p"), original=None, original_text=text)
         bench.seen(replace(spoiled, deleting=True, generation=2))
         await bench.live(5)
@@ -231,11 +238,15 @@ def test_the_status_is_believed_before_the_annotation(forged: Original) -> None:
         bench.cluster.put(policy("p"))
         await bench.start()
         await bench.live(5)
-        spoiled = {"original": forged, "original_text": forged.to_text()}
+        spoiled: PolicyChanges = {
+            "original": forged,
+            "original_text": forged.to_text(),
+        }
         bench.seen(replace(bench.policy("p"), **spoiled))
         await bench.live(5)
         assert bench.policy("p").status.original == OriginalValue(True, mails(True))
-        bench.seen(replace(bench.policy("p"), **spoiled, deleting=True, generation=2))
+        again = replace(bench.policy("p"), **spoiled)
+        bench.seen(replace(again, deleting=True, generation=2))
         await bench.live(5)
         assert bench.zitadel.own == {}
         await bench.stop()
@@ -264,7 +275,7 @@ def test_an_organization_known_to_be_removed_gets_no_delete() -> None:
     run(story())
 
 
-def _two_tenants() -> tuple[Any, Any]:
+def _two_tenants() -> tuple[PolicyObject, PolicyObject]:
     """Return policies of two namespaces for one organization; the first one owns it."""
     evil = replace(policy("evil"), key=PolicyKey("evil", "evil"))
     evil = replace(evil, deletion=DeletionPolicy.RETAIN)
@@ -272,7 +283,7 @@ def _two_tenants() -> tuple[Any, Any]:
     return evil, replace(successor, settings=mails(True))
 
 
-def _forged(owner: Any) -> Any:
+def _forged(owner: PolicyObject) -> PolicyObject:
     """Return the policy with a forged original."""
     original = Original(owner.uid, Target("z", "o"), OriginalValue(False, mails(False)))
     return replace(owner, original=original, original_text=original.to_text())
@@ -343,7 +354,7 @@ def test_an_owner_whose_write_no_get_has_shown_leaves_its_original() -> None:
         await bench.start()
         await bench.live(60)
         stored = bench.cluster.policies[owner.key]
-        assert find(stored.status.conditions, "Ready").status == "False"
+        assert condition_of(stored.status, "Ready").status == "False"
         assert stored.status.original == OriginalValue(True, mails(True))
         bench.zitadel.catch_up()
         bench.seen(successor)

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, condition_of, original_of, policy
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
-from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import FINALIZER
@@ -33,11 +33,11 @@ def test_older_policy_that_resolves_later_takes_over() -> None:
         assert old.original.value == OriginalValue(True, mails(True))
         assert young.original_text is None
         assert young.finalizers == ()
-        assert find(young.status.conditions, "Ready").reason == Reason.CONFLICT
+        assert condition_of(young.status, "Ready").reason == Reason.CONFLICT
         bench.seen(replace(old, deleting=True, generation=2))
         await bench.live(5)
         young = bench.policy("young")
-        assert young.original.value == OriginalValue(True, mails(True))
+        assert original_of(young).value == OriginalValue(True, mails(True))
         assert [s[0] for s in bench.zitadel.writes()] == ["Create"]
         await bench.stop()
 
@@ -67,10 +67,9 @@ def test_restart_finds_what_was_revoked_or_lost_meanwhile() -> None:
         bench.cluster.put(young)
         await bench.start()
         await bench.live(5)
-        revoked = bench.cluster.policies[tenant.key].status.conditions
-        assert find(revoked, "Ready").reason == Reason.INSTANCE_NOT_FOUND
-        lost = bench.policy("young").status.conditions
-        assert find(lost, "Ready").reason == Reason.CONFLICT
+        revoked = bench.cluster.policies[tenant.key].status
+        assert condition_of(revoked, "Ready").reason == Reason.INSTANCE_NOT_FOUND
+        assert bench.ready("young").reason == Reason.CONFLICT
         assert bench.policy("young").finalizers == ()
         await bench.stop()
 
@@ -94,7 +93,7 @@ def test_a_grant_that_goes_between_two_passes_ends_all_calls() -> None:
         before = len(bench.steps.log)
         await bench.live(5)
         stored = bench.cluster.policies[tenant.key]
-        ready = find(stored.status.conditions, "Ready")
+        ready = condition_of(stored.status, "Ready")
         assert ready.reason == Reason.INSTANCE_NOT_FOUND
         bench.seen(replace(stored, deleting=True, generation=2))
         await bench.live(5)
@@ -122,7 +121,7 @@ def test_a_grant_that_goes_within_a_pass_stops_its_write() -> None:
             bench.engine.watch_events.seen(bench.cluster.put_instance(closed))
             return await observe(organization_id)
 
-        bench.zitadel.observe = revoking
+        instead_of(bench.zitadel.observe).call(revoking)
         await bench.start()
         await bench.live(30)
         assert bench.zitadel.writes() == []
@@ -143,11 +142,11 @@ def test_two_instances_that_reach_one_zitadel_share_its_targets() -> None:
         bench.cluster.put(replace(policy("q", second=2), instance="other"))
         await bench.start()
         await bench.live(5)
-        ready = find(bench.policy("q").status.conditions, "Ready")
+        ready = condition_of(bench.policy("q").status, "Ready")
         assert ready.reason == Reason.CONFLICT
         bench.seen(replace(bench.policy("p"), deleting=True, generation=2))
         await bench.live(5)
-        ready = find(bench.policy("q").status.conditions, "Ready")
+        ready = condition_of(bench.policy("q").status, "Ready")
         assert ready.status == "True"
         assert [s[0] for s in bench.zitadel.writes()] == ["Create"]
         await bench.stop()

@@ -1,13 +1,13 @@
 """Instances that are deleted and created again: what policies keep."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Bench, condition_of, policy
 from support.settings import mails
 from support.virtual_time import run
-from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.instance_object import InstanceStatus
 from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
@@ -50,7 +50,7 @@ async def recreate(bench: Bench, *, restart: bool, gap: float) -> None:
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("make", [by_name, observing])
 def test_the_same_zitadel_voids_nothing(
-    make: type[PolicyObject], restart: bool, gap: float
+    make: Callable[[str], PolicyObject], restart: bool, gap: float
 ) -> None:
     """A rename in between moves no policy, and the original is kept."""
 
@@ -99,7 +99,7 @@ def test_another_zitadel_still_voids_all(restart: bool) -> None:
         await recreate(bench, restart=restart, gap=5)
         await bench.live(60)
         status = bench.cluster.instances["default"].status
-        assert find(status.conditions, "Ready").reason == Reason.INSTANCE_CHANGED
+        assert condition_of(status, "Ready").reason == Reason.INSTANCE_CHANGED
         stored = bench.cluster.instances["default"]
         bench.instance_seen(replace(stored, accepted_id="another"))
         await bench.live(60)

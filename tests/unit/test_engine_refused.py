@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from typing import Any
 
 import pytest
 
 from support.engines import Bench, policy
 from support.leases import Candidate, StoredLease
+from support.replacing import instead_of
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import ClusterError, FailureCause
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.engine.leader.leadership import LeaseLost
 
 
@@ -20,13 +21,13 @@ class Refusing(Bench):
         super().__init__()
         self.tries: list[float] = []
 
-        async def refuse(*_: Any, **__: Any) -> Any:
+        async def refuse(*_: object, **__: object) -> PolicyObject:
             self.tries.append(asyncio.get_running_loop().time())
             error = ClusterError("Kubernetes refused it: 429", retry_after)
             error.shared_cause = failure
             raise error
 
-        self.cluster.apply_policy_status = refuse
+        instead_of(self.cluster.apply_policy_status).call(refuse)
 
 
 @pytest.mark.parametrize("retry_after", [None, 90.0])
@@ -36,7 +37,7 @@ def test_a_pass_waits_as_long_as_kubernetes_asks(retry_after: float | None) -> N
     async def story() -> None:
         bench = Refusing(retry_after, None)
         bench.cluster.put(policy("p"))
-        await bench.start()
+        engine = await bench.start()
         await bench.live(300)
         waits = [b - a for a, b in zip(bench.tries, bench.tries[1:], strict=False)]
         assert waits
@@ -44,7 +45,7 @@ def test_a_pass_waits_as_long_as_kubernetes_asks(retry_after: float | None) -> N
             assert waits[0] < 2
         else:
             assert min(waits) >= retry_after
-        await bench.engine.stop()
+        await engine.stop()
 
     run(story())
 
@@ -60,12 +61,12 @@ def test_a_cause_that_many_passes_meet_is_reported_once(
         bench = Refusing(None, FailureCause() if shared else None)
         for number in range(5):
             bench.cluster.put(policy(f"p{number}", f"o{number}"))
-        await bench.start()
+        engine = await bench.start()
         await bench.live(60)
         assert len(bench.tries) > 10
         logged = [line for line in caplog.messages if "429" in line]
         assert len(logged) == (1 if shared else len(bench.tries))
-        await bench.engine.stop()
+        await engine.stop()
 
     run(story())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -73,7 +74,7 @@ class Stage(Bench):
         super().__init__()
         self.slow = SlowZitadel(self.steps)
         self.zitadel = self.slow
-        self.cluster = UnwillingCluster(self.steps)
+        self.cluster: UnwillingCluster = UnwillingCluster(self.steps)
         self.cluster.secrets["s"] = {"token": b"token"}
         self.cluster.put_instance(INSTANCE)
         self.record = StoredLease()
@@ -127,7 +128,7 @@ class Process:
         await asyncio.sleep(0)
 
 
-def on_stage(test: Any) -> Any:
+def on_stage(test: Callable[[Stage], Awaitable[None]]) -> Callable[[], None]:
     """Run a test on a virtual clock with a stage that is cleaned up at the end."""
 
     async def whole() -> None:

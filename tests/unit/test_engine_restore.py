@@ -1,10 +1,11 @@
 """`deletionPolicy: Restore`: back to the first observed value, in all cases."""
 
 from dataclasses import replace
+from typing import Unpack
 
 import pytest
 
-from support.engines import Bench, policy
+from support.engines import Bench, PolicyChanges, original_of, policy
 from support.fakes import OTHERS
 from support.settings import mails
 from support.virtual_time import run
@@ -17,9 +18,10 @@ from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 
 
-def restoring(name: str = "p", **changes: object) -> PolicyObject:
+def restoring(name: str = "p", **changes: Unpack[PolicyChanges]) -> PolicyObject:
     """Return a policy with deletionPolicy Restore."""
-    return replace(policy(name), deletion=DeletionPolicy.RESTORE, **changes)
+    made = replace(policy(name), deletion=DeletionPolicy.RESTORE)
+    return replace(made, **changes)
 
 
 def of_instance() -> PolicyObject:
@@ -94,7 +96,7 @@ def test_a_drifted_value_is_never_what_is_restored() -> None:
         bench.cluster.put(replace(stored, original=None, original_text=None))
         await bench.start()
         await bench.live(700)
-        assert bench.policy("p").original.value == OriginalValue(False, mails(True))
+        assert original_of(bench.policy("p")).value == OriginalValue(False, mails(True))
         assert bench.policy("p").status.original == OriginalValue(False, mails(True))
         await delete(bench)
         assert bench.zitadel.own == {"o": True}
@@ -174,7 +176,7 @@ def test_the_original_is_handed_on_at_a_take_over() -> None:
         await live_and_delete(bench)
         assert bench.zitadel.own == {"o": False}
         successor = bench.policy("q")
-        assert successor.original.value == OriginalValue(False, mails(True))
+        assert original_of(successor).value == OriginalValue(False, mails(True))
         bench.seen(replace(successor, deleting=True, generation=2))
         await bench.live(5)
         assert bench.zitadel.own == {"o": True}

@@ -1,16 +1,19 @@
 """LISTs: objects that cannot be read again, and a Kubernetes from a backup."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from support.engines import INSTANCE, Bench, policy, with_spec
+from support.engines import INSTANCE, Bench, PolicyChanges, policy, with_spec
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.kinds import ObjectKey
+from zitadel_notification_operator.core.objects import ObjectList, OwnObject
 from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.engine.leader.resync import LIST_INTERVAL, SOON
 
@@ -38,19 +41,20 @@ class UnreadableObjects(Bench):
             refuse(name)
             return await read_instance(name)
 
-        async def list_most(known: Any) -> Any:
+        async def list_most(known: Iterable[OwnObject]) -> ObjectList:
             found = await listed(known)
             rest = [p for p in found.objects if p.name not in self.stubborn]
             return found._replace(objects=rest)
 
-        async def list_most_instances() -> Any:
+        async def list_most_instances() -> ObjectList:
             found = await instances()
             rest = [i for i in found.objects if i.name not in self.stubborn]
             return found._replace(objects=rest)
 
-        self.cluster.read_policy, self.cluster.list_policies = read_one, list_most
-        self.cluster.read_instance = read_an_instance
-        self.cluster.list_instances = list_most_instances
+        instead_of(self.cluster.read_policy).call(read_one)
+        instead_of(self.cluster.list_policies).call(list_most)
+        instead_of(self.cluster.read_instance).call(read_an_instance)
+        instead_of(self.cluster.list_instances).call(list_most_instances)
 
 
 def test_one_that_cannot_be_read_again_stops_no_other() -> None:
@@ -132,7 +136,7 @@ def test_a_restored_etcd_is_taken_as_the_truth() -> None:
         await bench.live(5)
         kept = bench.back_up()
         for generation in range(2, 9):
-            edit = {"settings": mails(True), "generation": generation}
+            edit: PolicyChanges = {"settings": mails(True), "generation": generation}
             bench.seen(replace(bench.policy("changed"), **edit))
         bench.seen(replace(bench.policy("deleted"), deleting=True))
         bench.seen(policy("new", "c"))
@@ -192,7 +196,7 @@ def test_an_answer_that_is_older_than_what_was_known_is_noticed_at_once() -> Non
         await bench.live(5)
         kept = bench.back_up()
         for generation in range(2, 9):
-            edit = {"settings": mails(True), "generation": generation}
+            edit: PolicyChanges = {"settings": mails(True), "generation": generation}
             bench.seen(replace(bench.policy("p"), **edit))
             bench.seen(replace(bench.policy("q"), **edit))
         await bench.live(5)
@@ -200,7 +204,8 @@ def test_an_answer_that_is_older_than_what_was_known_is_noticed_at_once() -> Non
         calls = len(bench.steps.log)
         assert bench.engine is not None
         # A watch event brings a token, so the pass writes a status.
-        known = bench.parts.inventory.policies[PolicyKey("own", "q")]  # type: ignore[union-attr]
+        assert bench.parts is not None
+        known = bench.parts.inventory.policies[PolicyKey("own", "q")]
         bench.engine.watch_events.seen(replace(known, requested_at="now"))
         await bench.live(10)
         assert bench.zitadel.own == {"o": False, "q": False}

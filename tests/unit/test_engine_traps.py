@@ -2,12 +2,14 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
 from support.drift import bench_with, calls
 from support.engines import Bench, policy
 from support.fakes import OTHERS
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -15,6 +17,7 @@ from zitadel_notification_operator.core.credentials import (
     CaRef,
     CredentialKind,
     CredentialRef,
+    KeyFile,
     parse_credential,
     parse_roots,
 )
@@ -26,7 +29,7 @@ from zitadel_notification_operator.core.policy import (
     ManagementPolicy,
     ObservedPolicy,
 )
-from zitadel_notification_operator.core.policy_object import PolicyObject
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.queue.keys import policy_key
 
@@ -45,10 +48,11 @@ def test_a_key_file_of_brackets_or_of_the_year_one_has_its_message() -> None:
         b'{"userId":"u","keyId":"k","key":"p",'
         b'"expirationDate":"0001-01-01T00:00:00+10:00"}'
     )
-    assert parse_credential(ref, {"key.json": text}, "own", now)
+    read = parse_credential(ref, {"key.json": text}, "own", now)
+    assert read == KeyFile("u", "k", "p", expires=None)
 
 
-def bench_time() -> object:
+def bench_time() -> datetime:
     """Return a moment in the time of the fakes."""
     return Bench().zitadel.began
 
@@ -79,10 +83,10 @@ def test_an_answer_that_is_older_than_its_event_is_not_believed() -> None:
             del organization_id
             return old
 
-        bench.zitadel.observe = stale
+        instead_of(bench.zitadel.observe).call(stale)
         bench.zitadel.change("o", True, OTHERS)
         await bench.live(64)
-        bench.zitadel.observe = observe
+        instead_of(bench.zitadel.observe).call(observe)
         await bench.live(120)
         assert bench.zitadel.own["o"] is False
         await bench.stop()
@@ -107,11 +111,11 @@ def test_the_cursor_waits_for_those_who_were_woken() -> None:
             await asyncio.sleep(0.2)
             return await observe(organization_id)
 
-        bench.zitadel.observe = slow
+        instead_of(bench.zitadel.observe).call(slow)
         await bench.start()
         await bench.live(2)
         await bench.stop()
-        bench.zitadel.observe = observe
+        instead_of(bench.zitadel.observe).call(observe)
         await bench.start()
         await bench.live(120)
         assert set(bench.zitadel.own.values()) == {False}
@@ -131,13 +135,13 @@ def test_a_removal_that_is_reported_during_a_pass_is_not_forgotten() -> None:
         apply = bench.cluster.apply_policy_status
         bench.zitadel.change("o", True, OTHERS)
 
-        async def slow(changed: object, status: object) -> object:
-            bench.cluster.apply_policy_status = apply
+        async def slow(policy: PolicyObject, status: PolicyStatus) -> PolicyObject:
+            instead_of(bench.cluster.apply_policy_status).call(apply)
             bench.zitadel.remove("o")
             await asyncio.sleep(70)
-            return await apply(changed, status)
+            return await apply(policy, status)
 
-        bench.cluster.apply_policy_status = slow
+        instead_of(bench.cluster.apply_policy_status).call(slow)
         await bench.live(300)
         assert bench.ready("p").status == "False"
         await bench.stop()
@@ -231,7 +235,7 @@ def test_refusals_that_the_instance_does_not_share_end_soon() -> None:
                 raise refused.pop()
             return await observe(organization_id)
 
-        bench.zitadel.observe = fail
+        instead_of(bench.zitadel.observe).call(fail)
         await bench.start()
         await bench.live(60)
         assert bench.ready("p").status == "True"
@@ -248,10 +252,10 @@ def test_a_status_that_is_refused_again_and_again_is_reported(
     async def story() -> None:
         bench = bench_with(policy("p"))
 
-        async def refuse(*_: object) -> PolicyObject:
+        async def refuse(*_: object, **__: object) -> PolicyObject:
             raise ObjectChanged("422 status is invalid")
 
-        bench.cluster.apply_policy_status = refuse
+        instead_of(bench.cluster.apply_policy_status).call(refuse)
         await bench.start()
         await bench.live(1)
         assert "is invalid" not in caplog.text

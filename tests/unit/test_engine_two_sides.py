@@ -5,12 +5,13 @@ agree on the wanted value, at whichever call the process was killed.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
 from support.drift import bench_with, calls
-from support.engines import INSTANCE, Bench, policy, with_spec
+from support.engines import INSTANCE, Bench, PolicyChanges, policy, with_spec
 from support.fakes import OTHERS, OURSELVES
 from support.loss_stories import (
     STORIES,
@@ -22,6 +23,7 @@ from support.loss_stories import (
     live,
     stale_row,
 )
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
@@ -30,6 +32,7 @@ from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
     ManagementPolicy,
+    ObservedPolicy,
     WriteOutcome,
     WriteResult,
 )
@@ -59,7 +62,7 @@ def moves_by_us(bench: Bench, story: Story) -> Moves:
             moves.append((len(bench.steps.log), shown()))
         return sequence
 
-    zitadel.change = noted  # type: ignore[method-assign]
+    instead_of(zitadel.change).call(noted)
     return moves
 
 
@@ -182,7 +185,7 @@ def test_somebody_who_is_always_faster_is_no_loss() -> None:
         zitadel = bench.zitadel
         observe = zitadel.observe
 
-        async def faster(organization_id: str | None) -> object:
+        async def faster(organization_id: str | None) -> ObservedPolicy | None:
             found = await observe(organization_id)
             if zitadel.written("o") is None:
                 zitadel.change("o", True, OTHERS)
@@ -190,12 +193,12 @@ def test_somebody_who_is_always_faster_is_no_loss() -> None:
                 zitadel.change("o", None, OTHERS)
             return found
 
-        zitadel.observe = faster  # type: ignore[assignment]
+        instead_of(zitadel.observe).call(faster)
         await bench.start()
         await bench.live(120)
         assert not [r for _, r in bench.recorder.notices if r == "ReadSideRepaired"]
         assert bench.ready("p").reason == Reason.UNEXPECTED_ANSWER
-        zitadel.observe = observe
+        instead_of(zitadel.observe).call(observe)
         await bench.live(120)
         assert zitadel.own == {"o": False}
         assert bench.ready("p").status == "True"
@@ -212,14 +215,14 @@ def test_a_pod_that_lags_half_a_second_is_no_loss() -> None:
         await bench.start()
         await bench.live(5)
         zitadel = bench.zitadel
-        project = zitadel._project  # noqa: SLF001 - where the read side moves
 
-        def late(*event: object) -> None:
+        def late(project: Callable[[], None]) -> None:
             zitadel.stopped = True
-            project(*event)  # type: ignore[arg-type]
+            project()
             asyncio.get_running_loop().call_later(0.5, zitadel.catch_up)
 
-        zitadel._project = late  # type: ignore[assignment]  # noqa: SLF001
+        # This is where the read side moves.
+        instead_of(zitadel._project).around(late)  # noqa: SLF001
         create(bench)
         await bench.live(10)
         assert [s[0] for s in zitadel.writes()] == ["Create"]
@@ -252,11 +255,9 @@ def test_a_read_side_that_stands_still_gets_no_flood_of_writes() -> None:
             bench.seen(replace(stored, settings=mails(True), generation=2))
         await bench.live(300)
         assert len(bench.zitadel.writes()) - before <= count + 2 * EXTRA
-        stored = bench.cluster.instances["default"].status
-        ready, stalled = (
-            find(stored.conditions, "Ready"),
-            find(stored.conditions, "Stalled"),
-        )
+        reported = bench.cluster.instances["default"].status
+        ready = find(reported.conditions, "Ready")
+        stalled = find(reported.conditions, "Stalled")
         assert ready is not None
         assert stalled is not None
         assert ready.reason == stalled.reason == Reason.ZITADEL_INCONSISTENT
@@ -265,8 +266,8 @@ def test_a_read_side_that_stands_still_gets_no_flood_of_writes() -> None:
         await bench.live(150)
         states = {bench.ready(f"p{n}").status for n in range(count)}
         assert states == {"True"}
-        stored = bench.cluster.instances["default"].status
-        ready = find(stored.conditions, "Ready")
+        reported = bench.cluster.instances["default"].status
+        ready = find(reported.conditions, "Ready")
         assert ready is not None
         assert ready.status == "True"
         assert len(bench.zitadel.writes()) - before <= count + 2 * EXTRA
@@ -318,25 +319,24 @@ def test_a_repair_stops_when_it_is_no_longer_asked_for(how: str) -> None:
         await bench.live(60)
         zitadel = bench.zitadel
         zitadel.to_lose.append(("removed" if how == "Retain" else "changed", "o"))
-        write = zitadel.write
 
-        async def edited(*args: object, **kwargs: object) -> WriteResult:
-            result: WriteResult = await write(*args, **kwargs)  # type: ignore[arg-type]
+        async def edited(write: Callable[[], Awaitable[WriteResult]]) -> WriteResult:
+            result = await write()
             made = [s[0] for s in zitadel.writes()][1:]
             if made in (["Update"] * 3, ["Reset", "Reset", "Create"]):
                 # The first step of the repair was made and answered with 200.
                 assert result.answer is WriteOutcome.WRITTEN
                 stored = bench.policy("p")
-                edits = {
+                edits: dict[str, PolicyChanges] = {
                     "suspend": {"suspended": True},
                     "Observe": {"management": ManagementPolicy.OBSERVE},
                     "Retain": {"deletion": DeletionPolicy.RETAIN},
                 }
-                generation = stored.generation + 1
-                bench.seen(replace(stored, generation=generation, **edits[how]))
+                changed = replace(stored, generation=stored.generation + 1)
+                bench.seen(replace(changed, **edits[how]))
             return result
 
-        zitadel.write = edited  # type: ignore[assignment]
+        instead_of(zitadel.write).around(edited)
         if how == "Retain":
             delete(bench)
         else:
@@ -425,14 +425,13 @@ def test_the_verifying_get_may_fail_and_the_drift_is_reported_all_the_same() -> 
         await bench.start()
         await bench.live(60)
         zitadel = bench.zitadel
-        write = zitadel.write
 
-        async def written(*args: object, **kwargs: object) -> object:
-            result = await write(*args, **kwargs)  # type: ignore[arg-type]
+        async def written(write: Callable[[], Awaitable[WriteResult]]) -> WriteResult:
+            result = await write()
             zitadel.unready_until = asyncio.get_running_loop().time() + 100
             return result
 
-        zitadel.write = written  # type: ignore[assignment]
+        instead_of(zitadel.write).around(written)
         zitadel.change("o", True, OTHERS)
         await bench.live(400)
         assert bench.recorder.notices.count(("p", "DriftCorrected")) == 1

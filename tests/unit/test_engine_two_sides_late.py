@@ -10,9 +10,11 @@ import pytest
 from support.drift import bench_with, calls, in_sync
 from support.engines import policy
 from support.fakes import OTHERS
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import TransientError
+from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.policy import ManagementPolicy
 from zitadel_notification_operator.core.reasons import Reason
 
@@ -57,15 +59,15 @@ def test_a_log_that_cannot_be_read_for_a_while_is_read_later() -> None:
         zitadel = bench.zitadel
         search = zitadel.last_policy_event
 
-        async def fails(_: str | None) -> None:
+        async def fails(*_: object, **__: object) -> ZitadelEvent:
             raise TransientError(Reason.SERVER_ERROR, "HTTP 500")
 
-        zitadel.last_policy_event = fails  # type: ignore[method-assign]
+        instead_of(zitadel.last_policy_event).call(fails)
         zitadel.to_lose.append(("changed", "o"))
         zitadel.change("o", True, OTHERS)
         await bench.live(200)
         assert bench.ready("p").status == "True"
-        zitadel.last_policy_event = search  # type: ignore[method-assign]
+        instead_of(zitadel.last_policy_event).call(search)
         await bench.live(700)
         assert zitadel.written("o") is False
         await bench.stop()

@@ -4,14 +4,16 @@ Each test shows a defect that the engine once had.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Unpack
 
 import pytest
 
 from support.drift import bench_with, calls
-from support.engines import INSTANCE, Bench, policy, with_spec
+from support.engines import INSTANCE, Bench, PolicyChanges, policy, with_spec
 from support.fakes import OTHERS
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -20,15 +22,20 @@ from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.kinds import ObjectKey
-from zitadel_notification_operator.core.policy import ManagementPolicy, Scope
+from zitadel_notification_operator.core.policy import (
+    ManagementPolicy,
+    Scope,
+    WriteResult,
+)
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.queue.keys import policy_key
 
 
-def edit(bench: Bench, name: str, **changes: Any) -> None:
+def edit(bench: Bench, name: str, **changes: Unpack[PolicyChanges]) -> None:
     """Store a new spec of a policy."""
     stored = bench.policy(name)
-    bench.seen(replace(stored, generation=stored.generation + 1, **changes))
+    later = replace(stored, generation=stored.generation + 1)
+    bench.seen(replace(later, **changes))
 
 
 def instance_reason(bench: Bench) -> str:
@@ -109,13 +116,12 @@ def test_a_loss_is_not_forgotten_while_another_one_is_repaired() -> None:
     async def lived() -> None:
         await bench.start()
         await bench.live(100)
-        write = bench.zitadel.write
 
-        async def slow(*args: object, **kwargs: object) -> object:
+        async def slow(write: Callable[[], Awaitable[WriteResult]]) -> WriteResult:
             await asyncio.sleep(3)
-            return await write(*args, **kwargs)  # type: ignore[arg-type]
+            return await write()
 
-        bench.zitadel.write = slow  # type: ignore[assignment]
+        instead_of(bench.zitadel.write).around(slow)
         before = len(bench.zitadel.writes())
         for name in names:
             bench.zitadel.to_lose.append(("changed", f"o-{name}"))
@@ -140,15 +146,14 @@ def test_a_loss_is_not_forgotten_while_zitadel_fails() -> None:
         await bench.start()
         await bench.live(100)
         zitadel = bench.zitadel
-        write = zitadel.write
         failing = True
 
-        async def fails(*args: object, **kwargs: object) -> object:
+        async def fails(write: Callable[[], Awaitable[WriteResult]]) -> WriteResult:
             if failing:
                 raise TransientError(Reason.SERVER_ERROR, "HTTP 500")
-            return await write(*args, **kwargs)  # type: ignore[arg-type]
+            return await write()
 
-        zitadel.write = fails  # type: ignore[assignment]
+        instead_of(zitadel.write).around(fails)
         zitadel.to_lose.append(("changed", "o"))
         zitadel.change("o", True, OTHERS)
         await bench.live(120)
@@ -343,13 +348,12 @@ def test_a_get_before_a_delayed_write_may_meet_an_insert() -> None:
     async def lived() -> None:
         await bench.start()
         await bench.live(60)
-        write = bench.zitadel.write
 
-        async def slow(*args: object, **kwargs: object) -> object:
+        async def slow(write: Callable[[], Awaitable[WriteResult]]) -> WriteResult:
             await asyncio.sleep(3)
-            return await write(*args, **kwargs)  # type: ignore[arg-type]
+            return await write()
 
-        bench.zitadel.write = slow  # type: ignore[assignment]
+        instead_of(bench.zitadel.write).around(slow)
         begun = len(bench.steps.log)
         edit(bench, "p", settings=mails(True))
         edit(bench, "q", settings=mails(True))
@@ -372,14 +376,13 @@ def test_the_end_of_the_process_does_not_wait_for_an_insert() -> None:
     async def lived() -> None:
         await bench.start()
         await bench.live(60)
-        write = bench.zitadel.write
 
-        async def written(*args: object, **kwargs: object) -> object:
-            result = await write(*args, **kwargs)  # type: ignore[arg-type]
+        async def written(write: Callable[[], Awaitable[WriteResult]]) -> WriteResult:
+            result = await write()
             busy_from_now(bench, 50)
             return result
 
-        bench.zitadel.write = written  # type: ignore[assignment]
+        instead_of(bench.zitadel.write).around(written)
         edit(bench, "p", settings=mails(True))
         await bench.live(5)
         ended = asyncio.get_running_loop().time()

@@ -5,25 +5,33 @@ one. Before it, two PUTs have shown that the change was lost.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Unpack
 
 import pytest
 
 from support.drift import bench_with, calls
-from support.engines import INSTANCE, Bench, with_spec
+from support.engines import INSTANCE, Bench, PolicyChanges, with_spec
 from support.engines import policy as own_policy
 from support.fakes import OTHERS
+from support.replacing import instead_of
 from support.settings import mailing, mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition, find
+from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.instance_object import DriftMethod
-from zitadel_notification_operator.core.policy import Scope, WriteOutcome, WriteResult
+from zitadel_notification_operator.core.policy import (
+    ObservedPolicy,
+    Scope,
+    WriteOutcome,
+    WriteResult,
+)
 from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.settings import Settings
 
 KEY = PolicyKey("team", "p")
 """Of a policy that needs a grant."""
@@ -46,10 +54,11 @@ def stored(bench: Bench) -> PolicyObject:
     return bench.cluster.policies[KEY]
 
 
-def edit(bench: Bench, **changes: Any) -> None:
+def edit(bench: Bench, **changes: Unpack[PolicyChanges]) -> None:
     """Store a new spec of the policy."""
     known = stored(bench)
-    bench.seen(replace(known, generation=known.generation + 1, **changes))
+    later = replace(known, generation=known.generation + 1)
+    bench.seen(replace(later, **changes))
 
 
 def ready(bench: Bench) -> Condition:
@@ -71,23 +80,31 @@ def writes_of(bench: Bench, acts: dict[tuple[int, bool], Callable[[], None]]) ->
     zitadel = bench.zitadel
     write, reset = zitadel.write, zitadel.reset
 
-    async def noted(call: Any, verb: str, value: bool | None) -> WriteResult:
+    async def noted(
+        call: Awaitable[WriteResult], verb: str, value: bool | None
+    ) -> WriteResult:
         number = len(made) + 1
         acts.get((number, False), lambda: None)()
-        result: WriteResult = await call
+        result = await call
         made.append((verb, value, result.answer))
         acts.get((number, True), lambda: None)()
         return result
 
-    async def noted_write(org: str, action: Any, **kwargs: Any) -> WriteResult:
-        call = write(org, action, **kwargs)
-        return await noted(call, str(action), mailing(kwargs["settings"]))
+    async def noted_write(
+        organization_id: str | None,
+        action: Action,
+        *,
+        settings: Settings,
+        before: ObservedPolicy | None = None,
+    ) -> WriteResult:
+        call = write(organization_id, action, settings=settings, before=before)
+        return await noted(call, str(action), mailing(settings))
 
-    async def noted_reset(org: str) -> WriteResult:
-        return await noted(reset(org), "Reset", None)
+    async def noted_reset(organization_id: str) -> WriteResult:
+        return await noted(reset(organization_id), "Reset", None)
 
-    zitadel.write = noted_write  # type: ignore[method-assign, assignment]
-    zitadel.reset = noted_reset  # type: ignore[method-assign]
+    instead_of(zitadel.write).call(noted_write)
+    instead_of(zitadel.reset).call(noted_reset)
     return made
 
 

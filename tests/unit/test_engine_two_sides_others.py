@@ -1,17 +1,20 @@
 """Others act during a repair, which is no failure of the repair."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Unpack
 
 import pytest
 
 from support.drift import bench_with
-from support.engines import Bench, policy
-from support.fakes import OTHERS
+from support.engines import Bench, PolicyChanges, policy
+from support.fakes import OTHERS, FakeZitadel
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import (
     OperatorError,
     TerminalError,
@@ -19,17 +22,20 @@ from zitadel_notification_operator.core.errors import (
 )
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
+    ObservedPolicy,
     WriteOutcome,
     WriteResult,
 )
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.engine.queue.keys import policy_key
 
 
-def edit(bench: Bench, name: str, **changes: Any) -> None:
+def edit(bench: Bench, name: str, **changes: Unpack[PolicyChanges]) -> None:
     """Store a new spec of a policy."""
     stored = bench.policy(name)
-    bench.seen(replace(stored, generation=stored.generation + 1, **changes))
+    later = replace(stored, generation=stored.generation + 1)
+    bench.seen(replace(later, **changes))
 
 
 def instance_reason(bench: Bench) -> str:
@@ -42,19 +48,30 @@ def instance_reason(bench: Bench) -> str:
 def before_write(bench: Bench, number: int, act: Callable[[str], None]) -> None:
     """Run something right before the nth write or DELETE of an organization."""
     zitadel = bench.zitadel
-    made: dict[str, int] = {}
+    write, reset = zitadel.write, zitadel.reset
+    made: Counter[str] = Counter()
 
-    def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
-        async def counted(org: str, *args: object, **kwargs: object) -> object:
-            made[org] = made.get(org, 0) + 1
-            if made[org] == number:
-                act(org)
-            return await call(org, *args, **kwargs)
+    def count(org: str) -> None:
+        made[org] += 1
+        if made[org] == number:
+            act(org)
 
-        return counted
+    async def counted_write(
+        organization_id: str | None,
+        action: Action,
+        *,
+        settings: Settings,
+        before: ObservedPolicy | None = None,
+    ) -> WriteResult:
+        count(organization_id or "")
+        return await write(organization_id, action, settings=settings, before=before)
 
-    zitadel.write = wrapped(zitadel.write)  # type: ignore[method-assign]
-    zitadel.reset = wrapped(zitadel.reset)  # type: ignore[method-assign]
+    async def counted_reset(organization_id: str) -> WriteResult:
+        count(organization_id)
+        return await reset(organization_id)
+
+    instead_of(zitadel.write).call(counted_write)
+    instead_of(zitadel.reset).call(counted_reset)
 
 
 def test_somebody_who_writes_in_the_middle_of_repairs_is_no_failure() -> None:
@@ -65,7 +82,11 @@ def test_somebody_who_writes_in_the_middle_of_repairs_is_no_failure() -> None:
     async def lived() -> None:
         await bench.start()
         await bench.live(60)
-        before_write(bench, 3, lambda org: bench.zitadel.change(org, False) and None)
+
+        def set_false(org: str) -> None:
+            bench.zitadel.change(org, False)
+
+        before_write(bench, 3, set_false)
         for name in names:
             bench.zitadel.to_lose.append(("changed", f"o-{name}"))
             edit(bench, name, settings=mails(True))
@@ -126,24 +147,21 @@ def test_an_organization_that_goes_in_the_middle_ends_the_deletion(
     run(lived())
 
 
-def gone_from(zitadel: Any, remove: Callable[[], None], number: int) -> None:
+def gone_from(zitadel: FakeZitadel, remove: Callable[[], None], number: int) -> None:
     """Remove an organization right before the nth write, which then fails."""
     made = 0
 
-    def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
-        async def counted(*args: object, **kwargs: object) -> object:
-            nonlocal made
-            made += 1
-            if made == number:
-                remove()
-            if made >= number:
-                return WriteResult(WriteOutcome.ORGANIZATION_GONE)
-            return await call(*args, **kwargs)
+    async def counted(call: Callable[[], Awaitable[WriteResult]]) -> WriteResult:
+        nonlocal made
+        made += 1
+        if made == number:
+            remove()
+        if made >= number:
+            return WriteResult(WriteOutcome.ORGANIZATION_GONE)
+        return await call()
 
-        return counted
-
-    zitadel.write = wrapped(zitadel.write)
-    zitadel.reset = wrapped(zitadel.reset)
+    instead_of(zitadel.write).around(counted)
+    instead_of(zitadel.reset).around(counted)
 
 
 @pytest.mark.parametrize(

@@ -6,21 +6,29 @@ it from one that has lost a single event: they show nothing newer at all.
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Unpack
 
 import pytest
 
 from support.drift import bench_with
-from support.engines import INSTANCE, Bench, policy, with_spec
+from support.engines import INSTANCE, Bench, PolicyChanges, policy, with_spec
 from support.fakes import OTHERS
+from support.replacing import instead_of
 from support.settings import mailing, mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
+from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.identity import Capabilities
 from zitadel_notification_operator.core.instance_object import DriftMethod
-from zitadel_notification_operator.core.policy import WriteOutcome
+from zitadel_notification_operator.core.policy import (
+    ObservedPolicy,
+    WriteOutcome,
+    WriteResult,
+)
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.settings import Settings
 
 PER_TEN_MINUTES = 8
 """Writes that a whole read side that stands still may get of us in ten minutes."""
@@ -34,10 +42,11 @@ def bench_that_reads_often() -> Bench:
     return bench
 
 
-def edit(bench: Bench, name: str, **changes: Any) -> None:
+def edit(bench: Bench, name: str, **changes: Unpack[PolicyChanges]) -> None:
     """Store a new spec of a policy."""
     stored = bench.policy(name)
-    bench.seen(replace(stored, generation=stored.generation + 1, **changes))
+    later = replace(stored, generation=stored.generation + 1)
+    bench.seen(replace(later, **changes))
 
 
 def event_reasons(bench: Bench) -> Counter[str]:
@@ -83,17 +92,26 @@ def test_a_repair_that_was_stopped_is_not_reported_when_nothing_has_moved() -> N
         await bench.start()
         await bench.live(100)
         zitadel = bench.zitadel
-        write, made = zitadel.write, []
+        write = zitadel.write
+        made: list[tuple[bool | None, WriteOutcome]] = []
 
-        async def stopped(*args: object, **kwargs: object) -> object:
-            result = await write(*args, **kwargs)  # type: ignore[arg-type]
-            made.append((mailing(kwargs["settings"]), result.answer))
+        async def stopped(
+            organization_id: str | None,
+            action: Action,
+            *,
+            settings: Settings,
+            before: ObservedPolicy | None = None,
+        ) -> WriteResult:
+            result = await write(
+                organization_id, action, settings=settings, before=before
+            )
+            made.append((mailing(settings), result.answer))
             if made[-1] == (False, WriteOutcome.WRITTEN) and len(made) == 3:
                 zitadel.change("o", True, OTHERS)
                 edit(bench, "p", settings=mails(False))
             return result
 
-        zitadel.write = stopped  # type: ignore[assignment]
+        instead_of(zitadel.write).call(stopped)
         zitadel.stopped = True
         zitadel.change("o", True, OTHERS)
         await bench.live(15)
@@ -118,14 +136,14 @@ def test_a_pod_that_lags_hides_no_repair() -> None:
         zitadel = bench.zitadel
         zitadel.to_lose.append(("changed", "o"))
         zitadel.change("o", True, OTHERS)
-        project = zitadel._project  # noqa: SLF001 - where the read side moves
 
-        def late(*event: object) -> None:
+        def late(project: Callable[[], None]) -> None:
             zitadel.stopped = True
-            project(*event)  # type: ignore[arg-type]
+            project()
             asyncio.get_running_loop().call_later(0.5, zitadel.catch_up)
 
-        zitadel._project = late  # type: ignore[assignment]  # noqa: SLF001
+        # This is where the read side moves.
+        instead_of(zitadel._project).around(late)  # noqa: SLF001
         await bench.live(120)
         assert zitadel.written("o") is zitadel.own["o"] is False
         assert event_reasons(bench)["ReadSideRepaired"] == 1

@@ -4,14 +4,16 @@ The other flag is `emailChange`, which a future ZITADEL might have. In the fakes
 ZITADEL, a flag that a write does not name is off afterwards.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Unpack
 
 import pytest
 
 from support.drift import bench_with, in_sync
-from support.engines import Bench, policy
+from support.engines import Bench, PolicyChanges, policy
 from support.fakes import OTHERS
+from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import Target
@@ -30,14 +32,16 @@ MAIL = {"emailChange": True}
 DIGEST = {"digest": {"hours": [7, 19], "limit": "18446744073709551615"}, "note": None}
 
 
-def restoring(name: str = "p", **changes: object) -> PolicyObject:
+def restoring(name: str = "p", **changes: Unpack[PolicyChanges]) -> PolicyObject:
     """Return a policy with deletionPolicy Restore."""
-    return replace(policy(name), deletion=DeletionPolicy.RESTORE, **changes)
+    made = replace(policy(name), deletion=DeletionPolicy.RESTORE)
+    return replace(made, **changes)
 
 
-def of_instance(**changes: object) -> PolicyObject:
+def of_instance(**changes: Unpack[PolicyChanges]) -> PolicyObject:
     """Return a policy of the instance."""
-    return restoring(scope=Scope.INSTANCE, organization=None, **changes)
+    whole = restoring(scope=Scope.INSTANCE, organization=None)
+    return replace(whole, **changes)
 
 
 def own(bench: Bench, value: bool, **flags: object) -> None:
@@ -123,7 +127,7 @@ def test_an_instance_without_a_policy_gets_ours_alone() -> None:
                 return await observe(organization_id)
             return None
 
-        bench.zitadel.observe = nothing
+        instead_of(bench.zitadel.observe).call(nothing)
         bench.cluster.put(of_instance())
         await bench.start()
         await bench.live(5)
@@ -329,16 +333,15 @@ def test_each_try_carries_what_was_read_right_before_it(
         answers: list[WriteOutcome] = []
         if first is not None:
             own(bench, first)
-        write = bench.zitadel.write
 
-        async def raced(*args: object, **kwargs: object) -> WriteResult:
+        async def raced(write: Callable[[], Awaitable[WriteResult]]) -> WriteResult:
             if not answers:
                 meanwhile(bench)
-            result: WriteResult = await write(*args, **kwargs)
+            result = await write()
             answers.append(result.answer)
             return result
 
-        bench.zitadel.write = raced
+        instead_of(bench.zitadel.write).around(raced)
         bench.cluster.put(policy("p"))
         await bench.start()
         await bench.live(5)
@@ -366,16 +369,15 @@ def test_a_restore_that_was_too_late_reads_anew() -> None:
         bench.cluster.put(restoring())
         await bench.start()
         await bench.live(5)
-        write, raced = bench.zitadel.write, []
+        raced: list[int] = []
 
-        async def late(*args: object, **kwargs: object) -> WriteResult:
+        async def late(write: Callable[[], Awaitable[WriteResult]]) -> WriteResult:
             if not raced:
                 raced.append(1)
                 _reset(bench)
-            result: WriteResult = await write(*args, **kwargs)
-            return result
+            return await write()
 
-        bench.zitadel.write = late
+        instead_of(bench.zitadel.write).around(late)
         await delete(bench)
         assert bench.zitadel.own == {"o": True}
         assert bench.zitadel.flags["o"] == MAIL

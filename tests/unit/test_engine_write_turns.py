@@ -1,20 +1,25 @@
 """Writes to one ZITADEL one after the other, in whole engines."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from support.engines import INSTANCE, Bench, policy
-from support.fakes import FakeZitadel
+from support.fakes import FakeZitadel, Steps
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
 from zitadel_notification_operator.core.instance_object import InstanceObject, RateLimit
 from zitadel_notification_operator.core.kinds import ObjectKey
-from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
+from zitadel_notification_operator.core.policy import (
+    DeletionPolicy,
+    ManagementPolicy,
+    WriteResult,
+)
 from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.calls.write_turns import MARGIN, WRITE_LIMIT
@@ -32,22 +37,26 @@ class Slow(FakeZitadel):
         errors: The errors with which the next writes end, after their effect.
     """
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, steps: Steps, zitadel_id: str = "z") -> None:
+        super().__init__(steps, zitadel_id)
         self.seconds = 0.5
         self.sent: list[tuple[str, str, float]] = []
         self.now = self.most = 0
         self.errors: list[OperatorError] = []
 
-    async def write(self, organization_id: str | None, action: Any, **more: Any) -> Any:
+    async def write(
+        self, organization_id: str | None, action: Action, **more: Any
+    ) -> WriteResult:
         make = partial(super().write, organization_id, action, **more)
         return await self._slowly(make, str(action), organization_id or "")
 
-    async def reset(self, organization_id: str) -> Any:
+    async def reset(self, organization_id: str) -> WriteResult:
         make = partial(super().reset, organization_id)
         return await self._slowly(make, "Reset", organization_id)
 
-    async def _slowly(self, make: Callable[[], Any], action: str, org: str) -> Any:
+    async def _slowly(
+        self, make: Callable[[], Awaitable[WriteResult]], action: str, org: str
+    ) -> WriteResult:
         self.sent.append((action, org, asyncio.get_running_loop().time()))
         self.now += 1
         self.most = max(self.most, self.now)

@@ -1,8 +1,9 @@
 """The log of failing calls to Kubernetes: one line for each outage."""
 
+import time
+
 import pytest
 
-from zitadel_notification_operator.cluster import failure_log as module
 from zitadel_notification_operator.cluster.failure_log import EVERYWHERE, FailureLog
 from zitadel_notification_operator.core.errors import ClusterError
 
@@ -17,7 +18,7 @@ class Cluster:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
         self._failure_log = FailureLog()
-        monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
     def fail(self) -> bool:
         """Make a call that fails; return whether that is logged."""

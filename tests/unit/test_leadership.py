@@ -1,7 +1,8 @@
 """The election on a virtual clock: one writer at most, and soon one again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,9 @@ DURATION = 15.0
 RETRY = DURATION * 2 / 15
 
 
-def on_virtual_clock(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+def on_virtual_clock(
+    test: Callable[[], Coroutine[Any, Any, None]],
+) -> Callable[[], None]:
     def runner() -> None:
         run(test())
 

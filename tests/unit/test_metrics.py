@@ -114,9 +114,9 @@ def inventory_of(count: int) -> Inventory:
         Condition("InSync", "True", "InSync", "text", 1, WHEN),
         Condition("SomebodyElse", "True", "Any", "text", 1, WHEN),
     )
-    status = PolicyStatus(1, conditions)
+    healthy = PolicyStatus(1, conditions)
     for number in range(count):
-        inventory.put(replace(policy(f"p{number}", f"o{number}"), status=status))
+        inventory.put(replace(policy(f"p{number}", f"o{number}"), status=healthy))
     return inventory
 
 
@@ -189,8 +189,8 @@ def test_objects_that_find_zitadel_inconsistent_are_reported(*, leading: bool) -
     assert inconsistent("NotificationPolicy", "own", "p1") == expected
     assert text(metrics).count(f"{gauge}{{") == (1 if leading else 0)
     instance = inventory.instances["default"]
-    status = replace(instance.status, conditions=(lost,))
-    inventory.put(replace(instance, status=status))
+    reported = replace(instance.status, conditions=(lost,))
+    inventory.put(replace(instance, status=reported))
     assert inconsistent("ZitadelInstance", "", "default") == expected
     inventory.put(instance)
     assert inconsistent("ZitadelInstance", "", "default") is None

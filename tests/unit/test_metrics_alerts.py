@@ -108,7 +108,9 @@ def test_each_alert_says_what_to_do(rule: dict[str, Any]) -> None:
     assert all(annotations.values())
     anchor = rule["alert"].lower()
     assert annotations["runbook_url"] == f"docs/operations/alerts.md#{anchor}"
-    number, unit = re.fullmatch(r"(\d+)([mh])", rule["for"]).groups()  # type: ignore[union-attr]
+    lasts = re.fullmatch(r"(\d+)([mh])", rule["for"])
+    assert lasts is not None
+    number, unit = lasts.groups()
     assert int(number) * {"m": 1, "h": 60}[unit] >= 5
 
 

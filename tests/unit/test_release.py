@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TypedDict, Unpack
 
 import pytest
 from click.testing import CliRunner
 
-from support.engines import policy
+from support.engines import PolicyChanges, policy
 from support.settings import mails
 from zitadel_notification_operator.cli.commands import znp
 from zitadel_notification_operator.core.claims import PolicyKey, Target
@@ -37,7 +38,16 @@ OWN = OriginalValue(is_default=False, settings=mails(True))
 ABSENT = OriginalValue(is_default=True, settings=mails(None))
 
 
-def marked(**changes: object) -> Marked:
+class Marks(TypedDict, total=False):
+    """Fields of a marked object that a test sets."""
+
+    finalizer: bool
+    original: bool
+    deleting: bool
+    others: tuple[str, ...]
+
+
+def marked(**changes: Unpack[Marks]) -> Marked:
     """Return a policy with annotation and finalizer that nobody has deleted."""
     one = Marked(
         title="NotificationPolicy team-a/acme",
@@ -51,35 +61,37 @@ def marked(**changes: object) -> Marked:
 
 
 def managing(
-    original: OriginalValue = INHERITED, *, status: bool = True, **changes: object
+    value: OriginalValue = INHERITED,
+    *,
+    known: bool = True,
+    **changes: Unpack[PolicyChanges],
 ) -> PolicyObject:
     """Return a policy that has set its organization's passwordChange to false."""
     target = Target("z", "o")
-    record = Original("uid-p", target, original)
-    known = PolicyStatus(
+    record = Original("uid-p", target, value)
+    status = PolicyStatus(
         organization_id="o",
         organization_name="ACME",
         is_default=False,
         settings=mails(False),
-        original=original,
+        original=value,
     )
     one = replace(
         policy("p"),
         original=record,
         original_text=record.to_text(),
-        status=known if status else PolicyStatus(),
+        status=status if known else PolicyStatus(),
     )
     return replace(one, **changes)
 
 
-def of_instance(original: OriginalValue, **changes: object) -> PolicyObject:
+def of_instance(value: OriginalValue, **changes: Unpack[PolicyChanges]) -> PolicyObject:
     """Return a policy that has set the instance's value."""
-    one = managing(original, scope=Scope.INSTANCE, organization=None)
+    one = managing(value, scope=Scope.INSTANCE, organization=None)
     status = replace(one.status, organization_id=None, organization_name=None)
-    record = Original(one.uid, Target("z", None), original)
-    return replace(
-        one, status=status, original=record, original_text=record.to_text(), **changes
-    )
+    record = Original(one.uid, Target("z", None), value)
+    one = replace(one, status=status, original=record, original_text=record.to_text())
+    return replace(one, **changes)
 
 
 def refused(reason: str) -> PolicyObject:
@@ -166,7 +178,7 @@ RESTORE = "deletionPolicy Restore was not carried out"
             id="reset by hand, in time to be observed",
         ),
         pytest.param(
-            managing(status=False),
+            managing(known=False),
             (UNKNOWN_SETTING, RESET, WAS_INHERITED),
             id="between the mark and the status, or the status was lost",
         ),
@@ -186,7 +198,7 @@ RESTORE = "deletionPolicy Restore was not carried out"
             id="its grant was taken",
         ),
         pytest.param(policy("p"), (NEVER_MANAGED,), id="never came so far"),
-        pytest.param(managing(status=False, uid="another"), (COPIED,), id="a copy"),
+        pytest.param(managing(known=False, uid="another"), (COPIED,), id="a copy"),
         pytest.param(
             replace(policy("p"), original_text="spoiled"),
             (UNREADABLE,),

@@ -19,10 +19,13 @@ from zitadel_notification_operator.core.settings import FLAGS, Settings
 
 ON, OFF, LEFT_OUT = mails(True), mails(False), mails(None)
 
+INHERITED = (
+    '{"instanceId":"z","isDefault":true,"organizationId":"o",'
+    '"passwordChange":true,"uid":"uid-p"}'
+)
 STORED = [
     pytest.param(
-        '{"instanceId":"z","isDefault":true,"organizationId":"o",'
-        '"passwordChange":true,"uid":"uid-p"}',
+        INHERITED,
         Original("uid-p", Target("z", "o"), OriginalValue(True, ON)),
         id="inherited",
     ),
@@ -110,7 +113,7 @@ def test_annotations_of_the_first_version(text: str, original: Original) -> None
 
 def test_an_annotation_without_a_required_flag_is_not_ours() -> None:
     """Each version has written the required flags."""
-    data = json.loads(STORED[0].values[0])
+    data = json.loads(INHERITED)
     assert Original.from_text(json.dumps({**data, "passwordChange": "true"})) is None
     del data["passwordChange"]
     assert Original.from_text(json.dumps(data)) is None

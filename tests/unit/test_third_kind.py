@@ -1,16 +1,17 @@
 """A kind more costs one description: what all kinds share works for it as it is."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from support.engines import Bench
+from support.replacing import instead_of
 from support.third_kind import SET, SetObject, SetStatus, body_of, describe
 from support.virtual_time import run
 from zitadel_notification_operator.cluster.resources import parse
 from zitadel_notification_operator.core.conditions import Condition
 from zitadel_notification_operator.core.kinds import KINDS, ObjectKey
+from zitadel_notification_operator.core.objects import Own, OwnStatus
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.leader.log_context import log_context_of
 from zitadel_notification_operator.engine.queue.keys import key_of
@@ -62,12 +63,12 @@ def test_its_watch_events_and_echoes_are_told_apart() -> None:
         assert events.has(key, "u", "8")
         assert key not in queue
 
-        async def write(about: Any, status: Any) -> Any:
+        async def write(about: Own, status: OwnStatus) -> Own:
             stored = replace(about, status=status, resource_version="9")
             events.seen(stored)
             return stored
 
-        bench.cluster.apply_status = write  # type: ignore[method-assign]
+        instead_of(bench.cluster.apply_status).call(write)
         await bench.parts.writes.report(ONE, DONE)
         assert key not in queue
         assert inventory.find(*key.of_object) == replace(ONE, status=DONE)
