@@ -20,7 +20,7 @@ from zitadel_notification_operator.demo.control_plane import ControlPlane
 NUMBERS = itertools.count(1)
 
 
-def condition_in(body: dict[str, Any], which: str) -> tuple:
+def condition_in(body: dict[str, Any], which: str) -> tuple[str, str]:
     """Return a condition's status and reason; empty texts if it is absent."""
     for condition in body.get("status", {}).get("conditions", ()):
         if condition["type"] == which:
@@ -40,7 +40,7 @@ class World:
     def organization(self) -> str:
         """Create an organization and return its id."""
         body = {"name": f"Test {next(NUMBERS)}"}
-        return self.emulator.call("POST", "/management/v1/orgs", body)["id"]
+        return str(self.emulator.call("POST", "/management/v1/orgs", body)["id"])
 
     def apply(self, kind: str, name: str, spec: dict[str, Any], namespace: str) -> None:
         """Apply an object with kubectl."""
@@ -102,7 +102,15 @@ class World:
         except Away:
             return None
 
-    def condition(self, kind: str, name: str, namespace: str, which: str) -> tuple:
+    def stored(self, kind: str, name: str, namespace: str = "") -> dict[str, Any]:
+        """Return an object that must be stored, and that can be read."""
+        found = self.get(kind, name, namespace)
+        assert found is not None, f"there is no {kind} {name}"
+        return found
+
+    def condition(
+        self, kind: str, name: str, namespace: str, which: str
+    ) -> tuple[str, str]:
         """Return a condition's status and reason; empty texts if it is absent."""
         return condition_in(self.get(kind, name, namespace) or {}, which)
 

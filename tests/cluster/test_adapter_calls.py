@@ -33,7 +33,7 @@ from zitadel_notification_operator.core.errors import (
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 STATUS = '{"kind": "Status", "message": "made up"}'
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Serve = Callable[[Answer], Awaitable[ClusterAccess]]
 
 
@@ -187,7 +187,7 @@ async def test_an_answer_maps_to_one_error(
     gone.
     """
 
-    async def answer(_: web.Request) -> web.Response:
+    async def answer(_: web.BaseRequest) -> web.Response:
         return web.Response(status=status, text=text)
 
     access = await serve(answer)
@@ -202,7 +202,7 @@ async def test_a_slow_server_is_trouble(
     """Every call has a timeout."""
     monkeypatch.setattr(calls, "TIMEOUT", 0.1)
 
-    async def answer(_: web.Request) -> web.Response:
+    async def answer(_: web.BaseRequest) -> web.Response:
         await asyncio.sleep(5)
         return web.Response()
 
@@ -214,7 +214,7 @@ async def test_a_slow_server_is_trouble(
 async def test_a_cut_answer_is_trouble(serve: Serve) -> None:
     """Half a response counts as none."""
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "1000"})
         await response.prepare(request)
         await response.write(b"{")
@@ -258,7 +258,7 @@ async def test_what_kubernetes_asks_us_to_wait(
 ) -> None:
     """Retry-After comes from the response or from its Status, within bounds."""
 
-    async def answer(_: web.Request) -> web.Response:
+    async def answer(_: web.BaseRequest) -> web.Response:
         return web.Response(status=status, headers=headers, text=body)
 
     access = await serve(answer)
@@ -290,7 +290,7 @@ async def test_a_cause_is_reported_once(serve: Serve) -> None:
     """The first call that meets it logs it; a cause that is over can come again."""
     refusing = 401
 
-    async def answer(_: web.Request) -> web.Response:
+    async def answer(_: web.BaseRequest) -> web.Response:
         body = {"kind": "Status", "message": "made up"}
         return web.json_response(body, status=refusing)
 
@@ -322,7 +322,7 @@ async def test_the_end_of_a_reported_cause_is_reported(
     caplog.set_level("INFO")
     codes = [401, 200] * 20
 
-    async def answer(_: web.Request) -> web.Response:
+    async def answer(_: web.BaseRequest) -> web.Response:
         return web.json_response({}, status=codes.pop(0))
 
     access = await serve(answer)

@@ -241,9 +241,8 @@ async def test_a_full_queue_drops(
 
 
 async def test_stop_without_start(api: ApiClient) -> None:
-    """A stop before the start is no error."""
-    stopping = EventRecorder(api).stop()
-    assert await asyncio.wait_for(stopping, 1) is None
+    """A stop before the start is no error, and waits for nothing."""
+    await asyncio.wait_for(EventRecorder(api).stop(), 1)
 
 
 @pytest.mark.parametrize("grace", [0.0, 2.0])

@@ -64,7 +64,7 @@ async def test_a_login_program_runs_again_before_its_token_ends(
         '\\"$end\\"}}"'
     )
 
-    async def answer(request: web.Request) -> web.Response:
+    async def answer(request: web.BaseRequest) -> web.Response:
         seen.add(request.headers["Authorization"])
         return await version(request)
 

@@ -16,7 +16,9 @@ from support.waiting import eventually
 from zitadel_notification_operator.cluster.calls import ApiClient
 from zitadel_notification_operator.cluster.reader import ClusterReader
 from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.kinds import INSTANCE, KINDS, POLICY, ObjectKey
+from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
@@ -148,11 +150,11 @@ async def test_one_object_by_name(
     reader = ClusterReader(api, ())
     create(control_plane, policy("p", namespace), instance("i"))
     found = await reader.read(POLICY, ObjectKey(namespace, "p"))
-    assert found is not None
+    assert isinstance(found, PolicyObject)
     assert found.organization_id == "1"
     assert await reader.read(POLICY, ObjectKey(namespace, "absent")) is None
     stored = await reader.read(INSTANCE, ObjectKey("", "i"))
-    assert stored is not None
+    assert isinstance(stored, InstanceObject)
     assert stored.credential.key == "token"
     assert await reader.read(INSTANCE, ObjectKey("", "absent")) is None
     assert "i" in {
@@ -197,7 +199,7 @@ class Scripted:
     async def __aenter__(self) -> tuple[ApiClient, list[dict[str, str]]]:
         """Start the server."""
 
-        async def answer(request: web.Request) -> web.Response:
+        async def answer(request: web.BaseRequest) -> web.Response:
             self.queries.append(dict(request.query))
             return self._answers.pop(0)
 

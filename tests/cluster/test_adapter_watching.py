@@ -15,6 +15,7 @@ from zitadel_notification_operator.core.errors import ClusterError
 LIST = "/apis/g/v1/things"
 WATCH = f"{LIST}?watch=true"
 Reply = Callable[[], web.StreamResponse]
+Closing = list[Callable[[], Awaitable[None]]]
 
 
 class Server(ApiServer):
@@ -24,7 +25,7 @@ class Server(ApiServer):
         super().__init__(answer=self._next)
         self._replies = list(replies)
 
-    async def _next(self, request: web.Request) -> web.StreamResponse:
+    async def _next(self, request: web.BaseRequest) -> web.StreamResponse:
         if self._replies:
             return self._replies.pop(0)()
         return await version(request)
@@ -64,9 +65,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Waits:
 
 
 @pytest.fixture
-async def closing() -> AsyncIterator[list[Callable[[], Awaitable[None]]]]:
+async def closing() -> AsyncIterator[Closing]:
     """Close at the end what a test has opened."""
-    made: list[Callable[[], Awaitable[None]]] = []
+    made: Closing = []
     yield made
     for close in made:
         await close()
@@ -91,7 +92,7 @@ PASSING: dict[str, Reply] = {
 
 @pytest.mark.parametrize("case", PASSING)
 async def test_what_may_pass_is_waited_for(
-    case: str, quick: Waits, caplog: pytest.LogCaptureFixture, closing: list
+    case: str, quick: Waits, caplog: pytest.LogCaptureFixture, closing: Closing
 ) -> None:
     """kopf gets a good response; the log has the cause and its end."""
     caplog.set_level(logging.INFO)
@@ -123,7 +124,7 @@ async def test_what_may_pass_is_waited_for(
     ],
 )
 async def test_what_kubernetes_says_of_a_kind_or_version_is_handed_on(
-    reply: Reply, quick: Waits, closing: list
+    reply: Reply, quick: Waits, closing: Closing
 ) -> None:
     async with Server(reply) as server:
         access = access_to(server.url)
@@ -136,7 +137,7 @@ async def test_what_kubernetes_says_of_a_kind_or_version_is_handed_on(
     assert not quick
 
 
-async def test_retry_after_is_waited_for(quick: Waits, closing: list) -> None:
+async def test_retry_after_is_waited_for(quick: Waits, closing: Closing) -> None:
     async with Server(lambda: status(429, **{"Retry-After": "45"})) as server:
         access = access_to(server.url)
         watcher = access.watcher()
@@ -146,7 +147,7 @@ async def test_retry_after_is_waited_for(quick: Waits, closing: list) -> None:
 
 
 async def test_waits_outlast_a_caller_that_gives_up(
-    quick: Waits, closing: list
+    quick: Waits, closing: Closing
 ) -> None:
     """kopf times out after 70 silent seconds; its next call continues the wait."""
     async with Server(*[lambda: status(401)] * 8) as server:
@@ -164,7 +165,7 @@ async def test_waits_outlast_a_caller_that_gives_up(
 
 
 async def test_requests_that_bring_nothing_are_made_less_often(
-    quick: Waits, closing: list
+    quick: Waits, closing: Closing
 ) -> None:
     """A few come at once, then with backoff; pages of one LIST do not count."""
     async with Server() as server:
@@ -183,7 +184,7 @@ async def test_requests_that_bring_nothing_are_made_less_often(
 
 @pytest.mark.usefixtures("quick")
 async def test_one_cause_is_reported_once_by_calls_and_watches(
-    caplog: pytest.LogCaptureFixture, closing: list
+    caplog: pytest.LogCaptureFixture, closing: Closing
 ) -> None:
     async with Server(*[lambda: status(401)] * 4) as server:
         access = access_to(server.url)
@@ -196,12 +197,12 @@ async def test_one_cause_is_reported_once_by_calls_and_watches(
     assert not [line for line in caplog.records if line.levelno == logging.WARNING]
 
 
-async def test_many_namespaces_may_be_watched(closing: list) -> None:
+async def test_many_namespaces_may_be_watched(closing: Closing) -> None:
     """A watch stays open, so none waits for the end of another."""
     count = 120
     held = asyncio.Event()
 
-    async def hold(request: web.Request) -> web.StreamResponse:
+    async def hold(request: web.BaseRequest) -> web.StreamResponse:
         answer = web.StreamResponse(headers={"Content-Type": "application/json"})
         await answer.prepare(request)
         await held.wait()

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -136,24 +136,22 @@ def owned(body: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-class InterferingClient:
+class InterferingClient(ApiClient):
     """A client that lets somebody else act before each PATCH."""
 
     def __init__(self, api: ApiClient, meddle: Callable[[], None]) -> None:
-        self._api = api
+        super().__init__(api.session, api.failure_log)
         self._meddle = meddle
         self.patches = 0
 
-    def __getattr__(self, name: str) -> Any:
-        """Forward everything else to the client."""
-        return getattr(self._api, name)
-
-    async def request(self, method: str, *arguments: Any, **options: Any) -> Any:
+    async def request(
+        self, method: str, path: str, seconds: float, **content: Any
+    ) -> tuple[int, Mapping[str, str], bytes]:
         """Let somebody else act first."""
         if method == "PATCH":
             self.patches += 1
             await asyncio.to_thread(self._meddle)
-        return await self._api.request(method, *arguments, **options)
+        return await super().request(method, path, seconds, **content)
 
 
 FULL = PolicyStatus(
@@ -220,9 +218,9 @@ async def test_a_whole_status_replaces_what_was_ours(
     few = PolicyStatus(observed_generation=1, conditions=(READY,))
     stored = await writer.apply_status(policy, few)
     assert stored.status.conditions == (READY,)
-    body = objects.get()
-    assert body is not None
-    types = {c["type"] for c in body["status"]["conditions"]}
+    left = objects.get()
+    assert left is not None
+    types = {c["type"] for c in left["status"]["conditions"]}
     assert types == {"Ready", "Reviewed"}
     assert stored.status.organization_id is None
     assert stored.status.original is None
@@ -343,8 +341,7 @@ async def test_strip_takes_what_was_asked(
     writer: ClusterWriter, objects: Objects
 ) -> None:
     """It removes only the finalizer or the annotation, and nothing of others."""
-    other = {"finalizers": [OTHER], "annotations": {"c": "d"}}
-    policy = objects.policy(**other)
+    policy = objects.policy(finalizers=[OTHER], annotations={"c": "d"})
     held = await writer.apply_marks(policy, original=TEXT, finalizer=True)
     assert set(held.finalizers) == {OTHER, FINALIZER}
     loose = await writer.strip(held, finalizer=True, original=False)
@@ -462,8 +459,7 @@ async def test_another_object_of_that_name_is_left_alone(
     """The recreated object has another uid."""
     old = objects.policy()
     objects.delete()
-    marks = {"annotations": {ANNOTATION: "new"}, "finalizers": [FINALIZER]}
-    new = objects.policy(**marks)
+    new = objects.policy(annotations={ANNOTATION: "new"}, finalizers=[FINALIZER])
     assert new.uid != old.uid
     with pytest.raises(ObjectGone):
         await writer.apply_status(old, FULL)

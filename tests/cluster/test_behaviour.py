@@ -159,7 +159,7 @@ def test_suspend_stops_calls_but_not_deletion(world: World, namespace: str) -> N
     world.wait_for(namespace, "p")
     world.policy(namespace, "p", org, suspend=True, passwordChange=False)
     eventually(
-        lambda: world.get("znp", "p", namespace)["status"]["observedGeneration"] == 2
+        lambda: world.stored("znp", "p", namespace)["status"]["observedGeneration"] == 2
     )
     assert world.emulator.policy(org)["passwordChange"] is True
     world.delete("p", namespace)
@@ -186,7 +186,7 @@ def test_requested_pass_is_acknowledged(world: World, namespace: str) -> None:
     world.plane.kubectl("annotate", "znp", "p", annotation, f"--namespace={namespace}")
     eventually(
         lambda: (
-            world.get("znp", "p", namespace)["status"].get("lastHandledReconcileAt")
+            world.stored("znp", "p", namespace)["status"].get("lastHandledReconcileAt")
             == "now-1"
         )
     )
@@ -197,7 +197,7 @@ def test_conflict_and_take_over_without_a_reset(world: World, namespace: str) ->
     org = world.organization()
     world.policy(namespace, "first", org, passwordChange=False)
     world.wait_for(namespace, "first")
-    eventually(lambda: world.policy(namespace, "second", org) is None)
+    world.policy(namespace, "second", org)
     world.wait_for(namespace, "second", ("False", "Conflict"))
     body = world.wait_for(namespace, "second", ("True", "Conflict"), "Stalled")
     assert "finalizers" not in body["metadata"]

@@ -64,12 +64,12 @@ def test_each_credential_reaches_zitadel(
 
 def test_the_end_of_a_key_is_reported(world: World, namespace: str) -> None:
     """It is that of the key file; an expired key is refused without a call."""
-    body = {
+    user = {
         "roles": ["IAM_ORG_MANAGER"],
         "credential": "key",
         "expiration": "2099-01-02T03:04:05Z",
     }
-    made = world.emulator.call("POST", "/emulator/v1/users", body)
+    made = world.emulator.call("POST", "/emulator/v1/users", user)
     credentials = credentials_of(world, f"s-{namespace}", made)
     world.instance(namespace, world.emulator.url, credentials=credentials)
     status = world.wait_for("", namespace, kind="zni")["status"]
@@ -291,8 +291,8 @@ def test_another_zitadel_behind_the_url_is_not_touched(
     world.policy(namespace, "p", org, instanceRef={"name": namespace})
     world.wait_for(namespace, "p")
     path = "/admin/v1/instances/me"
-    body = json.dumps({"instance": {"id": "another", "version": "v4.7.0"}})
-    fault = {"path": path, "body": body}
+    answer = json.dumps({"instance": {"id": "another", "version": "v4.7.0"}})
+    fault = {"path": path, "body": answer}
     made = world.emulator.call("POST", "/emulator/v1/faults", fault)
     try:
         request_pass(world, namespace, "1")

@@ -30,9 +30,12 @@ def patch(world: World, namespace: str, name: str, **spec: Any) -> None:
 def suspend(world: World, namespace: str, name: str) -> None:
     """Suspend a policy that was not edited before, and wait until it is suspended."""
     patch(world, namespace, name, suspend=True)
-    eventually(
-        lambda: world.get("znp", name, namespace)["status"]["observedGeneration"] == 2
-    )
+
+    def is_suspended() -> bool:
+        status = world.stored("znp", name, namespace)["status"]
+        return bool(status["observedGeneration"] == 2)
+
+    eventually(is_suspended)
 
 
 def delete_instance(world: World, name: str) -> None:

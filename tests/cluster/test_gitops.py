@@ -209,7 +209,7 @@ def test_suspending_by_hand(world: World, namespace: str, name: str) -> None:
         *("--field-manager=argocd-server", '--patch={"spec":{"suspend":true}}'),
     )
     eventually(
-        lambda: world.get("znp", "p", namespace)["status"]["observedGeneration"] == 2
+        lambda: world.stored("znp", "p", namespace)["status"]["observedGeneration"] == 2
     )
     assert difference(world, silent, *WAYS[name]) == ""
     explicit = {**silent, "spec": {**silent["spec"], "suspend": False}}
@@ -265,8 +265,8 @@ def test_the_whole_quickstart_goes_at_once(
 ) -> None:
     """It is deleted with its Secret and namespace, as a pruned folder."""
     create_secret(world.plane, namespace)
-    secret = world.get("secret", namespace, OWN_NAMESPACE)
-    space = world.get("namespace", namespace)
+    secret = world.stored("secret", namespace, OWN_NAMESPACE)
+    space = world.stored("namespace", namespace)
     manifests = [space, secret, *quickstart(world, namespace)]
     for manifest in manifests[2:]:
         kubectl(world, "apply", manifest)

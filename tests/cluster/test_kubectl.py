@@ -114,7 +114,7 @@ def test_wait_does_not_take_an_old_true(world: World, namespace: str) -> None:
     world.plane.kubectl(*wait, "--timeout=90s")
     world.policy(namespace, "p", org, passwordChange=False, suspend=True)
     eventually(
-        lambda: world.get("znp", "p", namespace)["status"]["observedGeneration"] == 2
+        lambda: world.stored("znp", "p", namespace)["status"]["observedGeneration"] == 2
     )
     assert world.condition("znp", "p", namespace, "Ready") == ("True", "Succeeded")
     assert world.plane.kubectl(*wait, "--timeout=1s", check=False).returncode

@@ -191,9 +191,7 @@ def test_what_is_not_understood_stops_nobody(
         apply(plane, policy(name, organizations[number]))
     apply(plane, policy("good", organizations[10]))
     for name in (*BROKEN, "good"):
-        eventually(
-            lambda n=name: ready(plane, n)[0] == "True", PATIENCE, f"{name} is Ready"
-        )
+        wait_ready(plane, name)
     for name, (change, _) in BROKEN.items():
         patch(plane, name, {"spec": change})
     _all_say_so(plane)
@@ -215,9 +213,7 @@ def test_what_is_not_understood_stops_nobody(
         spec = policy(name, organizations[list(BROKEN).index(name)])["spec"]
         whole = {**spec, "organization": {**spec["organization"], "label": None}}
         patch(plane, name, {"spec": whole})
-        eventually(
-            lambda n=name: ready(plane, n)[0] == "True", PATIENCE, f"{name} is Ready"
-        )
+        wait_ready(plane, name)
     plane.kubectl("delete", "znp", "--all", f"--namespace={OWN_NAMESPACE}")
     inherits = {n: value(emulator, organizations[k]) for k, n in enumerate(BROKEN)}
     kept = {name for name, value in inherits.items() if value is not None}
@@ -278,9 +274,7 @@ def test_an_instance_that_is_not_understood(
     apply(plane, policy("p", organizations[12]), policy("q", organizations[13]))
     start(fleet)
     for name in ("p", "q"):
-        eventually(
-            lambda n=name: ready(plane, n)[0] == "True", PATIENCE, f"{name} is Ready"
-        )
+        wait_ready(plane, name)
     newer = [{"namespaces": ["*"], "scopes": ["World"]}]
     apply(plane, instance("default", emulator.url, grants=newer))
     eventually(

@@ -86,7 +86,7 @@ def test_a_removed_organization_is_followed_to_its_successor(
 
     def followed() -> bool:
         body = world.get("znp", "p", namespace) or {}
-        return body.get("status", {}).get("organizationId") == new
+        return bool(body.get("status", {}).get("organizationId") == new)
 
     eventually(followed, 3 * POLL)
     body = world.wait_for(namespace, "p")

@@ -65,7 +65,7 @@ def flagged(
 @pytest.fixture
 def where(plane: ControlPlane, request: pytest.FixtureRequest) -> str:
     """A namespace for the test."""
-    name = request.function.__name__.replace("_", "-")[:60].strip("-")
+    name: str = request.function.__name__.replace("_", "-")[:60].strip("-")
     create_namespace(plane, name)
     return name
 

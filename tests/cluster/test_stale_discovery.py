@@ -59,7 +59,7 @@ class Cluster:
         self.log = Path()
         self.on_list: Callable[[str], None] = lambda _: None
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer discovery, LISTs and watches of our kinds, and nothing else."""
         path = request.path.rstrip("/")
         if path == "/version":
@@ -70,10 +70,15 @@ class Cluster:
             # kopf starts only after it has listed these.
             return web.json_response({"resources": [resource("namespaces")]})
         if path == "/apis":
-            version = {"groupVersion": "zitadel-notification.dev/v1alpha1"}
-            version["version"] = "v1alpha1"
-            group = {"name": "zitadel-notification.dev", "versions": [version]}
-            group["preferredVersion"] = version
+            version = {
+                "groupVersion": "zitadel-notification.dev/v1alpha1",
+                "version": "v1alpha1",
+            }
+            group = {
+                "name": "zitadel-notification.dev",
+                "versions": [version],
+                "preferredVersion": version,
+            }
             return web.json_response({"groups": [group]})
         if path == GROUP:
             return web.json_response(
@@ -98,7 +103,7 @@ class Cluster:
             }
         )
 
-    async def _watch(self, request: web.Request, plural: str) -> web.StreamResponse:
+    async def _watch(self, request: web.BaseRequest, plural: str) -> web.StreamResponse:
         self.watched.append(plural)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)

@@ -25,7 +25,6 @@ from support.waiting import eventually
 from zitadel_notification_operator.demo.binaries import find_binaries
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 from zitadel_notification_operator.zitadel import calls
-from zitadel_notification_operator.zitadel.event_search import EVENTS
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "reference" / "metrics.md"
@@ -35,7 +34,7 @@ POLICY_PATH = "/management/v1/policies/notification"
 PATHS = {
     *(calls.ORGANIZATION_POLICY, calls.DEFAULT_POLICY, calls.INSTANCE_POLICY),
     *(calls.ORGANIZATION, calls.ORGANIZATIONS, calls.INSTANCE, calls.USER),
-    *(calls.PERMISSIONS, calls.MEMBERSHIPS, calls.DISCOVERY, calls.TOKEN, EVENTS),
+    *(calls.PERMISSIONS, calls.MEMBERSHIPS, calls.DISCOVERY, calls.TOKEN, calls.EVENTS),
 }
 """What may stand in the label `endpoint`."""
 
