@@ -5,6 +5,7 @@ Each test has a separate control plane, because a CRD takes all objects with it.
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,11 @@ def delete_crd(world: World, *names: str) -> None:
 def wait_for_no_crd(world: World, *names: str) -> None:
     """Wait until the CRDs, and with them all objects, are gone."""
     for name in names:
-        eventually(lambda n=name: world.get("crd", n) is None, 30, f"{name} gone")
+        eventually(partial(_is_gone, world, name), 30, f"{name} gone")
+
+
+def _is_gone(world: World, name: str) -> bool:
+    return world.get("crd", name) is None
 
 
 def notes(world: World) -> dict[str, str]:
@@ -163,7 +168,7 @@ def patch_all(world: World, operation: dict[str, str], *names: str) -> None:
 def being_deleted(world: World, kind: str, name: str, namespace: str = "") -> None:
     """Wait until an object of a deleted CRD is being deleted, too."""
     eventually(
-        lambda: "deletionTimestamp" in world.get(kind, name, namespace)["metadata"],
+        lambda: "deletionTimestamp" in world.stored(kind, name, namespace)["metadata"],
         20,
         f"{name} is being deleted",
     )
@@ -225,7 +230,7 @@ def test_an_instance_that_somebody_keeps_and_a_restart_in_the_middle(
     being_deleted(world, "zni", "shared")
     world.operator = OperatorProcess(world.plane, world.folder)
     eventually(
-        lambda: world.get("zni", "shared")["metadata"]["finalizers"] == [OTHER],
+        lambda: world.stored("zni", "shared")["metadata"]["finalizers"] == [OTHER],
         30,
         "only the other finalizer is left",
     )

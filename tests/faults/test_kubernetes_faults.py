@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,31 +37,31 @@ comes after its policy, and where an answer is lost of a write that was made."""
 QUIET = 20.0
 POLICIES, INSTANCES = "/notificationpolicies/{}", "/zitadelinstances/{}"
 APPLY, JSON_PATCH = "apply-patch", "json-patch"
-CALLS: dict[str, tuple[str, ...]] = {
+CALLS: dict[str, ApiFault] = {
     # Method, path, content type, body; the name of the case is inserted into each.
-    "status": ("PATCH", POLICIES + "/status"),
-    "original": ("PATCH", POLICIES + r"\?", APPLY),
-    "strip": ("PATCH", POLICIES + r"\?", JSON_PATCH),
-    "read": ("GET", POLICIES + "$"),
-    "event": ("POST", "/events$", "", '"{}"'),
-    "secret": ("GET", "/secrets/{}$"),
-    "instance-status": ("PATCH", INSTANCES + "/status"),
-    "instance-hold": ("PATCH", INSTANCES + r"\?", APPLY),
-    "instance-release": ("PATCH", INSTANCES + r"\?", JSON_PATCH),
+    "status": ApiFault("PATCH", POLICIES + "/status"),
+    "original": ApiFault("PATCH", POLICIES + r"\?", APPLY),
+    "strip": ApiFault("PATCH", POLICIES + r"\?", JSON_PATCH),
+    "read": ApiFault("GET", POLICIES + "$"),
+    "event": ApiFault("POST", "/events$", "", '"{}"'),
+    "secret": ApiFault("GET", "/secrets/{}$"),
+    "instance-status": ApiFault("PATCH", INSTANCES + "/status"),
+    "instance-hold": ApiFault("PATCH", INSTANCES + r"\?", APPLY),
+    "instance-release": ApiFault("PATCH", INSTANCES + r"\?", JSON_PATCH),
 }
-FAULTS: dict[str, dict[str, Any]] = {
-    "409": {"status": 409},
-    "410": {"status": 410},
-    "429-retry-after": {"status": 429, "headers": {"Retry-After": "1"}},
-    "429": {"status": 429},
-    "500": {"status": 500},
-    "503": {"status": 503},
-    "reset": {"reset": True},
-    "hang": {"hang": True},
-    "slow": {"delay": 1.5},
-    "truncated": {"cut": 60},
-    "done-then-reset": {"reset": True, "after": True},
-    "done-then-504": {"status": 504, "after": True},
+FAULTS: dict[str, ApiFault] = {
+    "409": ApiFault(status=409),
+    "410": ApiFault(status=410),
+    "429-retry-after": ApiFault(status=429, headers={"Retry-After": "1"}),
+    "429": ApiFault(status=429),
+    "500": ApiFault(status=500),
+    "503": ApiFault(status=503),
+    "reset": ApiFault(reset=True),
+    "hang": ApiFault(hang=True),
+    "slow": ApiFault(delay=1.5),
+    "truncated": ApiFault(cut=60),
+    "done-then-reset": ApiFault(reset=True, after=True),
+    "done-then-504": ApiFault(status=504, after=True),
 }
 DONE = ("truncated", "done-then-reset", "done-then-504")
 REFUSED = {"event-409", "event-410"}
@@ -232,9 +232,15 @@ class Stage:
 
     def _object(self, operator: Operator, call: str, fault: str) -> Life:
         name = f"{call}-{fault}"
-        where = [text.replace("{}", name) for text in CALLS[call]]
-        times = 1 if "hang" in FAULTS[fault] else 2
-        trouble = ApiFault(*where, times=0, **FAULTS[fault])
+        where, times = CALLS[call], 1 if FAULTS[fault].hang else 2
+        trouble = replace(
+            FAULTS[fault],
+            method=where.method,
+            path=where.path.replace("{}", name),
+            content=where.content,
+            body=where.body.replace("{}", name),
+            times=0,
+        )
         operator.proxy.add(trouble)
 
         async def arm(phase: int) -> None:

@@ -47,6 +47,16 @@ def wait_ready(operator: OperatorProcess) -> None:
     eventually(operator.is_ready, 90, f"readiness:\n{operator.program.tail(40)}")
 
 
+def wait_for_watches(proxy: ApiProxy, patience: float = 30) -> None:
+    """Wait until both kinds are watched through a proxy."""
+    eventually(lambda: proxy.watches == 2, patience, "watches")
+
+
+def wait_for_words(operator: OperatorProcess, words: str) -> None:
+    """Wait until the log contains certain words."""
+    eventually(lambda: words in operator.log.read_text(), 40, words)
+
+
 def lines(operator: OperatorProcess, begun: int = 0) -> list[dict[str, Any]]:
     """Return the lines of a log from an offset on."""
     text = operator.log.read_text()[begun:]
@@ -84,7 +94,7 @@ def test_a_server_that_answers_401_from_a_moment_on(
         for operator in (leader, standby):
             wait_ready(operator)
         for proxy in (first, second):
-            eventually(lambda proxy=proxy: proxy.watches == 2, 30, "watches")
+            wait_for_watches(proxy)
         logged, begun = len(standby.log.read_text()), time.monotonic()
         for proxy in (first, second):
             proxy.accepts = lambda _: False
@@ -101,14 +111,14 @@ def test_a_server_that_answers_401_from_a_moment_on(
         assert 1 <= len(logs) <= 10
         assert len([line for line in logs if line["level"] == "WARNING"]) == 1
         second.accepts = None
-        eventually(lambda: second.watches == 2, 60, "watches again")
+        wait_for_watches(second, 60)
         eventually(lambda: holder(plane).startswith("standby"), 60, "a new leader")
         over = [line for line in lines(standby) if "calls again" in line["message"]]
         assert len(over) == 1
         assert standby.program.stop() == 0
 
 
-REFUSALS = {
+REFUSALS: dict[str, dict[str, Any]] = {
     "403": {"status": 403},
     "429 with Retry-After": {"status": 429, "headers": {"Retry-After": "20"}},
     "503 with Retry-After": {"status": 503, "headers": {"Retry-After": "20"}},
@@ -123,11 +133,11 @@ def test_watches_that_are_refused(
     plane: ControlPlane, tmp_path: Path, case: str
 ) -> None:
     """They are retried with backoff and Retry-After; each is logged once."""
-    what: dict[str, Any] = {**REFUSALS[case], "times": 1_000_000}
+    what = {**REFUSALS[case], "times": 1_000_000}
     with ApiProxy(plane) as proxy:
         operator = start(proxy, plane, tmp_path / "alone", "15s")
         wait_ready(operator)
-        eventually(lambda: proxy.watches == 2, 30, "watches")
+        wait_for_watches(proxy)
         eventually(lambda: holder(plane).startswith("alone"), 30, "a leader")
         logged, begun = len(operator.log.read_text()), time.monotonic()
         proxy.add(*lists(**what), *watches(**what))
@@ -139,7 +149,7 @@ def test_watches_that_are_refused(
         assert 2 <= len(calls) <= (6 if "Retry-After" in case else 28)
         assert 1 <= len(logs) <= 4
         proxy.faults = []
-        eventually(lambda: proxy.watches == 2, 60, "watches again")
+        wait_for_watches(proxy, 60)
         assert operator.program.stop() == 0
 
 
@@ -149,14 +159,14 @@ def test_watches_that_end_at_once(plane: ControlPlane, tmp_path: Path) -> None:
     with ApiProxy(plane) as proxy:
         operator = start(proxy, plane, tmp_path / "alone", "15s")
         wait_ready(operator)
-        eventually(lambda: proxy.watches == 2, 30, "watches")
+        wait_for_watches(proxy)
         begun = time.monotonic()
         proxy.add(*watches(expired=True, times=1_000_000))
         proxy.expire()
         time.sleep(15)
         assert 8 <= len(aside_of_the_lease(proxy, begun)) <= 40
         proxy.faults = []
-        eventually(lambda: proxy.watches == 2, 60, "watches again")
+        wait_for_watches(proxy, 60)
         assert operator.program.stop() == 0
 
 
@@ -181,17 +191,14 @@ def test_a_new_authority_and_its_certificate(
         pair = write_pair(tmp_path, new.issue())
         begun = len(first.calls), len(second.calls)
         for proxy in (first, second):
-            eventually(lambda proxy=proxy: proxy.watches == 2, 30, "watches")
+            wait_for_watches(proxy)
             proxy.show(pair)
         for operator in (leader, standby):
             # The next try of the lease or of a watch does this.
-            eventually(
-                lambda operator=operator: "is not trusted" in operator.log.read_text(),
-                *(40, "words about the certificate"),
-            )
+            wait_for_words(operator, "is not trusted")
         roots.write_text(new.pem)
         for proxy, calls in zip((first, second), begun, strict=True):
-            eventually(lambda proxy=proxy: proxy.watches == 2, 60, "watches again")
+            wait_for_watches(proxy, 60)
             assert len(proxy.calls) > calls
         assert holder(plane) == "leader 0"
         text = leader.log.read_text() + standby.log.read_text()

@@ -6,6 +6,7 @@ Lives (`support.zitadel_lives`) run side by side, each with its own ZITADEL.
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,23 +32,23 @@ NEWER_DATABASE = {**DATABASE, "code": 13}
 
 REJECTED = {"code": 16, "message": "Errors.Token.Invalid (AUTH-7fs1e)"}
 
-FAULTS: dict[str, dict[str, Any]] = {
-    "429 with Retry-After": {"status": 429, "headers": {"Retry-After": "1"}},
-    "429": {"status": 429},
-    "500": {"status": 500, "body": "{}"},
-    "503 HTML": {"status": 503, "body": HTML},
-    "200 HTML": {"status": 200, "body": HTML},
-    "reset": {"reset": True},
-    "hang": {"hang": True},
-    "slow": {"latency": 2.0},
-    "slow drip": {"drip": 0.02},
-    "truncated": {"truncate": 20},
-    "empty object": {"status": 200, "body": "{}"},
-    "401": {"status": 401, "body": json.dumps(REJECTED)},
-    "database down": {"status": 404, "body": json.dumps(DATABASE)},
-    "newer database down": {"status": 500, "body": json.dumps(NEWER_DATABASE)},
-    "done, then reset": {"reset": True, "after": True},
-    "done, then 500": {"status": 500, "after": True},
+FAULTS: dict[str, Fault] = {
+    "429 with Retry-After": Fault(status=429, headers={"Retry-After": "1"}),
+    "429": Fault(status=429),
+    "500": Fault(status=500, body="{}"),
+    "503 HTML": Fault(status=503, body=HTML),
+    "200 HTML": Fault(status=200, body=HTML),
+    "reset": Fault(reset=True),
+    "hang": Fault(hang=True),
+    "slow": Fault(latency=2.0),
+    "slow drip": Fault(drip=0.02),
+    "truncated": Fault(truncate=20),
+    "empty object": Fault(status=200, body="{}"),
+    "401": Fault(status=401, body=json.dumps(REJECTED)),
+    "database down": Fault(status=404, body=json.dumps(DATABASE)),
+    "newer database down": Fault(status=500, body=json.dumps(NEWER_DATABASE)),
+    "done, then reset": Fault(reset=True, after=True),
+    "done, then 500": Fault(status=500, after=True),
 }
 
 
@@ -56,7 +57,7 @@ async def run_with_fault(call: str, fault: str) -> list[tuple[str, Any]]:
     made: list[Fault] = []
 
     def make() -> Fault:
-        made.append(Fault(**CALLS[call], **FAULTS[fault], times=TIMES))
+        made.append(replace(FAULTS[fault], **CALLS[call], times=TIMES))
         return made[-1]
 
     async with serve(new_emulator("token")) as running:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from support.engines import INSTANCE, compose, policy, with_spec
 from support.fakes import FakeCluster, FakeRecorder, Steps
 from support.settings import mails
+from support.zitadel_lives import Where
 from zitadel_emulator.access import INSTANCE as EVERYWHERE
 from zitadel_emulator.faults import Fault
 from zitadel_emulator.server import (
@@ -45,8 +47,8 @@ LIFE = 60
 
 REJECTED = json.dumps({"code": 16, "message": "Errors.Token.Invalid (AUTH-7fs1e)"})
 FAILED = json.dumps({"error": "server_error", "error_description": "Errors.Internal"})
-TOKEN = {"method": "POST", "path": "/oauth/v2/token"}
-PERMISSIONS = {"method": "POST", "path": "/auth/v1/permissions"}
+TOKEN: Where = {"method": "POST", "path": "/oauth/v2/token"}
+PERMISSIONS: Where = {"method": "POST", "path": "/auth/v1/permissions"}
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +85,10 @@ class Running:
     def instance(self) -> Condition:
         """Return the instance's Ready condition."""
         return _ready(self.cluster.instances["default"])
+
+    def all_say(self, reason: str) -> bool:
+        """Return whether the instance and each policy report this reason."""
+        return self.reasons() == {reason} and self.instance().reason == reason
 
     async def until(self, ask: Callable[[], bool], seconds: float) -> None:
         """Wait until a condition holds."""
@@ -195,12 +201,7 @@ async def test_a_lasting_refusal_is_reported_and_taken_back_within_a_minute() ->
         for active, reason in ((False, "CredentialsRejected"), (True, "Succeeded")):
             access = world.emulator.zitadel.access
             access.set_active(world.user, "somebody", active=active)
-            await world.until(
-                lambda reason=reason: (  # type: ignore[misc]
-                    world.reasons() == {reason} and world.instance().reason == reason
-                ),
-                60,
-            )
+            await world.until(partial(world.all_say, reason), 60)
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,12 @@ class UnreliableEmulator(Emulator):
     trouble: ConnectionFault
     other: ssl.SSLContext | None
 
-    def note_server_name(
-        self, connection: Any, name: str | None, context: ssl.SSLContext
+    # The emulator itself never refuses a handshake, which `ssl` takes from a number.
+    def note_server_name(  # type: ignore[override]
+        self,
+        connection: ssl.SSLObject | ssl.SSLSocket,
+        name: str | None,
+        context: ssl.SSLContext,
     ) -> int | None:
         """Fail, or go on."""
         if self.trouble.matches():

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from lupa import lua51
 
 from support import judges, lua
 from support.kstatus import kstatus
@@ -55,7 +56,7 @@ def test_health(kind: str, case: Json) -> None:
 
 def test_the_files_show_each_health() -> None:
     """They include two kinds of suspension, which kstatus distinguishes."""
-    shown = {kind: set() for kind in KINDS}
+    shown: dict[str, set[tuple[str, str]]] = {kind: set() for kind in KINDS}
     for kind, found in shown.items():
         for file in (FOLDER / GROUP / kind / "testdata").glob("*.yaml"):
             found.add((judges.argo(load(file))[0], str(kstatus(load(file)))))
@@ -138,7 +139,7 @@ def test_the_two_kinds_share_their_rules() -> None:
 )
 def test_the_interpreter_is_as_poor_as_argos(call: str) -> None:
     """A script that needs more would work here and fail in Argo CD."""
-    with pytest.raises(lua.lua51.LuaError, match=r"attempt to index"):
+    with pytest.raises(lua51.LuaError, match=r"attempt to index"):
         lua.health(f"return {{ status = {call} }}", {})
 
 

@@ -126,7 +126,7 @@ def test_no_secret_and_no_real_host() -> None:
 
 def test_waves_of_argo() -> None:
     """Secret and instance come before policies; CRDs may be late."""
-    waves = {}
+    waves: dict[str, set[str]] = {}
     for document in documents(GITOPS / "argocd" / "zitadel"):
         notes = document["metadata"]["annotations"]
         waves.setdefault(document["kind"], set()).add(

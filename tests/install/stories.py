@@ -71,6 +71,14 @@ def series(world: World, namespace: str, name: str) -> int:
     return sum(event.get("series", {}).get("count", 1) for event in events)
 
 
+def wait_for_series(world: World, namespace: str, name: str, count: int) -> None:
+    """Wait until the Event about handled requests was counted so many times."""
+    eventually(
+        lambda: series(world, namespace, name) == count,
+        what=f"Event {count} about {name}",
+    )
+
+
 @pytest.mark.parametrize("kind", ["znp", "zni"])
 def test_a_repeated_event_becomes_a_series(
     world: World, namespace: str, kind: str
@@ -88,10 +96,7 @@ def test_a_repeated_event_becomes_a_series(
         token = f"{REQUESTED}={number}"
         command = ("annotate", "--overwrite", kind, namespace, token)
         world.plane.kubectl(*command, *options)
-        eventually(
-            lambda count=number: series(world, where or "default", namespace) == count,
-            what=f"Event {number} about {kind}",
-        )
+        wait_for_series(world, where or "default", namespace, number)
 
 
 def test_another_replica_takes_over(

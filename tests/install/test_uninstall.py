@@ -77,9 +77,9 @@ def left(world: World) -> str:
 
 def lease_is_over(world: World) -> bool:
     """Return whether the Lease that could not be released has expired."""
-    spec = (world.get("lease", RELEASE, OWN_NAMESPACE) or {})["spec"]
+    spec = world.stored("lease", RELEASE, OWN_NAMESPACE)["spec"]
     age = datetime.now(UTC) - datetime.fromisoformat(spec["renewTime"])
-    return age.total_seconds() > spec["leaseDurationSeconds"]
+    return age.total_seconds() > float(spec["leaseDurationSeconds"])
 
 
 def inherits(world: World, organization: str) -> bool:

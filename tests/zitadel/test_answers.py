@@ -350,7 +350,7 @@ async def test_an_answer_that_a_proxy_has_compressed_is_decoded(
 ) -> None:
     """The operator asks for none, but proxies may compress nevertheless."""
     packed = gzip.compress(json.dumps(policy("org-a")).encode())
-    server.always(packed, **{"Content-Encoding": "gzip"})
+    server.always(packed, Content_Encoding="gzip")
     observed = await client.observe("org-a")
     assert observed is not None
     assert observed.resource_owner == "org-a"

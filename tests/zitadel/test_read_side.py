@@ -9,6 +9,7 @@ from zitadel.servers import PAT, TOKEN, Server, failure, policy, refusal
 from zitadel_emulator.access import INSTANCE
 from zitadel_emulator.faults import Fault
 from zitadel_emulator.server import new_emulator, serve
+from zitadel_emulator.zitadel import INSTANCE_ID
 from zitadel_notification_operator.core.credentials import AccessToken
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import ReadSideBusy, TransientError
@@ -97,7 +98,7 @@ async def test_writes_and_other_reads_go_on_meanwhile(
         written = await client.write(ACME, Action.CREATE, settings=mails(False))
         assert written.answer is WriteOutcome.WRITTEN
         assert (await client.organization(ACME)).name == "ACME"
-        assert await client.identify()
+        assert (await client.identify()).zitadel_id == INSTANCE_ID
         # A user who may not read the instance learns its id from the default policy.
         emulator.zitadel.add_token("small", {INSTANCE: {"IAM_ORG_MANAGER"}})
         small = connector.connect(
