@@ -45,7 +45,7 @@ def main() -> int:
     if PATCH.is_file() and PATCH.read_text() == text:
         return 0
     print(f"{PATCH.relative_to(ROOT)} is out of date", file=sys.stderr)
-    print("Run: python tools/argocd_patch.py", file=sys.stderr)
+    print("Run: make generate", file=sys.stderr)
     return 1
 
 

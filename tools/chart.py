@@ -63,7 +63,7 @@ def main() -> int:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
     if check and stale:
-        print("Run: python tools/chart.py", file=sys.stderr)
+        print("Run: make generate", file=sys.stderr)
     return int(check and bool(stale))
 
 

@@ -77,7 +77,7 @@ def main() -> int:
         return 0
     if PAGE.exists() and PAGE.read_text() == text:
         return 0
-    print(f"{PAGE.name} is out of date: run tools/metrics_page.py")
+    print(f"{PAGE.name} is out of date: run `make generate`")
     return 1
 
 

@@ -129,3 +129,16 @@ def test_all_files_name_the_same_version() -> None:
         "the changelog": first(r"^## (\S+)", changelog),
     }
     assert found == dict.fromkeys(found, project["version"])
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    """In the hooks, in CI, and in the documents."""
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    files = [".pre-commit-config.yaml", ".ci/run", ".devcontainer/devcontainer.json"]
+    files += [str(path.relative_to(ROOT)) for path in ROOT.glob("*.md")]
+    files += [str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")]
+    named = re.compile(r"(?:^|`|entry: |&& |\n)make ([a-z-]+)", re.MULTILINE)
+    for file in files:
+        used = set(named.findall((ROOT / file).read_text()))
+        assert used <= targets, file

@@ -342,4 +342,23 @@ async def test_plain_http_behind_https_is_reported(
 ) -> None:
     url = server.url.replace("http", "https")
     client = connector.connect("default", Endpoint(url), PAT, None)
-    assert (await kind(client)).endswith("TLS failed")
+    assert "speaks no TLS at this port" in await kind(client)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Client sent an HTTP request to an HTTPS server.",
+        "The plain HTTP request was sent to HTTPS port",
+    ],
+)
+async def test_https_behind_plain_http_is_reported(
+    connector: ZitadelConnector, server: Server, text: str
+) -> None:
+    """It is no refusal of ZITADEL's: the message says what to write."""
+    server.always(text, 400)
+    client = connector.connect("default", Endpoint(server.url), PAT, None)
+    with pytest.raises(TransientError) as caught:
+        await client.observe("org-a")
+    assert caught.value.reason is Reason.UNEXPECTED_ANSWER
+    assert "https://" in caught.value.message

@@ -18,7 +18,7 @@ COMMANDS = {
     "run": "run the operator",
     "emulator": "run a ZITADEL for trials and tests",
     "demo": "see the whole thing work on this machine",
-    "release": "let objects go after an uninstall in the wrong order",
+    "release": "remove the finalizers that an uninstall has left behind",
 }
 
 SERVERS = {"run", "emulator"}

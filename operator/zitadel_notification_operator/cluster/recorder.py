@@ -1,8 +1,8 @@
 """Posts Events of events.k8s.io/v1 from a queue, and repeats as a series.
 
 The rules are those of client-go's recorder (conventions 3.1, 3.2): the first Event of a
-kind creates an object, repeats patch its series, and six minutes without a repeat end
-the series. A failure to post never fails a pass.
+kind creates an object, repeats with the same note patch its series, and six minutes
+without a repeat end the series. A failure to post never fails a pass.
 """
 
 import asyncio
@@ -79,18 +79,24 @@ class Notice(Protocol):
         ...
 
 
+Same = tuple[str, str, str, bool, str]
+"""What makes two Events repeats of each other: uid, reason, action, type and note. In
+client-go the note does not matter. Here it does, because it holds the facts: another
+value, or another person who made a change."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     """An Event that is to be posted.
 
     Attributes:
-        kind: What makes two Events repeats of each other; the note does not matter.
+        kind: What makes two Events repeats of each other.
         path: Where it is created.
         body: The Event, as it is created if it is no repeat.
         tries: How often it could not be posted so far.
     """
 
-    kind: tuple[str, str, str, bool]
+    kind: Same
     path: str
     body: dict[str, Any]
     tries: int = 0
@@ -110,7 +116,7 @@ class EventRecorder:
         self._api = api
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(QUEUE_LIMIT)
         # In the order of their last repeats.
-        self._series: dict[tuple[str, str, str, bool], _Series] = {}
+        self._series: dict[Same, _Series] = {}
         self._task: asyncio.Task[None] | None = None
         self._instance = pod_name()[:_NAME_LIMIT]
         self._failures = 0
@@ -167,7 +173,7 @@ class EventRecorder:
             "reportingInstance": self._instance,
             **related,
         }
-        kind = (about.uid, notice.reason, notice.action, notice.warning)
+        kind = (about.uid, notice.reason, notice.action, notice.warning, notice.note)
         path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
         self._put(_Waiting(kind, path, body))
 

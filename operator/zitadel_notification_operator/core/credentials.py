@@ -177,10 +177,15 @@ def parse_roots(ref: CaRef, data: Mapping[str, bytes] | None, namespace: str) ->
 
 
 def _value(where: str, data: Mapping[str, bytes] | None, key: str, what: str) -> bytes:
-    if data is None or key not in data:
+    if data is None:
         raise TransientError(
             Reason.CREDENTIALS_MISSING,
-            f"{where}, key {key!r}: not found; create it with {what}",
+            f"{where}: not found; create it with {what} as its key {key!r}",
+        )
+    if key not in data:
+        raise TransientError(
+            Reason.CREDENTIALS_MISSING,
+            f"{where}: there is no key {key!r} in it; put {what} there",
         )
     # A file written by `echo` ends with a newline, which is never part of a credential.
     value = data[key].strip()

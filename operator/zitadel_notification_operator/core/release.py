@@ -183,10 +183,11 @@ def describe_running(lease: Lease, where: str) -> str:
         where: Its namespace and name.
     """
     return (
-        f"An operator runs: {lease.holder} holds the Lease {where}. While it does, "
-        "delete the objects, and it ends them properly; where that waits for ZITADEL, "
-        "set spec.deletionPolicy to Retain. To release them, stop it first, or say "
-        "--force"
+        f"An operator runs: {lease.holder} holds the Lease {where}. While it runs, "
+        "delete the objects with kubectl: it undoes their settings and removes the "
+        "finalizers. If a deletion waits for ZITADEL, set spec.deletionPolicy to "
+        "Retain. To release objects, stop the operator first (its Lease ends 15 "
+        "seconds after a crash), or say --force"
     )
 
 

@@ -285,8 +285,8 @@ def ended(policy: PolicyObject, sentence: str, now: datetime) -> PolicyStatus:
     )
 
 
-def is_ready_and_current(policy: PolicyObject) -> bool:
-    """Return whether the policy is Ready and current, without an open request."""
+def is_ready_for_its_spec(policy: PolicyObject) -> bool:
+    """Return whether the status says that the present spec was reconciled."""
     status = policy.status
     ready = find(status.conditions, READY)
     return (
@@ -295,8 +295,16 @@ def is_ready_and_current(policy: PolicyObject) -> bool:
         and ready.status == "True"
         and ready.observed_generation == policy.generation
         and status.observed_generation == policy.generation
-        and _token(policy) == status.last_handled_reconcile_at
     )
+
+
+def is_ready_and_current(policy: PolicyObject) -> bool:
+    """Return whether the policy is Ready for its spec, without an open request.
+
+    Such a policy is called quiet: nothing is due for it but a drift check.
+    """
+    is_handled = _token(policy) == policy.status.last_handled_reconcile_at
+    return is_handled and is_ready_for_its_spec(policy)
 
 
 def asks_for_a_pass(policy: PolicyObject) -> bool:

@@ -26,6 +26,7 @@ transport are mapped in `unreachable`.
     all else, above all any other 404            Transient UnexpectedAnswer
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -90,6 +91,8 @@ _NOT_FOUND, _UNIMPLEMENTED = 5, 12
 _STATUSES_OF_NO_CALL = {404, 405, 410, 501}
 
 _BAD_REQUEST, _UNAUTHORIZED, _TIMEOUT, _TOO_MANY = 400, 401, 408, 429
+_WANTS_TLS = re.compile(r"HTTP request (?:was sent )?to (?:an )?HTTPS", re.IGNORECASE)
+"""How servers in Go, and nginx, answer plain HTTP where they expect TLS."""
 _REDIRECTS = range(300, 400)
 _SERVER_ERRORS = range(500, 600)
 
@@ -344,7 +347,12 @@ def _by_code(
     return None
 
 
-def _refused(refusal: Refusal, call: Call, token: str) -> TerminalError:
+def _refused(refusal: Refusal, call: Call, token: str) -> OperatorError:
+    if _WANTS_TLS.search(refusal.text):
+        return TransientError(
+            Reason.UNEXPECTED_ANSWER,
+            "The server speaks TLS at this port; begin spec.url with https://",
+        )
     who = "An action in ZITADEL" if refusal.id.startswith(_ACTION) else "ZITADEL"
     return TerminalError(
         Reason.REQUEST_REFUSED,

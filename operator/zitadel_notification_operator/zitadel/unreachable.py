@@ -34,6 +34,9 @@ _KINDS_OF_CAUSES: tuple[tuple[type[Exception], str], ...] = (
     (ssl.SSLError, "TLS failed"),
     (ConnectionRefusedError, "connection refused"),
 )
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST"})
+"""What OpenSSL says of an answer that is no TLS."""
+
 # Errors that the network, the other side and the libraries may cause.
 _MAPPED: tuple[type[Exception], ...] = (
     aiohttp.ClientError,
@@ -135,6 +138,9 @@ def failure_of_transport(
 def _kind(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return "no connection to the proxy"
+    for cause in causes(error):
+        if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+            return "it speaks no TLS at this port; is it http://, or another port"
     for type_, kind in _KINDS_OF_CAUSES:
         if any(isinstance(cause, type_) for cause in causes(error)):
             return kind

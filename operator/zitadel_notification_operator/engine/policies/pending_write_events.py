@@ -19,7 +19,10 @@ from zitadel_notification_operator.core.decision import Decision
 from zitadel_notification_operator.core.original import OriginalValue, seen
 from zitadel_notification_operator.core.policy import ObservedPolicy, Scope
 from zitadel_notification_operator.core.policy_object import Drift, PolicyObject
-from zitadel_notification_operator.core.report import is_ready_and_current
+from zitadel_notification_operator.core.report import (
+    is_ready_and_current,
+    is_ready_for_its_spec,
+)
 from zitadel_notification_operator.engine.drift.drift_schedule import DriftSchedule
 from zitadel_notification_operator.engine.ports import Notice
 from zitadel_notification_operator.engine.queue.clock import loop_time
@@ -93,10 +96,10 @@ class PendingWriteEvents:
         """
         drift: Drift | None = None
         notices: list[Notice] = []
-        if not is_ready_and_current(policy):
+        if not is_ready_for_its_spec(policy):
             notices = [write_event(policy, decision, before)]
         elif not repaired:
-            # Neither the spec nor a person asked for it, so it has corrected drift.
+            # The spec had been reconciled, so somebody has changed it in ZITADEL since.
             drift, notices = self._corrected(policy, before)
         self._pending_events[policy.key] = WriteEvents(
             policy.uid, policy.generation, notices, drift

@@ -108,8 +108,8 @@ def waiting_event(instance: InstanceObject) -> Notice:
     return _warning(
         "InstanceInUse",
         "Delete",
-        f"NotificationPolicy objects still need {instance.name}; it goes after "
-        f"the last of them: kubectl get {POLICY.plural} --all-namespaces",
+        f"NotificationPolicy objects have cleanup to do through {instance.name}; it is "
+        f"deleted after the last of them: kubectl get {POLICY.plural} --all-namespaces",
     )
 
 
