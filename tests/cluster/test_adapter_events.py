@@ -125,9 +125,9 @@ async def test_the_reporting_instance_is_the_pod(
 async def test_a_hundred_repeats_are_one_object(
     recorder: EventRecorder, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """Notes are not compared; the series has the count."""
+    """Notes of warnings are not compared; the series has the count."""
     for number in range(100):
-        recorder.record(policy(namespace), Notice(note=f"Try {number}"))
+        recorder.record(policy(namespace), Notice(warning=True, note=f"Try {number}"))
     await recorder.stop(grace=20)
     (event,) = events(control_plane, namespace, "acme")
     assert event["series"]["count"] == 100
@@ -136,13 +136,18 @@ async def test_a_hundred_repeats_are_one_object(
 
 @pytest.mark.parametrize(
     "other",
-    [Notice(reason="Created"), Notice(action="Reset"), Notice(warning=True)],
-    ids=["reason", "action", "type"],
+    [
+        Notice(reason="Created"),
+        Notice(action="Reset"),
+        Notice(warning=True),
+        Notice(note="Somebody else did it"),
+    ],
+    ids=["reason", "action", "type", "facts"],
 )
 async def test_what_differs_is_another_event(
     recorder: EventRecorder, control_plane: ControlPlane, namespace: str, other: Notice
 ) -> None:
-    """Type, action, reason and object are compared."""
+    """Type, action, reason and object are compared, and what a Normal Event says."""
     recorder.record(policy(namespace), Notice())
     recorder.record(policy(namespace), other)
     recorder.record(policy(namespace, "else"), Notice())
@@ -231,7 +236,7 @@ async def test_a_full_queue_drops(
     monkeypatch.setattr(recorder_module, "QUEUE_LIMIT", 300)
     recorder = EventRecorder(api)
     for number in range(recorder_module.QUEUE_LIMIT):
-        recorder.record(policy(namespace), Notice(note=str(number)))
+        recorder.record(policy(namespace), Notice(warning=True, note=str(number)))
     recorder.record(policy(namespace, "dropped"), Notice())
     await recorder.start()
     await recorder.stop(grace=30)

@@ -1,7 +1,7 @@
 """Posts Events of events.k8s.io/v1 from a queue, and repeats as a series.
 
 The rules are those of client-go's recorder (conventions 3.1, 3.2): the first Event of a
-kind creates an object, repeats with the same note patch its series, and six minutes
+kind creates an object, repeats patch its series, and six minutes
 without a repeat end the series. A failure to post never fails a pass.
 """
 
@@ -80,9 +80,11 @@ class Notice(Protocol):
 
 
 Same = tuple[str, str, str, bool, str]
-"""What makes two Events repeats of each other: uid, reason, action, type and note. In
-client-go the note does not matter. Here it does, because it holds the facts: another
-value, or another person who made a change."""
+"""What makes two Events repeats of each other: uid, reason, action, type, and the note.
+
+The note counts for Normal Events only: it holds facts, such as a value or a person who
+made a change, and must not stand for others. In client-go it never counts.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,8 @@ class EventRecorder:
             "reportingInstance": self._instance,
             **related,
         }
-        kind = (about.uid, notice.reason, notice.action, notice.warning, notice.note)
+        facts = "" if notice.warning else notice.note
+        kind = (about.uid, notice.reason, notice.action, notice.warning, facts)
         path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
         self._put(_Waiting(kind, path, body))
 

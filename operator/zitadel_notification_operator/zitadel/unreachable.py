@@ -139,7 +139,8 @@ def _kind(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return "no connection to the proxy"
     for cause in causes(error):
-        if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+        # aiohttp's own error has this type, too, but contains no reason.
+        if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", "") in _NO_TLS:
             return "it speaks no TLS at this port; is it http://, or another port"
     for type_, kind in _KINDS_OF_CAUSES:
         if any(isinstance(cause, type_) for cause in causes(error)):
