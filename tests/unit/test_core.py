@@ -1,5 +1,7 @@
 """Pure rules: claims, grants, durations, backoff, originals, tokens."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,13 +102,26 @@ def test_a_log_that_stands_still_is_noticed_while_much_is_written() -> None:
     assert not unseen_writes.is_missed(100.0)
 
 
-@given(st.text(), st.none() | st.text(), st.booleans(), st.none() | st.booleans())
+IDS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E))
+
+
+@given(IDS, st.none() | IDS, st.booleans(), st.none() | st.booleans())
 def test_original_survives_its_annotation(
     uid: str, org: str | None, is_default: bool, value: bool | None
 ) -> None:
     """An original is read from the annotation as it was written."""
     record = Original(uid, Target("z", org), OriginalValue(is_default, mails(value)))
     assert Original.from_text(record.to_text()) == record
+
+
+@pytest.mark.parametrize("id_", ["\ud800", "a\nb", "\x1b]0;x\x07", "caf\u00e9"])
+@pytest.mark.parametrize("field", ["uid", "instanceId", "organizationId"])
+def test_an_id_that_could_forge_a_line_is_not_ours(field: str, id_: str) -> None:
+    """Anybody may write an annotation, and `znp release` prints what it says."""
+    record = Original("u", Target("z", "o"), OriginalValue(True, mails(True)))
+    data = json.loads(record.to_text())
+    assert Original.from_text(json.dumps(data)) == record
+    assert Original.from_text(json.dumps({**data, field: id_})) is None
 
 
 @given(st.text() | st.sampled_from(['{"uid":1}', "[]", "null", "{}"]))

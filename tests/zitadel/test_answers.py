@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import resource
+import zlib
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -354,6 +356,39 @@ async def test_an_answer_that_a_proxy_has_compressed_is_decoded(
     observed = await client.observe("org-a")
     assert observed is not None
     assert observed.resource_owner == "org-a"
+
+
+@pytest.mark.parametrize(
+    ("body", "coding"),
+    [
+        (gzip.compress(b"{", 9)[:-4], "gzip"),
+        (b"no gzip", "gzip"),
+        (gzip.compress(gzip.compress(b"{}")), "gzip, gzip"),
+        (b"{}", "br"),
+    ],
+    ids=["cut", "damaged", "twice", "unknown"],
+)
+async def test_what_cannot_be_decoded_is_no_answer(
+    client: ZitadelClient, server: Server, body: bytes, coding: str
+) -> None:
+    """Nobody has asked for an encoding."""
+    server.always(body, Content_Encoding=coding)
+    error = await failure(client.observe("org-a"))
+    assert error.reason is Reason.UNEXPECTED_ANSWER
+    assert "decoded" in error.message
+
+
+async def test_a_few_bytes_that_stand_for_gigabytes_cost_little_memory(
+    client: ZitadelClient, server: Server
+) -> None:
+    """The limit of an answer's size holds while it is being decoded."""
+    packer = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(packer.compress(bytes(2**20)) for _ in range(256))
+    server.always(bomb + packer.flush(), Content_Encoding="gzip")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert (await failure(client.observe("org-a"))).reason is Reason.UNEXPECTED_ANSWER
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 64 * 1024  # KiB
 
 
 async def test_messages_are_the_same_at_every_try(

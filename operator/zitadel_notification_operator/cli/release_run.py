@@ -19,6 +19,7 @@ from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.kinds import INSTANCE, KINDS, POLICY, ObjectKey
 from zitadel_notification_operator.core.release import WARNING, Marked, describe_running
+from zitadel_notification_operator.core.text import one_line
 
 
 class Run:
@@ -113,7 +114,8 @@ class Run:
             if done.is_marked and not done.deleting:
                 _warn(f"{done.title}: {WARNING}")
         for sentence in marked.left:
-            click.echo(f"  {sentence}")
+            # Anybody may have written what an object says of itself.
+            click.echo(f"  {one_line(sentence)}")
 
     def _fail(self, sentence: str) -> None:
         self.failed += 1

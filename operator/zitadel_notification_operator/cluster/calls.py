@@ -22,6 +22,7 @@ from zitadel_notification_operator.core.errors import (
 from zitadel_notification_operator.core.kinds import Kind
 from zitadel_notification_operator.core.text import one_line
 
+from .encoding import encode_json, encode_yaml
 from .failure_log import EVERYWHERE, FailureLog
 from .login_program import LoginFailed
 from .names import GROUP, VERSION
@@ -149,7 +150,8 @@ async def call(
         content["params"] = query
     if body is not None:
         headers["Content-Type"] = content_type
-        content["data"] = json.dumps(body)
+        encode = encode_yaml if content_type == APPLY else encode_json
+        content["data"] = encode(body)
     what, where = f"{method} {path}", place_of(method, path)
     try:
         answer = await api.request(method, path, TIMEOUT, **content)

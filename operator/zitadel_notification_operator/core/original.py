@@ -67,16 +67,17 @@ class Original:
             settings = Settings.parse(data)
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
-        fits = (
-            isinstance(uid, str)
-            and isinstance(zitadel, str)
-            and isinstance(organization, str | None)
-            and isinstance(is_default, bool)
-        )
+        ids = [uid, zitadel] + [organization] * (organization is not None)
+        fits = all(map(_is_id, ids)) and isinstance(is_default, bool)
         if not fits or settings is None:
             return None
         value = OriginalValue(is_default, settings)
         return cls(uid, Target(zitadel, organization), value)
+
+
+def _is_id(value: object) -> bool:
+    """Return whether this can be an id; anybody may write an annotation."""
+    return isinstance(value, str) and value.isascii() and value.isprintable()
 
 
 def seen(observed: ObservedPolicy | None) -> OriginalValue:

@@ -22,6 +22,7 @@ from zitadel_notification_operator.core.reasons import Reason
 
 from .addresses import is_local, is_loopback, is_metadata_name
 from .calls import Call, Hosts, Observer, Reply, hosts_of, limit_header
+from .decoding import decoded_parts
 from .deprecation import Marks
 from .errors import Refusal, failure_of, leaves_open
 from .proxies import proxy_for
@@ -224,7 +225,7 @@ class Pool:
         response = await self._transport.handle_async_request(request)
         async with aclosing(response):
             body = bytearray()
-            async for part in _decoded(response):
+            async for part in decoded_parts(response, LARGEST_BODY):
                 # Read on, so that the connection can be reused, but keep no more.
                 if len(body) < LARGEST_BODY:
                     body += part
@@ -254,17 +255,6 @@ class Pool:
             content=call.body,
             extensions=extensions,
         )
-
-
-def _decoded(response: httpx.Response) -> AsyncIterator[bytes]:
-    """Return the parts of the body; one that is not encoded needs no decoder."""
-    stream = response.stream
-    if (
-        isinstance(stream, httpx.AsyncByteStream)
-        and "content-encoding" not in response.headers
-    ):
-        return aiter(stream)
-    return response.aiter_bytes()
 
 
 def _open(
