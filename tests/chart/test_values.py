@@ -207,7 +207,7 @@ def test_a_difference_is_found_and_repaired(
     path.write_text(text.replace(old, new, 1))
     done = run_generator(checkout, "--check")
     assert done.returncode == 1
-    assert "Run: python tools/chart.py" in done.stderr
+    assert "Run: make generate" in done.stderr
     assert run_generator(checkout).returncode == 0
     assert run_generator(checkout, "--check").returncode == 0
 

@@ -22,7 +22,7 @@ BEFORE = "2026-01-01T00:00:00Z"
 TEXTS = {
     "beyond the first plane": "\U0001f680 \U0001f6a7",
     "what Go escapes": "r&d <a> \u2028 \u2029",
-    "accents": "caf\u00e9 \u4e2d\u6587",
+    "accents": "\u00e9t\u00e9 \u4e2d\u6587",
     "controls": "a\tb\nc\x01\x1b\x7f\x80\x85\x9f",
     "marks": "\ufeff \ufffe \uffff \u200b \u202e",
     "quotes": '"\\"\\\\ \'',

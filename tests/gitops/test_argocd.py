@@ -178,7 +178,7 @@ def test_a_stale_patch_is_found_and_made_anew(tmp_path: Path, stale: str) -> Non
     done = run_tool(tmp_path, "--check")
     assert done.returncode == 1
     assert "deploy/argocd/argocd-cm.yaml is out of date" in done.stderr
-    assert "Run: python tools/argocd_patch.py" in done.stderr
+    assert "Run: make generate" in done.stderr
     assert (folder / PATCH.name).read_text() == before
     assert run_tool(tmp_path).returncode == 0
     assert run_tool(tmp_path, "--check").returncode == 0
