@@ -351,4 +351,4 @@ async def test_why_no_kind_is_served_alone_is_reported_once(
             assert not await reader.are_absent(frozenset({INSTANCE}))
     logged = [r for r in caplog.messages if "Cannot tell whether a CRD is missing" in r]
     assert len(logged) == 1
-    assert "grant get on both CRDs" in logged[0]
+    assert "grant get on the CRDs by name" in logged[0]

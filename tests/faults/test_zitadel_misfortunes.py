@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from support.engines import INSTANCE, compose, policy, with_spec
-from support.fakes import FakeCluster, FakeRecorder, Steps
+from support.fakes import FakeCluster, FakeRecorder
 from support.settings import mails
+from support.steps import Steps
 from support.zitadel_lives import Where
 from zitadel_emulator.access import INSTANCE as EVERYWHERE
 from zitadel_emulator.faults import Fault

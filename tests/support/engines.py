@@ -10,8 +10,9 @@ from typing import Any, TypedDict
 
 from prometheus_client import CollectorRegistry
 
-from support.fakes import FakeCluster, FakeRecorder, FakeZitadel, Steps
+from support.fakes import FakeCluster, FakeRecorder, FakeZitadel
 from support.settings import mails
+from support.steps import Steps
 from support.virtual_time import VirtualLoop
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition, find
@@ -25,7 +26,11 @@ from zitadel_notification_operator.core.instance_object import (
     InstanceObject,
 )
 from zitadel_notification_operator.core.kinds import ObjectKey
-from zitadel_notification_operator.core.objects import NotUnderstood, OwnStatus
+from zitadel_notification_operator.core.objects import (
+    NotUnderstood,
+    OwnObject,
+    OwnStatus,
+)
 from zitadel_notification_operator.core.original import Original
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
@@ -34,6 +39,7 @@ from zitadel_notification_operator.core.policy import (
 )
 from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.core.set_object import SetObject
 from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.calls.write_turns import WRITE_LIMIT
@@ -41,7 +47,7 @@ from zitadel_notification_operator.engine.leader.composition import Composition,
 from zitadel_notification_operator.engine.leader.engine import Engine
 from zitadel_notification_operator.engine.ports import Connector, Recorder
 from zitadel_notification_operator.engine.queue.engine_metrics import PassMetrics
-from zitadel_notification_operator.engine.queue.keys import policy_key
+from zitadel_notification_operator.engine.queue.keys import key_of, policy_key
 from zitadel_notification_operator.telemetry.objects import ObjectMetrics
 from zitadel_notification_operator.telemetry.passes import PrometheusMetrics
 
@@ -174,6 +180,7 @@ class Bench:
             self.cluster, self.zitadel, self.recorder, loop.now, workers=workers
         )
         self.engine = self.parts.engine
+        self.cluster.watched = self._deliver
         await self.engine.start()
         await self.engine.lead(fresh=True)
         return self.engine
@@ -203,6 +210,19 @@ class Bench:
         self.engine.watch_events.seen(stored)
         if changed.key not in self.cluster.policies:
             self.engine.watch_events.gone(policy_key(changed.key))
+
+    def _deliver(self, one: OwnObject, is_gone: bool) -> None:
+        """Deliver the watch event of a change that the engine itself has made."""
+        assert self.engine is not None
+        self.engine.watch_events.seen(one)
+        if is_gone:
+            self.engine.watch_events.gone(key_of(one), one.uid)
+
+    def set_seen(self, changed: SetObject) -> None:
+        """Store a user's change of a set and deliver its watch event to the engine."""
+        stored = self.cluster.put_set(changed)
+        assert self.engine is not None
+        self._deliver(stored, changed.key not in self.cluster.sets)
 
     def instance_seen(self, changed: InstanceObject) -> None:
         """Store an administrator's change and deliver its watch event to the engine."""

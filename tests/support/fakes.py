@@ -6,12 +6,14 @@ of them, before or after its effect.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
+from support.fake_sets import SetStore
 from support.oracle import complaints
 from support.settings import mailing, mails
+from support.steps import Steps
 from zitadel_notification_operator.cluster.records import to_json
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.credentials import AccessToken, Credential
@@ -38,7 +40,7 @@ from zitadel_notification_operator.core.instance_object import (
     InstanceObject,
     InstanceStatus,
 )
-from zitadel_notification_operator.core.kinds import POLICY, Kind, ObjectKey
+from zitadel_notification_operator.core.kinds import POLICY, SET, Kind, ObjectKey
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
     ObjectList,
@@ -57,6 +59,7 @@ from zitadel_notification_operator.core.policy import (
 from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.core.set_object import SetObject, SetStatus
 from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.engine.ports import Notice, PolicyClient
 
@@ -65,51 +68,16 @@ OURSELVES = User("u-1", "gitops")
 OTHERS = User("u-2", "Somebody")
 
 
-class Killed(BaseException):
-    """Stands for `kill -9`: the process does nothing after it."""
-
-
-@dataclass
-class Steps:
-    """Counts the calls to the outside, and kills the process at one of them."""
-
-    log: list[tuple[str, ...]] = field(default_factory=list)
-    kill_at: int = -1
-    after: bool = False
-
-    def step(self, effect: Callable[[], Answer], *what: str) -> Answer:
-        """Make one call to the outside."""
-        number = len(self.log)
-        self.log.append(what)
-        if number == self.kill_at and not self.after:
-            raise Killed
-        result = effect()
-        if number == self.kill_at:
-            raise Killed
-        return result
-
-
-class FakeCluster:
+class FakeCluster(SetStore):
     """A Kubernetes in memory; implements the ports for reads, writes and Secrets."""
 
     def __init__(self, steps: Steps) -> None:
+        super().__init__(steps)
         self.steps = steps
-        self.policies: dict[PolicyKey, PolicyObject] = {}
         self.instances: dict[str, InstanceObject] = {}
         self.secrets: dict[str, dict[str, bytes]] = {}
         self.config_maps: dict[str, dict[str, bytes]] = {}
-        self.complaints: list[str] = []
         self.crds_ending: set[Kind] = set()
-        self.version = 0
-
-    def put(self, policy: PolicyObject) -> PolicyObject:
-        """Store a policy as a user would."""
-        self.version += 1
-        stored = replace(policy, resource_version=str(self.version))
-        self.policies[policy.key] = stored
-        if stored.deleting and not stored.finalizers:
-            del self.policies[policy.key]
-        return stored
 
     def put_instance(self, instance: InstanceObject) -> InstanceObject:
         """Store an instance as a user would."""
@@ -142,6 +110,9 @@ class FakeCluster:
         if isinstance(about, PolicyObject):
             assert isinstance(status, PolicyStatus)
             return _like(about, await self.apply_policy_status(about, status))
+        if isinstance(about, SetObject):
+            assert isinstance(status, SetStatus)
+            return _like(about, await self.apply_set_status(about, status))
         assert isinstance(about, InstanceObject)
         assert isinstance(status, InstanceStatus)
         return _like(about, await self.apply_instance_status(about, status))
@@ -153,6 +124,8 @@ class FakeCluster:
             assert original is not None
             stored = await self.apply_original(about, original, finalizer=finalizer)
             return _like(about, stored)
+        if isinstance(about, SetObject):
+            return _like(about, await self.hold_set(about))
         assert isinstance(about, InstanceObject)
         return _like(about, await self.hold_instance(about))
 
@@ -162,6 +135,9 @@ class FakeCluster:
                 about, finalizer=finalizer, original=original
             )
             return None if left is None else _like(about, left)
+        if isinstance(about, SetObject):
+            rest = await self.release_set(about)
+            return None if rest is None else _like(about, rest)
         assert isinstance(about, InstanceObject)
         kept = await self.release_instance(about)
         return None if kept is None else _like(about, kept)
@@ -169,11 +145,15 @@ class FakeCluster:
     async def list_objects(self, kind: Kind, known: Iterable[OwnObject]) -> ObjectList:
         if kind is POLICY:
             return await self.list_policies(known)
+        if kind is SET:
+            return ObjectList(list(self.sets.values()), version=str(self.version))
         return await self.list_instances()
 
     async def read(self, kind: Kind, key: ObjectKey) -> OwnObject | None:
         if kind is POLICY:
             return await self.read_policy(*key)
+        if kind is SET:
+            return self.sets.get(key)
         return await self.read_instance(key.name)
 
     async def apply_policy_status(
@@ -511,6 +491,12 @@ class FakeZitadel:
                 self.default = value
         self.lost = {}
         self._shown_sequences |= self._sequences
+
+    def organization_changed(self, org: str) -> None:
+        """Write an event about an organization itself: it was added or changed."""
+        self.sequence += 1
+        self._sequences[org] = self.sequence
+        self.happen(org, EventKind.ORGANIZATION, OTHERS)
 
     def change_flags(self, org: str, editor: User = OTHERS, **flags: object) -> None:
         """Change flags of an own policy or of the instance's policy as a user."""

@@ -19,6 +19,7 @@ from zitadel_notification_operator.demo.control_plane import ControlPlane
 _GROUP = "/apis/zitadel-notification.dev/v1alpha1"
 _PLACES = {
     "znp": (_GROUP, "notificationpolicies"),
+    "znps": (_GROUP, "notificationpolicysets"),
     "zni": (_GROUP, "zitadelinstances"),
     "secret": ("/api/v1", "secrets"),
     "event": ("/apis/events.k8s.io/v1", "events"),

@@ -11,7 +11,7 @@ from zitadel_notification_operator.cluster.resources import FORMS, Form
 from zitadel_notification_operator.core.kinds import Kind
 from zitadel_notification_operator.core.objects import OwnObject, OwnStatus
 
-SET = Kind("NotificationPolicySet", "notificationpolicysets", namespaced=True)
+SET = Kind("MailTemplate", "mailtemplates", namespaced=True)
 
 
 @dataclass(frozen=True, slots=True)

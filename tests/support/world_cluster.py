@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from support.fakes import Answer, FakeCluster, Killed, Steps
+from support.fakes import Answer, FakeCluster
+from support.steps import Killed, Steps
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import (
     ClusterError,

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from support.fakes import FakeZitadel, Steps
+from support.fakes import FakeZitadel
 from support.settings import mails
+from support.steps import Steps
 from zitadel_notification_operator.core.credentials import AccessToken, Credential
 from zitadel_notification_operator.core.errors import OperatorError
 from zitadel_notification_operator.core.instance_object import Endpoint

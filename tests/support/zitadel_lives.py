@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, TypedDict
 
 from support.engines import INSTANCE, compose, policy, with_spec
-from support.fakes import FakeCluster, FakeRecorder, Steps
+from support.fakes import FakeCluster, FakeRecorder
 from support.settings import mails
+from support.steps import Steps
 from zitadel_emulator.access import INSTANCE as EVERYWHERE
 from zitadel_emulator.faults import Fault
 from zitadel_emulator.policies import reset

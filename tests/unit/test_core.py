@@ -29,14 +29,32 @@ from zitadel_notification_operator.core.unseen_writes import PATIENCE, UnseenWri
 ORG, INSTANCE = Scope.ORGANIZATION, Scope.INSTANCE
 
 
+def claim(created: str, namespace: str, name: str, made_by: str = "") -> Claim:
+    """Return the claim of a policy, or of the set of this name that makes it."""
+    key = PolicyKey(namespace, name)
+    holder = PolicyKey(namespace, made_by) if made_by else key
+    return Claim(is_of_set=bool(made_by), created=created, holder=holder, key=key)
+
+
 def test_oldest_claim_owns_then_the_name() -> None:
     """Age decides; within a second, namespace and name do."""
-    young = Claim("2026-01-02T00:00:00Z", PolicyKey("a", "a"))
-    old = Claim("2026-01-01T00:00:00Z", PolicyKey("z", "z"))
-    twin = Claim("2026-01-01T00:00:00Z", PolicyKey("z", "b"))
+    young = claim("2026-01-02T00:00:00Z", "a", "a")
+    old = claim("2026-01-01T00:00:00Z", "z", "z")
+    twin = claim("2026-01-01T00:00:00Z", "z", "b")
     assert owner_of([young, old]) == PolicyKey("z", "z")
     assert owner_of([old, twin]) == PolicyKey("z", "b")
     assert owner_of([]) is None
+
+
+def test_a_policy_goes_before_a_set_and_the_older_set_before_the_younger() -> None:
+    """The age of a set counts, and not that of its policies."""
+    policy = claim("2026-01-03T00:00:00Z", "z", "exception")
+    older = claim("2026-01-01T00:00:00Z", "z", "old-1", made_by="old")
+    younger = claim("2026-01-02T00:00:00Z", "a", "young-1", made_by="young")
+    assert owner_of([older, younger, policy]) == policy.key
+    assert owner_of([younger, older]) == older.key
+    twin = claim("2026-01-01T00:00:00Z", "a", "x-1", made_by="x")
+    assert owner_of([older, twin]) == twin.key
 
 
 @pytest.mark.parametrize(

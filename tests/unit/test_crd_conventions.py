@@ -62,12 +62,27 @@ COLUMNS = {
         *("Scope", "Organization", "PasswordChange", "(Default)", "InSync"),
         *("Ready", "Reason", "(Message)", "(Suspended)", "Age"),
     ],
+    "NotificationPolicySet": [
+        *("Matched", "Failed", "PasswordChange", "InSync", "Ready", "Reason"),
+        *("(Message)", "(Suspended)", "Age"),
+    ],
     "ZitadelInstance": [
         *("URL", "(Instance-Id)", "(Version)", "(User)", "Policies"),
         *("Ready", "Reason", "(Message)", "Age"),
     ],
 }
 """In brackets: only with `--output=wide`."""
+
+SHORT_NAMES = {
+    "NotificationPolicy": "znp",
+    "NotificationPolicySet": "znps",
+    "ZitadelInstance": "zni",
+}
+SELECTABLE = {
+    "NotificationPolicy": [".spec.scope", ".spec.instanceRef.name"],
+    "NotificationPolicySet": [".spec.instanceRef.name"],
+    "ZitadelInstance": [],
+}
 
 
 def version(kind: str) -> Json:
@@ -125,8 +140,7 @@ def test_names(kind: str) -> None:
     assert group == "zitadel-notification.dev"
     assert crd["metadata"]["name"] == f"{names['plural']}.{group}"
     assert (ROOT / "deploy" / "crds" / f"{group}_{names['plural']}.yaml").is_file()
-    assert names["plural"] in {"notificationpolicies", "zitadelinstances"}
-    assert names["shortNames"] == ["znp" if kind == "NotificationPolicy" else "zni"]
+    assert names["shortNames"] == [SHORT_NAMES[kind]]
     assert names["categories"] == ["zitadel"]
     only = version(kind)
     assert (only["name"], only["served"], only["storage"]) == ("v1alpha1", True, True)
@@ -181,7 +195,9 @@ def test_defaults_are_on_optional_fields_alone(kind: str) -> None:
             assert "default" not in node["properties"][name], f"{path}.{name}"
     spec = root(kind)["properties"]["spec"]
     assert "default" not in spec["properties"].get("passwordChange", {})
-    assert "default" not in spec["properties"].get("deletionPolicy", {})
+    if kind == "NotificationPolicy":
+        # It depends on the scope.
+        assert "default" not in spec["properties"]["deletionPolicy"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -206,8 +222,7 @@ def test_columns_and_selectable_fields_exist(kind: str) -> None:
         path = re.sub(r"\[\?\(@\.type==\"\w+\"\)\]", "[0]", column["jsonPath"])
         assert path.removeprefix(".") in fields
     selectable = [f["jsonPath"] for f in version(kind).get("selectableFields", ())]
-    wanted = [".spec.scope", ".spec.instanceRef.name"]
-    assert selectable == (wanted if kind == "NotificationPolicy" else [])
+    assert selectable == SELECTABLE[kind]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -224,7 +239,7 @@ def test_rules_say_what_to_do(kind: str) -> None:
         message = rule["message"]
         assert "\n" not in message
         assert re.search(r"\b(must|may not|may only)\b", message), message
-        names = re.findall(r"[A-Za-z]+", path)
+        names = re.findall(r"[A-Za-z]+", path) or ["metadata.name"]
         assert any(f"`{name}`" in message for name in names), message
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from support.engines import Bench, policy
-from support.fakes import FakeCluster, Steps
+from support.fakes import FakeCluster
 from support.replacing import instead_of
 from support.settings import mails
+from support.steps import Steps
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import (

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from support.engines import INSTANCE, Bench, compose, policy
-from support.fakes import FakeCluster, FakeZitadel, Steps
+from support.fakes import FakeCluster, FakeZitadel
 from support.leases import LeaseConnection, StoredLease
 from support.settings import mails
+from support.steps import Steps
 from support.virtual_time import VirtualLoop, run
 from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.errors import ClusterError

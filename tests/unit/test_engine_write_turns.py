@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from support.engines import INSTANCE, Bench, policy
-from support.fakes import FakeZitadel, Steps
+from support.fakes import FakeZitadel
 from support.settings import mails
+from support.steps import Steps
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.decision import Action

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from support.fakes import FakeZitadel, Steps
+from support.fakes import FakeZitadel
 from support.repair_table import CASES, Case, Ground, Row
+from support.steps import Steps
 from support.virtual_time import run
 
 

@@ -89,5 +89,5 @@ def test_its_conditions_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     inventory.put(replace(ONE, status=DONE))
     monkeypatch.setattr(object_metrics, "KINDS", (*KINDS, SET))
     text = b"".join(ObjectMetrics(lambda: True, inventory).parts()).decode()
-    labels = 'kind="NotificationPolicySet",namespace="own",name="all"'
+    labels = 'kind="MailTemplate",namespace="own",name="all"'
     assert f'{labels},type="Ready",status="True"}} 1' in text

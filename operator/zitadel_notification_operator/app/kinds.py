@@ -12,19 +12,23 @@ from collections.abc import Callable
 from zitadel_notification_operator.cluster.reader import ClusterReader
 from zitadel_notification_operator.core.backoff import bounded_delay
 from zitadel_notification_operator.core.errors import ClusterError
-from zitadel_notification_operator.core.kinds import KINDS, Kind
+from zitadel_notification_operator.core.kinds import KINDS, SET, Kind
 
 ALL_KINDS = frozenset(KINDS)
+
+MAIN_KINDS = ALL_KINDS - {SET}
+"""The kinds without which nobody is served. The CRD of sets may be missing, as after an
+upgrade of the operator alone."""
 
 CRD_INTERVAL = 2.0
 """Seconds between two checks for CRDs that are not served yet."""
 
 CRD_LOOKS = 5
-"""How many checks in a row must find one CRD absent before the other kind is served
-alone: whoever installs or restores the CRDs does so one after the other."""
+"""How many checks in a row must find a main CRD absent before the other kinds are
+served without it: whoever installs or restores the CRDs does so one after the other."""
 
 STEADY_INTERVAL = 30.0
-"""Seconds between two checks for CRDs while both kinds are served and watched."""
+"""Seconds between two checks for CRDs while the main kinds are served and watched."""
 
 NOT_FOUND = 404
 
@@ -32,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 async def wait_for_kinds(reader: ClusterReader) -> frozenset[Kind]:
-    """Wait until both kinds are served, or only one because the other has no CRD.
+    """Wait until all kinds are served, or only some because the others have no CRD.
 
     Objects of the one kind must not wait for a CRD that may never come back: otherwise
     their deletions, and that of their own CRD, would never finish.
@@ -49,7 +53,8 @@ async def wait_for_kinds(reader: ClusterReader) -> frozenset[Kind]:
             pause = bounded_delay(failures, chance=0.5, asked=error.retry_after)
         else:
             alone = alone + 1 if absent else 0
-            if kinds == ALL_KINDS or alone == CRD_LOOKS:
+            without_sets = absent and kinds >= MAIN_KINDS
+            if kinds == ALL_KINDS or without_sets or alone == CRD_LOOKS:
                 return kinds
             # A user is probably about to apply the CRDs and waits for the operator.
             failures, pause = 0, CRD_INTERVAL
@@ -71,7 +76,7 @@ async def wait_for_change(reader: ClusterReader, started: Callable[[], bool]) ->
     """
     lost = 0
     while True:
-        settled = reader.kinds == ALL_KINDS and started() and not lost
+        settled = reader.kinds >= MAIN_KINDS and started() and not lost
         await asyncio.sleep(STEADY_INTERVAL if settled else CRD_INTERVAL)
         try:
             served = await reader.kinds_served()

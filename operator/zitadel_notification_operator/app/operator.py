@@ -20,7 +20,7 @@ from zitadel_notification_operator.telemetry.logs import attach_log_context
 from zitadel_notification_operator.telemetry.metrics import Metrics
 from zitadel_notification_operator.version import VERSION
 
-from .kinds import CRD_INTERVAL, is_kind_gone, wait_for_kinds
+from .kinds import CRD_INTERVAL, MAIN_KINDS, is_kind_gone, wait_for_kinds
 from .serving import Serving
 from .settings import Settings
 
@@ -112,7 +112,9 @@ class Operator:
         """
         absent = [kind.name for kind in KINDS if kind not in reader.kinds]
         missing = ", ".join(absent)
-        self._missing = f"there is no CRD of {missing}" if missing else ""
+        self._missing = ""
+        if not reader.kinds >= MAIN_KINDS:
+            self._missing = f"there is no CRD of {missing}"
         if missing:
             _log.warning("Serving without %s, whose CRD is not there", missing)
         self._serving = serving = Serving(self._settings, self._metrics, access, reader)

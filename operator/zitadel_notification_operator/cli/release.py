@@ -9,8 +9,9 @@ import click
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.kinds import INSTANCE, POLICY, SET, ObjectKey
+from zitadel_notification_operator.core.names import is_name
 from zitadel_notification_operator.core.release import (
-    is_name,
     parse_policy_name,
     summarize,
 )
@@ -55,10 +56,19 @@ def _names(
     help="A ZitadelInstance; repeat for more, or separate by blanks in the variable.",
 )
 @option(
+    "--set",
+    "sets",
+    multiple=True,
+    callback=_keys,
+    metavar="NAMESPACE/NAME",
+    help="A NotificationPolicySet; repeat for more, or separate by blanks in the "
+    "variable. Its policies are released by their own names, or by --all.",
+)
+@option(
     "--all",
     "everything",
     is_flag=True,
-    help="All objects of both kinds, in all namespaces.",
+    help="All objects of all kinds, in all namespaces.",
 )
 @option("--dry-run", is_flag=True, help="Print what would be done, and write nothing.")
 @option("--force", is_flag=True, help="Continue even if an operator holds its Lease.")
@@ -74,27 +84,32 @@ def command(
     signals: Signals,
     /,
     *,
-    policies: tuple[PolicyKey, ...],
-    instances: tuple[str, ...],
     everything: bool,
     dry_run: bool,
     force: bool,
     namespace: str,
     kubeconfig: Path | None,
+    **named: tuple[Any, ...],
 ) -> None:
     """Check the arguments, then release the objects."""
-    named = bool(policies or instances)
-    if named and everything:
+    is_named = any(named.values())
+    if is_named and everything:
         raise click.UsageError("Name objects or say --all, not both")
-    if not (named or everything):
+    if not (is_named or everything):
         raise click.UsageError(
-            "Name what to release: NAMESPACE/NAME, --instance NAME, or --all"
+            "Name what to release: NAMESPACE/NAME, --instance NAME, --set "
+            "NAMESPACE/NAME, or --all"
         )
     from zitadel_notification_operator.cluster.connection import NoCluster
 
     from .release_run import Run
 
-    run = Run(policies, instances, dry_run=dry_run)
+    named_keys = {
+        SET: named["sets"],
+        POLICY: named["policies"],
+        INSTANCE: tuple(ObjectKey("", name) for name in named["instances"]),
+    }
+    run = Run(named_keys, dry_run=dry_run)
     work = run.run(kubeconfig, None if force else namespace)
     try:
         asyncio.run(_until_interrupted(work, signals))

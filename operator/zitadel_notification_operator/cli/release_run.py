@@ -1,6 +1,6 @@
 """What `znp release` does with a cluster, and what it says of each object."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import click
@@ -15,9 +15,8 @@ from zitadel_notification_operator.cluster.release import (
     read_one,
     strip,
 )
-from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
-from zitadel_notification_operator.core.kinds import INSTANCE, KINDS, POLICY, ObjectKey
+from zitadel_notification_operator.core.kinds import KINDS, Kind, ObjectKey
 from zitadel_notification_operator.core.release import WARNING, Marked, describe_running
 from zitadel_notification_operator.core.text import one_line
 
@@ -26,22 +25,19 @@ class Run:
     """One run of the command.
 
     Args:
-        policies: The policies that were named.
-        instances: The instances that were named. If nothing was named, everything is
-            released.
+        named: The objects that were named, by kind. If nothing was named, everything
+            is released.
         dry_run: Whether to write nothing.
     """
 
     def __init__(
         self,
-        policies: tuple[PolicyKey, ...],
-        instances: tuple[str, ...],
+        named: Mapping[Kind, tuple[ObjectKey, ...]],
         *,
         dry_run: bool,
     ) -> None:
         self.released = self.nothing = self.failed = 0
-        self._policies = policies
-        self._instances = instances
+        self._named = [(kind, key) for kind, keys in named.items() for key in keys]
         self._dry_run = dry_run
 
     async def run(self, kubeconfig: Path | None, namespace: str | None) -> None:
@@ -75,14 +71,12 @@ class Run:
 
     async def _find(self, api: ApiClient) -> AsyncIterator[Marked]:
         """Yield the requested objects, and report those that do not exist."""
-        named = [(POLICY, key) for key in self._policies]
-        named += [(INSTANCE, ObjectKey("", name)) for name in self._instances]
-        for kind, key in named:
+        for kind, key in self._named:
             try:
                 yield await read_one(api, kind, key)
             except ClusterError as error:
                 self._fail(error.message)
-        for kind in () if named else KINDS:
+        for kind in () if self._named else KINDS:
             found = []
             try:
                 found = await read_all(api, kind)

@@ -40,6 +40,9 @@ LONGEST_ASKED = 300.0
 """Upper limit in seconds for a Retry-After; a larger value is taken for a mistake."""
 
 _UNAUTHORIZED = 401
+_REFUSALS = frozenset({"400", "413", "500"})
+"""Statuses that tell of one object only; 500 is that of a webhook that fails."""
+
 _FIRST_ERROR = 400
 _NOT_SERVED = b"404 page not found"
 """The body that Kubernetes sends, in place of a Status, when a kind is not served."""
@@ -57,6 +60,8 @@ class Forbidden(ClusterError):
 class Unauthorized(ClusterError):
     """401: the API server did not accept our credentials."""
 
+    is_outage = True
+
 
 class Refused(ClusterError):
     """Any other response that the operator cannot use.
@@ -70,6 +75,7 @@ class Refused(ClusterError):
     ) -> None:
         super().__init__(message, retry_after)
         self.cause = cause
+        self.is_outage = cause.partition(" ")[0] not in _REFUSALS
 
 
 class ApiClient:

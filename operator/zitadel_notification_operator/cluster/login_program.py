@@ -35,6 +35,8 @@ _VERSIONS = {"client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1
 class LoginFailed(ClusterError):
     """The login program supplied no credential; the text says what happened to it."""
 
+    is_outage = True
+
 
 @dataclass(frozen=True, slots=True)
 class Program:

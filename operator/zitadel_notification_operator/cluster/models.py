@@ -26,6 +26,7 @@ from zitadel_notification_operator.core.credentials import (
 )
 from zitadel_notification_operator.core.durations import parse_duration
 from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.core.selection import Matcher, Selector, problem_of
 
 _NO_TIME = "must be an RFC 3339 time with a zone, such as 2026-01-01T00:00:00Z"
 _NO_DURATION = "must be a duration such as 30s, 10m or 1h30m, and at least 1s"
@@ -81,6 +82,16 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="ignore", alias_generator=json_name, frozen=True)
 
 
+class OwnerModel(Model):
+    """An owner reference."""
+
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool | None = None
+
+
 class MetadataModel(Model):
     """The part of ObjectMeta that the operator needs."""
 
@@ -93,6 +104,12 @@ class MetadataModel(Model):
     resource_version: str = ""
     finalizers: tuple[str, ...] = ()
     annotations: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+    owner_references: tuple[OwnerModel, ...] = ()
+
+    def controller(self) -> OwnerModel | None:
+        """Return the owner that controls the object, if there is one."""
+        return next((one for one in self.owner_references if one.controller), None)
 
 
 class ReferenceModel(Model):
@@ -189,3 +206,42 @@ class CaBundleModel(Model):
                 "caBundle must hold exactly one of configMapRef and secretRef"
             )
         return found[0]
+
+
+class MatcherModel(Model):
+    """An item of a set's `include` or `exclude`.
+
+    A field of a newer schema is rejected: without it, more organizations would match.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = None
+    domain: str | None = None
+    id: str | None = None
+
+
+class SelectorModel(Model):
+    """`spec.organizations` of a set; a field of a newer schema is rejected, too."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    all: StrictBool = False
+    include: tuple[MatcherModel, ...] = ()
+    exclude: tuple[MatcherModel, ...] = ()
+
+    def selector(self) -> Selector:
+        """Return the selector.
+
+        Raises:
+            ValueError: It would select everything by accident, or nothing at all.
+        """
+        include, exclude = (
+            tuple(Matcher(one.name, one.domain, one.id) for one in matchers)
+            for matchers in (self.include, self.exclude)
+        )
+        selector = Selector(self.all, include, exclude)
+        problem = problem_of(selector)
+        if problem:
+            raise ValueError(problem)
+        return selector

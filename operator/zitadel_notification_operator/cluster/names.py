@@ -11,6 +11,9 @@ FIELD_MANAGER = "zitadel-notification-operator"
 ORIGINAL = f"{GROUP}/original"
 REQUESTED_AT = f"{GROUP}/reconcile-requested-at"
 ACCEPT_INSTANCE = f"{GROUP}/accept-instance-id"
+APPROVE_REMOVAL = f"{GROUP}/approve-removal"
+SET_LABEL = f"{GROUP}/set"
+SETS_FIELD_MANAGER = f"{FIELD_MANAGER}-sets"
 
 
 def pod_name() -> str:

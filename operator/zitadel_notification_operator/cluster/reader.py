@@ -72,8 +72,8 @@ class ClusterReader:
             found = await self._crd(
                 kind,
                 "Cannot tell whether a CRD is missing",
-                "so no kind is served while the CRD of the other is missing: grant get "
-                "on both CRDs, as the chart does",
+                "so no kind is served while another CRD is missing: grant get on the "
+                "CRDs by name, as the chart does",
             )
             if found is not None:
                 return False

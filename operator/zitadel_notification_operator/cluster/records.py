@@ -7,7 +7,7 @@ what the types cannot say.
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
 from types import GenericAlias, NoneType
@@ -27,6 +27,8 @@ from zitadel_notification_operator.core.instance_object import (
 )
 from zitadel_notification_operator.core.policy_object import Drift, PolicySpec
 from zitadel_notification_operator.core.references import Reference
+from zitadel_notification_operator.core.selection import Selector
+from zitadel_notification_operator.core.set_object import Limits, SetSpec
 from zitadel_notification_operator.core.settings import FLAGS, Settings
 
 from .models import (
@@ -36,6 +38,7 @@ from .models import (
     Model,
     OrganizationModel,
     ReferenceModel,
+    SelectorModel,
     Time,
     json_name,
     require_time,
@@ -180,6 +183,7 @@ _TYPES: Mapping[Any, Any] = {
     bool: StrictBool,
     CaRef: Annotated[CaBundleModel, AfterValidator(CaBundleModel.ref)],
     CredentialRef: Annotated[CredentialsModel, AfterValidator(CredentialsModel.ref)],
+    Selector: Annotated[SelectorModel, AfterValidator(SelectorModel.selector)],
     User: User,
     tuple[Condition, ...]: Conditions,
     DriftDetection | None: Annotated[
@@ -187,6 +191,8 @@ _TYPES: Mapping[Any, Any] = {
     ],
 }
 """How fields of these types are read. Pydantic reads records of mere text by itself."""
+
+_INSTANCE = Annotated[ReferenceModel, AfterValidator(_name_of)], "default"
 
 _FIELDS: Mapping[type, Mapping[str, Any]] = {
     Drift: {"observed_at": (Time, ...)},
@@ -200,8 +206,11 @@ _FIELDS: Mapping[type, Mapping[str, Any]] = {
             None,
         ),
     },
+    Limits: _fields_of(
+        Limits, Annotated[int, Field(ge=0)], *(f.name for f in fields(Limits))
+    ),
     PolicySpec: {
-        "instance": (Annotated[ReferenceModel, AfterValidator(_name_of)], "default"),
+        "instance": _INSTANCE,
         "organization": (
             Annotated[OrganizationModel, AfterValidator(OrganizationModel.references)],
             (),
@@ -210,6 +219,7 @@ _FIELDS: Mapping[type, Mapping[str, Any]] = {
     RateLimit: _fields_of(
         RateLimit, Annotated[int, Field(ge=1)], *(f.name for f in fields(RateLimit))
     ),
+    SetSpec: {"instance": _INSTANCE},
 }
 """Fields that are read by other types, or with other defaults, than the record's."""
 
@@ -230,6 +240,15 @@ def to_json(record: Any) -> dict[str, Any]:
         else:
             members[member] = value if type(value) in _PLAIN else _to_json(value)
     return {member: value for member, value in members.items() if value is not None}
+
+
+def spec_of_policy(spec: PolicySpec) -> dict[str, Any]:
+    """Return the spec of a policy as JSON, with its references as objects."""
+    members = to_json(replace(spec, organization=None))
+    members["instanceRef"] = {"name": spec.instance}
+    if spec.organization is not None:
+        members["organization"] = {spec.organization.by.value: spec.organization.value}
+    return members
 
 
 def _to_json(value: Any) -> Any:

@@ -6,6 +6,7 @@ object may hold anything.
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, get_type_hints
 
 from pydantic import ValidationError, create_model
@@ -19,12 +20,24 @@ from zitadel_notification_operator.core.instance_object import (
     InstanceObject,
     InstanceSpec,
 )
-from zitadel_notification_operator.core.kinds import INSTANCE, POLICY, Kind, ObjectKey
+from zitadel_notification_operator.core.kinds import (
+    INSTANCE,
+    POLICY,
+    SET,
+    Kind,
+    ObjectKey,
+)
 from zitadel_notification_operator.core.objects import NotUnderstood, OwnObject
 from zitadel_notification_operator.core.original import Original
 from zitadel_notification_operator.core.policy import Scope
-from zitadel_notification_operator.core.policy_object import PolicyObject, PolicySpec
-from zitadel_notification_operator.core.release import tell_left
+from zitadel_notification_operator.core.policy_object import (
+    Controller,
+    PolicyObject,
+    PolicySpec,
+)
+from zitadel_notification_operator.core.release import OF_SET, tell_left
+from zitadel_notification_operator.core.selection import Selector
+from zitadel_notification_operator.core.set_object import SetObject, SetSpec
 
 from .lenience import (
     describe_problems,
@@ -34,7 +47,14 @@ from .lenience import (
     shorten,
 )
 from .models import NO_TARGET, MetadataModel, Model
-from .names import ACCEPT_INSTANCE, ORIGINAL, REQUESTED_AT
+from .names import (
+    ACCEPT_INSTANCE,
+    APPROVE_REMOVAL,
+    GROUP,
+    ORIGINAL,
+    REQUESTED_AT,
+    SET_LABEL,
+)
 from .records import arguments_of, model_of, names_of, readable
 
 _NO_CREDENTIAL = CredentialRef(CredentialKind.TOKEN, "", "")
@@ -138,8 +158,28 @@ def _fields_of_policy(
     ):
         # An unknown scope is that of the target which the policy has managed.
         values["scope"] = Scope.INSTANCE
-    own = {"original": original, "original_text": text}
+    own = {
+        "controller": _controller_of(metadata),
+        "set_label": metadata.labels.get(SET_LABEL),
+        "original": original,
+        "original_text": text,
+    }
     return own | arguments_of(PolicySpec, values)
+
+
+def _controller_of(metadata: MetadataModel) -> Controller | None:
+    found = metadata.controller()
+    if found is None:
+        return None
+    group, _, _ = found.api_version.partition("/")
+    is_set = (group, found.kind) == (GROUP, SET.name)
+    return _shared_controller(found.name if is_set else "", found.uid)
+
+
+@lru_cache(maxsize=1024)
+def _shared_controller(name: str, uid: str) -> Controller:
+    """Return one record for all policies of a set."""
+    return Controller(name, uid)
 
 
 def _settle_target(values: dict[str, Any], wrong: dict[str, str]) -> None:
@@ -170,7 +210,24 @@ def _fields_of_instance(
     return own | arguments_of(InstanceSpec, spec.__dict__)
 
 
+def _fields_of_set(
+    metadata: MetadataModel, spec: Model, wrong: dict[str, str]
+) -> dict[str, Any]:
+    values = spec.__dict__
+    if "instanceRef" in wrong:
+        values["instance"] = ""
+    own = {"approved": metadata.annotations.get(APPROVE_REMOVAL)}
+    return own | arguments_of(SetSpec, values)
+
+
 FORMS: Mapping[Kind, Form] = {
+    SET: Form(
+        SetObject,
+        model_of(SetSpec),
+        _fields_of_set,
+        lambda _: (OF_SET,),
+        organizations=Selector(),
+    ),
     POLICY: Form(
         PolicyObject,
         model_of(PolicySpec),

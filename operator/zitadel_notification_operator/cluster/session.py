@@ -52,6 +52,8 @@ class NotReached(ClusterError):
         is_timeout: Whether the call timed out.
     """
 
+    is_outage = True
+
     def __init__(self, message: str, why: str, *, is_timeout: bool = False) -> None:
         super().__init__(message)
         self.why = why

@@ -1,4 +1,4 @@
-"""Writes status, original and finalizer of the operator's kinds, and nothing else.
+"""Writes status, original and finalizer of our kinds, and the policies of sets.
 
 Marks are added by server-side apply with the object's uid, and removed by JSON patch
 with a `test`. Apply cannot remove the finalizer of a copied object: kubectl co-owns it
@@ -6,19 +6,30 @@ there, so an apply without it would leave it in place (design, section 3).
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from zitadel_notification_operator.core.errors import ObjectChanged
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.errors import ObjectChanged, ObjectGone
+from zitadel_notification_operator.core.kinds import POLICY
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
     Own,
     OwnObject,
     OwnStatus,
 )
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicySpec
+from zitadel_notification_operator.core.set_object import SetObject
 
 from .calls import APPLY, ApiClient, call, path_of
-from .names import API_VERSION, FIELD_MANAGER, ORIGINAL
-from .records import to_json
+from .names import (
+    API_VERSION,
+    FIELD_MANAGER,
+    ORIGINAL,
+    SET_LABEL,
+    SETS_FIELD_MANAGER,
+)
+from .records import spec_of_policy, to_json
 from .removal import (
     TRIES,
     foreign_conditions_patch,
@@ -92,6 +103,65 @@ class ClusterWriter:
             else _stored(about, body)
         )
 
+    async def create_policy(
+        self, one: SetObject, key: PolicyKey, spec: PolicySpec
+    ) -> PolicyObject:
+        """Create the policy of a set.
+
+        It is a POST and not an apply, which would take over another object that has
+        got this name meanwhile.
+
+        Args:
+            one: The set that makes it.
+            key: The policy's namespace and name.
+            spec: The whole spec.
+
+        Raises:
+            ObjectChanged: An object has this name, or the schema refuses the policy.
+            ClusterError: Kubernetes did not accept the write.
+        """
+        self._check()
+        stored = await call(
+            self._api,
+            "POST",
+            path_of(POLICY, key.namespace),
+            query={"fieldManager": SETS_FIELD_MANAGER},
+            body=_policy_of(one, key, spec),
+        )
+        made: PolicyObject = parse_answer(POLICY, stored)
+        return made
+
+    async def apply_policy(
+        self, one: SetObject, policy: PolicyObject, spec: PolicySpec
+    ) -> PolicyObject:
+        """Server-side apply the whole spec of a set's policy, with label and owner.
+
+        Raises:
+            ObjectGone: The policy is gone.
+            ObjectChanged: Another object has its name, or a rule forbids the change.
+            ClusterError: Kubernetes did not accept the write.
+        """
+        body = _policy_of(one, policy.key, spec)
+        body["metadata"]["uid"] = policy.uid
+        path = _path(policy)
+        try:
+            stored = await self._send(path, body, SETS_FIELD_MANAGER)
+        except ObjectChanged:
+            await read_same(self._api, path, policy.uid)
+            raise
+        return _stored(policy, stored)
+
+    async def delete(self, about: OwnObject) -> None:
+        """Delete an object; nothing happens if another one has its name by now.
+
+        Raises:
+            ClusterError: Kubernetes did not accept the call.
+        """
+        self._check()
+        only = {"preconditions": {"uid": about.uid}, "propagationPolicy": "Background"}
+        with suppress(ObjectGone, ObjectChanged):
+            await call(self._api, "DELETE", _path(about), body=only)
+
     async def _apply(self, about: OwnObject, marks: dict[str, Any]) -> Any:
         path = _path(about)
         try:
@@ -129,9 +199,11 @@ class ClusterWriter:
                 version = newer
         raise ObjectChanged(f"{path} changes faster than it can be applied")
 
-    async def _send(self, path: str, body: dict[str, Any]) -> Any:
+    async def _send(
+        self, path: str, body: dict[str, Any], manager: str = FIELD_MANAGER
+    ) -> Any:
         self._check()
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        query = {"fieldManager": manager, "force": "true"}
         return await call(
             self._api, "PATCH", path, query=query, body=body, content_type=APPLY
         )
@@ -160,6 +232,28 @@ def _document(about: OwnObject, marks: dict[str, Any], **rest: Any) -> dict[str,
     metadata = {**identity, "uid": about.uid, **marks}
     kind = about.kind.name
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, **rest}
+
+
+def _policy_of(one: SetObject, key: PolicyKey, spec: PolicySpec) -> dict[str, Any]:
+    owner = {
+        "apiVersion": API_VERSION,
+        "kind": one.kind.name,
+        "name": one.name,
+        "uid": one.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    return {
+        "apiVersion": API_VERSION,
+        "kind": POLICY.name,
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "labels": {SET_LABEL: one.name},
+            "ownerReferences": [owner],
+        },
+        "spec": spec_of_policy(spec),
+    }
 
 
 def _stored(about: Own, body: Any) -> Own:

@@ -142,7 +142,10 @@ class ClusterError(OperatorError):
     Attributes:
         shared_cause: The cause that this error shares with other failed calls, or None
             if it shares none.
+        is_outage: Whether any other call would probably fail in the same way now.
     """
+
+    is_outage = False
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(Reason.CLUSTER_UNAVAILABLE, message)

@@ -32,12 +32,14 @@ class EventKind(StrEnum):
         ORGANIZATION_POLICY_REMOVED: An organization's own policy was removed, and the
             organization has inherited the instance's since.
         INSTANCE_POLICY: The instance's policy was added or changed.
+        ORGANIZATION: The organization itself was added or changed.
         ORGANIZATION_REMOVED: The organization itself was removed.
     """
 
     ORGANIZATION_POLICY = "OrganizationPolicy"
     ORGANIZATION_POLICY_REMOVED = "OrganizationPolicyRemoved"
     INSTANCE_POLICY = "InstancePolicy"
+    ORGANIZATION = "Organization"
     ORGANIZATION_REMOVED = "OrganizationRemoved"
 
 

@@ -26,7 +26,9 @@ class Kind:
 POLICY = Kind("NotificationPolicy", "notificationpolicies", namespaced=True)
 INSTANCE = Kind("ZitadelInstance", "zitadelinstances", namespaced=False)
 
-KINDS = (POLICY, INSTANCE)
+SET = Kind("NotificationPolicySet", "notificationpolicysets", namespaced=True)
+
+KINDS = (SET, POLICY, INSTANCE)
 """All kinds. Objects of one may need objects of those after it."""
 
 

@@ -1,8 +1,9 @@
 """A NotificationPolicy, reduced to what the operator needs."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
+from .claims import PolicyKey
 from .identity import User
 from .kinds import POLICY, Kind
 from .objects import OwnObject, OwnStatus
@@ -64,11 +65,28 @@ class PolicySpec:
     suspended: bool = False
 
 
+class Controller(NamedTuple):
+    """The object that controls a policy, by its ownerReference.
+
+    Attributes:
+        name: The name of a NotificationPolicySet; empty for any other kind.
+        uid: Its uid.
+    """
+
+    name: str
+    uid: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyObject(PolicySpec, OwnObject):
     """A NotificationPolicy.
 
     Attributes:
+        overridden_by: The policy that overrules this one of a set, as a pass has found
+            it; None in records of Kubernetes.
+        controller: The object that controls it; None for none.
+        set_label: The value of the label that a set puts on its policies; None if it is
+            absent.
         original: The parsed annotation; None if it is absent or cannot be parsed.
         original_text: The text of the annotation; None if it is absent.
     """
@@ -80,6 +98,9 @@ class PolicyObject(PolicySpec, OwnObject):
         "original_text",
     )
 
+    overridden_by: PolicyKey | None = field(default=None, compare=False)
+    controller: Controller | None = None
+    set_label: str | None = None
     original: Original | None = None
     original_text: str | None = None
     status: PolicyStatus = field(default_factory=PolicyStatus)
@@ -107,6 +128,11 @@ class PolicyObject(PolicySpec, OwnObject):
         return original if original and original.uid == self.uid else None
 
     @property
+    def set_uid(self) -> str | None:
+        """The uid of the set that made this policy; None if no set controls it."""
+        return self.controller.uid if self.controller and self.controller.name else None
+
+    @property
     def organization_id(self) -> str | None:
         """The organization id in the spec; None if the spec uses another reference."""
         if self.organization is None or self.organization.by is not By.ID:
@@ -116,7 +142,8 @@ class PolicyObject(PolicySpec, OwnObject):
     @property
     def manages(self) -> bool:
         """Whether the object may write to ZITADEL at all."""
-        return self.not_understood is None and self.may_own
+        understood = self.not_understood is None
+        return understood and self.may_own and self.overridden_by is None
 
     @property
     def may_own(self) -> bool:

@@ -51,7 +51,31 @@ class Reason(StrEnum):
     """
 
     CONFLICT = "Conflict"
-    """An older NotificationPolicy owns the same target."""
+    """Another NotificationPolicy owns the same target."""
+
+    OVERRIDDEN = "Overridden"
+    """A NotificationPolicy that no set made overrules this one of a set."""
+
+    POLICIES_NOT_READY = "PoliciesNotReady"
+    """Some policies of a NotificationPolicySet are not Ready."""
+
+    NOTHING_MATCHES = "NothingMatches"
+    """A NotificationPolicySet selects no organization."""
+
+    DIRECTORY_NOT_READABLE = "DirectoryNotReadable"
+    """ZITADEL does not show which organizations there are."""
+
+    CREATE_REFUSED = "CreateRefused"
+    """Kubernetes refused to create or change a policy of a NotificationPolicySet."""
+
+    NAME_TAKEN = "NameTaken"
+    """An object that no set made has the name that a policy of a set would have."""
+
+    TOO_MANY_ORGANIZATIONS = "TooManyOrganizations"
+    """More organizations match than `spec.limits.organizations`. No policy is added."""
+
+    APPROVAL_REQUIRED = "ApprovalRequired"
+    """More policies would be removed than `spec.limits.removals`. None is removed."""
 
     ORGANIZATION_NOT_FOUND = "OrganizationNotFound"
     """ZITADEL does not know the organization, or it was removed."""

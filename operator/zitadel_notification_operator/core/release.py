@@ -4,12 +4,12 @@ These are pure functions. They use the object alone, because `znp release` does 
 ZITADEL. The values are those that were observed last, and the texts say so.
 """
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from .claims import PolicyKey
 from .lease import Lease
+from .names import is_label, is_name
 from .original import OriginalValue
 from .policy import DeletionPolicy, ManagementPolicy, Scope
 from .policy_object import PolicyObject
@@ -18,6 +18,7 @@ NOTHING_LEFT = "nothing is left in ZITADEL"
 OF_INSTANCE = (
     f"{NOTHING_LEFT} by the instance itself, which sets nothing; see its policies"
 )
+OF_SET = f"{NOTHING_LEFT} by the set itself, which sets nothing; see its policies"
 NEVER_MANAGED = f"{NOTHING_LEFT}: it never managed its target"
 COPIED = (
     f"{NOTHING_LEFT} by this object: the original that it carries is another one's, "
@@ -31,11 +32,6 @@ WARNING = (
     "it is not being deleted: an operator that runs, now or later, would take it up "
     "again"
 )
-
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_NAME = rf"{_LABEL}(\.{_LABEL})*"
-_LONGEST_LABEL = 63
-_LONGEST_NAME = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +85,12 @@ def parse_policy_name(text: str) -> PolicyKey:
         ValueError: The text does not have this form. The message says what is expected.
     """
     namespace, _, name = text.partition("/")
-    is_label = len(namespace) <= _LONGEST_LABEL and re.fullmatch(_LABEL, namespace)
-    if not is_label or not is_name(name):
+    if not is_label(namespace) or not is_name(name):
         raise ValueError(
             f"{text!r} is not NAMESPACE/NAME, such as team-a/acme; a ZitadelInstance "
             "is named with --instance"
         )
     return PolicyKey(namespace, name)
-
-
-def is_name(text: str) -> bool:
-    """Return whether this is a valid name of a Kubernetes object."""
-    return len(text) <= _LONGEST_NAME and bool(re.fullmatch(_NAME, text))
 
 
 def tell_left(policy: PolicyObject) -> tuple[str, ...]:

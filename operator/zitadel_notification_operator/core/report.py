@@ -10,6 +10,7 @@ Ready.
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from .claims import PolicyKey
 from .conditions import (
     IN_SYNC,
     READY,
@@ -316,6 +317,15 @@ def asks_for_a_pass(policy: PolicyObject) -> bool:
     )
 
 
+def is_overridden(policy: PolicyObject) -> bool:
+    """Return whether the status says that another policy overrules this one of a set.
+
+    Such a policy carries no marks, as if it observed.
+    """
+    ready = find(policy.status.conditions, READY)
+    return ready is not None and ready.reason == Reason.OVERRIDDEN
+
+
 def is_observed_and_current(policy: PolicyObject) -> bool:
     """Return whether the policy is quiet and its InSync is not Unknown."""
     sync = find(policy.status.conditions, IN_SYNC)
@@ -350,7 +360,10 @@ def _settled_conditions(
     sentence = "ZITADEL holds the policy as declared"
     if not policy.manages:
         sentence = "The policy is observed; managementPolicy Observe writes nothing"
-    ready = Condition(READY, "True", Reason.SUCCEEDED, sentence, generation)
+    reason = Reason.SUCCEEDED
+    if policy.overridden_by is not None:
+        reason, sentence = Reason.OVERRIDDEN, _overridden(policy, policy.overridden_by)
+    ready = Condition(READY, "True", reason, sentence, generation)
     if findings.contested:
         state = "True" if findings.decision.in_sync else "False"
         return ready, Condition(IN_SYNC, state, Reason.CONTESTED, CONTESTED, generation)
@@ -359,6 +372,16 @@ def _settled_conditions(
         return ready, Condition(IN_SYNC, "True", Reason.IN_SYNC, message, generation)
     message = describe_difference(policy, findings)
     return ready, Condition(IN_SYNC, "False", Reason.DRIFTED, message, generation)
+
+
+def _overridden(policy: PolicyObject, other: PolicyKey) -> str:
+    name = "in another namespace"
+    if other.namespace == policy.key.namespace:
+        name = other.name
+    return (
+        f"NotificationPolicy {name} makes the setting of this organization; this one "
+        "only observes it"
+    )
 
 
 def describe_difference(policy: PolicyObject, findings: Findings) -> str:

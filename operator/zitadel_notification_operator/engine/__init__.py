@@ -5,6 +5,8 @@ and a class may touch only what its constructor names (at most eight things):
 
     leader       election, watch events, the loop of passes, composition
       |
+    sets         passes over sets: which organizations there are, and their policies
+      |
     policies     passes over policies: admit, own, observe, decide, act, verify, report
       |
     instances    passes over instances: probe, verdict, report

@@ -27,7 +27,9 @@ from zitadel_notification_operator.core.policy import (
     OrganizationPage,
     WriteResult,
 )
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicySpec
 from zitadel_notification_operator.core.references import Reference
+from zitadel_notification_operator.core.set_object import SetObject
 from zitadel_notification_operator.core.settings import Settings
 
 
@@ -146,7 +148,10 @@ class Connector(Protocol):
 
 
 class ObjectWriter(Protocol):
-    """Writes the operator's fields of our objects; returns the stored object."""
+    """Writes the operator's fields of our objects, and the policies of sets.
+
+    Each method returns the stored object.
+    """
 
     async def apply_status(self, about: Own, status: OwnStatus) -> Own:
         """Server-side apply the whole status."""
@@ -158,6 +163,19 @@ class ObjectWriter(Protocol):
 
     async def strip(self, about: Own, *, finalizer: bool, original: bool) -> Own | None:
         """Remove finalizer and/or annotation by JSON patch; None if it is gone now."""
+
+    async def create_policy(
+        self, one: SetObject, key: ObjectKey, spec: PolicySpec
+    ) -> PolicyObject:
+        """Create the policy of a set, never over another object of that name."""
+
+    async def apply_policy(
+        self, one: SetObject, policy: PolicyObject, spec: PolicySpec
+    ) -> PolicyObject:
+        """Server-side apply the whole spec of a set's policy, with label and owner."""
+
+    async def delete(self, about: OwnObject) -> None:
+        """Delete an object, unless another one has its name by now."""
 
 
 class ObjectReader(Protocol):

@@ -62,7 +62,7 @@ class PrometheusMetrics(Collector):
     ) -> None:
         self.queue: Queue | None = None
         self._objects = objects
-        self._most = (workers, _PASSES_OF_INSTANCE)
+        self._most = (workers, workers, _PASSES_OF_INSTANCE)
         self._added: dict[Key, float] = {}
         self._taken: dict[Key, float] = {}
         # All children start at zero, so that rates are correct.

@@ -197,7 +197,7 @@ class ZitadelClient:
         self._require_owner(call, found.id)
         if found.state in _REMOVED_STATES:
             raise organization_missing(organization_id, "has been removed from ZITADEL")
-        return Organization(found.id, found.name)
+        return Organization(found.id, found.name, found.primary_domain)
 
     async def observe(self, organization_id: str | None) -> ObservedPolicy | None:
         """Return the policy in force.

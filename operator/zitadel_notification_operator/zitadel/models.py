@@ -143,6 +143,7 @@ class OrganizationBody(Model):
     id: Id
     name: str = ""
     state: str = ""
+    primary_domain: str = Field(default="", alias="primaryDomain")
 
 
 class OrganizationReply(Model):

@@ -29,6 +29,7 @@ from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.ports import PolicyClient
 
 from .api_support import ApiSupport
+from .directory import Directory
 from .organization_cache import OrganizationCache
 
 ORGANIZATIONS = 1000
@@ -247,6 +248,7 @@ class InstanceState:
         failures: The failed probes since the last success.
         calls: What calls for the instance have shown.
         event_log: How ZITADEL's event log is read.
+        directory: The organizations of its ZITADEL, if a set needs them.
         reported: What was reported to people.
     """
 
@@ -260,6 +262,7 @@ class InstanceState:
     failures: ProbeFailures = field(default_factory=ProbeFailures)
     calls: CallFindings = field(default_factory=CallFindings)
     event_log: EventLog = field(default_factory=EventLog)
+    directory: Directory = field(default_factory=Directory)
     reported: Reported = field(default_factory=Reported)
 
     @property

@@ -6,6 +6,7 @@ by milliseconds and return only what the credential may see.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from zitadel_notification_operator.core.errors import (
     NoOrganization,
@@ -22,6 +23,34 @@ FRESH = 60.0
 """Seconds for which a list is trusted (design, section 3, "Writes by state")."""
 
 _NEVER = float("-inf")
+
+
+async def pages_of(
+    client: PolicyClient, size: PageSize
+) -> AsyncIterator[OrganizationPage]:
+    """Yield the pages of the list of organizations.
+
+    Args:
+        client: Makes the calls.
+        size: The page size. If it is refused, it is halved from then on.
+
+    Raises:
+        OperatorError: Any error of the client.
+    """
+    offset, total = 0, 1
+    while offset < total:
+        try:
+            page = await client.organizations(offset, size.rows)
+        except PageTooLarge:
+            if not size.halve():
+                raise
+            continue
+        # The last page may come without a total, and then there are no more pages.
+        total = page.total
+        # Rows that may not be seen count, too, so the offset goes by what was asked
+        # for.
+        offset += size.rows
+        yield page
 
 
 class OrganizationCache:
@@ -120,33 +149,13 @@ class OrganizationCache:
         # Taken before the first call, because what is created after it may be missing.
         begun, drops = loop_time(), self._drops
         found: list[Organization] = []
-        offset, total = 0, 1
-        while offset < total:
-            page = await self._get(offset)
+        async for page in pages_of(self._client, self._page):
             found += page.organizations
-            # The last page may come without a total, and then there are no more pages.
-            total = page.total
-            # Rows that may not be seen count, too, so the offset goes by what was asked
-            # for.
-            offset += self._page.rows
-            if total > self._page.rows * questions:
+            if page.total > self._page.rows * questions:
                 break
         if drops == self._drops:
             self._keep(found)
             self._loaded_at = begun
-
-    async def _get(self, offset: int) -> OrganizationPage:
-        """Return a page; if its size is refused, halve it from then on.
-
-        Raises:
-            OperatorError: Any error of the client.
-        """
-        while True:
-            try:
-                return await self._client.organizations(offset, self._page.rows)
-            except PageTooLarge:
-                if not self._page.halve():
-                    raise
 
     def _keep(self, organizations: list[Organization]) -> None:
         self._by_id, self._by_word = {}, {}

@@ -16,6 +16,7 @@ from zitadel_notification_operator.core.grants import (
     granted_organizations,
 )
 from zitadel_notification_operator.core.instance_object import InstanceObject
+from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.references import Reference
 
@@ -66,11 +67,36 @@ class Admissions:
 
     def may_set(self, policy: PolicyObject, organization_id: str) -> bool:
         """Return whether the policy's namespace may set this organization."""
-        instance = self._instances.get(policy.instance)
-        if instance is None:
-            return False
-        admission = self._of_organization(policy, instance, organization_id)
+        admission = self.to_organization(
+            policy.instance, policy.key.namespace, organization_id
+        )
         return admission is Admission.GRANTED
+
+    def of_namespace(self, instance_name: str, namespace: str) -> Admission:
+        """Return whether a namespace may set organizations of an instance at all."""
+        instance = self._instances.get(instance_name)
+        if instance is None:
+            return Admission.NAMESPACE_UNKNOWN
+        if instance.not_understood is not None:
+            return Admission.UNDECIDED
+        return admit(
+            instance.grants, self._own_namespace, namespace, Scope.ORGANIZATION
+        )
+
+    def to_organization(
+        self, instance_name: str, namespace: str, organization_id: str
+    ) -> Admission:
+        """Return whether a namespace may set an organization."""
+        instance = self._instances.get(instance_name)
+        if instance is None:
+            return Admission.NAMESPACE_UNKNOWN
+        return admit_organization(
+            instance.grants,
+            self._own_namespace,
+            namespace,
+            organization_id,
+            self._lookups.get(instance.name, {}),
+        )
 
     def granted(self, policy: PolicyObject) -> frozenset[Reference] | None:
         """Return the organizations that the policy's namespace may set; None for any.
@@ -93,15 +119,4 @@ class Admissions:
         organization_id = self._organization_of(policy)
         if admission is not Admission.GRANTED or organization_id is None:
             return admission
-        return self._of_organization(policy, instance, organization_id)
-
-    def _of_organization(
-        self, policy: PolicyObject, instance: InstanceObject, organization_id: str
-    ) -> Admission:
-        return admit_organization(
-            instance.grants,
-            self._own_namespace,
-            policy.key.namespace,
-            organization_id,
-            self._lookups.get(instance.name, {}),
-        )
+        return self.to_organization(instance.name, namespace, organization_id)

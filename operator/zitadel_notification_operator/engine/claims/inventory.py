@@ -6,12 +6,11 @@ owns a target. It decides nothing about ZITADEL.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from zitadel_notification_operator.core.claims import Claim, PolicyKey, Target, owner_of
-from zitadel_notification_operator.core.conditions import STALLED, is_true
+from zitadel_notification_operator.core.claims import Claim, PolicyKey, Target
 from zitadel_notification_operator.core.grants import (
     POSSIBLE,
     Admission,
@@ -19,18 +18,27 @@ from zitadel_notification_operator.core.grants import (
     references_in,
 )
 from zitadel_notification_operator.core.instance_object import InstanceObject
-from zitadel_notification_operator.core.kinds import INSTANCE, POLICY, Kind, ObjectKey
+from zitadel_notification_operator.core.kinds import (
+    INSTANCE,
+    POLICY,
+    SET,
+    Kind,
+    ObjectKey,
+)
 from zitadel_notification_operator.core.objects import Own, OwnObject
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.policy_object import PolicyObject
-from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import Reference
+from zitadel_notification_operator.core.set_object import SetObject
 from zitadel_notification_operator.engine.queue.outcome import StalePass
 
 from .admissions import Admissions
+from .claim_book import ClaimBook
 from .deleted_uids import DeletedUids
 from .originals import Originals, value_carried
 from .records import as_number, had_its_target, is_older, recorded_target
+from .set_book import SetBook
+from .zitadel_ids import ZitadelIds
 
 
 class Inventory:
@@ -41,18 +49,22 @@ class Inventory:
         self.policies: dict[PolicyKey, PolicyObject] = {}
         self.instances: dict[str, InstanceObject] = {}
         self._by_kind: defaultdict[Kind, dict[Any, Any]] = defaultdict(dict)
-        self._by_kind |= {POLICY: self.policies, INSTANCE: self.instances}
+        self.set_book = SetBook()
+        self._by_kind |= {
+            POLICY: self.policies,
+            INSTANCE: self.instances,
+            SET: self.set_book.sets,
+        }
         self._of_instance: dict[str, set[PolicyKey]] = defaultdict(set)
-        # None means that it leads to another ZITADEL, which nobody has accepted yet.
-        self._zitadel_ids: dict[str, str | None] = {}
-        self._former_ids: dict[str, str] = {}
+        self._zitadel_ids = ZitadelIds(self.instances)
         self._lookups: dict[str, Lookup] = {}
-        self._admissions = Admissions(
+        self.admissions = Admissions(
             own_namespace, self.instances, self._lookups, self.organization_of
         )
         self._resolved: dict[PolicyKey, Target] = {}
-        self._targets: dict[PolicyKey, Target] = {}
-        self._claims: dict[Target, dict[PolicyKey, Claim]] = defaultdict(dict)
+        self._claims = ClaimBook(
+            self._target_claimed_by, self._claim_of, self._bequeath, self._unclaimed
+        )
         self.originals = Originals()
         self.deleted_uids = DeletedUids()
 
@@ -81,8 +93,9 @@ class Inventory:
         self.deleted_uids.age()
         named = {name for name, users in self._of_instance.items() if users}
         used = named | self.instances.keys()
-        kept: tuple[dict[str, Any], ...] = (self._of_instance, self._zitadel_ids)
-        kept += (self._former_ids, self._lookups)
+        used |= {one.instance for one in self.set_book.sets.values()}
+        self._zitadel_ids.keep(frozenset(used))
+        kept: tuple[dict[str, Any], ...] = (self._of_instance, self._lookups)
         for by_name in kept:
             for name in by_name.keys() - used:
                 del by_name[name]
@@ -141,7 +154,26 @@ class Inventory:
             affected |= self._claims_of_policy(known, one)
         elif isinstance(one, InstanceObject):
             affected |= self._claim_for(one.name)
+        elif isinstance(one, SetObject):
+            self.set_book.put(one)
+            if known is None:
+                # Its policies may have been known before it, without its age.
+                affected |= self._claims.renew(self.set_book.policies_of(one))
         return affected
+
+    def policies_of_set(self, one: SetObject) -> list[PolicyObject]:
+        """Return the policies that a set controls, by their ownerReferences."""
+        return [self.policies[key] for key in self.set_book.policies_of(one)]
+
+    def select(
+        self, one: SetObject, targets: Mapping[PolicyKey, Target]
+    ) -> set[PolicyKey]:
+        """Store what a set claims now; see `SetBook.select`.
+
+        Returns:
+            The policies whose claims changed.
+        """
+        return self._claims.renew(self.set_book.select(one.uid, targets))
 
     def _claims_of_policy(
         self, known: PolicyObject | None, policy: PolicyObject
@@ -151,8 +183,9 @@ class Inventory:
             # could not be read before.
             self._of_instance[known.instance].discard(policy.key)
         self._of_instance[policy.instance].add(policy.key)
+        self.set_book.join(policy, known)
         self.originals.put(policy)
-        affected = self._claim_anew(policy.key)
+        affected = self._claims.renew_one(policy.key)
         target = recorded_target(policy)
         if target is not None and self.owner(target) == policy.key:
             self.originals.forget_bequest(target)
@@ -175,15 +208,23 @@ class Inventory:
         """
         affected: set[PolicyKey] = set()
         if isinstance(known, PolicyObject):
-            affected = self._give_up(known.key)  # while its status is still known
+            affected = self._claims.give_up(
+                known.key
+            )  # while its status is still known
             self._resolved.pop(known.key, None)
             self._of_instance[known.instance].discard(known.key)
+            self.set_book.leave(known)
             self.originals.drop(known.key)
         elif isinstance(known, InstanceObject):
             affected = set(self.users_of(known.name))
             self._forget_zitadel(known.name)
+        elif isinstance(known, SetObject):
+            self.set_book.drop(known)
+            affected = self.select(known, {})
         del self._by_kind[known.kind][_name_of(known.kind, known.key)]
         self.deleted_uids.add(known.uid)
+        if isinstance(known, PolicyObject):
+            affected |= self._claims.renew_one(known.key)  # its set may still want it
         return affected
 
     def identified(self, instance: str, zitadel_id: str) -> set[PolicyKey]:
@@ -192,11 +233,9 @@ class Inventory:
         Returns:
             The policies whose claims changed.
         """
-        if self._zitadel_ids.get(instance) == zitadel_id:
+        if not self._zitadel_ids.found(instance, zitadel_id):
             return set()
         self._lookups.pop(instance, None)
-        self._zitadel_ids[instance] = zitadel_id
-        self._former_ids[instance] = zitadel_id
         return self._claim_for(instance)
 
     def leads_elsewhere(self, instance: str) -> set[PolicyKey]:
@@ -205,17 +244,17 @@ class Inventory:
         Returns:
             The policies whose claims changed.
         """
-        self._zitadel_ids[instance] = None
+        self._zitadel_ids.lost(instance)
         return self._claim_for(instance)
 
     def _forget_zitadel(self, instance: str) -> None:
         """Forget what is known of the ZITADEL of an instance that is gone."""
-        self._zitadel_ids.pop(instance, None)
+        self._zitadel_ids.forget(instance)
         self._lookups.pop(instance, None)
 
     def leads_to(self, instance: str, zitadel_id: str) -> bool:
         """Return whether the instance reaches this ZITADEL, as far as is known."""
-        return self._zitadel_id(instance) == zitadel_id
+        return self._zitadel_ids.of(instance) == zitadel_id
 
     def resolved(self, key: PolicyKey, target: Target) -> set[PolicyKey]:
         """Record which organization a reference means.
@@ -226,7 +265,7 @@ class Inventory:
         if self._resolved.get(key) == target or key not in self.policies:
             return set()
         self._resolved[key] = target
-        return self._claim_anew(key)
+        return self._claims.renew_one(key)
 
     def looked_up(self, instance: str, lookup: Lookup) -> set[PolicyKey] | None:
         """Record what the names and domains in grants mean.
@@ -250,18 +289,14 @@ class Inventory:
 
     def admission(self, policy: PolicyObject) -> Admission:
         """Return whether the policy may use its instance; see `Admissions.decide`."""
-        return self._admissions.decide(policy)
-
-    def may_set(self, policy: PolicyObject, organization_id: str) -> bool:
-        """Return whether the policy's namespace may set this organization."""
-        return self._admissions.may_set(policy, organization_id)
+        return self.admissions.decide(policy)
 
     def granted(self, policy: PolicyObject) -> frozenset[Reference] | None:
         """Return the organizations that the policy's namespace may set; None for any.
 
         None also if its instance does not exist.
         """
-        return self._admissions.granted(policy)
+        return self.admissions.granted(policy)
 
     def organization_of(self, policy: PolicyObject) -> str | None:
         """Return the id of the policy's organization, as far as it is known now.
@@ -270,7 +305,7 @@ class Inventory:
         """
         if policy.scope is Scope.INSTANCE or policy.organization_id is not None:
             return policy.organization_id
-        zitadel_id = self._zitadel_id(policy.instance)
+        zitadel_id = self._zitadel_ids.of(policy.instance)
         found = self._resolved.get(policy.key)
         if found is not None and found.zitadel_id == zitadel_id:
             return found.organization_id
@@ -283,7 +318,7 @@ class Inventory:
 
     def target_of(self, policy: PolicyObject) -> Target | None:
         """Return the policy's target, if ZITADEL and organization are known."""
-        zitadel_id = self._zitadel_id(policy.instance)
+        zitadel_id = self._zitadel_ids.of(policy.instance)
         if zitadel_id is None:
             return None
         if policy.scope is Scope.INSTANCE:
@@ -293,7 +328,7 @@ class Inventory:
 
     def owner(self, target: Target) -> PolicyKey | None:
         """Return the policy whose claim to the target wins, if any."""
-        return owner_of(self._claims.get(target, {}).values())
+        return self._claims.owner(target)
 
     def zitadel_ids_seen(self, instance: str) -> set[str]:
         """Return the ids of ZITADELs that a recreated instance may have led to.
@@ -304,7 +339,7 @@ class Inventory:
         to another ZITADEL.
         """
         users = self.policies_of(instance)
-        former = self._former_ids.get(instance)
+        former = self._zitadel_ids.former(instance)
         if former is not None:
             bound = any(p.status.organization_id or p.status.original for p in users)
             return {former} if bound else set()
@@ -318,62 +353,49 @@ class Inventory:
 
     def _bequeath(self, key: PolicyKey, target: Target) -> None:
         """Keep the original of an owner whose claim ends, for others who claim too."""
-        policy = self.policies[key]
-        if self._claims[target].keys() == {key}:
+        policy = self.policies.get(key)
+        if policy is None:
+            return  # only its set claimed the target, and recorded nothing
+        is_alone = self._claims.of(target) == {key}
+        if is_alone and not self.set_book.wants_again(policy):
             return  # nobody follows
         original = value_carried(policy, target)
         if original is not None:
             only = None if policy.status.original is not None else key.namespace
             self.originals.bequeath(target, original, only)
 
-    def _zitadel_id(self, instance: str) -> str | None:
-        if instance in self._zitadel_ids:
-            return self._zitadel_ids[instance]
-        record = self.instances.get(instance)
-        if record is None:
-            return None
-        lost = is_true(record.status.conditions, STALLED, Reason.INSTANCE_CHANGED)
-        return None if lost else record.status.instance_id
+    def _unclaimed(self, key: PolicyKey, target: Target) -> None:
+        """Forget what an owner has left, because nobody claims the target any more."""
+        policy = self.policies.get(key)
+        if policy is None or not self.set_book.wants_again(policy):
+            self.originals.forget_bequest(target)
 
     def _claim_for(self, instance: str) -> set[PolicyKey]:
-        affected: set[PolicyKey] = set()
-        for key in self.users_of(instance):
-            affected |= self._claim_anew(key)
-        return affected
+        return self._claims.renew(self.users_of(instance))
 
-    def _claim_anew(self, key: PolicyKey) -> set[PolicyKey]:
-        before, after = self._targets.get(key), self._target_claimed_by(key)
-        if before == after:
-            return set()
-        affected = self._give_up(key)
-        if after is not None:
-            claims = self._claims[after]
-            affected |= claims.keys()
-            claims[key] = Claim(self.policies[key].created, key)
-            self._targets[key] = after
-        return affected | {key}
-
-    def _give_up(self, key: PolicyKey) -> set[PolicyKey]:
-        """End the claim of a policy, if it has one; return who else has that target."""
-        target = self._targets.pop(key, None)
-        if target is None:
-            return set()
-        claims = self._claims[target]
-        if owner_of(claims.values()) == key:
-            self._bequeath(key, target)
-        del claims[key]
-        if not claims:
-            del self._claims[target]
-            self.originals.forget_bequest(target)
-        return set(claims)
+    def _claim_of(self, key: PolicyKey) -> Claim:
+        """Return the claim of a policy, or that of the set that makes it."""
+        policy, selected = self.policies.get(key), self.set_book.selected(key)
+        uid = policy.set_uid if policy is not None else None
+        if policy is None and selected is not None:
+            uid = selected.set_uid
+        made_by = self.set_book.by_uid(uid)
+        if made_by is not None:
+            return Claim(
+                is_of_set=True, created=made_by.created, holder=made_by.key, key=key
+            )
+        created = policy.created if policy is not None else ""
+        return Claim(is_of_set=uid is not None, created=created, holder=key, key=key)
 
     def _target_claimed_by(self, key: PolicyKey) -> Target | None:
-        policy = self.policies[key]
-        if policy.deleting or not policy.may_own:
+        policy, selected = self.policies.get(key), self.set_book.selected(key)
+        if selected and (policy is None or policy.set_uid == selected.set_uid):
+            return selected.target
+        if policy is None or policy.deleting or not policy.may_own:
             return None
         if not policy.can_read("instanceRef"):
             return recorded_target(policy) if had_its_target(policy) else None
-        return self.target_of(policy) if self._admissions.may_claim(policy) else None
+        return self.target_of(policy) if self.admissions.may_claim(policy) else None
 
 
 def _name_of(kind: Kind, key: ObjectKey) -> ObjectKey | str:

@@ -16,13 +16,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.instance_object import (
     InstanceObject,
     InstanceStatus,
 )
 from zitadel_notification_operator.core.objects import Own, OwnObject, OwnStatus
 from zitadel_notification_operator.core.original import Original
-from zitadel_notification_operator.core.policy_object import PolicyObject
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicySpec
+from zitadel_notification_operator.core.set_object import SetObject
 from zitadel_notification_operator.engine.ports import Notice, ObjectWriter
 from zitadel_notification_operator.engine.queue.outcome import StalePass
 from zitadel_notification_operator.engine.reporting.event_outbox import EventOutbox
@@ -152,6 +154,37 @@ class OwnWrites:
             return policy
         return self._wakeups.stored(stored)
 
+    async def create_policy(
+        self, one: SetObject, key: PolicyKey, spec: PolicySpec
+    ) -> None:
+        """Create the policy of a set, and queue its first pass.
+
+        Raises:
+            ClusterError: Kubernetes did not accept the write.
+        """
+        made = await self._writer.create_policy(one, key, spec)
+        self._wakeups.made(made)
+
+    async def apply_policy(
+        self, one: SetObject, policy: PolicyObject, spec: PolicySpec
+    ) -> PolicyObject:
+        """Apply the spec of a set's policy, and queue a pass; return it as stored.
+
+        Raises:
+            ClusterError: Kubernetes did not accept the write.
+        """
+        stored = await self._writer.apply_policy(one, policy, spec)
+        self._wakeups.made(stored)
+        return stored
+
+    async def delete(self, about: OwnObject) -> None:
+        """Delete an object; the watch reports what becomes of it.
+
+        Raises:
+            ClusterError: Kubernetes did not accept the call.
+        """
+        await self._writer.delete(about)
+
     async def apply_instance_status(
         self, instance: InstanceObject, status: InstanceStatus
     ) -> InstanceObject:
@@ -161,28 +194,27 @@ class OwnWrites:
             ClusterError: Kubernetes did not accept the write.
         """
         stored = await self._writer.apply_status(instance, status)
-        return self._wakeups.stored_instance(stored)
+        return self._wakeups.keep(stored)
 
-    async def hold_instance(self, instance: InstanceObject) -> InstanceObject:
-        """Make sure that the instance has the finalizer; return it as it is stored.
-
-        Raises:
-            ClusterError: Kubernetes did not accept the write.
-        """
-        if instance.held:
-            return instance
-        stored = await self._writer.apply_marks(instance, finalizer=True)
-        return self._wakeups.stored_instance(stored)
-
-    async def release_instance(self, instance: InstanceObject) -> bool:
-        """Remove the finalizer; return whether the object is gone.
+    async def hold(self, one: Own) -> Own:
+        """Make sure that an instance or a set has the finalizer; return it as stored.
 
         Raises:
             ClusterError: Kubernetes did not accept the write.
         """
-        stored = await self._writer.strip(instance, finalizer=True, original=False)
+        if one.held:
+            return one
+        return self._wakeups.keep(await self._writer.apply_marks(one, finalizer=True))
+
+    async def release(self, one: OwnObject) -> bool:
+        """Remove the finalizer of an instance or a set; return whether it is gone.
+
+        Raises:
+            ClusterError: Kubernetes did not accept the write.
+        """
+        stored = await self._writer.strip(one, finalizer=True, original=False)
         if stored is not None:
-            self._wakeups.stored_instance(stored)
+            self._wakeups.keep(stored)
         return stored is None
 
     @contextmanager

@@ -25,7 +25,7 @@ from zitadel_notification_operator.core.policy import ObservedPolicy
 from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.queue.clock import loop_time
-from zitadel_notification_operator.engine.queue.outcome import StalePass
+from zitadel_notification_operator.engine.queue.outcome import RequeueAfter, StalePass
 from zitadel_notification_operator.engine.reporting.event_outbox import level_of
 
 from .inventory import Inventory
@@ -33,6 +33,9 @@ from .originals import value_carried
 from .own_writes import OwnWrites
 from .records import recorded_target
 from .wakeups import Wakeups
+
+SUCCESSOR_INTERVAL = 1.0
+"""Seconds between two checks whether a set has made the policy that takes over."""
 
 CONFIRMED = 60.0
 """Seconds for which an owner that was read is trusted, however many policies it
@@ -61,8 +64,12 @@ class Ownership:
     async def own(self, policy: PolicyObject, target: Target) -> PolicyObject:
         """Return the policy with the marks that it may have.
 
+        If a policy that no set made overrules one of a set, that one is returned
+        without marks and with the name of the other; it only observes.
+
         Raises:
             StalePass: The owner that was in the way has just gone.
+            RequeueAfter: The policy that takes over does not exist yet.
             TerminalError: `Conflict`: an older policy owns the target.
             ClusterError: Kubernetes did not accept a write.
         """
@@ -71,9 +78,15 @@ class Ownership:
         owner = await self.other(policy, target)
         if owner is None:
             return policy
+        if owner not in self._inventory.policies:
+            # An older set has selected the target. Until it has made its policy, nobody
+            # can take the original.
+            raise RequeueAfter(SUCCESSOR_INTERVAL)
         if not await self.hand_over(policy, target):
             raise StalePass  # the owner has just gone
-        await self._writes.strip(policy)
+        stripped = await self._writes.strip(policy)
+        if policy.set_uid and self._inventory.policies[owner].set_uid is None:
+            return replace(stripped, overridden_by=owner)
         raise _conflict(policy, target, owner)
 
     async def other(self, policy: PolicyObject, target: Target) -> PolicyKey | None:
@@ -87,7 +100,7 @@ class Ownership:
             owner = self._inventory.owner(target)
             if owner is None or owner == policy.key:
                 return None
-            if self._is_confirmed(owner):
+            if owner not in self._inventory.policies or self._is_confirmed(owner):
                 return owner
             try:
                 await self._reread(owner)

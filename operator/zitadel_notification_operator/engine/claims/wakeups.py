@@ -7,11 +7,13 @@ from collections.abc import Iterable
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.grants import POSSIBLE
-from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.kinds import Kind
 from zitadel_notification_operator.core.objects import Own, OwnObject
 from zitadel_notification_operator.core.policy_object import PolicyObject
-from zitadel_notification_operator.core.report import is_observed_and_current
+from zitadel_notification_operator.core.report import (
+    is_observed_and_current,
+    is_overridden,
+)
 from zitadel_notification_operator.engine.queue.keys import (
     instance_key,
     key_of,
@@ -21,6 +23,10 @@ from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQ
 
 from .inventory import Inventory
 from .records import is_older
+
+SET_PACE = 2.0
+"""Seconds between two passes over a set that only add up its policies (design, section
+8, "Status")."""
 
 
 class Wakeups:
@@ -44,12 +50,18 @@ class Wakeups:
                 self._queue.add(key_of(one), Priority.CHANGE)
         self.affected(self._inventory.put(one) or ())
         self.queue_deleting_instance(one.needed_instance)
+        self.queue_set_of(one)
         return one
 
-    def stored_instance(self, instance: InstanceObject) -> InstanceObject:
-        """Store an instance as Kubernetes returned it for our write, and return it."""
-        self.affected(self._inventory.put(instance) or ())
-        return instance
+    def keep(self, one: Own) -> Own:
+        """Store an instance or a set as Kubernetes returned it for our write."""
+        self.affected(self._inventory.put(one) or ())
+        return one
+
+    def made(self, policy: PolicyObject) -> None:
+        """Store a policy as its set has made it, and queue its pass."""
+        self.affected(self._inventory.put(policy) or ())
+        self._queue.add(key_of(policy), urgency_of(policy))
 
     def gone(self, one: OwnObject) -> None:
         """Forget an object that is gone and queue the policies that this affects."""
@@ -57,12 +69,25 @@ class Wakeups:
         if self._inventory.newest(one) is not None:
             self.affected(self._inventory.drop(one.kind, one.key))
         self.queue_deleting_instance(one.needed_instance)
+        self.queue_set_of(one)
 
     def queue_deleting_instance(self, name: str | None) -> None:
         """Queue an instance whose deletion may have waited for an object."""
         instance = self._inventory.instances.get(name or "")
         if instance is not None and instance.deleting:
             self._queue.add(key_of(instance), Priority.DELETE)
+
+    def queue_set_of(self, one: OwnObject) -> None:
+        """Queue the set of a policy soon: its status adds up those of its policies."""
+        if isinstance(one, PolicyObject):
+            made_by = self._inventory.set_book.by_uid(one.set_uid)
+            if made_by is not None:
+                self._queue.add_after(key_of(made_by), SET_PACE, Priority.CHANGE)
+
+    def queue_sets_of(self, instance: str) -> None:
+        """Queue the sets of an instance, whose selection may be another one now."""
+        for one in self._inventory.set_book.of_instance(instance):
+            self._queue.add(key_of(one), Priority.CHANGE)
 
     def crd_ending(self, kind: Kind) -> None:
         """Queue all objects of a kind that are being deleted.
@@ -90,15 +115,17 @@ class Wakeups:
             instance: The instance with these grants.
             moved: Policies, also of other instances, whose claims changed with it.
         """
+        self.queue_sets_of(instance)
         for key in self._inventory.users_of(instance) | frozenset(moved):
             policy = self._inventory.policies.get(key)
             if policy is not None and not self.needs_no_pass(policy):
-                self._queue.add(policy_key(key), Priority.CHANGE)
+                self._queue.add(policy_key(key), urgency_of(policy))
 
     def needs_no_pass(self, policy: OwnObject) -> bool:
         """Return whether a stored status still holds, as far as Kubernetes shows.
 
-        That of an instance never does: only a probe shows it.
+        That of an instance never does, and neither does that of a set: only ZITADEL
+        shows it.
         """
         inventory = self._inventory
         if not isinstance(policy, PolicyObject) or policy.deleting:
@@ -109,14 +136,33 @@ class Wakeups:
             return False
         target = inventory.target_of(policy)
         owner = inventory.owner(target) if target is not None else None
-        if policy.manages and owner not in {None, policy.key}:
+        is_others = owner not in {None, policy.key}
+        if policy.manages and is_others is not is_overridden(policy):
             return False
         return _has_its_marks(policy)
 
     def affected(self, keys: Iterable[PolicyKey]) -> None:
-        """Queue these policies, because their claims changed."""
+        """Queue these policies, because their claims changed.
+
+        A policy that its set has yet to make needs no pass.
+        """
         for key in keys:
-            self._queue.add(policy_key(key), Priority.CHANGE)
+            policy = self._inventory.policies.get(key)
+            if policy is not None:
+                self._queue.add(policy_key(key), urgency_of(policy))
+
+
+def urgency_of(one: OwnObject) -> Priority:
+    """Return how urgent a change of an object is.
+
+    The policies of a set wait for all others: a roll-out over thousands of them must
+    not delay the edit of a single one.
+    """
+    if one.deleting:
+        return Priority.DELETE
+    if isinstance(one, PolicyObject) and one.set_uid is not None:
+        return Priority.DRIFT
+    return Priority.CHANGE
 
 
 def _has_its_marks(policy: PolicyObject) -> bool:
@@ -124,7 +170,7 @@ def _has_its_marks(policy: PolicyObject) -> bool:
 
     Somebody may have removed them while no process ran.
     """
-    if not policy.manages:
+    if not policy.manages or is_overridden(policy):
         return policy.original_text is None and not policy.held
     original = policy.own_original
     return (

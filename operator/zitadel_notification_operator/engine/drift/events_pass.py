@@ -34,7 +34,11 @@ from zitadel_notification_operator.engine.queue.engine_metrics import (
     PassMetrics,
     Result,
 )
-from zitadel_notification_operator.engine.queue.keys import instance_key, policy_key
+from zitadel_notification_operator.engine.queue.keys import (
+    instance_key,
+    policy_key,
+    set_key,
+)
 from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
@@ -222,9 +226,12 @@ class EventsPass:
         self, instance: InstanceObject, reading: Reading, new: list[ZitadelEvent]
     ) -> None:
         """Queue the policies that events affect, and record whether there are any."""
+        self._note_organizations(instance, new)
         by_target = self._policies_by_target(instance) if new else {}
         _, zitadel_id = reading.owner
         for event in new:
+            if event.kind is EventKind.ORGANIZATION:
+                continue
             is_default = event.kind is EventKind.INSTANCE_POLICY
             organization_id = None if is_default else event.id.aggregate
             target = Target(zitadel_id, organization_id)
@@ -235,6 +242,24 @@ class EventsPass:
                 # Spread over time, because the default affects many policies at once.
                 if self._wake(policy, event, reading, INHERITING_SPREAD):
                     reading.relevant = True
+
+    def _note_organizations(
+        self, instance: InstanceObject, new: list[ZitadelEvent]
+    ) -> None:
+        """Have the sets of an instance ask for the organizations that have changed."""
+        directory = self._connections.state(instance.name).directory
+        if not directory.is_read:
+            return  # the first reading shows what these events are about
+        changed = {e.id.aggregate for e in new if e.kind is EventKind.ORGANIZATION}
+        removed = {
+            e.id.aggregate for e in new if e.kind is EventKind.ORGANIZATION_REMOVED
+        }
+        directory.doubt(changed - removed)
+        for organization_id in removed:
+            directory.remove(organization_id)
+        if changed or removed:
+            for one in self._inventory.set_book.of_instance(instance.name):
+                self._queue.add(set_key(one.key), Priority.CHANGE)
 
     def _wake(
         self,
@@ -302,6 +327,7 @@ class EventsPass:
         return bool(reading.woken)
 
     def _sweep(self, instance: InstanceObject, seconds: float) -> None:
+        self._connections.state(instance.name).directory.invalidate()
         seconds = self._drift.round(instance, seconds)
         self._checks.all_within(instance.name, seconds)
 

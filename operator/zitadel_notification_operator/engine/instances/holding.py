@@ -48,7 +48,7 @@ class Holding:
         Raises:
             ClusterError: Kubernetes did not accept the write.
         """
-        return await self._writes.hold_instance(instance)
+        return await self._writes.hold(instance)
 
     async def let_go(self, instance: InstanceObject) -> bool:
         """Remove the finalizer once no policy needs the instance, or if its CRD goes.
@@ -75,7 +75,7 @@ class Holding:
                     self._outbox.tell(instance, waiting_event(instance))
                 return False
             self._outbox.ending(instance, CRD_GOES)
-        return await self._writes.release_instance(instance)
+        return await self._writes.release(instance)
 
     async def _goes_with_its_crd(self, instance: InstanceObject) -> bool:
         """Return whether the CRD is known to be deleted, so that nothing is waited for.

@@ -102,6 +102,8 @@ class Verdicts:
         state.verdict, changed = verdict, verdict != before
         waiting, state.waiting = state.waiting, set()
         self._wakeups.affected(waiting)
+        if changed:
+            self._wakeups.queue_sets_of(instance.name)
         if changed or read_events is not self._drift.reads_events(instance):
             self._wake_all(instance, state)
         if before and before.rights not in {None, verdict.rights}:

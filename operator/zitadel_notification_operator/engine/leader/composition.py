@@ -65,6 +65,11 @@ from zitadel_notification_operator.engine.queue.engine_metrics import PassMetric
 from zitadel_notification_operator.engine.queue.workqueue import WorkQueue
 from zitadel_notification_operator.engine.reporting.deadlines import Deadlines
 from zitadel_notification_operator.engine.reporting.event_outbox import EventOutbox
+from zitadel_notification_operator.engine.sets.directories import Directories
+from zitadel_notification_operator.engine.sets.members import Members
+from zitadel_notification_operator.engine.sets.set_deletion import SetDeletion
+from zitadel_notification_operator.engine.sets.set_pass import SetPass
+from zitadel_notification_operator.engine.sets.set_report import SetReport
 
 from .dispatch import Dispatch
 from .engine import Engine
@@ -202,15 +207,34 @@ class Composition:
             inventory, connections, admit, ownership, crds, resolver, targets, ends
         )
 
+        # Passes over sets.
+        directories = Directories(inventory, connections, drift)
+        set_reports = SetReport(inventory, writes, metrics, now)
+        sets = _passes_over_sets(
+            inventory, directories, wakeups, writes, crds, set_reports
+        )
+
         # The engine.
         dispatch = Dispatch(
-            inventory, connections, connector, instances, events, policies, deletions
+            inventory,
+            connections,
+            connector,
+            instances,
+            events,
+            policies,
+            deletions,
+            sets,
         )
         passes = Passes(queue, inventory, dispatch, resync, metrics, chance)
         housekeeping = Housekeeping(
             inventory,
             by_name=(connections.keep, drift.keep),
-            by_uid=(deadlines.keep, outbox.keep, crds.keep),
+            by_uid=(
+                deadlines.keep,
+                outbox.keep,
+                crds.keep,
+                sets.keep,
+            ),
             by_target=(repairs.keep, lag.keep),
         )
         lanes = Lanes(inventory, workers)
@@ -218,3 +242,16 @@ class Composition:
         self.engine = Engine(
             lease_guard, queue, watch_events, resync, passes, housekeeping
         )
+
+
+def _passes_over_sets(
+    inventory: Inventory,
+    directories: Directories,
+    wakeups: Wakeups,
+    writes: OwnWrites,
+    crds: Crds,
+    reports: SetReport,
+) -> SetPass:
+    members = Members(writes)
+    deletion = SetDeletion(inventory, crds, members, wakeups, writes, reports)
+    return SetPass(inventory, directories, members, wakeups, writes, reports, deletion)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.kinds import INSTANCE
 from zitadel_notification_operator.core.policy_object import PolicyObject
+from zitadel_notification_operator.core.set_object import SetObject
 from zitadel_notification_operator.engine.calls.connections import (
     Connections,
     NotCheckedYet,
@@ -17,6 +18,7 @@ from zitadel_notification_operator.engine.policies.policy_pass import PolicyPass
 from zitadel_notification_operator.engine.ports import Connector
 from zitadel_notification_operator.engine.queue.keys import EVENTS, Key
 from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome
+from zitadel_notification_operator.engine.sets.set_pass import SetPass
 
 
 @dataclass(eq=False, repr=False)
@@ -31,6 +33,7 @@ class Dispatch:
         events: Runs searches of the events of instances.
         policies: Runs passes over policies.
         deletions: Runs passes over policies that are being deleted.
+        sets: Runs passes over sets.
     """
 
     _inventory: Inventory
@@ -40,6 +43,7 @@ class Dispatch:
     _events: EventsPass
     _policies: PolicyPass
     _deletions: DeletionPass
+    _sets: SetPass
 
     async def run(self, key: Key, failures: int) -> Outcome:
         """Run the pass over an object, if there is one with this name.
@@ -56,6 +60,8 @@ class Dispatch:
         known = self._inventory.find(*key.of_object)
         if isinstance(known, PolicyObject):
             return await self._run_policy(known, failures)
+        if isinstance(known, SetObject):
+            return await self._sets.run(known)
         if isinstance(known, InstanceObject):
             passes = self._events if key.kind is EVENTS else self._instances
             return await passes.run(known)

@@ -5,7 +5,7 @@ policy may name anything, and each lane has its own turns.
 """
 
 from zitadel_notification_operator.core.grants import POSSIBLE
-from zitadel_notification_operator.core.kinds import INSTANCE
+from zitadel_notification_operator.core.kinds import INSTANCE, SET
 from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.queue.keys import Key
@@ -20,8 +20,12 @@ POLICIES_OF = "policies of "
 REFUSED_BY = "refused by "
 """Prefix of the lane of the policies that an instance does not admit."""
 
+SETS_OF = "sets of "
+"""Prefix of the lane of the sets of an instance. They wait for none of their policies,
+of which there may be thousands."""
+
 NOBODYS = "of no instance"
-"""The lane of policies whose instance does not exist."""
+"""The lane of policies and sets whose instance does not exist."""
 
 
 class Lanes:
@@ -45,6 +49,8 @@ class Lanes:
         one = inventory.find(kind, name)
         if one is None or one.needed_instance not in inventory.instances:
             return NOBODYS
+        if kind is SET:
+            return f"{SETS_OF}{one.needed_instance}"
         if isinstance(one, PolicyObject) and inventory.admission(one) not in POSSIBLE:
             return f"{REFUSED_BY}{one.instance}"
         return f"{POLICIES_OF}{one.needed_instance}"

@@ -10,7 +10,7 @@ from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.crds import Crds
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
-from zitadel_notification_operator.engine.claims.wakeups import Wakeups
+from zitadel_notification_operator.engine.claims.wakeups import Wakeups, urgency_of
 from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.queue.keys import Key, events_key, key_of
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
@@ -75,6 +75,7 @@ class WatchEvents:
             self._schedule_check(one)
         elif not is_echo:
             self._add(one)
+        self._wakeups.queue_set_of(one)
         if isinstance(one, InstanceObject):
             self._instance_changed(known, one)
 
@@ -108,12 +109,14 @@ class WatchEvents:
         self._wakeups.affected(self._inventory.drop(kind, name))
         if known is not None:
             self._wakeups.queue_deleting_instance(known.needed_instance)
+            self._wakeups.queue_set_of(known)
         self._eviction.gone(key)
         if kind is INSTANCE:
             self._queue.succeeded(events_key(key.name))
             self._queue.succeeded(key)
             # The pass over an instance that is gone closes its connections.
             self._queue.add(key, Priority.DRIFT)
+            self._wakeups.queue_sets_of(key.name)
         else:
             self._queue.forget(key)
 
@@ -129,5 +132,4 @@ class WatchEvents:
                     self._add(one)
 
     def _add(self, one: OwnObject) -> None:
-        urgency = Priority.DELETE if one.deleting else Priority.CHANGE
-        self._queue.add(key_of(one), urgency)
+        self._queue.add(key_of(one), urgency_of(one))

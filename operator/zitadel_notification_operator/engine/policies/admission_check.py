@@ -169,7 +169,8 @@ class AdmissionCheck:
     def require_claim(self, policy: PolicyObject, target: Target) -> PolicyObject:
         """Return the newest record, if a pass may make a call for it now.
 
-        A deletion may undo settings only while nobody else owns the target.
+        A deletion may undo settings only while nobody else owns the target. A pass that
+        only observes needs to own nothing.
 
         Raises:
             StalePass: The object has changed, its grant is gone, another policy owns
@@ -180,7 +181,7 @@ class AdmissionCheck:
         if self._connections.state(newest.instance).undecided:
             raise StalePass
         owner = None if newest.deleting else newest.key
-        writes = newest.manages or newest.deleting
+        writes = (policy.manages and newest.manages) or newest.deleting
         if writes and self._inventory.owner(target) != owner:
             raise StalePass
         return newest

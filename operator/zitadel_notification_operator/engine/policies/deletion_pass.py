@@ -23,9 +23,17 @@ from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.crds import Crds
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.originals import value_carried
-from zitadel_notification_operator.engine.claims.ownership import Ownership
+from zitadel_notification_operator.engine.claims.ownership import (
+    SUCCESSOR_INTERVAL,
+    Ownership,
+)
 from zitadel_notification_operator.engine.claims.records import why_as_retain
-from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome, StalePass
+from zitadel_notification_operator.engine.queue.outcome import (
+    WAIT,
+    Outcome,
+    RequeueAfter,
+    StalePass,
+)
 
 from .admission_check import AdmissionCheck
 from .cleanup import Cleanup
@@ -163,7 +171,14 @@ class DeletionPass:
         return "its organization is not known any longer; nothing was undone"
 
     async def _undo_in_turn(self, policy: PolicyObject, target: Target) -> Ending:
+        if self._inventory.set_book.wants_again(policy):
+            return Ending(
+                "its NotificationPolicySet makes it again; ZITADEL stays as it is"
+            )
         successor = await self._ownership.other(policy, target)
+        if successor is not None and successor not in self._inventory.policies:
+            # A set has selected the target, and its policy takes the original over.
+            raise RequeueAfter(SUCCESSOR_INTERVAL)
         if successor and await self._ownership.hand_over(policy, target):
             return Ending(
                 "another NotificationPolicy has taken over; ZITADEL stays as it is"

@@ -89,7 +89,9 @@ class OrganizationResolver:
             found = await connection.organization_cache.search(reference)
         except NoOrganization:
             return False
-        if found.id == known or not self._inventory.may_set(policy, found.id):
+        if found.id == known or not self._inventory.admissions.may_set(
+            policy, found.id
+        ):
             # An organization that is not granted is treated like none.
             return False
         failure = TransientError(
@@ -127,7 +129,9 @@ class OrganizationResolver:
             return False
         meant = inventory.meant(policy.instance, reference) if reference else None
         known = inventory.organization_of(policy)
-        if meant in {None, known} or not inventory.may_set(policy, meant or ""):
+        if meant in {None, known} or not inventory.admissions.may_set(
+            policy, meant or ""
+        ):
             return False
         try:
             await connection.client.organization(known)

@@ -113,9 +113,10 @@ class PolicyPass:
         target = Target(connection.zitadel_id, organization_id)
         async with self._targets.turn(target):
             policy = self._admission_check.newest(policy)
-            writer = self._targets.writer(policy, target, connection)
-            work = Work(connection, writer, target, organization, policy.requested_at)
+            asked = policy.requested_at
             policy = await self._ownership.own(policy, target)
+            writer = self._targets.writer(policy, target, connection)
+            work = Work(connection, writer, target, organization, asked)
             try:
                 return await self._sync.run(policy, work)
             except NoOrganization as error:

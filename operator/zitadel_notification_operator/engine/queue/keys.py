@@ -3,7 +3,13 @@
 from typing import NamedTuple
 
 from zitadel_notification_operator.core.claims import PolicyKey
-from zitadel_notification_operator.core.kinds import INSTANCE, POLICY, Kind, ObjectKey
+from zitadel_notification_operator.core.kinds import (
+    INSTANCE,
+    POLICY,
+    SET,
+    Kind,
+    ObjectKey,
+)
 from zitadel_notification_operator.core.objects import OwnObject
 
 EVENTS = Kind("events", "", namespaced=False)
@@ -38,6 +44,11 @@ def key_of(one: OwnObject) -> Key:
 def policy_key(key: PolicyKey) -> Key:
     """Return the queue key of a policy."""
     return Key(POLICY, *key)
+
+
+def set_key(key: ObjectKey) -> Key:
+    """Return the queue key of a set."""
+    return Key(SET, *key)
 
 
 def events_key(instance: str) -> Key:

@@ -15,6 +15,7 @@ from zitadel_notification_operator.core.original import seen
 from zitadel_notification_operator.core.policy import ObservedPolicy, Organization
 from zitadel_notification_operator.core.policy_object import Drift, PolicyObject
 from zitadel_notification_operator.core.read_side import Missed
+from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.core.report import CONTESTED
 from zitadel_notification_operator.core.settings import Settings
@@ -84,6 +85,22 @@ def failure_events(about: OwnObject, failure: OperatorError) -> list[Notice]:
     if ready is not None and ready.status == "False" and ready.reason == failure.reason:
         return []
     return [_warning(failure.reason, "Reconcile", failure.message)]
+
+
+def unready_events(about: OwnObject, status: OwnStatus) -> list[Notice]:
+    """Return the Event about an object that is not Ready now, once for each cause."""
+    was, is_now = find(about.status.conditions, READY), find(status.conditions, READY)
+    if is_now is None or is_now.status != "False":
+        return []
+    if was is not None and (was.status, was.reason) == ("False", is_now.reason):
+        return []
+    return [_warning(is_now.reason, "Reconcile", is_now.message)]
+
+
+def nothing_matches_event() -> Notice:
+    """Return the Event that warns of a set that selects no organization."""
+    note = "No organization is selected; is there a mistake in spec.organizations?"
+    return _warning(Reason.NOTHING_MATCHES, "Select", note)
 
 
 def organization_event(

@@ -1,0 +1,211 @@
+"""Makes, keeps and removes the policies of a set."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TypeVar
+
+from zitadel_notification_operator.core.claims import PolicyKey
+from zitadel_notification_operator.core.contest import Contest
+from zitadel_notification_operator.core.errors import (
+    ClusterError,
+    ObjectGone,
+    TransientError,
+)
+from zitadel_notification_operator.core.policy import (
+    DeletionPolicy,
+    ManagementPolicy,
+    Scope,
+)
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicySpec
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.core.set_object import SetObject
+from zitadel_notification_operator.core.set_report import Member
+from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
+from zitadel_notification_operator.engine.queue.clock import loop_time
+
+AT_ONCE = 8
+"""How many policies of a set are written at once, so that other objects are not
+delayed."""
+
+BATCH = 100
+"""How many policies one pass makes or changes at most. The set's spec may change in the
+middle of a roll-out, and its status is reported meanwhile."""
+
+
+T = TypeVar("T", Member, PolicyObject)
+
+_FIELDS = tuple(field.name for field in fields(PolicySpec))
+
+
+def wanted_spec(one: SetObject, organization_id: str) -> PolicySpec:
+    """Return the whole spec of the policy that a set makes for an organization."""
+    return PolicySpec(
+        scope=Scope.ORGANIZATION,
+        instance=one.instance,
+        organization=Reference(By.ID, organization_id),
+        settings=one.settings,
+        management=one.management,
+        deletion=one.deletion,
+        suspended=one.suspended,
+    )
+
+
+@dataclass(slots=True)
+class Progress:
+    """What one pass did for the policies of a set.
+
+    Attributes:
+        problems: Why a policy could not be written, by its name.
+        left: Whether policies are left that this pass did not get to.
+        again_in: Seconds until a policy that somebody keeps changing is applied again,
+            or None.
+    """
+
+    problems: dict[PolicyKey, TransientError] = field(default_factory=dict)
+    left: bool = False
+    again_in: float | None = None
+
+
+@dataclass(eq=False, repr=False)
+class Members:
+    """Writes the policies of sets.
+
+    Args:
+        writes: Makes the writes.
+    """
+
+    _writes: OwnWrites
+    _contests: dict[PolicyKey, Contest] = field(default_factory=dict, init=False)
+
+    async def make(
+        self, one: SetObject, members: Iterable[Member], progress: Progress
+    ) -> None:
+        """Create the policies that are missing, and apply those that differ.
+
+        Args:
+            one: The set.
+            members: Its organizations.
+            progress: Receives what was done and what was not.
+
+        Raises:
+            ClusterError: Kubernetes cannot be reached, or takes no calls now.
+        """
+        due: list[Member] = []
+        now = loop_time()
+        for member in members:
+            policy = member.policy
+            if member.problem is not None or (policy is not None and policy.deleting):
+                continue
+            spec = wanted_spec(one, member.organization.id)
+            if policy is not None and not _differs(one, policy, spec):
+                continue
+            waits = self._contest(one, member.key).wait(now)
+            if waits > 0:
+                progress.again_in = min(waits, progress.again_in or waits)
+            else:
+                due.append(member)
+        progress.left = progress.left or len(due) > BATCH
+
+        async def write(member: Member) -> None:
+            spec = wanted_spec(one, member.organization.id)
+            contest = self._contest(one, member.key).corrected(loop_time())
+            self._contests[member.key] = contest
+            if member.policy is None:
+                await self._writes.create_policy(one, member.key, spec)
+            else:
+                await self._writes.apply_policy(one, member.policy, spec)
+
+        await _each(due[:BATCH], write, progress)
+        self._forget_old()
+
+    async def remove(
+        self, one: SetObject, leaving: Iterable[PolicyObject], progress: Progress
+    ) -> None:
+        """Delete policies, each with the set's present deletionPolicy.
+
+        Raises:
+            ClusterError: Kubernetes cannot be reached, or takes no calls now.
+        """
+
+        async def write(policy: PolicyObject) -> None:
+            spec = wanted_spec(one, policy.organization_id or "")
+            if policy.organization_id and _differs(one, policy, spec):
+                policy = await self._writes.apply_policy(one, policy, spec)
+            if not policy.deleting:
+                await self._writes.delete(policy)
+
+        due = [
+            policy
+            for policy in leaving
+            if not policy.deleting
+            or _differs(one, policy, wanted_spec(one, policy.organization_id or ""))
+        ]
+        await _each(due, write, progress)
+
+    def _contest(self, one: SetObject, key: PolicyKey) -> Contest:
+        """Return how often a policy was written for the set's present spec."""
+        known = self._contests.get(key)
+        if known is None or known.generation != one.generation:
+            return Contest(one.generation)
+        return known
+
+    def _forget_old(self) -> None:
+        now = loop_time()
+        if any(contest.left(now) == 0 for contest in self._contests.values()):
+            self._contests = {
+                key: contest
+                for key, contest in self._contests.items()
+                if contest.left(now) > 0
+            }
+
+
+def undoes(one: SetObject) -> bool:
+    """Return whether the removal of a policy of the set changes ZITADEL."""
+    understood = one.not_understood is None
+    manages = one.management is ManagementPolicy.MANAGE
+    return understood and manages and one.deletion is not DeletionPolicy.RETAIN
+
+
+def _differs(one: SetObject, policy: PolicyObject, spec: PolicySpec) -> bool:
+    """Return whether a policy is not exactly as its set makes it."""
+    is_ours = policy.set_uid == one.uid and policy.set_label == one.name
+    return (
+        not is_ours
+        or policy.not_understood is not None
+        or any(getattr(policy, name) != getattr(spec, name) for name in _FIELDS)
+    )
+
+
+async def _each(
+    items: Sequence[T],
+    write: Callable[[T], Awaitable[None]],
+    progress: Progress,
+) -> None:
+    """Write several policies, a few at once, and collect what was refused.
+
+    After the first refusal no more are begun: a quota or a webhook would refuse each of
+    them.
+    """
+    waiting = list(reversed(items))
+
+    async def work() -> None:
+        while waiting:
+            item = waiting.pop()
+            try:
+                await write(item)
+            except ObjectGone:
+                progress.left = True
+            except ClusterError as error:
+                waiting.clear()
+                if error.is_outage:
+                    raise
+                progress.problems[item.key] = TransientError(
+                    Reason.CREATE_REFUSED, error.message, error.retry_after
+                )
+
+    works = (work() for _ in range(min(AT_ONCE, len(items))))
+    for result in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

@@ -1,0 +1,456 @@
+"""Sets in an engine on a virtual clock: readings, leaving, limits, faults, crashes."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support.engines import INSTANCE, Bench, condition_of, policy, with_spec
+from support.settings import mails
+from support.virtual_time import run
+from zitadel_notification_operator.core.conditions import Condition
+from zitadel_notification_operator.core.errors import (
+    ClusterError,
+    TerminalError,
+    TransientError,
+)
+from zitadel_notification_operator.core.grants import Grant
+from zitadel_notification_operator.core.instance_object import DriftMethod
+from zitadel_notification_operator.core.kinds import ObjectKey
+from zitadel_notification_operator.core.policy import (
+    DeletionPolicy,
+    ManagementPolicy,
+    Organization,
+    OrganizationPage,
+)
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.references import By, Reference
+from zitadel_notification_operator.core.selection import Matcher, Selector
+from zitadel_notification_operator.core.set_object import Limits, SetObject
+
+ALL = Selector(all=True)
+POLL = 60.0
+
+
+def a_set(name: str = "s", second: int = 0, **spec: Any) -> SetObject:
+    """Return a set that turns mails off, which ZITADEL sends by default."""
+    values: dict[str, Any] = {"organizations": ALL, "settings": mails(False), **spec}
+    return SetObject(
+        key=ObjectKey(values.pop("namespace", "own"), name),
+        uid=f"uid-{name}",
+        generation=1,
+        created=f"2026-01-01T00:00:{second:02}Z",
+        **values,
+    )
+
+
+class Sets(Bench):
+    """A bench with a ZITADEL of three organizations, which is polled each minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.zitadel.names = {"1": "one", "2": "two", "3": "three"}
+        self.cluster.put_instance(with_spec(INSTANCE, poll_interval=POLL))
+
+    def of(self, name: str = "s") -> SetObject:
+        """Return a set as stored."""
+        return self.cluster.sets[ObjectKey("own", name)]
+
+    def ready_of(self, name: str = "s") -> Condition:
+        """Return a set's Ready condition."""
+        return condition_of(self.of(name).status, "Ready")
+
+    def edit(self, name: str = "s", **spec: Any) -> None:
+        """Change a set's spec as a user would."""
+        one = self.of(name)
+        self.set_seen(replace(one, generation=one.generation + 1, **spec))
+
+    def names(self) -> set[str]:
+        """Return the names of all policies."""
+        return {key.name for key in self.cluster.policies}
+
+
+def counts(bench: Sets, name: str = "s") -> tuple[int, int, int, int, int]:
+    """Return how many are matched, ready, overridden, failed and pending."""
+    found = bench.of(name).status.organizations
+    assert found is not None
+    return found.matched, found.ready, found.overridden, found.failed, found.pending
+
+
+def test_a_set_makes_a_policy_for_each_organization() -> None:
+    """It claims nothing more than it selects, and settles."""
+
+    async def story() -> None:
+        bench = Sets()
+        await bench.start()
+        bench.set_seen(a_set(organizations=Selector(True, (), (Matcher(name="t*e"),))))
+        await bench.live(10)
+        assert bench.names() == {"s-1", "s-2"}
+        assert counts(bench) == (2, 2, 0, 0, 0)
+        assert bench.ready_of().reason == Reason.SUCCEEDED
+        assert bench.zitadel.own == {"1": False, "2": False}
+        before, version = len(bench.steps.log), bench.cluster.version
+        await bench.live(POLL - 15)
+        assert {step[0] for step in bench.steps.log[before:]} <= {"authenticate"}
+        assert bench.cluster.version == version
+        await bench.stop()
+
+    run(story())
+
+
+READINGS = {
+    "empty": [],
+    "cut": ["1"],
+    "one row": ["3"],
+}
+
+
+@pytest.mark.parametrize("rows", READINGS.values(), ids=READINGS)
+def test_absence_never_removes(rows: list[str]) -> None:
+    """An organization that a reading lacks is asked for, and stays."""
+
+    async def story() -> None:
+        bench = Sets()
+        await bench.start()
+        bench.set_seen(a_set(deletion=DeletionPolicy.RESET))
+        await bench.live(10)
+        shown = {org: bench.zitadel.names[org] for org in rows}
+
+        async def organizations(offset: int, limit: int) -> OrganizationPage:
+            del offset, limit
+            found = (Organization(org, name) for org, name in shown.items())
+            return OrganizationPage(tuple(found), len(shown))
+
+        bench.zitadel.organizations = organizations  # type: ignore[method-assign]
+        await bench.live(3 * POLL)
+        assert bench.names() == {"s-1", "s-2", "s-3"}
+        assert bench.zitadel.own == {"1": False, "2": False, "3": False}
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "no role"),
+        TransientError(Reason.SERVER_ERROR, "HTTP 500"),
+    ],
+)
+def test_a_directory_that_cannot_be_read_removes_nothing(failure: Exception) -> None:
+    """The set says so, and goes on by itself once it can be read."""
+
+    async def story() -> None:
+        bench = Sets()
+        await bench.start()
+        bench.set_seen(a_set(deletion=DeletionPolicy.RESET))
+        await bench.live(10)
+        whole = bench.zitadel.organizations
+
+        async def refuse(offset: int, limit: int) -> OrganizationPage:
+            del offset, limit
+            raise failure
+
+        bench.zitadel.organizations = refuse  # type: ignore[method-assign]
+        bench.edit(organizations=Selector(include=(Matcher(name="one"),)))
+        await bench.live(60)
+        assert bench.ready_of().reason == Reason.DIRECTORY_NOT_READABLE
+        assert bench.names() == {"s-1", "s-2", "s-3"}
+        bench.zitadel.organizations = whole  # type: ignore[method-assign]
+        await bench.live(400)
+        assert bench.names() == {"s-1"}
+        assert bench.zitadel.own == {"1": False}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_removed_organization_leaves_and_a_renamed_one_is_judged_anew() -> None:
+    """What ZITADEL says of an organization is a positive answer."""
+
+    async def story() -> None:
+        bench = Sets()
+        await bench.start()
+        selector = Selector(include=(Matcher(name="t*"),))
+        bench.set_seen(a_set(deletion=DeletionPolicy.RESET, organizations=selector))
+        await bench.live(10)
+        assert bench.names() == {"s-2", "s-3"}
+        del bench.zitadel.names["2"]
+        bench.zitadel.removed.add("2")
+        bench.zitadel.names["3"] = "other"
+        await bench.live(2 * POLL)
+        assert bench.names() == set()
+        assert "3" not in bench.zitadel.own
+        assert bench.ready_of().reason == Reason.NOTHING_MATCHES
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_refused_create_is_reported_and_goes_on_by_itself() -> None:
+    """A quota or a webhook; what exists is left alone."""
+
+    async def story() -> None:
+        bench = Sets()
+        await bench.start()
+        bench.cluster.refused = ClusterError("Kubernetes refused it: 403 quota")
+        bench.set_seen(a_set())
+        await bench.live(10)
+        assert bench.ready_of().reason == Reason.CREATE_REFUSED
+        assert "quota" in bench.ready_of().message
+        assert bench.names() == set()
+        bench.cluster.refused = None
+        await bench.live(60)
+        assert counts(bench) == (3, 3, 0, 0, 0)
+        await bench.stop()
+
+    run(story())
+
+
+def test_what_somebody_keeps_changing_waits_like_a_contest() -> None:
+    """After five times within an hour it is put back after ten minutes."""
+
+    async def story() -> None:
+        bench = Sets()
+        await bench.start()
+        bench.set_seen(a_set())
+        await bench.live(10)
+        for _ in range(8):
+            made = bench.policy("s-1")
+            changed = replace(made, settings=mails(True))
+            bench.seen(replace(changed, generation=made.generation + 1))
+            await bench.live(10)
+        assert bench.policy("s-1").settings == mails(True)
+        applied = [step for step in bench.steps.log if step[0] == "apply"]
+        assert 4 <= len(applied) <= 5
+        await bench.live(700)
+        assert bench.policy("s-1").settings == mails(False)
+        await bench.stop()
+
+    run(story())
+
+
+def test_removals_beyond_the_limit_wait_for_exactly_their_approval() -> None:
+    """An approval covers these organizations and this spec alone."""
+
+    async def story() -> None:
+        bench = Sets()
+        await bench.start()
+        limits = Limits(removals=1)
+        bench.set_seen(a_set(deletion=DeletionPolicy.RESET, limits=limits))
+        await bench.live(10)
+        bench.edit(organizations=Selector(include=(Matcher(id="1"),)))
+        await bench.live(10)
+        removal = bench.of().status.removal
+        assert removal is not None
+        assert removal.count == 2
+        bench.set_seen(replace(bench.of(), approved="another"))
+        await bench.live(10)
+        assert bench.names() == {"s-1", "s-2", "s-3"}
+        bench.set_seen(replace(bench.of(), approved=removal.digest))
+        await bench.live(10)
+        assert bench.names() == {"s-1"}
+        assert bench.zitadel.own == {"1": False}
+        assert bench.of().status.removal is None
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_set_that_may_undo_nothing_needs_no_approval() -> None:
+    """With Retain or Observe, ZITADEL stays as it is."""
+
+    async def story() -> None:
+        bench = Sets()
+        await bench.start()
+        bench.set_seen(a_set(limits=Limits(removals=0)))
+        await bench.live(10)
+        bench.edit(organizations=Selector(include=(Matcher(id="1"),)))
+        await bench.live(10)
+        assert bench.names() == {"s-1"}
+        assert bench.zitadel.own == dict.fromkeys("123", False)
+        await bench.stop()
+
+    run(story())
+
+
+def test_only_what_the_namespace_is_granted_is_matched() -> None:
+    """A grant that is gone is no leaving, and gives the claim up."""
+
+    async def story() -> None:
+        bench = Sets()
+        grant = Grant(("team",), organizations=frozenset({Reference(By.ID, "2")}))
+        bench.cluster.put_instance(
+            with_spec(INSTANCE, poll_interval=POLL, grants=(grant,))
+        )
+        await bench.start()
+        bench.set_seen(a_set(namespace="team", deletion=DeletionPolicy.RESET))
+        await bench.live(10)
+        assert bench.names() == {"s-2"}
+        bench.instance_seen(replace(bench.cluster.instances["default"], grants=()))
+        await bench.live(20)
+        made = bench.cluster.policies[ObjectKey("team", "s-2")]
+        assert condition_of(made.status, "Ready").reason == Reason.INSTANCE_NOT_FOUND
+        mine = policy("plain", "2", 50)
+        bench.seen(replace(mine, settings=mails(True)))
+        await bench.live(20)
+        assert bench.ready("plain").status == "True"
+        assert bench.zitadel.own == {"2": True}
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_plain_policy_overrules_without_a_reset_both_ways() -> None:
+    """The set's one observes meanwhile, and carries no mark."""
+
+    async def story() -> None:
+        bench = Sets()
+        await bench.start()
+        bench.set_seen(a_set(deletion=DeletionPolicy.RESET))
+        await bench.live(10)
+        bench.seen(replace(policy("plain", "1", 59), settings=mails(True)))
+        await bench.live(10)
+        made = bench.policy("s-1")
+        assert bench.ready("s-1").reason == Reason.OVERRIDDEN
+        assert (made.finalizers, made.original_text) == ((), None)
+        assert condition_of(made.status, "InSync").status == "False"
+        assert counts(bench) == (3, 2, 1, 0, 0)
+        assert bench.ready_of().status == "True"
+        bench.seen(replace(bench.policy("plain"), deleting=True))
+        await bench.live(10)
+        assert bench.ready("s-1").reason == Reason.SUCCEEDED
+        assert bench.zitadel.own["1"] is False
+        assert ("reset", "1") not in bench.steps.log
+        original = bench.policy("s-1").status.original
+        assert original is not None
+        assert original.is_default
+        await bench.stop()
+
+    run(story())
+
+
+def test_observe_claims_nothing_and_reports_the_difference() -> None:
+    """It is the dry run over all organizations."""
+
+    async def story() -> None:
+        bench = Sets()
+        await bench.start()
+        bench.set_seen(a_set(management=ManagementPolicy.OBSERVE))
+        await bench.live(10)
+        found = bench.of().status.organizations
+        assert found is not None
+        assert (found.ready, found.drifted) == (3, 3)
+        assert condition_of(bench.of().status, "InSync").reason == Reason.DRIFTED
+        assert bench.zitadel.own == {}
+        bench.seen(policy("plain", "1"))
+        await bench.live(10)
+        assert bench.ready("plain").reason == Reason.SUCCEEDED
+        await bench.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_at_any_step_a_set_ends_the_same(after: bool) -> None:
+    """Each organization has one policy, and its deletion undoes everything."""
+
+    async def story(kill_at: int) -> int:
+        bench = Sets()
+        bench.steps.kill_at, bench.steps.after = kill_at, after
+        await bench.start()
+        bench.set_seen(a_set(deletion=DeletionPolicy.RESTORE))
+        await bench.live(120)
+        assert bench.names() == {"s-1", "s-2", "s-3"}, kill_at
+        assert bench.zitadel.own == dict.fromkeys("123", False), kill_at
+        assert counts(bench) == (3, 3, 0, 0, 0), kill_at
+        bench.set_seen(replace(bench.of(), deleting=True))
+        await bench.live(120)
+        assert not bench.cluster.sets, kill_at
+        assert bench.names() == set(), kill_at
+        assert bench.zitadel.own == {}, kill_at
+        await bench.stop()
+        return len(bench.steps.log)
+
+    steps = run(story(-1))
+    assert steps > 30
+    for kill_at in range(steps):
+        run(story(kill_at))
+
+
+def test_drift_by_events_tells_of_new_organizations() -> None:
+    """The directory is read once; then events say whom to ask for."""
+
+    async def story() -> None:
+        bench = Sets()
+        bench.cluster.put_instance(
+            with_spec(INSTANCE, method=DriftMethod.EVENTS, events_interval=5.0)
+        )
+        await bench.start()
+        bench.set_seen(a_set())
+        await bench.live(20)
+        lists = [step for step in bench.steps.log if step[0] == "list"]
+        assert len(lists) == 1
+        bench.zitadel.names["4"] = "four"
+        bench.zitadel.organization_changed("4")
+        await bench.live(10)
+        assert bench.zitadel.own["4"] is False
+        assert [step for step in bench.steps.log if step[0] == "list"] == lists
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_set_keeps_nothing_from_others_that_it_will_not_make() -> None:
+    """Not while it is suspended, has too many, or has lost its grant."""
+
+    async def story() -> None:
+        bench = Sets()
+        granted = with_spec(
+            INSTANCE, poll_interval=POLL, grants=(Grant(("team",)), Grant(("own",)))
+        )
+        bench.cluster.put_instance(granted)
+        await bench.start()
+        older = a_set("old", 1, namespace="team", limits=Limits(organizations=2))
+        bench.set_seen(older)
+        bench.set_seen(a_set("young", 2))
+        await bench.live(10)
+        assert counts(bench, "young") == (3, 3, 0, 0, 0)
+        key = ObjectKey("team", "old")
+        limits = Limits(organizations=3)
+        stored = bench.cluster.sets[key]
+        bench.set_seen(replace(stored, generation=2, limits=limits))
+        await bench.live(10)
+        assert counts(bench, "young") == (3, 0, 0, 3, 0)
+        bench.instance_seen(replace(bench.cluster.instances["default"], grants=()))
+        await bench.live(10)
+        assert counts(bench, "young") == (3, 3, 0, 0, 0)
+        await bench.stop()
+
+    run(story())
+
+
+def test_a_suspended_set_claims_what_it_has() -> None:
+    """A new organization is somebody else's meanwhile."""
+
+    async def story() -> None:
+        bench = Sets()
+        await bench.start()
+        bench.set_seen(a_set("old", 1))
+        await bench.live(10)
+        bench.edit("old", suspended=True)
+        bench.set_seen(a_set("young", 2))
+        await bench.live(10)
+        bench.zitadel.names["4"] = "four"
+        await bench.live(2 * POLL)
+        assert bench.ready("young-1").reason == Reason.CONFLICT
+        assert bench.ready("young-4").reason == Reason.SUCCEEDED
+        assert "old-4" not in bench.names()
+        bench.edit("old", suspended=False)
+        await bench.live(2 * POLL)
+        assert bench.ready("old-4").reason == Reason.SUCCEEDED
+        assert bench.ready("young-4").reason == Reason.CONFLICT
+        assert ("reset", "4") not in bench.steps.log
+        await bench.stop()
+
+    run(story())
