@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import steady
+from bench import sets, steady
 from bench.compare import compare
 from bench.plot import draw
-from bench.report import STEADY_ROWS, markdown, show
+from bench.report import SET_ROWS, STEADY_ROWS, markdown, show
 from bench.run import Plan, run
 
 HERE = Path(__file__).parent.parent.parent
@@ -61,6 +61,22 @@ def run_steady(
     (output / "steady.json").write_text(json.dumps(result, indent=1) + "\n")
     (output / "steady.md").write_text(markdown(result, STEADY_ROWS))
     show(result, console, STEADY_ROWS)
+    console.print(f"Written to {output}")
+
+
+@main.command("sets")
+@click.option("--organizations", type=click.IntRange(10, 20_000), default=1000)
+@click.option("--idle", type=click.FloatRange(1), default=60.0, help="Seconds.")
+@click.option("--output", type=_FOLDER, default=HERE / ".bench", show_default=True)
+def run_over_a_set(organizations: int, idle: float, output: Path) -> None:
+    """Measure a set beside as many plain policies; print a table, write sets.json."""
+    console = Console(soft_wrap=True)
+    plan = sets.Plan(organizations, HERE, idle)
+    result = sets.run_sets(plan, lambda line: console.print(f"· {line}", style="dim"))
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "sets.json").write_text(json.dumps(result, indent=1) + "\n")
+    (output / "sets.md").write_text(markdown(result, SET_ROWS))
+    show(result, console, SET_ROWS)
     console.print(f"Written to {output}")
 
 

@@ -19,6 +19,7 @@ from bench.world import INSTANCE, NAMESPACE, World
 
 _API = "/apis/zitadel-notification.dev/v1alpha1"
 POLICIES = f"{_API}/namespaces/{NAMESPACE}/notificationpolicies"
+SETS = f"{_API}/namespaces/{NAMESPACE}/notificationpolicysets"
 INSTANCE_PATH = f"{_API}/zitadelinstances/{INSTANCE}"
 AT_ONCE = 16
 """The number of concurrent requests of the driver."""
@@ -132,6 +133,14 @@ class Driver:
     async def delete(self, name: str) -> None:
         """Delete one policy, without waiting until the object is gone."""
         await self._send("DELETE", f"{POLICIES}/{name}")
+
+    async def create_set(self, body: Json) -> None:
+        """Create one set."""
+        await self._send("POST", SETS, body)
+
+    async def patch_set(self, name: str, spec: Json) -> None:
+        """Change a set's spec."""
+        await self._send("PATCH", f"{SETS}/{name}", {"spec": spec})
 
     async def create_secret(self, namespace: str, name: str, size: int) -> None:
         """Create a Secret with one value of this size in bytes."""

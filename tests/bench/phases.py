@@ -54,7 +54,7 @@ async def create_all(world: World, driver: Driver, count: int) -> Phase:
 async def create_more(world: World, driver: Driver, start: int, stop: int) -> Phase:
     """Create policies for a range of organizations, and wait until all are Ready."""
     orgs = world.organizations[start:stop]
-    return await _load(
+    return await load(
         world,
         driver,
         [driver.create(policy_of(org, value=False)) for org in orgs],
@@ -66,7 +66,7 @@ async def edit_all(world: World, driver: Driver, count: int) -> Phase:
     """Edit all; `seconds` ends when the last change is in ZITADEL's event log."""
     orgs = world.organizations[:count]
     start = time.time()
-    phase = await _load(
+    phase = await load(
         world,
         driver,
         [driver.patch(f"p-{org}", {"passwordChange": True}) for org in orgs],
@@ -80,7 +80,7 @@ async def delete_all(world: World, driver: Driver, count: int) -> Phase:
     """Delete all; `seconds` ends when the last object and own policy are gone."""
     orgs = world.organizations[:count]
     start = time.time()
-    phase = await _load(
+    phase = await load(
         world,
         driver,
         [driver.delete(f"p-{org}") for org in orgs],
@@ -112,7 +112,7 @@ async def one_patch(world: World, driver: Driver) -> list[float]:
         for org in world.organizations[-SAMPLES:]:
             start = time.monotonic()
             await driver.patch(f"p-{org}", {"passwordChange": True})
-            while not await _holds(zitadel, org):  # noqa: ASYNC110 - there is no event
+            while not await holds(zitadel, org):  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.001)
             found.append(time.monotonic() - start)
             await asyncio.sleep(0.05)
@@ -171,13 +171,23 @@ def percentile(values: list[float], share: float) -> float:
     ]
 
 
-async def _load(
+async def load(
     world: World,
     driver: Driver,
     work: list[Awaitable[None]],
     wanted: Callable[[Json | None], bool],
+    count: int = 0,
 ) -> Phase:
-    driver.watch.expect(len(work), wanted)
+    """Make requests, and wait until as many policies are as they shall be.
+
+    Args:
+        world: The processes.
+        driver: Makes the requests.
+        work: The requests.
+        wanted: Returns whether a policy is as it shall be; None stands for a deletion.
+        count: The number of policies, if it differs from that of the requests.
+    """
+    driver.watch.expect(count or len(work), wanted)
     start = time.monotonic()
     async with _accounted(world) as close:
         await driver.all(work)
@@ -216,7 +226,8 @@ async def until_quiet(world: World) -> float:
     raise TimeoutError(f"The operator is not idle after {_LONGEST:.0f} s")
 
 
-async def _holds(zitadel: aiohttp.ClientSession, organization: str) -> bool:
+async def holds(zitadel: aiohttp.ClientSession, organization: str) -> bool:
+    """Return whether ZITADEL sends mails in an organization."""
     async with zitadel.get(POLICY, headers={"x-zitadel-orgid": organization}) as answer:
         policy: dict[str, Any] = (await answer.json())["policy"]
     return bool(policy.get("passwordChange"))

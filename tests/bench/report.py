@@ -85,6 +85,32 @@ STEADY_ROWS: Rows = (
     ("failover.late", "writes of a former one after the next one's", "0", ""),
 )
 
+SET_ROWS: Rows = (
+    ("plain.create", "N plain policies: all Ready, s", "", ""),
+    ("set.create.seconds", "a set over N: all Ready, s", "", ""),
+    ("set.create_ratio", "of as many plain policies", "1.7", ""),
+    ("plain.edit", "N plain policies: all edits in ZITADEL, s", "", ""),
+    ("set.edit.seconds", "one edit of the set: all Ready with it, s", "", ""),
+    ("set.edit_ratio", "of as many plain edits", "1.5", ""),
+    ("other.edit", "another policy's edit meanwhile, s", "2", ""),
+    ("new.organization", "a new organization has a Ready policy, s", "10", ""),
+    ("set.create.writes", "API writes an organization, create", "3", ""),
+    ("set.create.calls", "ZITADEL calls an organization, create", "4", ""),
+    ("set.edit.writes", "API writes an organization, edit", "", ""),
+    (
+        "set.create.status_writes_a_second",
+        "the set's status writes a second",
+        "0.5",
+        "",
+    ),
+    ("restart.writes", "restart: API writes", "0", ""),
+    ("restart.calls", "restart: ZITADEL calls", "", ""),
+    ("idle.writes", "idle: API writes", "0", ""),
+    ("idle.calls", "idle: ZITADEL calls", "", ""),
+    ("plain.rss_mib", "memory, N plain policies, MiB", "", ""),
+    ("set.rss_mib", "memory, a set over N, MiB", "", ""),
+)
+
 
 def markdown(result: dict[str, Any], rows: Rows = ROWS) -> str:
     """Return the figures as a Markdown table, for `docs/performance.md`."""
