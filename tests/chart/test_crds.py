@@ -13,14 +13,14 @@ ARGO_CD = "argocd.argoproj.io/sync-options"
 def contract() -> list[Document]:
     """Return the CRDs of deploy/crds."""
     paths = sorted((ROOT / "deploy" / "crds").glob("*.yaml"))
-    assert len(paths) == 2
+    assert len(paths) == 3
     return [yaml.safe_load(path.read_text()) for path in paths]
 
 
 def test_they_are_the_contract(documents: list[Document]) -> None:
     """Only labels and annotations are added, and numbers stay as they are."""
     rendered = sorted(of_kind(documents, CRD), key=lambda d: d["metadata"]["name"])
-    assert len(rendered) == 2
+    assert len(rendered) == 3
     for ours, theirs in zip(contract(), rendered, strict=True):
         assert {**theirs, "metadata": None} == {**ours, "metadata": None}
         metadata = theirs["metadata"]
@@ -34,7 +34,7 @@ def test_they_are_the_contract(documents: list[Document]) -> None:
 def annotations(*options: str) -> list[dict[str, str]]:
     """Return the annotations of each CRD."""
     found = of_kind(render(*options), CRD)
-    assert len(found) == 2
+    assert len(found) == 3
     return [crd["metadata"]["annotations"] for crd in found]
 
 

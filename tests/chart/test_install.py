@@ -34,6 +34,7 @@ OPERATOR = "zitadel-notification-operator"
 FULL = f"{RELEASE}-{OPERATOR}"
 CRDS = {
     "notificationpolicies.zitadel-notification.dev",
+    "notificationpolicysets.zitadel-notification.dev",
     "zitadelinstances.zitadel-notification.dev",
 }
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"

@@ -22,13 +22,19 @@ INSTANCES = {
 }
 CRDS = {
     ("apiextensions.k8s.io", f"customresourcedefinitions:{plural}.{GROUP}"): {"get"}
-    for plural in ("notificationpolicies", "zitadelinstances")
+    for plural in ("notificationpolicies", "notificationpolicysets", "zitadelinstances")
 }
 POLICIES = {
-    (GROUP, "notificationpolicies"): {"get", "list", "watch", "patch"},
+    (GROUP, "notificationpolicies"): {
+        *("get", "list", "watch", "patch"),
+        *("create", "delete"),
+    },
     (GROUP, "notificationpolicies/status"): {"patch"},
+    (GROUP, "notificationpolicysets"): {"get", "list", "watch", "patch"},
+    (GROUP, "notificationpolicysets/status"): {"patch"},
 }
 EVENTS = {("events.k8s.io", "events"): {"create", "patch"}}
+NAMESPACED = {"notificationpolicies", "notificationpolicysets"}
 READ = {"get", "list", "watch"}
 WRITE = READ | {"create", "update", "patch", "delete", "deletecollection"}
 AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-"
@@ -141,25 +147,28 @@ def test_no_role_is_too_wide(documents: list[Document]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "resource", "verbs", "into"),
+    ("suffix", "resources", "verbs", "into"),
     [
-        ("-operator-view", "notificationpolicies", READ, {"view", "edit", "admin"}),
-        ("-operator-edit", "notificationpolicies", WRITE, {"edit", "admin"}),
-        ("-instance-view", "zitadelinstances", READ, {"cluster-reader"}),
-        ("-instance-admin", "zitadelinstances", WRITE, set()),
+        ("-operator-view", NAMESPACED, READ, {"view", "edit", "admin"}),
+        ("-operator-edit", NAMESPACED, WRITE, {"edit", "admin"}),
+        ("-instance-view", {"zitadelinstances"}, READ, {"cluster-reader"}),
+        ("-instance-admin", {"zitadelinstances"}, WRITE, set()),
     ],
 )
 def test_roles_for_people(
     defaults: list[Document],
     suffix: str,
-    resource: str,
+    resources: set[str],
     verbs: set[str],
     into: set[str],
 ) -> None:
-    """No namespaced role has instances, and none may write a status."""
+    """No namespaced role has instances, and none may write a status.
+
+    A set writes policies, so a role that has the one has the other.
+    """
     role = named(defaults, "ClusterRole", suffix)
     assert role["metadata"]["name"].startswith(FULL)
-    assert rights(role) == {(GROUP, resource): verbs}
+    assert rights(role) == {(GROUP, resource): verbs for resource in resources}
     labels = role["metadata"]["labels"]
     assert {
         key.removeprefix(AGGREGATE) for key in labels if key.startswith(AGGREGATE)
@@ -231,5 +240,7 @@ def test_rules_say_why() -> None:
         "by the names in the ZitadelInstances",
         "cannot restrict create to a name",
         "is being deleted",
+        "makes a policy for each organization",
+        "OwnerReferencesPermissionEnforcement",
     ):
         assert reason in text

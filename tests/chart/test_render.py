@@ -77,7 +77,7 @@ def test_defaults_make_these_objects(defaults: list[Document]) -> None:
     """Optional objects are absent, and so are Secrets and our own kinds."""
     assert sorted(d["kind"] for d in defaults) == sorted(
         ["Deployment", "Pod", "PodDisruptionBudget", "Service", "ServiceAccount"]
-        + ["CustomResourceDefinition"] * 2
+        + ["CustomResourceDefinition"] * 3
         + ["ClusterRole"] * 5
         + ["ClusterRoleBinding", "Role", "RoleBinding"]
     )

@@ -65,9 +65,9 @@ class Installation:
         self.wait_for_crds()
 
     def wait_for_crds(self) -> None:
-        """Wait until both kinds are served."""
+        """Wait until all kinds are served."""
         self.plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
-        command = ("get", "znp,zni", "--all-namespaces")
+        command = ("get", "znp,znps,zni", "--all-namespaces")
         # A CRD is Established a moment before its storage is ready.
         eventually(lambda: self.plane.kubectl(*command, check=False).returncode == 0)
 

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.engines import INSTANCE, policy, with_spec
+from support.settings import mails
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition
 from zitadel_notification_operator.core.deprecation import Deprecation
@@ -22,6 +23,13 @@ from zitadel_notification_operator.core.instance_object import (
 )
 from zitadel_notification_operator.core.policy_object import PolicyStatus
 from zitadel_notification_operator.core.read_side import Missed
+from zitadel_notification_operator.core.selection import Selector
+from zitadel_notification_operator.core.set_object import (
+    Removal,
+    SetCounts,
+    SetObject,
+    SetStatus,
+)
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.leader.log_context import (
     LogContext,
@@ -194,6 +202,43 @@ def test_objects_that_find_zitadel_inconsistent_are_reported(*, leading: bool) -
     assert inconsistent("ZitadelInstance", "", "default") == expected
     inventory.put(instance)
     assert inconsistent("ZitadelInstance", "", "default") is None
+
+
+@pytest.mark.parametrize("leading", [True, False])
+def test_sets_are_reported_by_result(*, leading: bool) -> None:
+    """Also what waits for an approval, as long as something does."""
+    one = SetObject(
+        key=PolicyKey("own", "customers"),
+        uid="uid-customers",
+        generation=1,
+        created=WHEN,
+        organizations=Selector(all=True),
+        settings=mails(True),
+    )
+    counts = SetCounts(matched=10, ready=4, overridden=3, failed=2, pending=1)
+    removal = Removal(count=37, digest="d")
+    inventory = inventory_of(1)
+    inventory.put(one)
+    inventory.put(
+        replace(
+            one,
+            key=PolicyKey("own", "new"),
+            uid="uid-new",
+            status=SetStatus(1, organizations=counts, removal=removal),
+        )
+    )
+    metrics = new_metrics(leading=leading)
+    metrics.watch(WorkQueue(metrics.passes), inventory)
+    of_new = {"namespace": "own", "name": "new"}
+    found = {
+        result: value(metrics, "znp_set_organizations", **of_new, result=result)
+        for result in ("ready", "overridden", "failed", "pending")
+    }
+    shown = {"ready": 4, "overridden": 3, "failed": 2, "pending": 1}
+    assert found == (shown if leading else dict.fromkeys(shown))
+    waiting = value(metrics, "znp_set_removal_waiting", **of_new)
+    assert waiting == (37 if leading else None)
+    assert 'name="customers"' not in text(metrics)
 
 
 def test_repairs_are_counted_from_zero() -> None:

@@ -248,6 +248,18 @@ ZITADEL_INCONSISTENT = _gauge(
     "1 while the Ready condition of an object has the reason ZitadelInconsistent; "
     "otherwise absent.",
 )
+SET_ORGANIZATIONS = _gauge(
+    "znp_set_organizations",
+    ("namespace", "name", "result"),
+    "Organizations of a NotificationPolicySet by result, which is ready, overridden, "
+    "failed or pending.",
+)
+SET_REMOVAL_WAITING = _gauge(
+    "znp_set_removal_waiting",
+    ("namespace", "name"),
+    "Policies of a NotificationPolicySet whose removal waits for an approval; "
+    "otherwise absent.",
+)
 CREDENTIAL_EXPIRY = _gauge(
     "znp_credential_expiry_timestamp_seconds",
     _NAME,

@@ -19,9 +19,10 @@ from zitadel_notification_operator.core.instance_object import (
     DriftMethod,
     InstanceObject,
 )
-from zitadel_notification_operator.core.kinds import KINDS, Kind
+from zitadel_notification_operator.core.kinds import KINDS, SET, Kind
 from zitadel_notification_operator.core.objects import OwnObject
 from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.core.set_object import SetObject
 
 from . import definitions as known
 from .definitions import Definition
@@ -35,6 +36,7 @@ Sample = tuple[str, float]
 All labels are Kubernetes names and our own words, which need no escaping.
 """
 
+_RESULTS = ("ready", "overridden", "failed", "pending")
 _STATUSES = ("True", "False", "Unknown")
 _SAMPLES_OF_CONDITION = {
     (kind, status): [
@@ -98,6 +100,20 @@ class ObjectMetrics:
                     for labels in (_labels(one),)
                     for more, value in samples_of(one)
                 ).encode()
+        of_sets: dict[Definition, Callable[[SetObject], Iterator[Sample]]] = {
+            known.SET_ORGANIZATIONS: _organizations,
+            known.SET_REMOVAL_WAITING: _removal,
+        }
+        for definition, counts_of in of_sets.items():
+            sets = list(inventory.of(SET)) if inventory else []
+            lines = (
+                f'{definition.name}{{namespace="{one.key.namespace}",'
+                f'name="{one.key.name}"{more}}} {value}\n'
+                for one in sets
+                if isinstance(one, SetObject)
+                for more, value in counts_of(one)
+            )
+            yield "".join([definition.head(), *lines]).encode()
         of_instances: dict[Definition, Callable[[InstanceObject], Iterator[Sample]]] = {
             known.CREDENTIAL_EXPIRY: _expiry,
             known.DRIFT_DETECTION: _detection,
@@ -151,6 +167,18 @@ def _inconsistent(about: OwnObject) -> Iterator[Sample]:
     ready = conditions.find(about.status.conditions, conditions.READY)
     if ready is not None and ready.reason == Reason.ZITADEL_INCONSISTENT:
         yield "", 1
+
+
+def _organizations(one: SetObject) -> Iterator[Sample]:
+    counts = one.status.organizations
+    if counts is not None:
+        for result in _RESULTS:
+            yield f',result="{result}"', getattr(counts, result)
+
+
+def _removal(one: SetObject) -> Iterator[Sample]:
+    if one.status.removal is not None:
+        yield "", one.status.removal.count
 
 
 def _expiry(instance: InstanceObject) -> Iterator[Sample]:

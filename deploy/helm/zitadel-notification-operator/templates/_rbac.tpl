@@ -18,6 +18,7 @@
   resources: [customresourcedefinitions]
   resourceNames:
     - notificationpolicies.zitadel-notification.dev
+    - notificationpolicysets.zitadel-notification.dev
     - zitadelinstances.zitadel-notification.dev
   verbs: [get]
 {{- end }}
@@ -25,6 +26,13 @@
 {{/* What it may do in each namespace that it watches. */}}
 {{- define "zitadel-notification-operator.namespacedRules" -}}
 {{ include "zitadel-notification-operator.kindRules" "notificationpolicies" }}
+{{ include "zitadel-notification-operator.kindRules" "notificationpolicysets" }}
+# A set makes a policy for each organization that it selects, and deletes it when the
+# organization leaves. Where the admission plugin OwnerReferencesPermissionEnforcement is
+# on, delete also allows the set to adopt a policy that lost its ownerReference.
+- apiGroups: [zitadel-notification.dev]
+  resources: [notificationpolicies]
+  verbs: [create, delete]
 {{ include "zitadel-notification-operator.eventRules" . }}
 {{- end }}
 
