@@ -42,7 +42,7 @@ def create(control_plane: ControlPlane) -> Iterator[Create]:
     ) as client:
 
         def ask(kind: str, spec: Json) -> httpx.Response:
-            scope = "/namespaces/default" if kind == "NotificationPolicy" else ""
+            scope = "" if kind == "ZitadelInstance" else "/namespaces/default"
             body = {"apiVersion": API, "kind": kind, "metadata": {"name": "asked"}}
             path = f"{scope}/{TABLES[kind]['resource']}"
             return client.post(path, json={**body, "spec": spec})
@@ -126,6 +126,26 @@ def test_rules_fit_the_budget_of_one_object(
     grants = [{**WIDEST, "organizations": organizations}] * 64
     spec = {**TABLES["ZitadelInstance"]["bases"]["minimal"], "grants": grants}
     response = create("ZitadelInstance", spec)
+    assert response.status_code == 201, response.text
+
+
+LONGEST = "a*" * 100
+MATCHERS = [
+    pytest.param([{"name": LONGEST}], id="names"),
+    pytest.param([{"domain": "a*" * 126}], id="domains"),
+    pytest.param([{"id": "1" * 200}], id="ids"),
+    pytest.param([{"name": LONGEST, "domain": "a*" * 126, "id": "1" * 200}], id="all"),
+]
+
+
+@pytest.mark.parametrize("matchers", MATCHERS)
+def test_rules_fit_the_budget_of_one_set(create: Create, matchers: list[Json]) -> None:
+    """This holds for the most matchers, each as long as allowed."""
+    organizations = {"include": matchers * 64, "exclude": matchers * 64}
+    spec = {**TABLES["NotificationPolicySet"]["bases"]["named"]}
+    response = create(
+        "NotificationPolicySet", {**spec, "organizations": organizations}
+    )
     assert response.status_code == 201, response.text
 
 

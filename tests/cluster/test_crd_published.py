@@ -56,6 +56,45 @@ def test_policies_are_found(
     assert [n.removeprefix(kind) for n in lines if n.startswith(kind)] == names
 
 
+SETS = """
+apiVersion: zitadel-notification.dev/v1alpha1
+kind: NotificationPolicySet
+metadata: {name: a}
+spec:
+  instanceRef: {name: eu}
+  organizations: {all: true}
+  passwordChange: true
+  suspend: true
+---
+apiVersion: zitadel-notification.dev/v1alpha1
+kind: NotificationPolicySet
+metadata: {name: b}
+spec: {organizations: {include: [{id: "1"}]}, passwordChange: true, suspend: true}
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        (("zitadel",), ["a", "b"]),
+        (("znps",), ["a", "b"]),
+        (("znps", "--field-selector=spec.instanceRef.name=eu"), ["a"]),
+    ],
+)
+def test_sets_are_found(
+    control_plane: ControlPlane,
+    namespace: str,
+    what: tuple[str, ...],
+    names: list[str],
+) -> None:
+    """They are found by category, by short name, and by their instance."""
+    where = ("-n", namespace)
+    control_plane.kubectl("create", "-f-", *where, stdin=SETS)
+    lines = control_plane.kubectl("get", *what, *where, "--output=name").stdout.split()
+    kind = "notificationpolicyset.zitadel-notification.dev/"
+    assert [n.removeprefix(kind) for n in lines if n.startswith(kind)] == names
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_explain_shows_every_field(control_plane: ControlPlane, file: Path) -> None:
     """The API server publishes the descriptions of the file."""
@@ -83,6 +122,8 @@ def test_explain_finds_the_kinds(control_plane: ControlPlane) -> None:
     """`kubectl explain` accepts the short name and shows defaults."""
     output = control_plane.kubectl("explain", "znp.spec.deletionPolicy").stdout
     assert "Reset removes the organization's own policy" in " ".join(output.split())
+    output = control_plane.kubectl("explain", "znps.spec.limits.removals").stdout
+    assert "Default 10" in " ".join(output.split())
     output = control_plane.kubectl("explain", "zni.spec.driftDetection").stdout
     assert "Default 10m" in " ".join(output.split())
 
@@ -100,7 +141,10 @@ def test_examples_are_accepted(control_plane: ControlPlane, file: Path) -> None:
     documents = list(yaml.safe_load_all(file.read_text()))
     assert documents
     kinds = {document["kind"] for document in documents}
-    assert kinds <= {"NotificationPolicy", "ZitadelInstance", "Namespace"}
+    assert kinds <= {
+        *("NotificationPolicy", "NotificationPolicySet", "ZitadelInstance"),
+        "Namespace",
+    }
     for document in documents:
         if document["kind"] == "Namespace":
             # A namespace that is not there cannot take policies, not even in a dry run.

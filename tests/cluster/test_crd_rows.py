@@ -84,7 +84,7 @@ class Asker:
         return self._client.post(self._path(kind), params=how, json=body)
 
     def _path(self, kind: str, name: str = "") -> str:
-        scope = f"/namespaces/{self._namespace}" if kind == "NotificationPolicy" else ""
+        scope = f"/namespaces/{self._namespace}" if kind != "ZitadelInstance" else ""
         return f"/apis/{API}{scope}/{TABLES[kind]['resource']}/{name}".rstrip("/")
 
     @staticmethod
@@ -123,7 +123,7 @@ def _rows(kind: str, section: str) -> list[Json]:
 
 
 def params(section: str) -> list[Any]:
-    """Return the rows of both kinds, with their names."""
+    """Return the rows of all kinds, with their names."""
     return [
         pytest.param(kind, row, id=f"{kind}-{row['why']}".replace(" ", "_"))
         for kind in KINDS

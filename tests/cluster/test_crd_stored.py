@@ -50,6 +50,31 @@ POLICY_STATUS = {
     "original": {"isDefault": True, "passwordChange": True},
     "lastHandledReconcileAt": "a" * 5000,
 }
+SET_STATUS = {
+    "observedGeneration": 1,
+    "conditions": CONDITIONS,
+    "organizations": {
+        "matched": 1200,
+        "ready": 1190,
+        "overridden": 2,
+        "failed": 8,
+        "pending": 0,
+        "drifted": 3,
+        "removing": 37,
+    },
+    "failures": [
+        {
+            "organizationId": f"28000000000000{number}",
+            "organizationName": "株" * 1024,
+            "policy": f"customers-28000000000000{number}",
+            "reason": "Conflict",
+            "message": "m" * 32768,
+        }
+        for number in range(10)
+    ],
+    "removal": {"count": 37, "digest": "0123456789abcdef"},
+    "lastHandledReconcileAt": "a" * 5000,
+}
 INSTANCE_STATUS = {
     "observedGeneration": 1,
     "conditions": CONDITIONS[:1],
@@ -75,6 +100,16 @@ def policy(name: str, **spec: Any) -> Json:
         "kind": "NotificationPolicy",
         "metadata": {"name": name},
         "spec": {**target, "passwordChange": True, **spec},
+    }
+
+
+def policy_set(name: str, **spec: Any) -> Json:
+    """Return a set that selects all organizations."""
+    return {
+        "apiVersion": f"{COPY}/v1alpha1",
+        "kind": "NotificationPolicySet",
+        "metadata": {"name": name},
+        "spec": {"organizations": {"all": True}, "passwordChange": True, **spec},
     }
 
 
@@ -141,6 +176,18 @@ def test_status_is_written_apart_from_the_spec(
     assert written["spec"] == stored["spec"]
 
 
+def test_status_of_a_set(plane: ControlPlane, namespace: str) -> None:
+    """Every field that we write stays; one that the next apply leaves out goes."""
+    stored = create(plane, namespace, policy_set("a"))
+    assert stored["status"] == {"observedGeneration": -1}
+    written = apply_status(plane, stored, SET_STATUS)
+    assert written["status"] == SET_STATUS
+    assert written["metadata"]["generation"] == stored["metadata"]["generation"]
+    known = ("observedGeneration", "conditions", "organizations")
+    left = {name: SET_STATUS[name] for name in known}
+    assert apply_status(plane, stored, left)["status"] == left
+
+
 def test_status_of_an_instance(plane: ControlPlane, namespace: str) -> None:
     """Every field that we write stays."""
     stored = create(plane, namespace, zitadel("a"))
@@ -190,6 +237,20 @@ def test_columns_of_policies_fit_the_screen(
     assert " ".join(line.split()[1:-1]) == shown
     wide = table(plane, "notificationpolicies", "-n", namespace, "--output=wide")
     assert {"DEFAULT", "MESSAGE", "SUSPENDED"} < set(wide[0].split())
+    assert str(CONDITIONS[0]["message"]) in wide[1]
+
+
+def test_columns_of_sets_fit_the_screen(plane: ControlPlane, namespace: str) -> None:
+    """They show how many match and fail; texts need `-o wide`."""
+    stored = create(plane, namespace, policy_set("all-customers-of-the-platform"))
+    apply_status(plane, stored, SET_STATUS)
+    head, line = table(plane, "notificationpolicysets", "-n", namespace)
+    narrow = "NAME MATCHED FAILED PASSWORDCHANGE INSYNC READY REASON AGE"
+    assert " ".join(head.split()) == narrow
+    assert max(len(head), len(line)) <= WIDTH
+    assert " ".join(line.split()[1:-1]) == "1200 8 true True True Succeeded"
+    wide = table(plane, "notificationpolicysets", "-n", namespace, "--output=wide")
+    assert {"MESSAGE", "SUSPENDED"} < set(wide[0].split())
     assert str(CONDITIONS[0]["message"]) in wide[1]
 
 

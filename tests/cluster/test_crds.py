@@ -22,6 +22,8 @@ KEY = {"privateKeyJWT": {"secretRef": {"name": "s"}}}
 CLIENT = {"clientCredentials": {"secretRef": {"name": "s"}}}
 BUNDLE = {"configMapRef": {"name": "c"}}
 
+SET = {"organizations": {"all": True}, "passwordChange": True}
+
 Change = dict[str, Any]
 
 
@@ -55,12 +57,19 @@ def changed(spec: Change, change: Change) -> Change:
     return {name: value for name, value in result.items() if value is not None}
 
 
-def create(api: httpx.Client, kind: str, spec: Change) -> httpx.Response:
+PATHS = {
+    "NotificationPolicy": f"{BASE}/namespaces/default/notificationpolicies",
+    "NotificationPolicySet": f"{BASE}/namespaces/default/notificationpolicysets",
+    "ZitadelInstance": f"{BASE}/zitadelinstances",
+}
+
+
+def create(
+    api: httpx.Client, kind: str, spec: Change, name: str = "x"
+) -> httpx.Response:
     """Try a create without storing it."""
-    path = f"{BASE}/namespaces/default/notificationpolicies"
-    if kind == "ZitadelInstance":
-        path = f"{BASE}/zitadelinstances"
-    return api.post(path, params={"dryRun": "All"}, json=body(kind, spec))
+    whole = body(kind, spec, name)
+    return api.post(PATHS[kind], params={"dryRun": "All"}, json=whole)
 
 
 ACCEPTED_POLICIES = [
@@ -213,6 +222,77 @@ REFUSED_INSTANCES = [
     ({"grants": [{"namespaces": ["a"], "scopes": ["X"]}]}, "scopes[0]", "Unsupported"),
 ]
 
+ACCEPTED_SETS = [
+    SET,
+    changed(SET, {"organizations": {"all": True, "exclude": [{"name": "sandbox-*"}]}}),
+    changed(
+        SET,
+        {
+            "organizations": {
+                "include": [
+                    {"name": "customer-*", "domain": "*.example.com"},
+                    {"id": "280000000000000101"},
+                ],
+                "exclude": [{"domain": "*.test"}],
+            }
+        },
+    ),
+    changed(SET, {"managementPolicy": "Observe", "deletionPolicy": "Reset"}),
+    changed(SET, {"suspend": True, "limits": {"organizations": 5000, "removals": 0}}),
+]
+
+MATCHER = "spec.organizations.include[0]"
+REFUSED_SETS = [
+    ({"organizations": None}, "spec.organizations", "Required"),
+    ({"organizations": {}}, "spec.organizations", "exactly one of `all` and"),
+    (
+        {"organizations": {"all": True, "include": [{"id": "1"}]}},
+        "spec.organizations",
+        "exactly one of `all` and",
+    ),
+    (
+        {"organizations": {"all": False}},
+        "spec.organizations.all",
+        "`all` must be true when it is set",
+    ),
+    ({"organizations": {"include": []}}, "organizations.include", "at least 1"),
+    (
+        {"organizations": {"include": [{}]}},
+        MATCHER,
+        "must have a `name`, a `domain` or an `id`",
+    ),
+    (
+        {"organizations": {"all": True, "exclude": [{}]}},
+        "spec.organizations.exclude[0]",
+        "must have a `name`, a `domain` or an `id`",
+    ),
+    (
+        {"organizations": {"include": [{"name": "*"}]}},
+        f"{MATCHER}.name",
+        "`name` must not consist of wildcards only",
+    ),
+    (
+        {"organizations": {"all": True, "exclude": [{"domain": "*?"}]}},
+        "spec.organizations.exclude[0].domain",
+        "`domain` must not consist of wildcards only",
+    ),
+    (
+        {"organizations": {"include": [{"id": "2.8e+17"}]}},
+        f"{MATCHER}.id",
+        "in quotes in YAML",
+    ),
+    ({"passwordChange": None}, "spec.passwordChange", "Required"),
+    ({"deletionPolicy": "Undo"}, "spec.deletionPolicy", "Unsupported value"),
+    ({"managementPolicy": "Ignore"}, "spec.managementPolicy", "Unsupported value"),
+    ({"limits": {"organizations": 0}}, "spec.limits.organizations", "greater than"),
+    ({"limits": {"removals": -1}}, "spec.limits.removals", "greater than"),
+]
+LONG_NAME = (
+    "a" * 64,
+    "metadata.name",
+    "`metadata.name` must have at most 63 characters",
+)
+
 UPDATES = [
     ({"scope": "Instance", "organization": None}, "spec.scope", "may not be changed"),
     ({"organization": {"id": "2"}}, "spec.organization", "may not be changed"),
@@ -268,6 +348,37 @@ def test_bad_instances_are_refused(
     assert words in answer.json()["message"]
 
 
+@pytest.mark.parametrize("spec", ACCEPTED_SETS)
+def test_good_sets_are_accepted(api: httpx.Client, spec: Change) -> None:
+    """The operator serves what the schema accepts."""
+    answer = create(api, "NotificationPolicySet", spec)
+    assert answer.status_code == 201, answer.text
+    stored = answer.json()["spec"]
+    assert {name: stored[name] for name in spec} == spec
+
+
+@pytest.mark.parametrize(("change", "field", "words"), REFUSED_SETS)
+def test_bad_sets_are_refused(
+    api: httpx.Client, change: Change, field: str, words: str
+) -> None:
+    """The message names the field and says what is wrong."""
+    answer = create(api, "NotificationPolicySet", changed(SET, change))
+    assert answer.status_code == 422
+    assert field in answer.json()["message"]
+    assert words in answer.json()["message"]
+
+
+def test_the_name_of_a_set_fits_a_label(api: httpx.Client) -> None:
+    """It becomes the value of one; the message says so."""
+    fits, (name, field, words) = "a" * 63, LONG_NAME
+    answer = create(api, "NotificationPolicySet", SET, fits)
+    assert answer.status_code == 201, answer.text
+    answer = create(api, "NotificationPolicySet", SET, name)
+    assert answer.status_code == 422
+    assert words in answer.json()["message"]
+    assert field in answer.json()["message"]
+
+
 def test_defaults_are_the_documented_ones(api: httpx.Client) -> None:
     """The descriptions name all defaults; passwordChange has none."""
     policy = create(api, "NotificationPolicy", ORG).json()
@@ -278,6 +389,16 @@ def test_defaults_are_the_documented_ones(api: httpx.Client) -> None:
         "suspend": False,
     }
     assert policy["status"] == {"observedGeneration": -1}
+    made = create(api, "NotificationPolicySet", SET).json()
+    assert made["spec"] == {
+        **SET,
+        "instanceRef": {"name": "default"},
+        "managementPolicy": "Manage",
+        "deletionPolicy": "Retain",
+        "suspend": False,
+        "limits": {"organizations": 1000, "removals": 10},
+    }
+    assert made["status"] == {"observedGeneration": -1}
     grants = [{"namespaces": ["a"]}]
     instance = create(api, "ZitadelInstance", changed(ZNI, {"grants": grants})).json()
     assert instance["spec"] == {
@@ -293,7 +414,7 @@ def test_defaults_are_the_documented_ones(api: httpx.Client) -> None:
 def test_what_is_immutable_stays_and_the_rest_may_change(
     api: httpx.Client, namespace: str
 ) -> None:
-    """Scope, reference and organization stay; the rest may change."""
+    """Scope, reference and organization stay; of a set the reference alone."""
     path = f"{BASE}/namespaces/{namespace}/notificationpolicies"
     assert api.post(path, json=body("NotificationPolicy", ORG)).status_code == 201
     for change, field, words in UPDATES:
@@ -310,11 +431,23 @@ def test_what_is_immutable_stays_and_the_rest_may_change(
     }
     answer = _patch(api, f"{path}/x", json.dumps({"spec": free}))
     assert answer.status_code == 200, answer.text
+    path = f"{BASE}/namespaces/{namespace}/notificationpolicysets"
+    whole = changed(SET, {"instanceRef": {"name": "absent"}, "suspend": True})
+    answer = api.post(path, json=body("NotificationPolicySet", whole))
+    assert answer.status_code == 201, answer.text
+    moved = {"instanceRef": {"name": "other"}}
+    answer = _patch(api, f"{path}/x", json.dumps({"spec": moved}))
+    assert answer.status_code == 422
+    assert "`instanceRef` may not be changed" in answer.json()["message"]
+    free |= {"organizations": {"exclude": [{"id": "1"}]}, "limits": {"removals": 0}}
+    answer = _patch(api, f"{path}/x", json.dumps({"spec": free}))
+    assert answer.status_code == 200, answer.text
 
 
 def test_each_rule_has_a_row() -> None:
     """Otherwise no test would have tried the rule."""
-    words = [row[2] for row in (*REFUSED_POLICIES, *REFUSED_INSTANCES, *UPDATES)]
+    refused = (*REFUSED_POLICIES, *REFUSED_SETS, *REFUSED_INSTANCES)
+    words = [row[2] for row in (*refused, LONG_NAME, *UPDATES)]
     untried = []
     for file in CRDS.glob("*.yaml"):
         for node in _nodes(yaml.safe_load(file.read_text())):
