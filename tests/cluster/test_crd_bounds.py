@@ -143,9 +143,7 @@ def test_rules_fit_the_budget_of_one_set(create: Create, matchers: list[Json]) -
     """This holds for the most matchers, each as long as allowed."""
     organizations = {"include": matchers * 64, "exclude": matchers * 64}
     spec = {**TABLES["NotificationPolicySet"]["bases"]["named"]}
-    response = create(
-        "NotificationPolicySet", {**spec, "organizations": organizations}
-    )
+    response = create("NotificationPolicySet", {**spec, "organizations": organizations})
     assert response.status_code == 201, response.text
 
 

@@ -34,13 +34,15 @@ def demo(kubeconfig: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def test_every_step_is_shown_and_everything_is_taken_back(
     existing_cluster: ControlPlane,
 ) -> None:
-    """After six steps it exits with 0, without CRDs and namespace."""
+    """After nine steps it exits with 0, without CRDs and namespace."""
     done = demo(existing_cluster.kubeconfig)
     assert done.returncode == 0, done.stdout + done.stderr
-    for number in range(1, 7):
+    for number in range(1, 10):
         assert f"{number}. " in done.stdout
     assert "spec.passwordChange: Required value" in done.stdout
     assert "The organization inherits the instance's setting again" in done.stdout
+    assert "znps,znp" in done.stdout
+    assert " Overridden " in done.stdout
     existing_cluster.kubectl(
         *("wait", "--for=delete", "--timeout=90s", f"namespace/{OWN_NAMESPACE}")
     )

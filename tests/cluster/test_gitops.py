@@ -51,6 +51,20 @@ def policy(namespace: str, organization: str, **spec: Any) -> Json:
     return declare("NotificationPolicy", "p", namespace, whole)
 
 
+def policy_set(world: World, namespace: str, **spec: Any) -> Json:
+    """Return the manifest of a set for two new organizations."""
+    for number in range(2):
+        body = {"name": f"{namespace}-{number}"}
+        world.emulator.call("POST", "/management/v1/orgs", body)
+    whole = {
+        "instanceRef": {"name": "shared"},
+        "organizations": {"include": [{"name": f"{namespace}-*"}]},
+        "passwordChange": True,
+        **spec,
+    }
+    return declare("NotificationPolicySet", "s", namespace, whole)
+
+
 def whole_instance(name: str, url: str) -> Json:
     """Return an instance's manifest in a form that a tidy program would change."""
     spec = {
@@ -97,12 +111,12 @@ def difference(world: World, manifest: Json, *way: str) -> str:
     return done.stdout
 
 
-def stored(world: World, namespace: str) -> Json:
-    """Return the policy with its managedFields."""
+def stored(world: World, namespace: str, *what: str) -> Json:
+    """Return an object with its managedFields, if not named the policy."""
     whole = ("--output=json", "--show-managed-fields")
     inside = f"--namespace={namespace}"
     found: Json = json.loads(
-        world.plane.kubectl("get", "znp", "p", inside, *whole).stdout
+        world.plane.kubectl("get", *(what or ("znp", "p")), inside, *whole).stdout
     )
     return found
 
@@ -168,6 +182,60 @@ def test_who_manages_what(world: World, namespace: str) -> None:
     assert set(marks["f:finalizers"]) - {"."} == {f"v:{finalizer}"}
 
 
+@pytest.mark.parametrize("name", WAYS)
+def test_a_set_is_as_in_git(world: World, namespace: str, name: str) -> None:
+    """No way to apply finds a difference; the operator has status and finalizer."""
+    way = WAYS[name]
+    manifest = policy_set(world, namespace, limits={"removals": 0})
+    for value in (True, False):
+        manifest["spec"]["passwordChange"] = value
+        kubectl(world, "apply", manifest, *way)
+        live = world.wait_for(namespace, "s", kind="znps", patience=60)
+        assert live["metadata"]["finalizers"]
+        assert "annotations" not in live["metadata"] or not way
+        assert difference(world, manifest, *way) == ""
+    live = stored(world, namespace, "znps", "s")
+    for way in WAYS.values():
+        if way:
+            options = ("--dry-run=server", "--force-conflicts", "--output=json")
+            would = json.loads(kubectl(world, "apply", manifest, *way, *options).stdout)
+            assert without_managers(would) == without_managers(live)
+
+
+def test_what_a_set_makes_is_not_in_git(world: World, namespace: str) -> None:
+    """It has an owner and the set's label, and nothing of the tool's."""
+    manifest = policy_set(world, namespace)
+    manifest["metadata"] |= {
+        "labels": {"app.kubernetes.io/instance": "an-application"},
+        "annotations": {"argocd.argoproj.io/tracking-id": "an-application:s"},
+    }
+    kubectl(world, "apply", manifest, *WAYS["Argo CD"])
+    world.wait_for(namespace, "s", kind="znps", patience=60)
+    listed = stored(world, namespace, "znp")["items"]
+    assert len(listed) == 2
+    for made in listed:
+        metadata = made["metadata"]
+        assert metadata["labels"] == {"zitadel-notification.dev/set": "s"}
+        assert set(metadata["annotations"]) == {ORIGINAL}
+        (owner,) = metadata["ownerReferences"]
+        assert (owner["kind"], owner["name"]) == ("NotificationPolicySet", "s")
+        paths = {
+            entry["manager"]: set(entry["fieldsV1"].get("f:metadata", {}))
+            for entry in metadata["managedFields"]
+            if "f:metadata" in entry["fieldsV1"]
+        }
+        assert paths == {
+            OURS: {"f:annotations", "f:finalizers"},
+            f"{OURS}-sets": {"f:labels", "f:ownerReferences"},
+        }
+        specs = {
+            entry["manager"]
+            for entry in metadata["managedFields"]
+            if "f:spec" in entry["fieldsV1"]
+        }
+        assert specs == {f"{OURS}-sets"}
+
+
 def test_the_spec_stays_byte_for_byte(world: World, namespace: str) -> None:
     """No duration is rewritten, no list sorted, no field added."""
     instance = whole_instance(namespace, world.emulator.url)
@@ -223,17 +291,23 @@ def chart(folder: Path, manifest: Json) -> Path:
     """Write a chart with one manifest, which has the release's name."""
     about = {"apiVersion": "v2", "name": "policies", "version": "0.1.0"}
     named = {**manifest, "metadata": {"name": "{{ .Release.Name }}"}}
-    (folder / "templates").mkdir()
+    (folder / "templates").mkdir(parents=True)
     (folder / "Chart.yaml").write_text(yaml.safe_dump(about))
     (folder / "templates" / "policy.yaml").write_text(yaml.safe_dump(named))
     return folder
 
 
 def test_helm_waits_for_policies(world: World, namespace: str, tmp_path: Path) -> None:
-    """Helm 4 uses kstatus: it ends when the policy is in force, or Stalled."""
-    folder = chart(tmp_path, policy(namespace, world.organization()))
+    """Helm 4 uses kstatus: it ends when the policy is in force, or Stalled.
 
-    def install(release: str) -> subprocess.CompletedProcess[str]:
+    A set is in force when all of its policies are.
+    """
+    folder = chart(tmp_path / "policy", policy(namespace, world.organization()))
+    sets = chart(tmp_path / "set", policy_set(world, namespace))
+
+    def install(
+        release: str, folder: Path = folder
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [
                 str(find_binaries(("helm",)) / "helm"),
@@ -253,6 +327,10 @@ def test_helm_waits_for_policies(world: World, namespace: str, tmp_path: Path) -
     done = install("first")
     assert done.returncode == 0, done.stderr
     ready = world.condition("znp", "first", namespace, "Ready")
+    assert ready == ("True", "Succeeded")
+    done = install("both", sets)
+    assert done.returncode == 0, done.stderr
+    ready = world.condition("znps", "both", namespace, "Ready")
     assert ready == ("True", "Succeeded")
     done = install("second")
     assert "status: Failed" in done.stderr

@@ -25,6 +25,7 @@ GROUP = "zitadel-notification.dev"
 PATCH = FOLDER / "argocd-cm.yaml"
 KINDS = {
     "NotificationPolicy": {"refresh", "suspend", "resume"},
+    "NotificationPolicySet": {"refresh", "suspend", "resume"},
     "ZitadelInstance": {"refresh"},
 }
 ANNOTATION = f"{GROUP}/reconcile-requested-at"
@@ -69,6 +70,7 @@ def test_the_files_show_each_health() -> None:
     assert shown["ZitadelInstance"] == plain
     suspended = {("Suspended", "Current"), ("Suspended", "InProgress")}
     assert shown["NotificationPolicy"] == plain | suspended
+    assert shown["NotificationPolicySet"] == plain | suspended
 
 
 @pytest.mark.parametrize(
@@ -123,14 +125,15 @@ def test_refresh_where_there_is_no_annotation() -> None:
     assert after["spec"] == body["spec"]
 
 
-def test_the_two_kinds_share_their_rules() -> None:
-    """Only suspension differs, which only a policy has."""
-    policy, instance = (
+def test_the_kinds_share_their_rules() -> None:
+    """Only suspension differs, which policies and sets have."""
+    policy, policy_set, instance = (
         (FOLDER / GROUP / kind / "health.lua").read_text() for kind in KINDS
     )
-    start = policy.index("if obj.spec ~= nil and obj.spec.suspend")
-    end = policy.index("if obj.status == nil or")
-    assert policy[:start] + policy[end:] == instance
+    for script in (policy, policy_set):
+        start = script.index("if obj.spec ~= nil and obj.spec.suspend")
+        end = script.index("if obj.status == nil or")
+        assert script[:start] + script[end:] == instance
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent.parent
 GITOPS = ROOT / "examples" / "gitops"
 VENDORED = sorted((ROOT / "tests" / "data" / "crd").glob("*/*.yaml"))
 KUSTOMIZATIONS = sorted(GITOPS.rglob("kustomization.yaml"))
-OURS = {"NotificationPolicy", "ZitadelInstance"}
+OURS = {"NotificationPolicy", "NotificationPolicySet", "ZitadelInstance"}
 OPERATOR = "zitadel-notification-operator"
 VALUES = {"image": {"repository": f"registry.example.com/{OPERATOR}"}}
 """The chart's own has no host: no image is published."""
@@ -197,7 +197,10 @@ def test_the_guide_shows_the_expressions() -> None:
     guide = (ROOT / "docs" / "how-to" / "gitops-flux.md").read_text()
     (shown,) = re.findall(r"```yaml\n(healthCheckExprs:.*?)```", guide, re.DOTALL)
     spec = yaml.safe_load(FLUX.read_text())["spec"]
-    assert yaml.safe_load(shown) == {"healthCheckExprs": spec["healthCheckExprs"]}
+    expressions = spec["healthCheckExprs"]
+    assert yaml.safe_load(shown) == {"healthCheckExprs": expressions}
+    kinds = {one["kind"] for one in expressions}
+    assert kinds == {"NotificationPolicy", "NotificationPolicySet"}
 
 
 def test_both_declare_the_same() -> None:

@@ -9,7 +9,8 @@ from support.kstatus import Status, kstatus
 
 Json = dict[str, Any]
 
-KINDS = ("NotificationPolicy", "ZitadelInstance")
+SUSPENDABLE = ("NotificationPolicy", "NotificationPolicySet")
+KINDS = (*SUSPENDABLE, "ZitadelInstance")
 NOW = 3
 """The generation of the spec in all rows."""
 
@@ -74,7 +75,7 @@ def body(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("row", ROWS)
 def test_each_judge_says_what_the_table_says(kind: str, row: str) -> None:
-    """This holds for both kinds."""
+    """This holds for all kinds."""
     root, conditions, by_kstatus, by_argo, by_flux = ROWS[row]
     judged = body(kind, root, conditions)
     assert kstatus(judged) is by_kstatus
@@ -82,11 +83,12 @@ def test_each_judge_says_what_the_table_says(kind: str, row: str) -> None:
     assert judges.flux(judged) is by_flux
 
 
+@pytest.mark.parametrize("kind", SUSPENDABLE)
 @pytest.mark.parametrize("row", ROWS)
-def test_suspended_is_suspended(row: str) -> None:
+def test_suspended_is_suspended(kind: str, row: str) -> None:
     """Argo CD shows it for any status; Flux's expressions count it as done."""
     root, conditions, by_kstatus, _, by_flux = ROWS[row]
-    judged = body("NotificationPolicy", root, conditions, suspend=True)
+    judged = body(kind, root, conditions, suspend=True)
     assert judges.argo(judged)[0] == "Suspended"
     assert kstatus(judged) is by_kstatus
     if {RECONCILING["type"], STALLED["type"]}.isdisjoint(true_ones(conditions)):
@@ -99,11 +101,12 @@ def true_ones(conditions: list[Json] | None) -> set[str]:
     return {c["type"] for c in conditions or [] if c["status"] == "True"}
 
 
+@pytest.mark.parametrize("kind", SUSPENDABLE)
 @pytest.mark.parametrize("row", ROWS)
-def test_deleted_is_terminating(row: str) -> None:
+def test_deleted_is_terminating(kind: str, row: str) -> None:
     """Only Flux's expressions still use the conditions."""
     root, conditions, *_ = ROWS[row]
-    judged = body("NotificationPolicy", root, conditions, suspend=True)
+    judged = body(kind, root, conditions, suspend=True)
     judged["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert kstatus(judged) is Status.TERMINATING
     assert judges.argo(judged)[0] == "Progressing"

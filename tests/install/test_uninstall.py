@@ -17,6 +17,7 @@ from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 DOCUMENT = ROOT / "docs" / "how-to" / "uninstall.md"
 CRDS = (
+    "notificationpolicysets.zitadel-notification.dev",
     "notificationpolicies.zitadel-notification.dev",
     "zitadelinstances.zitadel-notification.dev",
 )
@@ -176,7 +177,11 @@ def test_a_watched_namespace_that_was_deleted_first(
 
 def end(world: World, installation: Installation) -> None:
     """Remove everything except the operator's namespace."""
-    for kind, where in (("notificationpolicies", "-A"), ("zitadelinstances", "--wait")):
+    for kind, where in (
+        ("notificationpolicysets", "-A"),
+        ("notificationpolicies", "-A"),
+        ("zitadelinstances", "--wait"),
+    ):
         world.plane.kubectl("delete", kind, "--all", where, "--timeout=180s")
     installation.helm("uninstall", RELEASE)
     world.plane.kubectl("delete", "crd", *CRDS)

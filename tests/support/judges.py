@@ -113,7 +113,9 @@ def _script(kind: str) -> str:
 
 @cache
 def _expressions() -> dict[str, celpy.Runner]:
-    (entry,) = yaml.safe_load(FLUX.read_text())["spec"]["healthCheckExprs"]
+    entry, *others = yaml.safe_load(FLUX.read_text())["spec"]["healthCheckExprs"]
+    for other in others:
+        assert {**other, "kind": entry["kind"]} == entry
     environment = celpy.Environment()
     return {
         name: environment.program(environment.compile(entry[name]))

@@ -19,11 +19,14 @@ while true; do {command} 2>/dev/null & wait $!; sleep 0.1; done
 
 
 class StatusWatch:
-    """`kubectl get --watch` of both kinds, whose output is kept in files."""
+    """`kubectl get --watch` of all kinds, whose output is kept in files."""
 
     def __init__(self, plane: ControlPlane, folder: Path) -> None:
         self._programs = []
-        for kind in ("notificationpolicies", "zitadelinstances"):
+        for kind in (
+            *("notificationpolicies", "notificationpolicysets"),
+            "zitadelinstances",
+        ):
             watch = [
                 str(plane.kubectl_path),
                 f"--kubeconfig={plane.kubeconfig}",

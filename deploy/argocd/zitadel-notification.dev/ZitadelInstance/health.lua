@@ -32,7 +32,7 @@ local ready = conditions.Ready
 
 -- Argo CD runs this for an object that is being deleted since 3.6; older versions do not.
 if obj.metadata.deletionTimestamp ~= nil then
-  local waiting = "Waiting for the operator: a policy is undone, an instance waits for its policies"
+  local waiting = "Waiting for the operator: a policy is undone, a set or an instance waits for policies"
   if ready ~= nil and ready.status == "False" then
     waiting = words(ready)
   end
