@@ -34,12 +34,13 @@ OBJECTS = """
 `znp_status_condition`, `znp_last_successful_sync_timestamp_seconds`,
 `znp_zitadel_inconsistent`, `znp_set_organizations`, `znp_set_removal_waiting` and
 `znp_credential_expiry_timestamp_seconds` are computed from the operator's cache of
-objects at each scrape, and end when the object is deleted. Only the leader reports them, so each object is reported once. A healthy policy has five
-series: True and False of `Ready` and of `InSync`, and the time of its last successful
-pass. `Reconciling` and `Stalled` have series only while they are True, and
-`znp_zitadel_inconsistent` has one only for an object
-[in that state](../concepts/two-sides.md). The labels `kind`, `namespace` and `name` are
-those of the Kubernetes object; `namespace` is empty for a ZitadelInstance.
+objects at each scrape, and end when the object is deleted. Only the leader reports
+them, so each object is reported once. A healthy policy has five series: True and False
+of `Ready` and of `InSync`, and the time of its last successful pass. `Reconciling` and
+`Stalled` have series only while they are True, and `znp_zitadel_inconsistent` has one
+only for an object [in that state](../concepts/two-sides.md). The labels `kind`,
+`namespace` and `name` are those of the Kubernetes object; `namespace` is empty for a
+ZitadelInstance.
 
 Prometheus adds the labels of the scraped pod, one of which is `namespace`, and renames
 ours to `exported_namespace`, unless the scrape has `honorLabels: true`. The chart's

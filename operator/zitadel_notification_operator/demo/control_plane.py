@@ -60,11 +60,15 @@ class ControlPlane:
 
     outlives_demo = False
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path | None = None, *, admission_plugins: Sequence[str] = ()
+    ) -> None:
         """Prepare a control plane without starting it.
 
         Args:
             folder: The folder for all files; None creates a temporary one.
+            admission_plugins: Admission plugins of kube-apiserver that are off by
+                default.
 
         Raises:
             MissingBinaries: The programs were not found.
@@ -78,6 +82,7 @@ class ControlPlane:
         self.kubeconfig = self.folder / "kubeconfig"
         self.audit_log = self.folder / "audit.log"
         self.token = secrets.token_hex(16)
+        self._admission_plugins = admission_plugins
         self._port = free_port()
         self._etcd_port = 0
         self._etcd: Program | None = None
@@ -129,7 +134,9 @@ class ControlPlane:
         Raises:
             StartFailed: It exited or did not answer in time.
         """
-        options = api_server_options(self.folder, self._port, self._etcd_port)
+        options = api_server_options(
+            self.folder, self._port, self._etcd_port, self._admission_plugins
+        )
         self._api = self._run(self._binaries / "kube-apiserver", options)
         self._wait_until_ready(self._api, self._port, "/readyz")
         # It creates the namespace `default` itself, some time after it is ready.

@@ -69,9 +69,20 @@ def etcd_options(folder: Path, port: int, peer_port: int) -> list[str]:
     ]
 
 
-def api_server_options(folder: Path, port: int, etcd_port: int) -> list[str]:
-    """Return kube-apiserver's options, with RBAC and the audit log enabled."""
+def api_server_options(
+    folder: Path, port: int, etcd_port: int, admission_plugins: Sequence[str] = ()
+) -> list[str]:
+    """Return kube-apiserver's options, with RBAC and the audit log enabled.
+
+    Args:
+        folder: The folder with certificates and kubeconfig.
+        port: The port to listen on.
+        etcd_port: The port of etcd.
+        admission_plugins: Plugins to use besides those that are on by default.
+    """
+    more = [f"--enable-admission-plugins={','.join(admission_plugins)}"]
     return [
+        *(more if admission_plugins else ()),
         f"--etcd-servers=https://127.0.0.1:{etcd_port}",
         f"--etcd-cafile={folder / 'ca.crt'}",
         f"--etcd-certfile={folder / 'serving.crt'}",

@@ -17,6 +17,10 @@ from .processes import Program, free_port, is_free
 OWN_NAMESPACE = "zitadel-notification-operator"
 TOKEN = "demo-owner-token"  # noqa: S105 - only for the demo's own emulator
 ACME = "280000000000000101"
+GLOBEX = "280000000000000102"
+INITECH = "280000000000000777"
+"""An organization that the demo creates and removes. Guides that begin with the demo's
+cluster create more of them, whose ids must not depend on it."""
 USUAL_PORT = 8085
 EXAMPLE_URL = f"http://127.0.0.1:{USUAL_PORT}"
 PATIENCE = 30.0
@@ -108,6 +112,9 @@ class Demo:
         self._correct()
         self._refuse()
         self._delete()
+        self._select()
+        self._cover()
+        self._overrule()
 
     def _connect(self) -> None:
         self._title("1. A credential, and the instance that uses it")
@@ -177,19 +184,70 @@ class Demo:
         )
         self._kubectl("get", "events", "--namespace=default", reason)
 
+    def _select(self) -> None:
+        self._title("7. A set: one object for all organizations")
+        self._apply("10-set.yaml", "many-organizations")
+        self._await_ready("znps/customers", "--namespace=default")
+        self._kubectl("get", "znps,znp", "--namespace=default")
+
+    def _cover(self) -> None:
+        self._title("8. A new organization is covered by itself")
+        often = '{"spec":{"driftDetection":{"eventsInterval":"5s"}}}'
+        self._say("The operator finds it in ZITADEL's events; here it looks often:")
+        self._kubectl("patch", "zni", "default", "--type=merge", f"--patch={often}")
+        created = {"id": INITECH, "name": "Initech"}
+        self._send("POST", "/emulator/v1/organizations", INITECH, created)
+        self._ask_zitadel(INITECH, "a customer signs up: Initech")
+        self._wait(
+            "the new organization has its policy",
+            lambda: "isDefault" not in self._policy(INITECH),
+        )
+        self._ask_zitadel(INITECH, "a moment later")
+        counted = "--for=jsonpath={.status.organizations.ready}=4"
+        where = ("znps/customers", "--namespace=default", "--timeout=30s")
+        self._kubectl("wait", counted, *where, quiet=True)
+        self._kubectl("get", "znps", "--namespace=default")
+
+    def _overrule(self) -> None:
+        self._title("9. A policy overrules the set for one organization")
+        self._apply("20-exception.yaml", "many-organizations")
+        self._await_ready("znp/globex", "--namespace=default")
+        overridden = "jsonpath={.status.conditions[?(@.type=='Ready')].reason}"
+        self._kubectl(
+            *("wait", f"--for={overridden}=Overridden", "--timeout=30s"),
+            *(f"znp/customers-{GLOBEX}", "--namespace=default"),
+            quiet=True,
+        )
+        self._kubectl("get", "znp", "--namespace=default")
+        self._ask_zitadel(GLOBEX, "the exception is in force")
+        self._say("Restore takes everything back when the set is deleted:")
+        restore = '--patch={"spec":{"deletionPolicy":"Restore"}}'
+        where = ("--namespace=default", "--type=merge")
+        self._kubectl("patch", "znps", "customers", *where, restore)
+        self._kubectl("patch", "znp", "globex", *where, restore)
+        self._kubectl("delete", "-f", "examples/many-organizations", "--timeout=30s")
+        self._ask_zitadel(GLOBEX, "inherited again")
+        for org in (ACME, GLOBEX):
+            if not self._policy(org).get("isDefault"):
+                raise DemoFailed(f"organization {org} still has its own policy")
+        self._send("DELETE", "/management/v1/orgs/me", INITECH)
+        usual = '--patch={"spec":{"driftDetection":null}}'
+        self._kubectl("patch", "zni", "default", "--type=merge", usual, quiet=True)
+
     def _take_back(self) -> None:
         """Delete the examples while the operator is still there to finalize them."""
         self._title("Deleting what the demo created")
-        examples = "examples/quickstart"
-        self._cluster.kubectl(
-            *("delete", "--ignore-not-found", "--timeout=30s", "-f", examples),
-            check=False,
-        )
+        for examples in ("many-organizations", "quickstart"):
+            self._cluster.kubectl(
+                *("delete", "--ignore-not-found", "--timeout=30s"),
+                *("-f", f"examples/{examples}"),
+                check=False,
+            )
 
-    def _apply(self, name: str) -> None:
+    def _apply(self, name: str, folder: str = "quickstart") -> None:
         """Apply an example, with the emulator's real port instead of the usual one."""
-        text = (self._checkout / "examples" / "quickstart" / name).read_text()
-        shown = f"kubectl apply -f examples/quickstart/{name}"
+        text = (self._checkout / "examples" / folder / name).read_text()
+        shown = f"kubectl apply -f examples/{folder}/{name}"
         text = text.replace(EXAMPLE_URL, self._emulator_url)
         self._kubectl("apply", "-f", "-", stdin=text, shown=shown)
 
@@ -241,8 +299,12 @@ class Demo:
         return policy
 
     def _call(self, method: str, org: str, body: Any = None) -> Any:
+        path = "/management/v1/policies/notification"
+        return self._send(method, path, org, body)
+
+    def _send(self, method: str, path: str, org: str, body: Any = None) -> Any:
         request = urllib.request.Request(  # noqa: S310 - our own emulator
-            f"{self._emulator_url}/management/v1/policies/notification",
+            self._emulator_url + path,
             None if body is None else json.dumps(body).encode(),
             {"Authorization": f"Bearer {TOKEN}", "x-zitadel-orgid": org},
             method=method,
