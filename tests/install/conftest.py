@@ -1,6 +1,7 @@
 """An installed chart for each file, with the options in its constants.
 
-WATCHED: the namespaces to watch; OPTIONS: of `helm install`.
+WATCHED: the namespaces to watch; OPTIONS: of `helm install`; ADMISSION: the admission
+plugins of the API server that are off by default.
 """
 
 from collections.abc import Iterator
@@ -19,9 +20,10 @@ pytest.register_assert_rewrite("install.stories")
 
 
 @pytest.fixture(scope="module")
-def control_plane() -> Iterator[ControlPlane]:
+def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
     """A control plane for each file, without CRDs, because the chart has them."""
-    with ControlPlane() as plane:
+    plugins = getattr(request.module, "ADMISSION", ())
+    with ControlPlane(admission_plugins=plugins) as plane:
         yield plane
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cluster.conftest import World
+from cluster.test_sets import apply_set, make, named, wait_ready
 from install.rights import Request, Right, granted, requests
 from support.audit import AuditLog
 from support.installed import ACCOUNT, RELEASE, Installation
@@ -77,6 +78,24 @@ def wait_for_series(world: World, namespace: str, name: str, count: int) -> None
         lambda: series(world, namespace, name) == count,
         what=f"Event {count} about {name}",
     )
+
+
+def test_a_set_adopts_what_lost_its_owner(world: World, namespace: str) -> None:
+    """Backups lose owner references; the set's apply sets them again."""
+    org = make(world, f"{namespace}-x")
+    apply_set(world, namespace, "s", organizations=named(f"{namespace}-*"))
+    uid = wait_ready(world, namespace, "s")["metadata"]["uid"]
+    world.plane.kubectl(
+        *("patch", "znp", f"s-{org}", f"--namespace={namespace}", "--type=merge"),
+        '--patch={"metadata":{"ownerReferences":null}}',
+    )
+
+    def owners() -> list[str]:
+        body = world.get("znp", f"s-{org}", namespace) or {"metadata": {}}
+        found = body["metadata"].get("ownerReferences", ())
+        return [owner["uid"] for owner in found]
+
+    eventually(lambda: owners() == [uid], 30, "the owner is there again")
 
 
 @pytest.mark.parametrize("kind", ["znp", "zni"])
@@ -151,9 +170,13 @@ def test_a_restart_writes_nothing(
         f"delete leases/{RELEASE} --namespace={OWN_NAMESPACE}",
         f"get leases/{RELEASE} --namespace=kube-system",
         f"create serviceaccounts --subresource=token --namespace={OWN_NAMESPACE}",
-        "create notificationpolicies --namespace=default",
         "update notificationpolicies --namespace=default",
-        "delete notificationpolicies --namespace=default",
+        "deletecollection notificationpolicies --namespace=default",
+        "create notificationpolicysets --namespace=default",
+        "update notificationpolicysets --namespace=default",
+        "delete notificationpolicysets --namespace=default",
+        "update notificationpolicysets --subresource=finalizers --namespace=default",
+        "update notificationpolicysets --subresource=status --namespace=default",
         "update notificationpolicies --subresource=status --namespace=default",
         "create zitadelinstances",
         "delete zitadelinstances",
@@ -181,6 +204,7 @@ def test_what_the_account_may_not(installation: Installation, question: str) -> 
         f"update leases/{RELEASE} --namespace={OWN_NAMESPACE}",
         "patch zitadelinstances",
         "get crd/notificationpolicies.zitadel-notification.dev",
+        "get crd/notificationpolicysets.zitadel-notification.dev",
         "get crd/zitadelinstances.zitadel-notification.dev",
     ],
 )

@@ -1,13 +1,13 @@
 """The end-to-end tests with an account that has permissions in some namespaces."""
 
-from cluster import test_behaviour, test_connections, test_deletions
+from cluster import test_behaviour, test_connections, test_deletions, test_sets
 from cluster.conftest import World
 from install import stories
 from install.stories import ABOUT_ZITADEL, AS_ADMINISTRATOR, SLOW, judge, suite_of
 from support.audit import AuditLog
 from support.installed import Installation
 
-WATCHED = tuple(f"watched-{number}" for number in range(40))
+WATCHED = tuple(f"watched-{number}" for number in range(60))
 
 globals().update(
     # Its namespaces are not watched here.
@@ -22,6 +22,7 @@ globals().update(
         "test_a_namespace_goes_with_its_policies",
     )
 )
+globals().update(suite_of(test_sets))
 globals().update(suite_of(test_connections, *ABOUT_ZITADEL))
 globals().update(suite_of(stories))
 

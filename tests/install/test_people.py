@@ -56,19 +56,24 @@ def may(plane: ControlPlane, group: str, question: str) -> bool:
         (TEAM, "get notificationpolicies -n team-b", False),
         (TEAM, "patch notificationpolicies --subresource=status -n team-a", False),
         (TEAM, "update notificationpolicies --subresource=status -n team-a", False),
+        (TEAM, "create notificationpolicysets -n team-a", True),
+        (TEAM, "deletecollection notificationpolicysets -n team-a", True),
+        (TEAM, "create notificationpolicysets -n team-b", False),
+        (TEAM, "patch notificationpolicysets --subresource=status -n team-a", False),
         (TEAM, "get zitadelinstances", False),
         (TEAM, "create zitadelinstances", False),
         (TEAM, f"get secrets -n {OWN_NAMESPACE}", False),
         (IDENTITY, "create zitadelinstances", True),
         (IDENTITY, "patch zitadelinstances --subresource=status", False),
         (IDENTITY, "create notificationpolicies -n team-a", False),
+        (IDENTITY, "create notificationpolicysets -n team-a", False),
         (IDENTITY, f"get secrets -n {OWN_NAMESPACE}", False),
     ],
 )
 def test_what_they_may(
     installation: Installation, group: str, question: str, answer: bool
 ) -> None:
-    """A team writes policies in its namespace, but no instances."""
+    """A team writes policies and sets in its namespace, but no instances."""
     assert may(installation.plane, group, question) is answer
 
 
@@ -79,8 +84,9 @@ def test_viewers_read(installation: Installation) -> None:
         *("create", "rolebinding", "readers", "--namespace=team-a"),
         *("--clusterrole=view", "--group=readers"),
     )
-    assert may(plane, "readers", "watch notificationpolicies -n team-a")
-    assert not may(plane, "readers", "patch notificationpolicies -n team-a")
+    for resource in ("notificationpolicies", "notificationpolicysets"):
+        assert may(plane, "readers", f"watch {resource} -n team-a")
+        assert not may(plane, "readers", f"patch {resource} -n team-a")
 
 
 def test_the_document_names_each_role(installation: Installation) -> None:
