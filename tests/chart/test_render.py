@@ -329,7 +329,8 @@ def test_notes_name_the_next_commands() -> None:
     for text in (
         "create secret generic zitadel-credentials",
         "kind: ZitadelInstance",
-        "kind: NotificationPolicy",
+        "kind: NotificationPolicy\n",
+        "kind: NotificationPolicySet\n",
         "wait --for=condition=Ready zitadelinstance/default",
     ):
         assert text in notes

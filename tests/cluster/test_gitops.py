@@ -204,7 +204,7 @@ def test_a_set_is_as_in_git(world: World, namespace: str, name: str) -> None:
 
 def test_what_a_set_makes_is_not_in_git(world: World, namespace: str) -> None:
     """It has an owner and the set's label, and nothing of the tool's."""
-    manifest = policy_set(world, namespace)
+    manifest = policy_set(world, namespace, deletionPolicy="Reset")
     manifest["metadata"] |= {
         "labels": {"app.kubernetes.io/instance": "an-application"},
         "annotations": {"argocd.argoproj.io/tracking-id": "an-application:s"},

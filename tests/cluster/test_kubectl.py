@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from cluster.conftest import World
+from cluster.test_sets import apply_set, named
 from support.waiting import eventually
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.demo.control_plane import ControlPlane
@@ -82,6 +83,18 @@ def test_columns_fit_in_120_characters(world: World, namespace: str) -> None:
     assert width(table) + room + longest - len("Succeeded") <= 120
 
 
+def test_columns_of_sets_fit_in_120_characters(world: World, namespace: str) -> None:
+    """The name has 30 characters, and the reason may be the longest one."""
+    inside = f"--namespace={namespace}"
+    selection = named(f"{namespace}-*", exclude=[{"name": "sandbox-*"}])
+    apply_set(world, namespace, LONG_NAME, organizations=selection)
+    world.wait_for(namespace, LONG_NAME, ("True", "NothingMatches"), kind="znps")
+    table = world.plane.kubectl("get", "znps", inside).stdout
+    assert LONG_NAME in table
+    longest = max(len(reason) for reason in set(Reason) - NEVER_OF_READY)
+    assert width(table) + longest - len("NothingMatches") <= 120
+
+
 def test_columns_of_instances(world: World) -> None:
     """The url may be long; `-o wide` shows what has no room."""
     short = world.plane.kubectl("get", "zni", "shared").stdout
@@ -94,14 +107,16 @@ def test_columns_of_instances(world: World) -> None:
     assert "ZITADEL answers" in wide
 
 
-def test_the_category_shows_both_kinds(world: World, namespace: str) -> None:
-    """`kubectl get zitadel` shows the namespace's policies and all instances."""
+def test_the_category_shows_all_kinds(world: World, namespace: str) -> None:
+    """`kubectl get zitadel` shows the namespace's policies and sets, and instances."""
     org = world.organization()
+    apply_set(world, namespace, "s", organizations=named(f"{namespace}-*"))
     world.policy(namespace, "p", org)
     world.wait_for(namespace, "p")
     output = world.plane.kubectl("get", "zitadel", f"--namespace={namespace}").stdout
     names = {line.split()[0] for line in output.splitlines() if "/" in line}
     assert "notificationpolicy.zitadel-notification.dev/p" in names
+    assert "notificationpolicyset.zitadel-notification.dev/s" in names
     assert "zitadelinstance.zitadel-notification.dev/shared" in names
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from chart.rendering import CHART
 from cluster.conftest import World
+from cluster.test_sets import apply_set, named, wait_ready
 from support.documents import ROOT, Shell, commands
 from support.installed import RELEASE, Installation
 from support.running import OWN_NAMESPACE, EmulatorProcess, create_secret
@@ -93,6 +94,16 @@ def test_the_right_order(
 ) -> None:
     """ZITADEL and the cluster are as before."""
     world = begin(installation, emulator)
+    customer = emulator.call("POST", "/management/v1/orgs", {"name": "customer-1"})
+    apply_set(
+        world,
+        "team-a",
+        "customers",
+        organizations=named("customer-*"),
+        deletionPolicy="Reset",
+    )
+    wait_ready(world, "team-a", "customers")
+    assert not inherits(world, customer["id"])
     with world.operator.program:
         script = shell.start(commands(DOCUMENT, "The right order"))
         world.gone("zni", "shared")
@@ -100,6 +111,7 @@ def test_the_right_order(
         assert script.returncode == 0, output
     assert inherits(world, ACME)
     assert inherits(world, GLOBEX)
+    assert inherits(world, customer["id"])
     assert left(world) == ""
 
 
