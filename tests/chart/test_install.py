@@ -158,7 +158,7 @@ def test_the_namespace_may_be_restricted(installed: Cluster) -> None:
 def manifests(notes: str) -> list[Document]:
     """Return the manifests that the notes tell the user to apply."""
     found = re.findall(r"<<'EOF'\n(.*?)\n *EOF\n", notes, flags=re.DOTALL)
-    assert len(found) == 2
+    assert len(found) == 3
     return [yaml.safe_load(text) for text in found]
 
 
@@ -169,10 +169,11 @@ def test_what_the_chart_shows_is_valid(installed: Cluster) -> None:
     annotations = chart["annotations"]
     shown += yaml.safe_load(annotations["artifacthub.io/crdsExamples"])
     kinds = [document["kind"] for document in shown]
-    assert kinds == ["ZitadelInstance", "NotificationPolicy"] * 2
+    each = ["ZitadelInstance", "NotificationPolicy", "NotificationPolicySet"]
+    assert kinds == each * 2
     for document in shown:
         where = ("--namespace", "team-a")
-        options = where if document["kind"] == "NotificationPolicy" else ()
+        options = () if document["kind"] == "ZitadelInstance" else where
         assert installed.dry_run(document, *options) == ""
     declared = yaml.safe_load(annotations["artifacthub.io/crds"])
     assert {crd["name"] for crd in declared} == CRDS
@@ -200,10 +201,12 @@ def test_upgrade_and_rollback(installed: Cluster) -> None:
 
 def test_uninstall_keeps_policies(installed: Cluster) -> None:
     """CRDs and objects stay; a new installation finds them again."""
-    (_, policy) = manifests(installed.helm("get", "notes", RELEASE).stdout)
-    installed.plane.kubectl(
-        *("apply", "--namespace", "team-a", "--filename=-"), stdin=json.dumps(policy)
-    )
+    (_, *declared) = manifests(installed.helm("get", "notes", RELEASE).stdout)
+    for document in declared:
+        installed.plane.kubectl(
+            *("apply", "--namespace", "team-a", "--filename=-"),
+            stdin=json.dumps(document),
+        )
     installed.helm("uninstall", RELEASE)
     for name in CRDS:
         # An object that is being deleted exists for a while.
@@ -211,9 +214,10 @@ def test_uninstall_keeps_policies(installed: Cluster) -> None:
     for kind in ("deployment", "serviceaccount", "role", "clusterrole", "service"):
         assert installed.names(kind) == set(), kind
     installed.helm("install", RELEASE, str(CHART))
-    name = policy["metadata"]["name"]
-    assert installed.get("znp", name, "team-a")["spec"]["passwordChange"] is True
-    installed.plane.kubectl("delete", "znp", name, "--namespace", "team-a")
+    for document in declared:
+        what = (document["kind"], document["metadata"]["name"])
+        assert installed.get(*what, "team-a")["spec"]["passwordChange"] is True
+        installed.plane.kubectl("delete", *what, "--namespace", "team-a")
 
 
 def test_another_release_takes_the_crds_over(installed: Cluster) -> None:
