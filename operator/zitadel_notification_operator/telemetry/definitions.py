@@ -129,7 +129,7 @@ MAX_CONCURRENT = _gauge(
     "controller_runtime_max_concurrent_reconciles",
     _CONTROLLER,
     "Passes that may run at one time: --workers for the policies of each "
-    "ZitadelInstance, two for the instance itself.",
+    "ZitadelInstance and as many for its sets, two for the instance itself.",
 )
 ACTIVE_WORKERS = _gauge(
     "controller_runtime_active_workers", _CONTROLLER, "Passes that run now."
@@ -137,7 +137,8 @@ ACTIVE_WORKERS = _gauge(
 DEPTH = _gauge(
     "workqueue_depth",
     ("name", "controller", "priority"),
-    "Objects that wait in the queue; priority is delete, change, retry or drift.",
+    "Objects that wait in the queue; priority is delete, change, retry or drift. "
+    "Changes of the policies of sets have the last one.",
 )
 ADDS = _counter(
     "workqueue_adds_total", _QUEUE, "How often an object was put into the queue."
