@@ -401,6 +401,27 @@ def test_drift_by_events_tells_of_new_organizations() -> None:
     run(story())
 
 
+def test_a_name_that_is_free_again_is_used_at_once() -> None:
+    """Until then the organization counts as failed, and the object is not touched."""
+
+    async def story() -> None:
+        bench = Sets()
+        await bench.start()
+        bench.seen(policy("s-1", "2"))
+        bench.set_seen(a_set(organizations=Selector(include=(Matcher(id="1"),))))
+        await bench.live(10)
+        assert counts(bench) == (1, 0, 0, 1, 0)
+        (failure,) = bench.of().status.failures
+        assert failure.reason == Reason.NAME_TAKEN
+        bench.seen(replace(bench.policy("s-1"), deleting=True))
+        await bench.live(3)
+        assert bench.zitadel.own["1"] is False
+        assert bench.ready("s-1").status == "True"
+        await bench.stop()
+
+    run(story())
+
+
 def test_a_set_keeps_nothing_from_others_that_it_will_not_make() -> None:
     """Not while it is suspended, has too many, or has lost its grant."""
 

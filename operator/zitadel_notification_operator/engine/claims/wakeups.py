@@ -69,7 +69,7 @@ class Wakeups:
         if self._inventory.newest(one) is not None:
             self.affected(self._inventory.drop(one.kind, one.key))
         self.queue_deleting_instance(one.needed_instance)
-        self.queue_set_of(one)
+        self.queue_sets_named_like(one)
 
     def queue_deleting_instance(self, name: str | None) -> None:
         """Queue an instance whose deletion may have waited for an object."""
@@ -83,6 +83,13 @@ class Wakeups:
             made_by = self._inventory.set_book.by_uid(one.set_uid)
             if made_by is not None:
                 self._queue.add_after(key_of(made_by), SET_PACE, Priority.CHANGE)
+
+    def queue_sets_named_like(self, one: OwnObject) -> None:
+        """Queue the sets that may want the name of a policy which is gone now."""
+        for made_by in self._inventory.set_book.sets.values():
+            is_near = made_by.key.namespace == one.key.namespace
+            if is_near and one.name.startswith(f"{made_by.name}-"):
+                self._queue.add(key_of(made_by), Priority.CHANGE)
 
     def queue_sets_of(self, instance: str) -> None:
         """Queue the sets of an instance, whose selection may be another one now."""

@@ -109,7 +109,7 @@ class WatchEvents:
         self._wakeups.affected(self._inventory.drop(kind, name))
         if known is not None:
             self._wakeups.queue_deleting_instance(known.needed_instance)
-            self._wakeups.queue_set_of(known)
+            self._wakeups.queue_sets_named_like(known)
         self._eviction.gone(key)
         if kind is INSTANCE:
             self._queue.succeeded(events_key(key.name))
