@@ -46,7 +46,7 @@ def plane(own_plane: ControlPlane) -> Iterator[ControlPlane]:
     own_plane.kubectl("apply", "--server-side", "-f", str(CRDS))
     own_plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
     # New CRDs are Established a moment before their storage is ready.
-    lists = ("get", "znp,zni", "--all-namespaces")
+    lists = ("get", "znp,znps,zni", "--all-namespaces")
     eventually(lambda: own_plane.kubectl(*lists, check=False).returncode == 0)
     yield own_plane
     done = release(own_plane, "--all", "--force")

@@ -422,6 +422,24 @@ def test_a_name_that_is_free_again_is_used_at_once() -> None:
     run(story())
 
 
+def test_a_policy_that_lost_its_owner_is_adopted() -> None:
+    """As in a backup; its label and target show whose it is."""
+
+    async def story() -> None:
+        bench = Sets()
+        await bench.start()
+        bench.set_seen(a_set())
+        await bench.live(10)
+        before = bench.policy("s-1")
+        bench.seen(replace(before, controller=None))
+        await bench.live(5)
+        after = bench.policy("s-1")
+        assert (after.uid, after.controller) == (before.uid, before.controller)
+        await bench.stop()
+
+    run(story())
+
+
 def test_a_set_keeps_nothing_from_others_that_it_will_not_make() -> None:
     """Not while it is suspended, has too many, or has lost its grant."""
 

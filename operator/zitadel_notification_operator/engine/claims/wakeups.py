@@ -77,12 +77,17 @@ class Wakeups:
         if instance is not None and instance.deleting:
             self._queue.add(key_of(instance), Priority.DELETE)
 
-    def queue_set_of(self, one: OwnObject) -> None:
-        """Queue the set of a policy soon: its status adds up those of its policies."""
-        if isinstance(one, PolicyObject):
-            made_by = self._inventory.set_book.by_uid(one.set_uid)
-            if made_by is not None:
-                self._queue.add_after(key_of(made_by), SET_PACE, Priority.CHANGE)
+    def queue_set_of(self, *records: OwnObject | None) -> None:
+        """Queue the set of a policy soon: its status adds up those of its policies.
+
+        Args:
+            records: Records of the policy. None, and other kinds, are of no set.
+        """
+        for one in records:
+            if isinstance(one, PolicyObject):
+                made_by = self._inventory.set_book.by_uid(one.set_uid)
+                if made_by is not None:
+                    self._queue.add_after(key_of(made_by), SET_PACE, Priority.CHANGE)
 
     def queue_sets_named_like(self, one: OwnObject) -> None:
         """Queue the sets that may want the name of a policy which is gone now."""

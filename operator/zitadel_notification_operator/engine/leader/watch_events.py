@@ -75,7 +75,8 @@ class WatchEvents:
             self._schedule_check(one)
         elif not is_echo:
             self._add(one)
-        self._wakeups.queue_set_of(one)
+        # The set before, too: somebody may have taken an ownerReference away.
+        self._wakeups.queue_set_of(one, known)
         if isinstance(one, InstanceObject):
             self._instance_changed(known, one)
 
