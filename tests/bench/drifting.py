@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from bench.load import AT_ONCE
-from bench.world import World
+from bench.processes import Processes
 
 POLICY = "/management/v1/policies/notification"
 _LONGEST = 180.0
@@ -51,25 +51,29 @@ class Correction:
     curve: list[float]
 
 
-def stranger(world: World) -> Stranger:
+def stranger(processes: Processes) -> Stranger:
     """Create such a user in ZITADEL."""
-    made = world.emulator.user("IAM_OWNER", credential="token")
+    made = processes.emulator.user("IAM_OWNER", credential="token")
     return Stranger(made["userId"], made["token"])
 
 
 async def change_and_wait(
-    world: World, somebody: Stranger, organizations: Sequence[str], *, value: bool
+    processes: Processes,
+    somebody: Stranger,
+    organizations: Sequence[str],
+    *,
+    value: bool,
 ) -> Correction:
     """Change policies of organizations all at once, and wait for all corrections.
 
     Raises:
         TimeoutError: Not all of them were corrected.
     """
-    seen = len(_events(world))
-    await _change(world, somebody, organizations, value=value)
+    seen = len(_events(processes))
+    await _change(processes, somebody, organizations, value=value)
     end = time.monotonic() + _LONGEST
     while True:
-        foreign, corrected = _changes(_events(world)[seen:], somebody.id)
+        foreign, corrected = _changes(_events(processes)[seen:], somebody.id)
         if len(foreign) != len(organizations):
             raise RuntimeError(f"{len(foreign)} changes of {len(organizations)}")
         if len(corrected) == len(foreign):
@@ -83,11 +87,15 @@ async def change_and_wait(
 
 
 async def _change(
-    world: World, somebody: Stranger, organizations: Sequence[str], *, value: bool
+    processes: Processes,
+    somebody: Stranger,
+    organizations: Sequence[str],
+    *,
+    value: bool,
 ) -> None:
     headers = {"Authorization": f"Bearer {somebody.token}"}
     turns = asyncio.Semaphore(AT_ONCE)
-    async with aiohttp.ClientSession(world.zitadel_url, headers=headers) as zitadel:
+    async with aiohttp.ClientSession(processes.zitadel_url, headers=headers) as zitadel:
 
         async def change(organization: str) -> None:
             body, of = {"passwordChange": value}, {"x-zitadel-orgid": organization}
@@ -115,6 +123,6 @@ def _changes(
     return foreign, corrected
 
 
-def _events(world: World) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = world.zitadel("events")
+def _events(processes: Processes) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = processes.zitadel("events")
     return found

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bench.load import Driver, Json, is_ready
-from bench.world import World
+from bench.processes import Processes
 from support.replicas import Fleet, Replica, first_after
 
 TASKS = 10
@@ -39,7 +39,7 @@ class Series:
 
 
 async def fail_over(
-    world: World,
+    processes: Processes,
     driver: Driver,
     names: list[str],
     lease: int,
@@ -49,16 +49,16 @@ async def fail_over(
     """End the leader again and again; no operator may run at the beginning.
 
     Args:
-        world: The world, whose operator is stopped.
+        processes: Everything, whose operator is stopped.
         driver: Makes the edits.
         names: The policies of which `TASKS` are edited each time.
         lease: The lease duration in seconds.
         runs: How often to end the leader with each signal.
         say: Receives lines of progress.
     """
-    folder = world.folder / f"lease-{lease}"
+    folder = processes.folder / f"lease-{lease}"
     folder.mkdir()
-    fleet = Fleet(world.plane, world.emulator, folder)
+    fleet = Fleet(processes.plane, processes.emulator, folder)
     found = {how: Series() for how in runs}
     try:
         acting, standby = await asyncio.to_thread(fleet.start, 2, f"{lease}s")

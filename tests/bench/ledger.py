@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from bench.world import World
+from bench.processes import Processes
 from support.audit import AuditLog
 
 _NOT_COUNTED = {"events", "leases"}
@@ -43,10 +43,10 @@ class Entries:
 class Ledger:
     """Counts what is added to both logs from its creation until `close`."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        world.zitadel("requests", "DELETE")
-        self._audit = AuditLog(world.plane)
+    def __init__(self, processes: Processes) -> None:
+        self._world = processes
+        processes.zitadel("requests", "DELETE")
+        self._audit = AuditLog(processes.plane)
 
     def close(self) -> Entries:
         """Return the counts."""

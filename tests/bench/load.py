@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from bench.world import INSTANCE, NAMESPACE, World
+from bench.processes import INSTANCE, NAMESPACE, Processes
 
 _API = "/apis/zitadel-notification.dev/v1alpha1"
 POLICIES = f"{_API}/namespaces/{NAMESPACE}/notificationpolicies"
@@ -202,16 +202,16 @@ class Driver:
 
 
 @asynccontextmanager
-async def driving(world: World) -> AsyncIterator[Driver]:
+async def driving(processes: Processes) -> AsyncIterator[Driver]:
     """Yield a driver whose watch runs as long as the block lasts."""
-    tls = ssl.create_default_context(cafile=str(world.plane.folder / "ca.crt"))
+    tls = ssl.create_default_context(cafile=str(processes.plane.folder / "ca.crt"))
     headers = {
-        "Authorization": f"Bearer {world.plane.token}",
+        "Authorization": f"Bearer {processes.plane.token}",
         "User-Agent": "bench-driver",
     }
     connector = aiohttp.TCPConnector(ssl=tls, limit=AT_ONCE + 1)
     async with aiohttp.ClientSession(
-        world.plane.url,
+        processes.plane.url,
         connector=connector,
         headers=headers,
         # A line of a watch contains a whole object.

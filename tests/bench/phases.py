@@ -1,4 +1,4 @@
-"""The measurements, one function each; the world is quiet before each of them."""
+"""The measurements, one function each; all is quiet before each of them."""
 
 import asyncio
 import statistics
@@ -15,7 +15,7 @@ from bench.drifting import POLICY
 from bench.ledger import Entries, Ledger
 from bench.load import Driver, Json, is_ready, policy_of
 from bench.machine import Usage, usage_of
-from bench.world import World
+from bench.processes import Processes
 from support.running import TOKEN
 
 SAMPLES = 30
@@ -46,55 +46,57 @@ class Phase:
     curve: list[float] = field(default_factory=list)
 
 
-async def create_all(world: World, driver: Driver, count: int) -> Phase:
+async def create_all(processes: Processes, driver: Driver, count: int) -> Phase:
     """Create policies for `count` organizations, and wait until all are Ready."""
-    return await create_more(world, driver, 0, count)
+    return await create_more(processes, driver, 0, count)
 
 
-async def create_more(world: World, driver: Driver, start: int, stop: int) -> Phase:
+async def create_more(
+    processes: Processes, driver: Driver, start: int, stop: int
+) -> Phase:
     """Create policies for a range of organizations, and wait until all are Ready."""
-    orgs = world.organizations[start:stop]
+    orgs = processes.organizations[start:stop]
     return await load(
-        world,
+        processes,
         driver,
         [driver.create(policy_of(org, value=False)) for org in orgs],
         lambda body: body is not None and is_ready(body),
     )
 
 
-async def edit_all(world: World, driver: Driver, count: int) -> Phase:
+async def edit_all(processes: Processes, driver: Driver, count: int) -> Phase:
     """Edit all; `seconds` ends when the last change is in ZITADEL's event log."""
-    orgs = world.organizations[:count]
+    orgs = processes.organizations[:count]
     start = time.time()
     phase = await load(
-        world,
+        processes,
         driver,
         [driver.patch(f"p-{org}", {"passwordChange": True}) for org in orgs],
         lambda body: body is not None and is_ready(body) and _value(body),
     )
-    phase.seconds = _last(world, "org.policy.notification.changed") - start
+    phase.seconds = _last(processes, "org.policy.notification.changed") - start
     return phase
 
 
-async def delete_all(world: World, driver: Driver, count: int) -> Phase:
+async def delete_all(processes: Processes, driver: Driver, count: int) -> Phase:
     """Delete all; `seconds` ends when the last object and own policy are gone."""
-    orgs = world.organizations[:count]
+    orgs = processes.organizations[:count]
     start = time.time()
     phase = await load(
-        world,
+        processes,
         driver,
         [driver.delete(f"p-{org}") for org in orgs],
         lambda body: body is None,
     )
-    reset = _last(world, "org.policy.notification.removed") - start
+    reset = _last(processes, "org.policy.notification.removed") - start
     phase.seconds = max(phase.seconds, reset)
     return phase
 
 
-async def one_create(world: World, driver: Driver) -> list[float]:
+async def one_create(processes: Processes, driver: Driver) -> list[float]:
     """Return the seconds from create to Ready, for each of `SAMPLES` objects."""
     found = []
-    for org in world.organizations[-SAMPLES:]:
+    for org in processes.organizations[-SAMPLES:]:
         driver.watch.expect(1, lambda body: body is not None and is_ready(body))
         start = time.monotonic()
         await driver.create(policy_of(org, value=False))
@@ -104,12 +106,12 @@ async def one_create(world: World, driver: Driver) -> list[float]:
     return found
 
 
-async def one_patch(world: World, driver: Driver) -> list[float]:
+async def one_patch(processes: Processes, driver: Driver) -> list[float]:
     """Return the seconds from a patch until a GET of ZITADEL shows the value."""
     found = []
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with aiohttp.ClientSession(world.zitadel_url, headers=headers) as zitadel:
-        for org in world.organizations[-SAMPLES:]:
+    async with aiohttp.ClientSession(processes.zitadel_url, headers=headers) as zitadel:
+        for org in processes.organizations[-SAMPLES:]:
             start = time.monotonic()
             await driver.patch(f"p-{org}", {"passwordChange": True})
             while not await holds(zitadel, org):  # noqa: ASYNC110 - there is no event
@@ -132,26 +134,26 @@ async def until_reported(driver: Driver, count: int) -> None:
         await asyncio.sleep(1)
 
 
-async def restart(world: World) -> dict[str, float]:
+async def restart(processes: Processes) -> dict[str, float]:
     """Restart the operator with all objects, and wait until it is idle again."""
-    world.stop_operator()
-    ledger = Ledger(world)
+    processes.stop_operator()
+    ledger = Ledger(processes)
     start = time.monotonic()
-    ready = world.start_operator()
-    idle = await until_quiet(world) - start
+    ready = processes.start_operator()
+    idle = await until_quiet(processes) - start
     entries = ledger.close()
     return {
         "ready": ready,
         "idle": idle,
         "calls": entries.calls,
         "writes": entries.all_writes,
-        "cpu": usage_of(world.operator_pid).cpu,
+        "cpu": usage_of(processes.operator_pid).cpu,
     }
 
 
-async def idle(world: World, seconds: float) -> Phase:
+async def idle(processes: Processes, seconds: float) -> Phase:
     """Measure some seconds without load."""
-    async with _accounted(world) as close:
+    async with _accounted(processes) as close:
         await asyncio.sleep(seconds)
     return close(seconds)
 
@@ -172,7 +174,7 @@ def percentile(values: list[float], share: float) -> float:
 
 
 async def load(
-    world: World,
+    processes: Processes,
     driver: Driver,
     work: list[Awaitable[None]],
     wanted: Callable[[Json | None], bool],
@@ -181,7 +183,7 @@ async def load(
     """Make requests, and wait until as many policies are as they shall be.
 
     Args:
-        world: The processes.
+        processes: The processes.
         driver: Makes the requests.
         work: The requests.
         wanted: Returns whether a policy is as it shall be; None stands for a deletion.
@@ -189,7 +191,7 @@ async def load(
     """
     driver.watch.expect(count or len(work), wanted)
     start = time.monotonic()
-    async with _accounted(world) as close:
+    async with _accounted(processes) as close:
         await driver.all(work)
         await driver.watch.until_reached()
     reached = sorted(moment - start for moment in driver.watch.reached.values())
@@ -199,10 +201,10 @@ async def load(
 
 
 @asynccontextmanager
-async def _accounted(world: World) -> AsyncIterator[Callable[[float], Phase]]:
+async def _accounted(processes: Processes) -> AsyncIterator[Callable[[float], Phase]]:
     """Yield a function that returns the cost of this block after its end."""
-    ledger = Ledger(world)
-    before = usage_of(world.operator_pid)
+    ledger = Ledger(processes)
+    before = usage_of(processes.operator_pid)
     after = before
 
     def close(seconds: float) -> Phase:
@@ -211,17 +213,17 @@ async def _accounted(world: World) -> AsyncIterator[Callable[[float], Phase]]:
 
     yield close
     # Work that is still going on (Events, look-ups) belongs to this block.
-    await until_quiet(world)
-    after = usage_of(world.operator_pid)
+    await until_quiet(processes)
+    after = usage_of(processes.operator_pid)
 
 
-async def until_quiet(world: World) -> float:
+async def until_quiet(processes: Processes) -> float:
     """Wait for the first idle second; return the monotonic time of its beginning."""
     end = time.monotonic() + _LONGEST
     while time.monotonic() < end:
-        began, before = time.monotonic(), usage_of(world.operator_pid).cpu
+        began, before = time.monotonic(), usage_of(processes.operator_pid).cpu
         await asyncio.sleep(_SPELL)
-        if usage_of(world.operator_pid).cpu - before <= QUIET * _SPELL:
+        if usage_of(processes.operator_pid).cpu - before <= QUIET * _SPELL:
             return began
     raise TimeoutError(f"The operator is not idle after {_LONGEST:.0f} s")
 
@@ -237,10 +239,10 @@ def _value(body: Json) -> bool:
     return bool(body["status"]["passwordChange"])
 
 
-def _last(world: World, kind: str) -> float:
+def _last(processes: Processes, kind: str) -> float:
     """Return the time of ZITADEL's last event of this type."""
     return max(
         datetime.fromisoformat(event["time"]).timestamp()
-        for event in world.zitadel("events")
+        for event in processes.zitadel("events")
         if event["type"] == kind
     )

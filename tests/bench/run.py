@@ -16,8 +16,8 @@ from bench import phases
 from bench.load import Driver, driving
 from bench.machine import describe, usage_of
 from bench.phases import Phase, percentile
+from bench.processes import Processes, running_processes
 from bench.sampling import sampled
-from bench.world import World, running_world
 
 FOREIGN_MEGABYTES = 60
 
@@ -48,7 +48,7 @@ class _Course:
     """The input of a part of a run, and where it stores its results."""
 
     plan: Plan
-    world: World
+    processes: Processes
     result: dict[str, Any]
     figures: Figures
     say: Callable[[str], None]
@@ -79,43 +79,43 @@ def run(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
         )
         with (
             tempfile.TemporaryDirectory("-znp-bench") as folder,
-            running_world(Path(folder), plan.checkout, organizations) as world,
+            running_processes(Path(folder), plan.checkout, organizations) as processes,
         ):
             if "machine" not in result:
-                result["machine"] = describe(plan.checkout, world.version())
-            asyncio.run(part(_Course(plan, world, result, figures, say)))
+                result["machine"] = describe(plan.checkout, processes.version())
+            asyncio.run(part(_Course(plan, processes, result, figures, say)))
     result["machine"]["load_after"] = round(os.getloadavg()[0], 2)
     return result
 
 
 async def _times(course: _Course) -> None:
-    world, figures, say = course.world, course.figures, course.say
+    processes, figures, say = course.processes, course.figures, course.say
     count, idle = course.plan.policies, course.plan.idle
-    figures["rss_0_mib"] = usage_of(world.operator_pid).rss
-    async with driving(world) as driver:
+    figures["rss_0_mib"] = usage_of(processes.operator_pid).rss
+    async with driving(processes) as driver:
         say("one object at a time")
-        _note_each(course, "one_create", await phases.one_create(world, driver))
-        _note_each(course, "one_patch", await phases.one_patch(world, driver))
+        _note_each(course, "one_create", await phases.one_create(processes, driver))
+        _note_each(course, "one_patch", await phases.one_patch(processes, driver))
         say(f"{count} policies: create")
-        created = await phases.create_all(world, driver, count)
+        created = await phases.create_all(processes, driver, count)
         _note(course, "create", created)
         course.result["curve"] = created.curve
         figures["rss_mib"] = created.usage.rss
         say("edit")
-        _note(course, "edit", await phases.edit_all(world, driver, count))
-        figures["rss_peak_mib"] = usage_of(world.operator_pid).peak
+        _note(course, "edit", await phases.edit_all(processes, driver, count))
+        figures["rss_peak_mib"] = usage_of(processes.operator_pid).peak
         say("restart, after the status has the number of policies")
         await phases.until_reported(driver, count + phases.SAMPLES)
-        for key, value in (await phases.restart(world)).items():
+        for key, value in (await phases.restart(processes)).items():
             figures[f"restart.{key}"] = value
         if idle:
             say(f"idle for {idle:.0f} seconds")
-            quiet = await phases.idle(world, idle)
+            quiet = await phases.idle(processes, idle)
             figures["idle.calls"] = quiet.entries.calls
             figures["idle.writes"] = quiet.entries.all_writes
             figures["idle.cpu_percent"] = 100 * quiet.cpu / idle
         say("delete")
-        _note(course, "delete", await phases.delete_all(world, driver, count))
+        _note(course, "delete", await phases.delete_all(processes, driver, count))
 
 
 def _note_each(course: _Course, name: str, values: list[float]) -> None:
@@ -139,37 +139,37 @@ def _note(course: _Course, name: str, phase: Phase) -> None:
 
 
 async def _profile(course: _Course) -> None:
-    async with driving(course.world) as driver:
+    async with driving(course.processes) as driver:
         course.say(f"sampling while {course.plan.policies} policies are created")
-        with sampled(course.world, course.world.folder) as profile:
-            await phases.create_all(course.world, driver, course.plan.policies)
+        with sampled(course.processes, course.processes.folder) as profile:
+            await phases.create_all(course.processes, driver, course.plan.policies)
     course.result["profile"] = asdict(profile)
 
 
 async def _memory(course: _Course) -> None:
-    world, figures = course.world, course.figures
-    memory: dict[str, float] = {"0": usage_of(world.operator_pid).rss}
-    async with driving(world) as driver:
+    processes, figures = course.processes, course.figures
+    memory: dict[str, float] = {"0": usage_of(processes.operator_pid).rss}
+    async with driving(processes) as driver:
         await _fill(course, driver, memory)
-        figures["rss_10x_mib"] = usage_of(world.operator_pid).rss
+        figures["rss_10x_mib"] = usage_of(processes.operator_pid).rss
         course.say("restart")
-        again = await phases.restart(world)
+        again = await phases.restart(processes)
         figures["restart_10x.idle"] = again["idle"]
-        figures["rss_10x_restarted_mib"] = usage_of(world.operator_pid).rss
+        figures["rss_10x_restarted_mib"] = usage_of(processes.operator_pid).rss
         course.say(f"{FOREIGN_MEGABYTES} MB of Secrets that the operator does not use")
         await phases.foreign_secrets(driver, FOREIGN_MEGABYTES)
-        await phases.restart(world)
-        figures["rss_10x_foreign_mib"] = usage_of(world.operator_pid).rss
+        await phases.restart(processes)
+        figures["rss_10x_foreign_mib"] = usage_of(processes.operator_pid).rss
     course.result["memory"] = memory
 
 
 async def _fill(course: _Course, driver: Driver, memory: dict[str, float]) -> None:
     """Create ten times N policies in five steps, and record the memory after each."""
-    world, total = course.world, 10 * course.plan.policies
+    processes, total = course.processes, 10 * course.plan.policies
     done = 0
     for share in (0.1, 0.25, 0.5, 0.75, 1.0):
         until = round(total * share)
         course.say(f"{until} policies")
-        await phases.create_more(world, driver, done, until)
+        await phases.create_more(processes, driver, done, until)
         done = until
-        memory[str(done)] = usage_of(world.operator_pid).rss
+        memory[str(done)] = usage_of(processes.operator_pid).rss

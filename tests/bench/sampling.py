@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.world import World
+from bench.processes import Processes
 from zitadel_notification_operator.demo.processes import Program
 
 RATE = 250
@@ -38,13 +38,13 @@ class Profile:
 
 
 @contextmanager
-def sampled(world: World, folder: Path) -> Iterator[Profile]:
+def sampled(processes: Processes, folder: Path) -> Iterator[Profile]:
     """Sample the operator while the block runs; the profile is filled at its end."""
     profile = Profile()
     raw = folder / "profile.txt"
     command = [
         *(str(Path(sys.executable).with_name("py-spy")), "record"),
-        *("--pid", str(world.operator_pid), "--rate", str(RATE)),
+        *("--pid", str(processes.operator_pid), "--rate", str(RATE)),
         *("--format", "raw", "--full-filenames", "--duration", "unlimited"),
         *("--output", str(raw)),
     ]

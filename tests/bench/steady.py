@@ -22,7 +22,7 @@ from bench.failover import fail_over
 from bench.ledger import Entries, Ledger
 from bench.load import Driver, driving
 from bench.machine import describe, usage_of
-from bench.world import World, running_world
+from bench.processes import Processes, running_processes
 
 INTERVAL = 5.0
 """The `eventsInterval` in seconds, which is the shortest that is allowed."""
@@ -108,7 +108,7 @@ def run_steady(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
             for size, stack in zip(plan.sizes, (small, small, big), strict=True):
                 folder = Path(parent) / str(size)
                 folder.mkdir()
-                new = running_world(folder, plan.checkout, size, DRIFT_DETECTION)
+                new = running_processes(folder, plan.checkout, size, DRIFT_DETECTION)
                 worlds.append(stack.enter_context(new))
             result["machine"] = describe(plan.checkout, worlds[0].version())
             asyncio.run(_idle(course, worlds))
@@ -117,21 +117,21 @@ def run_steady(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
     return result
 
 
-async def _idle(course: _Course, worlds: list[World]) -> None:
+async def _idle(course: _Course, worlds: list[Processes]) -> None:
     """Let worlds of different sizes be idle side by side."""
     plan = course.plan
     sized = list(zip(("one", "tenth", "all"), plan.sizes, worlds, strict=True))
-    for _, size, world in sized:
+    for _, size, processes in sized:
         course.say(f"{size} policies: create")
-        async with driving(world) as driver:
-            await phases.create_all(world, driver, size)
+        async with driving(processes) as driver:
+            await phases.create_all(processes, driver, size)
             await phases.until_reported(driver, size)
     await asyncio.sleep(SETTLE)
     with course.part(f"idle for {plan.idle:.0f} seconds"):
-        ledgers = [Ledger(world) for world in worlds]
-        before = [usage_of(world.operator_pid).cpu for world in worlds]
+        ledgers = [Ledger(processes) for processes in worlds]
+        before = [usage_of(processes.operator_pid).cpu for processes in worlds]
         await asyncio.sleep(plan.idle)
-        after = [usage_of(world.operator_pid).cpu for world in worlds]
+        after = [usage_of(processes.operator_pid).cpu for processes in worlds]
         found = [ledger.close() for ledger in ledgers]
     for (name, _, _), entries, start, end in zip(
         sized, found, before, after, strict=True
@@ -161,22 +161,22 @@ def _keep(course: _Course, name: str, entries: Entries) -> None:
     }
 
 
-async def _rest(course: _Course, world: World) -> None:
-    """Run the parts that need the world with all policies."""
+async def _rest(course: _Course, processes: Processes) -> None:
+    """Run the parts that need all with all policies."""
     with course.part("restart"):
-        await _restart(course, world)
-    async with driving(world) as driver:
+        await _restart(course, processes)
+    async with driving(processes) as driver:
         with course.part("drift"):
-            await _drift(course, world)
-        world.stop_operator()
+            await _drift(course, processes)
+        processes.stop_operator()
         with course.part("failover"):
-            await _failover(course, world, driver)
+            await _failover(course, processes, driver)
 
 
-async def _restart(course: _Course, world: World) -> None:
-    for key, value in (await phases.restart(world)).items():
+async def _restart(course: _Course, processes: Processes) -> None:
+    for key, value in (await phases.restart(processes)).items():
         course.figures[f"restart.{key}"] = value
-    ledger = Ledger(world)
+    ledger = Ledger(processes)
     await asyncio.sleep(AFTERWARDS)
     entries = ledger.close()
     after = entries.calls - entries.zitadel[SEARCH]
@@ -184,25 +184,25 @@ async def _restart(course: _Course, world: World) -> None:
     _keep(course, "after_restart", entries)
 
 
-async def _drift(course: _Course, world: World) -> None:
-    somebody, figures, say = stranger(world), course.figures, course.say
-    half = len(world.organizations) // 2
-    alone, many = world.organizations[:SINGLES], world.organizations[-half:]
+async def _drift(course: _Course, processes: Processes) -> None:
+    somebody, figures, say = stranger(processes), course.figures, course.say
+    half = len(processes.organizations) // 2
+    alone, many = processes.organizations[:SINGLES], processes.organizations[-half:]
     singles: list[float] = []
     for organization in alone:
         # A random wait, so that changes are spread evenly between two searches.
         await asyncio.sleep(INTERVAL * random.random())
-        found = await change_and_wait(world, somebody, [organization], value=True)
+        found = await change_and_wait(processes, somebody, [organization], value=True)
         singles.append(found.seconds)
     say(f"one corrected within {max(singles):.2f} s")
     figures["drift_one.p50"], figures["drift_one.max"] = median(singles), max(singles)
-    await phases.until_quiet(world)
-    ledger, rounds = Ledger(world), list[Correction]()
+    await phases.until_quiet(processes)
+    ledger, rounds = Ledger(processes), list[Correction]()
     for _ in range(ROUNDS):
         await asyncio.sleep(INTERVAL * random.random())
-        rounds.append(await change_and_wait(world, somebody, many, value=True))
+        rounds.append(await change_and_wait(processes, somebody, many, value=True))
         say(f"{half}: {rounds[-1].writing:.2f} s to change, {rounds[-1].seconds:.2f}")
-    await phases.until_quiet(world)
+    await phases.until_quiet(processes)
     entries, count = ledger.close(), ROUNDS * half
     figures["drift_many.p50"] = median(found.seconds for found in rounds)
     figures["drift_many.max"] = max(found.seconds for found in rounds)
@@ -218,13 +218,13 @@ async def _drift(course: _Course, world: World) -> None:
     }
 
 
-async def _failover(course: _Course, world: World, driver: Driver) -> None:
+async def _failover(course: _Course, processes: Processes, driver: Driver) -> None:
     plan = course.plan
-    names = [f"p-{organization}" for organization in world.organizations]
+    names = [f"p-{organization}" for organization in processes.organizations]
     late = 0
     for lease, kills in ((5, plan.runs), (15, plan.long_runs)):
         runs = {signal.SIGKILL: kills, signal.SIGTERM: plan.runs}
-        found = await fail_over(world, driver, names, lease, runs, course.say)
+        found = await fail_over(processes, driver, names, lease, runs, course.say)
         for how, series in found.items():
             name = f"failover_{how.name.lower()}_{lease}s"
             course.figures[f"{name}.p50"] = median(series.seconds)

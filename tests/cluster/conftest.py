@@ -29,7 +29,7 @@ def condition_in(body: dict[str, Any], which: str) -> tuple[str, str]:
 
 
 @dataclass
-class World:
+class System:
     """Control plane, emulator and operator, and what tests do with them."""
 
     plane: ControlPlane
@@ -157,16 +157,16 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def world(
+def system(
     control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
+) -> Iterator[System]:
     """An emulator, an operator, and an instance `shared`; every status is checked."""
     folder = tmp_path_factory.mktemp("world")
     watch = StatusWatch(control_plane, folder)
     create_secret(control_plane, "zitadel-credentials")
     emulator = EmulatorProcess(folder)
     with emulator.program:
-        made = World(
+        made = System(
             control_plane, emulator, OperatorProcess(control_plane, folder), folder
         )
         made.operator.wait_ready()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.conftest import World
+from cluster.conftest import System
 from support.audit import AuditLog
 from support.running import OWN_NAMESPACE
 from support.waiting import eventually
@@ -17,14 +17,14 @@ ACME = "280000000000000101"
 
 @pytest.mark.parametrize("order", ["as written", "reversed"])
 def test_quickstart_both_scopes_and_both_orders(
-    world: World, audit: AuditLog, tmp_path: Path, order: str
+    system: System, audit: AuditLog, tmp_path: Path, order: str
 ) -> None:
     """Each status field is compared with ZITADEL's GET; then all is reset."""
-    kubectl = world.plane.kubectl
+    kubectl = system.plane.kubectl
     for file in QUICKSTART.glob("*.yaml"):
         copy = Path(shutil.copy(file, tmp_path))
         copy.write_text(
-            copy.read_text().replace("http://127.0.0.1:8085", world.emulator.url)
+            copy.read_text().replace("http://127.0.0.1:8085", system.emulator.url)
         )
     files = sorted(tmp_path.glob("*.yaml"), reverse=order == "reversed")
     for file in files:
@@ -37,8 +37,8 @@ def test_quickstart_both_scopes_and_both_orders(
         ("acme", "default", ACME),
         ("instance-default", OWN_NAMESPACE, ""),
     ):
-        status = world.wait_for(namespace, name)["status"]
-        policy = world.emulator.policy(org)
+        status = system.wait_for(namespace, name)["status"]
+        policy = system.emulator.policy(org)
         details = policy["details"]
         assert status["isDefault"] == policy.get("isDefault", False)
         assert status["passwordChange"] == policy.get("passwordChange", False)
@@ -54,29 +54,29 @@ def test_quickstart_both_scopes_and_both_orders(
     assert [w.subresource for w in writes] == expected
     for file in files:
         kubectl("delete", "--wait=false", "-f", str(file))
-    world.gone("znp", "acme", "default")
-    world.gone("znp", "instance-default", OWN_NAMESPACE)
-    world.gone("zni", "default")
-    assert world.emulator.policy(ACME)["isDefault"]
+    system.gone("znp", "acme", "default")
+    system.gone("znp", "instance-default", OWN_NAMESPACE)
+    system.gone("zni", "default")
+    assert system.emulator.policy(ACME)["isDefault"]
     writes = audit.by_operator("notificationpolicies", "default", "acme")
     assert len(writes) == len(expected) + 1
 
 
 def test_write_counts_and_managed_fields(
-    world: World, audit: AuditLog, namespace: str
+    system: System, audit: AuditLog, namespace: str
 ) -> None:
     """Create takes 2 writes, change 1, delete 1, idle 0; ZITADEL gets three."""
-    org = world.organization()
-    world.policy(namespace, "p", org)
-    body = world.wait_for(namespace, "p")
+    org = system.organization()
+    system.policy(namespace, "p", org)
+    body = system.wait_for(namespace, "p")
     assert len(audit.by_operator("notificationpolicies", namespace)) == 2
     assert "kopf" not in json.dumps(body)
-    world.policy(namespace, "p", org, passwordChange=False)
-    body = world.wait_for(namespace, "p")
+    system.policy(namespace, "p", org, passwordChange=False)
+    body = system.wait_for(namespace, "p")
     assert body["status"]["passwordChange"] is False
     assert len(audit.by_operator("notificationpolicies", namespace)) == 3
     managed = json.loads(
-        world.plane.kubectl(
+        system.plane.kubectl(
             *("get", "znp", "p", f"--namespace={namespace}"),
             *("--output=json", "--show-managed-fields"),
         ).stdout
@@ -89,133 +89,137 @@ def test_write_counts_and_managed_fields(
     )
     assert set(metadata) == {"f:annotations", "f:finalizers"}
     assert len(metadata["f:annotations"]) == 1
-    world.delete("p", namespace)
-    world.gone("znp", "p", namespace)
+    system.delete("p", namespace)
+    system.gone("znp", "p", namespace)
     assert len(audit.by_operator("notificationpolicies", namespace)) == 4
-    own = [verb for verb, _, where in world.emulator.writes() if where == org]
+    own = [verb for verb, _, where in system.emulator.writes() if where == org]
     assert own == ["POST", "PUT", "DELETE"]
 
 
-def test_own_and_equal_is_adopted_without_a_write(world: World, namespace: str) -> None:
+def test_own_and_equal_is_adopted_without_a_write(
+    system: System, namespace: str
+) -> None:
     """An organization that already has the value gets no write."""
-    org = world.organization()
+    org = system.organization()
     path = "/management/v1/policies/notification"
-    world.emulator.call("POST", path, {"passwordChange": True}, org)
-    world.policy(namespace, "p", org)
-    body = world.wait_for(namespace, "p")
+    system.emulator.call("POST", path, {"passwordChange": True}, org)
+    system.policy(namespace, "p", org)
+    body = system.wait_for(namespace, "p")
     assert body["status"]["original"] == {"isDefault": False, "passwordChange": True}
-    assert [w for w in world.emulator.writes() if w[2] == org] == [("POST", path, org)]
+    assert [w for w in system.emulator.writes() if w[2] == org] == [("POST", path, org)]
 
 
-def test_drift_is_corrected(world: World, namespace: str) -> None:
+def test_drift_is_corrected(system: System, namespace: str) -> None:
     """A change in ZITADEL is corrected within the poll interval."""
-    org = world.organization()
-    world.policy(namespace, "p", org)
-    world.wait_for(namespace, "p")
+    org = system.organization()
+    system.policy(namespace, "p", org)
+    system.wait_for(namespace, "p")
     path = "/management/v1/policies/notification"
-    world.emulator.call("PUT", path, {"passwordChange": False}, org)
-    eventually(lambda: world.emulator.policy(org).get("passwordChange"), 15)
-    reset = world.emulator.call("DELETE", path, None, org)
+    system.emulator.call("PUT", path, {"passwordChange": False}, org)
+    eventually(lambda: system.emulator.policy(org).get("passwordChange"), 15)
+    reset = system.emulator.call("DELETE", path, None, org)
     assert reset["details"]["resourceOwner"] == org
-    eventually(lambda: "isDefault" not in world.emulator.policy(org), 15)
+    eventually(lambda: "isDefault" not in system.emulator.policy(org), 15)
 
 
 def test_observe_reports_and_writes_nothing(
-    world: World, audit: AuditLog, namespace: str
+    system: System, audit: AuditLog, namespace: str
 ) -> None:
     """It is Ready once observed; InSync says what would be done."""
-    org = world.organization()
-    world.policy(namespace, "p", org, managementPolicy="Observe", passwordChange=False)
-    body = world.wait_for(namespace, "p", ("False", "Drifted"), "InSync")
-    assert world.condition("znp", "p", namespace, "Ready") == ("True", "Succeeded")
+    org = system.organization()
+    system.policy(namespace, "p", org, managementPolicy="Observe", passwordChange=False)
+    body = system.wait_for(namespace, "p", ("False", "Drifted"), "InSync")
+    assert system.condition("znp", "p", namespace, "Ready") == ("True", "Succeeded")
     assert "finalizers" not in body["metadata"]
     assert len(audit.by_operator("notificationpolicies", namespace)) == 1
-    assert not [w for w in world.emulator.writes() if w[2] == org]
-    world.policy(namespace, "p", org, passwordChange=False)
-    world.wait_for(namespace, "p", ("True", "InSync"), "InSync")
-    world.policy(namespace, "p", org, managementPolicy="Observe", passwordChange=False)
-    body = world.wait_for(namespace, "p", ("True", "InSync"), "InSync")
+    assert not [w for w in system.emulator.writes() if w[2] == org]
+    system.policy(namespace, "p", org, passwordChange=False)
+    system.wait_for(namespace, "p", ("True", "InSync"), "InSync")
+    system.policy(namespace, "p", org, managementPolicy="Observe", passwordChange=False)
+    body = system.wait_for(namespace, "p", ("True", "InSync"), "InSync")
     assert "original" not in body["status"]
     assert "finalizers" not in body["metadata"]
 
 
 def test_retain_leaves_zitadel_and_needs_no_finalizer(
-    world: World, namespace: str
+    system: System, namespace: str
 ) -> None:
     """The object goes at once, and the organization keeps its policy."""
-    org = world.organization()
-    world.policy(namespace, "p", org, deletionPolicy="Retain")
-    body = world.wait_for(namespace, "p")
+    org = system.organization()
+    system.policy(namespace, "p", org, deletionPolicy="Retain")
+    body = system.wait_for(namespace, "p")
     assert "finalizers" not in body["metadata"]
-    world.delete("p", namespace)
-    world.gone("znp", "p", namespace)
-    assert "isDefault" not in world.emulator.policy(org)
+    system.delete("p", namespace)
+    system.gone("znp", "p", namespace)
+    assert "isDefault" not in system.emulator.policy(org)
 
 
-def test_suspend_stops_calls_but_not_deletion(world: World, namespace: str) -> None:
+def test_suspend_stops_calls_but_not_deletion(system: System, namespace: str) -> None:
     """While suspended there is no write; a deletion still resets."""
-    org = world.organization()
-    world.policy(namespace, "p", org)
-    world.wait_for(namespace, "p")
-    world.policy(namespace, "p", org, suspend=True, passwordChange=False)
-    eventually(
-        lambda: world.stored("znp", "p", namespace)["status"]["observedGeneration"] == 2
-    )
-    assert world.emulator.policy(org)["passwordChange"] is True
-    world.delete("p", namespace)
-    world.gone("znp", "p", namespace)
-    assert world.emulator.policy(org)["isDefault"]
-
-
-def test_credentials_own_organization(world: World, namespace: str) -> None:
-    """`ofCredential` is resolved once and pinned."""
-    world.policy(namespace, "p")
-    status = world.wait_for(namespace, "p")["status"]
-    assert status["organizationId"] == "280000000000000002"
-    assert status["organizationName"] == "ZITADEL"
-    world.delete("p", namespace)
-    world.gone("znp", "p", namespace)
-
-
-def test_requested_pass_is_acknowledged(world: World, namespace: str) -> None:
-    """The annotation's token is copied after the pass."""
-    org = world.organization()
-    world.policy(namespace, "p", org)
-    world.wait_for(namespace, "p")
-    annotation = "zitadel-notification.dev/reconcile-requested-at=now-1"
-    world.plane.kubectl("annotate", "znp", "p", annotation, f"--namespace={namespace}")
+    org = system.organization()
+    system.policy(namespace, "p", org)
+    system.wait_for(namespace, "p")
+    system.policy(namespace, "p", org, suspend=True, passwordChange=False)
     eventually(
         lambda: (
-            world.stored("znp", "p", namespace)["status"].get("lastHandledReconcileAt")
+            system.stored("znp", "p", namespace)["status"]["observedGeneration"] == 2
+        )
+    )
+    assert system.emulator.policy(org)["passwordChange"] is True
+    system.delete("p", namespace)
+    system.gone("znp", "p", namespace)
+    assert system.emulator.policy(org)["isDefault"]
+
+
+def test_credentials_own_organization(system: System, namespace: str) -> None:
+    """`ofCredential` is resolved once and pinned."""
+    system.policy(namespace, "p")
+    status = system.wait_for(namespace, "p")["status"]
+    assert status["organizationId"] == "280000000000000002"
+    assert status["organizationName"] == "ZITADEL"
+    system.delete("p", namespace)
+    system.gone("znp", "p", namespace)
+
+
+def test_requested_pass_is_acknowledged(system: System, namespace: str) -> None:
+    """The annotation's token is copied after the pass."""
+    org = system.organization()
+    system.policy(namespace, "p", org)
+    system.wait_for(namespace, "p")
+    annotation = "zitadel-notification.dev/reconcile-requested-at=now-1"
+    system.plane.kubectl("annotate", "znp", "p", annotation, f"--namespace={namespace}")
+    eventually(
+        lambda: (
+            system.stored("znp", "p", namespace)["status"].get("lastHandledReconcileAt")
             == "now-1"
         )
     )
 
 
-def test_conflict_and_take_over_without_a_reset(world: World, namespace: str) -> None:
+def test_conflict_and_take_over_without_a_reset(system: System, namespace: str) -> None:
     """When the older policy goes, the younger takes over with the original."""
-    org = world.organization()
-    world.policy(namespace, "first", org, passwordChange=False)
-    world.wait_for(namespace, "first")
-    world.policy(namespace, "second", org)
-    world.wait_for(namespace, "second", ("False", "Conflict"))
-    body = world.wait_for(namespace, "second", ("True", "Conflict"), "Stalled")
+    org = system.organization()
+    system.policy(namespace, "first", org, passwordChange=False)
+    system.wait_for(namespace, "first")
+    system.policy(namespace, "second", org)
+    system.wait_for(namespace, "second", ("False", "Conflict"))
+    body = system.wait_for(namespace, "second", ("True", "Conflict"), "Stalled")
     assert "finalizers" not in body["metadata"]
     assert "passwordChange" not in body["status"]
-    world.delete("first", namespace)
-    world.gone("znp", "first", namespace)
-    body = world.wait_for(namespace, "second")
+    system.delete("first", namespace)
+    system.gone("znp", "first", namespace)
+    body = system.wait_for(namespace, "second")
     assert body["status"]["original"] == {"isDefault": True, "passwordChange": True}
-    assert "DELETE" not in [w[0] for w in world.emulator.writes() if w[2] == org]
+    assert "DELETE" not in [w[0] for w in system.emulator.writes() if w[2] == org]
 
 
-def test_loser_of_a_conflict_resets_nothing(world: World, namespace: str) -> None:
+def test_loser_of_a_conflict_resets_nothing(system: System, namespace: str) -> None:
     """Deleting the younger policy changes nothing."""
-    org = world.organization()
-    world.policy(namespace, "a", org)
-    world.wait_for(namespace, "a")
-    world.policy(namespace, "b", org)
-    world.wait_for(namespace, "b", ("False", "Conflict"))
-    world.delete("b", namespace)
-    world.gone("znp", "b", namespace)
-    assert "isDefault" not in world.emulator.policy(org)
+    org = system.organization()
+    system.policy(namespace, "a", org)
+    system.wait_for(namespace, "a")
+    system.policy(namespace, "b", org)
+    system.wait_for(namespace, "b", ("False", "Conflict"))
+    system.delete("b", namespace)
+    system.gone("znp", "b", namespace)
+    assert "isDefault" not in system.emulator.policy(org)

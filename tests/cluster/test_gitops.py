@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.conftest import World
+from cluster.conftest import System
 from support.running import OWN_NAMESPACE, create_secret
 from support.waiting import eventually
 from zitadel_notification_operator.demo.binaries import find_binaries
@@ -51,11 +51,11 @@ def policy(namespace: str, organization: str, **spec: Any) -> Json:
     return declare("NotificationPolicy", "p", namespace, whole)
 
 
-def policy_set(world: World, namespace: str, **spec: Any) -> Json:
+def policy_set(system: System, namespace: str, **spec: Any) -> Json:
     """Return the manifest of a set for two new organizations."""
     for number in range(2):
         body = {"name": f"{namespace}-{number}"}
-        world.emulator.call("POST", "/management/v1/orgs", body)
+        system.emulator.call("POST", "/management/v1/orgs", body)
     whole = {
         "instanceRef": {"name": "shared"},
         "organizations": {"include": [{"name": f"{namespace}-*"}]},
@@ -95,59 +95,61 @@ def whole_instance(name: str, url: str) -> Json:
 
 
 def kubectl(
-    world: World, verb: str, manifest: Json, *options: str, check: bool = True
+    system: System, verb: str, manifest: Json, *options: str, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
     """Run kubectl with a manifest."""
-    return world.plane.kubectl(
+    return system.plane.kubectl(
         verb, "-f-", *options, stdin=json.dumps(manifest), check=check
     )
 
 
-def difference(world: World, manifest: Json, *way: str) -> str:
+def difference(system: System, manifest: Json, *way: str) -> str:
     """Return the output of `kubectl diff`, which is empty if nothing differs."""
-    done = kubectl(world, "diff", manifest, *way, check=False)
+    done = kubectl(system, "diff", manifest, *way, check=False)
     assert done.returncode in {0, 1}, done.stderr
     assert bool(done.stdout) == bool(done.returncode)
     return done.stdout
 
 
-def stored(world: World, namespace: str, *what: str) -> Json:
+def stored(system: System, namespace: str, *what: str) -> Json:
     """Return an object with its managedFields, if not named the policy."""
     whole = ("--output=json", "--show-managed-fields")
     inside = f"--namespace={namespace}"
     found: Json = json.loads(
-        world.plane.kubectl("get", *(what or ("znp", "p")), inside, *whole).stdout
+        system.plane.kubectl("get", *(what or ("znp", "p")), inside, *whole).stdout
     )
     return found
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_a_second_diff_is_empty(world: World, namespace: str, name: str) -> None:
+def test_a_second_diff_is_empty(system: System, namespace: str, name: str) -> None:
     """Each way to apply finds no difference, after an edit, too."""
     way = WAYS[name]
-    manifest = policy(namespace, world.organization())
+    manifest = policy(namespace, system.organization())
     for value in (True, False):
         manifest["spec"]["passwordChange"] = value
-        kubectl(world, "apply", manifest, *way)
-        live = world.wait_for(namespace, "p")
+        kubectl(system, "apply", manifest, *way)
+        live = system.wait_for(namespace, "p")
         assert ORIGINAL in live["metadata"]["annotations"]
         assert live["metadata"]["finalizers"]
-        assert difference(world, manifest, *way) == ""
+        assert difference(system, manifest, *way) == ""
     if not way:
-        assert "unchanged" in kubectl(world, "apply", manifest).stdout
+        assert "unchanged" in kubectl(system, "apply", manifest).stdout
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_a_dry_run_changes_nothing(world: World, namespace: str, name: str) -> None:
+def test_a_dry_run_changes_nothing(system: System, namespace: str, name: str) -> None:
     """A server-side apply of Argo CD or Flux would store the same object."""
-    manifest = policy(namespace, world.organization(), managementPolicy="Manage")
-    kubectl(world, "apply", manifest, *WAYS[name])
-    world.wait_for(namespace, "p")
-    live = stored(world, namespace)
+    manifest = policy(namespace, system.organization(), managementPolicy="Manage")
+    kubectl(system, "apply", manifest, *WAYS[name])
+    system.wait_for(namespace, "p")
+    live = stored(system, namespace)
     for way in WAYS.values():
         if way:
             options = ("--dry-run=server", "--force-conflicts", "--output=json")
-            would = json.loads(kubectl(world, "apply", manifest, *way, *options).stdout)
+            would = json.loads(
+                kubectl(system, "apply", manifest, *way, *options).stdout
+            )
             assert without_managers(would) == without_managers(live)
 
 
@@ -157,12 +159,12 @@ def without_managers(body: Json) -> Json:
     return {**body, "metadata": metadata}
 
 
-def test_who_manages_what(world: World, namespace: str) -> None:
+def test_who_manages_what(system: System, namespace: str) -> None:
     """The operator has status, annotation and finalizer; the tool has the rest."""
-    manifest = policy(namespace, world.organization())
-    kubectl(world, "apply", manifest, *WAYS["Argo CD"])
-    world.wait_for(namespace, "p")
-    entries = stored(world, namespace)["metadata"]["managedFields"]
+    manifest = policy(namespace, system.organization())
+    kubectl(system, "apply", manifest, *WAYS["Argo CD"])
+    system.wait_for(namespace, "p")
+    entries = stored(system, namespace)["metadata"]["managedFields"]
     paths: dict[str, set[str]] = {}
     for entry in entries:
         found = paths.setdefault(entry["manager"], set())
@@ -183,35 +185,37 @@ def test_who_manages_what(world: World, namespace: str) -> None:
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_a_set_is_as_in_git(world: World, namespace: str, name: str) -> None:
+def test_a_set_is_as_in_git(system: System, namespace: str, name: str) -> None:
     """No way to apply finds a difference; the operator has status and finalizer."""
     way = WAYS[name]
-    manifest = policy_set(world, namespace, limits={"removals": 0})
+    manifest = policy_set(system, namespace, limits={"removals": 0})
     for value in (True, False):
         manifest["spec"]["passwordChange"] = value
-        kubectl(world, "apply", manifest, *way)
-        live = world.wait_for(namespace, "s", kind="znps", patience=60)
+        kubectl(system, "apply", manifest, *way)
+        live = system.wait_for(namespace, "s", kind="znps", patience=60)
         assert live["metadata"]["finalizers"]
         assert "annotations" not in live["metadata"] or not way
-        assert difference(world, manifest, *way) == ""
-    live = stored(world, namespace, "znps", "s")
+        assert difference(system, manifest, *way) == ""
+    live = stored(system, namespace, "znps", "s")
     for way in WAYS.values():
         if way:
             options = ("--dry-run=server", "--force-conflicts", "--output=json")
-            would = json.loads(kubectl(world, "apply", manifest, *way, *options).stdout)
+            would = json.loads(
+                kubectl(system, "apply", manifest, *way, *options).stdout
+            )
             assert without_managers(would) == without_managers(live)
 
 
-def test_what_a_set_makes_is_not_in_git(world: World, namespace: str) -> None:
+def test_what_a_set_makes_is_not_in_git(system: System, namespace: str) -> None:
     """It has an owner and the set's label, and nothing of the tool's."""
-    manifest = policy_set(world, namespace, deletionPolicy="Reset")
+    manifest = policy_set(system, namespace, deletionPolicy="Reset")
     manifest["metadata"] |= {
         "labels": {"app.kubernetes.io/instance": "an-application"},
         "annotations": {"argocd.argoproj.io/tracking-id": "an-application:s"},
     }
-    kubectl(world, "apply", manifest, *WAYS["Argo CD"])
-    world.wait_for(namespace, "s", kind="znps", patience=60)
-    listed = stored(world, namespace, "znp")["items"]
+    kubectl(system, "apply", manifest, *WAYS["Argo CD"])
+    system.wait_for(namespace, "s", kind="znps", patience=60)
+    listed = stored(system, namespace, "znp")["items"]
     assert len(listed) == 2
     for made in listed:
         metadata = made["metadata"]
@@ -236,28 +240,28 @@ def test_what_a_set_makes_is_not_in_git(world: World, namespace: str) -> None:
         assert specs == {f"{OURS}-sets"}
 
 
-def test_the_spec_stays_byte_for_byte(world: World, namespace: str) -> None:
+def test_the_spec_stays_byte_for_byte(system: System, namespace: str) -> None:
     """No duration is rewritten, no list sorted, no field added."""
-    instance = whole_instance(namespace, world.emulator.url)
-    kubectl(world, "apply", instance, *WAYS["Argo CD"])
-    body = world.wait_for("", namespace, kind="zni")
+    instance = whole_instance(namespace, system.emulator.url)
+    kubectl(system, "apply", instance, *WAYS["Argo CD"])
+    body = system.wait_for("", namespace, kind="zni")
     assert text(body["spec"]) == text(instance["spec"])
     whole = policy(
         namespace,
-        world.organization(),
+        system.organization(),
         instanceRef={"name": namespace},
         managementPolicy="Manage",
         deletionPolicy="Restore",
         suspend=False,
     )
-    kubectl(world, "apply", whole, *WAYS["Flux"])
-    body = world.wait_for(namespace, "p")
+    kubectl(system, "apply", whole, *WAYS["Flux"])
+    body = system.wait_for(namespace, "p")
     assert text(body["spec"]) == text(whole["spec"])
     assert body["metadata"]["generation"] == 1
-    world.delete("p", namespace)
-    world.gone("znp", "p", namespace)
-    world.plane.kubectl("delete", "zni", namespace, "--wait=false")
-    world.gone("zni", namespace)
+    system.delete("p", namespace)
+    system.gone("znp", "p", namespace)
+    system.plane.kubectl("delete", "zni", namespace, "--wait=false")
+    system.gone("zni", namespace)
 
 
 def text(spec: Json) -> str:
@@ -266,23 +270,25 @@ def text(spec: Json) -> str:
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_suspending_by_hand(world: World, namespace: str, name: str) -> None:
+def test_suspending_by_hand(system: System, namespace: str, name: str) -> None:
     """It is a difference only if Git says false."""
-    silent = policy(namespace, world.organization())
-    kubectl(world, "apply", silent, *WAYS[name])
-    world.wait_for(namespace, "p")
+    silent = policy(namespace, system.organization())
+    kubectl(system, "apply", silent, *WAYS[name])
+    system.wait_for(namespace, "p")
     # Argo CD's server does this for an action.
-    world.plane.kubectl(
+    system.plane.kubectl(
         *("patch", "znp", "p", f"--namespace={namespace}", "--type=merge"),
         *("--field-manager=argocd-server", '--patch={"spec":{"suspend":true}}'),
     )
     eventually(
-        lambda: world.stored("znp", "p", namespace)["status"]["observedGeneration"] == 2
+        lambda: (
+            system.stored("znp", "p", namespace)["status"]["observedGeneration"] == 2
+        )
     )
-    assert difference(world, silent, *WAYS[name]) == ""
+    assert difference(system, silent, *WAYS[name]) == ""
     explicit = {**silent, "spec": {**silent["spec"], "suspend": False}}
     force = ("--force-conflicts",) if WAYS[name] else ()
-    found = difference(world, explicit, *WAYS[name], *force)
+    found = difference(system, explicit, *WAYS[name], *force)
     assert "-  suspend: true" in found
     assert "+  suspend: false" in found
 
@@ -297,13 +303,15 @@ def chart(folder: Path, manifest: Json) -> Path:
     return folder
 
 
-def test_helm_waits_for_policies(world: World, namespace: str, tmp_path: Path) -> None:
+def test_helm_waits_for_policies(
+    system: System, namespace: str, tmp_path: Path
+) -> None:
     """Helm 4 uses kstatus: it ends when the policy is in force, or Stalled.
 
     A set is in force when all of its policies are.
     """
-    folder = chart(tmp_path / "policy", policy(namespace, world.organization()))
-    sets = chart(tmp_path / "set", policy_set(world, namespace))
+    folder = chart(tmp_path / "policy", policy(namespace, system.organization()))
+    sets = chart(tmp_path / "set", policy_set(system, namespace))
 
     def install(
         release: str, folder: Path = folder
@@ -319,18 +327,18 @@ def test_helm_waits_for_policies(world: World, namespace: str, tmp_path: Path) -
             check=False,
             env={
                 **os.environ,
-                "KUBECONFIG": str(world.plane.kubeconfig),
-                "HOME": str(world.plane.folder),
+                "KUBECONFIG": str(system.plane.kubeconfig),
+                "HOME": str(system.plane.folder),
             },
         )
 
     done = install("first")
     assert done.returncode == 0, done.stderr
-    ready = world.condition("znp", "first", namespace, "Ready")
+    ready = system.condition("znp", "first", namespace, "Ready")
     assert ready == ("True", "Succeeded")
     done = install("both", sets)
     assert done.returncode == 0, done.stderr
-    ready = world.condition("znps", "both", namespace, "Ready")
+    ready = system.condition("znps", "both", namespace, "Ready")
     assert ready == ("True", "Succeeded")
     done = install("second")
     assert "status: Failed" in done.stderr
@@ -339,39 +347,39 @@ def test_helm_waits_for_policies(world: World, namespace: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("order", ["policies first", "namespace first"])
 def test_the_whole_quickstart_goes_at_once(
-    world: World, namespace: str, order: str
+    system: System, namespace: str, order: str
 ) -> None:
     """It is deleted with its Secret and namespace, as a pruned folder."""
-    create_secret(world.plane, namespace)
-    secret = world.stored("secret", namespace, OWN_NAMESPACE)
-    space = world.stored("namespace", namespace)
-    manifests = [space, secret, *quickstart(world, namespace)]
+    create_secret(system.plane, namespace)
+    secret = system.stored("secret", namespace, OWN_NAMESPACE)
+    space = system.stored("namespace", namespace)
+    manifests = [space, secret, *quickstart(system, namespace)]
     for manifest in manifests[2:]:
-        kubectl(world, "apply", manifest)
-    world.wait_for(namespace, "acme")
-    world.wait_for(OWN_NAMESPACE, "instance-default")
-    before = world.emulator.policy()
+        kubectl(system, "apply", manifest)
+    system.wait_for(namespace, "acme")
+    system.wait_for(OWN_NAMESPACE, "instance-default")
+    before = system.emulator.policy()
     if order == "policies first":
         manifests.reverse()
-    world.plane.start_controller_manager(("namespace-controller",))
+    system.plane.start_controller_manager(("namespace-controller",))
     try:
         everything = {"apiVersion": "v1", "kind": "List", "items": manifests}
-        kubectl(world, "delete", everything, "--timeout=90s")
+        kubectl(system, "delete", everything, "--timeout=90s")
     finally:
-        world.plane.stop_controller_manager()
-    assert world.get("zni", "default") is None
-    assert world.get("znp", "instance-default", OWN_NAMESPACE) is None
-    assert world.get("namespace", namespace) is None
-    assert world.get("secret", namespace, OWN_NAMESPACE) is None
-    assert world.emulator.policy(ACME)["isDefault"]
+        system.plane.stop_controller_manager()
+    assert system.get("zni", "default") is None
+    assert system.get("znp", "instance-default", OWN_NAMESPACE) is None
+    assert system.get("namespace", namespace) is None
+    assert system.get("secret", namespace, OWN_NAMESPACE) is None
+    assert system.emulator.policy(ACME)["isDefault"]
     # The default is Retain, because ZITADEL has no reset of the instance's policy.
-    assert world.emulator.policy() == before
+    assert system.emulator.policy() == before
 
 
-def quickstart(world: World, namespace: str) -> list[Json]:
+def quickstart(system: System, namespace: str) -> list[Json]:
     """Return the quickstart's files for this emulator, Secret and namespace."""
     changes = {
-        "http://127.0.0.1:8085": world.emulator.url,
+        "http://127.0.0.1:8085": system.emulator.url,
         "name: zitadel-credentials": f"name: {namespace}",
         "namespace: default": f"namespace: {namespace}",
         "[default]": f"[{namespace}]",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.conftest import World
+from cluster.conftest import System
 from cluster.test_sets import apply_set, named
 from support.waiting import eventually
 from zitadel_notification_operator.core.reasons import Reason
@@ -63,79 +63,81 @@ def width(table: str) -> int:
     return max(len(line.rstrip()) for line in table.splitlines())
 
 
-def test_columns_fit_in_120_characters(world: World, namespace: str) -> None:
+def test_columns_fit_in_120_characters(system: System, namespace: str) -> None:
     """The name has 30 characters, or the reason is the longest one."""
-    org = world.organization()
+    org = system.organization()
     room = ID_DIGITS - len(org)
     inside = f"--namespace={namespace}"
-    world.policy(namespace, LONG_NAME, org)
-    world.wait_for(namespace, LONG_NAME)
-    table = world.plane.kubectl("get", "znp", inside).stdout
+    system.policy(namespace, LONG_NAME, org)
+    system.wait_for(namespace, LONG_NAME)
+    table = system.plane.kubectl("get", "znp", inside).stdout
     assert org in table
     assert LONG_NAME in table
     assert width(table) + room <= 120
-    world.delete(LONG_NAME, namespace)
-    world.gone("znp", LONG_NAME, namespace)
-    world.policy(namespace, LONG_NAME[:15], org)
-    world.wait_for(namespace, LONG_NAME[:15])
+    system.delete(LONG_NAME, namespace)
+    system.gone("znp", LONG_NAME, namespace)
+    system.policy(namespace, LONG_NAME[:15], org)
+    system.wait_for(namespace, LONG_NAME[:15])
     longest = max(len(reason) for reason in set(Reason) - NEVER_OF_READY)
-    table = world.plane.kubectl("get", "znp", inside).stdout
+    table = system.plane.kubectl("get", "znp", inside).stdout
     assert width(table) + room + longest - len("Succeeded") <= 120
 
 
-def test_columns_of_sets_fit_in_120_characters(world: World, namespace: str) -> None:
+def test_columns_of_sets_fit_in_120_characters(system: System, namespace: str) -> None:
     """The name has 30 characters, and the reason may be the longest one."""
     inside = f"--namespace={namespace}"
     selection = named(f"{namespace}-*", exclude=[{"name": "sandbox-*"}])
-    apply_set(world, namespace, LONG_NAME, organizations=selection)
-    world.wait_for(namespace, LONG_NAME, ("True", "NothingMatches"), kind="znps")
-    table = world.plane.kubectl("get", "znps", inside).stdout
+    apply_set(system, namespace, LONG_NAME, organizations=selection)
+    system.wait_for(namespace, LONG_NAME, ("True", "NothingMatches"), kind="znps")
+    table = system.plane.kubectl("get", "znps", inside).stdout
     assert LONG_NAME in table
     longest = max(len(reason) for reason in set(Reason) - NEVER_OF_READY)
     assert width(table) + longest - len("NothingMatches") <= 120
 
 
-def test_columns_of_instances(world: World) -> None:
+def test_columns_of_instances(system: System) -> None:
     """The url may be long; `-o wide` shows what has no room."""
-    short = world.plane.kubectl("get", "zni", "shared").stdout
+    short = system.plane.kubectl("get", "zni", "shared").stdout
     assert short.split()[:6] == ["NAME", "URL", "POLICIES", "READY", "REASON", "AGE"]
     longest = max(len(reason) for reason in Reason)
-    rest = width(short) - len(world.emulator.url) + longest - len("Succeeded")
+    rest = width(short) - len(system.emulator.url) + longest - len("Succeeded")
     assert rest + len("https://zitadel-of-the-platform.example.com") <= 120
-    wide = world.plane.kubectl("get", "zni", "shared", "--output=wide").stdout
+    wide = system.plane.kubectl("get", "zni", "shared", "--output=wide").stdout
     assert "INSTANCE-ID" in wide
     assert "ZITADEL answers" in wide
 
 
-def test_the_category_shows_all_kinds(world: World, namespace: str) -> None:
+def test_the_category_shows_all_kinds(system: System, namespace: str) -> None:
     """`kubectl get zitadel` shows the namespace's policies and sets, and instances."""
-    org = world.organization()
-    apply_set(world, namespace, "s", organizations=named(f"{namespace}-*"))
-    world.policy(namespace, "p", org)
-    world.wait_for(namespace, "p")
-    output = world.plane.kubectl("get", "zitadel", f"--namespace={namespace}").stdout
+    org = system.organization()
+    apply_set(system, namespace, "s", organizations=named(f"{namespace}-*"))
+    system.policy(namespace, "p", org)
+    system.wait_for(namespace, "p")
+    output = system.plane.kubectl("get", "zitadel", f"--namespace={namespace}").stdout
     names = {line.split()[0] for line in output.splitlines() if "/" in line}
     assert "notificationpolicy.zitadel-notification.dev/p" in names
     assert "notificationpolicyset.zitadel-notification.dev/s" in names
     assert "zitadelinstance.zitadel-notification.dev/shared" in names
 
 
-def test_wait_does_not_take_an_old_true(world: World, namespace: str) -> None:
+def test_wait_does_not_take_an_old_true(system: System, namespace: str) -> None:
     """Ready of the former spec is True, and `kubectl wait` still waits."""
-    org = world.organization()
+    org = system.organization()
     inside = f"--namespace={namespace}"
     wait = ("wait", "--for=condition=Ready", "znp/p", inside)
-    world.policy(namespace, "p", org)
-    world.plane.kubectl(*wait, "--timeout=90s")
-    world.policy(namespace, "p", org, passwordChange=False, suspend=True)
+    system.policy(namespace, "p", org)
+    system.plane.kubectl(*wait, "--timeout=90s")
+    system.policy(namespace, "p", org, passwordChange=False, suspend=True)
     eventually(
-        lambda: world.stored("znp", "p", namespace)["status"]["observedGeneration"] == 2
+        lambda: (
+            system.stored("znp", "p", namespace)["status"]["observedGeneration"] == 2
+        )
     )
-    assert world.condition("znp", "p", namespace, "Ready") == ("True", "Succeeded")
-    assert world.plane.kubectl(*wait, "--timeout=1s", check=False).returncode
-    world.policy(namespace, "p", org, passwordChange=False)
-    world.plane.kubectl(*wait, "--timeout=90s")
-    assert world.emulator.policy(org).get("passwordChange", False) is False
+    assert system.condition("znp", "p", namespace, "Ready") == ("True", "Succeeded")
+    assert system.plane.kubectl(*wait, "--timeout=1s", check=False).returncode
+    system.policy(namespace, "p", org, passwordChange=False)
+    system.plane.kubectl(*wait, "--timeout=90s")
+    assert system.emulator.policy(org).get("passwordChange", False) is False
 
 
 def marks(body: Json) -> tuple[str | None, list[str]]:
@@ -145,68 +147,68 @@ def marks(body: Json) -> tuple[str | None, list[str]]:
     return annotations.get(ORIGINAL), metadata.get("finalizers", [])
 
 
-def test_replace_by_the_manifest_is_repaired(world: World, namespace: str) -> None:
+def test_replace_by_the_manifest_is_repaired(system: System, namespace: str) -> None:
     """It removes annotation and finalizer, which come back."""
-    org = world.organization()
-    world.policy(namespace, "p", org, deletionPolicy="Restore")
-    before = world.wait_for(namespace, "p")
+    org = system.organization()
+    system.policy(namespace, "p", org, deletionPolicy="Restore")
+    before = system.wait_for(namespace, "p")
     manifest = {k: before[k] for k in ("apiVersion", "kind", "spec")}
     manifest["metadata"] = {"name": "p", "namespace": namespace}
-    done = world.plane.kubectl(
+    done = system.plane.kubectl(
         *("replace", "-f-", "--output=json"), stdin=json.dumps(manifest)
     )
     assert marks(json.loads(done.stdout)) == (None, [])
     assert json.loads(done.stdout)["status"] == before["status"]
 
     def mended() -> bool:
-        return marks(world.get("znp", "p", namespace) or {}) == marks(before)
+        return marks(system.get("znp", "p", namespace) or {}) == marks(before)
 
     eventually(mended, what="annotation and finalizer")
-    after = world.wait_for(namespace, "p")
+    after = system.wait_for(namespace, "p")
     assert after["status"] == before["status"]
-    assert written(world, org) == ["POST"]
-    world.delete("p", namespace)
-    world.gone("znp", "p", namespace)
-    assert world.emulator.policy(org)["isDefault"]
+    assert written(system, org) == ["POST"]
+    system.delete("p", namespace)
+    system.gone("znp", "p", namespace)
+    assert system.emulator.policy(org)["isDefault"]
 
 
-def test_replace_by_what_is_stored_is_nothing(world: World, namespace: str) -> None:
+def test_replace_by_what_is_stored_is_nothing(system: System, namespace: str) -> None:
     """`kubectl get -o json | kubectl replace -f -`, also with a change in it."""
-    org = world.organization()
-    world.policy(namespace, "p", org)
-    before = world.wait_for(namespace, "p")
-    world.plane.kubectl("replace", "-f-", stdin=json.dumps(before))
+    org = system.organization()
+    system.policy(namespace, "p", org)
+    before = system.wait_for(namespace, "p")
+    system.plane.kubectl("replace", "-f-", stdin=json.dumps(before))
     changed = {**before, "spec": {**before["spec"], "passwordChange": False}}
     del changed["metadata"]["resourceVersion"]
-    world.plane.kubectl("replace", "-f-", stdin=json.dumps(changed))
-    after = world.wait_for(namespace, "p")
+    system.plane.kubectl("replace", "-f-", stdin=json.dumps(changed))
+    after = system.wait_for(namespace, "p")
     assert after["metadata"]["generation"] == 2
     assert marks(after) == marks(before)
     assert after["status"]["original"] == before["status"]["original"]
-    assert written(world, org) == ["POST", "PUT"]
+    assert written(system, org) == ["POST", "PUT"]
 
 
-def test_edit_keeps_what_the_operator_keeps(world: World, namespace: str) -> None:
+def test_edit_keeps_what_the_operator_keeps(system: System, namespace: str) -> None:
     """An editor changes the value everywhere, even in the status."""
-    org = world.organization()
-    world.policy(namespace, "p", org)
-    before = world.wait_for(namespace, "p")
+    org = system.organization()
+    system.policy(namespace, "p", org)
+    before = system.wait_for(namespace, "p")
     editor = "sed -i -e 's/^  passwordChange: true/  passwordChange: false/'"
     done = run_kubectl(
-        world.plane.kubectl_path,
-        world.plane.kubeconfig,
+        system.plane.kubectl_path,
+        system.plane.kubeconfig,
         ("edit", "znp", "p", f"--namespace={namespace}"),
         environment={"KUBE_EDITOR": editor},
     )
     assert "edited" in done.stdout
-    after = world.wait_for(namespace, "p")
+    after = system.wait_for(namespace, "p")
     assert after["spec"]["passwordChange"] is False
     assert after["metadata"]["generation"] == 2
     assert marks(after) == marks(before)
     assert after["status"]["original"] == before["status"]["original"]
-    assert written(world, org) == ["POST", "PUT"]
+    assert written(system, org) == ["POST", "PUT"]
 
 
-def written(world: World, organization: str) -> list[str]:
+def written(system: System, organization: str) -> list[str]:
     """Return the verbs of all writes to an organization's policy."""
-    return [w[0] for w in world.emulator.writes() if w[2] == organization]
+    return [w[0] for w in system.emulator.writes() if w[2] == organization]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.conftest import World, condition_in
+from cluster.conftest import System, condition_in
 from faults.conftest import make_ready
 from support.kube_calls import read_all
 from support.running import (
@@ -86,12 +86,12 @@ def ready(plane: ControlPlane) -> int:
 
 
 def require_phase(
-    world: World, orgs: list[str], losers: list[str], since: int, *, value: bool
+    system: System, orgs: list[str], losers: list[str], since: int, *, value: bool
 ) -> float:
     """Check the cost of one change of all policies, and their final state.
 
     Args:
-        world: The world after the phase.
+        system: The world after the phase.
         orgs: The organizations that have policies.
         losers: The organizations whose event was lost.
         since: The number of requests about policies before the phase.
@@ -101,14 +101,14 @@ def require_phase(
         The longest time from a lost write to the last one that repairs it, in seconds.
     """
     writes = [
-        r for r in world.emulator.requests(POLICY)[since:] if r["method"] != "GET"
+        r for r in system.emulator.requests(POLICY)[since:] if r["method"] != "GET"
     ]
     made = Counter(r["organization"] for r in writes)
     assert made.keys() == set(orgs)
     assert {made[org] for org in orgs if org not in losers} == {1}
     assert all(1 < made[org] <= 1 + EXTRA for org in losers)
     for org in orgs:
-        shown = world.emulator.policy(org)
+        shown = system.emulator.policy(org)
         assert shown.get("passwordChange", False) is value
         assert "isDefault" not in shown
     longest = 0.0
@@ -125,8 +125,8 @@ def test_five_of_five_hundred_lose_an_event_and_all_are_as_wanted(
     """All are created, then edited; other policies get no extra write."""
     rate = {"requestsPerSecond": 1000, "burst": 1000}
     more = ("--organizations", str(COUNT + OTHERS))
-    with world_of_its_own(plane, tmp_path, *more, rateLimit=rate) as world:
-        found = world.emulator.call("GET", "/emulator/v1/organizations")
+    with world_of_its_own(plane, tmp_path, *more, rateLimit=rate) as system:
+        found = system.emulator.call("GET", "/emulator/v1/organizations")
         ids = [organization["id"] for organization in found][1:]
         orgs, others = ids[:COUNT], ids[COUNT:]
         assert len(others) == OTHERS
@@ -134,49 +134,49 @@ def test_five_of_five_hundred_lose_an_event_and_all_are_as_wanted(
         phases = {"added": orgs[3::step], "changed": orgs[50::step]}
         for value, (kind, losers) in enumerate(phases.items()):
             for org in losers:
-                lose(world, kind, org)
-            since = len(world.emulator.requests(POLICY))
+                lose(system, kind, org)
+            since = len(system.emulator.requests(POLICY))
             apply(plane, orgs, value=bool(value))
             eventually(
                 lambda: ready(plane) == COUNT, 240, f"{kind}: Ready", LIST_INTERVAL
             )
-            assert world.emulator.call("GET", "/emulator/v1/losses") == []
-            longest = require_phase(world, orgs, losers, since, value=bool(value))
+            assert system.emulator.call("GET", "/emulator/v1/losses") == []
+            longest = require_phase(system, orgs, losers, since, value=bool(value))
             print(f"{kind}: in force after {longest:.1f} s at most")  # noqa: T201
-        log = world.emulator.call("GET", "/emulator/v1/events")
+        log = system.emulator.call("GET", "/emulator/v1/events")
         written = {e["aggregate"] for e in log if e["type"] in POLICY_EVENTS}
         assert written == set(orgs)
-        assert repairs(world.operator, "added") == LOSERS
-        assert repairs(world.operator) == 2 * LOSERS
-        eventually(lambda: len(repair_notes(world, OWN_NAMESPACE)) == 2 * LOSERS)
+        assert repairs(system.operator, "added") == LOSERS
+        assert repairs(system.operator) == 2 * LOSERS
+        eventually(lambda: len(repair_notes(system, OWN_NAMESPACE)) == 2 * LOSERS)
 
 
 def test_a_read_side_that_is_late_has_lost_nothing(
     plane: ControlPlane, tmp_path: Path
 ) -> None:
     """It is half a second late: no extra write, no report."""
-    with world_of_its_own(plane, tmp_path) as world:
+    with world_of_its_own(plane, tmp_path) as system:
         late = {"stale_milliseconds": 500}
-        world.emulator.call("PUT", "/emulator/v1/behavior", late)
+        system.emulator.call("PUT", "/emulator/v1/behavior", late)
         plane.kubectl("create", "namespace", "late")
-        orgs = [world.organization() for _ in range(8)]
+        orgs = [system.organization() for _ in range(8)]
         names = [f"p{number}" for number in range(len(orgs))]
         for name, org in zip(names, orgs, strict=True):
             spec = {"passwordChange": False, "deletionPolicy": "Reset"}
-            world.policy("late", name, org, **spec)
+            system.policy("late", name, org, **spec)
         for name in names:
-            world.wait_for("late", name)
-            edit(world, "late", name, value=True)
+            system.wait_for("late", name)
+            edit(system, "late", name, value=True)
         for name, org in zip(names, orgs, strict=True):
-            world.wait_for("late", name)
-            assert world.emulator.policy(org)["passwordChange"] is True
-            world.delete(name, "late")
+            system.wait_for("late", name)
+            assert system.emulator.policy(org)["passwordChange"] is True
+            system.delete(name, "late")
         for name, org in zip(names, orgs, strict=True):
-            world.gone("znp", name, "late")
-            assert world.emulator.policy(org)["isDefault"] is True
-            assert writes_to(world, org) == ["POST", "PUT", "DELETE"]
-        assert repairs(world.operator) == 0
-        assert repair_notes(world, "late") == []
+            system.gone("znp", name, "late")
+            assert system.emulator.policy(org)["isDefault"] is True
+            assert writes_to(system, org) == ["POST", "PUT", "DELETE"]
+        assert repairs(system.operator) == 0
+        assert repair_notes(system, "late") == []
 
 
 def test_two_operators_that_want_different_values_are_no_loss(
@@ -203,20 +203,20 @@ def test_two_operators_that_want_different_values_are_no_loss(
                 elect=True,
             )
             running.enter_context(operators[name].program)
-        world = World(plane, emulator, operators["a"], tmp_path)
+        system = System(plane, emulator, operators["a"], tmp_path)
         for operator in operators.values():
             operator.wait_ready()
-        world.instance("shared", emulator.url)
-        world.wait_for("", "shared", kind="zni")
-        org = world.organization()
+        system.instance("shared", emulator.url)
+        system.wait_for("", "shared", kind="zni")
+        org = system.organization()
         for name in operators:
-            world.policy(f"team-{name}", "p", org, passwordChange=name == "a")
+            system.policy(f"team-{name}", "p", org, passwordChange=name == "a")
         reasons: set[str] = set()
 
         def contested() -> bool:
             found = []
             for name in operators:
-                body = world.get("znp", "p", f"team-{name}") or {}
+                body = system.get("znp", "p", f"team-{name}") or {}
                 conditions = body.get("status", {}).get("conditions", ())
                 reasons.update(condition["reason"] for condition in conditions)
                 found += [c["reason"] for c in conditions if c["type"] == "InSync"]
@@ -228,6 +228,6 @@ def test_two_operators_that_want_different_values_are_no_loss(
         assert "ZitadelInconsistent" not in reasons
         for name, operator in operators.items():
             assert repairs(operator) == 0
-            assert repair_notes(world, f"team-{name}") == []
+            assert repair_notes(system, f"team-{name}") == []
             assert operator.program.stop() == 0
-        assert len(writes_to(world, org)) >= 2 * 3
+        assert len(writes_to(system, org)) >= 2 * 3

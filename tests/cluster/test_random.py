@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cluster.conftest import World
+from cluster.conftest import System
 from support.running import OperatorProcess
 from support.waiting import eventually
 
@@ -31,11 +31,11 @@ class Story:
         seed: The seed of the sequence.
     """
 
-    def __init__(self, world: World, namespace: str, seed: int) -> None:
-        self.world = world
+    def __init__(self, system: System, namespace: str, seed: int) -> None:
+        self.system = system
         self.namespace = namespace
         self.chance = random.Random(seed)
-        self.organizations = [world.organization() for _ in range(ORGANIZATIONS)]
+        self.organizations = [system.organization() for _ in range(ORGANIZATIONS)]
         # All values that policies have ever wanted, by organization.
         self.wanted_values: dict[str, set[bool]] = defaultdict(set)
         self.names: set[str] = set()
@@ -65,7 +65,7 @@ class Story:
         management = "Observe" if self.chance.random() < 0.2 else "Manage"
         if management == "Manage":
             self.wanted_values[org].add(value)
-        self.world.policy(
+        self.system.policy(
             self.namespace,
             name,
             org,
@@ -85,7 +85,7 @@ class Story:
         org = spec["organization"]["id"]
         if management == "Manage":
             self.wanted_values[org].add(value)
-        self.world.policy(
+        self.system.policy(
             self.namespace,
             body["metadata"]["name"],
             org,
@@ -99,34 +99,34 @@ class Story:
         body = self.any_policy()
         if body is not None:
             name = body["metadata"]["name"]
-            self.world.delete(name, self.namespace)
-            self.world.gone("znp", name, self.namespace)
+            self.system.delete(name, self.namespace)
+            self.system.gone("znp", name, self.namespace)
             self.names.discard(name)
 
     def somebody_writes(self) -> None:
         """Change or reset an organization's policy if it has one."""
         org = self.chance.choice(self.organizations)
-        if self.world.emulator.policy(org).get("isDefault"):
+        if self.system.emulator.policy(org).get("isDefault"):
             return
         path = "/management/v1/policies/notification"
-        self.world.emulator.call("DELETE", path, organization=org)
+        self.system.emulator.call("DELETE", path, organization=org)
 
     def kill(self) -> None:
         """Kill the operator, and start a new process at once."""
-        self.world.operator.program.kill()
-        self.world.operator = OperatorProcess(self.world.plane, self.world.folder)
-        self.world.operator.wait_ready()
+        self.system.operator.program.kill()
+        self.system.operator = OperatorProcess(self.system.plane, self.system.folder)
+        self.system.operator.wait_ready()
 
     def any_policy(self) -> dict[str, Any] | None:
         """Return one of the existing policies."""
         if not self.names:
             return None
         name = self.chance.choice(sorted(self.names))
-        return self.world.get("znp", name, self.namespace)
+        return self.system.get("znp", name, self.namespace)
 
     def owners(self) -> dict[str, dict[str, Any]]:
         """Return the oldest managing policy of each organization."""
-        bodies = [self.world.get("znp", n, self.namespace) for n in sorted(self.names)]
+        bodies = [self.system.get("znp", n, self.namespace) for n in sorted(self.names)]
         found: dict[str, dict[str, Any]] = {}
         for body in filter(None, bodies):
             org = body["spec"]["organization"]["id"]
@@ -145,7 +145,7 @@ class Story:
         owners = self.owners()
         found = []
         for name in sorted(self.names):
-            body = self.world.get("znp", name, self.namespace) or {}
+            body = self.system.get("znp", name, self.namespace) or {}
             org = body["spec"]["organization"]["id"]
             owner = owners.get(org)
             loses = (
@@ -154,13 +154,13 @@ class Story:
                 and owner["metadata"]["name"] != name
             )
             wanted = ("False", "Conflict") if loses else ("True", "Succeeded")
-            if self.world.condition("znp", name, self.namespace, "Ready") != wanted:
+            if self.system.condition("znp", name, self.namespace, "Ready") != wanted:
                 found.append(f"{name} is not {wanted}")
             current = body.get("status", {}).get("observedGeneration")
             if current != body["metadata"]["generation"]:
                 found.append(f"{name} is not current")
         for org, owner in owners.items():
-            policy = self.world.emulator.policy(org)
+            policy = self.system.emulator.policy(org)
             if policy.get("isDefault"):
                 found.append(f"{org} inherits")
             elif policy.get("passwordChange", False) != owner["spec"]["passwordChange"]:
@@ -173,7 +173,7 @@ class Story:
 
     def nothing_unasked(self) -> None:
         """Check ZITADEL's log: a policy had asked for every value that was set."""
-        for event in self.world.emulator.call("GET", "/emulator/v1/events"):
+        for event in self.system.emulator.call("GET", "/emulator/v1/events"):
             org = event["aggregate"]
             if org in self.organizations and event["type"].endswith(
                 ("notification.added", "notification.changed")
@@ -184,10 +184,10 @@ class Story:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_random_lives_end_as_the_oldest_wants(
-    world: World, namespace: str, seed: int
+    system: System, namespace: str, seed: int
 ) -> None:
     """Every status on the way is checked by Flux's rules."""
     drift = {"eventsInterval": "5s"}
-    world.instance(namespace, world.emulator.url, driftDetection=drift)
-    world.wait_for("", namespace, kind="zni")
-    Story(world, namespace, seed).run()
+    system.instance(namespace, system.emulator.url, driftDetection=drift)
+    system.wait_for("", namespace, kind="zni")
+    Story(system, namespace, seed).run()

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from cluster.conftest import World
+from cluster.conftest import System
 from support.audit import AuditLog
 from support.running import (
     OWN_NAMESPACE,
@@ -120,15 +120,15 @@ def test_an_uninstall_in_the_wrong_order(plane: ControlPlane, tmp_path: Path) ->
     create_secret(plane, "zitadel-credentials")
     emulator = EmulatorProcess(tmp_path)
     operator = OperatorProcess(plane, tmp_path, "--lease-duration=5s", elect=True)
-    world = World(plane, emulator, operator, tmp_path)
+    system = System(plane, emulator, operator, tmp_path)
     with emulator.program:
         operator.wait_ready()
-        world.instance("shared", emulator.url)
+        system.instance("shared", emulator.url)
         acme, globex = "280000000000000101", "280000000000000102"
-        world.policy("team-a", "acme", acme, passwordChange=False)
-        world.policy("team-a", "globex", globex, deletionPolicy="Retain")
-        world.wait_for("team-a", "acme")
-        world.wait_for("team-a", "globex")
+        system.policy("team-a", "acme", acme, passwordChange=False)
+        system.policy("team-a", "globex", globex, deletionPolicy="Retain")
+        system.wait_for("team-a", "acme")
+        system.wait_for("team-a", "globex")
         refused = release(plane, "--all")
         assert refused.exit_code == 1
         assert f"holds the Lease {OWN_NAMESPACE}/{LEASE}" in refused.stderr

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cluster.conftest import World, condition_in
+from cluster.conftest import System, condition_in
 from support.kube_calls import create_namespace, read_all
 from support.running import EmulatorProcess, OperatorProcess, create_secret
 from support.second_flag import copy_crds, copy_package
@@ -46,20 +46,20 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture
 def flagged(
     plane: ControlPlane, copied: dict[str, str], tmp_path: Path
-) -> Iterator[World]:
+) -> Iterator[System]:
     """The copy, and an emulator whose default policy has both flags set."""
     emulator = EmulatorProcess(tmp_path, 0, "--policy-flag", "emailChange")
     with emulator.program:
         emulator.call("PUT", ADMIN, BOTH)
         operator = OperatorProcess(plane, tmp_path, environment=copied)
-        world = World(plane, emulator, operator, tmp_path)
-        world.instance("shared", emulator.url)
+        system = System(plane, emulator, operator, tmp_path)
+        system.instance("shared", emulator.url)
         operator.wait_ready()
-        world.wait_for("", "shared", kind="zni")
-        yield world
+        system.wait_for("", "shared", kind="zni")
+        yield system
         plane.kubectl("delete", "zni", "shared", "--wait=false")
-        world.gone("zni", "shared")
-        world.operator.program.stop()
+        system.gone("zni", "shared")
+        system.operator.program.stop()
 
 
 @pytest.fixture
@@ -70,16 +70,16 @@ def where(plane: ControlPlane, request: pytest.FixtureRequest) -> str:
     return name
 
 
-def held(world: World, org: str) -> dict[str, Any]:
+def held(system: System, org: str) -> dict[str, Any]:
     """Return the policy in force without its details."""
-    found = world.emulator.policy(org)
+    found = system.emulator.policy(org)
     del found["details"]
     return found
 
 
-def status_of(world: World, namespace: str) -> dict[str, Any]:
+def status_of(system: System, namespace: str) -> dict[str, Any]:
     """Return the status of the policy `p`; empty if there is none."""
-    found: dict[str, Any] = (world.get("znp", "p", namespace) or {}).get("status", {})
+    found: dict[str, Any] = (system.get("znp", "p", namespace) or {}).get("status", {})
     return found
 
 
@@ -94,93 +94,93 @@ def in_sync(body: dict[str, Any]) -> str:
     return message
 
 
-def notes(world: World, namespace: str, reason: str) -> list[str]:
+def notes(system: System, namespace: str, reason: str) -> list[str]:
     """Return the notes of the Events with this reason."""
-    found = read_all(world.plane, "event", namespace)
+    found = read_all(system.plane, "event", namespace)
     return [event["note"] for event in found if event["reason"] == reason]
 
 
-def test_from_create_through_drift_to_restore(flagged: World, where: str) -> None:
+def test_from_create_through_drift_to_restore(flagged: System, where: str) -> None:
     """Both flags are written, reported, corrected, and restored."""
-    world, org = flagged, flagged.organization()
-    world.emulator.call("POST", POLICY, BOTH, org)
+    system, org = flagged, flagged.organization()
+    system.emulator.call("POST", POLICY, BOTH, org)
     wanted = {"passwordChange": False, "emailChange": False}
-    world.policy(where, "p", org, **wanted, deletionPolicy="Restore")
-    body = world.wait_for(where, "p")
+    system.policy(where, "p", org, **wanted, deletionPolicy="Restore")
+    body = system.wait_for(where, "p")
     status = body["status"]
-    assert held(world, org) == {}
+    assert held(system, org) == {}
     assert {name: status[name] for name in wanted} == wanted
     assert status["original"] == {"isDefault": False, **BOTH}
     assert json.loads(body["metadata"]["annotations"][ORIGINAL])["emailChange"] is True
     expected = "ZITADEL holds passwordChange false, emailChange false"
     assert in_sync(body) == expected
 
-    world.emulator.call("PUT", POLICY, {"emailChange": True}, org)
-    eventually(lambda: held(world, org) == {}, 30, "the correction")
-    drift = eventually(lambda: status_of(world, where).get("lastDrift"), 30, "drift")
+    system.emulator.call("PUT", POLICY, {"emailChange": True}, org)
+    eventually(lambda: held(system, org) == {}, 30, "the correction")
+    drift = eventually(lambda: status_of(system, where).get("lastDrift"), 30, "drift")
     assert drift["from"] == {"isDefault": False, **wanted, "emailChange": True}
     assert drift["to"] == {"isDefault": False, **wanted}
-    note = eventually(lambda: notes(world, where, "DriftCorrected"))[0]
+    note = eventually(lambda: notes(system, where, "DriftCorrected"))[0]
     assert note.endswith(": emailChange from true to false")
 
-    world.delete("p", where)
-    world.gone("znp", "p", where)
-    assert held(world, org) == BOTH
+    system.delete("p", where)
+    system.gone("znp", "p", where)
+    assert held(system, org) == BOTH
 
 
-def test_a_flag_that_is_left_out_stays_as_it_is(flagged: World, where: str) -> None:
+def test_a_flag_that_is_left_out_stays_as_it_is(flagged: System, where: str) -> None:
     """Its change is no drift, and each write carries it."""
-    world, org = flagged, flagged.organization()
-    world.policy(where, "p", org, passwordChange=False)
-    body = world.wait_for(where, "p")
-    assert held(world, org) == {"emailChange": True}  # as it was inherited
+    system, org = flagged, flagged.organization()
+    system.policy(where, "p", org, passwordChange=False)
+    body = system.wait_for(where, "p")
+    assert held(system, org) == {"emailChange": True}  # as it was inherited
     assert body["status"]["emailChange"] is True
     assert in_sync(body) == "ZITADEL holds passwordChange false"
 
-    answer = world.emulator.call("PUT", POLICY, {"emailChange": False}, org)
+    answer = system.emulator.call("PUT", POLICY, {"emailChange": False}, org)
     sequence = answer["details"]["sequence"]
     eventually(
-        lambda: status_of(world, where)["sequence"] == sequence, 30, "the new sequence"
+        lambda: status_of(system, where)["sequence"] == sequence, 30, "the new sequence"
     )
-    status = status_of(world, where)
+    status = status_of(system, where)
     assert status["emailChange"] is False
     assert "lastDrift" not in status
-    assert held(world, org) == {}
+    assert held(system, org) == {}
 
-    world.emulator.call("PUT", POLICY, BOTH, org)
+    system.emulator.call("PUT", POLICY, BOTH, org)
     wanted = {"emailChange": True}
-    eventually(lambda: held(world, org) == wanted, 30, "the correction")
-    world.policy(where, "p", org, emailChange=False, passwordChange=True)
-    world.wait_for(where, "p")
-    assert held(world, org) == {"passwordChange": True}
-    world.delete("p", where)
-    world.gone("znp", "p", where)
-    assert held(world, org) == {"isDefault": True, **BOTH}
+    eventually(lambda: held(system, org) == wanted, 30, "the correction")
+    system.policy(where, "p", org, emailChange=False, passwordChange=True)
+    system.wait_for(where, "p")
+    assert held(system, org) == {"passwordChange": True}
+    system.delete("p", where)
+    system.gone("znp", "p", where)
+    assert held(system, org) == {"isDefault": True, **BOTH}
 
 
 def test_an_upgrade_restores_what_the_older_version_has_recorded(
-    flagged: World, where: str, copied: dict[str, str]
+    flagged: System, where: str, copied: dict[str, str]
 ) -> None:
     """An original without the flag restores the others."""
-    world, org = flagged, flagged.organization()
-    assert world.operator.program.stop() == 0
-    world.emulator.call("POST", POLICY, BOTH, org)
-    older = OperatorProcess(world.plane, world.folder)
+    system, org = flagged, flagged.organization()
+    assert system.operator.program.stop() == 0
+    system.emulator.call("POST", POLICY, BOTH, org)
+    older = OperatorProcess(system.plane, system.folder)
     older.wait_ready()
-    world.policy(where, "p", org, passwordChange=False, deletionPolicy="Restore")
-    body = world.wait_for(where, "p")
+    system.policy(where, "p", org, passwordChange=False, deletionPolicy="Restore")
+    body = system.wait_for(where, "p")
     assert "emailChange" not in str(body["metadata"]["annotations"][ORIGINAL])
     assert body["status"]["original"] == {"isDefault": False, "passwordChange": True}
-    assert held(world, org) == {"emailChange": True}
+    assert held(system, org) == {"emailChange": True}
     assert older.program.stop() == 0
 
-    world.operator = OperatorProcess(world.plane, world.folder, environment=copied)
-    world.operator.wait_ready()
+    system.operator = OperatorProcess(system.plane, system.folder, environment=copied)
+    system.operator.wait_ready()
     wanted = {"passwordChange": False, "emailChange": False}
-    world.policy(where, "p", org, **wanted, deletionPolicy="Restore")
-    body = world.wait_for(where, "p")
-    assert held(world, org) == {}
+    system.policy(where, "p", org, **wanted, deletionPolicy="Restore")
+    body = system.wait_for(where, "p")
+    assert held(system, org) == {}
     assert body["status"]["original"] == {"isDefault": False, "passwordChange": True}
-    world.delete("p", where)
-    world.gone("znp", "p", where)
-    assert held(world, org) == {"passwordChange": True}
+    system.delete("p", where)
+    system.gone("znp", "p", where)
+    assert held(system, org) == {"passwordChange": True}

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from cluster.conftest import World
+from cluster.conftest import System
 from support.audit import AuditLog
 from support.running import TOKEN, EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
@@ -80,27 +80,27 @@ class Scrape:
 class Story:
     """What has happened, and how it was reported."""
 
-    world: World
+    system: System
     audit: AuditLog
     own_calls: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def scrape(self) -> Scrape:
         """Return a scrape of the operator."""
-        return Scrape(self.world.operator.metrics())
+        return Scrape(self.system.operator.metrics())
 
     def organization(self) -> str:
         """Create an organization."""
         self.own_calls["POST", "/management/v1/orgs"] += 1
-        return self.world.organization()
+        return self.system.organization()
 
     def drift(self, org: str) -> None:
         """Change the policy as somebody else, and wait until it is corrected."""
-        somebody = self.world.emulator.user("IAM_ORG_MANAGER", credential="token")
+        somebody = self.system.emulator.user("IAM_ORG_MANAGER", credential="token")
         body = {"passwordChange": False}
         token = somebody["token"]
         call = ("PUT", POLICY_PATH)
         self.own_calls[call] += 1
-        self.world.emulator.call(*call, body, organization=org, token=token)
+        self.system.emulator.call(*call, body, organization=org, token=token)
         eventually(lambda: self.drifts() == 1, 20, "the correction")
 
     def drifts(self) -> float:
@@ -109,7 +109,7 @@ class Story:
 
     def by_log(self) -> Counter[tuple[str, str]]:
         """Return the operator's calls by method and path, from ZITADEL's own log."""
-        requests = self.world.emulator.requests()
+        requests = self.system.emulator.requests()
         log = Counter((one["method"], one["path"]) for one in requests)
         return log - self.own_calls
 
@@ -139,36 +139,36 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         operator = OperatorProcess(plane, folder, environment=environment)
         with emulator.program, operator.program:
             operator.wait_ready()
-            made = Story(World(plane, emulator, operator, folder), audit)
+            made = Story(System(plane, emulator, operator, folder), audit)
             _tell(made)
             yield made
             assert operator.program.stop() == 0
 
 
 def _tell(story: Story) -> None:
-    world = story.world
-    world.instance("shared", world.emulator.url)
-    world.wait_for("", "shared", kind="zni")
+    system = story.system
+    system.instance("shared", system.emulator.url)
+    system.wait_for("", "shared", kind="zni")
     org = story.organization()
-    world.policy(NAMESPACE, "acme", org, passwordChange=False)
-    world.wait_for(NAMESPACE, "acme")
-    world.policy(NAMESPACE, "acme", org, passwordChange=True)
-    world.wait_for(NAMESPACE, "acme")
+    system.policy(NAMESPACE, "acme", org, passwordChange=False)
+    system.wait_for(NAMESPACE, "acme")
+    system.policy(NAMESPACE, "acme", org, passwordChange=True)
+    system.wait_for(NAMESPACE, "acme")
     time.sleep(6)
     story.drift(org)
-    world.policy(NAMESPACE, "lost", "280000000000000999")
-    world.wait_for(NAMESPACE, "lost", ("False", "OrganizationNotFound"))
+    system.policy(NAMESPACE, "lost", "280000000000000999")
+    system.wait_for(NAMESPACE, "lost", ("False", "OrganizationNotFound"))
     fault = {"path": POLICY_PATH, "status": 429, "times": 1}
-    world.emulator.call("POST", "/emulator/v1/faults", fault)
-    world.policy(NAMESPACE, "late", story.organization())
-    world.wait_for(NAMESPACE, "late")
-    world.policy(NAMESPACE, "brief", story.organization())
-    world.wait_for(NAMESPACE, "brief")
+    system.emulator.call("POST", "/emulator/v1/faults", fault)
+    system.policy(NAMESPACE, "late", story.organization())
+    system.wait_for(NAMESPACE, "late")
+    system.policy(NAMESPACE, "brief", story.organization())
+    system.wait_for(NAMESPACE, "brief")
     eventually(
         lambda: story.scrape().condition("brief", "Ready", "True") == 1, 10, "brief"
     )
-    world.delete("brief", NAMESPACE)
-    world.gone("znp", "brief", NAMESPACE)
+    system.delete("brief", NAMESPACE)
+    system.gone("znp", "brief", NAMESPACE)
 
 
 def test_the_page_names_what_is_there(story: Story) -> None:
@@ -210,7 +210,7 @@ def test_calls_to_zitadel_are_those_in_its_own_log(story: Story) -> None:
 
 def test_calls_to_kubernetes_are_those_in_its_own_log(story: Story) -> None:
     """All writes agree; the host is that of the kubeconfig."""
-    kubeconfig = yaml.safe_load(story.world.plane.kubeconfig.read_text())
+    kubeconfig = yaml.safe_load(story.system.plane.kubeconfig.read_text())
     host = urlsplit(kubeconfig["clusters"][0]["cluster"]["server"]).netloc
 
     def agree() -> bool:
@@ -291,25 +291,25 @@ def test_objects_are_reported_as_they_are(story: Story) -> None:
 
 def test_the_end_of_a_credential_is_reported(story: Story) -> None:
     """It is known for key files."""
-    world = story.world
-    made = world.emulator.user("IAM_OWNER", credential="key")
+    system = story.system
+    made = system.emulator.user("IAM_OWNER", credential="key")
     key = json.dumps({**made["keyFile"], "expirationDate": "2036-01-01T00:00:00Z"})
-    create_secret(world.plane, "key", **{"key.json": key})
+    create_secret(system.plane, "key", **{"key.json": key})
     credentials = {"privateKeyJWT": {"secretRef": {"name": "key"}}}
-    world.instance("by-key", world.emulator.url, credentials=credentials)
-    body = world.wait_for("", "by-key", kind="zni")
+    system.instance("by-key", system.emulator.url, credentials=credentials)
+    body = system.wait_for("", "by-key", kind="zni")
     expires = body["status"]["credentialExpiresAt"]
     end = datetime.fromisoformat(expires).astimezone(UTC).timestamp()
     name = "znp_credential_expiry_timestamp_seconds"
     eventually(lambda: story.scrape().one(name, name="by-key") == end, 10)
     assert story.scrape().one(name, name="shared") is None
-    world.plane.kubectl("delete", "zni", "by-key")
+    system.plane.kubectl("delete", "zni", "by-key")
     eventually(lambda: 'name="by-key"' not in story.scrape().text, 10)
 
 
 def test_each_log_line_is_json_and_says_whose_it_is(story: Story) -> None:
     """Changes and failures name the object; no secret is in the log."""
-    text = story.world.operator.log.read_text()
+    text = story.system.operator.log.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     for line in lines:
         assert {"timestamp", "level", "logger", "message"} <= line.keys()
@@ -338,7 +338,7 @@ def test_each_log_line_is_json_and_says_whose_it_is(story: Story) -> None:
 def test_events_name_pod_and_instance(story: Story) -> None:
     """reportingInstance is the pod; related of a policy is its instance."""
     get = ("get", "events.events.k8s.io", "-n", NAMESPACE, "--output=json")
-    events = json.loads(story.world.plane.kubectl(*get).stdout)["items"]
+    events = json.loads(story.system.plane.kubectl(*get).stdout)["items"]
     assert {event["reportingInstance"] for event in events} == {"znp-0"}
     assert {event["related"]["name"] for event in events} == {"shared"}
     found = {(event["reason"], event["regarding"]["name"]) for event in events}

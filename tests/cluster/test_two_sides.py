@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.conftest import World
+from cluster.conftest import System
 from faults.conftest import make_ready
 from support.audit import AuditLog
 from support.sides import (
@@ -67,36 +67,36 @@ def where(request: pytest.FixtureRequest, plane: ControlPlane) -> str:
 
 
 @pytest.fixture
-def sides(plane: ControlPlane, tmp_path: Path) -> Iterator[World]:
+def sides(plane: ControlPlane, tmp_path: Path) -> Iterator[System]:
     """An emulator and an operator for this test only."""
     with world_of_its_own(plane, tmp_path) as made:
         yield made
 
 
-def kill_after(world: World, org: str, writes: int, before: int = 0) -> None:
+def kill_after(system: System, org: str, writes: int, before: int = 0) -> None:
     """Kill the operator after this many writes to an organization, if any."""
     if writes:
-        wait_for_writes(world, org, before + writes)
-        restart(world)
+        wait_for_writes(system, org, before + writes)
+        restart(system)
 
 
-def require_few_writes(world: World, org: str, killed: int, before: int = 0) -> None:
+def require_few_writes(system: System, org: str, killed: int, before: int = 0) -> None:
     """Check for at most four extra writes; a restart begins its counts anew."""
-    made = len(writes_to(world, org)) - before
+    made = len(writes_to(system, org)) - before
     assert 1 < made <= (1 + EXTRA) * (2 if killed else 1)
 
 
-def require_reported(world: World, namespace: str, missed: str, killed: int) -> None:
+def require_reported(system: System, namespace: str, missed: str, killed: int) -> None:
     """Check that one repair is reported and counted, unless its process was killed."""
     if killed < KILLED_AFTER[-1]:
-        require_repair(world, namespace, "p", missed)
+        require_repair(system, namespace, "p", missed)
     else:
-        assert len(repair_notes(world, namespace, "p")) <= 1
+        assert len(repair_notes(system, namespace, "p")) <= 1
 
 
 @pytest.mark.parametrize("killed", KILLED_AFTER)
 def test_an_added_event_is_lost_at_a_creation(
-    sides: World, where: str, killed: int
+    sides: System, where: str, killed: int
 ) -> None:
     """In the end the organization has its policy, and GETs show it."""
     org = sides.organization()
@@ -114,7 +114,7 @@ def test_an_added_event_is_lost_at_a_creation(
 
 @pytest.mark.parametrize("killed", KILLED_AFTER)
 def test_a_changed_event_is_lost_at_an_edit(
-    sides: World, where: str, killed: int
+    sides: System, where: str, killed: int
 ) -> None:
     """In the end the new value is in force, and Ready is about it."""
     org = sides.organization()
@@ -133,7 +133,7 @@ def test_a_changed_event_is_lost_at_an_edit(
 
 @pytest.mark.parametrize("killed", KILLED_AFTER)
 def test_a_removed_event_is_lost_at_a_deletion(
-    sides: World, where: str, killed: int
+    sides: System, where: str, killed: int
 ) -> None:
     """The object stays until a GET shows that the organization inherits."""
     org = sides.organization()
@@ -152,12 +152,12 @@ def test_a_removed_event_is_lost_at_a_deletion(
     require_reported(sides, where, "removed", killed)
 
 
-def stale_row(world: World, org: str) -> None:
+def stale_row(system: System, org: str) -> None:
     """Let GETs show an own policy, true, that is removed according to the log."""
-    world.emulator.call("POST", POLICY, {"passwordChange": True}, org)
-    lose(world, "removed", org)
-    world.emulator.call("DELETE", POLICY, None, org)
-    assert world.emulator.policy(org)["passwordChange"] is True
+    system.emulator.call("POST", POLICY, {"passwordChange": True}, org)
+    lose(system, "removed", org)
+    system.emulator.call("DELETE", POLICY, None, org)
+    assert system.emulator.policy(org)["passwordChange"] is True
 
 
 @pytest.mark.timeout(240)
@@ -169,39 +169,39 @@ def test_a_removed_event_was_lost_before_a_take_over(
 
     The second policy is polled every ten seconds, so also during this time.
     """
-    with world_of_its_own(plane, tmp_path, driftDetection=DRIFT) as world:
+    with world_of_its_own(plane, tmp_path, driftDetection=DRIFT) as system:
         retry = {"projection_retry_milliseconds": 12_000}
-        world.emulator.call("PUT", "/emulator/v1/behavior", retry)
-        other, org = world.organization(), world.organization()
-        world.policy(where, "q", other, passwordChange=False)
-        world.wait_for(where, "q")
-        stale_row(world, org)
-        before = len(writes_to(world, org))
-        instance = world.get("zni", "shared")
+        system.emulator.call("PUT", "/emulator/v1/behavior", retry)
+        other, org = system.organization(), system.organization()
+        system.policy(where, "q", other, passwordChange=False)
+        system.wait_for(where, "q")
+        stale_row(system, org)
+        before = len(writes_to(system, org))
+        instance = system.get("zni", "shared")
         log = AuditLog(plane)
-        world.policy(where, "p", org, passwordChange=False)
-        kill_after(world, org, killed, before)
-        body = world.wait_for(where, "p", patience=90)
-        assert busy_answers(world, org)
+        system.policy(where, "p", org, passwordChange=False)
+        kill_after(system, org, killed, before)
+        body = system.wait_for(where, "p", patience=90)
+        assert busy_answers(system, org)
         if killed < KILLED_AFTER[-1]:  # otherwise the new process checks it later
-            assert busy_answers(world, other)
-        assert world.emulator.policy(org).get("passwordChange", False) is False
-        assert "isDefault" not in world.emulator.policy(org)
-        require_shown(world, body, org)
-        require_few_writes(world, org, killed, before)
-        assert len(writes_to(world, other)) == 1
-        require_reported(world, where, "removed", killed)
+            assert busy_answers(system, other)
+        assert system.emulator.policy(org).get("passwordChange", False) is False
+        assert "isDefault" not in system.emulator.policy(org)
+        require_shown(system, body, org)
+        require_few_writes(system, org, killed, before)
+        assert len(writes_to(system, other)) == 1
+        require_reported(system, where, "removed", killed)
         assert not log.by_operator("notificationpolicies", where, "q")
-        assert world.condition("znp", "q", where, "Ready") == ("True", "Succeeded")
-        after = world.get("zni", "shared")
+        assert system.condition("znp", "q", where, "Ready") == ("True", "Succeeded")
+        after = system.get("zni", "shared")
         assert instance is not None
         assert after is not None
         assert after["status"]["conditions"] == instance["status"]["conditions"]
 
 
-def answered_gets(world: World, org: str) -> int:
+def answered_gets(system: System, org: str) -> int:
     """Return the number of answered GETs of an organization's policy."""
-    requests = world.emulator.requests(POLICY)
+    requests = system.emulator.requests(POLICY)
     return sum(r["method"] == "GET" and r["organization"] == org for r in requests)
 
 
@@ -216,34 +216,34 @@ def test_what_others_wrote_is_lost_and_the_log_shows_it(
 
     After half a minute the wanted value is written once more.
     """
-    with world_of_its_own(plane, tmp_path, driftDetection=EVENTS) as world:
-        org = world.organization()
-        world.policy(where, "p", org, passwordChange=False)
-        world.wait_for(where, "p")
-        lose(world, missed, org)
+    with world_of_its_own(plane, tmp_path, driftDetection=EVENTS) as system:
+        org = system.organization()
+        system.policy(where, "p", org, passwordChange=False)
+        system.wait_for(where, "p")
+        lose(system, missed, org)
         verb = "DELETE" if missed == "removed" else "PUT"
         body = {"passwordChange": True} if verb == "PUT" else None
-        world.emulator.call(verb, POLICY, body, org)
-        began, looks = time.monotonic(), answered_gets(world, org)
+        system.emulator.call(verb, POLICY, body, org)
+        began, looks = time.monotonic(), answered_gets(system, org)
         if killed:
             eventually(
-                lambda: answered_gets(world, org) > looks, 30, "a pass after the event"
+                lambda: answered_gets(system, org) > looks, 30, "a pass after the event"
             )
-            restart(world)
-        wait_for_writes(world, org, 3, patience=90)
+            restart(system)
+        wait_for_writes(system, org, 3, patience=90)
         assert time.monotonic() - began >= BEHIND_FOR
-        require_repair(world, where, "p", missed)
-        shown = world.wait_for(where, "p")
-        require_shown(world, shown, org)
+        require_repair(system, where, "p", missed)
+        shown = system.wait_for(where, "p")
+        require_shown(system, shown, org)
         assert "lastDrift" not in shown["status"]
-        ours = writes_to(world, org)[2:]
+        ours = writes_to(system, org)[2:]
         assert ours == (["PUT", "POST"] if missed == "removed" else ["PUT"])
-        require_agreement(world, org, value=False)
+        require_agreement(system, org, value=False)
 
 
 @pytest.mark.timeout(300)
 def test_a_get_that_is_older_than_our_own_write_is_ignored(
-    sides: World, where: str
+    sides: System, where: str
 ) -> None:
     """An edit is reverted at once, and an object is created again."""
     org = sides.organization()
@@ -265,7 +265,7 @@ def test_a_get_that_is_older_than_our_own_write_is_ignored(
 
 
 def test_a_read_side_that_stands_still_is_reported_by_the_instance(
-    sides: World, where: str
+    sides: System, where: str
 ) -> None:
     """There are few writes; later all is as wanted without a repair."""
     orgs = {f"p{number}": sides.organization() for number in range(STANDING)}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cluster.conftest import World
+from cluster.conftest import System
 from cluster.test_connections import create_roots, credentials_of, request_pass
 from support.apiserver import kubeconfig
 from support.authorities import Authority
@@ -31,7 +31,7 @@ NOWHERE = "http://127.0.0.1:1"
 @contextmanager
 def world_of(
     plane: ControlPlane, folder: Path, *options: str, **environment: str
-) -> Iterator[World]:
+) -> Iterator[System]:
     """Start an emulator and an operator with these options and variables."""
     create_secret(plane, "zitadel-credentials")
     emulator = EmulatorProcess(folder, 0, *options)
@@ -39,7 +39,7 @@ def world_of(
         operator = OperatorProcess(plane, folder, environment=environment)
         try:
             operator.wait_ready()
-            yield World(plane, emulator, operator, folder)
+            yield System(plane, emulator, operator, folder)
         finally:
             code = operator.program.stop()
     assert code == 0
@@ -99,28 +99,30 @@ def test_a_zitadel_whose_authority_is_bare_is_trusted_by_its_bundle(
     cert.write_text(shown[0])
     key.write_text(shown[1])
     options = ("--tls-cert", str(cert), "--tls-key", str(key))
-    with world_of(control_plane, tmp_path, *options, NO_PROXY="*") as world:
-        create_roots(world, "bare", roots)
+    with world_of(control_plane, tmp_path, *options, NO_PROXY="*") as system:
+        create_roots(system, "bare", roots)
         bundle = {"configMapRef": {"name": "bare"}}
         spec: dict[str, Any] = {"caBundle": bundle, "allowInsecureHTTP": False}
-        world.instance("bare", world.emulator.url, **spec)
-        world.wait_for("", "bare", kind="zni")
-        world.policy("default", "bare", ACME, instanceRef={"name": "bare"})
-        world.wait_for("default", "bare")
-        world.delete("bare", "default")
-        world.gone("znp", "bare", "default")
+        system.instance("bare", system.emulator.url, **spec)
+        system.wait_for("", "bare", kind="zni")
+        system.policy("default", "bare", ACME, instanceRef={"name": "bare"})
+        system.wait_for("default", "bare")
+        system.delete("bare", "default")
+        system.gone("znp", "bare", "default")
 
 
 def test_a_zitadel_that_refuses_great_limits_is_asked_for_less(
     control_plane: ControlPlane, tmp_path: Path
 ) -> None:
     """Two policies and two grants use names among many organizations."""
-    with world_of(control_plane, tmp_path, NO_PROXY="*") as world:
+    with world_of(control_plane, tmp_path, NO_PROXY="*") as system:
         behavior = {"largest_limit": 100}
-        world.emulator.call("PUT", "/emulator/v1/behavior", behavior)
-        organizations = [world.organization() for _ in range(120)]
+        system.emulator.call("PUT", "/emulator/v1/behavior", behavior)
+        organizations = [system.organization() for _ in range(120)]
         names = {
-            f"pages-{index}": world.emulator.get("/management/v1/orgs/me", found)["org"]
+            f"pages-{index}": system.emulator.get("/management/v1/orgs/me", found)[
+                "org"
+            ]
             for index, found in enumerate((organizations[0], organizations[-1]))
         }
         for namespace in names:
@@ -129,29 +131,29 @@ def test_a_zitadel_that_refuses_great_limits_is_asked_for_less(
             {"namespaces": [namespace], "organizations": [{"name": org["name"]}]}
             for namespace, org in names.items()
         ]
-        world.instance("pages", world.emulator.url, grants=grants)
+        system.instance("pages", system.emulator.url, grants=grants)
         for namespace, org in names.items():
             ref = {"name": org["name"]}
-            world.policy(namespace, "p", ref, instanceRef={"name": "pages"})
+            system.policy(namespace, "p", ref, instanceRef={"name": "pages"})
         for namespace, org in names.items():
-            status = world.wait_for(namespace, "p")["status"]
+            status = system.wait_for(namespace, "p")["status"]
             assert status["organizationId"] == org["id"]
-            assert world.emulator.policy(org["id"])["passwordChange"] is True
+            assert system.emulator.policy(org["id"])["passwordChange"] is True
         # Events are read in smaller pages, too.
         path = "/management/v1/policies/notification"
-        world.emulator.call("DELETE", path, organization=organizations[0])
+        system.emulator.call("DELETE", path, organization=organizations[0])
         eventually(
-            lambda: not world.emulator.policy(organizations[0]).get("isDefault"),
+            lambda: not system.emulator.policy(organizations[0]).get("isDefault"),
             *(20, "the drift is corrected"),
         )
-        status = world.wait_for("", "pages", kind="zni")["status"]
+        status = system.wait_for("", "pages", kind="zni")["status"]
         assert status["driftDetection"]["method"] == "Events"
-        refused = [r for r in world.emulator.requests() if r["status"] == 400]
+        refused = [r for r in system.emulator.requests() if r["status"] == 400]
         # The limit is halved from 1,000 on, and the accepted one is kept.
         assert 1 <= len(refused) <= 10
         for namespace in names:
-            world.delete("p", namespace)
-            world.gone("znp", "p", namespace)
+            system.delete("p", namespace)
+            system.gone("znp", "p", namespace)
 
 
 def test_a_range_in_no_proxy_is_reached_directly(
@@ -162,17 +164,17 @@ def test_a_range_in_no_proxy_is_reached_directly(
     variables["NO_PROXY"] = "127.0.0.0/8"
     # This machine may set the variables in lower case.
     variables |= {name.lower(): value for name, value in variables.items()}
-    with world_of(control_plane, tmp_path, **variables) as world:
-        world.instance("range", world.emulator.url)
-        world.wait_for("", "range", kind="zni")
-        world.policy("default", "range", ACME, instanceRef={"name": "range"})
-        world.wait_for("default", "range")
-        world.instance("outside", "http://zitadel.example")
+    with world_of(control_plane, tmp_path, **variables) as system:
+        system.instance("range", system.emulator.url)
+        system.wait_for("", "range", kind="zni")
+        system.policy("default", "range", ACME, instanceRef={"name": "range"})
+        system.wait_for("default", "range")
+        system.instance("outside", "http://zitadel.example")
         unreachable = ("False", "Unreachable")
-        body = world.wait_for("", "outside", unreachable, kind="zni")
+        body = system.wait_for("", "outside", unreachable, kind="zni")
         assert "proxy" in message(body)
-        world.delete("range", "default")
-        world.gone("znp", "range", "default")
+        system.delete("range", "default")
+        system.gone("znp", "range", "default")
 
 
 @pytest.mark.parametrize("kind", ["token", "key"])
@@ -180,24 +182,24 @@ def test_a_credential_that_was_encoded_twice_is_reported(
     control_plane: ControlPlane, tmp_path: Path, kind: str
 ) -> None:
     """The instance reports it without a call; a correct one helps."""
-    with world_of(control_plane, tmp_path, NO_PROXY="*") as world:
-        made = world.emulator.user("IAM_OWNER", credential=kind)
+    with world_of(control_plane, tmp_path, NO_PROXY="*") as system:
+        made = system.emulator.user("IAM_OWNER", credential=kind)
         secret = f"twice-{kind}"
-        credentials = credentials_of(world, secret, made)
+        credentials = credentials_of(system, secret, made)
         value = made["token"] if kind == "token" else json.dumps(made["keyFile"])
         once = base64.b64encode(value.encode()).decode()
         # Kubernetes encodes the value a second time.
         field = "token" if kind == "token" else "key.json"
-        create_secret(world.plane, secret, **{field: once})
-        before = world.emulator.requests()
-        world.instance(secret, world.emulator.url, credentials=credentials)
+        create_secret(system.plane, secret, **{field: once})
+        before = system.emulator.requests()
+        system.instance(secret, system.emulator.url, credentials=credentials)
         invalid = ("False", "CredentialsInvalid")
-        text = message(world.wait_for("", secret, invalid, kind="zni"))
+        text = message(system.wait_for("", secret, invalid, kind="zni"))
         assert "was base64-encoded twice" in text
         assert secret in text
         assert field in text
-        assert world.emulator.requests() == before
-        credentials_of(world, secret, made)
-        request_pass(world, secret, "1")
-        world.wait_for("", secret, kind="zni")
-        assert once[:20] not in world.operator.log.read_text()
+        assert system.emulator.requests() == before
+        credentials_of(system, secret, made)
+        request_pass(system, secret, "1")
+        system.wait_for("", secret, kind="zni")
+        assert once[:20] not in system.operator.log.read_text()

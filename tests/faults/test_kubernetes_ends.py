@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cluster.conftest import World
+from cluster.conftest import System
 from support.apiproxy import ApiProxy
 from support.kube_calls import read_all
 from support.running import EmulatorProcess, OperatorProcess, create_secret
@@ -25,27 +25,27 @@ def test_an_owner_that_ended_between_a_watch_and_its_410_is_no_conflict(
             kubeconfig=proxy.kubeconfig(tmp_path / "kubeconfig"),
         )
         operator.wait_ready()
-        world = World(control_plane, emulator, operator, tmp_path)
-        world.instance("ends", emulator.url)
+        system = System(control_plane, emulator, operator, tmp_path)
+        system.instance("ends", emulator.url)
         ref = {"instanceRef": {"name": "ends"}}
-        org = world.organization()
-        world.policy(namespace, "old", org, deletionPolicy="Retain", **ref)
-        world.wait_for(namespace, "old")
+        org = system.organization()
+        system.policy(namespace, "old", org, deletionPolicy="Retain", **ref)
+        system.wait_for(namespace, "old")
         eventually(lambda: proxy.watches == 2, what="both watches")
         proxy.silence()
-        world.delete("old", namespace)
-        world.gone("znp", "old", namespace)
+        system.delete("old", namespace)
+        system.gone("znp", "old", namespace)
         proxy.expire()
         eventually(lambda: len(_watches(proxy)) > 2, what="a new watch")
-        world.policy(namespace, "new", org, passwordChange=False, **ref)
+        system.policy(namespace, "new", org, passwordChange=False, **ref)
         # After a Conflict it would be retried only after five minutes.
-        world.wait_for(namespace, "new")
+        system.wait_for(namespace, "new")
         assert emulator.policy(org).get("passwordChange", False) is False
-        event_reasons = _reasons_of_events(world, namespace)
+        event_reasons = _reasons_of_events(system, namespace)
         assert event_reasons
         assert Reason.CONFLICT not in event_reasons
-        world.delete("new", namespace)
-        world.gone("znp", "new", namespace)
+        system.delete("new", namespace)
+        system.gone("znp", "new", namespace)
         control_plane.kubectl("delete", "zni", "ends")
         assert operator.program.stop() == 0
 
@@ -54,6 +54,6 @@ def _watches(proxy: ApiProxy) -> list[str]:
     return [call.path for call in proxy.calls if "watch=true" in call.path]
 
 
-def _reasons_of_events(world: World, namespace: str) -> set[str]:
+def _reasons_of_events(system: System, namespace: str) -> set[str]:
     """Return the reasons of all Events of a namespace."""
-    return {event["reason"] for event in read_all(world.plane, "event", namespace)}
+    return {event["reason"] for event in read_all(system.plane, "event", namespace)}

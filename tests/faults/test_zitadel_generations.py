@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support.zitadel_lives import ACME, HISTORY, KEY, Life, a_life, one_life
+from support.zitadel_lives import ACME, HISTORY, KEY, ZitadelLife, a_life, one_life
 from zitadel_emulator.faults import Fault
 from zitadel_emulator.policies import reset
 from zitadel_emulator.server import new_emulator, serve
@@ -87,7 +87,7 @@ async def test_drift_is_found_while_events_cannot_be_searched(how: str) -> None:
         await life.until(lambda: method(life) is DriftMethod.EVENTS)
 
 
-def method(life: Life) -> DriftMethod | None:
+def method(life: ZitadelLife) -> DriftMethod | None:
     """Return the method of drift detection in the instance's status."""
     detection = life.cluster.instances["default"].status.drift_detection
     return detection.method if detection else None

@@ -138,53 +138,53 @@ async def running(**instance: Any) -> AsyncIterator[Running]:
             await connector.aclose()
 
 
-async def renewal(world: Running) -> None:
+async def renewal(system: Running) -> None:
     """Let one renewal of a token fail that is still valid."""
-    before = world.requests("/oauth/v2/token")
-    fault = world.emulator.faults.add(Fault(**TOKEN, status=500, body=FAILED, times=1))
-    await world.until(lambda: world.requests("/oauth/v2/token") >= before + 2, 90)
+    before = system.requests("/oauth/v2/token")
+    fault = system.emulator.faults.add(Fault(**TOKEN, status=500, body=FAILED, times=1))
+    await system.until(lambda: system.requests("/oauth/v2/token") >= before + 2, 90)
     assert fault.times == 0
 
 
-async def new_key(world: Running) -> None:
+async def new_key(system: Running) -> None:
     """Let the first use of a rotated key fail."""
-    before = world.requests("/oauth/v2/token")
-    world.emulator.faults.add(Fault(**TOKEN, status=500, body=FAILED, times=1))
-    store_key(world.emulator, world.cluster, world.user)
-    await world.until(lambda: world.requests("/oauth/v2/token") >= before + 2, 30)
+    before = system.requests("/oauth/v2/token")
+    system.emulator.faults.add(Fault(**TOKEN, status=500, body=FAILED, times=1))
+    store_key(system.emulator, system.cluster, system.user)
+    await system.until(lambda: system.requests("/oauth/v2/token") >= before + 2, 30)
 
 
-async def one_401(world: Running) -> None:
+async def one_401(system: Running) -> None:
     """Refuse one call of a check."""
     fault = Fault(**PERMISSIONS, status=401, body=REJECTED, times=1)
-    world.emulator.faults.add(fault)
-    await world.until(lambda: fault.times == 0, 30)
+    system.emulator.faults.add(fault)
+    await system.until(lambda: fault.times == 0, 30)
 
 
-async def one_503(world: Running) -> None:
+async def one_503(system: Running) -> None:
     """Let one call of a check fail as behind a proxy."""
     fault = Fault(**PERMISSIONS, status=503, body="<html>", times=1)
-    world.emulator.faults.add(fault)
-    await world.until(lambda: fault.times == 0, 30)
+    system.emulator.faults.add(fault)
+    await system.until(lambda: fault.times == 0, 30)
 
 
-async def no_secret(world: Running) -> None:
+async def no_secret(system: Running) -> None:
     """Remove the Secret for a while."""
-    kept = world.cluster.secrets.pop("s")
-    await world.until(lambda: world.instance().reason == "CredentialsMissing", 30)
+    kept = system.cluster.secrets.pop("s")
+    await system.until(lambda: system.instance().reason == "CredentialsMissing", 30)
     await asyncio.sleep(40)
-    world.cluster.secrets["s"] = kept
+    system.cluster.secrets["s"] = kept
 
 
 async def apply_fault(befall: Callable[[Running], Awaitable[None]]) -> str:
     """Apply a fault to an operator; return what it has wrongly reported."""
-    async with running() as world:
-        await befall(world)
-        await world.until(lambda: world.instance().status == "True", 60)
+    async with running() as system:
+        await befall(system)
+        await system.until(lambda: system.instance().status == "True", 60)
         await asyncio.sleep(5)
-        policies, instance = world.writes()
+        policies, instance = system.writes()
         most = 2 if befall is no_secret else 0
-        reported = [name for name, _ in world.recorder.notices if name != "default"]
+        reported = [name for name, _ in system.recorder.notices if name != "default"]
         if policies or instance > most or reported:
             return f"{befall.__name__}: {policies}, {instance}, {reported}"
         return ""
@@ -198,11 +198,11 @@ async def test_nobody_notices_a_misfortune() -> None:
 
 async def test_a_lasting_refusal_is_reported_and_taken_back_within_a_minute() -> None:
     """The user is deactivated and reactivated; all objects report it."""
-    async with running() as world:
+    async with running() as system:
         for active, reason in ((False, "CredentialsRejected"), (True, "Succeeded")):
-            access = world.emulator.zitadel.access
-            access.set_active(world.user, "somebody", active=active)
-            await world.until(partial(world.all_say, reason), 60)
+            access = system.emulator.zitadel.access
+            access.set_active(system.user, "somebody", active=active)
+            await system.until(partial(system.all_say, reason), 60)
 
 
 @pytest.mark.parametrize(
@@ -216,21 +216,21 @@ async def test_a_grant_by_name_that_cannot_be_looked_up_stays_alone(
     org = frozenset({Scope.ORGANIZATION})
     named = frozenset({Reference(By.NAME, "ACME")})
     grants = (Grant(("team",), org, named),)
-    async with running(grants=grants) as world:
+    async with running(grants=grants) as system:
         fault = Fault(path="/v2/", status=status, body=body)
-        world.emulator.faults.add(fault)
+        system.emulator.faults.add(fault)
         theirs = policy("theirs", str(FIRST))
         theirs = replace(theirs, key=theirs.key._replace(namespace="team"))
-        world.cluster.put(theirs)
-        world.engine.watch_events.seen(world.cluster.policies[theirs.key])
+        system.cluster.put(theirs)
+        system.engine.watch_events.seen(system.cluster.policies[theirs.key])
         await asyncio.sleep(3)
-        mine = world.cluster.policies[policy("p1").key]
-        world.cluster.put(replace(mine, settings=mails(True), generation=2))
-        world.engine.watch_events.seen(world.cluster.policies[mine.key])
+        mine = system.cluster.policies[policy("p1").key]
+        system.cluster.put(replace(mine, settings=mails(True), generation=2))
+        system.engine.watch_events.seen(system.cluster.policies[mine.key])
 
         def is_settled() -> bool:
-            ready = _ready(world.cluster.policies[theirs.key])
-            served = _ready(world.cluster.policies[mine.key])
+            ready = _ready(system.cluster.policies[theirs.key])
+            served = _ready(system.cluster.policies[mine.key])
             return (
                 ready.reason == "InstanceNotReady"
                 and "ACME" in ready.message
@@ -238,6 +238,6 @@ async def test_a_grant_by_name_that_cannot_be_looked_up_stays_alone(
                 and served.status == "True"
             )
 
-        await world.until(is_settled, 60)
-        assert world.instance().status == "True"
-        assert len([n for n, _ in world.recorder.notices if n.startswith("p")]) == 1
+        await system.until(is_settled, 60)
+        assert system.instance().status == "True"
+        assert len([n for n, _ in system.recorder.notices if n.startswith("p")]) == 1

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.conftest import World
+from cluster.conftest import System
 from support.installed import Installation
 from support.running import EmulatorProcess, create_secret
 from support.watching import StatusWatch
@@ -50,16 +50,16 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProce
 
 
 @pytest.fixture(scope="module")
-def world(
+def system(
     installation: Installation,
     emulator: EmulatorProcess,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[World]:
-    """The world of tests/cluster, but the operator uses the chart's service account."""
+) -> Iterator[System]:
+    """The system of tests/cluster, but the operator uses the chart's service account."""
     watch = StatusWatch(installation.plane, tmp_path_factory.mktemp("watch"))
     create_secret(installation.plane, "zitadel-credentials")
     operator = installation.lead("pod-1")
-    made = World(installation.plane, emulator, operator, installation.folder)
+    made = System(installation.plane, emulator, operator, installation.folder)
     made.instance("shared", emulator.url)
     made.wait_for("", "shared", kind="zni")
     yield made

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cluster.conftest import World
+from cluster.conftest import System
 from cluster.test_sets import apply_set, make, named, wait_ready
 from install.rights import Request, Right, granted, requests
 from support.audit import AuditLog
@@ -62,36 +62,36 @@ def suite_of(module: ModuleType, *but: str) -> dict[str, Callable[..., Any]]:
     return found
 
 
-def series(world: World, namespace: str, name: str) -> int:
+def series(system: System, namespace: str, name: str) -> int:
     """Return how often the Event about handled requests was counted."""
     found = read_all(
-        world.plane, "event", namespace, fieldSelector=f"regarding.name={name}"
+        system.plane, "event", namespace, fieldSelector=f"regarding.name={name}"
     )
     events = [event for event in found if event["reason"] == "ReconcileRequested"]
     assert len(events) <= 1, events
     return sum(event.get("series", {}).get("count", 1) for event in events)
 
 
-def wait_for_series(world: World, namespace: str, name: str, count: int) -> None:
+def wait_for_series(system: System, namespace: str, name: str, count: int) -> None:
     """Wait until the Event about handled requests was counted so many times."""
     eventually(
-        lambda: series(world, namespace, name) == count,
+        lambda: series(system, namespace, name) == count,
         what=f"Event {count} about {name}",
     )
 
 
-def test_a_set_adopts_what_lost_its_owner(world: World, namespace: str) -> None:
+def test_a_set_adopts_what_lost_its_owner(system: System, namespace: str) -> None:
     """Backups lose owner references; the set's apply sets them again."""
-    org = make(world, f"{namespace}-x")
-    apply_set(world, namespace, "s", organizations=named(f"{namespace}-*"))
-    uid = wait_ready(world, namespace, "s")["metadata"]["uid"]
-    world.plane.kubectl(
+    org = make(system, f"{namespace}-x")
+    apply_set(system, namespace, "s", organizations=named(f"{namespace}-*"))
+    uid = wait_ready(system, namespace, "s")["metadata"]["uid"]
+    system.plane.kubectl(
         *("patch", "znp", f"s-{org}", f"--namespace={namespace}", "--type=merge"),
         '--patch={"metadata":{"ownerReferences":null}}',
     )
 
     def owners() -> list[str]:
-        body = world.get("znp", f"s-{org}", namespace) or {"metadata": {}}
+        body = system.get("znp", f"s-{org}", namespace) or {"metadata": {}}
         found = body["metadata"].get("ownerReferences", ())
         return [owner["uid"] for owner in found]
 
@@ -100,59 +100,59 @@ def test_a_set_adopts_what_lost_its_owner(world: World, namespace: str) -> None:
 
 @pytest.mark.parametrize("kind", ["znp", "zni"])
 def test_a_repeated_event_becomes_a_series(
-    world: World, namespace: str, kind: str
+    system: System, namespace: str, kind: str
 ) -> None:
     """A policy's is in its namespace, an instance's in `default`."""
-    world.instance(namespace, world.emulator.url)
-    world.wait_for("", namespace, kind="zni")
-    world.policy(
-        namespace, namespace, world.organization(), instanceRef={"name": namespace}
+    system.instance(namespace, system.emulator.url)
+    system.wait_for("", namespace, kind="zni")
+    system.policy(
+        namespace, namespace, system.organization(), instanceRef={"name": namespace}
     )
-    world.wait_for(namespace, namespace)
+    system.wait_for(namespace, namespace)
     where = namespace if kind == "znp" else ""
     options = (f"--namespace={namespace}",) if kind == "znp" else ()
     for number in (1, 2):
         token = f"{REQUESTED}={number}"
         command = ("annotate", "--overwrite", kind, namespace, token)
-        world.plane.kubectl(*command, *options)
-        wait_for_series(world, where or "default", namespace, number)
+        system.plane.kubectl(*command, *options)
+        wait_for_series(system, where or "default", namespace, number)
 
 
 def test_another_replica_takes_over(
-    world: World, installation: Installation, namespace: str
+    system: System, installation: Installation, namespace: str
 ) -> None:
     """It uses the Lease, the only one that the account may use."""
-    org = world.organization()
-    world.policy(namespace, "p", org)
-    world.wait_for(namespace, "p")
-    first, second = world.operator, installation.start("pod-2")
+    org = system.organization()
+    system.policy(namespace, "p", org)
+    system.wait_for(namespace, "p")
+    first, second = system.operator, installation.start("pod-2")
     second.wait_ready()
     assert installation.holder() == "pod-1"
     assert first.program.stop() == 0
-    world.operator = second
+    system.operator = second
     eventually(lambda: installation.holder() == "pod-2", 40, "pod-2 holds the Lease")
-    world.policy(namespace, "p", org, passwordChange=False)
-    world.wait_for(namespace, "p")
-    assert world.emulator.policy(org).get("passwordChange", False) is False
+    system.policy(namespace, "p", org, passwordChange=False)
+    system.wait_for(namespace, "p")
+    assert system.emulator.policy(org).get("passwordChange", False) is False
 
 
 def test_a_restart_writes_nothing(
-    world: World, installation: Installation, namespace: str, audit: AuditLog
+    system: System, installation: Installation, namespace: str, audit: AuditLog
 ) -> None:
     """There is no write to objects or ZITADEL; a new deletion is done."""
-    orgs = {name: world.organization() for name in ("stays", "goes")}
+    orgs = {name: system.organization() for name in ("stays", "goes")}
     for name, org in orgs.items():
-        world.policy(namespace, name, org)
-        world.wait_for(namespace, name)
-    assert world.operator.program.stop() == 0
-    world.delete("goes", namespace)
+        system.policy(namespace, name, org)
+        system.wait_for(namespace, name)
+    assert system.operator.program.stop() == 0
+    system.delete("goes", namespace)
     before = len(audit.by_operator(POLICIES, namespace, "stays"))
-    world.operator = installation.lead("pod-3")
-    world.gone("znp", "goes", namespace)
-    assert world.emulator.policy(orgs["goes"])["isDefault"]
+    system.operator = installation.lead("pod-3")
+    system.gone("znp", "goes", namespace)
+    assert system.emulator.policy(orgs["goes"])["isDefault"]
     assert len(audit.by_operator(POLICIES, namespace, "stays")) == before
     writes = [
-        write[0] for write in world.emulator.writes() if write[2] == orgs["stays"]
+        write[0] for write in system.emulator.writes() if write[2] == orgs["stays"]
     ]
     assert writes == ["POST"]
 
@@ -213,12 +213,12 @@ def test_what_it_may(installation: Installation, question: str) -> None:
     assert installation.may(*question.split())
 
 
-def judge(world: World, installation: Installation, audit: AuditLog) -> None:
+def judge(system: System, installation: Installation, audit: AuditLog) -> None:
     """Compare the account's requests with its permissions.
 
     This ends the operator, because a watch is in the audit log only after its end.
     """
-    assert world.operator.program.stop() == 0
+    assert system.operator.program.stop() == 0
     rights = granted(installation.manifest())
     assert len(rights) > 10
 

@@ -5,7 +5,7 @@ checks who may set owner references.
 """
 
 from cluster import test_behaviour, test_connections, test_deletions, test_sets
-from cluster.conftest import World
+from cluster.conftest import System
 from install import stories
 from install.stories import ABOUT_ZITADEL, AS_ADMINISTRATOR, SLOW, judge, suite_of
 from support.audit import AuditLog
@@ -21,7 +21,7 @@ globals().update(suite_of(stories))
 
 
 def test_rights_are_exact(
-    world: World, installation: Installation, audit: AuditLog
+    system: System, installation: Installation, audit: AuditLog
 ) -> None:
     """In all these tests nothing was refused, and every permission was used."""
-    judge(world, installation, audit)
+    judge(system, installation, audit)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.conftest import World
+from cluster.conftest import System
 from support.documents import ROOT, Shell, commands, section
 from support.running import TOKEN, EmulatorProcess, OperatorProcess, create_secret
 from zitadel_notification_operator.demo.control_plane import ControlPlane
@@ -44,8 +44,8 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
             assert "http://127.0.0.1:8085" in instance
             instance = instance.replace("http://127.0.0.1:8085", emulator.url)
             plane.kubectl("apply", "-f-", stdin=instance)
-            world = World(plane, emulator, operator, folder)
-            world.wait_for("", "default", kind="zni")
+            system = System(plane, emulator, operator, folder)
+            system.wait_for("", "default", kind="zni")
             yield Beginner(plane, folder, emulator.url)
 
 

@@ -1,7 +1,7 @@
 """The end-to-end tests with an account that has permissions in some namespaces."""
 
 from cluster import test_behaviour, test_connections, test_deletions, test_sets
-from cluster.conftest import World
+from cluster.conftest import System
 from install import stories
 from install.stories import ABOUT_ZITADEL, AS_ADMINISTRATOR, SLOW, judge, suite_of
 from support.audit import AuditLog
@@ -28,29 +28,29 @@ globals().update(suite_of(stories))
 
 
 def test_a_namespace_outside_is_left_alone(
-    world: World, installation: Installation, namespace: str
+    system: System, installation: Installation, namespace: str
 ) -> None:
     """Its older policy has no claim, and the account no permission."""
-    org = world.organization()
-    world.plane.kubectl("create", "namespace", "outside")
-    world.policy("outside", "p", org, passwordChange=False)
+    org = system.organization()
+    system.plane.kubectl("create", "namespace", "outside")
+    system.policy("outside", "p", org, passwordChange=False)
     # If the operator saw the older one, that would win by its time in whole seconds.
-    world.policy(namespace, "p", org)
-    world.wait_for(namespace, "p")
-    body = world.get("znp", "p", "outside")
+    system.policy(namespace, "p", org)
+    system.wait_for(namespace, "p")
+    body = system.get("znp", "p", "outside")
     assert body is not None
     assert "conditions" not in body.get("status", {})
     assert "finalizers" not in body["metadata"]
-    assert [w[0] for w in world.emulator.writes() if w[2] == org] == ["POST"]
+    assert [w[0] for w in system.emulator.writes() if w[2] == org] == ["POST"]
     for verb in ("get", "list", "watch", "patch"):
         assert not installation.may(verb, "notificationpolicies", "-n", "outside")
         assert installation.may(verb, "notificationpolicies", "-n", namespace)
-    world.delete("p", "outside")
-    world.gone("znp", "p", "outside")
+    system.delete("p", "outside")
+    system.gone("znp", "p", "outside")
 
 
 def test_rights_are_exact(
-    world: World, installation: Installation, audit: AuditLog
+    system: System, installation: Installation, audit: AuditLog
 ) -> None:
     """In all these tests nothing was refused, and every permission was used."""
-    judge(world, installation, audit)
+    judge(system, installation, audit)

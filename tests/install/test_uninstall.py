@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chart.rendering import CHART
-from cluster.conftest import World
+from cluster.conftest import System
 from cluster.test_sets import apply_set, named, wait_ready
 from support.documents import ROOT, Shell, commands
 from support.installed import RELEASE, Installation
@@ -53,85 +53,85 @@ def shell(control_plane: ControlPlane, tmp_path: Path) -> Shell:
 
 def begin(
     installation: Installation, emulator: EmulatorProcess, *options: str
-) -> World:
+) -> System:
     """Install the chart, and create a policy for each team; both are Ready."""
     lease = ("--set", "leaderElection.leaseDuration=5s")
     installation.install(*lease, *options)
     create_secret(installation.plane, "zitadel-credentials")
     operator = installation.lead("pod-1")
-    world = World(installation.plane, emulator, operator, installation.folder)
-    world.instance("shared", emulator.url)
-    world.policy("team-a", "acme", ACME)
-    world.policy("team-b", "globex", GLOBEX)
-    world.wait_for("team-a", "acme")
-    world.wait_for("team-b", "globex")
-    return world
+    system = System(installation.plane, emulator, operator, installation.folder)
+    system.instance("shared", emulator.url)
+    system.policy("team-a", "acme", ACME)
+    system.policy("team-b", "globex", GLOBEX)
+    system.wait_for("team-a", "acme")
+    system.wait_for("team-b", "globex")
+    return system
 
 
-def left(world: World) -> str:
+def left(system: System) -> str:
     """Return what is left of the chart after all documented commands."""
     kinds = ("get", OURS, "--all-namespaces", PART_OF, "--output=name")
-    found = world.plane.kubectl(*kinds).stdout
-    if world.get("namespace", OWN_NAMESPACE) is not None:
+    found = system.plane.kubectl(*kinds).stdout
+    if system.get("namespace", OWN_NAMESPACE) is not None:
         found += OWN_NAMESPACE
     return found
 
 
-def lease_is_over(world: World) -> bool:
+def lease_is_over(system: System) -> bool:
     """Return whether the Lease that could not be released has expired."""
-    spec = world.stored("lease", RELEASE, OWN_NAMESPACE)["spec"]
+    spec = system.stored("lease", RELEASE, OWN_NAMESPACE)["spec"]
     age = datetime.now(UTC) - datetime.fromisoformat(spec["renewTime"])
     return age.total_seconds() > float(spec["leaseDurationSeconds"])
 
 
-def inherits(world: World, organization: str) -> bool:
+def inherits(system: System, organization: str) -> bool:
     """Return whether an organization has no setting of its own."""
-    return bool(world.emulator.policy(organization).get("isDefault"))
+    return bool(system.emulator.policy(organization).get("isDefault"))
 
 
 def test_the_right_order(
     installation: Installation, emulator: EmulatorProcess, shell: Shell
 ) -> None:
     """ZITADEL and the cluster are as before."""
-    world = begin(installation, emulator)
+    system = begin(installation, emulator)
     customer = emulator.call("POST", "/management/v1/orgs", {"name": "customer-1"})
     apply_set(
-        world,
+        system,
         "team-a",
         "customers",
         organizations=named("customer-*"),
         deletionPolicy="Reset",
     )
-    wait_ready(world, "team-a", "customers")
-    assert not inherits(world, customer["id"])
-    with world.operator.program:
+    wait_ready(system, "team-a", "customers")
+    assert not inherits(system, customer["id"])
+    with system.operator.program:
         script = shell.start(commands(DOCUMENT, "The right order"))
-        world.gone("zni", "shared")
+        system.gone("zni", "shared")
         output, _ = script.communicate(timeout=60)
         assert script.returncode == 0, output
-    assert inherits(world, ACME)
-    assert inherits(world, GLOBEX)
-    assert inherits(world, customer["id"])
-    assert left(world) == ""
+    assert inherits(system, ACME)
+    assert inherits(system, GLOBEX)
+    assert inherits(system, customer["id"])
+    assert left(system) == ""
 
 
 def test_the_wrong_order(
     installation: Installation, emulator: EmulatorProcess, shell: Shell
 ) -> None:
     """The operator goes first: policy and CRDs hang until the release."""
-    world = begin(installation, emulator)
+    system = begin(installation, emulator)
     installation.helm("uninstall", RELEASE)
-    assert world.operator.program.stop() == 0
-    world.delete("acme", "team-a")
-    world.plane.kubectl("delete", "crd", *CRDS, "--wait=false")
-    assert world.get("znp", "acme", "team-a") is not None
-    eventually(lambda: lease_is_over(world), 20, "the Lease is over")
+    assert system.operator.program.stop() == 0
+    system.delete("acme", "team-a")
+    system.plane.kubectl("delete", "crd", *CRDS, "--wait=false")
+    assert system.get("znp", "acme", "team-a") is not None
+    eventually(lambda: lease_is_over(system), 20, "the Lease is over")
     output = shell.run(commands(DOCUMENT, "After the wrong order"))
     assert "NotificationPolicy team-a/acme: released" in output
     assert f"organization {ACME} (ACME) has a setting of its own" in output
     assert "3 objects released" in output
-    assert not inherits(world, ACME)
-    assert left(world) == ""
+    assert not inherits(system, ACME)
+    assert left(system) == ""
     for organization in (ACME, GLOBEX):
         path = "/management/v1/policies/notification"
         emulator.call("DELETE", path, None, organization)
@@ -141,59 +141,59 @@ def test_stop_watching_a_namespace(
     installation: Installation, emulator: EmulatorProcess, shell: Shell
 ) -> None:
     """The permissions go last, and the other team is not affected."""
-    world = begin(installation, emulator, "--set", "watchNamespaces={team-a,team-b}")
-    with world.operator.program:
+    system = begin(installation, emulator, "--set", "watchNamespaces={team-a,team-b}")
+    with system.operator.program:
         shell.run(commands(DOCUMENT, "Stop watching a namespace"))
-        assert world.get("namespace", "team-b") is None
-        assert inherits(world, GLOBEX)
-        assert not inherits(world, ACME)
+        assert system.get("namespace", "team-b") is None
+        assert inherits(system, GLOBEX)
+        assert not inherits(system, ACME)
         for namespace, answer in (("team-a", True), ("team-b", False)):
             right = ("patch", "notificationpolicies", "-n", namespace)
             assert installation.may(*right) is answer
         installation.plane.kubectl("create", "namespace", "team-b")
-        end(world, installation)
+        end(system, installation)
 
 
 def test_a_watched_namespace_that_was_deleted_first(
     installation: Installation, emulator: EmulatorProcess, shell: Shell
 ) -> None:
     """It takes its Role along and hangs; the documented way out ends it."""
-    world = begin(installation, emulator, "--set", "watchNamespaces={team-a,team-b}")
-    with world.operator.program:
+    system = begin(installation, emulator, "--set", "watchNamespaces={team-a,team-b}")
+    with system.operator.program:
         # Kubernetes decides which of them goes first; this is always the worst case.
         rights = ("rolebinding", f"{RELEASE}-policies", "--namespace=team-b")
-        world.plane.kubectl("delete", *rights)
+        system.plane.kubectl("delete", *rights)
         gone = ("delete", "namespace", "team-b", "--timeout=5s")
         with pytest.raises(subprocess.CalledProcessError, match="non-zero"):
             installation.plane.kubectl(*gone)
         assert not installation.may("patch", "notificationpolicies", "-n", "team-b")
     # A restarted operator cannot read it, and serves the other namespace.
-    world.operator = installation.lead("pod-2")
-    with world.operator.program:
+    system.operator = installation.lead("pod-2")
+    with system.operator.program:
         change = ("--type=merge", '--patch={"spec":{"passwordChange":false}}')
-        world.plane.kubectl("patch", "znp", "acme", "--namespace=team-a", *change)
-        eventually(lambda: not world.emulator.policy(ACME).get("passwordChange"))
+        system.plane.kubectl("patch", "znp", "acme", "--namespace=team-a", *change)
+        eventually(lambda: not system.emulator.policy(ACME).get("passwordChange"))
         chart = ("upgrade", RELEASE, str(CHART), "--reset-then-reuse-values")
         installation.helm(*chart, "--set", "watchNamespaces={team-a}")
-    world.operator = installation.lead("pod-3")
-    with world.operator.program:
+    system.operator = installation.lead("pod-3")
+    with system.operator.program:
         way_out = "znp release --force team-b/globex"
         assert way_out in DOCUMENT.read_text()
         assert "NotificationPolicy team-b/globex: released" in shell.run(way_out)
-        world.plane.kubectl(
+        system.plane.kubectl(
             "wait", "--for=delete", "namespace/team-b", "--timeout=180s"
         )
-        world.wait_for("team-a", "acme")
-        end(world, installation)
+        system.wait_for("team-a", "acme")
+        end(system, installation)
 
 
-def end(world: World, installation: Installation) -> None:
+def end(system: System, installation: Installation) -> None:
     """Remove everything except the operator's namespace."""
     for kind, where in (
         ("notificationpolicysets", "-A"),
         ("notificationpolicies", "-A"),
         ("zitadelinstances", "--wait"),
     ):
-        world.plane.kubectl("delete", kind, "--all", where, "--timeout=180s")
+        system.plane.kubectl("delete", kind, "--all", where, "--timeout=180s")
     installation.helm("uninstall", RELEASE)
-    world.plane.kubectl("delete", "crd", *CRDS)
+    system.plane.kubectl("delete", "crd", *CRDS)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from chart.rendering import CHART
-from cluster.conftest import World
+from cluster.conftest import System
 from support.audit import AuditLog
 from support.documents import ROOT, Shell, commands
 from support.installed import RELEASE, Installation
@@ -41,9 +41,9 @@ def newer(tmp_path: Path) -> Path:
     return copy
 
 
-def stored(world: World) -> list[Any]:
+def stored(system: System) -> list[Any]:
     """Return all objects of both kinds."""
-    done = world.plane.kubectl(
+    done = system.plane.kubectl(
         *("get", ",".join(KINDS), "--all-namespaces", "--output=json")
     )
     items: list[Any] = json.loads(done.stdout)["items"]
@@ -55,56 +55,56 @@ LATE = {"policies", "driftCursor"}
 """What an instance's status tells up to two minutes later, upgrade or not."""
 
 
-def statuses(world: World) -> dict[str, Any]:
+def statuses(system: System) -> dict[str, Any]:
     """Return all statuses by kind and name, without fields that change late."""
     return {
         f"{item['kind']}/{item['metadata']['name']}": {
             key: value for key, value in item["status"].items() if key not in LATE
         }
-        for item in stored(world)
+        for item in stored(system)
     }
 
 
-def roll_out(world: World, installation: Installation, pod: str) -> None:
+def roll_out(system: System, installation: Installation, pod: str) -> None:
     """Do what Deployment and kubelet do after a change: start a pod, end the other."""
-    old, world.operator = world.operator, installation.start(pod)
-    world.operator.wait_ready()
+    old, system.operator = system.operator, installation.start(pod)
+    system.operator.wait_ready()
     assert old.program.stop() == 0
     eventually(lambda: installation.holder() == pod, 40, f"{pod} holds the Lease")
 
 
-def has_note(world: World) -> bool:
+def has_note(system: System) -> bool:
     """Return whether the API server knows the field of the newer chart."""
-    done = world.plane.kubectl("explain", "znp.spec.note", check=False)
+    done = system.plane.kubectl("explain", "znp.spec.note", check=False)
     return done.returncode == 0
 
 
-def annotate(world: World, namespace: str, name: str, token: str) -> None:
+def annotate(system: System, namespace: str, name: str, token: str) -> None:
     """Request a pass over a policy, and wait until it has ended."""
     mark = f"zitadel-notification.dev/reconcile-requested-at={token}"
     where = f"--namespace={namespace}"
-    world.plane.kubectl("annotate", "--overwrite", "znp", name, mark, where)
+    system.plane.kubectl("annotate", "--overwrite", "znp", name, mark, where)
 
     def is_handled() -> bool:
-        body = world.get("znp", name, namespace) or {}
+        body = system.get("znp", name, namespace) or {}
         return bool(body["status"].get("lastHandledReconcileAt") == token)
 
     eventually(is_handled, 40, f"{name}: {token} handled")
 
 
-def make_policies(world: World, namespace: str) -> None:
+def make_policies(system: System, namespace: str) -> None:
     """Create a policy of each kind that an upgrade could affect."""
-    world.policy(namespace, "manages", world.organization(), deletionPolicy="Restore")
-    world.policy(
-        namespace, "observes", world.organization(), managementPolicy="Observe"
+    system.policy(namespace, "manages", system.organization(), deletionPolicy="Restore")
+    system.policy(
+        namespace, "observes", system.organization(), managementPolicy="Observe"
     )
-    world.policy(namespace, "goes", world.organization())
+    system.policy(namespace, "goes", system.organization())
     for name in ("manages", "observes", "goes"):
-        world.wait_for(namespace, name)
+        system.wait_for(namespace, name)
 
 
 def test_upgrade_and_rollback(
-    world: World,
+    system: System,
     installation: Installation,
     namespace: str,
     audit: AuditLog,
@@ -112,11 +112,11 @@ def test_upgrade_and_rollback(
     tmp_path: Path,
 ) -> None:
     """The documented commands cause no write, and each status stays true."""
-    make_policies(world, namespace)
-    before = statuses(world)
-    writes_before, writes = len(audit.by_operator(KINDS[0])), world.emulator.writes()
+    make_policies(system, namespace)
+    before = statuses(system)
+    writes_before, writes = len(audit.by_operator(KINDS[0])), system.emulator.writes()
     shell = Shell(installation.plane, tmp_path)
-    assert not has_note(world)
+    assert not has_note(system)
     text = commands(UPGRADE, "Upgrade")
     chart = str(CHART.relative_to(ROOT))
     assert chart in text
@@ -124,55 +124,55 @@ def test_upgrade_and_rollback(
     assert "manages" in output
     assert "--workers=4" in installation.container()["args"]
     assert "--lease-duration=5s" in installation.container()["args"]
-    eventually(lambda: has_note(world), what="the new field")
-    roll_out(world, installation, "pod-2")
-    assert statuses(world) == before
+    eventually(lambda: has_note(system), what="the new field")
+    roll_out(system, installation, "pod-2")
+    assert statuses(system) == before
     patch = ("patch", "znp", "observes", "--type=merge", '-p={"spec":{"note":"new"}}')
-    world.plane.kubectl(*patch, f"--namespace={namespace}")
-    body = world.wait_for(namespace, "observes")
+    system.plane.kubectl(*patch, f"--namespace={namespace}")
+    body = system.wait_for(namespace, "observes")
     assert body["spec"]["note"] == "new"
     assert len(audit.by_operator(KINDS[0])) == writes_before + 1
 
     shell.run(commands(UPGRADE, "Roll back"))
     assert "--workers=16" in installation.container()["args"]
-    eventually(lambda: not has_note(world), what="the old CRD")
-    roll_out(world, installation, "pod-3")
+    eventually(lambda: not has_note(system), what="the old CRD")
+    roll_out(system, installation, "pod-3")
     for name in ("manages", "observes"):
-        annotate(world, namespace, name, "after-the-rollback")
-        world.wait_for(namespace, name)
-    assert "note" not in (world.get("znp", "observes", namespace) or {})["spec"]
-    assert world.emulator.writes() == writes
+        annotate(system, namespace, name, "after-the-rollback")
+        system.wait_for(namespace, name)
+    assert "note" not in (system.get("znp", "observes", namespace) or {})["spec"]
+    assert system.emulator.writes() == writes
 
 
 def test_uninstall_with_live_objects_and_install_again(
-    world: World, installation: Installation, audit: AuditLog
+    system: System, installation: Installation, audit: AuditLog
 ) -> None:
     """All stays as it is; a deletion in the meantime waits, and then ends."""
-    before, writes = statuses(world), world.emulator.writes()
+    before, writes = statuses(system), system.emulator.writes()
     installation.helm("uninstall", RELEASE)
     # The old token's account is gone; a pod would get a new token from the kubelet.
-    assert world.operator.program.stop() == 0
-    assert statuses(world) == before
-    namespaces = {item["metadata"].get("namespace") for item in stored(world)}
+    assert system.operator.program.stop() == 0
+    assert statuses(system) == before
+    namespaces = {item["metadata"].get("namespace") for item in stored(system)}
     (namespace,) = namespaces - {None}
-    world.delete("goes", namespace)
-    body = world.get("znp", "goes", namespace)
+    system.delete("goes", namespace)
+    body = system.get("znp", "goes", namespace)
     assert body is not None
     assert body["metadata"]["deletionTimestamp"]
 
     writes_before = len(audit.by_operator(KINDS[0]))
     installation.helm("install", RELEASE, str(CHART), *OPTIONS)
-    world.operator = installation.lead("pod-4")
-    world.gone("znp", "goes", namespace)
+    system.operator = installation.lead("pod-4")
+    system.gone("znp", "goes", namespace)
     # One write removes the finalizer; there is none to living objects.
     assert len(audit.by_operator(KINDS[0])) == writes_before + 1
-    (undone,) = world.emulator.writes()[len(writes) :]
+    (undone,) = system.emulator.writes()[len(writes) :]
     assert undone[0] == "DELETE"
     for name in ("manages", "observes"):
-        after = world.get("znp", name, namespace)
+        after = system.get("znp", name, namespace)
         assert after is not None
         assert after["status"] == before[f"NotificationPolicy/{name}"]
-    world.delete("manages", namespace)
-    world.gone("znp", "manages", namespace)
+    system.delete("manages", namespace)
+    system.gone("znp", "manages", namespace)
     assert installation.holder() == "pod-4"
     assert OWN_NAMESPACE == RELEASE

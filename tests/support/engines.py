@@ -159,7 +159,7 @@ def compose(
     )
 
 
-class Bench:
+class Harness:
     """The stores in memory, which outlive a process, and one process at a time."""
 
     def __init__(self) -> None:

@@ -87,7 +87,7 @@ class FakeCluster(SetStore):
         return stored
 
     def _judge(self, stored: OwnObject, status: Any) -> None:
-        """Check a status against Flux's rules; `Bench.stop` reports violations."""
+        """Check a status against Flux's rules; `Harness.stop` reports violations."""
         suspended = isinstance(stored, PolicyObject) and stored.suspended
         metadata: dict[str, Any] = {"generation": stored.generation}
         if stored.deleting:

@@ -7,53 +7,53 @@ killed, or with one that is killed at any of its calls to the outside.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from support.engines import INSTANCE, Bench, policy, with_spec
+from support.engines import INSTANCE, Harness, policy, with_spec
 from support.fakes import OTHERS
 from support.settings import mails
 from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.policy import DeletionPolicy, Scope
 from zitadel_notification_operator.core.policy_object import PolicyObject
 
-Act = Callable[[Bench], None]
+Act = Callable[[Harness], None]
 
 
-def nothing(_: Bench) -> None:
+def nothing(_: Harness) -> None:
     """Prepare nothing."""
 
 
-def create(bench: Bench) -> None:
+def create(harness: Harness) -> None:
     """Create a policy object that wants false, where the instance's value is true."""
-    bench.seen(policy("p"))
+    harness.seen(policy("p"))
 
 
-def edit(bench: Bench) -> None:
+def edit(harness: Harness) -> None:
     """Edit the spec to true, where false is in force."""
-    bench.seen(replace(bench.policy("p"), settings=mails(True), generation=2))
+    harness.seen(replace(harness.policy("p"), settings=mails(True), generation=2))
 
 
-def delete(bench: Bench) -> None:
+def delete(harness: Harness) -> None:
     """Delete the object; its deletionPolicy says what follows."""
-    bench.seen(replace(bench.policy("p"), deleting=True))
+    harness.seen(replace(harness.policy("p"), deleting=True))
 
 
-def _reading_events(bench: Bench, wanted: PolicyObject) -> None:
-    bench.cluster.put_instance(with_spec(INSTANCE, method=DriftMethod.AUTO))
-    bench.cluster.put(wanted)
+def _reading_events(harness: Harness, wanted: PolicyObject) -> None:
+    harness.cluster.put_instance(with_spec(INSTANCE, method=DriftMethod.AUTO))
+    harness.cluster.put(wanted)
 
 
-def managed(bench: Bench) -> None:
+def managed(harness: Harness) -> None:
     """Begin with a policy that is in force, and read the instance's events."""
-    _reading_events(bench, policy("p"))
+    _reading_events(harness, policy("p"))
 
 
 def restoring(before: bool | None) -> Act:
     """Begin with a policy whose deletion restores the value `before`."""
 
-    def act(bench: Bench) -> None:
+    def act(harness: Harness) -> None:
         if before is not None:
-            bench.zitadel.own["o"] = before
+            harness.zitadel.own["o"] = before
         restore = replace(policy("p"), deletion=DeletionPolicy.RESTORE)
-        bench.cluster.put(restore)
+        harness.cluster.put(restore)
 
     return act
 
@@ -64,41 +64,41 @@ def _whole() -> PolicyObject:
     return replace(whole, deletion=DeletionPolicy.RESTORE)
 
 
-def of_instance(bench: Bench) -> None:
+def of_instance(harness: Harness) -> None:
     """Begin with the instance's policy, false."""
-    bench.cluster.put(_whole())
+    harness.cluster.put(_whole())
 
 
-def managed_instance(bench: Bench) -> None:
+def managed_instance(harness: Harness) -> None:
     """Begin with the instance's policy, false, and read the instance's events."""
-    _reading_events(bench, _whole())
+    _reading_events(harness, _whole())
 
 
-def create_for_instance(bench: Bench) -> None:
+def create_for_instance(harness: Harness) -> None:
     """Create a policy object that wants false for the whole instance."""
-    bench.seen(_whole())
+    harness.seen(_whole())
 
 
 def others(value: bool | None, of: str = "o") -> Act:
     """Let somebody else change a policy, or remove it (None)."""
 
-    def act(bench: Bench) -> None:
-        bench.zitadel.change(of, value, OTHERS)
+    def act(harness: Harness) -> None:
+        harness.zitadel.change(of, value, OTHERS)
 
     return act
 
 
 def loses(kind: str, of: str = "o") -> Act:
     """Let the read side miss the next event of a kind."""
-    return lambda bench: bench.zitadel.to_lose.append((kind, of))
+    return lambda harness: harness.zitadel.to_lose.append((kind, of))
 
 
 def one_by_one(*acts: Act) -> Act:
     """Do several things at once, before the operator can react."""
 
-    def act(bench: Bench) -> None:
+    def act(harness: Harness) -> None:
         for one in acts:
-            one(bench)
+            one(harness)
 
     return act
 
@@ -106,9 +106,9 @@ def one_by_one(*acts: Act) -> Act:
 def stale_row(value: bool) -> Act:
     """Begin with a row that GETs show, but that is removed according to the log."""
 
-    def act(bench: Bench) -> None:
-        bench.zitadel.own["o"] = value
-        bench.zitadel.lost["o"] = None
+    def act(harness: Harness) -> None:
+        harness.zitadel.own["o"] = value
+        harness.zitadel.lost["o"] = None
 
     return act
 
@@ -116,8 +116,8 @@ def stale_row(value: bool) -> Act:
 def hidden_policy(value: bool) -> Act:
     """Begin with an own policy that is in the log, but that no GET shows."""
 
-    def act(bench: Bench) -> None:
-        bench.zitadel.lost["o"] = value
+    def act(harness: Harness) -> None:
+        harness.zitadel.lost["o"] = value
 
     return act
 
@@ -125,20 +125,20 @@ def hidden_policy(value: bool) -> Act:
 def hidden_change(shown: bool) -> Act:
     """Begin with an own policy whose last change no GET shows."""
 
-    def act(bench: Bench) -> None:
-        bench.zitadel.own["o"] = shown
-        bench.zitadel.lost["o"] = not shown
+    def act(harness: Harness) -> None:
+        harness.zitadel.own["o"] = shown
+        harness.zitadel.lost["o"] = not shown
 
     return act
 
 
-def hidden_change_of_instance(bench: Bench) -> None:
+def hidden_change_of_instance(harness: Harness) -> None:
     """Begin with an instance's policy, true, whose last change no GET shows."""
-    bench.zitadel.lost[""] = not bench.zitadel.default
+    harness.zitadel.lost[""] = not harness.zitadel.default
 
 
 @dataclass(frozen=True)
-class Story:
+class LossStory:
     """Which event is lost, when, and how the story must end.
 
     Attributes:
@@ -171,10 +171,10 @@ def ending(
     *,
     is_reported: bool = True,
     of: str = "o",
-) -> Story:
+) -> LossStory:
     """Return a story at whose end the object is deleted."""
     acts = one_by_one(then, delete)
-    return Story(begin, loses, acts, value, is_reported, of, ends=True)
+    return LossStory(begin, loses, acts, value, is_reported, of, ends=True)
 
 
 REMOVED_AND_HIDDEN = one_by_one(others(None), loses("added"), others(True))
@@ -187,12 +187,12 @@ LOST_REMOVAL = one_by_one(loses("removed"), others(None))
 """Somebody removes the policy, but GETs show it as before."""
 
 STORIES = {
-    "create, added": Story(nothing, ("added", "o"), create, False),
-    "edit, changed": Story(managed, ("changed", "o"), edit, True),
-    "edit, added by others": Story(
+    "create, added": LossStory(nothing, ("added", "o"), create, False),
+    "edit, changed": LossStory(managed, ("changed", "o"), edit, True),
+    "edit, added by others": LossStory(
         managed, None, one_by_one(REMOVED_AND_HIDDEN, edit), True
     ),
-    "edit, removed by others": Story(
+    "edit, removed by others": LossStory(
         managed, None, one_by_one(LOST_REMOVAL, edit), True
     ),
     "reset, removed": ending(managed, ("removed", "o"), nothing, None),
@@ -218,55 +218,61 @@ STORIES = {
     "restore a value, removed by others": ending(
         restoring(True), None, LOST_REMOVAL, True
     ),
-    "drift, changed by others": Story(managed, ("changed", "o"), others(True), False),
-    "drift, removed by others": Story(managed, ("removed", "o"), others(None), False),
-    "drift, correction changed": Story(
+    "drift, changed by others": LossStory(
+        managed, ("changed", "o"), others(True), False
+    ),
+    "drift, removed by others": LossStory(
+        managed, ("removed", "o"), others(None), False
+    ),
+    "drift, correction changed": LossStory(
         managed, None, one_by_one(others(True), loses("changed")), False
     ),
-    "drift, correction added": Story(managed, ("added", "o"), others(None), False),
-    "take-over, added before": Story(hidden_policy(True), None, create, False),
-    "take-over, same added before": Story(hidden_policy(False), None, create, False),
-    "take-over, changed before": Story(hidden_change(True), None, create, False),
-    "take-over, removed before": Story(stale_row(True), None, create, False),
-    "instance, edit": Story(of_instance, ("changed", ""), edit, True, of=""),
+    "drift, correction added": LossStory(managed, ("added", "o"), others(None), False),
+    "take-over, added before": LossStory(hidden_policy(True), None, create, False),
+    "take-over, same added before": LossStory(
+        hidden_policy(False), None, create, False
+    ),
+    "take-over, changed before": LossStory(hidden_change(True), None, create, False),
+    "take-over, removed before": LossStory(stale_row(True), None, create, False),
+    "instance, edit": LossStory(of_instance, ("changed", ""), edit, True, of=""),
     "instance, restore": ending(of_instance, ("changed", ""), nothing, True, of=""),
-    "instance, drift": Story(
+    "instance, drift": LossStory(
         managed_instance, ("changed", ""), others(True, ""), False, of=""
     ),
-    "instance, drift, correction": Story(
+    "instance, drift, correction": LossStory(
         managed_instance,
         None,
         one_by_one(others(True, ""), loses("changed", "")),
         False,
         of="",
     ),
-    "instance, take-over": Story(
+    "instance, take-over": LossStory(
         hidden_change_of_instance, None, create_for_instance, False, of=""
     ),
 }
 
 
-async def live(story: Story, bench: Bench) -> int:
+async def live(story: LossStory, harness: Harness) -> int:
     """Run a story; return the number of the first step after the loss."""
-    story.begin(bench)
-    await bench.start()
-    await bench.live(200)
-    begun = len(bench.steps.log)
+    story.begin(harness)
+    await harness.start()
+    await harness.live(200)
+    begun = len(harness.steps.log)
     if story.loses is not None:
-        bench.zitadel.to_lose.append(story.loses)
-    story.then(bench)
+        harness.zitadel.to_lose.append(story.loses)
+    story.then(harness)
     reads_events = story.begin in {managed, managed_instance}
-    await bench.live(120 if reads_events else 60)
+    await harness.live(120 if reads_events else 60)
     return begun
 
 
-def end(story: Story, bench: Bench) -> None:
+def end(story: LossStory, harness: Harness) -> None:
     """Check the end of a story: both sides agree on the wanted value."""
-    zitadel = bench.zitadel
+    zitadel = harness.zitadel
     assert zitadel.written(story.of) is story.value
     if story.of:
         assert zitadel.own.get("o") is story.value
     else:
         assert zitadel.default is story.value
-    left = list(bench.cluster.policies.values())
-    assert left == [] if story.ends else bench.ready("p").status == "True"
+    left = list(harness.cluster.policies.values())
+    assert left == [] if story.ends else harness.ready("p").status == "True"

@@ -1,11 +1,11 @@
-"""A bench with many quiet policies that counts what a fault makes the engine write."""
+"""A harness with many quiet policies that counts what a fault makes it write."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Harness, policy
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.credentials import CaRef
 from zitadel_notification_operator.core.errors import OperatorError
@@ -14,8 +14,8 @@ COUNT = 50
 ROOTS = {"ca.crt": b"-----BEGIN CERTIFICATE-----\n"}
 
 
-class ManyPolicies(Bench):
-    """A bench with fifty policies, which become Ready before the test begins."""
+class ManyPolicies(Harness):
+    """A harness with fifty policies, which become Ready before the test begins."""
 
     def __init__(self, *, ca: bool = False, count: int = COUNT) -> None:
         super().__init__()
@@ -97,11 +97,11 @@ class ManyPolicies(Bench):
         return left
 
 
-async def within(seconds: float, ask: Callable[[], bool], bench: Bench) -> float:
+async def within(seconds: float, ask: Callable[[], bool], harness: Harness) -> float:
     """Let the process run until a condition holds; return the seconds that it took."""
     began = asyncio.get_running_loop().time()
     while not ask():
         took = asyncio.get_running_loop().time() - began
         assert took < seconds, f"not within {seconds} s"
-        await bench.live(0.5)
+        await harness.live(0.5)
     return asyncio.get_running_loop().time() - began

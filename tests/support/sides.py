@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from cluster.conftest import World
+from cluster.conftest import System
 from support.kube_calls import read_all
 from support.running import EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
@@ -29,7 +29,7 @@ EVENTS = {"method": "Events", "eventsInterval": "5s"}
 @contextmanager
 def world_of_its_own(
     plane: ControlPlane, folder: Path, *options: str, **instance: Any
-) -> Iterator[World]:
+) -> Iterator[System]:
     """Run an emulator and an operator for one test, and check every status.
 
     Repairs are limited for each ZITADEL, and all emulators have the same id. So each
@@ -46,7 +46,7 @@ def world_of_its_own(
     watch = StatusWatch(plane, folder)
     emulator = EmulatorProcess(folder, 0, *options)
     with emulator.program:
-        made = World(plane, emulator, OperatorProcess(plane, folder), folder)
+        made = System(plane, emulator, OperatorProcess(plane, folder), folder)
         try:
             made.operator.wait_ready()
             made.instance("shared", emulator.url, **instance)
@@ -64,48 +64,48 @@ def world_of_its_own(
     assert not found
 
 
-def clear(world: World) -> None:
+def clear(system: System) -> None:
     """Delete all objects through the operator, and wait until they are gone."""
     for kind, where in (("znp", ("--all-namespaces",)), ("zni", ())):
         # kubectl limits its own rate, so its waiting for many objects takes too long.
-        world.plane.kubectl("delete", kind, "--all", *where, "--wait=false")
-        eventually(partial(_none_left, world, kind), 60, f"no {kind}")
+        system.plane.kubectl("delete", kind, "--all", *where, "--wait=false")
+        eventually(partial(_none_left, system, kind), 60, f"no {kind}")
 
 
-def _none_left(world: World, kind: str) -> bool:
-    return not read_all(world.plane, kind)
+def _none_left(system: System, kind: str) -> bool:
+    return not read_all(system.plane, kind)
 
 
-def restart(world: World) -> None:
+def restart(system: System) -> None:
     """Kill the operator as a lost node would, and start another one."""
-    world.operator.program.kill()
-    world.operator = OperatorProcess(world.plane, world.folder)
+    system.operator.program.kill()
+    system.operator = OperatorProcess(system.plane, system.folder)
 
 
-def lose(world: World, kind: str, organization: str) -> None:
+def lose(system: System, kind: str, organization: str) -> None:
     """Let the read side miss an organization's next event of a kind."""
     loss = {"kind": kind, "organization": organization}
-    world.emulator.call("POST", "/emulator/v1/losses", loss)
+    system.emulator.call("POST", "/emulator/v1/losses", loss)
 
 
-def edit(world: World, namespace: str, name: str, *, value: bool) -> None:
+def edit(system: System, namespace: str, name: str, *, value: bool) -> None:
     """Change the value in a policy's spec."""
     patch = json.dumps({"spec": {"passwordChange": value}})
     command = ("patch", "znp", name, "-n", namespace, "--type=merge", "-p", patch)
-    world.plane.kubectl(*command)
+    system.plane.kubectl(*command)
 
 
-def writes_to(world: World, organization: str) -> list[str]:
+def writes_to(system: System, organization: str) -> list[str]:
     """Return the verbs of all writes to an organization's policy."""
-    return [w[0] for w in world.emulator.writes() if w[2] == organization]
+    return [w[0] for w in system.emulator.writes() if w[2] == organization]
 
 
 def wait_for_writes(
-    world: World, organization: str, count: int, patience: float = 30
+    system: System, organization: str, count: int, patience: float = 30
 ) -> None:
     """Wait until ZITADEL has answered `count` writes to an organization's policy."""
     eventually(
-        lambda: len(writes_to(world, organization)) >= count,
+        lambda: len(writes_to(system, organization)) >= count,
         patience,
         f"{count} writes to {organization}",
         every=0.02,
@@ -123,27 +123,27 @@ def repairs(operator: OperatorProcess, missed: str = "") -> int:
     return int(sum(map(float, found)))
 
 
-def repair_notes(world: World, namespace: str, name: str = "") -> list[str]:
+def repair_notes(system: System, namespace: str, name: str = "") -> list[str]:
     """Return the notes of the Events about repairs in a namespace, or of one policy."""
     found = read_all(
-        world.plane, "event", namespace, fieldSelector="reason=ReadSideRepaired"
+        system.plane, "event", namespace, fieldSelector="reason=ReadSideRepaired"
     )
     return [
         event["note"] for event in found if name in {"", event["regarding"]["name"]}
     ]
 
 
-def require_repair(world: World, namespace: str, name: str, missed: str) -> None:
+def require_repair(system: System, namespace: str, name: str, missed: str) -> None:
     """Wait for the Event of one repair, and check that the repair is counted."""
-    eventually(lambda: repair_notes(world, namespace, name), 20, "ReadSideRepaired")
-    (note,) = repair_notes(world, namespace, name)
+    eventually(lambda: repair_notes(system, namespace, name), 20, "ReadSideRepaired")
+    (note,) = repair_notes(system, namespace, name)
     assert f"({missed})" in note
-    assert (repairs(world.operator), repairs(world.operator, missed)) == (1, 1)
+    assert (repairs(system.operator), repairs(system.operator, missed)) == (1, 1)
 
 
-def require_shown(world: World, body: dict[str, Any], organization: str) -> None:
+def require_shown(system: System, body: dict[str, Any], organization: str) -> None:
     """Check that a status shows what a GET returns: the value and its version."""
-    shown, status = world.emulator.policy(organization), body["status"]
+    shown, status = system.emulator.policy(organization), body["status"]
     details = shown["details"]
     assert status["isDefault"] is shown.get("isDefault", False)
     assert status["passwordChange"] is shown.get("passwordChange", False)
@@ -151,21 +151,21 @@ def require_shown(world: World, body: dict[str, Any], organization: str) -> None
     assert status["changeDate"] == details["changeDate"]
 
 
-def require_agreement(world: World, organization: str, *, value: bool) -> None:
+def require_agreement(system: System, organization: str, *, value: bool) -> None:
     """Check that the event log and GETs agree on an organization's own policy."""
-    shown = world.emulator.policy(organization)
+    shown = system.emulator.policy(organization)
     assert "isDefault" not in shown
     assert shown.get("passwordChange", False) is value
     with pytest.raises(HTTPError) as refused:
-        world.emulator.call("PUT", POLICY, {"passwordChange": value}, organization)
+        system.emulator.call("PUT", POLICY, {"passwordChange": value}, organization)
     assert refused.value.code == 400
     assert "Org-ioqnxz" in refused.value.read().decode()
 
 
-def busy_answers(world: World, organization: str) -> int:
+def busy_answers(system: System, organization: str) -> int:
     """Return how many GETs of a policy failed because an insert was being retried."""
     return sum(
         request["status"] == 500
-        for request in world.emulator.requests(POLICY)
+        for request in system.emulator.requests(POLICY)
         if request["method"] == "GET" and request["organization"] == organization
     )

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from support.engines import INSTANCE, Bench, compose, with_spec
+from support.engines import INSTANCE, Harness, compose, with_spec
 from support.virtual_time import VirtualLoop
 from support.world_cluster import Lags, MortalSteps, WorldCluster
 from support.world_judge import Judge
@@ -39,8 +39,8 @@ MOMENT = 1e-6
 """Seconds below which a difference is a rounding error of the clock."""
 
 
-class World(Bench):
-    """A bench for stories; each complaint of its judge is a failure.
+class World(Harness):
+    """A harness for stories; each complaint of its judge is a failure.
 
     Args:
         lags: The latency of a call each way, at most, and of the watch, in seconds.

@@ -73,7 +73,7 @@ HISTORY = [
 
 
 @dataclass
-class Life:
+class ZitadelLife:
     """One policy, its ZITADEL, and the engine between them."""
 
     emulator: Emulator
@@ -206,7 +206,7 @@ async def a_life(
     key: bool = False,
     token: str = "",
     **instance: Any,
-) -> AsyncIterator[Life]:
+) -> AsyncIterator[ZitadelLife]:
     """Yield a life for the test to run; stop its engine afterwards.
 
     Args:
@@ -241,7 +241,7 @@ async def a_life(
     )
     engine = parts.engine
     try:
-        yield Life(emulator, fault, cluster, engine)
+        yield ZitadelLife(emulator, fault, cluster, engine)
     finally:
         await engine.stop()
         await connector.aclose()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Harness, policy
 from support.settings import mailing, mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import find
@@ -20,30 +20,30 @@ LACKING = Reason.API_UNSUPPORTED
 WRITES = {"Create", "Update", "Reset"}
 
 
-def bench_with(*names: str) -> Bench:
-    """Return a bench with one policy for each organization."""
-    bench = Bench()
+def bench_with(*names: str) -> Harness:
+    """Return a harness with one policy for each organization."""
+    harness = Harness()
     for second, name in enumerate(names):
-        bench.cluster.put(policy(name, f"o-{name}", second))
-    return bench
+        harness.cluster.put(policy(name, f"o-{name}", second))
+    return harness
 
 
-def edited(bench: Bench, name: str) -> None:
+def edited(harness: Harness, name: str) -> None:
     """Edit a policy as a user would."""
-    held = bench.policy(name)
+    held = harness.policy(name)
     wanted = not mailing(held.settings)
-    bench.seen(replace(held, generation=held.generation + 1, settings=mails(wanted)))
+    harness.seen(replace(held, generation=held.generation + 1, settings=mails(wanted)))
 
 
-def stalled(bench: Bench, name: str) -> str:
+def stalled(harness: Harness, name: str) -> str:
     """Return the reason of Stalled, or "" if the policy is not Stalled."""
-    found = find(bench.policy(name).status.conditions, "Stalled")
+    found = find(harness.policy(name).status.conditions, "Stalled")
     return found.reason if found else ""
 
 
-def count(bench: Bench, call: str) -> int:
+def count(harness: Harness, call: str) -> int:
     """Return the number of steps of a kind."""
-    return sum(step[0] == call for step in bench.steps.log)
+    return sum(step[0] == call for step in harness.steps.log)
 
 
 @pytest.mark.parametrize("lacks", [{"observe"}, WRITES])
@@ -51,19 +51,19 @@ def test_calls_that_are_gone_are_reported_after_a_minute(lacks: set[str]) -> Non
     """Before that, the reason is UnexpectedAnswer."""
 
     async def story() -> None:
-        bench = bench_with("p")
-        await bench.start()
-        await bench.live(10)
-        bench.zitadel.lacks = lacks
-        edited(bench, "p")
-        await bench.live(50)
-        assert bench.ready("p").reason == Reason.UNEXPECTED_ANSWER
-        assert stalled(bench, "p") == ""
-        await bench.live(120)
-        assert bench.ready("p").reason == LACKING
-        assert stalled(bench, "p") == LACKING
-        assert "HTTP 404" in bench.ready("p").message
-        await bench.stop()
+        harness = bench_with("p")
+        await harness.start()
+        await harness.live(10)
+        harness.zitadel.lacks = lacks
+        edited(harness, "p")
+        await harness.live(50)
+        assert harness.ready("p").reason == Reason.UNEXPECTED_ANSWER
+        assert stalled(harness, "p") == ""
+        await harness.live(120)
+        assert harness.ready("p").reason == LACKING
+        assert stalled(harness, "p") == LACKING
+        assert "HTTP 404" in harness.ready("p").message
+        await harness.stop()
 
     run(story())
 
@@ -71,19 +71,19 @@ def test_calls_that_are_gone_are_reported_after_a_minute(lacks: set[str]) -> Non
 @pytest.mark.parametrize("lacks", [{"observe"}, WRITES])
 def test_it_goes_on_when_the_calls_are_back(lacks: set[str]) -> None:
     async def story() -> None:
-        bench = bench_with("p", "q")
-        await bench.start()
-        await bench.live(10)
-        bench.zitadel.lacks = lacks
-        edited(bench, "p")
-        await bench.live(600)
-        assert stalled(bench, "p") == LACKING
-        bench.zitadel.lacks = set()
-        await bench.live(400)
+        harness = bench_with("p", "q")
+        await harness.start()
+        await harness.live(10)
+        harness.zitadel.lacks = lacks
+        edited(harness, "p")
+        await harness.live(600)
+        assert stalled(harness, "p") == LACKING
+        harness.zitadel.lacks = set()
+        await harness.live(400)
         for name in ("p", "q"):
-            assert bench.ready(name).status == "True"
-        assert bench.zitadel.own["o-p"] is True
-        await bench.stop()
+            assert harness.ready(name).status == "True"
+        assert harness.zitadel.own["o-p"] is True
+        await harness.stop()
 
     run(story())
 
@@ -92,23 +92,23 @@ def test_a_write_that_was_taken_is_verified_at_once() -> None:
     """Another policy's missing GET a moment before does not delay that."""
 
     async def story() -> None:
-        bench = bench_with("p", "q")
-        await bench.start()
-        await bench.live(10)
-        bench.zitadel.lacks = {"observe", "Reset"}
-        edited(bench, "q")
-        bench.seen(replace(bench.policy("p"), deleting=True, generation=2))
-        await bench.live(300)
-        assert (stalled(bench, "p"), stalled(bench, "q")) == (LACKING, LACKING)
-        edited(bench, "q")
-        await bench.live(2)
-        bench.zitadel.lacks = set()
-        before = count(bench, "Reset")
-        bench.seen(replace(bench.policy("p"), generation=3))
-        await bench.live(3)
-        assert count(bench, "Reset") == before + 1
-        assert policy("p").key not in bench.cluster.policies
-        await bench.stop()
+        harness = bench_with("p", "q")
+        await harness.start()
+        await harness.live(10)
+        harness.zitadel.lacks = {"observe", "Reset"}
+        edited(harness, "q")
+        harness.seen(replace(harness.policy("p"), deleting=True, generation=2))
+        await harness.live(300)
+        assert (stalled(harness, "p"), stalled(harness, "q")) == (LACKING, LACKING)
+        edited(harness, "q")
+        await harness.live(2)
+        harness.zitadel.lacks = set()
+        before = count(harness, "Reset")
+        harness.seen(replace(harness.policy("p"), generation=3))
+        await harness.live(3)
+        assert count(harness, "Reset") == before + 1
+        assert policy("p").key not in harness.cluster.policies
+        await harness.stop()
 
     run(story())
 
@@ -117,51 +117,51 @@ def test_what_somebody_asks_for_is_tried_at_once() -> None:
     """This holds for an edit of the policy and for one of the instance."""
 
     async def story() -> None:
-        bench = bench_with("p")
-        await bench.start()
-        await bench.live(10)
-        bench.zitadel.lacks = {"observe"}
-        edited(bench, "p")
-        await bench.live(600)
-        bench.zitadel.lacks = set()
-        edited(bench, "p")
-        await bench.live(2)
-        assert bench.ready("p").status == "True"
-        bench.zitadel.lacks = {"observe"}
-        edited(bench, "p")
-        await bench.live(600)
-        assert stalled(bench, "p") == LACKING
-        bench.zitadel.lacks = set()
-        known = bench.cluster.instances["default"]
-        bench.instance_seen(replace(known, requested_at="now"))
-        await bench.live(2)
-        assert bench.ready("p").status == "True"
-        await bench.stop()
+        harness = bench_with("p")
+        await harness.start()
+        await harness.live(10)
+        harness.zitadel.lacks = {"observe"}
+        edited(harness, "p")
+        await harness.live(600)
+        harness.zitadel.lacks = set()
+        edited(harness, "p")
+        await harness.live(2)
+        assert harness.ready("p").status == "True"
+        harness.zitadel.lacks = {"observe"}
+        edited(harness, "p")
+        await harness.live(600)
+        assert stalled(harness, "p") == LACKING
+        harness.zitadel.lacks = set()
+        known = harness.cluster.instances["default"]
+        harness.instance_seen(replace(known, requested_at="now"))
+        await harness.live(2)
+        assert harness.ready("p").status == "True"
+        await harness.stop()
 
     run(story())
 
 
 def test_a_deletion_waits_and_says_what_to_edit() -> None:
     async def story() -> None:
-        bench = bench_with("p")
-        await bench.start()
-        await bench.live(10)
-        assert bench.zitadel.own["o-p"] is False
-        bench.zitadel.lacks = WRITES
-        held = bench.policy("p")
+        harness = bench_with("p")
+        await harness.start()
+        await harness.live(10)
+        assert harness.zitadel.own["o-p"] is False
+        harness.zitadel.lacks = WRITES
+        held = harness.policy("p")
         dying = replace(held, generation=2, deleting=True)
-        bench.seen(dying)
-        await bench.live(3600)
-        assert bench.zitadel.own["o-p"] is False
-        assert bench.policy("p").finalizers == (FINALIZER,)
-        assert stalled(bench, "p") == LACKING
-        assert "spec.deletionPolicy" in bench.ready("p").message
-        held = bench.policy("p")
-        bench.seen(replace(held, generation=3, deletion=DeletionPolicy.RETAIN))
-        await bench.live(5)
-        assert bench.cluster.policies == {}
-        assert bench.zitadel.own["o-p"] is False
-        await bench.stop()
+        harness.seen(dying)
+        await harness.live(3600)
+        assert harness.zitadel.own["o-p"] is False
+        assert harness.policy("p").finalizers == (FINALIZER,)
+        assert stalled(harness, "p") == LACKING
+        assert "spec.deletionPolicy" in harness.ready("p").message
+        held = harness.policy("p")
+        harness.seen(replace(held, generation=3, deletion=DeletionPolicy.RETAIN))
+        await harness.live(5)
+        assert harness.cluster.policies == {}
+        assert harness.zitadel.own["o-p"] is False
+        await harness.stop()
 
     run(story())
 
@@ -171,27 +171,27 @@ def test_many_policies_do_not_ask_each() -> None:
 
     async def story() -> None:
         names = [f"p{number}" for number in range(150)]
-        bench = bench_with(*names)
-        await bench.start(workers=16)
-        await bench.live(900)
-        bench.zitadel.lacks = {"observe"}
-        before = count(bench, "observe")
-        edited(bench, "p0")
-        await bench.live(200)
-        calls = count(bench, "observe") - before
-        await bench.live(400)
-        assert {stalled(bench, name) for name in names} == {LACKING}
-        before, writes = count(bench, "observe"), count(bench, "status")
-        await bench.live(3600)
+        harness = bench_with(*names)
+        await harness.start(workers=16)
+        await harness.live(900)
+        harness.zitadel.lacks = {"observe"}
+        before = count(harness, "observe")
+        edited(harness, "p0")
+        await harness.live(200)
+        calls = count(harness, "observe") - before
+        await harness.live(400)
+        assert {stalled(harness, name) for name in names} == {LACKING}
+        before, writes = count(harness, "observe"), count(harness, "status")
+        await harness.live(3600)
         # There is a retry about every five minutes, and no further write.
-        assert count(bench, "observe") - before <= 16
-        assert count(bench, "status") == writes
+        assert count(harness, "observe") - before <= 16
+        assert count(harness, "status") == writes
         # Before it was certain, policies that were due have made the call, too.
         assert calls < 60
-        bench.zitadel.lacks = set()
-        await bench.live(500)
-        assert {bench.ready(name).status for name in names} == {"True"}
-        await bench.stop()
+        harness.zitadel.lacks = set()
+        await harness.live(500)
+        assert {harness.ready(name).status for name in names} == {"True"}
+        await harness.stop()
 
     run(story())
 
@@ -200,38 +200,38 @@ def test_an_instance_in_trouble_proves_nothing() -> None:
     """The minute begins anew when the instance is Ready again."""
 
     async def story() -> None:
-        bench = bench_with("p")
-        await bench.start()
-        await bench.live(10)
-        bench.zitadel.lacks = {"observe"}
-        edited(bench, "p")
-        await bench.live(30)
-        bench.zitadel.failure = TransientError(Reason.UNREACHABLE, "away")
-        await bench.live(200)
-        assert bench.ready("p").reason == Reason.INSTANCE_NOT_READY
-        bench.zitadel.failure = None
-        await bench.live(70)
-        assert bench.ready("p").reason == Reason.UNEXPECTED_ANSWER
-        await bench.live(200)
-        assert bench.ready("p").reason == LACKING
-        await bench.stop()
+        harness = bench_with("p")
+        await harness.start()
+        await harness.live(10)
+        harness.zitadel.lacks = {"observe"}
+        edited(harness, "p")
+        await harness.live(30)
+        harness.zitadel.failure = TransientError(Reason.UNREACHABLE, "away")
+        await harness.live(200)
+        assert harness.ready("p").reason == Reason.INSTANCE_NOT_READY
+        harness.zitadel.failure = None
+        await harness.live(70)
+        assert harness.ready("p").reason == Reason.UNEXPECTED_ANSWER
+        await harness.live(200)
+        assert harness.ready("p").reason == LACKING
+        await harness.stop()
 
     run(story())
 
 
 def test_one_answer_of_somebody_else_is_forgotten() -> None:
     async def story() -> None:
-        bench = bench_with("p")
-        await bench.start()
-        await bench.live(10)
-        bench.zitadel.lacks = {"observe"}
-        edited(bench, "p")
-        await bench.live(1)
-        bench.zitadel.lacks = set()
-        await bench.live(100)
-        assert bench.ready("p").status == "True"
-        assert bench.recorder.notices.count(("p", LACKING)) == 0
-        await bench.stop()
+        harness = bench_with("p")
+        await harness.start()
+        await harness.live(10)
+        harness.zitadel.lacks = {"observe"}
+        edited(harness, "p")
+        await harness.live(1)
+        harness.zitadel.lacks = set()
+        await harness.live(100)
+        assert harness.ready("p").status == "True"
+        assert harness.recorder.notices.count(("p", LACKING)) == 0
+        await harness.stop()
 
     run(story())
 
@@ -240,26 +240,26 @@ def test_another_instance_is_not_concerned() -> None:
     """A call that one ZITADEL lacks says nothing about another one."""
 
     async def story() -> None:
-        bench = bench_with("p")
-        other = type(bench.zitadel)(bench.steps)
+        harness = bench_with("p")
+        other = type(harness.zitadel)(harness.steps)
         other.id = "z-2"
-        bench.zitadel.elsewhere["https://other"] = other
-        bench.cluster.put_instance(
+        harness.zitadel.elsewhere["https://other"] = other
+        harness.cluster.put_instance(
             replace(
                 INSTANCE, key=ObjectKey("", "other"), uid="i-2", url="https://other"
             )
         )
-        bench.cluster.put(replace(policy("q", "o-q", 5), instance="other"))
-        await bench.start()
-        await bench.live(10)
-        bench.zitadel.lacks = {"observe"}
-        edited(bench, "p")
-        await bench.live(600)
-        assert stalled(bench, "p") == LACKING
-        edited(bench, "q")
-        await bench.live(5)
-        assert bench.ready("q").status == "True"
-        await bench.stop()
+        harness.cluster.put(replace(policy("q", "o-q", 5), instance="other"))
+        await harness.start()
+        await harness.live(10)
+        harness.zitadel.lacks = {"observe"}
+        edited(harness, "p")
+        await harness.live(600)
+        assert stalled(harness, "p") == LACKING
+        edited(harness, "q")
+        await harness.live(5)
+        assert harness.ready("q").status == "True"
+        await harness.stop()
 
     run(story())
 
@@ -298,36 +298,36 @@ def test_deprecated_calls_are_reported_once_a_version() -> None:
     """The number of policies and calls does not matter; no condition changes."""
 
     async def story() -> None:
-        bench = bench_with("p", "q")
-        bench.zitadel.deprecated = MARKED
-        await bench.start()
-        await bench.live(3600)
+        harness = bench_with("p", "q")
+        harness.zitadel.deprecated = MARKED
+        await harness.start()
+        await harness.live(3600)
         notice = ("default", "ApiDeprecated")
-        assert bench.recorder.notices.count(notice) == 1
-        writes = bench.steps.log.count(("status", "default"))
+        assert harness.recorder.notices.count(notice) == 1
+        writes = harness.steps.log.count(("status", "default"))
         assert writes > 0
-        edited(bench, "p")
-        await bench.live(3600)
-        assert bench.recorder.notices.count(notice) == 1
-        assert bench.steps.log.count(("status", "default")) == writes
-        assert bench.ready("p").status == "True"
-        ready = find(bench.cluster.instances["default"].status.conditions, "Ready")
+        edited(harness, "p")
+        await harness.live(3600)
+        assert harness.recorder.notices.count(notice) == 1
+        assert harness.steps.log.count(("status", "default")) == writes
+        assert harness.ready("p").status == "True"
+        ready = find(harness.cluster.instances["default"].status.conditions, "Ready")
         assert ready is not None
         assert ready.status == "True"
-        bench.zitadel.version = "v4.8.0"
-        await bench.live(600)
-        assert bench.recorder.notices.count(notice) == 2
-        await bench.stop()
+        harness.zitadel.version = "v4.8.0"
+        await harness.live(600)
+        assert harness.recorder.notices.count(notice) == 2
+        await harness.stop()
 
     run(story())
 
 
 def test_calls_without_a_mark_are_no_news() -> None:
     async def story() -> None:
-        bench = bench_with("p")
-        await bench.start()
-        await bench.live(600)
-        assert ("default", "ApiDeprecated") not in bench.recorder.notices
-        await bench.stop()
+        harness = bench_with("p")
+        await harness.start()
+        await harness.live(600)
+        assert ("default", "ApiDeprecated") not in harness.recorder.notices
+        await harness.stop()
 
     run(story())

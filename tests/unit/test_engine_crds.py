@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from support.engines import Bench, policy
+from support.engines import Harness, policy
 from support.replacing import instead_of
 from support.virtual_time import run
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -26,8 +26,8 @@ MANY = 200
 OTHER = "example.com/keep"
 
 
-class CrdBench(Bench):
-    """A bench that records the notes of Events."""
+class CrdBench(Harness):
+    """A harness that records the notes of Events."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,27 +74,27 @@ def test_many_deletions_cost_a_few_readings(*, ending: bool) -> None:
     """One GET serves all deletions; while the CRD goes, no setting is undone."""
 
     async def story() -> None:
-        bench = CrdBench()
+        harness = CrdBench()
         for number in range(MANY):
-            bench.cluster.put(policy(f"p{number}", f"o{number}"))
-        await bench.start()
-        await bench.live(100)
-        before = len(bench.zitadel.writes())
+            harness.cluster.put(policy(f"p{number}", f"o{number}"))
+        await harness.start()
+        await harness.live(100)
+        before = len(harness.zitadel.writes())
         assert before == MANY
         if ending:
-            bench.delete_crd()
+            harness.delete_crd()
         else:
             for number in range(MANY):
-                bench.delete(f"p{number}")
-        await bench.live(100)
-        assert bench.cluster.policies == {}
-        assert len(bench.zitadel.writes()) - before == (0 if ending else MANY)
-        assert len(bench.zitadel.own) == (MANY if ending else 0)
-        assert bench.reads <= 3
-        notes = [note for _, reason, note in bench.events if reason == "Deleted"]
+                harness.delete(f"p{number}")
+        await harness.live(100)
+        assert harness.cluster.policies == {}
+        assert len(harness.zitadel.writes()) - before == (0 if ending else MANY)
+        assert len(harness.zitadel.own) == (MANY if ending else 0)
+        assert harness.reads <= 3
+        notes = [note for _, reason, note in harness.events if reason == "Deleted"]
         assert len(notes) == MANY
         assert all(("CRD" in note) is ending for note in notes)
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -106,17 +106,17 @@ def test_another_finalizer_keeps_it_and_the_status_says_why(
     """The operator's finalizer is removed all the same."""
 
     async def story() -> None:
-        bench = CrdBench()
-        bench.cluster.put(replace(policy("p"), deletion=ending, finalizers=(OTHER,)))
-        await bench.start()
-        await bench.live(5)
-        bench.delete_crd()
-        await bench.live(5)
-        assert bench.policy("p").finalizers == (OTHER,)
-        assert bench.ready("p").reason == Reason.DELETED
-        assert "CRD" in bench.ready("p").message
-        assert bench.zitadel.own == {"o": False}
-        await bench.stop()
+        harness = CrdBench()
+        harness.cluster.put(replace(policy("p"), deletion=ending, finalizers=(OTHER,)))
+        await harness.start()
+        await harness.live(5)
+        harness.delete_crd()
+        await harness.live(5)
+        assert harness.policy("p").finalizers == (OTHER,)
+        assert harness.ready("p").reason == Reason.DELETED
+        assert "CRD" in harness.ready("p").message
+        assert harness.zitadel.own == {"o": False}
+        await harness.stop()
 
     run(story())
 
@@ -125,19 +125,19 @@ def test_a_reading_from_before_the_deletion_does_not_count() -> None:
     """The CRD existed at an earlier deletion, and was deleted since."""
 
     async def story() -> None:
-        bench = CrdBench()
-        bench.cluster.put(policy("p", "o"))
-        bench.cluster.put(policy("q", "o2"))
-        await bench.start()
-        await bench.live(5)
-        bench.delete("p")
-        await bench.live(0.5)
-        assert bench.zitadel.own == {"o2": False}
-        bench.delete_crd()
-        await bench.live(0.5)
-        assert bench.cluster.policies == {}
-        assert bench.zitadel.own == {"o2": False}
-        await bench.stop()
+        harness = CrdBench()
+        harness.cluster.put(policy("p", "o"))
+        harness.cluster.put(policy("q", "o2"))
+        await harness.start()
+        await harness.live(5)
+        harness.delete("p")
+        await harness.live(0.5)
+        assert harness.zitadel.own == {"o2": False}
+        harness.delete_crd()
+        await harness.live(0.5)
+        assert harness.cluster.policies == {}
+        assert harness.zitadel.own == {"o2": False}
+        await harness.stop()
 
     run(story())
 
@@ -147,19 +147,19 @@ def test_a_deletion_that_waits_goes_at_once(failure: type[Any]) -> None:
     """It has waited for ZITADEL for minutes when its CRD is deleted."""
 
     async def story() -> None:
-        bench = CrdBench()
-        bench.cluster.put(policy("p", "o"))
-        bench.cluster.put(policy("q", "o2"))
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.failure = failure(Reason.INSUFFICIENT_PERMISSIONS, "x")
-        bench.delete("p")
-        await bench.live(400)
-        assert "set spec.deletionPolicy to Retain" in bench.ready("p").message
-        bench.delete_crd()
-        await bench.live(1)
-        assert bench.cluster.policies == {}
-        await bench.stop()
+        harness = CrdBench()
+        harness.cluster.put(policy("p", "o"))
+        harness.cluster.put(policy("q", "o2"))
+        await harness.start()
+        await harness.live(5)
+        harness.zitadel.failure = failure(Reason.INSUFFICIENT_PERMISSIONS, "x")
+        harness.delete("p")
+        await harness.live(400)
+        assert "set spec.deletionPolicy to Retain" in harness.ready("p").message
+        harness.delete_crd()
+        await harness.live(1)
+        assert harness.cluster.policies == {}
+        await harness.stop()
 
     run(story())
 
@@ -168,27 +168,27 @@ def test_while_nobody_knows_the_deletion_waits_and_says_why() -> None:
     """All tries have one message; nothing is undone on a guess."""
 
     async def story() -> None:
-        bench = CrdBench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.broken = True
-        bench.delete("p")
-        await bench.live(5)
-        ready = bench.ready("p")
+        harness = CrdBench()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        harness.broken = True
+        harness.delete("p")
+        await harness.live(5)
+        ready = harness.ready("p")
         assert ready.reason == Reason.CLUSTER_UNAVAILABLE
         assert "CRD" in ready.message
         assert ready.message.endswith("set spec.deletionPolicy to Retain")
-        await bench.live(300)
-        assert bench.ready("p") == ready
-        assert find(bench.policy("p").status.conditions, "Reconciling") is not None
-        assert bench.zitadel.own == {"o": False}
-        assert find(bench.cluster.instances["default"].status.conditions, "Ready")
-        bench.broken = False
-        await bench.live(75)
-        assert bench.cluster.policies == {}
-        assert bench.zitadel.own == {}
-        await bench.stop()
+        await harness.live(300)
+        assert harness.ready("p") == ready
+        assert find(harness.policy("p").status.conditions, "Reconciling") is not None
+        assert harness.zitadel.own == {"o": False}
+        assert find(harness.cluster.instances["default"].status.conditions, "Ready")
+        harness.broken = False
+        await harness.live(75)
+        assert harness.cluster.policies == {}
+        assert harness.zitadel.own == {}
+        await harness.stop()
 
     run(story())
 
@@ -197,20 +197,20 @@ def test_retain_needs_no_answer() -> None:
     """The way out in the message works while Kubernetes does not respond."""
 
     async def story() -> None:
-        bench = CrdBench()
-        bench.cluster.put(policy("p"))
-        bench.cluster.put(replace(policy("q"), management=ManagementPolicy.OBSERVE))
-        await bench.start()
-        await bench.live(5)
-        bench.broken = True
-        bench.delete("p")
-        await bench.live(5)
-        bench.seen(
-            replace(bench.policy("p"), deletion=DeletionPolicy.RETAIN, generation=9)
+        harness = CrdBench()
+        harness.cluster.put(policy("p"))
+        harness.cluster.put(replace(policy("q"), management=ManagementPolicy.OBSERVE))
+        await harness.start()
+        await harness.live(5)
+        harness.broken = True
+        harness.delete("p")
+        await harness.live(5)
+        harness.seen(
+            replace(harness.policy("p"), deletion=DeletionPolicy.RETAIN, generation=9)
         )
-        await bench.live(1)
-        assert list(bench.cluster.policies) == [PolicyKey("own", "q")]
-        await bench.stop()
+        await harness.live(1)
+        assert list(harness.cluster.policies) == [PolicyKey("own", "q")]
+        await harness.stop()
 
     run(story())
 
@@ -219,24 +219,24 @@ def test_an_instance_does_not_wait_for_its_policies() -> None:
     """It goes with its CRD; the policies stay, with their setting in ZITADEL."""
 
     async def story() -> None:
-        bench = CrdBench()
-        bench.cluster.put(policy("p"))
-        engine = await bench.start()
-        await bench.live(5)
-        bench.delete_crd(INSTANCE)
-        await bench.live(2)
-        assert bench.cluster.instances == {}
+        harness = CrdBench()
+        harness.cluster.put(policy("p"))
+        engine = await harness.start()
+        await harness.live(5)
+        harness.delete_crd(INSTANCE)
+        await harness.live(2)
+        assert harness.cluster.instances == {}
         engine.watch_events.gone(instance_key("default"), "i")
-        assert [events[:2] for events in bench.events if events[0] == "default"] == [
+        assert [events[:2] for events in harness.events if events[0] == "default"] == [
             ("default", "Deleted")
         ]
-        await bench.live(30)
-        assert bench.ready("p").reason == Reason.INSTANCE_NOT_FOUND
-        bench.delete("p")
-        await bench.live(5)
-        assert bench.cluster.policies == {}
-        assert bench.zitadel.own == {"o": False}
-        await bench.stop()
+        await harness.live(30)
+        assert harness.ready("p").reason == Reason.INSTANCE_NOT_FOUND
+        harness.delete("p")
+        await harness.live(5)
+        assert harness.cluster.policies == {}
+        assert harness.zitadel.own == {"o": False}
+        await harness.stop()
 
     run(story())
 
@@ -246,22 +246,22 @@ def test_both_crds_in_either_order(first: Kind) -> None:
     """No object is left, and every setting in ZITADEL is."""
 
     async def story() -> None:
-        bench = CrdBench()
+        harness = CrdBench()
         for number in range(20):
-            bench.cluster.put(policy(f"p{number}", f"o{number}"))
-        engine = await bench.start()
-        await bench.live(20)
+            harness.cluster.put(policy(f"p{number}", f"o{number}"))
+        engine = await harness.start()
+        await harness.live(20)
         second = INSTANCE if first is POLICY else POLICY
         for kind in (first, second):
-            bench.delete_crd(kind)
-            await bench.live(0.3)
-            if "default" not in bench.cluster.instances:
+            harness.delete_crd(kind)
+            await harness.live(0.3)
+            if "default" not in harness.cluster.instances:
                 engine.watch_events.gone(instance_key("default"), "i")
-        await bench.live(10)
-        assert bench.cluster.policies == {}
-        assert bench.cluster.instances == {}
-        assert len(bench.zitadel.own) == 20
-        await bench.stop()
+        await harness.live(10)
+        assert harness.cluster.policies == {}
+        assert harness.cluster.instances == {}
+        assert len(harness.zitadel.own) == 20
+        await harness.stop()
 
     run(story())
 
@@ -270,20 +270,20 @@ def test_an_instance_whose_crd_stays_waits_as_ever() -> None:
     """It also waits while the CRD cannot be read."""
 
     async def story() -> None:
-        bench = CrdBench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.broken = True
-        known = bench.cluster.instances["default"]
-        bench.instance_seen(replace(known, deleting=True, generation=2))
-        await bench.live(200)
-        bench.broken = False
-        await bench.live(200)
-        assert bench.cluster.instances["default"].held
-        assert [events[1] for events in bench.events if events[0] == "default"] == [
+        harness = CrdBench()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        harness.broken = True
+        known = harness.cluster.instances["default"]
+        harness.instance_seen(replace(known, deleting=True, generation=2))
+        await harness.live(200)
+        harness.broken = False
+        await harness.live(200)
+        assert harness.cluster.instances["default"].held
+        assert [events[1] for events in harness.events if events[0] == "default"] == [
             "InstanceInUse"
         ]
-        await bench.stop()
+        await harness.stop()
 
     run(story())

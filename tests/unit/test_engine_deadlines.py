@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from support.engines import INSTANCE, Bench, policy, with_spec
+from support.engines import INSTANCE, Harness, policy, with_spec
 from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
@@ -29,39 +29,39 @@ RETRY = 75.0
 """Seconds between two tries, at most."""
 
 
-def of_policy(bench: Bench) -> tuple[Condition, ...]:
+def of_policy(harness: Harness) -> tuple[Condition, ...]:
     """Return the conditions of the policy."""
-    return bench.policy("p").status.conditions
+    return harness.policy("p").status.conditions
 
 
-def of_instance(bench: Bench) -> tuple[Condition, ...]:
+def of_instance(harness: Harness) -> tuple[Condition, ...]:
     """Return the conditions of the instance."""
-    return bench.cluster.instances["default"].status.conditions
+    return harness.cluster.instances["default"].status.conditions
 
 
-def edit_policy(bench: Bench) -> None:
+def edit_policy(harness: Harness) -> None:
     """Change the policy's spec."""
-    bench.seen(replace(bench.policy("p"), generation=2, settings=mails(True)))
+    harness.seen(replace(harness.policy("p"), generation=2, settings=mails(True)))
 
 
-def edit_instance(bench: Bench) -> None:
+def edit_instance(harness: Harness) -> None:
     """Change the instance's spec."""
-    known = bench.cluster.instances["default"]
-    bench.instance_seen(with_spec(known, generation=2, poll_interval=300.0))
+    known = harness.cluster.instances["default"]
+    harness.instance_seen(with_spec(known, generation=2, poll_interval=300.0))
 
 
 KINDS = pytest.mark.parametrize(
     ("conditions", "edit"), [(of_policy, edit_policy), (of_instance, edit_instance)]
 )
-Conditions = Callable[[Bench], tuple[Condition, ...]]
+Conditions = Callable[[Harness], tuple[Condition, ...]]
 
 
-def in_trouble() -> Bench:
-    """Return a bench whose ZITADEL fails."""
-    bench = Bench()
-    bench.cluster.put(policy("p"))
-    bench.zitadel.failure = TransientError(Reason.SERVER_ERROR, "x")
-    return bench
+def in_trouble() -> Harness:
+    """Return a harness whose ZITADEL fails."""
+    harness = Harness()
+    harness.cluster.put(policy("p"))
+    harness.zitadel.failure = TransientError(Reason.SERVER_ERROR, "x")
+    return harness
 
 
 def is_stalled(conditions: tuple[Condition, ...]) -> bool:
@@ -72,27 +72,27 @@ def is_stalled(conditions: tuple[Condition, ...]) -> bool:
 
 @KINDS
 def test_an_edit_in_trouble_moves_no_time(
-    conditions: Conditions, edit: Callable[[Bench], None]
+    conditions: Conditions, edit: Callable[[Harness], None]
 ) -> None:
     """The new spec has ten minutes of its own."""
 
     async def story() -> None:
-        bench = in_trouble()
-        await bench.start()
-        await bench.live(EDITED)
-        before = find(conditions(bench), "Reconciling")
+        harness = in_trouble()
+        await harness.start()
+        await harness.live(EDITED)
+        before = find(conditions(harness), "Reconciling")
         assert before is not None
-        edit(bench)
-        await bench.live(5)
-        after = find(conditions(bench), "Reconciling")
+        edit(harness)
+        await harness.live(5)
+        after = find(conditions(harness), "Reconciling")
         assert after is not None
         assert after.observed_generation == 2
         assert after.last_transition_time == before.last_transition_time
-        await bench.live(DEADLINE - 10)
-        assert not is_stalled(conditions(bench))
-        await bench.live(5 + RETRY)
-        assert is_stalled(conditions(bench))
-        await bench.stop()
+        await harness.live(DEADLINE - 10)
+        assert not is_stalled(conditions(harness))
+        await harness.live(5 + RETRY)
+        assert is_stalled(conditions(harness))
+        await harness.stop()
 
     run(story())
 
@@ -100,24 +100,24 @@ def test_an_edit_in_trouble_moves_no_time(
 @KINDS
 @pytest.mark.parametrize("edited", [False, True])
 def test_a_restart_does_not_put_the_deadline_off(
-    conditions: Conditions, edit: Callable[[Bench], None], *, edited: bool
+    conditions: Conditions, edit: Callable[[Harness], None], *, edited: bool
 ) -> None:
     """An operator that crashes every few minutes still reports."""
 
     async def story() -> None:
-        bench = in_trouble()
-        await bench.start()
+        harness = in_trouble()
+        await harness.start()
         for _ in range(3):
-            await bench.live(150)
-            await bench.stop()
-            await bench.start()
+            await harness.live(150)
+            await harness.stop()
+            await harness.start()
         if edited:
-            edit(bench)
-        await bench.live(100)
-        assert not is_stalled(conditions(bench))
-        await bench.live(DEADLINE + RETRY - (0 if edited else 550))
-        assert is_stalled(conditions(bench))
-        await bench.stop()
+            edit(harness)
+        await harness.live(100)
+        assert not is_stalled(conditions(harness))
+        await harness.live(DEADLINE + RETRY - (0 if edited else 550))
+        assert is_stalled(conditions(harness))
+        await harness.stop()
 
     run(story())
 
@@ -126,28 +126,29 @@ def test_quiet_policies_do_not_all_turn_unknown_in_one_second() -> None:
     """Each does so once, between ten and eleven minutes after the failure."""
 
     async def story() -> None:
-        bench = Bench()
+        harness = Harness()
         for number in range(40):
-            bench.cluster.put(policy(f"p{number}", f"o{number}"))
-        await bench.start()
-        await bench.live(100)
-        bench.zitadel.failure = TransientError(Reason.SERVER_ERROR, "x")
-        bench.instance_seen(
-            replace(bench.cluster.instances["default"], requested_at="t")
+            harness.cluster.put(policy(f"p{number}", f"o{number}"))
+        await harness.start()
+        await harness.live(100)
+        harness.zitadel.failure = TransientError(Reason.SERVER_ERROR, "x")
+        harness.instance_seen(
+            replace(harness.cluster.instances["default"], requested_at="t")
         )
-        await bench.live(1)
-        seconds = [unknown(bench)]
+        await harness.live(1)
+        seconds = [unknown(harness)]
         for _ in range(700):
-            await bench.live(1)
-            seconds.append(unknown(bench))
+            await harness.live(1)
+            seconds.append(unknown(harness))
         assert seconds[596] == 0
         assert seconds[662] == 40
         assert max(b - a for a, b in pairwise(seconds)) <= 4
-        await bench.stop()
+        await harness.stop()
 
-    def unknown(bench: Bench) -> int:
+    def unknown(harness: Harness) -> int:
         found = [
-            find(p.status.conditions, "InSync") for p in bench.cluster.policies.values()
+            find(p.status.conditions, "InSync")
+            for p in harness.cluster.policies.values()
         ]
         return sum(sync is not None and sync.status == "Unknown" for sync in found)
 
@@ -159,11 +160,11 @@ def test_a_new_object_inherits_no_backoff(*, is_delivered: bool) -> None:
     """That of policy, instance and events ends, with or without a deletion event."""
 
     async def story() -> None:
-        bench = in_trouble()
-        engine = await bench.start()
-        await bench.live(200)
-        assert bench.parts is not None
-        queue = bench.parts.queue
+        harness = in_trouble()
+        engine = await harness.start()
+        await harness.live(200)
+        assert harness.parts is not None
+        queue = harness.parts.queue
         keys = [policy_key(PolicyKey("own", "p")), instance_key("default")]
         keys.append(events_key("default"))
         queue.failed(keys[2])
@@ -172,11 +173,11 @@ def test_a_new_object_inherits_no_backoff(*, is_delivered: bool) -> None:
             engine.watch_events.gone(policy_key(PolicyKey("own", "p")), "uid-p")
             engine.watch_events.gone(instance_key("default"), "i")
         engine.watch_events.seen(
-            bench.cluster.put_instance(replace(INSTANCE, uid="i2"))
+            harness.cluster.put_instance(replace(INSTANCE, uid="i2"))
         )
-        engine.watch_events.seen(bench.cluster.put(replace(policy("p"), uid="uid-2")))
+        engine.watch_events.seen(harness.cluster.put(replace(policy("p"), uid="uid-2")))
         assert [queue.failures(key) for key in keys] == [0, 0, 0]
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -185,23 +186,23 @@ def test_a_failure_of_the_former_object_does_not_count() -> None:
     """The pass that was running during the replacement was for the old object."""
 
     async def story() -> None:
-        bench = Bench()
-        engine = await bench.start()
-        await bench.live(5)
+        harness = Harness()
+        engine = await harness.start()
+        await harness.live(5)
         uids = iter(["uid-2"])
 
         async def observe(*_: object, **__: object) -> ObservedPolicy:
             for uid in uids:
                 new = replace(policy("p"), uid=uid)
-                engine.watch_events.seen(bench.cluster.put(new))
+                engine.watch_events.seen(harness.cluster.put(new))
             raise ClusterError("x")
 
-        instead_of(bench.zitadel.observe).call(observe)
-        bench.seen(policy("p"))
-        await bench.live(0.5)
-        assert bench.parts is not None
-        assert bench.parts.queue.failures(policy_key(PolicyKey("own", "p"))) == 1
-        await bench.stop()
+        instead_of(harness.zitadel.observe).call(observe)
+        harness.seen(policy("p"))
+        await harness.live(0.5)
+        assert harness.parts is not None
+        assert harness.parts.queue.failures(policy_key(PolicyKey("own", "p"))) == 1
+        await harness.stop()
 
     run(story())
 
@@ -210,8 +211,8 @@ def test_tenants_name_no_lanes() -> None:
     """Policies that are not admitted share workers, whatever they name."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("friend",)),)))
+        harness = Harness()
+        harness.cluster.put_instance(replace(INSTANCE, grants=(Grant(("friend",)),)))
         names = {"own": "default", "friend": "default", "foe": "default"}
         policies = [
             replace(policy("p"), key=PolicyKey(namespace, "p"), instance=name)
@@ -221,16 +222,16 @@ def test_tenants_name_no_lanes() -> None:
             absent = replace(policy(f"p{number}"), instance=f"absent-{number}")
             policies.append(absent)
         for one in policies:
-            bench.cluster.put(one)
-        await bench.start()
-        await bench.live(1)
-        assert bench.parts is not None
-        lanes = Lanes(bench.parts.inventory, 16)
+            harness.cluster.put(one)
+        await harness.start()
+        await harness.live(1)
+        assert harness.parts is not None
+        lanes = Lanes(harness.parts.inventory, 16)
         assert {lanes.lane_of(policy_key(one.key)) for one in policies} == {
             "policies of default",
             "refused by default",
             "of no instance",
         }
-        await bench.stop()
+        await harness.stop()
 
     run(story())

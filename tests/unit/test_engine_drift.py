@@ -29,16 +29,16 @@ def test_an_idle_hour_costs_the_same_whatever_the_number(count: int) -> None:
     """There is a search a minute, the instance's checks, and no write."""
 
     async def story() -> None:
-        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(count)))
-        await bench.start()
-        await bench.live(300)
-        before = len(bench.steps.log)
-        await bench.live(3600)
-        new = calls(bench, before)
+        harness = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(count)))
+        await harness.start()
+        await harness.live(300)
+        before = len(harness.steps.log)
+        await harness.live(3600)
+        new = calls(harness, before)
         assert set(new) <= {"events", "identify", "authenticate"}
         assert 60 <= new.count("events") <= 67
-        assert len(bench.steps.log) - before == len(new)
-        await bench.stop()
+        assert len(harness.steps.log) - before == len(new)
+        await harness.stop()
 
     run(story())
 
@@ -47,22 +47,22 @@ def test_what_others_change_is_corrected_within_the_interval() -> None:
     """Only the affected policy gets a pass; the status names the editor."""
 
     async def story() -> None:
-        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(50)))
-        await bench.start()
-        await bench.live(120)
-        before = len(bench.steps.log)
-        bench.zitadel.change("o7", True, OTHERS)
-        await bench.live(61)
-        assert bench.zitadel.own["o7"] is False
-        assert calls(bench, before).count("observe") == 2  # and one after the write
-        drift = bench.policy("p7").status.last_drift
+        harness = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(50)))
+        await harness.start()
+        await harness.live(120)
+        before = len(harness.steps.log)
+        harness.zitadel.change("o7", True, OTHERS)
+        await harness.live(61)
+        assert harness.zitadel.own["o7"] is False
+        assert calls(harness, before).count("observe") == 2  # and one after the write
+        drift = harness.policy("p7").status.last_drift
         assert drift is not None
         assert drift.editor == OTHERS
         assert drift.found == OriginalValue(False, mails(True))
         assert drift.restored == OriginalValue(False, mails(False))
-        assert bench.recorder.notices.count(("p7", "DriftCorrected")) == 1
-        assert in_sync(bench, "p7").status == "True"
-        await bench.stop()
+        assert harness.recorder.notices.count(("p7", "DriftCorrected")) == 1
+        assert in_sync(harness, "p7").status == "True"
+        await harness.stop()
 
     run(story())
 
@@ -71,16 +71,16 @@ def test_a_reset_by_others_is_corrected_too() -> None:
     """The organization then inherits, and an inherited value is not the wanted one."""
 
     async def story() -> None:
-        bench = bench_with(policy("p"))
-        await bench.start()
-        await bench.live(120)
-        bench.zitadel.change("o", None, OTHERS)
-        await bench.live(61)
-        assert bench.zitadel.own == {"o": False}
-        drift = bench.policy("p").status.last_drift
+        harness = bench_with(policy("p"))
+        await harness.start()
+        await harness.live(120)
+        harness.zitadel.change("o", None, OTHERS)
+        await harness.live(61)
+        assert harness.zitadel.own == {"o": False}
+        drift = harness.policy("p").status.last_drift
         assert drift is not None
         assert drift.found == OriginalValue(True, mails(True))
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -89,17 +89,17 @@ def test_our_own_writes_wake_nobody() -> None:
     """The statuses have their sequences."""
 
     async def story() -> None:
-        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(30)))
-        await bench.start()
-        await bench.live(300)
-        assert calls(bench, 0).count("observe") == 60
+        harness = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(30)))
+        await harness.start()
+        await harness.live(300)
+        assert calls(harness, 0).count("observe") == 60
         for number in range(30):
-            stored = bench.policy(f"p{number}")
-            bench.seen(replace(stored, settings=mails(True), generation=2))
-        await bench.live(300)
-        assert calls(bench, 0).count("observe") == 120
-        assert {event.editor for event in bench.zitadel.events_log} == {OURSELVES}
-        await bench.stop()
+            stored = harness.policy(f"p{number}")
+            harness.seen(replace(stored, settings=mails(True), generation=2))
+        await harness.live(300)
+        assert calls(harness, 0).count("observe") == 120
+        assert {event.editor for event in harness.zitadel.events_log} == {OURSELVES}
+        await harness.stop()
 
     run(story())
 
@@ -109,16 +109,16 @@ def test_a_removed_organization_is_found_out_also_in_observe() -> None:
 
     async def story() -> None:
         observer = replace(policy("o", "o2"), management=ManagementPolicy.OBSERVE)
-        bench = bench_with(policy("m", "o1"), observer)
-        await bench.start()
-        await bench.live(120)
-        bench.zitadel.remove("o1")
-        bench.zitadel.remove("o2")
-        await bench.live(61)
+        harness = bench_with(policy("m", "o1"), observer)
+        await harness.start()
+        await harness.live(120)
+        harness.zitadel.remove("o1")
+        harness.zitadel.remove("o2")
+        await harness.live(61)
         for name in ("m", "o"):
-            assert bench.ready(name).reason == Reason.ORGANIZATION_NOT_FOUND
-        assert [step[0] for step in bench.zitadel.writes()] == ["Create"]
-        await bench.stop()
+            assert harness.ready(name).reason == Reason.ORGANIZATION_NOT_FOUND
+        assert [step[0] for step in harness.zitadel.writes()] == ["Create"]
+        await harness.stop()
 
     run(story())
 
@@ -137,22 +137,22 @@ def test_a_new_default_wakes_what_inherits_it_one_after_the_other() -> None:
             replace(policy(f"p{n}", f"o{n}"), management=ManagementPolicy.OBSERVE)
             for n in range(100)
         ]
-        bench = bench_with(default, *observers)
-        await bench.start()
-        await bench.live(120)
-        bench.zitadel.change("", False, OTHERS)
-        before = len(bench.steps.log)
-        while calls(bench, before).count("observe") == 0:
-            await bench.live(1)
-        await bench.live(2)
-        assert calls(bench, before).count("observe") < 20
-        assert bench.zitadel.default is True
-        await bench.live(200)
+        harness = bench_with(default, *observers)
+        await harness.start()
+        await harness.live(120)
+        harness.zitadel.change("", False, OTHERS)
+        before = len(harness.steps.log)
+        while calls(harness, before).count("observe") == 0:
+            await harness.live(1)
+        await harness.live(2)
+        assert calls(harness, before).count("observe") < 20
+        assert harness.zitadel.default is True
+        await harness.live(200)
         # Once for the change, once for its correction at most.
-        assert calls(bench, before).count("observe") <= 1 + 2 * 100
-        shown = {mailing(bench.policy(f"p{n}").status.settings) for n in range(100)}
+        assert calls(harness, before).count("observe") <= 1 + 2 * 100
+        shown = {mailing(harness.policy(f"p{n}").status.settings) for n in range(100)}
         assert shown == {True}
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -161,25 +161,25 @@ def test_a_restart_goes_on_where_the_last_process_stopped() -> None:
     """Changes in the meantime are found, and no other policy gets a pass."""
 
     async def story() -> None:
-        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(1000)))
-        await bench.start()
-        await bench.live(300)
-        await bench.stop()
-        bench.zitadel.change("o3", True, OTHERS)
-        before = len(bench.steps.log)
-        await bench.start()
-        await bench.live(65)
-        new = calls(bench, before)
+        harness = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(1000)))
+        await harness.start()
+        await harness.live(300)
+        await harness.stop()
+        harness.zitadel.change("o3", True, OTHERS)
+        before = len(harness.steps.log)
+        await harness.start()
+        await harness.live(65)
+        new = calls(harness, before)
         assert new.count("observe") == 2
         assert len(new) <= 11
-        assert bench.zitadel.own["o3"] is False
-        await bench.stop()
-        before = len(bench.steps.log)
-        await bench.start()
-        await bench.live(30)
-        assert len(calls(bench, before)) <= 10
-        assert len(bench.steps.log) - before == len(calls(bench, before))
-        await bench.stop()
+        assert harness.zitadel.own["o3"] is False
+        await harness.stop()
+        before = len(harness.steps.log)
+        await harness.start()
+        await harness.live(30)
+        assert len(calls(harness, before)) <= 10
+        assert len(harness.steps.log) - before == len(calls(harness, before))
+        await harness.stop()
 
     run(story())
 
@@ -188,14 +188,14 @@ def test_more_events_than_a_page_holds_are_all_read() -> None:
     """This holds even if all of them are younger than the overlap."""
 
     async def story() -> None:
-        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(2500)))
-        await bench.start()
-        await bench.live(400)
+        harness = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(2500)))
+        await harness.start()
+        await harness.live(400)
         for number in range(2500):
-            bench.zitadel.change(f"o{number}", True, OTHERS)
-        await bench.live(120)
-        assert set(bench.zitadel.own.values()) == {False}
-        await bench.stop()
+            harness.zitadel.change(f"o{number}", True, OTHERS)
+        await harness.live(120)
+        assert set(harness.zitadel.own.values()) == {False}
+        await harness.stop()
 
     run(story())
 
@@ -204,21 +204,21 @@ def test_an_event_that_becomes_visible_late_is_not_missed() -> None:
     """The searches overlap by half a minute."""
 
     async def story() -> None:
-        bench = bench_with(policy("p", "o"), policy("q", "u"))
-        await bench.start()
-        await bench.live(120)
-        log = bench.zitadel.events_log
-        bench.zitadel.change("o", True, OTHERS)
+        harness = bench_with(policy("p", "o"), policy("q", "u"))
+        await harness.start()
+        await harness.live(120)
+        log = harness.zitadel.events_log
+        harness.zitadel.change("o", True, OTHERS)
         late = log.pop()
         await asyncio.sleep(5)
-        bench.zitadel.change("u", True, OTHERS)
-        await bench.live(61)
-        assert bench.zitadel.own == {"o": True, "u": False}
+        harness.zitadel.change("u", True, OTHERS)
+        await harness.live(61)
+        assert harness.zitadel.own == {"o": True, "u": False}
         log.insert(-2, late)
         log.sort(key=lambda event: event.time)
-        await bench.live(61)
-        assert bench.zitadel.own == {"o": False, "u": False}
-        await bench.stop()
+        await harness.live(61)
+        assert harness.zitadel.own == {"o": False, "u": False}
+        await harness.stop()
 
     run(story())
 
@@ -227,21 +227,21 @@ def test_events_that_are_no_longer_kept_make_all_be_checked() -> None:
     """All policies are checked once; then events are used again."""
 
     async def story() -> None:
-        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(20)))
-        await bench.start()
-        await bench.live(120)
-        await bench.stop()
-        bench.zitadel.change("o5", True, OTHERS)
-        bench.zitadel.events_log.clear()
-        before = len(bench.steps.log)
-        await bench.start()
-        await bench.live(700)
-        assert bench.zitadel.own["o5"] is False
-        assert calls(bench, before).count("observe") == 21
-        before = len(bench.steps.log)
-        await bench.live(1300)
-        assert calls(bench, before).count("observe") == 0
-        await bench.stop()
+        harness = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(20)))
+        await harness.start()
+        await harness.live(120)
+        await harness.stop()
+        harness.zitadel.change("o5", True, OTHERS)
+        harness.zitadel.events_log.clear()
+        before = len(harness.steps.log)
+        await harness.start()
+        await harness.live(700)
+        assert harness.zitadel.own["o5"] is False
+        assert calls(harness, before).count("observe") == 21
+        before = len(harness.steps.log)
+        await harness.live(1300)
+        assert calls(harness, before).count("observe") == 0
+        await harness.stop()
 
     run(story())
 
@@ -250,37 +250,37 @@ def test_half_an_answer_is_not_taken_for_a_quiet_zitadel() -> None:
     """After one `{}` the search is retried, and nothing is polled."""
 
     async def story() -> None:
-        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(20)))
-        await bench.start()
-        await bench.live(120)
-        before = len(bench.steps.log)
-        events, answers = bench.zitadel.events, [True]
+        harness = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(20)))
+        await harness.start()
+        await harness.live(120)
+        before = len(harness.steps.log)
+        events, answers = harness.zitadel.events, [True]
 
         async def half(since: str | None, limit: int) -> list[ZitadelEvent]:
             found = await events(since, limit)
             return [] if answers and answers.pop() else found
 
-        instead_of(bench.zitadel.events).call(half)
-        bench.zitadel.change("o5", True, OTHERS)
-        await bench.live(200)
-        assert bench.zitadel.own["o5"] is False
-        assert calls(bench, before).count("observe") == 2
-        await bench.stop()
+        instead_of(harness.zitadel.events).call(half)
+        harness.zitadel.change("o5", True, OTHERS)
+        await harness.live(200)
+        assert harness.zitadel.own["o5"] is False
+        assert calls(harness, before).count("observe") == 2
+        await harness.stop()
 
     run(story())
 
 
 def test_a_daily_check_finds_what_no_event_has_shown() -> None:
     async def story() -> None:
-        bench = bench_with(policy("p"))
-        await bench.start()
-        await bench.live(120)
-        bench.zitadel.own["o"] = True
-        await bench.live(3000)
-        assert bench.zitadel.own["o"] is True
-        await bench.live(DAY + 3700)
-        assert bench.zitadel.own["o"] is False
-        await bench.stop()
+        harness = bench_with(policy("p"))
+        await harness.start()
+        await harness.live(120)
+        harness.zitadel.own["o"] = True
+        await harness.live(3000)
+        assert harness.zitadel.own["o"] is True
+        await harness.live(DAY + 3700)
+        assert harness.zitadel.own["o"] is False
+        await harness.stop()
 
     run(story())
 
@@ -289,20 +289,20 @@ def test_an_outage_loses_no_event() -> None:
     """The cursor stays, and changes in the meantime are corrected afterwards."""
 
     async def story() -> None:
-        bench = bench_with(policy("p"))
-        await bench.start()
-        await bench.live(120)
-        bench.zitadel.failure = TransientError(Reason.UNREACHABLE, "gone")
-        await bench.live(300)
-        bench.zitadel.change("o", True, OTHERS)
-        await bench.live(300)
-        bench.zitadel.failure = None
-        await bench.live(400)
-        assert bench.zitadel.own["o"] is False
-        drift = bench.policy("p").status.last_drift
+        harness = bench_with(policy("p"))
+        await harness.start()
+        await harness.live(120)
+        harness.zitadel.failure = TransientError(Reason.UNREACHABLE, "gone")
+        await harness.live(300)
+        harness.zitadel.change("o", True, OTHERS)
+        await harness.live(300)
+        harness.zitadel.failure = None
+        await harness.live(400)
+        assert harness.zitadel.own["o"] is False
+        drift = harness.policy("p").status.last_drift
         assert drift is not None
         assert drift.editor == OTHERS
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -311,23 +311,23 @@ def test_a_pass_that_was_cut_short_comes_with_the_next_verdict() -> None:
     """A pass after an event fails with the instance; no second event comes."""
 
     async def story() -> None:
-        bench = bench_with(policy("p"))
-        await bench.start()
-        await bench.live(120)
-        observe = bench.zitadel.observe
+        harness = bench_with(policy("p"))
+        await harness.start()
+        await harness.live(120)
+        observe = harness.zitadel.observe
 
         async def limited(organization_id: str | None) -> ObservedPolicy | None:
-            instead_of(bench.zitadel.observe).call(observe)
-            bench.zitadel.failure = TransientError(Reason.RATE_LIMITED, "slower", 1.0)
+            instead_of(harness.zitadel.observe).call(observe)
+            harness.zitadel.failure = TransientError(Reason.RATE_LIMITED, "slower", 1.0)
             return await observe(organization_id)
 
-        instead_of(bench.zitadel.observe).call(limited)
-        bench.zitadel.change("o", True, OTHERS)
-        await bench.live(65)
-        bench.zitadel.failure = None
-        await bench.live(65)
-        assert bench.zitadel.own["o"] is False
-        await bench.stop()
+        instead_of(harness.zitadel.observe).call(limited)
+        harness.zitadel.change("o", True, OTHERS)
+        await harness.live(65)
+        harness.zitadel.failure = None
+        await harness.live(65)
+        assert harness.zitadel.own["o"] is False
+        await harness.stop()
 
     run(story())
 
@@ -336,17 +336,17 @@ def test_events_of_other_kinds_of_aggregates_are_ignored() -> None:
     """An organization without a policy moves no cursor in Kubernetes."""
 
     async def story() -> None:
-        bench = bench_with(policy("p"))
-        await bench.start()
-        await bench.live(300)
-        before = len(bench.steps.log)
+        harness = bench_with(policy("p"))
+        await harness.start()
+        await harness.live(300)
+        before = len(harness.steps.log)
         for _ in range(20):
-            bench.zitadel.change("foreign", True, OTHERS)
-            await bench.live(60)
-        assert set(calls(bench, before)) <= {"events", "identify", "authenticate"}
-        assert len(bench.steps.log) - before == len(calls(bench, before))
-        kinds = {event.kind for event in bench.zitadel.events_log}
+            harness.zitadel.change("foreign", True, OTHERS)
+            await harness.live(60)
+        assert set(calls(harness, before)) <= {"events", "identify", "authenticate"}
+        assert len(harness.steps.log) - before == len(calls(harness, before))
+        kinds = {event.kind for event in harness.zitadel.events_log}
         assert kinds == {EventKind.ORGANIZATION_POLICY}
-        await bench.stop()
+        await harness.stop()
 
     run(story())

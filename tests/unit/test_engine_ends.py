@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Harness, policy
 from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
@@ -14,8 +14,8 @@ from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.queue.keys import instance_key, policy_key
 
 
-class CountedReads(Bench):
-    """A bench that records reads of single policies; the watch may lose deletions."""
+class CountedReads(Harness):
+    """A harness that records reads of single policies; the watch may lose deletions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,20 +40,20 @@ def test_an_owner_whose_end_was_not_reported_stands_in_nobodys_way() -> None:
     """A policy without finalizer may be gone, so it is read before a Conflict."""
 
     async def story() -> None:
-        bench = CountedReads()
+        harness = CountedReads()
         retained = replace(policy("old", second=1), deletion=DeletionPolicy.RETAIN)
-        bench.cluster.put(retained)
-        await bench.start()
-        await bench.live(5)
-        bench.vanish("old")
-        bench.seen(replace(policy("new", second=9), settings=mails(True)))
-        await bench.live(2)
-        assert bench.reads == ["old"]
-        assert bench.ready("new").status == "True"
-        assert bench.zitadel.own == {"o": True}
-        reasons = [reason for name, reason in bench.recorder.notices if name == "new"]
+        harness.cluster.put(retained)
+        await harness.start()
+        await harness.live(5)
+        harness.vanish("old")
+        harness.seen(replace(policy("new", second=9), settings=mails(True)))
+        await harness.live(2)
+        assert harness.reads == ["old"]
+        assert harness.ready("new").status == "True"
+        assert harness.zitadel.own == {"o": True}
+        reasons = [reason for name, reason in harness.recorder.notices if name == "new"]
         assert Reason.CONFLICT not in reasons
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -62,21 +62,23 @@ def test_an_owner_that_is_there_is_read_seldom() -> None:
     """It is read once a minute, then every five, however many policies conflict."""
 
     async def story() -> None:
-        bench = CountedReads()
-        bench.cluster.put(policy("old", second=1))
-        await bench.start()
-        await bench.live(5)
+        harness = CountedReads()
+        harness.cluster.put(policy("old", second=1))
+        await harness.start()
+        await harness.live(5)
         for number in range(20):
-            bench.seen(policy(f"p{number}", second=9))
-        await bench.live(50)
-        assert bench.reads == ["old"]
-        before = len(bench.steps.log)
-        await bench.live(3000)
+            harness.seen(policy(f"p{number}", second=9))
+        await harness.live(50)
+        assert harness.reads == ["old"]
+        before = len(harness.steps.log)
+        await harness.live(3000)
         # Their retries are spread over the five minutes.
-        assert 10 <= len(bench.reads) <= 50
-        written = {step[1] for step in bench.steps.log[before:] if step[0] == "status"}
+        assert 10 <= len(harness.reads) <= 50
+        written = {
+            step[1] for step in harness.steps.log[before:] if step[0] == "status"
+        }
         assert written <= {"default"}
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -85,35 +87,35 @@ def test_an_owner_that_cannot_be_read_owns_still() -> None:
     """While Kubernetes does not respond, the cached version counts."""
 
     async def story() -> None:
-        bench = CountedReads()
-        bench.cluster.put(policy("old", second=1))
-        await bench.start()
-        await bench.live(5)
-        bench.refuses = True
-        bench.seen(policy("new", second=9))
-        await bench.live(5)
-        assert bench.ready("new").reason == Reason.CONFLICT
-        assert [step[0] for step in bench.zitadel.writes()] == ["Create"]
-        await bench.stop()
+        harness = CountedReads()
+        harness.cluster.put(policy("old", second=1))
+        await harness.start()
+        await harness.live(5)
+        harness.refuses = True
+        harness.seen(policy("new", second=9))
+        await harness.live(5)
+        assert harness.ready("new").reason == Reason.CONFLICT
+        assert [step[0] for step in harness.zitadel.writes()] == ["Create"]
+        await harness.stop()
 
     run(story())
 
 
 def test_a_successor_whose_end_was_not_reported_prevents_no_reset() -> None:
     async def story() -> None:
-        bench = CountedReads()
-        bench.cluster.put(policy("a", second=1))
-        await bench.start()
-        await bench.live(5)
-        bench.seen(policy("b", second=2))
-        await bench.live(5)
-        assert bench.ready("b").reason == Reason.CONFLICT
-        bench.vanish("b")
-        bench.seen(replace(bench.policy("a"), deleting=True, generation=2))
-        await bench.live(5)
-        assert bench.cluster.policies == {}
-        assert bench.zitadel.own == {}
-        await bench.stop()
+        harness = CountedReads()
+        harness.cluster.put(policy("a", second=1))
+        await harness.start()
+        await harness.live(5)
+        harness.seen(policy("b", second=2))
+        await harness.live(5)
+        assert harness.ready("b").reason == Reason.CONFLICT
+        harness.vanish("b")
+        harness.seen(replace(harness.policy("a"), deleting=True, generation=2))
+        await harness.live(5)
+        assert harness.cluster.policies == {}
+        assert harness.zitadel.own == {}
+        await harness.stop()
 
     run(story())
 
@@ -122,26 +124,26 @@ def test_a_successor_that_has_just_gone_gets_nothing() -> None:
     """It goes before it gets the original, so the deletion undoes the setting."""
 
     async def story() -> None:
-        bench = CountedReads()
-        bench.cluster.put(policy("a", second=1))
-        await bench.start()
-        await bench.live(5)
-        bench.seen(replace(policy("b", second=2), suspended=True))
-        await bench.live(5)
-        read = bench.cluster.read_policy
+        harness = CountedReads()
+        harness.cluster.put(policy("a", second=1))
+        await harness.start()
+        await harness.live(5)
+        harness.seen(replace(policy("b", second=2), suspended=True))
+        await harness.live(5)
+        read = harness.cluster.read_policy
 
         async def late(namespace: str, name: str) -> PolicyObject | None:
             found = await read(namespace, name)
             if name == "b" and found is not None:
-                bench.vanish("b")
+                harness.vanish("b")
             return found
 
-        instead_of(bench.cluster.read_policy).call(late)
-        bench.seen(replace(bench.policy("a"), deleting=True, generation=2))
-        await bench.live(5)
-        assert bench.cluster.policies == {}
-        assert bench.zitadel.own == {}
-        await bench.stop()
+        instead_of(harness.cluster.read_policy).call(late)
+        harness.seen(replace(harness.policy("a"), deleting=True, generation=2))
+        await harness.live(5)
+        assert harness.cluster.policies == {}
+        assert harness.zitadel.own == {}
+        await harness.stop()
 
     run(story())
 
@@ -150,24 +152,24 @@ def test_late_news_of_a_policy_that_has_ended_brings_nothing_back() -> None:
     """A watch event in transit, or the response to a write, comes after the end."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        engine = await bench.start()
-        await bench.live(5)
-        dying = replace(bench.policy("p"), deleting=True, generation=2)
-        bench.seen(dying)
-        await bench.live(5)
-        assert bench.cluster.policies == {}
-        before = len(bench.steps.log)
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        engine = await harness.start()
+        await harness.live(5)
+        dying = replace(harness.policy("p"), deleting=True, generation=2)
+        harness.seen(dying)
+        await harness.live(5)
+        assert harness.cluster.policies == {}
+        before = len(harness.steps.log)
         engine.watch_events.seen(replace(dying, resource_version="9999"))
-        await bench.live(60)
-        assert bench.parts is not None
-        assert bench.parts.inventory.policies == {}
+        await harness.live(60)
+        assert harness.parts is not None
+        assert harness.parts.inventory.policies == {}
         # The instance's status has one policy less; there is no call for the policy.
-        new = set(bench.steps.log[before:])
+        new = set(harness.steps.log[before:])
         assert new <= {("identify",), ("authenticate",), ("status", "default")}
-        assert bench.recorder.notices.count(("p", "Deleted")) == 1
-        await bench.stop()
+        assert harness.recorder.notices.count(("p", "Deleted")) == 1
+        await harness.stop()
 
     run(story())
 
@@ -176,22 +178,22 @@ def test_an_older_namesake_does_not_replace_a_newer_one() -> None:
     """The new object is read before the last watch event of the old one."""
 
     async def story() -> None:
-        bench = Bench()
-        first = bench.cluster.put(policy("p"))
-        engine = await bench.start()
-        await bench.live(5)
-        del bench.cluster.policies[first.key]
-        bench.seen(replace(policy("p"), uid="new", settings=mails(True)))
+        harness = Harness()
+        first = harness.cluster.put(policy("p"))
+        engine = await harness.start()
+        await harness.live(5)
+        del harness.cluster.policies[first.key]
+        harness.seen(replace(policy("p"), uid="new", settings=mails(True)))
         engine.watch_events.seen(replace(first, resource_version="2"))
         engine.watch_events.seen(
             replace(first, uid="never known", resource_version="1")
         )
         engine.watch_events.gone(policy_key(first.key), first.uid)
-        await bench.live(5)
-        assert bench.policy("p").uid == "new"
-        assert bench.ready("p").status == "True"
-        assert bench.zitadel.own == {"o": True}
-        await bench.stop()
+        await harness.live(5)
+        assert harness.policy("p").uid == "new"
+        assert harness.ready("p").status == "True"
+        assert harness.zitadel.own == {"o": True}
+        await harness.stop()
 
     run(story())
 
@@ -200,43 +202,43 @@ def test_the_end_of_an_instance_is_not_that_of_its_namesake() -> None:
     """A recreated instance is served when the old one's deletion arrives late."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        engine = await bench.start()
-        await bench.live(5)
-        bench.instance_seen(replace(INSTANCE, uid="i2"))
-        await bench.live(5)
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        engine = await harness.start()
+        await harness.live(5)
+        harness.instance_seen(replace(INSTANCE, uid="i2"))
+        await harness.live(5)
         engine.watch_events.gone(instance_key("default"), "i")
         late = replace(INSTANCE, grants=(), resource_version="9999")
         engine.watch_events.seen(late)
-        await bench.live(5)
-        assert bench.parts is not None
-        assert bench.parts.inventory.instances["default"].uid == "i2"
-        stored = bench.policy("p")
-        bench.seen(replace(stored, settings=mails(True), generation=2))
-        await bench.live(5)
-        assert bench.zitadel.own == {"o": True}
-        await bench.stop()
+        await harness.live(5)
+        assert harness.parts is not None
+        assert harness.parts.inventory.instances["default"].uid == "i2"
+        stored = harness.policy("p")
+        harness.seen(replace(stored, settings=mails(True), generation=2))
+        await harness.live(5)
+        assert harness.zitadel.own == {"o": True}
+        await harness.stop()
 
     run(story())
 
 
 def test_what_has_ended_is_not_remembered_for_ever() -> None:
     async def story() -> None:
-        bench = Bench()
-        engine = await bench.start()
-        await bench.live(5)
+        harness = Harness()
+        engine = await harness.start()
+        await harness.live(5)
         for number in range(50):
             observed = replace(
                 policy("p"), uid=f"u{number}", management=ManagementPolicy.OBSERVE
             )
-            bench.seen(observed)
+            harness.seen(observed)
             engine.watch_events.gone(policy_key(observed.key), observed.uid)
-            del bench.cluster.policies[observed.key]
-        assert bench.parts is not None
-        assert "u49" in bench.parts.inventory.deleted_uids
-        await bench.live(2000)
-        assert "u49" not in bench.parts.inventory.deleted_uids
-        await bench.stop()
+            del harness.cluster.policies[observed.key]
+        assert harness.parts is not None
+        assert "u49" in harness.parts.inventory.deleted_uids
+        await harness.live(2000)
+        assert "u49" not in harness.parts.inventory.deleted_uids
+        await harness.stop()
 
     run(story())

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.engines import Bench, policy
+from support.engines import Harness, policy
 from support.fakes import FakeCluster
 from support.replacing import instead_of
 from support.settings import mails
@@ -74,8 +74,8 @@ class RefusingCluster(FakeCluster):
         )
 
 
-class Refusing(Bench):
-    """A bench whose Kubernetes can refuse statuses."""
+class Refusing(Harness):
+    """A harness whose Kubernetes can refuse statuses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,31 +92,31 @@ class Refusing(Bench):
         return Counter(reason for about, reason in notices if about == name)
 
 
-def a_token(bench: Refusing) -> None:
+def a_token(harness: Refusing) -> None:
     """Somebody requests a pass over the policy."""
-    bench.seen(replace(bench.policy("p"), requested_at="t1"))
+    harness.seen(replace(harness.policy("p"), requested_at="t1"))
 
 
-def a_token_of_the_instance(bench: Refusing) -> None:
+def a_token_of_the_instance(harness: Refusing) -> None:
     """Somebody requests a check of the instance."""
-    known = bench.cluster.instances["default"]
-    bench.instance_seen(replace(known, requested_at="t1"))
+    known = harness.cluster.instances["default"]
+    harness.instance_seen(replace(known, requested_at="t1"))
 
 
-def no_permission(bench: Refusing) -> None:
+def no_permission(harness: Refusing) -> None:
     """The credential may not write, and the spec has changed."""
 
     async def refuse(*_: object, **__: object) -> WriteResult:
         raise TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "x")
 
-    instead_of(bench.zitadel.write).call(refuse)
-    bench.seen(replace(bench.policy("p"), generation=2, settings=mails(True)))
+    instead_of(harness.zitadel.write).call(refuse)
+    harness.seen(replace(harness.policy("p"), generation=2, settings=mails(True)))
 
 
-def an_outage(bench: Refusing) -> None:
+def an_outage(harness: Refusing) -> None:
     """ZITADEL fails, so the instance is not Ready."""
-    bench.zitadel.failure = TransientError(Reason.SERVER_ERROR, "x")
-    a_token_of_the_instance(bench)
+    harness.zitadel.failure = TransientError(Reason.SERVER_ERROR, "x")
+    a_token_of_the_instance(harness)
 
 
 @pytest.mark.parametrize("refusal", ["before", "after"])
@@ -135,18 +135,18 @@ def test_once_after_ten_minutes_without_a_status(
     """It is sent once, not sixteen times while Kubernetes refuses, and not never."""
 
     async def story() -> None:
-        bench = Refusing()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.cluster.refuses = refusal
-        happens(bench)
-        await bench.live(OUTAGE)
-        assert bench.event_reasons(about)[reason] == 0
-        bench.cluster.refuses = None
-        await bench.live(100)
-        assert bench.event_reasons(about)[reason] == 1
-        await bench.stop()
+        harness = Refusing()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        harness.cluster.refuses = refusal
+        happens(harness)
+        await harness.live(OUTAGE)
+        assert harness.event_reasons(about)[reason] == 0
+        harness.cluster.refuses = None
+        await harness.live(100)
+        assert harness.event_reasons(about)[reason] == 1
+        await harness.stop()
 
     run(story())
 
@@ -156,19 +156,19 @@ def test_a_recovery_is_reported_once(refusal: str) -> None:
     """This holds for the policy and for its instance."""
 
     async def story() -> None:
-        bench = Refusing()
-        bench.cluster.put(policy("p"))
-        bench.zitadel.failure = TransientError(Reason.SERVER_ERROR, "x")
-        await bench.start()
-        await bench.live(100)
-        bench.cluster.refuses = refusal
-        bench.zitadel.failure = None
-        await bench.live(OUTAGE)
-        bench.cluster.refuses = None
-        await bench.live(100)
-        assert bench.event_reasons("p")["Recovered"] == 1
-        assert bench.event_reasons("default")["Recovered"] == 1
-        await bench.stop()
+        harness = Refusing()
+        harness.cluster.put(policy("p"))
+        harness.zitadel.failure = TransientError(Reason.SERVER_ERROR, "x")
+        await harness.start()
+        await harness.live(100)
+        harness.cluster.refuses = refusal
+        harness.zitadel.failure = None
+        await harness.live(OUTAGE)
+        harness.cluster.refuses = None
+        await harness.live(100)
+        assert harness.event_reasons("p")["Recovered"] == 1
+        assert harness.event_reasons("default")["Recovered"] == 1
+        await harness.stop()
 
     run(story())
 
@@ -177,16 +177,16 @@ def test_what_was_written_to_zitadel_is_reported_once() -> None:
     """A pass that is repeated for its status has nothing to write or report."""
 
     async def story() -> None:
-        bench = Refusing()
-        await bench.start()
-        await bench.live(1)
-        bench.cluster.refuses = "before"
-        bench.seen(policy("p"))
-        await bench.live(OUTAGE)
-        bench.cluster.refuses = None
-        await bench.live(100)
-        assert bench.event_reasons("p") == Counter({"Created": 1})
-        await bench.stop()
+        harness = Refusing()
+        await harness.start()
+        await harness.live(1)
+        harness.cluster.refuses = "before"
+        harness.seen(policy("p"))
+        await harness.live(OUTAGE)
+        harness.cluster.refuses = None
+        await harness.live(100)
+        assert harness.event_reasons("p") == Counter({"Created": 1})
+        await harness.stop()
 
     run(story())
 
@@ -196,22 +196,22 @@ def test_a_policy_that_follows_its_name_reports_once(refusal: str) -> None:
     """The pinned organization was removed, and another one has its name."""
 
     async def story() -> None:
-        bench = Refusing()
-        bench.zitadel.names = {"o": "Alpha"}
+        harness = Refusing()
+        harness.zitadel.names = {"o": "Alpha"}
         named = replace(policy("p"), organization=Reference(By.NAME, "Alpha"))
-        bench.cluster.put(named)
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.remove("o")
-        bench.zitadel.names["o2"] = "Alpha"
-        bench.cluster.refuses = refusal
-        bench.seen(replace(bench.policy("p"), generation=2, settings=mails(True)))
-        await bench.live(OUTAGE)
-        bench.cluster.refuses = None
-        await bench.live(400)
-        assert bench.event_reasons("p")["OrganizationReplaced"] == 1
-        assert bench.policy("p").status.organization_id == "o2"
-        await bench.stop()
+        harness.cluster.put(named)
+        await harness.start()
+        await harness.live(5)
+        harness.zitadel.remove("o")
+        harness.zitadel.names["o2"] = "Alpha"
+        harness.cluster.refuses = refusal
+        harness.seen(replace(harness.policy("p"), generation=2, settings=mails(True)))
+        await harness.live(OUTAGE)
+        harness.cluster.refuses = None
+        await harness.live(400)
+        assert harness.event_reasons("p")["OrganizationReplaced"] == 1
+        assert harness.policy("p").status.organization_id == "o2"
+        await harness.stop()
 
     run(story())
 
@@ -221,32 +221,32 @@ def test_a_deletion_reports_once_what_it_did(others: tuple[str, ...]) -> None:
     """The Event comes before the finalizer is removed, however often that fails."""
 
     async def story() -> None:
-        bench = Refusing()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
+        harness = Refusing()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
         recorded: list[tuple[bool, str, str]] = []
 
         def record(about: OwnObject, notice: Notice) -> None:
             assert isinstance(about, PolicyObject)
-            recorded.append((bench.policy("p").held, notice.reason, notice.note))
+            recorded.append((harness.policy("p").held, notice.reason, notice.note))
 
-        instead_of(bench.recorder.record).call(record)
-        bench.cluster.refuses_strip = "before"
-        stored = bench.policy("p")
-        bench.seen(
+        instead_of(harness.recorder.record).call(record)
+        harness.cluster.refuses_strip = "before"
+        stored = harness.policy("p")
+        harness.seen(
             replace(stored, deleting=True, finalizers=(*stored.finalizers, *others))
         )
-        await bench.live(OUTAGE)
-        bench.cluster.refuses_strip, bench.cluster.refuses = None, "before"
-        await bench.live(100)
-        bench.cluster.refuses = None
-        await bench.live(100)
+        await harness.live(OUTAGE)
+        harness.cluster.refuses_strip, harness.cluster.refuses = None, "before"
+        await harness.live(100)
+        harness.cluster.refuses = None
+        await harness.live(100)
         sentence = "the organization inherits the instance's setting again"
         assert recorded == [(True, "Deleted", f"T{sentence[1:]}")]
         if others:
-            assert sentence in bench.ready("p").message
-        assert (PolicyKey("own", "p") in bench.cluster.policies) is bool(others)
-        await bench.stop()
+            assert sentence in harness.ready("p").message
+        assert (PolicyKey("own", "p") in harness.cluster.policies) is bool(others)
+        await harness.stop()
 
     run(story())

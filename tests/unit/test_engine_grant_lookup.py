@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Harness, policy
 from support.many_policies import within
 from support.replacing import instead_of
 from support.settings import mails
@@ -55,26 +55,26 @@ def of(namespace: str, org: str, second: int = 0) -> PolicyObject:
     return replace(made, key=PolicyKey(namespace, "p"))
 
 
-def stored(bench: Bench, namespace: str) -> PolicyObject:
+def stored(harness: Harness, namespace: str) -> PolicyObject:
     """Return a tenant's policy."""
-    return bench.cluster.policies[PolicyKey(namespace, "p")]
+    return harness.cluster.policies[PolicyKey(namespace, "p")]
 
 
-def ready(bench: Bench, namespace: str) -> Condition:
+def ready(harness: Harness, namespace: str) -> Condition:
     """Return the Ready condition of a tenant's policy."""
-    found = find(stored(bench, namespace).status.conditions, "Ready")
+    found = find(stored(harness, namespace).status.conditions, "Ready")
     assert found is not None
     return found
 
 
-def instance_ready(bench: Bench) -> Condition:
+def instance_ready(harness: Harness) -> Condition:
     """Return the Ready condition of the instance."""
-    found = find(bench.cluster.instances["default"].status.conditions, "Ready")
+    found = find(harness.cluster.instances["default"].status.conditions, "Ready")
     assert found is not None
     return found
 
 
-def break_searches(bench: Bench, failure: OperatorError) -> list[int]:
+def break_searches(harness: Harness, failure: OperatorError) -> list[int]:
     """Let all calls of `/v2/` fail; return a list with the number of calls."""
     count = [0]
 
@@ -86,19 +86,19 @@ def break_searches(bench: Bench, failure: OperatorError) -> list[int]:
         count[0] += 1
         raise failure
 
-    instead_of(bench.zitadel.search).call(fail_search)
-    instead_of(bench.zitadel.organizations).call(fail_page)
+    instead_of(harness.zitadel.search).call(fail_search)
+    instead_of(harness.zitadel.organizations).call(fail_page)
     return count
 
 
-def world(*names: str) -> Bench:
-    """Return a bench with three tenants and their policies."""
-    bench = Bench()
-    bench.zitadel.names |= {"a": "ACME", "b": "Globex", "c": "Initech"}
-    bench.cluster.put_instance(replace(INSTANCE, grants=grants(*names)))
+def harness_of(*names: str) -> Harness:
+    """Return a harness with three tenants and their policies."""
+    harness = Harness()
+    harness.zitadel.names |= {"a": "ACME", "b": "Globex", "c": "Initech"}
+    harness.cluster.put_instance(replace(INSTANCE, grants=grants(*names)))
     for namespace, org in (("named", "a"), ("by-id", "b"), ("free", "c")):
-        bench.cluster.put(of(namespace, org))
-    return bench
+        harness.cluster.put(of(namespace, org))
+    return harness
 
 
 @pytest.mark.parametrize("names", [("ACME",), ("ACME", "Other")])
@@ -109,22 +109,22 @@ def test_a_look_up_that_fails_from_the_beginning(
     """Others are served; policies of the grant say why, and are served later."""
 
     async def story() -> None:
-        bench = world(*names)
-        search, pages = bench.zitadel.search, bench.zitadel.organizations
-        break_searches(bench, failure)
-        await bench.start()
-        await bench.live(60)
-        assert instance_ready(bench).status == "True"
-        assert bench.zitadel.own == {"b": False, "c": False}
-        condition = ready(bench, "named")
+        harness = harness_of(*names)
+        search, pages = harness.zitadel.search, harness.zitadel.organizations
+        break_searches(harness, failure)
+        await harness.start()
+        await harness.live(60)
+        assert instance_ready(harness).status == "True"
+        assert harness.zitadel.own == {"b": False, "c": False}
+        condition = ready(harness, "named")
         assert condition.reason == Reason.INSTANCE_NOT_READY
         assert failure.message in condition.message
         assert "ACME" in condition.message
-        instead_of(bench.zitadel.search).call(search)
-        instead_of(bench.zitadel.organizations).call(pages)
-        await within(200, lambda: ready(bench, "named").status == "True", bench)
-        assert bench.zitadel.own == {"a": False, "b": False, "c": False}
-        await bench.stop()
+        instead_of(harness.zitadel.search).call(search)
+        instead_of(harness.zitadel.organizations).call(pages)
+        await within(200, lambda: ready(harness, "named").status == "True", harness)
+        assert harness.zitadel.own == {"a": False, "b": False, "c": False}
+        await harness.stop()
 
     run(story())
 
@@ -134,33 +134,33 @@ def test_a_look_up_that_fails_later(failure: OperatorError) -> None:
     """Quiet policies of that grant wait, then report; nothing is written for them."""
 
     async def story() -> None:
-        bench = world("ACME", "Other")
-        await bench.start()
-        await bench.live(10)
-        before = len(bench.steps.log)
-        search, pages = bench.zitadel.search, bench.zitadel.organizations
-        calls = break_searches(bench, failure)
-        await within(200, lambda: calls[0] > 0, bench)
-        bench.zitadel.own["a"] = True
-        edited = replace(stored(bench, "free"), settings=mails(True), generation=2)
-        bench.seen(edited)
-        await bench.live(15)
-        assert ready(bench, "named").status == "True"
-        await bench.live(15)
-        assert ready(bench, "named").reason == Reason.INSTANCE_NOT_READY
-        edited = replace(stored(bench, "named"), settings=mails(True), generation=2)
-        bench.seen(edited)
-        await bench.live(600)
-        assert bench.zitadel.own == {"a": True, "b": False, "c": True}
+        harness = harness_of("ACME", "Other")
+        await harness.start()
+        await harness.live(10)
+        before = len(harness.steps.log)
+        search, pages = harness.zitadel.search, harness.zitadel.organizations
+        calls = break_searches(harness, failure)
+        await within(200, lambda: calls[0] > 0, harness)
+        harness.zitadel.own["a"] = True
+        edited = replace(stored(harness, "free"), settings=mails(True), generation=2)
+        harness.seen(edited)
+        await harness.live(15)
+        assert ready(harness, "named").status == "True"
+        await harness.live(15)
+        assert ready(harness, "named").reason == Reason.INSTANCE_NOT_READY
+        edited = replace(stored(harness, "named"), settings=mails(True), generation=2)
+        harness.seen(edited)
+        await harness.live(600)
+        assert harness.zitadel.own == {"a": True, "b": False, "c": True}
         # Each look-up of a name costs two calls at most.
         assert calls[0] < 5 * 660 / 27
-        new = bench.steps.log[before:]
+        new = harness.steps.log[before:]
         assert ("status", str(PolicyKey("by-id", "p"))) not in new
         assert ("status", "default") not in new
-        instead_of(bench.zitadel.search).call(search)
-        instead_of(bench.zitadel.organizations).call(pages)
-        await within(200, lambda: ready(bench, "named").status == "True", bench)
-        await bench.stop()
+        instead_of(harness.zitadel.search).call(search)
+        instead_of(harness.zitadel.organizations).call(pages)
+        await within(200, lambda: ready(harness, "named").status == "True", harness)
+        await harness.stop()
 
     run(story())
 
@@ -169,17 +169,17 @@ def test_one_look_up_that_fails_is_noticed_by_nobody() -> None:
     """No status of policies or instance is written."""
 
     async def story() -> None:
-        bench = world("ACME")
-        await bench.start()
-        await bench.live(10)
-        search = bench.zitadel.search
-        calls = break_searches(bench, HTML)
-        before = len(bench.steps.log)
-        await within(200, lambda: calls[0] > 0, bench)
-        instead_of(bench.zitadel.search).call(search)
-        await bench.live(700)
-        assert not [s for s in bench.steps.log[before:] if s[0] == "status"]
-        await bench.stop()
+        harness = harness_of("ACME")
+        await harness.start()
+        await harness.live(10)
+        search = harness.zitadel.search
+        calls = break_searches(harness, HTML)
+        before = len(harness.steps.log)
+        await within(200, lambda: calls[0] > 0, harness)
+        instead_of(harness.zitadel.search).call(search)
+        await harness.live(700)
+        assert not [s for s in harness.steps.log[before:] if s[0] == "status"]
+        await harness.stop()
 
     run(story())
 
@@ -188,16 +188,16 @@ def test_a_page_that_fails_stops_no_look_up() -> None:
     """Each name is then looked up by itself."""
 
     async def story() -> None:
-        bench = world("ACME", "Globex")
+        harness = harness_of("ACME", "Globex")
 
         async def fail(*_: object, **__: object) -> OrganizationPage:
             raise HTML
 
-        instead_of(bench.zitadel.organizations).call(fail)
-        await bench.start()
-        await bench.live(10)
-        assert ready(bench, "named").status == "True"
-        await bench.stop()
+        instead_of(harness.zitadel.organizations).call(fail)
+        await harness.start()
+        await harness.live(10)
+        assert ready(harness, "named").status == "True"
+        await harness.stop()
 
     run(story())
 
@@ -206,23 +206,23 @@ def test_nobody_takes_over_from_an_owner_that_cannot_be_looked_up() -> None:
     """After a restart its grant is unknown, which does not end its claim."""
 
     async def story() -> None:
-        bench = world("ACME")
-        bench.cluster.put(replace(of("free", "a", 30), settings=mails(True)))
-        await bench.start()
-        await bench.live(10)
-        assert ready(bench, "free").reason == Reason.CONFLICT
-        assert bench.zitadel.own["a"] is False
-        await bench.stop()
-        search = bench.zitadel.search
-        break_searches(bench, HTML)
-        await bench.start()
-        await bench.live(700)
-        assert bench.zitadel.own["a"] is False
-        instead_of(bench.zitadel.search).call(search)
-        await bench.live(60)
-        assert ready(bench, "named").status == "True"
-        assert ready(bench, "free").reason == Reason.CONFLICT
-        await bench.stop()
+        harness = harness_of("ACME")
+        harness.cluster.put(replace(of("free", "a", 30), settings=mails(True)))
+        await harness.start()
+        await harness.live(10)
+        assert ready(harness, "free").reason == Reason.CONFLICT
+        assert harness.zitadel.own["a"] is False
+        await harness.stop()
+        search = harness.zitadel.search
+        break_searches(harness, HTML)
+        await harness.start()
+        await harness.live(700)
+        assert harness.zitadel.own["a"] is False
+        instead_of(harness.zitadel.search).call(search)
+        await harness.live(60)
+        assert ready(harness, "named").status == "True"
+        assert ready(harness, "free").reason == Reason.CONFLICT
+        await harness.stop()
 
     run(story())
 
@@ -232,25 +232,25 @@ def test_a_deletion_that_waits_for_a_look_up_says_so(restart: bool) -> None:
     """It says what to edit, and ends once the name is resolved."""
 
     async def story() -> None:
-        bench = world("ACME")
-        await bench.start()
-        await bench.live(10)
-        search = bench.zitadel.search
+        harness = harness_of("ACME")
+        await harness.start()
+        await harness.live(10)
+        search = harness.zitadel.search
         if restart:
-            await bench.stop()
-        calls = break_searches(bench, HTML)
+            await harness.stop()
+        calls = break_searches(harness, HTML)
         if restart:
-            await bench.start()
-        await within(200, lambda: calls[0] > 0, bench)
-        bench.seen(replace(stored(bench, "named"), deleting=True, generation=2))
-        await bench.live(60)
-        condition = ready(bench, "named")
+            await harness.start()
+        await within(200, lambda: calls[0] > 0, harness)
+        harness.seen(replace(stored(harness, "named"), deleting=True, generation=2))
+        await harness.live(60)
+        condition = ready(harness, "named")
         assert HTML.message in condition.message
         assert "spec.deletionPolicy" in condition.message
-        instead_of(bench.zitadel.search).call(search)
-        await bench.live(60)
-        assert PolicyKey("named", "p") not in bench.cluster.policies
-        assert "a" not in bench.zitadel.own
-        await bench.stop()
+        instead_of(harness.zitadel.search).call(search)
+        await harness.live(60)
+        assert PolicyKey("named", "p") not in harness.cluster.policies
+        assert "a" not in harness.zitadel.own
+        await harness.stop()
 
     run(story())

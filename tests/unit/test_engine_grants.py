@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Harness, policy
 from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
@@ -37,28 +37,28 @@ def tenant(name: str, organization: Reference, namespace: str = "team") -> Polic
     return replace(policy(name), key=key, organization=organization)
 
 
-def bench_with(*grants: Grant) -> Bench:
-    """Return a bench in which ACME is `a` and Globex is `b`."""
-    bench = Bench()
-    bench.zitadel.names |= {"a": "ACME", "b": "Globex"}
-    bench.zitadel.domains |= {"acme.example": "a"}
-    bench.cluster.put_instance(replace(INSTANCE, grants=grants))
-    return bench
+def bench_with(*grants: Grant) -> Harness:
+    """Return a harness in which ACME is `a` and Globex is `b`."""
+    harness = Harness()
+    harness.zitadel.names |= {"a": "ACME", "b": "Globex"}
+    harness.zitadel.domains |= {"acme.example": "a"}
+    harness.cluster.put_instance(replace(INSTANCE, grants=grants))
+    return harness
 
 
-def ready(bench: Bench, name: str) -> Condition:
+def ready(harness: Harness, name: str) -> Condition:
     """Return the Ready condition of a tenant's policy."""
-    stored = bench.cluster.policies[PolicyKey("team", name)]
+    stored = harness.cluster.policies[PolicyKey("team", name)]
     found = find(stored.status.conditions, "Ready")
     assert found is not None
     return found
 
 
-def regrant(bench: Bench, *grants: Grant) -> None:
+def regrant(harness: Harness, *grants: Grant) -> None:
     """Change the grants as an administrator would."""
-    stored = bench.cluster.instances["default"]
+    stored = harness.cluster.instances["default"]
     generation = stored.generation + 1
-    bench.instance_seen(replace(stored, grants=grants, generation=generation))
+    harness.instance_seen(replace(stored, grants=grants, generation=generation))
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,13 @@ def test_a_granted_organization_may_be_named_in_any_way(
     given: Reference, asked: Reference
 ) -> None:
     async def story() -> None:
-        bench = bench_with(grant(given))
-        bench.cluster.put(tenant("p", asked))
-        await bench.start()
-        await bench.live(5)
-        assert ready(bench, "p").status == "True"
-        assert bench.zitadel.own == {"a": False}
-        await bench.stop()
+        harness = bench_with(grant(given))
+        harness.cluster.put(tenant("p", asked))
+        await harness.start()
+        await harness.live(5)
+        assert ready(harness, "p").status == "True"
+        assert harness.zitadel.own == {"a": False}
+        await harness.stop()
 
     run(story())
 
@@ -130,24 +130,24 @@ def test_absent_and_not_granted_read_the_same(
     """Condition, status and Event are equal in both cases."""
 
     async def story() -> None:
-        bench = bench_with(grant(ACME))
+        harness = bench_with(grant(ACME))
         existing, absent = pair
-        bench.cluster.put(tenant("p", existing))
-        bench.cluster.put(tenant("q", absent))
-        await bench.start()
-        await bench.live(5)
+        harness.cluster.put(tenant("p", existing))
+        harness.cluster.put(tenant("q", absent))
+        await harness.start()
+        await harness.live(5)
         one, two = (
-            bench.cluster.policies[PolicyKey("team", name)].status for name in "pq"
+            harness.cluster.policies[PolicyKey("team", name)].status for name in "pq"
         )
         words = [str(reference) for reference in pair]
-        assert ready(bench, "p").reason == Reason.NOT_GRANTED
-        first = ready(bench, "p").message.replace(words[0], "X")
-        assert first == ready(bench, "q").message.replace(words[1], "X")
+        assert ready(harness, "p").reason == Reason.NOT_GRANTED
+        first = ready(harness, "p").message.replace(words[0], "X")
+        assert first == ready(harness, "q").message.replace(words[1], "X")
         assert replace(one, conditions=()) == replace(two, conditions=())
-        assert bench.zitadel.writes() == []
-        assert bench.recorder.notices.count(("p", "NotGranted")) == 1
-        assert bench.recorder.notices.count(("q", "NotGranted")) == 1
-        await bench.stop()
+        assert harness.zitadel.writes() == []
+        assert harness.recorder.notices.count(("p", "NotGranted")) == 1
+        assert harness.recorder.notices.count(("q", "NotGranted")) == 1
+        await harness.stop()
 
     run(story())
 
@@ -156,13 +156,13 @@ def test_an_organization_that_is_not_granted_is_never_called() -> None:
     """An id is checked against the grants without a call to ZITADEL."""
 
     async def story() -> None:
-        bench = bench_with(grant(Reference(By.ID, "a")))
-        bench.cluster.put(tenant("p", Reference(By.ID, "b")))
-        await bench.start()
-        await bench.live(700)
-        asked = {step[0] for step in bench.steps.log}
+        harness = bench_with(grant(Reference(By.ID, "a")))
+        harness.cluster.put(tenant("p", Reference(By.ID, "b")))
+        await harness.start()
+        await harness.live(700)
+        asked = {step[0] for step in harness.steps.log}
         assert not asked & {"observe", "organization", "Create", "search", "list"}
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -171,17 +171,17 @@ def test_a_refused_policy_lays_no_claim() -> None:
     """An older policy that is not granted does not block a younger one."""
 
     async def story() -> None:
-        bench = bench_with(grant(Reference(By.ID, "b")))
-        bench.cluster.put(tenant("old", Reference(By.ID, "a")))
-        bench.cluster.put(policy("young", "a", second=9))
-        await bench.start()
-        await bench.live(5)
-        assert bench.ready("young").status == "True"
-        regrant(bench, grant(ACME))
-        await bench.live(5)
-        assert ready(bench, "old").status == "True"
-        assert bench.ready("young").reason == Reason.CONFLICT
-        await bench.stop()
+        harness = bench_with(grant(Reference(By.ID, "b")))
+        harness.cluster.put(tenant("old", Reference(By.ID, "a")))
+        harness.cluster.put(policy("young", "a", second=9))
+        await harness.start()
+        await harness.live(5)
+        assert harness.ready("young").status == "True"
+        regrant(harness, grant(ACME))
+        await harness.live(5)
+        assert ready(harness, "old").status == "True"
+        assert harness.ready("young").reason == Reason.CONFLICT
+        await harness.stop()
 
     run(story())
 
@@ -190,65 +190,65 @@ def test_revoking_stops_a_call_that_waits_for_its_turn() -> None:
     """No call follows; the condition says so; the deletion undoes nothing, and ends."""
 
     async def story() -> None:
-        bench = bench_with(grant(ACME))
-        bench.cluster.put(tenant("p", ACME))
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.turn.clear()
-        stored = bench.cluster.policies[PolicyKey("team", "p")]
-        bench.seen(replace(stored, settings=mails(True), generation=2))
-        await bench.live(1)
-        before = len(bench.steps.log)
-        regrant(bench)
-        bench.zitadel.turn.set()
-        await bench.live(10)
-        new = [step[0] for step in bench.steps.log[before:]]
+        harness = bench_with(grant(ACME))
+        harness.cluster.put(tenant("p", ACME))
+        await harness.start()
+        await harness.live(5)
+        harness.zitadel.turn.clear()
+        stored = harness.cluster.policies[PolicyKey("team", "p")]
+        harness.seen(replace(stored, settings=mails(True), generation=2))
+        await harness.live(1)
+        before = len(harness.steps.log)
+        regrant(harness)
+        harness.zitadel.turn.set()
+        await harness.live(10)
+        new = [step[0] for step in harness.steps.log[before:]]
         assert not {"observe", "Update", "Create", "organization"} & set(new)
-        assert ready(bench, "p").reason == Reason.INSTANCE_NOT_FOUND
-        stored = bench.cluster.policies[PolicyKey("team", "p")]
+        assert ready(harness, "p").reason == Reason.INSTANCE_NOT_FOUND
+        stored = harness.cluster.policies[PolicyKey("team", "p")]
         assert stored.status.settings.is_empty
-        bench.seen(replace(stored, deleting=True, generation=3))
-        await bench.live(5)
-        assert not bench.cluster.policies
-        assert bench.zitadel.own == {"a": False}
-        await bench.stop()
+        harness.seen(replace(stored, deleting=True, generation=3))
+        await harness.live(5)
+        assert not harness.cluster.policies
+        assert harness.zitadel.own == {"a": False}
+        await harness.stop()
 
     run(story())
 
 
 def test_revoking_stops_a_deletion_that_waits_for_its_turn() -> None:
     async def story() -> None:
-        bench = bench_with(grant(ACME))
-        bench.cluster.put(tenant("p", ACME))
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.turn.clear()
-        stored = bench.cluster.policies[PolicyKey("team", "p")]
-        bench.seen(replace(stored, deleting=True, generation=2))
-        await bench.live(1)
-        regrant(bench, grant(Reference(By.ID, "b")))
-        bench.zitadel.turn.set()
-        await bench.live(10)
-        assert not bench.cluster.policies
-        assert bench.zitadel.own == {"a": False}
-        await bench.stop()
+        harness = bench_with(grant(ACME))
+        harness.cluster.put(tenant("p", ACME))
+        await harness.start()
+        await harness.live(5)
+        harness.zitadel.turn.clear()
+        stored = harness.cluster.policies[PolicyKey("team", "p")]
+        harness.seen(replace(stored, deleting=True, generation=2))
+        await harness.live(1)
+        regrant(harness, grant(Reference(By.ID, "b")))
+        harness.zitadel.turn.set()
+        await harness.live(10)
+        assert not harness.cluster.policies
+        assert harness.zitadel.own == {"a": False}
+        await harness.stop()
 
     run(story())
 
 
 def test_a_grant_removed_between_two_passes_makes_no_further_call() -> None:
     async def story() -> None:
-        bench = bench_with(grant(ACME))
-        bench.cluster.put(tenant("p", ACME))
-        await bench.start()
-        await bench.live(5)
-        regrant(bench, grant(Reference(By.NAME, "Globex")))
-        before = len(bench.steps.log)
-        await bench.live(1300)
-        new = {step[0] for step in bench.steps.log[before:]}
+        harness = bench_with(grant(ACME))
+        harness.cluster.put(tenant("p", ACME))
+        await harness.start()
+        await harness.live(5)
+        regrant(harness, grant(Reference(By.NAME, "Globex")))
+        before = len(harness.steps.log)
+        await harness.live(1300)
+        new = {step[0] for step in harness.steps.log[before:]}
         assert not {"observe", "Update", "Create", "organization"} & new
-        assert ready(bench, "p").reason == Reason.NOT_GRANTED
-        await bench.stop()
+        assert ready(harness, "p").reason == Reason.NOT_GRANTED
+        await harness.stop()
 
     run(story())
 
@@ -257,17 +257,17 @@ def test_a_grant_by_name_follows_the_name() -> None:
     """At the instance's next check the grant applies to another organization."""
 
     async def story() -> None:
-        bench = bench_with(grant(ACME))
-        bench.cluster.put(tenant("p", Reference(By.ID, "a")))
-        bench.cluster.put(tenant("q", Reference(By.ID, "b")))
-        await bench.start()
-        await bench.live(5)
-        assert ready(bench, "q").reason == Reason.NOT_GRANTED
-        bench.zitadel.names |= {"a": "ACME Old", "b": "ACME"}
-        await bench.live(250)
-        assert ready(bench, "p").reason == Reason.NOT_GRANTED
-        assert ready(bench, "q").status == "True"
-        await bench.stop()
+        harness = bench_with(grant(ACME))
+        harness.cluster.put(tenant("p", Reference(By.ID, "a")))
+        harness.cluster.put(tenant("q", Reference(By.ID, "b")))
+        await harness.start()
+        await harness.live(5)
+        assert ready(harness, "q").reason == Reason.NOT_GRANTED
+        harness.zitadel.names |= {"a": "ACME Old", "b": "ACME"}
+        await harness.live(250)
+        assert ready(harness, "p").reason == Reason.NOT_GRANTED
+        assert ready(harness, "q").status == "True"
+        await harness.stop()
 
     run(story())
 
@@ -276,42 +276,42 @@ def test_a_restart_decides_nothing_before_the_grants_are_looked_up() -> None:
     """A deletion waits for the look-up; a settled policy costs no call."""
 
     async def story() -> None:
-        bench = bench_with(grant(ACME))
-        bench.cluster.put(tenant("p", Reference(By.ID, "a")))
-        bench.cluster.put(tenant("gone", Reference(By.ID, "b")))
-        await bench.start()
-        await bench.live(5)
-        await bench.stop()
-        bench.zitadel.failure = TransientError(Reason.UNREACHABLE, "gone")
-        stored = bench.cluster.policies[PolicyKey("team", "p")]
-        bench.cluster.put(replace(stored, deleting=True, generation=2))
-        await bench.start()
-        await bench.live(60)
-        assert ready(bench, "p").reason == Reason.INSTANCE_NOT_READY
-        assert "deletionPolicy" in ready(bench, "p").message
-        bench.zitadel.failure = None
-        await bench.live(400)
-        assert PolicyKey("team", "p") not in bench.cluster.policies
-        assert bench.zitadel.own == {}
-        await bench.stop()
+        harness = bench_with(grant(ACME))
+        harness.cluster.put(tenant("p", Reference(By.ID, "a")))
+        harness.cluster.put(tenant("gone", Reference(By.ID, "b")))
+        await harness.start()
+        await harness.live(5)
+        await harness.stop()
+        harness.zitadel.failure = TransientError(Reason.UNREACHABLE, "gone")
+        stored = harness.cluster.policies[PolicyKey("team", "p")]
+        harness.cluster.put(replace(stored, deleting=True, generation=2))
+        await harness.start()
+        await harness.live(60)
+        assert ready(harness, "p").reason == Reason.INSTANCE_NOT_READY
+        assert "deletionPolicy" in ready(harness, "p").message
+        harness.zitadel.failure = None
+        await harness.live(400)
+        assert PolicyKey("team", "p") not in harness.cluster.policies
+        assert harness.zitadel.own == {}
+        await harness.stop()
 
     run(story())
 
 
 def test_a_restart_with_granted_policies_writes_and_asks_nothing() -> None:
     async def story() -> None:
-        bench = bench_with(grant(ACME, Reference(By.NAME, "Globex")))
-        bench.cluster.put(tenant("p", ACME))
-        bench.cluster.put(tenant("q", Reference(By.ID, "b")))
-        await bench.start()
-        await bench.live(5)
-        await bench.stop()
-        before = len(bench.steps.log)
-        await bench.start()
-        await bench.live(5)
-        new = [step[0] for step in bench.steps.log[before:]]
+        harness = bench_with(grant(ACME, Reference(By.NAME, "Globex")))
+        harness.cluster.put(tenant("p", ACME))
+        harness.cluster.put(tenant("q", Reference(By.ID, "b")))
+        await harness.start()
+        await harness.live(5)
+        await harness.stop()
+        before = len(harness.steps.log)
+        await harness.start()
+        await harness.live(5)
+        new = [step[0] for step in harness.steps.log[before:]]
         assert sorted(new) == ["identify", "list"]
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -320,23 +320,23 @@ def test_a_grant_taken_back_during_the_look_up_of_another_is_gone() -> None:
     """A slow check of an instance never restores the grants of an older spec."""
 
     async def story() -> None:
-        bench = bench_with(grant(ACME))
-        bench.cluster.put(tenant("p", ACME))
-        await bench.start()
-        await bench.live(5)
-        search = bench.zitadel.search
+        harness = bench_with(grant(ACME))
+        harness.cluster.put(tenant("p", ACME))
+        await harness.start()
+        await harness.live(5)
+        search = harness.zitadel.search
 
         async def slow(reference: Reference) -> Organization | None:
             await asyncio.sleep(3)
             return await search(reference)
 
-        instead_of(bench.zitadel.search).call(slow)
-        regrant(bench, grant(ACME, Reference(By.NAME, "Globex")))
-        await bench.live(1)
-        regrant(bench, grant(Reference(By.NAME, "Globex")))
-        await bench.live(30)
-        assert ready(bench, "p").reason == Reason.NOT_GRANTED
-        await bench.stop()
+        instead_of(harness.zitadel.search).call(slow)
+        regrant(harness, grant(ACME, Reference(By.NAME, "Globex")))
+        await harness.live(1)
+        regrant(harness, grant(Reference(By.NAME, "Globex")))
+        await harness.live(30)
+        assert ready(harness, "p").reason == Reason.NOT_GRANTED
+        await harness.stop()
 
     run(story())
 
@@ -345,20 +345,20 @@ def test_a_grant_is_looked_up_anew_when_it_is_edited_or_asked_for() -> None:
     """The name referred to nobody, or refers to another organization by now."""
 
     async def story() -> None:
-        bench = bench_with(grant(Reference(By.NAME, "New")))
-        bench.cluster.put(tenant("p", Reference(By.NAME, "New")))
-        await bench.start()
-        await bench.live(5)
-        assert ready(bench, "p").reason == Reason.NOT_GRANTED
-        bench.zitadel.names["n"] = "New"
-        regrant(bench, grant(Reference(By.NAME, "New"), ACME))
-        await bench.live(5)
-        assert ready(bench, "p").status == "True"
-        bench.zitadel.names |= {"n": "Old", "other": "New"}
-        stored = bench.cluster.instances["default"]
-        bench.instance_seen(replace(stored, requested_at="now"))
-        await bench.live(5)
-        assert ready(bench, "p").reason == Reason.NOT_GRANTED
-        await bench.stop()
+        harness = bench_with(grant(Reference(By.NAME, "New")))
+        harness.cluster.put(tenant("p", Reference(By.NAME, "New")))
+        await harness.start()
+        await harness.live(5)
+        assert ready(harness, "p").reason == Reason.NOT_GRANTED
+        harness.zitadel.names["n"] = "New"
+        regrant(harness, grant(Reference(By.NAME, "New"), ACME))
+        await harness.live(5)
+        assert ready(harness, "p").status == "True"
+        harness.zitadel.names |= {"n": "Old", "other": "New"}
+        stored = harness.cluster.instances["default"]
+        harness.instance_seen(replace(stored, requested_at="now"))
+        await harness.live(5)
+        assert ready(harness, "p").reason == Reason.NOT_GRANTED
+        await harness.stop()
 
     run(story())

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.engines import INSTANCE, Bench, condition_of, policy, with_spec
+from support.engines import INSTANCE, Harness, condition_of, policy, with_spec
 from support.fakes import FakeZitadel
 from support.replacing import instead_of
 from support.settings import mails
@@ -29,27 +29,27 @@ def test_dead_zitadel_costs_one_call_a_try_and_one_write_each() -> None:
     """Quiet policies stay Ready; after ten minutes their InSync is Unknown."""
 
     async def story() -> None:
-        bench = Bench()
+        harness = Harness()
         for number in range(20):
-            bench.cluster.put(policy(f"p{number}", f"o{number}"))
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.failure = TransientError(Reason.UNREACHABLE, "gone")
-        await bench.live(300)
-        assert condition_of(bench.policy("p0").status, "Ready").status == "True"
-        before = len(bench.steps.log)
-        await bench.live(1200)
-        new = bench.steps.log[before:]
+            harness.cluster.put(policy(f"p{number}", f"o{number}"))
+        await harness.start()
+        await harness.live(5)
+        harness.zitadel.failure = TransientError(Reason.UNREACHABLE, "gone")
+        await harness.live(300)
+        assert condition_of(harness.policy("p0").status, "Ready").status == "True"
+        before = len(harness.steps.log)
+        await harness.live(1200)
+        new = harness.steps.log[before:]
         writes = [s for s in new if s[0] == "status" and s[1] != "default"]
         assert len(writes) == 20
-        sync = condition_of(bench.policy("p0").status, "InSync")
+        sync = condition_of(harness.policy("p0").status, "InSync")
         assert sync.status == "Unknown"
         assert len([s for s in new if s[0] == "observe"]) == 0
-        bench.zitadel.failure = None
-        await bench.live(120)
-        sync = condition_of(bench.policy("p0").status, "InSync")
+        harness.zitadel.failure = None
+        await harness.live(120)
+        sync = condition_of(harness.policy("p0").status, "InSync")
         assert sync.status == "True"
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -58,22 +58,22 @@ def test_a_rotated_secret_is_used_within_a_minute() -> None:
     """If ZITADEL refuses it at first, this is reported, and passes."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.cluster.secrets["s"] = {"token": b"new"}
-        before = len(bench.steps.log)
-        await bench.live(60)
-        assert bench.zitadel.token == "new"
-        written = [s for s in bench.steps.log[before:] if s[0] == "status"]
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        harness.cluster.secrets["s"] = {"token": b"new"}
+        before = len(harness.steps.log)
+        await harness.live(60)
+        assert harness.zitadel.token == "new"
+        written = [s for s in harness.steps.log[before:] if s[0] == "status"]
         # ZITADEL still accepts only the old one, so the new one is reported as refused.
         assert written == [("status", "default"), ("status", "own/p")]
-        bench.zitadel.accepted = "new"
-        await bench.live(330)
-        ready = condition_of(bench.policy("p").status, "Ready")
+        harness.zitadel.accepted = "new"
+        await harness.live(330)
+        ready = condition_of(harness.policy("p").status, "Ready")
         assert ready.status == "True"
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -82,19 +82,19 @@ def test_a_refused_token_sends_for_the_secret_at_once() -> None:
     """A policy's first 401 is not even reported if there is a new token."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.cluster.secrets["s"] = {"token": b"new"}
-        bench.zitadel.accepted = "new"
-        before = len(bench.steps.log)
-        bench.seen(replace(bench.policy("p"), settings=mails(True), generation=2))
-        await bench.live(5)
-        assert bench.zitadel.own == {"o": True}
-        written = [s for s in bench.steps.log[before:] if s[0] == "status"]
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        harness.cluster.secrets["s"] = {"token": b"new"}
+        harness.zitadel.accepted = "new"
+        before = len(harness.steps.log)
+        harness.seen(replace(harness.policy("p"), settings=mails(True), generation=2))
+        await harness.live(5)
+        assert harness.zitadel.own == {"o": True}
+        written = [s for s in harness.steps.log[before:] if s[0] == "status"]
         assert written == [("status", "own/p")]
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -103,29 +103,29 @@ def test_a_change_within_a_check_of_the_instance_is_not_forgotten() -> None:
     """An edit and a deletion that have to wait follow the next check."""
 
     async def story() -> None:
-        bench = Bench()
+        harness = Harness()
         for name in ("edited", "deleted"):
-            bench.cluster.put(policy(name, name))
-        await bench.start()
-        await bench.live(5)
-        identify = bench.zitadel.identify
+            harness.cluster.put(policy(name, name))
+        await harness.start()
+        await harness.live(5)
+        identify = harness.zitadel.identify
 
         async def slow() -> Identity:
             await asyncio.sleep(2)
             return await identify()
 
-        instead_of(bench.zitadel.identify).call(slow)
-        stored = bench.cluster.instances["default"]
+        instead_of(harness.zitadel.identify).call(slow)
+        stored = harness.cluster.instances["default"]
         limits = RateLimit(burst=77)
-        bench.instance_seen(replace(stored, rate_limit=limits, generation=2))
-        await bench.live(0.5)
-        edited = replace(bench.policy("edited"), settings=mails(True), generation=2)
-        bench.seen(edited)
-        bench.seen(replace(bench.policy("deleted"), deleting=True, generation=2))
-        await bench.live(5)
-        assert bench.zitadel.own == {"edited": True}
-        assert bench.policy("edited").status.observed_generation == 2
-        await bench.stop()
+        harness.instance_seen(replace(stored, rate_limit=limits, generation=2))
+        await harness.live(0.5)
+        edited = replace(harness.policy("edited"), settings=mails(True), generation=2)
+        harness.seen(edited)
+        harness.seen(replace(harness.policy("deleted"), deleting=True, generation=2))
+        await harness.live(5)
+        assert harness.zitadel.own == {"edited": True}
+        assert harness.policy("edited").status.observed_generation == 2
+        await harness.stop()
 
     run(story())
 
@@ -134,17 +134,17 @@ def test_an_instance_that_hangs_takes_nobody_elses_turn() -> None:
     """Drift and a new policy of another instance are served at once."""
 
     async def story() -> None:
-        bench = Bench()
-        hanging = FakeZitadel(bench.steps, "hanging")
-        bench.zitadel.elsewhere["https://hanging"] = hanging
+        harness = Harness()
+        hanging = FakeZitadel(harness.steps, "hanging")
+        harness.zitadel.elsewhere["https://hanging"] = hanging
 
         async def hang(organization_id: str | None) -> ObservedPolicy:
             await asyncio.sleep(10)
             raise TransientError(Reason.UNREACHABLE, organization_id or "")
 
         instead_of(hanging.observe).call(hang)
-        bench.cluster.put_instance(with_spec(INSTANCE, poll_interval=10.0))
-        bench.cluster.put_instance(
+        harness.cluster.put_instance(with_spec(INSTANCE, poll_interval=10.0))
+        harness.cluster.put_instance(
             replace(
                 INSTANCE,
                 key=ObjectKey("", "hanging"),
@@ -152,19 +152,19 @@ def test_an_instance_that_hangs_takes_nobody_elses_turn() -> None:
                 url="https://hanging",
             )
         )
-        bench.cluster.put(policy("good"))
+        harness.cluster.put(policy("good"))
         for number in range(60):
             bad = replace(policy(f"bad{number}", f"b{number}"), instance="hanging")
-            bench.cluster.put(bad)
-        await bench.start()
-        await bench.live(60)
-        bench.zitadel.own["o"] = True
-        await bench.live(12)
-        assert bench.zitadel.own == {"o": False}
-        bench.seen(policy("new", "n"))
-        await bench.live(1)
-        assert bench.ready("new").status == "True"
-        await bench.stop()
+            harness.cluster.put(bad)
+        await harness.start()
+        await harness.live(60)
+        harness.zitadel.own["o"] = True
+        await harness.live(12)
+        assert harness.zitadel.own == {"o": False}
+        harness.seen(policy("new", "n"))
+        await harness.live(1)
+        assert harness.ready("new").status == "True"
+        await harness.stop()
 
     run(story())
 
@@ -173,25 +173,25 @@ def test_a_dying_instance_that_somebody_holds_up_still_serves() -> None:
     """It is also checked, for its policies, after a restart."""
 
     async def story() -> None:
-        bench = Bench()
+        harness = Harness()
         retained = replace(policy("p"), deletion=DeletionPolicy.RETAIN)
-        bench.cluster.put(retained)
-        await bench.start()
-        await bench.live(5)
-        await bench.stop()
+        harness.cluster.put(retained)
+        await harness.start()
+        await harness.live(5)
+        await harness.stop()
         dying = replace(
-            bench.cluster.instances["default"],
+            harness.cluster.instances["default"],
             finalizers=("example.com/x",),
             deleting=True,
             generation=2,
         )
-        bench.cluster.put_instance(dying)
-        await bench.start()
-        await bench.live(5)
-        bench.seen(replace(bench.policy("p"), settings=mails(True), generation=2))
-        await bench.live(5)
-        assert bench.zitadel.own == {"o": True}
-        await bench.stop()
+        harness.cluster.put_instance(dying)
+        await harness.start()
+        await harness.live(5)
+        harness.seen(replace(harness.policy("p"), settings=mails(True), generation=2))
+        await harness.live(5)
+        assert harness.zitadel.own == {"o": True}
+        await harness.stop()
 
     run(story())
 
@@ -200,17 +200,17 @@ def test_a_shorter_poll_interval_holds_at_once() -> None:
     """No policy waits for the timer of the old interval."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put_instance(with_spec(INSTANCE, poll_interval=86400.0))
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.own["o"] = True
-        shorter = with_spec(bench.cluster.instances["default"], poll_interval=10.0)
-        bench.instance_seen(replace(shorter, generation=2))
-        await bench.live(12)
-        assert bench.zitadel.own == {"o": False}
-        await bench.stop()
+        harness = Harness()
+        harness.cluster.put_instance(with_spec(INSTANCE, poll_interval=86400.0))
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        harness.zitadel.own["o"] = True
+        shorter = with_spec(harness.cluster.instances["default"], poll_interval=10.0)
+        harness.instance_seen(replace(shorter, generation=2))
+        await harness.live(12)
+        assert harness.zitadel.own == {"o": False}
+        await harness.stop()
 
     run(story())
 
@@ -228,20 +228,20 @@ def test_only_a_zitadel_that_does_not_answer_leaves_policies_ready(
     """The policies report any other cause, too, once it is confirmed."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.failure = failure
-        bench.instance_seen(
-            replace(bench.cluster.instances["default"], requested_at="now")
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        harness.zitadel.failure = failure
+        harness.instance_seen(
+            replace(harness.cluster.instances["default"], requested_at="now")
         )
-        await bench.live(15)
-        assert bench.ready("p").status == "True"
-        await bench.live(10)
-        assert bench.ready("p").reason == Reason.INSTANCE_NOT_READY
-        assert failure.reason in bench.ready("p").message
-        await bench.stop()
+        await harness.live(15)
+        assert harness.ready("p").status == "True"
+        await harness.live(10)
+        assert harness.ready("p").reason == Reason.INSTANCE_NOT_READY
+        assert failure.reason in harness.ready("p").message
+        await harness.stop()
 
     run(story())
 
@@ -250,17 +250,17 @@ def test_a_weaker_credential_is_found_out_within_a_minute() -> None:
     """A policy must not stay Ready after the role is gone."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        before = len([s for s in bench.steps.log if s[0] == "observe"])
-        bench.zitadel.capabilities = Capabilities()
-        bench.zitadel.accepted = "new"
-        bench.cluster.secrets["s"] = {"token": b"new"}
-        await bench.live(130)
-        assert len([s for s in bench.steps.log if s[0] == "observe"]) > before
-        await bench.stop()
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        before = len([s for s in harness.steps.log if s[0] == "observe"])
+        harness.zitadel.capabilities = Capabilities()
+        harness.zitadel.accepted = "new"
+        harness.cluster.secrets["s"] = {"token": b"new"}
+        await harness.live(130)
+        assert len([s for s in harness.steps.log if s[0] == "observe"]) > before
+        await harness.stop()
 
     run(story())
 
@@ -269,17 +269,17 @@ def test_a_tenant_learns_nothing_of_the_operator_s_secret() -> None:
     """Only the instance's own conditions name it."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        del bench.cluster.secrets["s"]
-        await bench.start()
-        await bench.live(5)
-        condition = bench.ready("p")
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        del harness.cluster.secrets["s"]
+        await harness.start()
+        await harness.live(5)
+        condition = harness.ready("p")
         assert condition.reason == Reason.INSTANCE_NOT_READY
         assert "CredentialsMissing" in condition.message
         assert "own/s" not in condition.message
-        status = bench.cluster.instances["default"].status
+        status = harness.cluster.instances["default"].status
         assert "own/s" in condition_of(status, "Ready").message
-        await bench.stop()
+        await harness.stop()
 
     run(story())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.engines import INSTANCE, Bench, policy, with_spec
+from support.engines import INSTANCE, Harness, policy, with_spec
 from support.fakes import FakeZitadel
 from support.replacing import instead_of
 from support.settings import mails
@@ -34,9 +34,9 @@ from zitadel_notification_operator.engine.ports import PolicyClient
 WRITES = {"Create", "Update", "Reset", "original", "strip", "status"}
 
 
-def made(bench: Bench, since: int) -> list[tuple[str, ...]]:
+def made(harness: Harness, since: int) -> list[tuple[str, ...]]:
     """Return the writes about policies to Kubernetes and to ZITADEL."""
-    log = bench.steps.log[since:]
+    log = harness.steps.log[since:]
     return [s for s in log if s[0] in WRITES and s[1:] not in {("default",), ("b",)}]
 
 
@@ -47,21 +47,23 @@ def test_a_crd_that_goes_retains_whether_it_is_understood_or_not(
     """A rolled-back image cannot read a policy, and then its CRD is deleted."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(30)
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(30)
         if not understood:
             fields = frozenset({"passwordChange"})
             unread = NotUnderstood("spec.passwordChange is missing", fields)
-            bench.seen(replace(bench.policy("p"), generation=2, not_understood=unread))
-            await bench.live(10)
-        bench.cluster.crds_ending = {POLICY}
-        bench.seen(replace(bench.policy("p"), deleting=True))
-        await bench.live(30)
-        assert bench.cluster.policies == {}
-        assert bench.zitadel.own == {"o": False}
-        await bench.stop()
+            harness.seen(
+                replace(harness.policy("p"), generation=2, not_understood=unread)
+            )
+            await harness.live(10)
+        harness.cluster.crds_ending = {POLICY}
+        harness.seen(replace(harness.policy("p"), deleting=True))
+        await harness.live(30)
+        assert harness.cluster.policies == {}
+        assert harness.zitadel.own == {"o": False}
+        await harness.stop()
 
     run(story())
 
@@ -105,30 +107,30 @@ class MisledClient:
         return found
 
 
-def two_ways(bench: Bench) -> TwoPaths:
+def two_ways(harness: Harness) -> TwoPaths:
     """Create an older policy of one instance, and a younger one of the other."""
-    zitadel = bench.zitadel = TwoPaths(bench.steps)
+    zitadel = harness.zitadel = TwoPaths(harness.steps)
     zitadel.names["o"] = "acme"
     by_name = frozenset({Reference(By.NAME, "acme")})
     by_id = frozenset({Reference(By.ID, "o")})
     scopes = frozenset({Scope.ORGANIZATION})
     one = replace(INSTANCE, grants=(Grant(("one",), scopes, by_name),))
-    bench.cluster.put_instance(one)
+    harness.cluster.put_instance(one)
     other = replace(
         one, key=ObjectKey("", "b"), uid="b", grants=(Grant(("two",), scopes, by_id),)
     )
-    bench.cluster.put_instance(other)
-    bench.cluster.put(replace(policy("p"), key=PolicyKey("one", "p")))
+    harness.cluster.put_instance(other)
+    harness.cluster.put(replace(policy("p"), key=PolicyKey("one", "p")))
     younger = replace(policy("p", second=5), key=PolicyKey("two", "p"), uid="younger")
-    bench.cluster.put(replace(younger, instance="b", settings=mails(True)))
+    harness.cluster.put(replace(younger, instance="b", settings=mails(True)))
     return zitadel
 
 
-def reasons(bench: Bench) -> list[str]:
+def reasons(harness: Harness) -> list[str]:
     """Return the reasons of both Ready conditions, the older policy's first."""
     found = []
     for key in (PolicyKey("one", "p"), PolicyKey("two", "p")):
-        ready = find(bench.cluster.policies[key].status.conditions, "Ready")
+        ready = find(harness.cluster.policies[key].status.conditions, "Ready")
         assert ready is not None
         found.append(str(ready.reason))
     return found
@@ -138,18 +140,18 @@ def test_a_restart_gives_nobody_what_another_one_had() -> None:
     """Its grant by name is looked up a second later than the other's."""
 
     async def story() -> None:
-        bench = Bench()
-        zitadel = two_ways(bench)
-        await bench.start()
-        await bench.live(60)
-        assert reasons(bench) == ["Succeeded", "Conflict"]
-        await bench.stop()
-        zitadel.slow, since = 1.0, len(bench.steps.log)
-        await bench.start()
-        await bench.live(120)
-        assert reasons(bench) == ["Succeeded", "Conflict"]
-        assert made(bench, since) == []
-        await bench.stop()
+        harness = Harness()
+        zitadel = two_ways(harness)
+        await harness.start()
+        await harness.live(60)
+        assert reasons(harness) == ["Succeeded", "Conflict"]
+        await harness.stop()
+        zitadel.slow, since = 1.0, len(harness.steps.log)
+        await harness.start()
+        await harness.live(120)
+        assert reasons(harness) == ["Succeeded", "Conflict"]
+        assert made(harness, since) == []
+        await harness.stop()
 
     run(story())
 
@@ -158,18 +160,18 @@ def test_one_wrong_answer_gives_nobody_what_another_one_has() -> None:
     """Another ZITADEL at the url is confirmed by three checks, not by one."""
 
     async def story() -> None:
-        bench = Bench()
-        zitadel = two_ways(bench)
-        await bench.start()
-        await bench.live(60)
-        zitadel.wrong, since = 1, len(bench.steps.log)
-        assert bench.parts is not None
-        bench.parts.connections.recheck("default")
-        await bench.live(120)
+        harness = Harness()
+        zitadel = two_ways(harness)
+        await harness.start()
+        await harness.live(60)
+        zitadel.wrong, since = 1, len(harness.steps.log)
+        assert harness.parts is not None
+        harness.parts.connections.recheck("default")
+        await harness.live(120)
         assert zitadel.wrong == 0
-        assert reasons(bench) == ["Succeeded", "Conflict"]
-        assert made(bench, since) == []
-        await bench.stop()
+        assert reasons(harness) == ["Succeeded", "Conflict"]
+        assert made(harness, since) == []
+        await harness.stop()
 
     run(story())
 
@@ -178,47 +180,47 @@ def test_an_edit_that_our_own_write_returns_first_begins_searches() -> None:
     """The method changes from Poll to Events during a write of the status."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(700)
-        apply, edits = bench.cluster.apply_instance_status, [DriftMethod.EVENTS]
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(700)
+        apply, edits = harness.cluster.apply_instance_status, [DriftMethod.EVENTS]
 
         async def edited(
             instance: InstanceObject, status: InstanceStatus
         ) -> InstanceObject:
             while edits:
-                known = bench.cluster.instances["default"]
+                known = harness.cluster.instances["default"]
                 edit = with_spec(known, method=edits.pop(), generation=2)
-                bench.cluster.put_instance(edit)
+                harness.cluster.put_instance(edit)
             return await apply(instance, status)
 
-        instead_of(bench.cluster.apply_instance_status).call(edited)
-        bench.seen(policy("q", "other"))
-        await bench.live(100)
+        instead_of(harness.cluster.apply_instance_status).call(edited)
+        harness.seen(policy("q", "other"))
+        await harness.live(100)
         assert edits == []
-        bench.zitadel.change("o", True)
-        await bench.live(130)
-        assert bench.zitadel.own["o"] is False
-        await bench.stop()
+        harness.zitadel.change("o", True)
+        await harness.live(130)
+        assert harness.zitadel.own["o"] is False
+        await harness.stop()
 
     run(story())
 
 
 def test_an_outage_of_changing_causes_costs_one_write_a_policy() -> None:
     async def story() -> None:
-        bench = Bench()
+        harness = Harness()
         for number in range(10):
-            bench.cluster.put(policy(f"p{number}", f"o{number}"))
-        await bench.start()
-        await bench.live(60)
-        since = len(bench.steps.log)
+            harness.cluster.put(policy(f"p{number}", f"o{number}"))
+        await harness.start()
+        await harness.live(60)
+        since = len(harness.steps.log)
         for turn in range(120):
             words = ("connection refused", "HTTP 503")[turn % 2]
-            bench.zitadel.failure = TransientError(Reason.UNREACHABLE, words)
-            await bench.live(30)
-        assert len(made(bench, since)) == 10
-        await bench.stop()
+            harness.zitadel.failure = TransientError(Reason.UNREACHABLE, words)
+            await harness.live(30)
+        assert len(made(harness, since)) == 10
+        await harness.stop()
 
     run(story())
 
@@ -227,25 +229,25 @@ def test_a_restart_takes_no_missing_call_back() -> None:
     """The status says ApiUnsupported, and nothing has changed since."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(30)
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(30)
 
         async def missing(*_: object, **__: object) -> ObservedPolicy:
             what = "GET of a policy was answered with HTTP 404"
             raise ApiMissing(TransientError(Reason.UNEXPECTED_ANSWER, what), what)
 
-        instead_of(bench.zitadel.observe).call(missing)
-        bench.seen(replace(bench.policy("p"), requested_at="now"))
-        await bench.live(600)
-        assert bench.ready("p").reason == Reason.API_UNSUPPORTED
-        await bench.stop()
-        since = len(bench.steps.log)
-        await bench.start()
-        await bench.live(1200)
-        assert bench.ready("p").reason == Reason.API_UNSUPPORTED
-        assert made(bench, since) == []
-        await bench.stop()
+        instead_of(harness.zitadel.observe).call(missing)
+        harness.seen(replace(harness.policy("p"), requested_at="now"))
+        await harness.live(600)
+        assert harness.ready("p").reason == Reason.API_UNSUPPORTED
+        await harness.stop()
+        since = len(harness.steps.log)
+        await harness.start()
+        await harness.live(1200)
+        assert harness.ready("p").reason == Reason.API_UNSUPPORTED
+        assert made(harness, since) == []
+        await harness.stop()
 
     run(story())

@@ -36,30 +36,30 @@ def test_a_day_of_faults_leaves_nothing_behind() -> None:
 
     async def story() -> None:
         chance = random.Random(7)
-        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(COUNT)))
-        await bench.start()
-        await bench.live(120)
+        harness = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(COUNT)))
+        await harness.start()
+        await harness.live(120)
         tasks = len(asyncio.all_tasks())
         for _ in range(24):
-            bench.zitadel.failure = chance.choice(FAULTS)
-            await bench.live(chance.uniform(1, 900))
+            harness.zitadel.failure = chance.choice(FAULTS)
+            await harness.live(chance.uniform(1, 900))
             for number in chance.sample(range(COUNT), 3):
-                bench.zitadel.change(f"o{number}", True, OTHERS)
-            await bench.live(chance.uniform(1, 60))
-            bench.zitadel.failure = None
-            await bench.live(1800)
-            assert set(bench.zitadel.own.values()) == {False}
-            before = len(bench.steps.log)
-            await bench.live(900)
-            new = {step[0] for step in bench.steps.log[before:]}
+                harness.zitadel.change(f"o{number}", True, OTHERS)
+            await harness.live(chance.uniform(1, 60))
+            harness.zitadel.failure = None
+            await harness.live(1800)
+            assert set(harness.zitadel.own.values()) == {False}
+            before = len(harness.steps.log)
+            await harness.live(900)
+            new = {step[0] for step in harness.steps.log[before:]}
             assert new <= {"events", "identify", "authenticate", "observe"}
         assert len(asyncio.all_tasks()) == tasks
-        assert bench.parts is not None
-        assert len(bench.parts.inventory.policies) == COUNT
-        assert len(bench.parts.queue) == 0
-        ready = {bench.ready(f"p{n}").status for n in range(COUNT)}
+        assert harness.parts is not None
+        assert len(harness.parts.inventory.policies) == COUNT
+        assert len(harness.parts.queue) == 0
+        ready = {harness.ready(f"p{n}").status for n in range(COUNT)}
         assert ready == {"True"}
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -73,8 +73,8 @@ def test_endless_failures_delay_nobody(failure: OperatorError, hanging: int) -> 
 
     async def story() -> None:
         failing = [policy(f"f{n}", f"bad{n}") for n in range(500)]
-        bench = bench_with(policy("healthy", "o"), *failing)
-        observe = bench.zitadel.observe
+        harness = bench_with(policy("healthy", "o"), *failing)
+        observe = harness.zitadel.observe
         under_way: list[str] = []
         peaks: list[int] = []
 
@@ -87,18 +87,18 @@ def test_endless_failures_delay_nobody(failure: OperatorError, hanging: int) -> 
                 raise failure
             return await observe(organization_id)
 
-        instead_of(bench.zitadel.observe).call(fail)
-        await bench.start(workers=16)
-        await bench.live(1200)
+        instead_of(harness.zitadel.observe).call(fail)
+        await harness.start(workers=16)
+        await harness.live(1200)
         # Four of sixteen workers are for them. More would be taken all at once if an
         # outage had synchronized their retries.
         peaks.clear()
-        await bench.live(300)
+        await harness.live(300)
         assert max(peaks) <= 4
-        stored = bench.policy("healthy")
-        bench.seen(replace(stored, settings=mails(True), generation=2))
-        await bench.live(1.0)
-        assert bench.zitadel.own["o"] is True
-        await bench.stop()
+        stored = harness.policy("healthy")
+        harness.seen(replace(stored, settings=mails(True), generation=2))
+        await harness.live(1.0)
+        assert harness.zitadel.own["o"] is True
+        await harness.stop()
 
     run(story())

@@ -23,26 +23,26 @@ def test_without_the_permission_it_is_polled(method: DriftMethod) -> None:
     """Events are used as soon as the user has the role."""
 
     async def story() -> None:
-        bench = bench_with(policy("p"), method=method)
-        bench.zitadel.capabilities = Capabilities(list_organizations=True)
-        await bench.start()
-        await bench.live(60)
-        bench.zitadel.change("o", True, OTHERS)
-        await bench.live(700)
-        assert bench.zitadel.own["o"] is False
-        assert "events" not in calls(bench, 0)
-        drift = bench.policy("p").status.last_drift
+        harness = bench_with(policy("p"), method=method)
+        harness.zitadel.capabilities = Capabilities(list_organizations=True)
+        await harness.start()
+        await harness.live(60)
+        harness.zitadel.change("o", True, OTHERS)
+        await harness.live(700)
+        assert harness.zitadel.own["o"] is False
+        assert "events" not in calls(harness, 0)
+        drift = harness.policy("p").status.last_drift
         assert drift is not None
         assert drift.editor is None
-        bench.zitadel.capabilities = Capabilities(True, True, True)
-        await bench.live(900)
-        before = len(bench.steps.log)
-        await bench.live(3600)
-        assert calls(bench, before).count("observe") == 0
-        bench.zitadel.change("o", True, OTHERS)
-        await bench.live(61)
-        assert bench.zitadel.own["o"] is False
-        await bench.stop()
+        harness.zitadel.capabilities = Capabilities(True, True, True)
+        await harness.live(900)
+        before = len(harness.steps.log)
+        await harness.live(3600)
+        assert calls(harness, before).count("observe") == 0
+        harness.zitadel.change("o", True, OTHERS)
+        await harness.live(61)
+        assert harness.zitadel.own["o"] is False
+        await harness.stop()
 
     run(story())
 
@@ -51,7 +51,7 @@ def test_a_search_that_is_refused_falls_back_to_polling() -> None:
     """This holds whatever the list of permissions says."""
 
     async def story() -> None:
-        bench = bench_with(policy("p"))
+        harness = bench_with(policy("p"))
 
         refusal = TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "no")
 
@@ -61,49 +61,49 @@ def test_a_search_that_is_refused_falls_back_to_polling() -> None:
         async def refused_newest() -> ZitadelEvent:
             raise refusal
 
-        instead_of(bench.zitadel.events).call(refused)
-        instead_of(bench.zitadel.newest_event).call(refused_newest)
-        await bench.start()
-        await bench.live(120)
-        bench.zitadel.change("o", True, OTHERS)
-        await bench.live(1300)
-        assert bench.zitadel.own["o"] is False
-        assert bench.ready("p").status == "True"
-        await bench.stop()
+        instead_of(harness.zitadel.events).call(refused)
+        instead_of(harness.zitadel.newest_event).call(refused_newest)
+        await harness.start()
+        await harness.live(120)
+        harness.zitadel.change("o", True, OTHERS)
+        await harness.live(1300)
+        assert harness.zitadel.own["o"] is False
+        assert harness.ready("p").status == "True"
+        await harness.stop()
 
     run(story())
 
 
 def test_disabled_reads_only_when_kubernetes_gives_a_reason() -> None:
     async def story() -> None:
-        bench = bench_with(policy("p"), method=DriftMethod.DISABLED)
-        await bench.start()
-        await bench.live(120)
-        before = len(bench.steps.log)
-        bench.zitadel.change("o", True, OTHERS)
-        await bench.live(2 * DAY)
-        assert set(calls(bench, before)) == {"identify", "authenticate"}
-        bench.seen(replace(bench.policy("p"), requested_at="now"))
-        await bench.live(5)
-        assert bench.zitadel.own["o"] is False
-        await bench.stop()
+        harness = bench_with(policy("p"), method=DriftMethod.DISABLED)
+        await harness.start()
+        await harness.live(120)
+        before = len(harness.steps.log)
+        harness.zitadel.change("o", True, OTHERS)
+        await harness.live(2 * DAY)
+        assert set(calls(harness, before)) == {"identify", "authenticate"}
+        harness.seen(replace(harness.policy("p"), requested_at="now"))
+        await harness.live(5)
+        assert harness.zitadel.own["o"] is False
+        await harness.stop()
 
     run(story())
 
 
 def test_a_change_of_method_holds_at_once() -> None:
     async def story() -> None:
-        bench = bench_with(policy("p"), method=DriftMethod.DISABLED)
-        await bench.start()
-        await bench.live(120)
-        bench.zitadel.change("o", True, OTHERS)
-        stored = bench.cluster.instances["default"]
+        harness = bench_with(policy("p"), method=DriftMethod.DISABLED)
+        await harness.start()
+        await harness.live(120)
+        harness.zitadel.change("o", True, OTHERS)
+        stored = harness.cluster.instances["default"]
         polled = with_spec(
             stored, method=DriftMethod.POLL, poll_interval=20, generation=2
         )
-        bench.instance_seen(polled)
-        await bench.live(25)
-        assert bench.zitadel.own["o"] is False
-        await bench.stop()
+        harness.instance_seen(polled)
+        await harness.live(25)
+        assert harness.zitadel.own["o"] is False
+        await harness.stop()
 
     run(story())

@@ -40,9 +40,9 @@ Misfortune = Callable[[ManyPolicies], Any]
 def in_a_call(method: str, error: OperatorError, times: int = 1) -> Misfortune:
     """Return a fault that lets some calls of a kind fail."""
 
-    async def befall(bench: ManyPolicies) -> None:
-        left = bench.fail(method, error, times)
-        await bench.live(700)
+    async def befall(harness: ManyPolicies) -> None:
+        left = harness.fail(method, error, times)
+        await harness.live(700)
         assert left == [0], "the fault befell nothing"
 
     return befall
@@ -51,8 +51,8 @@ def in_a_call(method: str, error: OperatorError, times: int = 1) -> Misfortune:
 def once_each(error: OperatorError) -> Misfortune:
     """Return a fault that lets one call about each policy fail."""
 
-    async def befall(bench: ManyPolicies) -> None:
-        observe, befallen = bench.zitadel.observe, set()
+    async def befall(harness: ManyPolicies) -> None:
+        observe, befallen = harness.zitadel.observe, set()
 
         async def failing(organization_id: str | None) -> ObservedPolicy | None:
             if organization_id not in befallen:
@@ -60,16 +60,16 @@ def once_each(error: OperatorError) -> Misfortune:
                 raise error
             return await observe(organization_id)
 
-        instead_of(bench.zitadel.observe).call(failing)
-        await bench.live(700)
-        assert len(befallen) == bench.count
+        instead_of(harness.zitadel.observe).call(failing)
+        await harness.live(700)
+        assert len(befallen) == harness.count
 
     return befall
 
 
-async def alternating(bench: ManyPolicies) -> None:
+async def alternating(harness: ManyPolicies) -> None:
     """Refuse every other check for ten minutes."""
-    identify, turns = bench.zitadel.identify, [0]
+    identify, turns = harness.zitadel.identify, [0]
 
     async def every_other() -> Identity:
         turns[0] += 1
@@ -77,14 +77,14 @@ async def alternating(bench: ManyPolicies) -> None:
             raise REJECTED
         return await identify()
 
-    instead_of(bench.zitadel.identify).call(every_other)
-    await bench.live(1800)
+    instead_of(harness.zitadel.identify).call(every_other)
+    await harness.live(1800)
     assert turns[0] > 10
 
 
-async def another_zitadel(bench: ManyPolicies) -> None:
+async def another_zitadel(harness: ManyPolicies) -> None:
     """Let a wrong upstream answer one check, while others change all in ZITADEL."""
-    identify, left = bench.zitadel.identify, [2]
+    identify, left = harness.zitadel.identify, [2]
 
     async def wrong() -> Identity:
         found = await identify()
@@ -93,21 +93,21 @@ async def another_zitadel(bench: ManyPolicies) -> None:
         left[0] -= 1
         return replace(found, zitadel_id="another")
 
-    instead_of(bench.zitadel.identify).call(wrong)
-    await bench.live(700)
+    instead_of(harness.zitadel.identify).call(wrong)
+    await harness.live(700)
     assert left == [0]
 
 
 def secret_for(seconds: float, content: dict[str, bytes] | None) -> Misfortune:
     """Return a fault that changes or removes the Secret's content for a while."""
 
-    async def befall(bench: ManyPolicies) -> None:
-        good = bench.cluster.secrets.pop("s")
+    async def befall(harness: ManyPolicies) -> None:
+        good = harness.cluster.secrets.pop("s")
         if content is not None:
-            bench.cluster.secrets["s"] = content
-        await bench.live(seconds)
-        bench.cluster.secrets["s"] = good
-        await bench.live(120)
+            harness.cluster.secrets["s"] = content
+        await harness.live(seconds)
+        harness.cluster.secrets["s"] = good
+        await harness.live(120)
 
     return befall
 
@@ -115,23 +115,23 @@ def secret_for(seconds: float, content: dict[str, bytes] | None) -> Misfortune:
 def roots_for(seconds: float, content: dict[str, bytes] | None) -> Misfortune:
     """Return a fault that changes or removes the CA bundle for a while."""
 
-    async def befall(bench: ManyPolicies) -> None:
-        good = bench.cluster.config_maps.pop("ca")
+    async def befall(harness: ManyPolicies) -> None:
+        good = harness.cluster.config_maps.pop("ca")
         if content is not None:
-            bench.cluster.config_maps["ca"] = content
-        await bench.live(seconds)
-        bench.cluster.config_maps["ca"] = good
-        await bench.live(120)
+            harness.cluster.config_maps["ca"] = content
+        await harness.live(seconds)
+        harness.cluster.config_maps["ca"] = good
+        await harness.live(120)
 
     return befall
 
 
-async def new_key_and_500(bench: ManyPolicies) -> None:
+async def new_key_and_500(harness: ManyPolicies) -> None:
     """Let the token endpoint fail once when a rotated credential is used."""
-    bench.cluster.secrets["s"] = {"token": b"new"}
-    bench.zitadel.accepted = "new"
-    left = bench.fail("identify", BROKEN)
-    await bench.live(120)
+    harness.cluster.secrets["s"] = {"token": b"new"}
+    harness.zitadel.accepted = "new"
+    left = harness.fail("identify", BROKEN)
+    await harness.live(120)
     assert left == [0]
 
 
@@ -173,52 +173,52 @@ def test_fifty_quiet_policies_notice_nothing(
     """At most two statuses of the instance are written, no policy's and no Event."""
 
     async def story() -> None:
-        bench = ManyPolicies(ca=True)
-        await bench.settle()
-        await befall(bench)
-        assert bench.policy_writes() == 0
-        assert bench.instance_writes() <= instance_writes
-        assert bench.zitadel_writes() == []
-        assert [name for name, _ in bench.recorder.notices if name != "default"] == []
-        assert bench.instance_reason() == "Succeeded"
-        assert bench.ready_ones() == bench.count
+        harness = ManyPolicies(ca=True)
+        await harness.settle()
+        await befall(harness)
+        assert harness.policy_writes() == 0
+        assert harness.instance_writes() <= instance_writes
+        assert harness.zitadel_writes() == []
+        assert [name for name, _ in harness.recorder.notices if name != "default"] == []
+        assert harness.instance_reason() == "Succeeded"
+        assert harness.ready_ones() == harness.count
         # All of them are still served.
-        changed = replace(bench.policy("p0"), settings=mails(True), generation=2)
-        bench.seen(changed)
-        await bench.live(5)
-        assert bench.zitadel.own["o0"] is True
-        await bench.stop()
+        changed = replace(harness.policy("p0"), settings=mails(True), generation=2)
+        harness.seen(changed)
+        await harness.live(5)
+        assert harness.zitadel.own["o0"] is True
+        await harness.stop()
 
     run(story())
 
 
-def refuse(bench: ManyPolicies) -> Callable[[], None]:
+def refuse(harness: ManyPolicies) -> Callable[[], None]:
     """Revoke the token; the returned function makes it valid again."""
-    bench.zitadel.accepted = "nobody's"
+    harness.zitadel.accepted = "nobody's"
 
     def end() -> None:
-        bench.zitadel.accepted = "token"
+        harness.zitadel.accepted = "token"
 
     return end
 
 
-def rotate_badly(bench: ManyPolicies) -> Callable[[], None]:
+def rotate_badly(harness: ManyPolicies) -> Callable[[], None]:
     """Store an invalid credential; the returned function stores a valid one."""
-    good = bench.cluster.secrets["s"]
-    bench.cluster.secrets["s"] = {"token": b"bad"}
+    good = harness.cluster.secrets["s"]
+    harness.cluster.secrets["s"] = {"token": b"bad"}
 
     def end() -> None:
-        bench.cluster.secrets["s"] = good
+        harness.cluster.secrets["s"] = good
 
     return end
 
 
-def take_roles(bench: ManyPolicies) -> Callable[[], None]:
+def take_roles(harness: ManyPolicies) -> Callable[[], None]:
     """Let every call be answered with 403."""
-    bench.zitadel.failure = FORBIDDEN
+    harness.zitadel.failure = FORBIDDEN
 
     def end() -> None:
-        bench.zitadel.failure = None
+        harness.zitadel.failure = None
 
     return end
 
@@ -231,23 +231,23 @@ def test_a_lasting_refusal_is_reported_and_taken_back_within_a_minute(
     """This holds for the instance and all policies."""
 
     async def story() -> None:
-        bench = ManyPolicies()
-        stored = bench.cluster.instances["default"]
-        bench.cluster.put_instance(with_spec(stored, method=DriftMethod(method)))
-        await bench.settle()
-        await bench.live(317)
+        harness = ManyPolicies()
+        stored = harness.cluster.instances["default"]
+        harness.cluster.put_instance(with_spec(stored, method=DriftMethod(method)))
+        await harness.settle()
+        await harness.live(317)
         for _ in range(2):
-            end = refusal(bench)
-            await within(60, lambda: bench.ready_ones() == 0, bench)
-            assert bench.instance_reason() != "Succeeded"
-            (reason,) = bench.reasons()
+            end = refusal(harness)
+            await within(60, lambda: harness.ready_ones() == 0, harness)
+            assert harness.instance_reason() != "Succeeded"
+            (reason,) = harness.reasons()
             assert reason in {Reason.CREDENTIALS_REJECTED, Reason.INSTANCE_NOT_READY}
-            await bench.live(613)
+            await harness.live(613)
             end()
-            await within(60, lambda: bench.ready_ones() == bench.count, bench)
-            assert bench.instance_reason() == "Succeeded"
-            await bench.live(100)
-        await bench.stop()
+            await within(60, lambda: harness.ready_ones() == harness.count, harness)
+            assert harness.instance_reason() == "Succeeded"
+            await harness.live(100)
+        await harness.stop()
 
     run(story())
 
@@ -256,13 +256,13 @@ def test_a_credential_that_never_worked_is_reported_at_once() -> None:
     """A person is waiting for the first result."""
 
     async def story() -> None:
-        bench = ManyPolicies(count=2)
-        bench.zitadel.accepted = "another"
-        await bench.start()
-        await bench.live(2)
-        assert bench.instance_reason() == Reason.CREDENTIALS_REJECTED
-        assert bench.reasons() == {Reason.CREDENTIALS_REJECTED}
-        await bench.stop()
+        harness = ManyPolicies(count=2)
+        harness.zitadel.accepted = "another"
+        await harness.start()
+        await harness.live(2)
+        assert harness.instance_reason() == Reason.CREDENTIALS_REJECTED
+        assert harness.reasons() == {Reason.CREDENTIALS_REJECTED}
+        await harness.stop()
 
     run(story())
 
@@ -271,14 +271,14 @@ def test_a_restart_during_a_failure_reports_nothing() -> None:
     """The status says that the credential has worked before."""
 
     async def story() -> None:
-        bench = ManyPolicies()
-        await bench.settle()
-        await bench.stop()
-        bench.fail("identify", REJECTED, 2)
-        await bench.start()
-        await bench.live(60)
-        assert bench.policy_writes() == bench.instance_writes() == 0
-        await bench.stop()
+        harness = ManyPolicies()
+        await harness.settle()
+        await harness.stop()
+        harness.fail("identify", REJECTED, 2)
+        await harness.start()
+        await harness.live(60)
+        assert harness.policy_writes() == harness.instance_writes() == 0
+        await harness.stop()
 
     run(story())
 
@@ -287,18 +287,18 @@ def test_a_refusal_after_an_outage_is_no_verdict_either() -> None:
     """Quiet policies that wait for ZITADEL do not change because of one 401."""
 
     async def story() -> None:
-        bench = ManyPolicies()
-        await bench.settle()
-        bench.zitadel.failure = BROKEN
-        await bench.live(100)
-        assert bench.instance_reason() == Reason.SERVER_ERROR
-        bench.zitadel.failure = None
-        bench.fail("identify", REJECTED)
-        await bench.live(90)
-        assert bench.policy_writes() == 0
-        assert bench.instance_writes() == 2
-        assert bench.instance_reason() == "Succeeded"
-        await bench.stop()
+        harness = ManyPolicies()
+        await harness.settle()
+        harness.zitadel.failure = BROKEN
+        await harness.live(100)
+        assert harness.instance_reason() == Reason.SERVER_ERROR
+        harness.zitadel.failure = None
+        harness.fail("identify", REJECTED)
+        await harness.live(90)
+        assert harness.policy_writes() == 0
+        assert harness.instance_writes() == 2
+        assert harness.instance_reason() == "Succeeded"
+        await harness.stop()
 
     run(story())
 
@@ -307,19 +307,19 @@ def test_after_ten_minutes_without_a_secret_the_policies_report() -> None:
     """They do so over some time, and are Ready within a minute of its return."""
 
     async def story() -> None:
-        bench = ManyPolicies()
-        await bench.settle()
-        good = bench.cluster.secrets.pop("s")
-        await bench.live(595)
-        assert bench.policy_writes() == 0
-        await within(45, lambda: bench.policy_writes() > 0, bench)
-        assert bench.policy_writes() < bench.count / 2
-        await bench.live(65)
-        assert bench.reasons() == {Reason.INSTANCE_NOT_READY}
-        assert "CredentialsMissing" in bench.ready("p7").message
-        bench.cluster.secrets["s"] = good
-        await within(60, lambda: bench.ready_ones() == bench.count, bench)
-        await bench.stop()
+        harness = ManyPolicies()
+        await harness.settle()
+        good = harness.cluster.secrets.pop("s")
+        await harness.live(595)
+        assert harness.policy_writes() == 0
+        await within(45, lambda: harness.policy_writes() > 0, harness)
+        assert harness.policy_writes() < harness.count / 2
+        await harness.live(65)
+        assert harness.reasons() == {Reason.INSTANCE_NOT_READY}
+        assert "CredentialsMissing" in harness.ready("p7").message
+        harness.cluster.secrets["s"] = good
+        await within(60, lambda: harness.ready_ones() == harness.count, harness)
+        await harness.stop()
 
     run(story())
 
@@ -328,28 +328,30 @@ def test_a_wrong_upstream_is_never_written_to() -> None:
     """Neither an edit nor drift causes a write before the failure is reported."""
 
     async def story() -> None:
-        bench = ManyPolicies(count=3)
-        await bench.settle()
-        identify = bench.zitadel.identify
+        harness = ManyPolicies(count=3)
+        await harness.settle()
+        identify = harness.zitadel.identify
 
         async def wrong() -> Identity:
             return replace(await identify(), zitadel_id="another")
 
-        instead_of(bench.zitadel.identify).call(wrong)
-        stored = bench.cluster.instances["default"]
-        bench.instance_seen(replace(stored, requested_at="now"))
-        await within(5, lambda: bench.calls("identify") > 0, bench)
-        bench.zitadel.own["o1"] = True
-        bench.seen(replace(bench.policy("p0"), settings=mails(True), generation=2))
-        bench.seen(replace(bench.policy("p2"), deleting=True, generation=2))
-        await bench.live(15)
-        assert bench.ready("p1").status == "True"
-        await bench.live(60)
-        assert bench.instance_reason() == Reason.INSTANCE_CHANGED
-        assert bench.zitadel_writes() == []
-        instead_of(bench.zitadel.identify).call(identify)
-        await within(60, lambda: bench.zitadel.own == {"o0": True, "o1": False}, bench)
-        await bench.stop()
+        instead_of(harness.zitadel.identify).call(wrong)
+        stored = harness.cluster.instances["default"]
+        harness.instance_seen(replace(stored, requested_at="now"))
+        await within(5, lambda: harness.calls("identify") > 0, harness)
+        harness.zitadel.own["o1"] = True
+        harness.seen(replace(harness.policy("p0"), settings=mails(True), generation=2))
+        harness.seen(replace(harness.policy("p2"), deleting=True, generation=2))
+        await harness.live(15)
+        assert harness.ready("p1").status == "True"
+        await harness.live(60)
+        assert harness.instance_reason() == Reason.INSTANCE_CHANGED
+        assert harness.zitadel_writes() == []
+        instead_of(harness.zitadel.identify).call(identify)
+        await within(
+            60, lambda: harness.zitadel.own == {"o0": True, "o1": False}, harness
+        )
+        await harness.stop()
 
     run(story())
 
@@ -358,21 +360,21 @@ def test_a_call_that_fails_after_the_verdict_is_no_finding_of_its_own() -> None:
     """It began before the verdict, so the quiet policy waits like the others."""
 
     async def story() -> None:
-        bench = ManyPolicies(count=8)
-        await bench.settle()
-        stored = bench.cluster.instances["default"]
-        bench.zitadel.turn.clear()
-        bench.instance_seen(with_spec(stored, poll_interval=10.0, generation=2))
-        await bench.live(15)
-        bench.zitadel.failure = TransientError(Reason.UNREACHABLE, "gone")
-        instead_of(bench.zitadel.identify).call(_gone)
-        await bench.live(60)
-        assert bench.instance_reason() == Reason.UNREACHABLE
-        bench.forget()
-        bench.zitadel.turn.set()
-        await bench.live(100)
-        assert bench.policy_writes() == 0
-        await bench.stop()
+        harness = ManyPolicies(count=8)
+        await harness.settle()
+        stored = harness.cluster.instances["default"]
+        harness.zitadel.turn.clear()
+        harness.instance_seen(with_spec(stored, poll_interval=10.0, generation=2))
+        await harness.live(15)
+        harness.zitadel.failure = TransientError(Reason.UNREACHABLE, "gone")
+        instead_of(harness.zitadel.identify).call(_gone)
+        await harness.live(60)
+        assert harness.instance_reason() == Reason.UNREACHABLE
+        harness.forget()
+        harness.zitadel.turn.set()
+        await harness.live(100)
+        assert harness.policy_writes() == 0
+        await harness.stop()
 
     run(story())
 
@@ -385,8 +387,8 @@ def test_a_deletion_uses_the_last_good_credential() -> None:
     """The Secret has a bad one, and the good one is still valid."""
 
     async def story() -> None:
-        bench = ManyPolicies(count=2)
-        whole, connect = bench.zitadel, bench.zitadel.connect
+        harness = ManyPolicies(count=2)
+        whole, connect = harness.zitadel, harness.zitadel.connect
 
         class Client:
             """A client with a token of its own."""
@@ -413,21 +415,21 @@ def test_a_deletion_uses_the_last_good_credential() -> None:
             connect(instance, endpoint, credential, roots)
             return Client(whole.token)
 
-        instead_of(bench.zitadel.connect).call(keeping)
-        await bench.settle()
-        bench.cluster.secrets["s"] = {"token": b"bad"}
-        await bench.live(120)
-        assert bench.reasons() == {Reason.CREDENTIALS_REJECTED}
-        bench.seen(replace(bench.policy("p0"), deleting=True, generation=2))
-        await bench.live(5)
-        assert "o0" not in bench.zitadel.own
-        assert len(bench.cluster.policies) == 1
+        instead_of(harness.zitadel.connect).call(keeping)
+        await harness.settle()
+        harness.cluster.secrets["s"] = {"token": b"bad"}
+        await harness.live(120)
+        assert harness.reasons() == {Reason.CREDENTIALS_REJECTED}
+        harness.seen(replace(harness.policy("p0"), deleting=True, generation=2))
+        await harness.live(5)
+        assert "o0" not in harness.zitadel.own
+        assert len(harness.cluster.policies) == 1
         whole.accepted = "nobody's"
-        bench.seen(replace(bench.policy("p1"), deleting=True, generation=2))
-        await bench.live(90)
-        assert bench.ready("p1").reason == Reason.CREDENTIALS_REJECTED
-        assert "spec.deletionPolicy" in bench.ready("p1").message
-        await bench.stop()
+        harness.seen(replace(harness.policy("p1"), deleting=True, generation=2))
+        await harness.live(90)
+        assert harness.ready("p1").reason == Reason.CREDENTIALS_REJECTED
+        assert "spec.deletionPolicy" in harness.ready("p1").message
+        await harness.stop()
 
     run(story())
 
@@ -439,28 +441,28 @@ def test_the_secret_is_read_each_minute_whatever_zitadel_says(
     """During a pause that ZITADEL asks for, no call is made."""
 
     async def story() -> None:
-        bench = ManyPolicies(count=2)
-        await bench.settle()
-        read = bench.cluster.read_secret
+        harness = ManyPolicies(count=2)
+        await harness.settle()
+        read = harness.cluster.read_secret
         times: list[float] = []
 
         async def noted(name: str) -> dict[str, bytes] | None:
             times.append(asyncio.get_running_loop().time())
             return await read(name)
 
-        instead_of(bench.cluster.read_secret).call(noted)
+        instead_of(harness.cluster.read_secret).call(noted)
         failure = TransientError(Reason.RATE_LIMITED, "slower", retry_after)
-        bench.zitadel.failure = failure
-        await bench.live(250)
-        bench.forget()
-        await bench.live(45)
+        harness.zitadel.failure = failure
+        await harness.live(250)
+        harness.forget()
+        await harness.live(45)
         if retry_after:
-            assert bench.calls("identify") == 0
-        await bench.live(600)
+            assert harness.calls("identify") == 0
+        await harness.live(600)
         gaps = [after - before for before, after in itertools.pairwise(times)]
         assert len(gaps) > 10
         assert max(gaps) < 60
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -469,14 +471,14 @@ def test_a_missing_secret_is_noticed_within_a_minute_of_its_return() -> None:
     """The number of former failed reads does not matter."""
 
     async def story() -> None:
-        bench = ManyPolicies(count=2)
-        await bench.settle()
+        harness = ManyPolicies(count=2)
+        await harness.settle()
         for pause in (1000, 1013, 1031, 1057):
-            good = bench.cluster.secrets.pop("s")
-            await bench.live(pause)
-            bench.cluster.secrets["s"] = good
-            await within(60, lambda: bench.instance_reason() == "Succeeded", bench)
-        await bench.stop()
+            good = harness.cluster.secrets.pop("s")
+            await harness.live(pause)
+            harness.cluster.secrets["s"] = good
+            await within(60, lambda: harness.instance_reason() == "Succeeded", harness)
+        await harness.stop()
 
     run(story())
 
@@ -485,23 +487,23 @@ def test_an_annotation_that_is_taken_off_asks_for_nothing() -> None:
     """There are as many calls as before it was set."""
 
     async def story() -> None:
-        bench = ManyPolicies(count=1)
-        stored = bench.cluster.instances["default"]
-        bench.cluster.put_instance(with_spec(stored, poll_interval=15.0))
-        await bench.settle()
-        await bench.live(3600)
-        before = bench.calls("identify")
-        stored = bench.cluster.instances["default"]
-        bench.instance_seen(replace(stored, requested_at="now"))
-        await bench.live(60)
-        stored = bench.cluster.instances["default"]
+        harness = ManyPolicies(count=1)
+        stored = harness.cluster.instances["default"]
+        harness.cluster.put_instance(with_spec(stored, poll_interval=15.0))
+        await harness.settle()
+        await harness.live(3600)
+        before = harness.calls("identify")
+        stored = harness.cluster.instances["default"]
+        harness.instance_seen(replace(stored, requested_at="now"))
+        await harness.live(60)
+        stored = harness.cluster.instances["default"]
         assert stored.status.last_handled_reconcile_at == "now"
-        bench.instance_seen(replace(stored, requested_at=None))
-        await bench.live(60)
-        bench.forget()
-        await bench.live(3600)
-        assert bench.calls("identify") <= before + 2
-        await bench.stop()
+        harness.instance_seen(replace(stored, requested_at=None))
+        await harness.live(60)
+        harness.forget()
+        await harness.live(3600)
+        assert harness.calls("identify") <= before + 2
+        await harness.stop()
 
     run(story())
 
@@ -510,24 +512,24 @@ def test_a_suspicion_during_a_proof_asks_for_another_one() -> None:
     """Facts that the running check has read may have changed since."""
 
     async def story() -> None:
-        bench = ManyPolicies(count=1)
-        await bench.settle()
-        identify = bench.zitadel.identify
+        harness = ManyPolicies(count=1)
+        await harness.settle()
+        identify = harness.zitadel.identify
 
         async def slow() -> Identity:
             found = await identify()
             await asyncio.sleep(3)
             return found
 
-        instead_of(bench.zitadel.identify).call(slow)
-        before = bench.calls("identify")
-        await within(200, lambda: bench.calls("identify") > before, bench)
-        assert bench.parts is not None
-        bench.parts.connections.recheck("default")
-        before = bench.calls("identify")
-        await bench.live(5)
-        assert bench.calls("identify") == before + 1
-        await bench.stop()
+        instead_of(harness.zitadel.identify).call(slow)
+        before = harness.calls("identify")
+        await within(200, lambda: harness.calls("identify") > before, harness)
+        assert harness.parts is not None
+        harness.parts.connections.recheck("default")
+        before = harness.calls("identify")
+        await harness.live(5)
+        assert harness.calls("identify") == before + 1
+        await harness.stop()
 
     run(story())
 
@@ -536,17 +538,17 @@ def test_a_token_on_a_policy_asks_for_a_verdict_on_its_instance() -> None:
     """A credential that is valid again is used at once."""
 
     async def story() -> None:
-        bench = ManyPolicies(count=2)
-        await bench.settle()
-        bench.zitadel.accepted = "another"
-        await bench.live(300)
-        assert bench.instance_reason() == Reason.CREDENTIALS_REJECTED
-        bench.zitadel.accepted = "token"
-        bench.seen(replace(bench.policy("p0"), requested_at="now"))
-        await bench.live(2)
-        assert bench.ready_ones() == 2
-        assert bench.policy("p0").status.last_handled_reconcile_at == "now"
-        await bench.stop()
+        harness = ManyPolicies(count=2)
+        await harness.settle()
+        harness.zitadel.accepted = "another"
+        await harness.live(300)
+        assert harness.instance_reason() == Reason.CREDENTIALS_REJECTED
+        harness.zitadel.accepted = "token"
+        harness.seen(replace(harness.policy("p0"), requested_at="now"))
+        await harness.live(2)
+        assert harness.ready_ones() == 2
+        assert harness.policy("p0").status.last_handled_reconcile_at == "now"
+        await harness.stop()
 
     run(story())
 
@@ -555,14 +557,14 @@ def test_one_refusal_does_not_stop_a_deletion_with_a_word() -> None:
     """The call is retried, and the deletion ends."""
 
     async def story() -> None:
-        bench = ManyPolicies(count=1)
-        await bench.settle()
-        left = bench.fail("reset", REJECTED)
-        bench.seen(replace(bench.policy("p0"), deleting=True, generation=2))
-        await bench.live(20)
+        harness = ManyPolicies(count=1)
+        await harness.settle()
+        left = harness.fail("reset", REJECTED)
+        harness.seen(replace(harness.policy("p0"), deleting=True, generation=2))
+        await harness.live(20)
         assert left == [0]
-        assert bench.cluster.policies == {}
-        assert bench.calls("status") == 0
-        await bench.stop()
+        assert harness.cluster.policies == {}
+        assert harness.calls("status") == 0
+        await harness.stop()
 
     run(story())

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.engines import INSTANCE, Bench, condition_of, original_of, policy
+from support.engines import INSTANCE, Harness, condition_of, original_of, policy
 from support.fakes import FakeZitadel
 from support.replacing import instead_of
 from support.settings import mails
@@ -26,11 +26,11 @@ from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.engine.queue.keys import instance_key
 
 
-def other_zitadel(bench: Bench) -> FakeZitadel:
+def other_zitadel(harness: Harness) -> FakeZitadel:
     """Return another ZITADEL, at https://other."""
-    other = FakeZitadel(bench.steps, "other")
+    other = FakeZitadel(harness.steps, "other")
     other.home = "home-of-other"
-    bench.zitadel.elsewhere["https://other"] = other
+    harness.zitadel.elsewhere["https://other"] = other
     return other
 
 
@@ -43,26 +43,28 @@ def test_another_zitadel_is_not_touched_until_accepted() -> None:
     """The instance is Stalled and its policies wait until the annotation is set."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.id = "another"
-        bench.zitadel.own.clear()
-        await bench.live(1000)
-        instance = bench.cluster.instances["default"]
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        harness.zitadel.id = "another"
+        harness.zitadel.own.clear()
+        await harness.live(1000)
+        instance = harness.cluster.instances["default"]
         stalled = condition_of(instance.status, "Stalled")
         assert stalled.reason == Reason.INSTANCE_CHANGED
-        bench.seen(replace(bench.policy("p"), settings=mails(True), generation=2))
-        await bench.live(5)
-        assert bench.zitadel.own == {}
-        accepted = bench.cluster.put_instance(replace(instance, accepted_id="another"))
-        assert bench.engine is not None
-        bench.engine.watch_events.seen(accepted)
-        await bench.live(30)
-        assert bench.zitadel.own == {"o": True}
-        assert original_of(bench.policy("p")).target.zitadel_id == "another"
-        await bench.stop()
+        harness.seen(replace(harness.policy("p"), settings=mails(True), generation=2))
+        await harness.live(5)
+        assert harness.zitadel.own == {}
+        accepted = harness.cluster.put_instance(
+            replace(instance, accepted_id="another")
+        )
+        assert harness.engine is not None
+        harness.engine.watch_events.seen(accepted)
+        await harness.live(30)
+        assert harness.zitadel.own == {"o": True}
+        assert original_of(harness.policy("p")).target.zitadel_id == "another"
+        await harness.stop()
 
     run(story())
 
@@ -71,29 +73,29 @@ def test_a_pin_of_another_zitadel_counts_as_absent() -> None:
     """After acceptance the reference is resolved again, and the old id not used."""
 
     async def story() -> None:
-        bench = Bench()
-        other = other_zitadel(bench)
-        bench.cluster.put(of_credential("p"))
-        await bench.start()
-        await bench.live(5)
-        assert bench.policy("p").status.organization_id == "home"
+        harness = Harness()
+        other = other_zitadel(harness)
+        harness.cluster.put(of_credential("p"))
+        await harness.start()
+        await harness.live(5)
+        assert harness.policy("p").status.organization_id == "home"
         moved = replace(
-            bench.cluster.instances["default"],
+            harness.cluster.instances["default"],
             url="https://other",
             generation=2,
         )
-        bench.instance_seen(moved)
-        await bench.live(5)
-        assert bench.ready("p").reason == Reason.INSTANCE_NOT_READY
+        harness.instance_seen(moved)
+        await harness.live(5)
+        assert harness.ready("p").reason == Reason.INSTANCE_NOT_READY
         assert other.own == {}
-        accepted = replace(bench.cluster.instances["default"], accepted_id="other")
-        bench.instance_seen(accepted)
-        await bench.live(5)
+        accepted = replace(harness.cluster.instances["default"], accepted_id="other")
+        harness.instance_seen(accepted)
+        await harness.live(5)
         assert other.own == {"home-of-other": False}
-        status = bench.policy("p").status
+        status = harness.policy("p").status
         assert status.organization_id == "home-of-other"
         assert status.original == OriginalValue(True, mails(True))
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -105,26 +107,26 @@ def test_a_late_answer_of_the_former_zitadel_is_not_reported(
     """The instance was changed while a pass waited, so its result is void."""
 
     async def story() -> None:
-        bench = Bench()
-        other_zitadel(bench)
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.turn.clear()
-        bench.seen(replace(of_credential("p"), management=management))
-        await bench.live(1)
+        harness = Harness()
+        other_zitadel(harness)
+        await harness.start()
+        await harness.live(5)
+        harness.zitadel.turn.clear()
+        harness.seen(replace(of_credential("p"), management=management))
+        await harness.live(1)
         moved = replace(
-            bench.cluster.instances["default"],
+            harness.cluster.instances["default"],
             url="https://other",
             accepted_id="other",
             generation=2,
         )
-        bench.instance_seen(moved)
-        await bench.live(5)
-        bench.zitadel.turn.set()
-        await bench.live(5)
-        assert bench.policy("p").status.organization_id == "home-of-other"
-        assert bench.zitadel.own == {}
-        await bench.stop()
+        harness.instance_seen(moved)
+        await harness.live(5)
+        harness.zitadel.turn.set()
+        await harness.live(5)
+        assert harness.policy("p").status.organization_id == "home-of-other"
+        assert harness.zitadel.own == {}
+        await harness.stop()
 
     run(story())
 
@@ -134,28 +136,28 @@ def test_a_recreated_instance_may_not_lead_elsewhere_unaccepted(scope: Scope) ->
     """Its own status is empty, but its policies have recorded the old id."""
 
     async def story() -> None:
-        bench = Bench()
-        other = other_zitadel(bench)
+        harness = Harness()
+        other = other_zitadel(harness)
         managed = of_credential("p")
         if scope is Scope.INSTANCE:
             managed = replace(managed, scope=scope, organization=None)
-        bench.cluster.put(managed)
-        await bench.start()
-        await bench.live(5)
-        assert bench.engine is not None
-        del bench.cluster.instances["default"]
-        bench.engine.watch_events.gone(instance_key("default"))
+        harness.cluster.put(managed)
+        await harness.start()
+        await harness.live(5)
+        assert harness.engine is not None
+        del harness.cluster.instances["default"]
+        harness.engine.watch_events.gone(instance_key("default"))
         again = replace(INSTANCE, uid="new", url="https://other")
-        bench.instance_seen(again)
-        await bench.live(5)
-        stored = bench.cluster.instances["default"]
+        harness.instance_seen(again)
+        await harness.live(5)
+        stored = harness.cluster.instances["default"]
         stalled = condition_of(stored.status, "Stalled")
         assert stalled.reason == Reason.INSTANCE_CHANGED
         assert (other.own, other.default) == ({}, True)
-        bench.instance_seen(replace(stored, accepted_id="other"))
-        await bench.live(5)
+        harness.instance_seen(replace(stored, accepted_id="other"))
+        await harness.live(5)
         assert "home-of-other" in other.own or other.default is False
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -164,28 +166,28 @@ def test_no_successor_whose_instance_leads_elsewhere() -> None:
     """Such a policy has no claim, so the deletion makes its reset."""
 
     async def story() -> None:
-        bench = Bench()
-        other_zitadel(bench)
-        bench.cluster.put_instance(
+        harness = Harness()
+        other_zitadel(harness)
+        harness.cluster.put_instance(
             replace(INSTANCE, key=ObjectKey("", "second"), uid="i2")
         )
-        bench.cluster.put(policy("p", second=1))
-        bench.cluster.put(replace(policy("q", second=2), instance="second"))
-        await bench.start()
-        await bench.live(5)
-        assert bench.ready("q").reason == Reason.CONFLICT
-        bench.instance_seen(
+        harness.cluster.put(policy("p", second=1))
+        harness.cluster.put(replace(policy("q", second=2), instance="second"))
+        await harness.start()
+        await harness.live(5)
+        assert harness.ready("q").reason == Reason.CONFLICT
+        harness.instance_seen(
             replace(
-                bench.cluster.instances["second"],
+                harness.cluster.instances["second"],
                 url="https://other",
                 generation=2,
             )
         )
-        await bench.live(5)
-        bench.seen(replace(bench.policy("p"), deleting=True, generation=2))
-        await bench.live(5)
-        assert bench.zitadel.own == {}
-        await bench.stop()
+        await harness.live(5)
+        harness.seen(replace(harness.policy("p"), deleting=True, generation=2))
+        await harness.live(5)
+        assert harness.zitadel.own == {}
+        await harness.stop()
 
     run(story())
 
@@ -194,11 +196,11 @@ def test_a_check_that_is_overtaken_says_nothing_of_the_new_spec() -> None:
     """The status must not be Ready for a url that never responded."""
 
     async def story() -> None:
-        bench = Bench()
-        hanging = other_zitadel(bench)
-        await bench.start()
-        await bench.live(5)
-        identify = bench.zitadel.identify
+        harness = Harness()
+        hanging = other_zitadel(harness)
+        await harness.start()
+        await harness.live(5)
+        identify = harness.zitadel.identify
 
         async def slow() -> Identity:
             await asyncio.sleep(2)
@@ -208,21 +210,21 @@ def test_a_check_that_is_overtaken_says_nothing_of_the_new_spec() -> None:
             await asyncio.sleep(10)
             raise TransientError(Reason.UNREACHABLE, "no answer")
 
-        instead_of(bench.zitadel.identify).call(slow)
+        instead_of(harness.zitadel.identify).call(slow)
         instead_of(hanging.identify).call(hang)
-        stored = bench.cluster.instances["default"]
-        bench.instance_seen(replace(stored, requested_at="now"))
-        await bench.live(1)
-        stored = bench.cluster.instances["default"]
+        stored = harness.cluster.instances["default"]
+        harness.instance_seen(replace(stored, requested_at="now"))
+        await harness.live(1)
+        stored = harness.cluster.instances["default"]
         moved = replace(stored, url="https://other", generation=2)
-        bench.instance_seen(moved)
+        harness.instance_seen(moved)
         for _ in range(20):
-            await bench.live(1)
-            status = bench.cluster.instances["default"].status
+            await harness.live(1)
+            status = harness.cluster.instances["default"].status
             ready = condition_of(status, "Ready")
             assert (ready.status, ready.observed_generation) != ("True", 2)
         assert ready.reason == Reason.UNREACHABLE
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -231,29 +233,29 @@ def test_a_check_of_an_object_that_is_gone_says_nothing_of_its_namesake() -> Non
     """A recreated instance without policies is Ready with its own ZITADEL."""
 
     async def story() -> None:
-        bench = Bench()
-        other_zitadel(bench)
-        await bench.start()
-        await bench.live(5)
-        identify = bench.zitadel.identify
+        harness = Harness()
+        other_zitadel(harness)
+        await harness.start()
+        await harness.live(5)
+        identify = harness.zitadel.identify
 
         async def slow() -> Identity:
             await asyncio.sleep(5)
             return await identify()
 
-        instead_of(bench.zitadel.identify).call(slow)
-        stored = bench.cluster.instances["default"]
-        bench.instance_seen(replace(stored, requested_at="now"))
-        await bench.live(1)
-        assert bench.engine is not None
-        del bench.cluster.instances["default"]
-        bench.engine.watch_events.gone(instance_key("default"))
+        instead_of(harness.zitadel.identify).call(slow)
+        stored = harness.cluster.instances["default"]
+        harness.instance_seen(replace(stored, requested_at="now"))
+        await harness.live(1)
+        assert harness.engine is not None
+        del harness.cluster.instances["default"]
+        harness.engine.watch_events.gone(instance_key("default"))
         again = replace(INSTANCE, uid="new", url="https://other")
-        bench.instance_seen(again)
-        await bench.live(10)
-        status = bench.cluster.instances["default"].status
+        harness.instance_seen(again)
+        await harness.live(10)
+        status = harness.cluster.instances["default"].status
         assert status.instance_id == "other"
         assert condition_of(status, "Ready").status == "True"
-        await bench.stop()
+        await harness.stop()
 
     run(story())

@@ -5,7 +5,7 @@ from typing import Any, Unpack
 
 import pytest
 
-from support.engines import INSTANCE, Bench, PolicyChanges, condition_of, policy
+from support.engines import INSTANCE, Harness, PolicyChanges, condition_of, policy
 from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
@@ -51,14 +51,14 @@ def unread_instance(known: InstanceObject, *fields: str) -> InstanceObject:
     return replace(known, generation=known.generation + 1, not_understood=reason)
 
 
-def conditions(bench: Bench, name: str) -> dict[str, tuple[str, str]]:
+def conditions(harness: Harness, name: str) -> dict[str, tuple[str, str]]:
     """Return the status and the reason of each condition."""
-    found = bench.policy(name).status.conditions
+    found = harness.policy(name).status.conditions
     return {c.type: (c.status, c.reason) for c in found}
 
 
-def event_reasons(bench: Bench, name: str) -> list[str]:
-    return [reason for about, reason in bench.recorder.notices if about == name]
+def event_reasons(harness: Harness, name: str) -> list[str]:
+    return [reason for about, reason in harness.recorder.notices if about == name]
 
 
 STORY: dict[str, tuple[str, str]] = {
@@ -72,32 +72,32 @@ def test_it_writes_nothing_and_is_not_what_it_was_before() -> None:
     """Its condition names the field once; drift from the old spec stays."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        bench.cluster.put(policy("other", "b"))
-        await bench.start()
-        await bench.live(5)
-        writes = len(bench.zitadel.writes())
-        bench.seen(unread(bench.policy("p")))
-        await bench.live(5)
-        assert conditions(bench, "p") == STORY
-        assert NAMED in bench.ready("p").message
-        assert bench.ready("p").observed_generation == 2
-        assert bench.policy("p").status.observed_generation == 2
-        calls = len(bench.steps.log)
-        bench.zitadel.change("o", True)
-        await bench.live(1500)
-        assert bench.zitadel.own["o"] is True
-        about = [s for s in bench.steps.log[calls:] if s[-1] in {"o", "own/p"}]
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        harness.cluster.put(policy("other", "b"))
+        await harness.start()
+        await harness.live(5)
+        writes = len(harness.zitadel.writes())
+        harness.seen(unread(harness.policy("p")))
+        await harness.live(5)
+        assert conditions(harness, "p") == STORY
+        assert NAMED in harness.ready("p").message
+        assert harness.ready("p").observed_generation == 2
+        assert harness.policy("p").status.observed_generation == 2
+        calls = len(harness.steps.log)
+        harness.zitadel.change("o", True)
+        await harness.live(1500)
+        assert harness.zitadel.own["o"] is True
+        about = [s for s in harness.steps.log[calls:] if s[-1] in {"o", "own/p"}]
         assert about == []
-        assert len(bench.zitadel.writes()) == writes
-        assert event_reasons(bench, "p").count("SpecNotUnderstood") == 1
-        assert bench.ready("other").status == "True"
-        bench.seen(understood(bench.policy("p")))
-        await bench.live(2)
-        assert bench.ready("p").status == "True"
-        assert bench.zitadel.own["o"] is False
-        await bench.stop()
+        assert len(harness.zitadel.writes()) == writes
+        assert event_reasons(harness, "p").count("SpecNotUnderstood") == 1
+        assert harness.ready("other").status == "True"
+        harness.seen(understood(harness.policy("p")))
+        await harness.live(2)
+        assert harness.ready("p").status == "True"
+        assert harness.zitadel.own["o"] is False
+        await harness.stop()
 
     run(story())
 
@@ -106,24 +106,24 @@ def test_a_running_pass_stops_before_its_next_call() -> None:
     """After an edit during a call, no write of the old spec follows."""
 
     async def story() -> None:
-        bench = Bench()
-        await bench.start()
-        await bench.live(5)
-        observe = bench.zitadel.observe
+        harness = Harness()
+        await harness.start()
+        await harness.live(5)
+        observe = harness.zitadel.observe
 
         async def observed(organization_id: str | None) -> ObservedPolicy | None:
             found = await observe(organization_id)
-            if bench.policy("p").not_understood is None:
-                bench.seen(unread(bench.policy("p")))
+            if harness.policy("p").not_understood is None:
+                harness.seen(unread(harness.policy("p")))
             return found
 
-        instead_of(bench.zitadel.observe).call(observed)
-        bench.seen(policy("p"))
-        await bench.live(5)
-        assert bench.zitadel.writes() == []
-        assert conditions(bench, "p") == STORY
-        assert bench.policy("p").original_text is None
-        await bench.stop()
+        instead_of(harness.zitadel.observe).call(observed)
+        harness.seen(policy("p"))
+        await harness.live(5)
+        assert harness.zitadel.writes() == []
+        assert conditions(harness, "p") == STORY
+        assert harness.policy("p").original_text is None
+        await harness.stop()
 
     run(story())
 
@@ -134,28 +134,28 @@ def test_it_keeps_its_target(fields: tuple[str, ...], restarted: bool) -> None:
     """No younger policy takes it over, whether spec or record names it."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("old", second=1))
-        await bench.start()
-        await bench.live(5)
-        bench.seen(unread(bench.policy("old"), *fields))
-        bench.seen(replace(policy("young", second=9), settings=mails(True)))
-        await bench.live(5)
+        harness = Harness()
+        harness.cluster.put(policy("old", second=1))
+        await harness.start()
+        await harness.live(5)
+        harness.seen(unread(harness.policy("old"), *fields))
+        harness.seen(replace(policy("young", second=9), settings=mails(True)))
+        await harness.live(5)
         if restarted:
-            await bench.stop()
-            await bench.start()
-            await bench.live(700)
-        assert conditions(bench, "old") == STORY
-        assert bench.ready("young").reason == "Conflict"
-        assert bench.zitadel.own == {"o": False}
-        bench.seen(replace(bench.policy("old"), deleting=True))
-        await bench.live(5)
-        assert bench.ready("young").status == "True"
-        assert bench.zitadel.own == {"o": True}
-        taken = bench.policy("young").original
+            await harness.stop()
+            await harness.start()
+            await harness.live(700)
+        assert conditions(harness, "old") == STORY
+        assert harness.ready("young").reason == "Conflict"
+        assert harness.zitadel.own == {"o": False}
+        harness.seen(replace(harness.policy("old"), deleting=True))
+        await harness.live(5)
+        assert harness.ready("young").status == "True"
+        assert harness.zitadel.own == {"o": True}
+        taken = harness.policy("young").original
         assert taken is not None
         assert taken.value == OriginalValue(is_default=True, settings=mails(True))
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -164,22 +164,22 @@ def test_a_target_that_the_record_names_is_kept() -> None:
     """Scope, reference and instance are unknown; annotation and status name it."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("old", second=1))
-        await bench.start()
-        await bench.live(5)
+        harness = Harness()
+        harness.cluster.put(policy("old", second=1))
+        await harness.start()
+        await harness.live(5)
         nothing = ("scope", "organization", "managementPolicy", "instanceRef")
-        whole = unread(bench.policy("old"), *nothing, organization=None, instance="")
-        bench.seen(whole)
-        bench.seen(policy("young", second=9))
-        await bench.live(5)
-        assert bench.ready("young").reason == "Conflict"
-        one = unread(bench.policy("old"), "organization", organization=None)
+        whole = unread(harness.policy("old"), *nothing, organization=None, instance="")
+        harness.seen(whole)
+        harness.seen(policy("young", second=9))
+        await harness.live(5)
+        assert harness.ready("young").reason == "Conflict"
+        one = unread(harness.policy("old"), "organization", organization=None)
         status = replace(one.status, organization_id=None)
-        bench.seen(replace(one, instance="default", status=status))
-        await bench.live(400)
-        assert bench.ready("young").reason == "Conflict"
-        await bench.stop()
+        harness.seen(replace(one, instance="default", status=status))
+        await harness.live(400)
+        assert harness.ready("young").reason == "Conflict"
+        await harness.stop()
 
     run(story())
 
@@ -188,20 +188,20 @@ def test_one_that_never_had_a_target_stops_nobody() -> None:
     """With an unknown management policy or scope it is unclear what it wants."""
 
     async def story() -> None:
-        bench = Bench()
+        harness = Harness()
         for number, field in enumerate(("managementPolicy", "scope", "organization")):
             org = f"o{number}"
             old = unread(policy(f"old{number}", org, second=1), field)
-            bench.cluster.put(
+            harness.cluster.put(
                 replace(old, organization=None) if number else old  # as it is parsed
             )
-            bench.cluster.put(policy(f"young{number}", org, second=9))
-        await bench.start()
-        await bench.live(5)
+            harness.cluster.put(policy(f"young{number}", org, second=9))
+        await harness.start()
+        await harness.live(5)
         for number in range(3):
-            assert bench.ready(f"young{number}").status == "True"
-            assert conditions(bench, f"old{number}") == STORY
-        await bench.stop()
+            assert harness.ready(f"young{number}").status == "True"
+            assert conditions(harness, f"old{number}") == STORY
+        await harness.stop()
 
     run(story())
 
@@ -248,21 +248,21 @@ def test_its_deletion_ends_by_what_can_be_read(
     """Otherwise it ends as with Retain, and an Event says why."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.seen(unread(bench.policy("p"), *fields, **changes))
-        await bench.live(1)
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        harness.seen(unread(harness.policy("p"), *fields, **changes))
+        await harness.live(1)
         if "status" in changes:
-            broken = replace(bench.policy("p").status, original=None)
-            bench.seen(replace(bench.policy("p"), status=broken))
-        bench.seen(replace(bench.policy("p"), deleting=True))
-        await bench.live(5)
-        assert PolicyKey("own", "p") not in bench.cluster.policies
-        assert bench.zitadel.own == own
-        assert says in bench.recorder.notes[-1]
-        await bench.stop()
+            broken = replace(harness.policy("p").status, original=None)
+            harness.seen(replace(harness.policy("p"), status=broken))
+        harness.seen(replace(harness.policy("p"), deleting=True))
+        await harness.live(5)
+        assert PolicyKey("own", "p") not in harness.cluster.policies
+        assert harness.zitadel.own == own
+        assert says in harness.recorder.notes[-1]
+        await harness.stop()
 
     run(story())
 
@@ -271,21 +271,21 @@ def test_a_rolled_back_image_is_not_settled() -> None:
     """A newer version had written Ready=True for this generation."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        await bench.stop()
-        bench.cluster.put(replace(unread(bench.policy("p")), generation=1))
-        await bench.start()
-        await bench.live(5)
-        assert conditions(bench, "p") == STORY
-        assert bench.policy("p").original is not None
-        bench.seen(replace(understood(bench.policy("p")), settings=mails(True)))
-        await bench.live(2)
-        assert bench.ready("p").status == "True"
-        assert bench.zitadel.own == {"o": True}
-        await bench.stop()
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        await harness.stop()
+        harness.cluster.put(replace(unread(harness.policy("p")), generation=1))
+        await harness.start()
+        await harness.live(5)
+        assert conditions(harness, "p") == STORY
+        assert harness.policy("p").original is not None
+        harness.seen(replace(understood(harness.policy("p")), settings=mails(True)))
+        await harness.live(2)
+        assert harness.ready("p").status == "True"
+        assert harness.zitadel.own == {"o": True}
+        await harness.stop()
 
     run(story())
 
@@ -294,21 +294,21 @@ def test_a_suspended_one_that_is_not_understood_says_so() -> None:
     """It keeps annotation and finalizer, and is as before after the edit."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.seen(unread(bench.policy("p"), suspended=True))
-        await bench.live(2)
-        assert conditions(bench, "p") == {k: STORY[k] for k in ("Ready", "InSync")}
-        assert bench.policy("p").held
-        bench.seen(understood(bench.policy("p")))
-        await bench.live(2)
-        assert bench.ready("p").reason == "SpecNotUnderstood"  # as before the suspend
-        bench.seen(understood(bench.policy("p"), suspended=False))
-        await bench.live(2)
-        assert bench.ready("p").status == "True"
-        await bench.stop()
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        harness.seen(unread(harness.policy("p"), suspended=True))
+        await harness.live(2)
+        assert conditions(harness, "p") == {k: STORY[k] for k in ("Ready", "InSync")}
+        assert harness.policy("p").held
+        harness.seen(understood(harness.policy("p")))
+        await harness.live(2)
+        assert harness.ready("p").reason == "SpecNotUnderstood"  # as before the suspend
+        harness.seen(understood(harness.policy("p"), suspended=False))
+        await harness.live(2)
+        assert harness.ready("p").status == "True"
+        await harness.stop()
 
     run(story())
 
@@ -317,35 +317,35 @@ def test_an_instance_that_is_not_understood_serves_nobody() -> None:
     """There is no call to ZITADEL, and its policies say why."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.instance_seen(unread_instance(bench.cluster.instances["default"]))
-        await bench.live(5)
-        stored = bench.cluster.instances["default"]
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        harness.instance_seen(unread_instance(harness.cluster.instances["default"]))
+        await harness.live(5)
+        stored = harness.cluster.instances["default"]
         ready = find(stored.status.conditions, "Ready")
         assert ready is not None
         assert (ready.status, ready.reason) == ("False", "SpecNotUnderstood")
         assert ready.observed_generation == stored.generation
         assert find(stored.status.conditions, "Stalled") is not None
-        assert bench.ready("p").reason == "InstanceNotReady"
-        assert "SpecNotUnderstood" in bench.ready("p").message
-        calls = len(bench.steps.log)
-        bench.zitadel.change("o", True)
-        await bench.live(1500)
-        made = {step[0] for step in bench.steps.log[calls:]}
+        assert harness.ready("p").reason == "InstanceNotReady"
+        assert "SpecNotUnderstood" in harness.ready("p").message
+        calls = len(harness.steps.log)
+        harness.zitadel.change("o", True)
+        await harness.live(1500)
+        made = {step[0] for step in harness.steps.log[calls:]}
         assert made <= {"status"}
-        assert bench.zitadel.own == {"o": True}
-        bench.instance_seen(
+        assert harness.zitadel.own == {"o": True}
+        harness.instance_seen(
             replace(
-                bench.cluster.instances["default"], generation=9, not_understood=None
+                harness.cluster.instances["default"], generation=9, not_understood=None
             )
         )
-        await bench.live(5)
-        assert bench.ready("p").status == "True"
-        assert bench.zitadel.own == {"o": False}
-        await bench.stop()
+        await harness.live(5)
+        assert harness.ready("p").status == "True"
+        assert harness.zitadel.own == {"o": False}
+        await harness.stop()
 
     run(story())
 
@@ -367,42 +367,42 @@ def test_nothing_is_undone_as_not_granted(
     """A deletion waits and targets are kept; after the edit back all continues."""
 
     async def story() -> None:
-        bench = Bench()
+        harness = Harness()
         granted = replace(INSTANCE, grants=(GRANTED,))
-        bench.cluster.put_instance(granted)
+        harness.cluster.put_instance(granted)
         other = replace(
             INSTANCE, key=ObjectKey("", "other"), uid="other", grants=(GRANTED,)
         )
-        bench.cluster.put_instance(other)
-        bench.cluster.put(tenant("p", "o"))
-        bench.cluster.put(tenant("q", "q"))
-        await bench.start()
-        await bench.live(5)
-        lost = unread_instance(bench.cluster.instances["default"], *fields)
-        bench.instance_seen(replace(lost, grants=()) if "grants" in fields else lost)
-        q = bench.cluster.policies[PolicyKey("team", "q")]
-        bench.seen(replace(q, deleting=True))
+        harness.cluster.put_instance(other)
+        harness.cluster.put(tenant("p", "o"))
+        harness.cluster.put(tenant("q", "q"))
+        await harness.start()
+        await harness.live(5)
+        lost = unread_instance(harness.cluster.instances["default"], *fields)
+        harness.instance_seen(replace(lost, grants=()) if "grants" in fields else lost)
+        q = harness.cluster.policies[PolicyKey("team", "q")]
+        harness.seen(replace(q, deleting=True))
         # Another instance object leads to the same ZITADEL.
-        bench.seen(replace(tenant("young", "o", second=9), instance="other"))
-        await bench.live(60)
+        harness.seen(replace(tenant("young", "o", second=9), instance="other"))
+        await harness.live(60)
         if restarted:
-            await bench.stop()
-            await bench.start()
-            await bench.live(60)
+            await harness.stop()
+            await harness.start()
+            await harness.live(60)
         for name in ("p", "q"):
-            stored = bench.cluster.policies[PolicyKey("team", name)]
+            stored = harness.cluster.policies[PolicyKey("team", name)]
             ready = condition_of(stored.status, "Ready")
             assert ready.reason == "InstanceNotReady"
             assert "SpecNotUnderstood" in ready.message
         assert "spec.deletionPolicy" in ready.message
-        young = bench.cluster.policies[PolicyKey("team", "young")]
+        young = harness.cluster.policies[PolicyKey("team", "young")]
         assert condition_of(young.status, "Ready").reason == "Conflict"
-        assert bench.zitadel.own == {"o": False, "q": False}
-        bench.instance_seen(replace(granted, generation=9, status=lost.status))
-        await bench.live(5)
-        assert PolicyKey("team", "q") not in bench.cluster.policies
-        assert bench.zitadel.own == {"o": False}
-        await bench.stop()
+        assert harness.zitadel.own == {"o": False, "q": False}
+        harness.instance_seen(replace(granted, generation=9, status=lost.status))
+        await harness.live(5)
+        assert PolicyKey("team", "q") not in harness.cluster.policies
+        assert harness.zitadel.own == {"o": False}
+        await harness.stop()
 
     run(story())
 
@@ -411,26 +411,26 @@ def test_the_way_out_of_a_deletion_that_waits() -> None:
     """Retain ends it, even while the grants are unknown."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put_instance(replace(INSTANCE, grants=(GRANTED,)))
-        bench.cluster.put(tenant("p"))
-        await bench.start()
-        await bench.live(5)
-        lost = unread_instance(bench.cluster.instances["default"], "grants")
-        bench.instance_seen(replace(lost, grants=(), deleting=True))
+        harness = Harness()
+        harness.cluster.put_instance(replace(INSTANCE, grants=(GRANTED,)))
+        harness.cluster.put(tenant("p"))
+        await harness.start()
+        await harness.live(5)
+        lost = unread_instance(harness.cluster.instances["default"], "grants")
+        harness.instance_seen(replace(lost, grants=(), deleting=True))
         key = PolicyKey("team", "p")
-        bench.seen(replace(bench.cluster.policies[key], deleting=True))
-        await bench.live(5)
-        assert key in bench.cluster.policies
-        assert "default" in bench.cluster.instances
-        stored = bench.cluster.policies[key]
-        bench.seen(replace(stored, deletion=DeletionPolicy.RETAIN, generation=2))
-        await bench.live(5)
-        assert key not in bench.cluster.policies
-        assert bench.zitadel.own == {"o": False}
+        harness.seen(replace(harness.cluster.policies[key], deleting=True))
+        await harness.live(5)
+        assert key in harness.cluster.policies
+        assert "default" in harness.cluster.instances
+        stored = harness.cluster.policies[key]
+        harness.seen(replace(stored, deletion=DeletionPolicy.RETAIN, generation=2))
+        await harness.live(5)
+        assert key not in harness.cluster.policies
+        assert harness.zitadel.own == {"o": False}
         # No policy needs the instance any longer.
-        assert "default" not in bench.cluster.instances
-        await bench.stop()
+        assert "default" not in harness.cluster.instances
+        await harness.stop()
 
     run(story())
 

@@ -7,7 +7,7 @@ import pytest
 
 from support.engines import (
     INSTANCE,
-    Bench,
+    Harness,
     PolicyChanges,
     condition_of,
     original_of,
@@ -31,20 +31,20 @@ def test_copied_object_does_not_inherit_the_original() -> None:
     """An annotation with another uid counts as absent."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        copied = replace(bench.policy("p"), uid="uid-other")
-        await bench.stop()
-        bench.cluster.put(replace(copied, status=policy("p").status))
-        await bench.start()
-        await bench.live(5)
-        original = bench.policy("p").original
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        copied = replace(harness.policy("p"), uid="uid-other")
+        await harness.stop()
+        harness.cluster.put(replace(copied, status=policy("p").status))
+        await harness.start()
+        await harness.live(5)
+        original = harness.policy("p").original
         assert original is not None
         assert original.uid == "uid-other"
         assert original.value == OriginalValue(False, mails(False))
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -53,23 +53,23 @@ def test_deletion_undoes_although_the_annotation_was_removed() -> None:
     """`status.original` replaces it, because the policy did own its target."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.seen(
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        harness.seen(
             replace(
-                bench.policy("p"),
+                harness.policy("p"),
                 original=None,
                 original_text=None,
                 deleting=True,
                 generation=2,
             )
         )
-        await bench.live(5)
-        assert bench.cluster.policies == {}
-        assert bench.zitadel.own == {}
-        await bench.stop()
+        await harness.live(5)
+        assert harness.cluster.policies == {}
+        assert harness.zitadel.own == {}
+        await harness.stop()
 
     run(story())
 
@@ -78,14 +78,14 @@ def test_deletion_resets_what_the_spec_names_not_what_the_annotation_says() -> N
     """Everybody who may edit the object may write the annotation."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p", "mine"))
-        bench.zitadel.own["theirs"] = True
-        await bench.start()
-        await bench.live(5)
-        stored = bench.policy("p")
+        harness = Harness()
+        harness.cluster.put(policy("p", "mine"))
+        harness.zitadel.own["theirs"] = True
+        await harness.start()
+        await harness.live(5)
+        stored = harness.policy("p")
         forged = replace(original_of(stored), target=Target("z", "theirs"))
-        bench.seen(
+        harness.seen(
             replace(
                 stored,
                 original=forged,
@@ -94,10 +94,10 @@ def test_deletion_resets_what_the_spec_names_not_what_the_annotation_says() -> N
                 generation=2,
             )
         )
-        await bench.live(5)
-        assert bench.cluster.policies == {}
-        assert bench.zitadel.own == {"theirs": True}
-        await bench.stop()
+        await harness.live(5)
+        assert harness.cluster.policies == {}
+        assert harness.zitadel.own == {"theirs": True}
+        await harness.stop()
 
     run(story())
 
@@ -106,7 +106,7 @@ def test_an_annotation_of_nobody_with_a_grant_is_not_believed() -> None:
     """A forged original on a policy without a grant does not reach the owner's."""
 
     async def story() -> None:
-        bench = Bench()
+        harness = Harness()
         forged = Original(
             "uid-evil", Target("z", "o"), OriginalValue(False, mails(False))
         )
@@ -116,13 +116,13 @@ def test_an_annotation_of_nobody_with_a_grant_is_not_believed() -> None:
             original=forged,
             original_text=forged.to_text(),
         )
-        bench.cluster.put(evil)
-        await bench.start()
-        await bench.live(5)
-        bench.seen(policy("p", second=9))
-        await bench.live(5)
-        assert bench.policy("p").status.original == OriginalValue(True, mails(True))
-        await bench.stop()
+        harness.cluster.put(evil)
+        await harness.start()
+        await harness.live(5)
+        harness.seen(policy("p", second=9))
+        await harness.live(5)
+        assert harness.policy("p").status.original == OriginalValue(True, mails(True))
+        await harness.stop()
 
     run(story())
 
@@ -132,19 +132,21 @@ def test_a_spoiled_annotation_is_rewritten_from_the_status(text: str) -> None:
     """A living object is repaired; a deletion still undoes."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        spoiled = replace(bench.policy("p"), original=None, original_text=text)
-        bench.seen(spoiled)
-        await bench.live(5)
-        assert original_of(bench.policy("p")).value == OriginalValue(True, mails(True))
-        spoiled = replace(bench.policy("p"), original=None, original_text=text)
-        bench.seen(replace(spoiled, deleting=True, generation=2))
-        await bench.live(5)
-        assert bench.zitadel.own == {}
-        await bench.stop()
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        spoiled = replace(harness.policy("p"), original=None, original_text=text)
+        harness.seen(spoiled)
+        await harness.live(5)
+        assert original_of(harness.policy("p")).value == OriginalValue(
+            True, mails(True)
+        )
+        spoiled = replace(harness.policy("p"), original=None, original_text=text)
+        harness.seen(replace(spoiled, deleting=True, generation=2))
+        await harness.live(5)
+        assert harness.zitadel.own == {}
+        await harness.stop()
 
     run(story())
 
@@ -153,17 +155,17 @@ def test_an_owner_that_retains_leaves_its_original_to_the_next() -> None:
     """It has no finalizer, so its record goes with the object."""
 
     async def story() -> None:
-        bench = Bench()
+        harness = Harness()
         retained = replace(policy("a", second=1), deletion=DeletionPolicy.RETAIN)
-        bench.cluster.put(retained)
-        await bench.start()
-        await bench.live(5)
-        bench.seen(policy("b", second=2))
-        await bench.live(5)
-        bench.seen(replace(bench.policy("a"), deleting=True, generation=2))
-        await bench.live(5)
-        assert bench.policy("b").status.original == OriginalValue(True, mails(True))
-        await bench.stop()
+        harness.cluster.put(retained)
+        await harness.start()
+        await harness.live(5)
+        harness.seen(policy("b", second=2))
+        await harness.live(5)
+        harness.seen(replace(harness.policy("a"), deleting=True, generation=2))
+        await harness.live(5)
+        assert harness.policy("b").status.original == OriginalValue(True, mails(True))
+        await harness.stop()
 
     run(story())
 
@@ -182,18 +184,18 @@ def test_an_owner_that_stays_but_gives_up_leaves_its_original(
     """However it loses its claim, the next owner gets the record."""
 
     async def story() -> None:
-        bench = Bench()
+        harness = Harness()
         retained = replace(policy("a", second=1), deletion=DeletionPolicy.RETAIN)
-        bench.cluster.put(replace(retained, finalizers=("example.com/x",)))
-        await bench.start()
-        await bench.live(5)
-        bench.seen(policy("b", second=2))
-        await bench.live(5)
-        bench.seen(replace(bench.policy("a"), generation=2, **change))
-        await bench.live(5)
-        assert bench.policy("b").status.original == OriginalValue(True, mails(True))
-        assert bench.policy("a").original_text is None
-        await bench.stop()
+        harness.cluster.put(replace(retained, finalizers=("example.com/x",)))
+        await harness.start()
+        await harness.live(5)
+        harness.seen(policy("b", second=2))
+        await harness.live(5)
+        harness.seen(replace(harness.policy("a"), generation=2, **change))
+        await harness.live(5)
+        assert harness.policy("b").status.original == OriginalValue(True, mails(True))
+        assert harness.policy("a").original_text is None
+        await harness.stop()
 
     run(story())
 
@@ -202,22 +204,22 @@ def test_an_owner_that_loses_its_grant_leaves_its_original() -> None:
     """The next owner in the namespace that keeps its grant gets it."""
 
     async def story() -> None:
-        bench = Bench()
+        harness = Harness()
         both = replace(INSTANCE, grants=(Grant(("a", "b")),))
-        bench.cluster.put_instance(both)
+        harness.cluster.put_instance(both)
         first = replace(policy("p", second=1), key=PolicyKey("a", "p"))
         second = replace(policy("q", second=2), key=PolicyKey("b", "q"), uid="uid-q")
-        bench.cluster.put(first)
-        await bench.start()
-        await bench.live(5)
-        bench.seen(second)
-        await bench.live(5)
-        stored = bench.cluster.instances["default"]
-        bench.instance_seen(replace(stored, grants=(Grant(("b",)),), generation=2))
-        await bench.live(5)
-        successor = bench.cluster.policies[second.key]
+        harness.cluster.put(first)
+        await harness.start()
+        await harness.live(5)
+        harness.seen(second)
+        await harness.live(5)
+        stored = harness.cluster.instances["default"]
+        harness.instance_seen(replace(stored, grants=(Grant(("b",)),), generation=2))
+        await harness.live(5)
+        successor = harness.cluster.policies[second.key]
         assert successor.status.original == OriginalValue(True, mails(True))
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -234,22 +236,22 @@ def test_the_status_is_believed_before_the_annotation(forged: Original) -> None:
     """A living object keeps it, and a deletion undoes by it."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
         spoiled: PolicyChanges = {
             "original": forged,
             "original_text": forged.to_text(),
         }
-        bench.seen(replace(bench.policy("p"), **spoiled))
-        await bench.live(5)
-        assert bench.policy("p").status.original == OriginalValue(True, mails(True))
-        again = replace(bench.policy("p"), **spoiled)
-        bench.seen(replace(again, deleting=True, generation=2))
-        await bench.live(5)
-        assert bench.zitadel.own == {}
-        await bench.stop()
+        harness.seen(replace(harness.policy("p"), **spoiled))
+        await harness.live(5)
+        assert harness.policy("p").status.original == OriginalValue(True, mails(True))
+        again = replace(harness.policy("p"), **spoiled)
+        harness.seen(replace(again, deleting=True, generation=2))
+        await harness.live(5)
+        assert harness.zitadel.own == {}
+        await harness.stop()
 
     run(story())
 
@@ -258,19 +260,19 @@ def test_an_organization_known_to_be_removed_gets_no_delete() -> None:
     """ZITADEL would accept it, and write an event after the organization's end."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.own.clear()
-        bench.zitadel.removed.add("o")
-        await bench.live(900)
-        assert bench.ready("p").reason == Reason.ORGANIZATION_NOT_FOUND
-        bench.seen(replace(bench.policy("p"), deleting=True, generation=2))
-        await bench.live(5)
-        assert bench.cluster.policies == {}
-        assert "Reset" not in [s[0] for s in bench.zitadel.writes()]
-        await bench.stop()
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        harness.zitadel.own.clear()
+        harness.zitadel.removed.add("o")
+        await harness.live(900)
+        assert harness.ready("p").reason == Reason.ORGANIZATION_NOT_FOUND
+        harness.seen(replace(harness.policy("p"), deleting=True, generation=2))
+        await harness.live(5)
+        assert harness.cluster.policies == {}
+        assert "Reset" not in [s[0] for s in harness.zitadel.writes()]
+        await harness.stop()
 
     run(story())
 
@@ -297,22 +299,22 @@ def test_a_forged_original_of_an_owner_that_goes_at_once(*, is_delivered: bool) 
     """
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("evil",)),)))
+        harness = Harness()
+        harness.cluster.put_instance(replace(INSTANCE, grants=(Grant(("evil",)),)))
         evil, successor = _two_tenants()
-        bench.cluster.put(evil)
-        bench.cluster.put(successor)
-        engine = await bench.start()
-        await bench.live(5)
-        assert bench.ready("p").reason == Reason.CONFLICT
-        stored = bench.cluster.put(_forged(bench.cluster.policies[evil.key]))
+        harness.cluster.put(evil)
+        harness.cluster.put(successor)
+        engine = await harness.start()
+        await harness.live(5)
+        assert harness.ready("p").reason == Reason.CONFLICT
+        stored = harness.cluster.put(_forged(harness.cluster.policies[evil.key]))
         if is_delivered:
             engine.watch_events.seen(stored)
-        del bench.cluster.policies[evil.key]
+        del harness.cluster.policies[evil.key]
         engine.watch_events.gone(policy_key(evil.key), evil.uid)
-        await bench.live(5)
-        assert bench.policy("p").status.original == OriginalValue(True, mails(True))
-        await bench.stop()
+        await harness.live(5)
+        assert harness.policy("p").status.original == OriginalValue(True, mails(True))
+        await harness.stop()
 
     run(story())
 
@@ -321,23 +323,23 @@ def test_an_annotation_alone_reaches_no_other_namespace() -> None:
     """Without a status the annotation may have been written by hand."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("evil",)),)))
+        harness = Harness()
+        harness.cluster.put_instance(replace(INSTANCE, grants=(Grant(("evil",)),)))
         evil, successor = _two_tenants()
         evil = replace(evil, suspended=True)
-        bench.cluster.put(evil)
-        bench.cluster.put(successor)
-        engine = await bench.start()
-        await bench.live(5)
+        harness.cluster.put(evil)
+        harness.cluster.put(successor)
+        engine = await harness.start()
+        await harness.live(5)
         engine.watch_events.seen(
-            bench.cluster.put(_forged(bench.cluster.policies[evil.key]))
+            harness.cluster.put(_forged(harness.cluster.policies[evil.key]))
         )
-        await bench.live(5)
-        del bench.cluster.policies[evil.key]
+        await harness.live(5)
+        del harness.cluster.policies[evil.key]
         engine.watch_events.gone(policy_key(evil.key), evil.uid)
-        await bench.live(5)
-        assert bench.policy("p").status.original == OriginalValue(True, mails(True))
-        await bench.stop()
+        await harness.live(5)
+        assert harness.policy("p").status.original == OriginalValue(True, mails(True))
+        await harness.stop()
 
     run(story())
 
@@ -346,23 +348,23 @@ def test_an_owner_whose_write_no_get_has_shown_leaves_its_original() -> None:
     """Its status has the original although the pass was stopped."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("evil",)),)))
+        harness = Harness()
+        harness.cluster.put_instance(replace(INSTANCE, grants=(Grant(("evil",)),)))
         owner, successor = _two_tenants()
-        bench.cluster.put(owner)
-        bench.zitadel.stopped = True
-        await bench.start()
-        await bench.live(60)
-        stored = bench.cluster.policies[owner.key]
+        harness.cluster.put(owner)
+        harness.zitadel.stopped = True
+        await harness.start()
+        await harness.live(60)
+        stored = harness.cluster.policies[owner.key]
         assert condition_of(stored.status, "Ready").status == "False"
         assert stored.status.original == OriginalValue(True, mails(True))
-        bench.zitadel.catch_up()
-        bench.seen(successor)
-        await bench.live(1)
-        bench.seen(replace(bench.cluster.policies[owner.key], deleting=True))
-        await bench.live(900)
-        assert bench.policy("p").status.original == OriginalValue(True, mails(True))
-        await bench.stop()
+        harness.zitadel.catch_up()
+        harness.seen(successor)
+        await harness.live(1)
+        harness.seen(replace(harness.cluster.policies[owner.key], deleting=True))
+        await harness.live(900)
+        assert harness.policy("p").status.original == OriginalValue(True, mails(True))
+        await harness.stop()
 
     run(story())
 
@@ -371,15 +373,15 @@ def test_a_loser_that_forges_an_annotation_is_not_believed() -> None:
     """It has never owned the target, so it cannot know what was there before."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put_instance(replace(INSTANCE, grants=(Grant(("evil",)),)))
+        harness = Harness()
+        harness.cluster.put_instance(replace(INSTANCE, grants=(Grant(("evil",)),)))
         evil, successor = _two_tenants()
         evil = _forged(replace(evil, created="2026-01-01T00:01:00Z", suspended=True))
-        bench.cluster.put(evil)
-        await bench.start()
-        bench.seen(successor)
-        await bench.live(5)
-        assert bench.policy("p").status.original == OriginalValue(True, mails(True))
-        await bench.stop()
+        harness.cluster.put(evil)
+        await harness.start()
+        harness.seen(successor)
+        await harness.live(5)
+        assert harness.policy("p").status.original == OriginalValue(True, mails(True))
+        await harness.stop()
 
     run(story())

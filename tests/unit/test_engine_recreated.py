@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.engines import INSTANCE, Bench, condition_of, policy
+from support.engines import INSTANCE, Harness, condition_of, policy
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.instance_object import InstanceStatus
@@ -31,19 +31,19 @@ def observing(name: str) -> PolicyObject:
     return replace(by_name(name), management=ManagementPolicy.OBSERVE)
 
 
-async def recreate(bench: Bench, *, restart: bool, gap: float) -> None:
+async def recreate(harness: Harness, *, restart: bool, gap: float) -> None:
     """Delete the instance object with its status, and create it again."""
-    assert bench.engine is not None
-    del bench.cluster.instances["default"]
-    bench.engine.watch_events.gone(instance_key("default"))
-    await bench.live(gap)
+    assert harness.engine is not None
+    del harness.cluster.instances["default"]
+    harness.engine.watch_events.gone(instance_key("default"))
+    await harness.live(gap)
     if restart:
-        await bench.stop()
-    bench.cluster.put_instance(replace(INSTANCE, uid="new", status=InstanceStatus()))
+        await harness.stop()
+    harness.cluster.put_instance(replace(INSTANCE, uid="new", status=InstanceStatus()))
     if restart:
-        await bench.start()
+        await harness.start()
     else:
-        bench.engine.watch_events.seen(bench.cluster.instances["default"])
+        harness.engine.watch_events.seen(harness.cluster.instances["default"])
 
 
 @pytest.mark.parametrize("gap", [0.0, 700.0])
@@ -55,30 +55,30 @@ def test_the_same_zitadel_voids_nothing(
     """A rename in between moves no policy, and the original is kept."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.zitadel.names |= {"a": "ACME", "b": "Globex"}
-        bench.zitadel.own["a"] = True
-        bench.cluster.put(make("p"))
-        await bench.start()
-        await bench.live(10)
-        managed = bench.policy("p").manages
-        first = bench.policy("p").status
+        harness = Harness()
+        harness.zitadel.names |= {"a": "ACME", "b": "Globex"}
+        harness.zitadel.own["a"] = True
+        harness.cluster.put(make("p"))
+        await harness.start()
+        await harness.live(10)
+        managed = harness.policy("p").manages
+        first = harness.policy("p").status
         assert first.organization_id == "a"
-        bench.zitadel.names |= {"a": "ACME Inc.", "b": "ACME"}
-        bench.recorder.notices.clear()
-        await recreate(bench, restart=restart, gap=gap)
-        await bench.live(60)
-        status = bench.policy("p").status
-        assert bench.ready("p").status == "True"
+        harness.zitadel.names |= {"a": "ACME Inc.", "b": "ACME"}
+        harness.recorder.notices.clear()
+        await recreate(harness, restart=restart, gap=gap)
+        await harness.live(60)
+        status = harness.policy("p").status
+        assert harness.ready("p").status == "True"
         assert status.organization_id == "a"
         assert status.original == first.original
-        assert bench.zitadel.own == {"a": not managed}
-        reasons = [reason for name, reason in bench.recorder.notices if name == "p"]
+        assert harness.zitadel.own == {"a": not managed}
+        reasons = [reason for name, reason in harness.recorder.notices if name == "p"]
         assert Reason.INSTANCE_NOT_READY not in reasons
-        bench.seen(replace(bench.policy("p"), deleting=True, generation=2))
-        await bench.live(10)
-        assert bench.zitadel.own == {"a": True}
-        await bench.stop()
+        harness.seen(replace(harness.policy("p"), deleting=True, generation=2))
+        await harness.live(10)
+        assert harness.zitadel.own == {"a": True}
+        await harness.stop()
 
     run(story())
 
@@ -88,25 +88,25 @@ def test_another_zitadel_still_voids_all(restart: bool) -> None:
     """Its id has to be accepted first; then only what is seen there counts."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.zitadel.names |= {"a": "ACME"}
-        bench.cluster.put(by_name("p"))
-        await bench.start()
-        await bench.live(10)
-        bench.zitadel.id = "another"
-        bench.zitadel.names = {"x": "ACME"}
-        bench.zitadel.own = {"x": False}
-        await recreate(bench, restart=restart, gap=5)
-        await bench.live(60)
-        status = bench.cluster.instances["default"].status
+        harness = Harness()
+        harness.zitadel.names |= {"a": "ACME"}
+        harness.cluster.put(by_name("p"))
+        await harness.start()
+        await harness.live(10)
+        harness.zitadel.id = "another"
+        harness.zitadel.names = {"x": "ACME"}
+        harness.zitadel.own = {"x": False}
+        await recreate(harness, restart=restart, gap=5)
+        await harness.live(60)
+        status = harness.cluster.instances["default"].status
         assert condition_of(status, "Ready").reason == Reason.INSTANCE_CHANGED
-        stored = bench.cluster.instances["default"]
-        bench.instance_seen(replace(stored, accepted_id="another"))
-        await bench.live(60)
-        assert bench.ready("p").status == "True"
-        assert bench.policy("p").status.organization_id == "x"
+        stored = harness.cluster.instances["default"]
+        harness.instance_seen(replace(stored, accepted_id="another"))
+        await harness.live(60)
+        assert harness.ready("p").status == "True"
+        assert harness.policy("p").status.organization_id == "x"
         own = OriginalValue(is_default=False, settings=mails(False))
-        assert bench.policy("p").status.original == own
-        await bench.stop()
+        assert harness.policy("p").status.original == own
+        await harness.stop()
 
     run(story())

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from support.engines import Bench, policy
+from support.engines import Harness, policy
 from support.leases import Candidate, StoredLease
 from support.replacing import instead_of
 from support.virtual_time import run
@@ -14,8 +14,8 @@ from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.engine.leader.leadership import LeaseLost
 
 
-class Refusing(Bench):
-    """A bench whose API server refuses statuses of policies."""
+class Refusing(Harness):
+    """A harness whose API server refuses statuses of policies."""
 
     def __init__(self, retry_after: float | None, failure: FailureCause | None) -> None:
         super().__init__()
@@ -35,11 +35,11 @@ def test_a_pass_waits_as_long_as_kubernetes_asks(retry_after: float | None) -> N
     """Retry-After is a lower bound of every wait, not only of the first one."""
 
     async def story() -> None:
-        bench = Refusing(retry_after, None)
-        bench.cluster.put(policy("p"))
-        engine = await bench.start()
-        await bench.live(300)
-        waits = [b - a for a, b in zip(bench.tries, bench.tries[1:], strict=False)]
+        harness = Refusing(retry_after, None)
+        harness.cluster.put(policy("p"))
+        engine = await harness.start()
+        await harness.live(300)
+        waits = [b - a for a, b in zip(harness.tries, harness.tries[1:], strict=False)]
         assert waits
         if retry_after is None:
             assert waits[0] < 2
@@ -58,14 +58,14 @@ def test_a_cause_that_many_passes_meet_is_reported_once(
     caplog.set_level(logging.WARNING)
 
     async def story() -> None:
-        bench = Refusing(None, FailureCause() if shared else None)
+        harness = Refusing(None, FailureCause() if shared else None)
         for number in range(5):
-            bench.cluster.put(policy(f"p{number}", f"o{number}"))
-        engine = await bench.start()
-        await bench.live(60)
-        assert len(bench.tries) > 10
+            harness.cluster.put(policy(f"p{number}", f"o{number}"))
+        engine = await harness.start()
+        await harness.live(60)
+        assert len(harness.tries) > 10
         logged = [line for line in caplog.messages if "429" in line]
-        assert len(logged) == (1 if shared else len(bench.tries))
+        assert len(logged) == (1 if shared else len(harness.tries))
         await engine.stop()
 
     run(story())

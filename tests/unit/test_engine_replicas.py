@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.engines import INSTANCE, Bench, compose, policy
+from support.engines import INSTANCE, Harness, compose, policy
 from support.fakes import FakeCluster, FakeZitadel
 from support.leases import LeaseConnection, StoredLease
 from support.settings import mails
@@ -68,8 +68,8 @@ class UnwillingCluster(FakeCluster):
         return await super().list_instances()
 
 
-class Stage(Bench):
-    """A bench on which several processes run."""
+class Stage(Harness):
+    """A harness on which several processes run."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from support.engines import INSTANCE, Bench, PolicyChanges, policy, with_spec
+from support.engines import INSTANCE, Harness, PolicyChanges, policy, with_spec
 from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
@@ -18,8 +18,8 @@ from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.engine.leader.resync import LIST_INTERVAL, SOON
 
 
-class UnreadableObjects(Bench):
-    """A bench in which some objects cannot be read, and are missing from LISTs."""
+class UnreadableObjects(Harness):
+    """A harness in which some objects cannot be read, and are missing from LISTs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,31 +61,31 @@ def test_one_that_cannot_be_read_again_stops_no_other() -> None:
     """The take-over goes on, others' deletions are found, and it is retried soon."""
 
     async def story() -> None:
-        bench = UnreadableObjects()
-        bench.cluster.put_instance(
+        harness = UnreadableObjects()
+        harness.cluster.put_instance(
             replace(INSTANCE, key=ObjectKey("", "aged"), uid="aged")
         )
         for name in ("a", "b", "c"):
-            bench.cluster.put(policy(name, name))
-        engine = await bench.start()
-        await bench.live(5)
-        bench.stubborn = {"a", "aged"}
+            harness.cluster.put(policy(name, name))
+        engine = await harness.start()
+        await harness.live(5)
+        harness.stubborn = {"a", "aged"}
         for name in ("b", "c"):
-            del bench.cluster.policies[PolicyKey("own", name)]
-        await bench.live(1.2 * LIST_INTERVAL)
-        assert bench.parts is not None
-        known = {key.name for key in bench.parts.inventory.policies}
+            del harness.cluster.policies[PolicyKey("own", name)]
+        await harness.live(1.2 * LIST_INTERVAL)
+        assert harness.parts is not None
+        known = {key.name for key in harness.parts.inventory.policies}
         assert known == {"a"}
-        assert set(bench.parts.inventory.instances) == {"default", "aged"}
-        tries = bench.tries
-        await bench.live(2 * SOON)
-        assert bench.tries > tries
-        bench.stubborn = set()
-        del bench.cluster.policies[PolicyKey("own", "a")]
-        await bench.live(2 * SOON)
-        assert bench.parts.inventory.policies == {}
+        assert set(harness.parts.inventory.instances) == {"default", "aged"}
+        tries = harness.tries
+        await harness.live(2 * SOON)
+        assert harness.tries > tries
+        harness.stubborn = set()
+        del harness.cluster.policies[PolicyKey("own", "a")]
+        await harness.live(2 * SOON)
+        assert harness.parts.inventory.policies == {}
         assert not engine.failed.is_set()
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -94,23 +94,23 @@ def test_a_take_over_waits_for_no_single_object() -> None:
     """`lead` reads all again; an object that cannot be read does not delay it."""
 
     async def story() -> None:
-        bench = UnreadableObjects()
-        bench.cluster.put(policy("a", "a"))
-        bench.cluster.put(policy("b", "b"))
-        engine = await bench.start()
-        await bench.live(5)
-        bench.stubborn = {"a"}
+        harness = UnreadableObjects()
+        harness.cluster.put(policy("a", "a"))
+        harness.cluster.put(policy("b", "b"))
+        engine = await harness.start()
+        await harness.live(5)
+        harness.stubborn = {"a"}
         await asyncio.wait_for(engine.lead(), 5)
-        bench.seen(replace(bench.policy("b"), settings=mails(True), generation=2))
-        await bench.live(2)
-        assert bench.zitadel.own["b"] is True
-        await bench.stop()
+        harness.seen(replace(harness.policy("b"), settings=mails(True), generation=2))
+        await harness.live(2)
+        assert harness.zitadel.own["b"] is True
+        await harness.stop()
 
     run(story())
 
 
-class Restored(Bench):
-    """A bench whose Kubernetes can be restored to an earlier state."""
+class Restored(Harness):
+    """A harness whose Kubernetes can be restored to an earlier state."""
 
     def back_up(self) -> tuple[Any, ...]:
         """Return the state of Kubernetes."""
@@ -129,34 +129,36 @@ def test_a_restored_etcd_is_taken_as_the_truth() -> None:
     """Changed, deleted and new objects are those of the backup."""
 
     async def story() -> None:
-        bench = Restored()
-        bench.cluster.put(policy("changed", "a"))
-        bench.cluster.put(policy("deleted", "b"))
-        await bench.start()
-        await bench.live(5)
-        kept = bench.back_up()
+        harness = Restored()
+        harness.cluster.put(policy("changed", "a"))
+        harness.cluster.put(policy("deleted", "b"))
+        await harness.start()
+        await harness.live(5)
+        kept = harness.back_up()
         for generation in range(2, 9):
             edit: PolicyChanges = {"settings": mails(True), "generation": generation}
-            bench.seen(replace(bench.policy("changed"), **edit))
-        bench.seen(replace(bench.policy("deleted"), deleting=True))
-        bench.seen(policy("new", "c"))
-        await bench.live(5)
-        assert bench.zitadel.own == {"a": True, "c": False}
-        bench.restore(kept)
-        await bench.live(1.2 * LIST_INTERVAL)
-        assert bench.zitadel.own["a"] is False
-        assert bench.zitadel.own["b"] is False  # its uid was known as deleted
-        assert bench.parts is not None
-        known = bench.parts.inventory.policies
+            harness.seen(replace(harness.policy("changed"), **edit))
+        harness.seen(replace(harness.policy("deleted"), deleting=True))
+        harness.seen(policy("new", "c"))
+        await harness.live(5)
+        assert harness.zitadel.own == {"a": True, "c": False}
+        harness.restore(kept)
+        await harness.live(1.2 * LIST_INTERVAL)
+        assert harness.zitadel.own["a"] is False
+        assert harness.zitadel.own["b"] is False  # its uid was known as deleted
+        assert harness.parts is not None
+        known = harness.parts.inventory.policies
         assert {key.name for key in known} == {"changed", "deleted"}
         for name in ("changed", "deleted"):
-            assert bench.ready(name).status == "True"
+            assert harness.ready(name).status == "True"
             assert known[PolicyKey("own", name)].uid == f"uid-{name}"
         # The next watch event counts, because of its new version.
-        bench.seen(replace(bench.policy("changed"), settings=mails(True), generation=2))
-        await bench.live(2)
-        assert bench.zitadel.own["a"] is True
-        await bench.stop()
+        harness.seen(
+            replace(harness.policy("changed"), settings=mails(True), generation=2)
+        )
+        await harness.live(2)
+        assert harness.zitadel.own["a"] is True
+        await harness.stop()
 
     run(story())
 
@@ -165,22 +167,22 @@ def test_a_watch_that_is_deaf_after_a_restore_is_made_up_for() -> None:
     """Until Kubernetes has reached its former version, LISTs are frequent."""
 
     async def story() -> None:
-        bench = Restored()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        kept = bench.back_up()
+        harness = Restored()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        kept = harness.back_up()
         for generation in range(2, 40):
-            bench.seen(replace(bench.policy("p"), generation=generation))
-        await bench.live(5)
-        bench.restore(kept)
-        await bench.live(1.2 * LIST_INTERVAL)
-        bench.cluster.put(
-            replace(bench.policy("p"), settings=mails(True), generation=2)
+            harness.seen(replace(harness.policy("p"), generation=generation))
+        await harness.live(5)
+        harness.restore(kept)
+        await harness.live(1.2 * LIST_INTERVAL)
+        harness.cluster.put(
+            replace(harness.policy("p"), settings=mails(True), generation=2)
         )
-        await bench.live(1.2 * SOON)
-        assert bench.zitadel.own == {"o": True}
-        await bench.stop()
+        await harness.live(1.2 * SOON)
+        assert harness.zitadel.own == {"o": True}
+        await harness.stop()
 
     run(story())
 
@@ -189,28 +191,28 @@ def test_an_answer_that_is_older_than_what_was_known_is_noticed_at_once() -> Non
     """A status that is stored at an older version makes all objects be checked."""
 
     async def story() -> None:
-        bench = Restored()
-        bench.cluster.put(policy("p"))
-        bench.cluster.put(policy("q", "q"))
-        await bench.start()
-        await bench.live(5)
-        kept = bench.back_up()
+        harness = Restored()
+        harness.cluster.put(policy("p"))
+        harness.cluster.put(policy("q", "q"))
+        await harness.start()
+        await harness.live(5)
+        kept = harness.back_up()
         for generation in range(2, 9):
             edit: PolicyChanges = {"settings": mails(True), "generation": generation}
-            bench.seen(replace(bench.policy("p"), **edit))
-            bench.seen(replace(bench.policy("q"), **edit))
-        await bench.live(5)
-        bench.restore(kept)
-        calls = len(bench.steps.log)
-        assert bench.engine is not None
+            harness.seen(replace(harness.policy("p"), **edit))
+            harness.seen(replace(harness.policy("q"), **edit))
+        await harness.live(5)
+        harness.restore(kept)
+        calls = len(harness.steps.log)
+        assert harness.engine is not None
         # A watch event brings a token, so the pass writes a status.
-        assert bench.parts is not None
-        known = bench.parts.inventory.policies[PolicyKey("own", "q")]
-        bench.engine.watch_events.seen(replace(known, requested_at="now"))
-        await bench.live(10)
-        assert bench.zitadel.own == {"o": False, "q": False}
-        assert len(bench.steps.log) - calls < 40
-        await bench.stop()
+        assert harness.parts is not None
+        known = harness.parts.inventory.policies[PolicyKey("own", "q")]
+        harness.engine.watch_events.seen(replace(known, requested_at="now"))
+        await harness.live(10)
+        assert harness.zitadel.own == {"o": False, "q": False}
+        assert len(harness.steps.log) - calls < 40
+        await harness.stop()
 
     run(story())
 
@@ -219,21 +221,21 @@ def test_a_doubt_is_settled_at_once() -> None:
     """The lease reveals the restore, even if no object is older."""
 
     async def story() -> None:
-        bench = Restored()
-        bench.cluster.put(policy("p"))
-        engine = await bench.start()
-        await bench.live(5)
-        kept = bench.back_up()
-        bench.seen(replace(bench.policy("p"), deleting=True))
-        await bench.live(5)
-        assert bench.zitadel.own == {}
-        bench.restore(kept)
-        bench.cluster.version += 1000
+        harness = Restored()
+        harness.cluster.put(policy("p"))
+        engine = await harness.start()
+        await harness.live(5)
+        kept = harness.back_up()
+        harness.seen(replace(harness.policy("p"), deleting=True))
+        await harness.live(5)
+        assert harness.zitadel.own == {}
+        harness.restore(kept)
+        harness.cluster.version += 1000
         engine.doubt()
-        await bench.live(5)
-        assert bench.zitadel.own == {"o": False}
-        assert bench.ready("p").status == "True"
-        await bench.stop()
+        await harness.live(5)
+        assert harness.zitadel.own == {"o": False}
+        assert harness.ready("p").status == "True"
+        await harness.stop()
 
     run(story())
 
@@ -242,16 +244,16 @@ def test_a_list_of_the_same_age_begins_nothing_anew() -> None:
     """No policy gets a pass because of LISTs alone."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put_instance(with_spec(INSTANCE, poll_interval=10**6))
+        harness = Harness()
+        harness.cluster.put_instance(with_spec(INSTANCE, poll_interval=10**6))
         for number in range(5):
-            bench.cluster.put(policy(f"p{number}", f"o{number}"))
-        await bench.start()
-        await bench.live(5)
-        calls = len(bench.steps.log)
-        await bench.live(4 * LIST_INTERVAL)
-        made = {step[0] for step in bench.steps.log[calls:]}
+            harness.cluster.put(policy(f"p{number}", f"o{number}"))
+        await harness.start()
+        await harness.live(5)
+        calls = len(harness.steps.log)
+        await harness.live(4 * LIST_INTERVAL)
+        made = {step[0] for step in harness.steps.log[calls:]}
         assert made <= {"identify", "authenticate"}
-        await bench.stop()
+        await harness.stop()
 
     run(story())

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from support.engines import INSTANCE, Bench, condition_of, policy, with_spec
+from support.engines import INSTANCE, Harness, condition_of, policy, with_spec
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import Condition
@@ -44,8 +44,8 @@ def a_set(name: str = "s", second: int = 0, **spec: Any) -> SetObject:
     )
 
 
-class Sets(Bench):
-    """A bench with a ZITADEL of three organizations, which is polled each minute."""
+class Sets(Harness):
+    """A harness with a ZITADEL of three organizations, which is polled each minute."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,9 +70,9 @@ class Sets(Bench):
         return {key.name for key in self.cluster.policies}
 
 
-def counts(bench: Sets, name: str = "s") -> tuple[int, int, int, int, int]:
+def counts(harness: Sets, name: str = "s") -> tuple[int, int, int, int, int]:
     """Return how many are matched, ready, overridden, failed and pending."""
-    found = bench.of(name).status.organizations
+    found = harness.of(name).status.organizations
     assert found is not None
     return found.matched, found.ready, found.overridden, found.failed, found.pending
 
@@ -81,19 +81,21 @@ def test_a_set_makes_a_policy_for_each_organization() -> None:
     """It claims nothing more than it selects, and settles."""
 
     async def story() -> None:
-        bench = Sets()
-        await bench.start()
-        bench.set_seen(a_set(organizations=Selector(True, (), (Matcher(name="t*e"),))))
-        await bench.live(10)
-        assert bench.names() == {"s-1", "s-2"}
-        assert counts(bench) == (2, 2, 0, 0, 0)
-        assert bench.ready_of().reason == Reason.SUCCEEDED
-        assert bench.zitadel.own == {"1": False, "2": False}
-        before, version = len(bench.steps.log), bench.cluster.version
-        await bench.live(POLL - 15)
-        assert {step[0] for step in bench.steps.log[before:]} <= {"authenticate"}
-        assert bench.cluster.version == version
-        await bench.stop()
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(
+            a_set(organizations=Selector(True, (), (Matcher(name="t*e"),)))
+        )
+        await harness.live(10)
+        assert harness.names() == {"s-1", "s-2"}
+        assert counts(harness) == (2, 2, 0, 0, 0)
+        assert harness.ready_of().reason == Reason.SUCCEEDED
+        assert harness.zitadel.own == {"1": False, "2": False}
+        before, version = len(harness.steps.log), harness.cluster.version
+        await harness.live(POLL - 15)
+        assert {step[0] for step in harness.steps.log[before:]} <= {"authenticate"}
+        assert harness.cluster.version == version
+        await harness.stop()
 
     run(story())
 
@@ -110,22 +112,22 @@ def test_absence_never_removes(rows: list[str]) -> None:
     """An organization that a reading lacks is asked for, and stays."""
 
     async def story() -> None:
-        bench = Sets()
-        await bench.start()
-        bench.set_seen(a_set(deletion=DeletionPolicy.RESET))
-        await bench.live(10)
-        shown = {org: bench.zitadel.names[org] for org in rows}
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set(deletion=DeletionPolicy.RESET))
+        await harness.live(10)
+        shown = {org: harness.zitadel.names[org] for org in rows}
 
         async def organizations(offset: int, limit: int) -> OrganizationPage:
             del offset, limit
             found = (Organization(org, name) for org, name in shown.items())
             return OrganizationPage(tuple(found), len(shown))
 
-        bench.zitadel.organizations = organizations  # type: ignore[method-assign]
-        await bench.live(3 * POLL)
-        assert bench.names() == {"s-1", "s-2", "s-3"}
-        assert bench.zitadel.own == {"1": False, "2": False, "3": False}
-        await bench.stop()
+        harness.zitadel.organizations = organizations  # type: ignore[method-assign]
+        await harness.live(3 * POLL)
+        assert harness.names() == {"s-1", "s-2", "s-3"}
+        assert harness.zitadel.own == {"1": False, "2": False, "3": False}
+        await harness.stop()
 
     run(story())
 
@@ -141,26 +143,26 @@ def test_a_directory_that_cannot_be_read_removes_nothing(failure: Exception) -> 
     """The set says so, and goes on by itself once it can be read."""
 
     async def story() -> None:
-        bench = Sets()
-        await bench.start()
-        bench.set_seen(a_set(deletion=DeletionPolicy.RESET))
-        await bench.live(10)
-        whole = bench.zitadel.organizations
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set(deletion=DeletionPolicy.RESET))
+        await harness.live(10)
+        whole = harness.zitadel.organizations
 
         async def refuse(offset: int, limit: int) -> OrganizationPage:
             del offset, limit
             raise failure
 
-        bench.zitadel.organizations = refuse  # type: ignore[method-assign]
-        bench.edit(organizations=Selector(include=(Matcher(name="one"),)))
-        await bench.live(60)
-        assert bench.ready_of().reason == Reason.DIRECTORY_NOT_READABLE
-        assert bench.names() == {"s-1", "s-2", "s-3"}
-        bench.zitadel.organizations = whole  # type: ignore[method-assign]
-        await bench.live(400)
-        assert bench.names() == {"s-1"}
-        assert bench.zitadel.own == {"1": False}
-        await bench.stop()
+        harness.zitadel.organizations = refuse  # type: ignore[method-assign]
+        harness.edit(organizations=Selector(include=(Matcher(name="one"),)))
+        await harness.live(60)
+        assert harness.ready_of().reason == Reason.DIRECTORY_NOT_READABLE
+        assert harness.names() == {"s-1", "s-2", "s-3"}
+        harness.zitadel.organizations = whole  # type: ignore[method-assign]
+        await harness.live(400)
+        assert harness.names() == {"s-1"}
+        assert harness.zitadel.own == {"1": False}
+        await harness.stop()
 
     run(story())
 
@@ -169,20 +171,20 @@ def test_a_removed_organization_leaves_and_a_renamed_one_is_judged_anew() -> Non
     """What ZITADEL says of an organization is a positive answer."""
 
     async def story() -> None:
-        bench = Sets()
-        await bench.start()
+        harness = Sets()
+        await harness.start()
         selector = Selector(include=(Matcher(name="t*"),))
-        bench.set_seen(a_set(deletion=DeletionPolicy.RESET, organizations=selector))
-        await bench.live(10)
-        assert bench.names() == {"s-2", "s-3"}
-        del bench.zitadel.names["2"]
-        bench.zitadel.removed.add("2")
-        bench.zitadel.names["3"] = "other"
-        await bench.live(2 * POLL)
-        assert bench.names() == set()
-        assert "3" not in bench.zitadel.own
-        assert bench.ready_of().reason == Reason.NOTHING_MATCHES
-        await bench.stop()
+        harness.set_seen(a_set(deletion=DeletionPolicy.RESET, organizations=selector))
+        await harness.live(10)
+        assert harness.names() == {"s-2", "s-3"}
+        del harness.zitadel.names["2"]
+        harness.zitadel.removed.add("2")
+        harness.zitadel.names["3"] = "other"
+        await harness.live(2 * POLL)
+        assert harness.names() == set()
+        assert "3" not in harness.zitadel.own
+        assert harness.ready_of().reason == Reason.NOTHING_MATCHES
+        await harness.stop()
 
     run(story())
 
@@ -191,18 +193,18 @@ def test_a_refused_create_is_reported_and_goes_on_by_itself() -> None:
     """A quota or a webhook; what exists is left alone."""
 
     async def story() -> None:
-        bench = Sets()
-        await bench.start()
-        bench.cluster.refused = ClusterError("Kubernetes refused it: 403 quota")
-        bench.set_seen(a_set())
-        await bench.live(10)
-        assert bench.ready_of().reason == Reason.CREATE_REFUSED
-        assert "quota" in bench.ready_of().message
-        assert bench.names() == set()
-        bench.cluster.refused = None
-        await bench.live(60)
-        assert counts(bench) == (3, 3, 0, 0, 0)
-        await bench.stop()
+        harness = Sets()
+        await harness.start()
+        harness.cluster.refused = ClusterError("Kubernetes refused it: 403 quota")
+        harness.set_seen(a_set())
+        await harness.live(10)
+        assert harness.ready_of().reason == Reason.CREATE_REFUSED
+        assert "quota" in harness.ready_of().message
+        assert harness.names() == set()
+        harness.cluster.refused = None
+        await harness.live(60)
+        assert counts(harness) == (3, 3, 0, 0, 0)
+        await harness.stop()
 
     run(story())
 
@@ -211,21 +213,21 @@ def test_what_somebody_keeps_changing_waits_like_a_contest() -> None:
     """After five times within an hour it is put back after ten minutes."""
 
     async def story() -> None:
-        bench = Sets()
-        await bench.start()
-        bench.set_seen(a_set())
-        await bench.live(10)
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set())
+        await harness.live(10)
         for _ in range(8):
-            made = bench.policy("s-1")
+            made = harness.policy("s-1")
             changed = replace(made, settings=mails(True))
-            bench.seen(replace(changed, generation=made.generation + 1))
-            await bench.live(10)
-        assert bench.policy("s-1").settings == mails(True)
-        applied = [step for step in bench.steps.log if step[0] == "apply"]
+            harness.seen(replace(changed, generation=made.generation + 1))
+            await harness.live(10)
+        assert harness.policy("s-1").settings == mails(True)
+        applied = [step for step in harness.steps.log if step[0] == "apply"]
         assert 4 <= len(applied) <= 5
-        await bench.live(700)
-        assert bench.policy("s-1").settings == mails(False)
-        await bench.stop()
+        await harness.live(700)
+        assert harness.policy("s-1").settings == mails(False)
+        await harness.stop()
 
     run(story())
 
@@ -234,25 +236,25 @@ def test_removals_beyond_the_limit_wait_for_exactly_their_approval() -> None:
     """An approval covers these organizations and this spec alone."""
 
     async def story() -> None:
-        bench = Sets()
-        await bench.start()
+        harness = Sets()
+        await harness.start()
         limits = Limits(removals=1)
-        bench.set_seen(a_set(deletion=DeletionPolicy.RESET, limits=limits))
-        await bench.live(10)
-        bench.edit(organizations=Selector(include=(Matcher(id="1"),)))
-        await bench.live(10)
-        removal = bench.of().status.removal
+        harness.set_seen(a_set(deletion=DeletionPolicy.RESET, limits=limits))
+        await harness.live(10)
+        harness.edit(organizations=Selector(include=(Matcher(id="1"),)))
+        await harness.live(10)
+        removal = harness.of().status.removal
         assert removal is not None
         assert removal.count == 2
-        bench.set_seen(replace(bench.of(), approved="another"))
-        await bench.live(10)
-        assert bench.names() == {"s-1", "s-2", "s-3"}
-        bench.set_seen(replace(bench.of(), approved=removal.digest))
-        await bench.live(10)
-        assert bench.names() == {"s-1"}
-        assert bench.zitadel.own == {"1": False}
-        assert bench.of().status.removal is None
-        await bench.stop()
+        harness.set_seen(replace(harness.of(), approved="another"))
+        await harness.live(10)
+        assert harness.names() == {"s-1", "s-2", "s-3"}
+        harness.set_seen(replace(harness.of(), approved=removal.digest))
+        await harness.live(10)
+        assert harness.names() == {"s-1"}
+        assert harness.zitadel.own == {"1": False}
+        assert harness.of().status.removal is None
+        await harness.stop()
 
     run(story())
 
@@ -261,15 +263,15 @@ def test_a_set_that_may_undo_nothing_needs_no_approval() -> None:
     """With Retain or Observe, ZITADEL stays as it is."""
 
     async def story() -> None:
-        bench = Sets()
-        await bench.start()
-        bench.set_seen(a_set(limits=Limits(removals=0)))
-        await bench.live(10)
-        bench.edit(organizations=Selector(include=(Matcher(id="1"),)))
-        await bench.live(10)
-        assert bench.names() == {"s-1"}
-        assert bench.zitadel.own == dict.fromkeys("123", False)
-        await bench.stop()
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set(limits=Limits(removals=0)))
+        await harness.live(10)
+        harness.edit(organizations=Selector(include=(Matcher(id="1"),)))
+        await harness.live(10)
+        assert harness.names() == {"s-1"}
+        assert harness.zitadel.own == dict.fromkeys("123", False)
+        await harness.stop()
 
     run(story())
 
@@ -278,25 +280,25 @@ def test_only_what_the_namespace_is_granted_is_matched() -> None:
     """A grant that is gone is no leaving, and gives the claim up."""
 
     async def story() -> None:
-        bench = Sets()
+        harness = Sets()
         grant = Grant(("team",), organizations=frozenset({Reference(By.ID, "2")}))
-        bench.cluster.put_instance(
+        harness.cluster.put_instance(
             with_spec(INSTANCE, poll_interval=POLL, grants=(grant,))
         )
-        await bench.start()
-        bench.set_seen(a_set(namespace="team", deletion=DeletionPolicy.RESET))
-        await bench.live(10)
-        assert bench.names() == {"s-2"}
-        bench.instance_seen(replace(bench.cluster.instances["default"], grants=()))
-        await bench.live(20)
-        made = bench.cluster.policies[ObjectKey("team", "s-2")]
+        await harness.start()
+        harness.set_seen(a_set(namespace="team", deletion=DeletionPolicy.RESET))
+        await harness.live(10)
+        assert harness.names() == {"s-2"}
+        harness.instance_seen(replace(harness.cluster.instances["default"], grants=()))
+        await harness.live(20)
+        made = harness.cluster.policies[ObjectKey("team", "s-2")]
         assert condition_of(made.status, "Ready").reason == Reason.INSTANCE_NOT_FOUND
         mine = policy("plain", "2", 50)
-        bench.seen(replace(mine, settings=mails(True)))
-        await bench.live(20)
-        assert bench.ready("plain").status == "True"
-        assert bench.zitadel.own == {"2": True}
-        await bench.stop()
+        harness.seen(replace(mine, settings=mails(True)))
+        await harness.live(20)
+        assert harness.ready("plain").status == "True"
+        assert harness.zitadel.own == {"2": True}
+        await harness.stop()
 
     run(story())
 
@@ -305,27 +307,27 @@ def test_a_plain_policy_overrules_without_a_reset_both_ways() -> None:
     """The set's one observes meanwhile, and carries no mark."""
 
     async def story() -> None:
-        bench = Sets()
-        await bench.start()
-        bench.set_seen(a_set(deletion=DeletionPolicy.RESET))
-        await bench.live(10)
-        bench.seen(replace(policy("plain", "1", 59), settings=mails(True)))
-        await bench.live(10)
-        made = bench.policy("s-1")
-        assert bench.ready("s-1").reason == Reason.OVERRIDDEN
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set(deletion=DeletionPolicy.RESET))
+        await harness.live(10)
+        harness.seen(replace(policy("plain", "1", 59), settings=mails(True)))
+        await harness.live(10)
+        made = harness.policy("s-1")
+        assert harness.ready("s-1").reason == Reason.OVERRIDDEN
         assert (made.finalizers, made.original_text) == ((), None)
         assert condition_of(made.status, "InSync").status == "False"
-        assert counts(bench) == (3, 2, 1, 0, 0)
-        assert bench.ready_of().status == "True"
-        bench.seen(replace(bench.policy("plain"), deleting=True))
-        await bench.live(10)
-        assert bench.ready("s-1").reason == Reason.SUCCEEDED
-        assert bench.zitadel.own["1"] is False
-        assert ("reset", "1") not in bench.steps.log
-        original = bench.policy("s-1").status.original
+        assert counts(harness) == (3, 2, 1, 0, 0)
+        assert harness.ready_of().status == "True"
+        harness.seen(replace(harness.policy("plain"), deleting=True))
+        await harness.live(10)
+        assert harness.ready("s-1").reason == Reason.SUCCEEDED
+        assert harness.zitadel.own["1"] is False
+        assert ("reset", "1") not in harness.steps.log
+        original = harness.policy("s-1").status.original
         assert original is not None
         assert original.is_default
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -334,19 +336,19 @@ def test_observe_claims_nothing_and_reports_the_difference() -> None:
     """It is the dry run over all organizations."""
 
     async def story() -> None:
-        bench = Sets()
-        await bench.start()
-        bench.set_seen(a_set(management=ManagementPolicy.OBSERVE))
-        await bench.live(10)
-        found = bench.of().status.organizations
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set(management=ManagementPolicy.OBSERVE))
+        await harness.live(10)
+        found = harness.of().status.organizations
         assert found is not None
         assert (found.ready, found.drifted) == (3, 3)
-        assert condition_of(bench.of().status, "InSync").reason == Reason.DRIFTED
-        assert bench.zitadel.own == {}
-        bench.seen(policy("plain", "1"))
-        await bench.live(10)
-        assert bench.ready("plain").reason == Reason.SUCCEEDED
-        await bench.stop()
+        assert condition_of(harness.of().status, "InSync").reason == Reason.DRIFTED
+        assert harness.zitadel.own == {}
+        harness.seen(policy("plain", "1"))
+        await harness.live(10)
+        assert harness.ready("plain").reason == Reason.SUCCEEDED
+        await harness.stop()
 
     run(story())
 
@@ -356,21 +358,21 @@ def test_killed_at_any_step_a_set_ends_the_same(after: bool) -> None:
     """Each organization has one policy, and its deletion undoes everything."""
 
     async def story(kill_at: int) -> int:
-        bench = Sets()
-        bench.steps.kill_at, bench.steps.after = kill_at, after
-        await bench.start()
-        bench.set_seen(a_set(deletion=DeletionPolicy.RESTORE))
-        await bench.live(120)
-        assert bench.names() == {"s-1", "s-2", "s-3"}, kill_at
-        assert bench.zitadel.own == dict.fromkeys("123", False), kill_at
-        assert counts(bench) == (3, 3, 0, 0, 0), kill_at
-        bench.set_seen(replace(bench.of(), deleting=True))
-        await bench.live(120)
-        assert not bench.cluster.sets, kill_at
-        assert bench.names() == set(), kill_at
-        assert bench.zitadel.own == {}, kill_at
-        await bench.stop()
-        return len(bench.steps.log)
+        harness = Sets()
+        harness.steps.kill_at, harness.steps.after = kill_at, after
+        await harness.start()
+        harness.set_seen(a_set(deletion=DeletionPolicy.RESTORE))
+        await harness.live(120)
+        assert harness.names() == {"s-1", "s-2", "s-3"}, kill_at
+        assert harness.zitadel.own == dict.fromkeys("123", False), kill_at
+        assert counts(harness) == (3, 3, 0, 0, 0), kill_at
+        harness.set_seen(replace(harness.of(), deleting=True))
+        await harness.live(120)
+        assert not harness.cluster.sets, kill_at
+        assert harness.names() == set(), kill_at
+        assert harness.zitadel.own == {}, kill_at
+        await harness.stop()
+        return len(harness.steps.log)
 
     steps = run(story(-1))
     assert steps > 30
@@ -382,21 +384,21 @@ def test_drift_by_events_tells_of_new_organizations() -> None:
     """The directory is read once; then events say whom to ask for."""
 
     async def story() -> None:
-        bench = Sets()
-        bench.cluster.put_instance(
+        harness = Sets()
+        harness.cluster.put_instance(
             with_spec(INSTANCE, method=DriftMethod.EVENTS, events_interval=5.0)
         )
-        await bench.start()
-        bench.set_seen(a_set())
-        await bench.live(20)
-        lists = [step for step in bench.steps.log if step[0] == "list"]
+        await harness.start()
+        harness.set_seen(a_set())
+        await harness.live(20)
+        lists = [step for step in harness.steps.log if step[0] == "list"]
         assert len(lists) == 1
-        bench.zitadel.names["4"] = "four"
-        bench.zitadel.organization_changed("4")
-        await bench.live(10)
-        assert bench.zitadel.own["4"] is False
-        assert [step for step in bench.steps.log if step[0] == "list"] == lists
-        await bench.stop()
+        harness.zitadel.names["4"] = "four"
+        harness.zitadel.organization_changed("4")
+        await harness.live(10)
+        assert harness.zitadel.own["4"] is False
+        assert [step for step in harness.steps.log if step[0] == "list"] == lists
+        await harness.stop()
 
     run(story())
 
@@ -405,19 +407,19 @@ def test_a_name_that_is_free_again_is_used_at_once() -> None:
     """Until then the organization counts as failed, and the object is not touched."""
 
     async def story() -> None:
-        bench = Sets()
-        await bench.start()
-        bench.seen(policy("s-1", "2"))
-        bench.set_seen(a_set(organizations=Selector(include=(Matcher(id="1"),))))
-        await bench.live(10)
-        assert counts(bench) == (1, 0, 0, 1, 0)
-        (failure,) = bench.of().status.failures
+        harness = Sets()
+        await harness.start()
+        harness.seen(policy("s-1", "2"))
+        harness.set_seen(a_set(organizations=Selector(include=(Matcher(id="1"),))))
+        await harness.live(10)
+        assert counts(harness) == (1, 0, 0, 1, 0)
+        (failure,) = harness.of().status.failures
         assert failure.reason == Reason.NAME_TAKEN
-        bench.seen(replace(bench.policy("s-1"), deleting=True))
-        await bench.live(3)
-        assert bench.zitadel.own["1"] is False
-        assert bench.ready("s-1").status == "True"
-        await bench.stop()
+        harness.seen(replace(harness.policy("s-1"), deleting=True))
+        await harness.live(3)
+        assert harness.zitadel.own["1"] is False
+        assert harness.ready("s-1").status == "True"
+        await harness.stop()
 
     run(story())
 
@@ -426,16 +428,16 @@ def test_a_policy_that_lost_its_owner_is_adopted() -> None:
     """As in a backup; its label and target show whose it is."""
 
     async def story() -> None:
-        bench = Sets()
-        await bench.start()
-        bench.set_seen(a_set())
-        await bench.live(10)
-        before = bench.policy("s-1")
-        bench.seen(replace(before, controller=None))
-        await bench.live(5)
-        after = bench.policy("s-1")
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set())
+        await harness.live(10)
+        before = harness.policy("s-1")
+        harness.seen(replace(before, controller=None))
+        await harness.live(5)
+        after = harness.policy("s-1")
         assert (after.uid, after.controller) == (before.uid, before.controller)
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -444,27 +446,27 @@ def test_a_set_keeps_nothing_from_others_that_it_will_not_make() -> None:
     """Not while it is suspended, has too many, or has lost its grant."""
 
     async def story() -> None:
-        bench = Sets()
+        harness = Sets()
         granted = with_spec(
             INSTANCE, poll_interval=POLL, grants=(Grant(("team",)), Grant(("own",)))
         )
-        bench.cluster.put_instance(granted)
-        await bench.start()
+        harness.cluster.put_instance(granted)
+        await harness.start()
         older = a_set("old", 1, namespace="team", limits=Limits(organizations=2))
-        bench.set_seen(older)
-        bench.set_seen(a_set("young", 2))
-        await bench.live(10)
-        assert counts(bench, "young") == (3, 3, 0, 0, 0)
+        harness.set_seen(older)
+        harness.set_seen(a_set("young", 2))
+        await harness.live(10)
+        assert counts(harness, "young") == (3, 3, 0, 0, 0)
         key = ObjectKey("team", "old")
         limits = Limits(organizations=3)
-        stored = bench.cluster.sets[key]
-        bench.set_seen(replace(stored, generation=2, limits=limits))
-        await bench.live(10)
-        assert counts(bench, "young") == (3, 0, 0, 3, 0)
-        bench.instance_seen(replace(bench.cluster.instances["default"], grants=()))
-        await bench.live(10)
-        assert counts(bench, "young") == (3, 3, 0, 0, 0)
-        await bench.stop()
+        stored = harness.cluster.sets[key]
+        harness.set_seen(replace(stored, generation=2, limits=limits))
+        await harness.live(10)
+        assert counts(harness, "young") == (3, 0, 0, 3, 0)
+        harness.instance_seen(replace(harness.cluster.instances["default"], grants=()))
+        await harness.live(10)
+        assert counts(harness, "young") == (3, 3, 0, 0, 0)
+        await harness.stop()
 
     run(story())
 
@@ -473,23 +475,23 @@ def test_a_suspended_set_claims_what_it_has() -> None:
     """A new organization is somebody else's meanwhile."""
 
     async def story() -> None:
-        bench = Sets()
-        await bench.start()
-        bench.set_seen(a_set("old", 1))
-        await bench.live(10)
-        bench.edit("old", suspended=True)
-        bench.set_seen(a_set("young", 2))
-        await bench.live(10)
-        bench.zitadel.names["4"] = "four"
-        await bench.live(2 * POLL)
-        assert bench.ready("young-1").reason == Reason.CONFLICT
-        assert bench.ready("young-4").reason == Reason.SUCCEEDED
-        assert "old-4" not in bench.names()
-        bench.edit("old", suspended=False)
-        await bench.live(2 * POLL)
-        assert bench.ready("old-4").reason == Reason.SUCCEEDED
-        assert bench.ready("young-4").reason == Reason.CONFLICT
-        assert ("reset", "4") not in bench.steps.log
-        await bench.stop()
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set("old", 1))
+        await harness.live(10)
+        harness.edit("old", suspended=True)
+        harness.set_seen(a_set("young", 2))
+        await harness.live(10)
+        harness.zitadel.names["4"] = "four"
+        await harness.live(2 * POLL)
+        assert harness.ready("young-1").reason == Reason.CONFLICT
+        assert harness.ready("young-4").reason == Reason.SUCCEEDED
+        assert "old-4" not in harness.names()
+        harness.edit("old", suspended=False)
+        await harness.live(2 * POLL)
+        assert harness.ready("old-4").reason == Reason.SUCCEEDED
+        assert harness.ready("young-4").reason == Reason.CONFLICT
+        assert ("reset", "4") not in harness.steps.log
+        await harness.stop()
 
     run(story())

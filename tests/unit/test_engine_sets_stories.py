@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.engines import INSTANCE, Bench, condition_of, policy, with_spec
+from support.engines import INSTANCE, Harness, condition_of, policy, with_spec
 from support.oracle import complaints
 from support.settings import mails
 from support.virtual_time import run
@@ -48,8 +48,8 @@ STEPS = st.tuples(
 
 
 @dataclass
-class Story(Bench):
-    """A bench with sets; it makes the steps of a story.
+class SetHarness(Harness):
+    """A harness with sets; it makes the steps of a story.
 
     Attributes:
         born: The number of objects that were created, from which their ages follow.
@@ -127,7 +127,7 @@ class Story(Bench):
         return self.cluster.policies.get(ObjectKey("own", name))
 
 
-def judge(story: Story) -> None:
+def judge(story: SetHarness) -> None:
     """Require what the rules say of the end of a story."""
     sets = sorted(story.cluster.sets.values(), key=lambda one: one.created)
     wanted: dict[str, set[str]] = {org: set() for org in ORGS}
@@ -184,7 +184,7 @@ def test_whatever_happens_the_rules_hold_in_the_end(steps: list[Step]) -> None:
     """Every organization has the owner, policies and value that it must have."""
 
     async def live() -> None:
-        story = Story()
+        story = SetHarness()
         await story.start()
         for step in steps:
             await story.make(step)

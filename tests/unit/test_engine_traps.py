@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from support.drift import bench_with, calls
-from support.engines import Bench, policy
+from support.engines import Harness, policy
 from support.fakes import OTHERS
 from support.replacing import instead_of
 from support.settings import mails
@@ -54,7 +54,7 @@ def test_a_key_file_of_brackets_or_of_the_year_one_has_its_message() -> None:
 
 def bench_time() -> datetime:
     """Return a moment in the time of the fakes."""
-    return Bench().zitadel.began
+    return Harness().zitadel.began
 
 
 def test_roots_with_comments_in_any_script_are_read() -> None:
@@ -73,23 +73,23 @@ def test_an_answer_that_is_older_than_its_event_is_not_believed() -> None:
     """With several pods a GET may lag behind the log."""
 
     async def story() -> None:
-        bench = bench_with(policy("p"))
-        await bench.start()
-        await bench.live(120)
-        observe = bench.zitadel.observe
+        harness = bench_with(policy("p"))
+        await harness.start()
+        await harness.live(120)
+        observe = harness.zitadel.observe
         old = await observe("o")
 
         async def stale(organization_id: str | None) -> ObservedPolicy | None:
             del organization_id
             return old
 
-        instead_of(bench.zitadel.observe).call(stale)
-        bench.zitadel.change("o", True, OTHERS)
-        await bench.live(64)
-        instead_of(bench.zitadel.observe).call(observe)
-        await bench.live(120)
-        assert bench.zitadel.own["o"] is False
-        await bench.stop()
+        instead_of(harness.zitadel.observe).call(stale)
+        harness.zitadel.change("o", True, OTHERS)
+        await harness.live(64)
+        instead_of(harness.zitadel.observe).call(observe)
+        await harness.live(120)
+        assert harness.zitadel.own["o"] is False
+        await harness.stop()
 
     run(story())
 
@@ -98,28 +98,28 @@ def test_the_cursor_waits_for_those_who_were_woken() -> None:
     """If the process ends in between, the next one finds the events again."""
 
     async def story() -> None:
-        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(100)))
-        await bench.start()
-        await bench.live(120)
-        await bench.stop()
+        harness = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(100)))
+        await harness.start()
+        await harness.live(120)
+        await harness.stop()
         for number in range(100):
             await asyncio.sleep(5)
-            bench.zitadel.change(f"o{number}", True, OTHERS)
-        observe = bench.zitadel.observe
+            harness.zitadel.change(f"o{number}", True, OTHERS)
+        observe = harness.zitadel.observe
 
         async def slow(organization_id: str | None) -> ObservedPolicy | None:
             await asyncio.sleep(0.2)
             return await observe(organization_id)
 
-        instead_of(bench.zitadel.observe).call(slow)
-        await bench.start()
-        await bench.live(2)
-        await bench.stop()
-        instead_of(bench.zitadel.observe).call(observe)
-        await bench.start()
-        await bench.live(120)
-        assert set(bench.zitadel.own.values()) == {False}
-        await bench.stop()
+        instead_of(harness.zitadel.observe).call(slow)
+        await harness.start()
+        await harness.live(2)
+        await harness.stop()
+        instead_of(harness.zitadel.observe).call(observe)
+        await harness.start()
+        await harness.live(120)
+        assert set(harness.zitadel.own.values()) == {False}
+        await harness.stop()
 
     run(story())
 
@@ -129,22 +129,22 @@ def test_a_removal_that_is_reported_during_a_pass_is_not_forgotten() -> None:
 
     async def story() -> None:
         observer = replace(policy("p"), management=ManagementPolicy.OBSERVE)
-        bench = bench_with(observer)
-        await bench.start()
-        await bench.live(120)
-        apply = bench.cluster.apply_policy_status
-        bench.zitadel.change("o", True, OTHERS)
+        harness = bench_with(observer)
+        await harness.start()
+        await harness.live(120)
+        apply = harness.cluster.apply_policy_status
+        harness.zitadel.change("o", True, OTHERS)
 
         async def slow(policy: PolicyObject, status: PolicyStatus) -> PolicyObject:
-            instead_of(bench.cluster.apply_policy_status).call(apply)
-            bench.zitadel.remove("o")
+            instead_of(harness.cluster.apply_policy_status).call(apply)
+            harness.zitadel.remove("o")
             await asyncio.sleep(70)
             return await apply(policy, status)
 
-        instead_of(bench.cluster.apply_policy_status).call(slow)
-        await bench.live(300)
-        assert bench.ready("p").status == "False"
-        await bench.stop()
+        instead_of(harness.cluster.apply_policy_status).call(slow)
+        await harness.live(300)
+        assert harness.ready("p").status == "False"
+        await harness.stop()
 
     run(story())
 
@@ -153,47 +153,47 @@ def test_suspend_and_observe_in_one_edit_let_the_original_go() -> None:
     """Restore would otherwise go back to a value from before another owner."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(replace(policy("p"), deletion=DeletionPolicy.RESTORE))
-        await bench.start()
-        await bench.live(5)
+        harness = Harness()
+        harness.cluster.put(replace(policy("p"), deletion=DeletionPolicy.RESTORE))
+        await harness.start()
+        await harness.live(5)
         observing = replace(
-            bench.policy("p"),
+            harness.policy("p"),
             management=ManagementPolicy.OBSERVE,
             suspended=True,
             generation=2,
         )
-        bench.seen(observing)
-        await bench.live(5)
-        assert bench.policy("p").original is None
-        bench.zitadel.change("o", True, OTHERS)
+        harness.seen(observing)
+        await harness.live(5)
+        assert harness.policy("p").original is None
+        harness.zitadel.change("o", True, OTHERS)
         managing = replace(
-            bench.policy("p"),
+            harness.policy("p"),
             management=ManagementPolicy.MANAGE,
             suspended=False,
             generation=3,
         )
-        bench.seen(managing)
-        await bench.live(5)
-        bench.seen(replace(bench.policy("p"), deleting=True, generation=4))
-        await bench.live(5)
-        assert bench.zitadel.own == {"o": True}
-        await bench.stop()
+        harness.seen(managing)
+        await harness.live(5)
+        harness.seen(replace(harness.policy("p"), deleting=True, generation=4))
+        await harness.live(5)
+        assert harness.zitadel.own == {"o": True}
+        await harness.stop()
 
     run(story())
 
 
 def test_a_late_end_of_a_namesake_is_not_ours() -> None:
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        engine = await bench.start()
-        await bench.live(5)
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        engine = await harness.start()
+        await harness.live(5)
         engine.watch_events.gone(policy_key(PolicyKey("own", "p")), "another-uid")
-        bench.seen(replace(bench.policy("p"), settings=mails(True), generation=2))
-        await bench.live(5)
-        assert bench.zitadel.own["o"] is True
-        await bench.stop()
+        harness.seen(replace(harness.policy("p"), settings=mails(True), generation=2))
+        await harness.live(5)
+        assert harness.zitadel.own["o"] is True
+        await harness.stop()
 
     run(story())
 
@@ -202,22 +202,22 @@ def test_more_events_at_one_moment_than_a_page_holds_stop_nothing() -> None:
     """All policies are checked once, and later events are found."""
 
     async def story() -> None:
-        bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(1200)))
-        await bench.start()
-        await bench.live(400)
+        harness = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(1200)))
+        await harness.start()
+        await harness.live(400)
         for number in range(1200):
-            bench.zitadel.change(f"o{number}", True, OTHERS)
-        log = bench.zitadel.events_log
+            harness.zitadel.change(f"o{number}", True, OTHERS)
+        log = harness.zitadel.events_log
         for index in range(len(log) - 1200, len(log)):
             log[index] = replace(log[index], time=log[-1].time)
-        await bench.live(1300)
-        assert set(bench.zitadel.own.values()) == {False}
-        before = len(bench.steps.log)
-        bench.zitadel.change("o1", True, OTHERS)
-        await bench.live(61)
-        assert bench.zitadel.own["o1"] is False
-        assert calls(bench, before).count("observe") < 20
-        await bench.stop()
+        await harness.live(1300)
+        assert set(harness.zitadel.own.values()) == {False}
+        before = len(harness.steps.log)
+        harness.zitadel.change("o1", True, OTHERS)
+        await harness.live(61)
+        assert harness.zitadel.own["o1"] is False
+        assert calls(harness, before).count("observe") < 20
+        await harness.stop()
 
     run(story())
 
@@ -226,8 +226,8 @@ def test_refusals_that_the_instance_does_not_share_end_soon() -> None:
     """ZITADEL refused three calls, not the credential, so retries come soon."""
 
     async def story() -> None:
-        bench = bench_with(policy("p"))
-        observe = bench.zitadel.observe
+        harness = bench_with(policy("p"))
+        observe = harness.zitadel.observe
         refused = [TerminalError(Reason.CREDENTIALS_REJECTED, "no")] * 3
 
         async def fail(organization_id: str | None) -> ObservedPolicy | None:
@@ -235,11 +235,11 @@ def test_refusals_that_the_instance_does_not_share_end_soon() -> None:
                 raise refused.pop()
             return await observe(organization_id)
 
-        instead_of(bench.zitadel.observe).call(fail)
-        await bench.start()
-        await bench.live(60)
-        assert bench.ready("p").status == "True"
-        await bench.stop()
+        instead_of(harness.zitadel.observe).call(fail)
+        await harness.start()
+        await harness.live(60)
+        assert harness.ready("p").status == "True"
+        await harness.stop()
 
     run(story())
 
@@ -250,17 +250,17 @@ def test_a_status_that_is_refused_again_and_again_is_reported(
     """Once or twice a conflict may be the cause; Kubernetes says the same."""
 
     async def story() -> None:
-        bench = bench_with(policy("p"))
+        harness = bench_with(policy("p"))
 
         async def refuse(*_: object, **__: object) -> PolicyObject:
             raise ObjectChanged("422 status is invalid")
 
-        instead_of(bench.cluster.apply_policy_status).call(refuse)
-        await bench.start()
-        await bench.live(1)
+        instead_of(harness.cluster.apply_policy_status).call(refuse)
+        await harness.start()
+        await harness.live(1)
         assert "is invalid" not in caplog.text
-        await bench.live(60)
+        await harness.live(60)
         assert "422 status is invalid" in caplog.text
-        await bench.stop()
+        await harness.stop()
 
     run(story())

@@ -11,11 +11,11 @@ from dataclasses import replace
 import pytest
 
 from support.drift import bench_with, calls
-from support.engines import INSTANCE, Bench, PolicyChanges, policy, with_spec
+from support.engines import INSTANCE, Harness, PolicyChanges, policy, with_spec
 from support.fakes import OTHERS, OURSELVES
 from support.loss_stories import (
     STORIES,
-    Story,
+    LossStory,
     create,
     delete,
     edit,
@@ -46,10 +46,10 @@ Moves = list[tuple[int, bool | None]]
 """The steps at which writes of ours have changed what GETs show, and to what."""
 
 
-def moves_by_us(bench: Bench, story: Story) -> Moves:
+def moves_by_us(harness: Harness, story: LossStory) -> Moves:
     """Record each change of what GETs show that follows from the operator's writes."""
     moves: Moves = []
-    zitadel = bench.zitadel
+    zitadel = harness.zitadel
     change = zitadel.change
 
     def shown() -> bool | None:
@@ -59,52 +59,52 @@ def moves_by_us(bench: Bench, story: Story) -> Moves:
         before = shown()
         sequence = change(org, value, editor)
         if editor is OURSELVES and shown() is not before:
-            moves.append((len(bench.steps.log), shown()))
+            moves.append((len(harness.steps.log), shown()))
         return sequence
 
     instead_of(zitadel.change).call(noted)
     return moves
 
 
-def require_one_move(story: Story, moves: Moves, begun: int) -> None:
+def require_one_move(story: LossStory, moves: Moves, begun: int) -> None:
     """Check that GETs changed to the wanted value directly, and to no other."""
     values = [value for step, value in moves if step > begun]
     assert values in ([], [story.value])
 
 
-def writes_since(bench: Bench, begun: int) -> list[tuple[str, ...]]:
+def writes_since(harness: Harness, begun: int) -> list[tuple[str, ...]]:
     """Return the operator's writes from that step on."""
     writes = {"Create", "Update", "Reset"}
-    return [step for step in bench.steps.log[begun:] if step[0] in writes]
+    return [step for step in harness.steps.log[begun:] if step[0] in writes]
 
 
 @pytest.mark.parametrize("name", STORIES)
 def test_a_loss_is_repaired_within_a_minute(name: str) -> None:
     """It takes four extra writes at most, one report, and no false drift."""
-    story, bench = STORIES[name], Bench()
+    story, harness = STORIES[name], Harness()
 
     async def lived() -> None:
-        begun = await live(story, bench)
-        end(story, bench)
-        made = writes_since(bench, begun)
+        begun = await live(story, harness)
+        end(story, harness)
+        made = writes_since(harness, begun)
         assert 1 <= len(made) <= 1 + EXTRA
         assert {organization for _, organization in made} == {story.of}
-        event_reasons = [reason for _, reason in bench.recorder.notices]
+        event_reasons = [reason for _, reason in harness.recorder.notices]
         assert event_reasons.count("ReadSideRepaired") == story.is_reported
-        assert not bench.recorder.notices.count(("p", "DriftCorrected"))
+        assert not harness.recorder.notices.count(("p", "DriftCorrected"))
         assert "Contested" not in event_reasons
-        await bench.stop()
+        await harness.stop()
 
     run(lived())
 
 
-def _steps_of(story: Story) -> tuple[int, int]:
-    bench = Bench()
+def _steps_of(story: LossStory) -> tuple[int, int]:
+    harness = Harness()
 
     async def lived() -> tuple[int, int]:
-        begun = await live(story, bench)
-        await bench.stop()
-        return begun, len(bench.steps.log)
+        begun = await live(story, harness)
+        await harness.stop()
+        return begun, len(harness.steps.log)
 
     first, last = run(lived())
     return first, last
@@ -117,19 +117,19 @@ def test_killed_at_any_step_it_ends_the_same(name: str, after: bool) -> None:
     story = STORIES[name]
     first, last = _steps_of(story)
     for number in range(first, last):
-        bench = Bench()
-        bench.steps.kill_at, bench.steps.after = number, after
-        moves = moves_by_us(bench, story)
+        harness = Harness()
+        harness.steps.kill_at, harness.steps.after = number, after
+        moves = moves_by_us(harness, story)
 
-        async def lived(bench: Bench = bench, moves: Moves = moves) -> None:
-            begun = await live(story, bench)
-            await bench.live(60)
-            end(story, bench)
+        async def lived(harness: Harness = harness, moves: Moves = moves) -> None:
+            begun = await live(story, harness)
+            await harness.live(60)
+            end(story, harness)
             require_one_move(story, moves, begun)
-            made = writes_since(bench, begun)
+            made = writes_since(harness, begun)
             assert len(made) <= 1 + 2 * EXTRA
             assert {organization for _, organization in made} <= {story.of}
-            await bench.stop()
+            await harness.stop()
 
         run(lived())
 
@@ -137,52 +137,52 @@ def test_killed_at_any_step_it_ends_the_same(name: str, after: bool) -> None:
 @pytest.mark.parametrize("name", STORIES)
 def test_only_the_last_step_changes_what_is_in_force(name: str) -> None:
     """Before it, GETs show the same as before."""
-    story, bench = STORIES[name], Bench()
-    moves = moves_by_us(bench, story)
+    story, harness = STORIES[name], Harness()
+    moves = moves_by_us(harness, story)
 
     async def lived() -> None:
-        begun = await live(story, bench)
-        end(story, bench)
+        begun = await live(story, harness)
+        end(story, harness)
         require_one_move(story, moves, begun)
-        await bench.stop()
+        await harness.stop()
 
     run(lived())
 
 
-def without_events(bench: Bench) -> None:
+def without_events(harness: Harness) -> None:
     """Remove the permission to read events."""
-    bench.zitadel.capabilities = Capabilities(False, True, True)
+    harness.zitadel.capabilities = Capabilities(False, True, True)
 
 
 def test_without_the_event_log_it_takes_longer() -> None:
     """After three contradictions over thirty seconds comes the same repair."""
-    bench = Bench()
-    without_events(bench)
+    harness = Harness()
+    without_events(harness)
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.to_lose.append(("added", "o"))
-        create(bench)
-        await bench.live(25)
-        assert bench.zitadel.own == {}
-        ready = bench.ready("p")
+        await harness.start()
+        await harness.live(5)
+        harness.zitadel.to_lose.append(("added", "o"))
+        create(harness)
+        await harness.live(25)
+        assert harness.zitadel.own == {}
+        ready = harness.ready("p")
         assert (ready.status, ready.reason) == ("False", Reason.ZITADEL_INCONSISTENT)
-        assert find(bench.policy("p").status.conditions, "Stalled") is None
-        await bench.live(30)
-        assert bench.zitadel.own == {"o": False}
-        assert bench.ready("p").status == "True"
-        await bench.stop()
+        assert find(harness.policy("p").status.conditions, "Stalled") is None
+        await harness.live(30)
+        assert harness.zitadel.own == {"o": False}
+        assert harness.ready("p").status == "True"
+        await harness.stop()
 
     run(lived())
 
 
 def test_somebody_who_is_always_faster_is_no_loss() -> None:
     """Somebody changes it after each GET: the log has an event in between."""
-    bench = bench_with(policy("p"))
+    harness = bench_with(policy("p"))
 
     async def lived() -> None:
-        zitadel = bench.zitadel
+        zitadel = harness.zitadel
         observe = zitadel.observe
 
         async def faster(organization_id: str | None) -> ObservedPolicy | None:
@@ -194,27 +194,27 @@ def test_somebody_who_is_always_faster_is_no_loss() -> None:
             return found
 
         instead_of(zitadel.observe).call(faster)
-        await bench.start()
-        await bench.live(120)
-        assert not [r for _, r in bench.recorder.notices if r == "ReadSideRepaired"]
-        assert bench.ready("p").reason == Reason.UNEXPECTED_ANSWER
+        await harness.start()
+        await harness.live(120)
+        assert not [r for _, r in harness.recorder.notices if r == "ReadSideRepaired"]
+        assert harness.ready("p").reason == Reason.UNEXPECTED_ANSWER
         instead_of(zitadel.observe).call(observe)
-        await bench.live(120)
+        await harness.live(120)
         assert zitadel.own == {"o": False}
-        assert bench.ready("p").status == "True"
-        await bench.stop()
+        assert harness.ready("p").status == "True"
+        await harness.stop()
 
     run(lived())
 
 
 def test_a_pod_that_lags_half_a_second_is_no_loss() -> None:
     """There is one write, as without the lag."""
-    bench = Bench()
+    harness = Harness()
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(5)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(5)
+        zitadel = harness.zitadel
 
         def late(project: Callable[[], None]) -> None:
             zitadel.stopped = True
@@ -223,19 +223,19 @@ def test_a_pod_that_lags_half_a_second_is_no_loss() -> None:
 
         # This is where the read side moves.
         instead_of(zitadel._project).around(late)  # noqa: SLF001
-        create(bench)
-        await bench.live(10)
+        create(harness)
+        await harness.live(10)
         assert [s[0] for s in zitadel.writes()] == ["Create"]
-        edit(bench)
-        await bench.live(10)
+        edit(harness)
+        await harness.live(10)
         assert [s[0] for s in zitadel.writes()] == ["Create", "Update"]
-        assert bench.ready("p").status == "True"
-        delete(bench)
-        await bench.live(10)
+        assert harness.ready("p").status == "True"
+        delete(harness)
+        await harness.live(10)
         assert [s[0] for s in zitadel.writes()] == ["Create", "Update", "Reset"]
-        assert bench.cluster.policies == {}
-        assert not [r for _, r in bench.recorder.notices if r == "ReadSideRepaired"]
-        await bench.stop()
+        assert harness.cluster.policies == {}
+        assert not [r for _, r in harness.recorder.notices if r == "ReadSideRepaired"]
+        await harness.stop()
 
     run(lived())
 
@@ -243,68 +243,68 @@ def test_a_pod_that_lags_half_a_second_is_no_loss() -> None:
 def test_a_read_side_that_stands_still_gets_no_flood_of_writes() -> None:
     """A hundred edits take a write each and eight more; the instance reports it."""
     count = 100
-    bench = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(count)))
+    harness = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(count)))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(60)
-        bench.zitadel.stopped = True
-        before = len(bench.zitadel.writes())
+        await harness.start()
+        await harness.live(60)
+        harness.zitadel.stopped = True
+        before = len(harness.zitadel.writes())
         for number in range(count):
-            stored = bench.policy(f"p{number}")
-            bench.seen(replace(stored, settings=mails(True), generation=2))
-        await bench.live(300)
-        assert len(bench.zitadel.writes()) - before <= count + 2 * EXTRA
-        reported = bench.cluster.instances["default"].status
+            stored = harness.policy(f"p{number}")
+            harness.seen(replace(stored, settings=mails(True), generation=2))
+        await harness.live(300)
+        assert len(harness.zitadel.writes()) - before <= count + 2 * EXTRA
+        reported = harness.cluster.instances["default"].status
         ready = find(reported.conditions, "Ready")
         stalled = find(reported.conditions, "Stalled")
         assert ready is not None
         assert stalled is not None
         assert ready.reason == stalled.reason == Reason.ZITADEL_INCONSISTENT
-        assert bench.ready("p7").reason == Reason.ZITADEL_INCONSISTENT
-        bench.zitadel.catch_up()
-        await bench.live(150)
-        states = {bench.ready(f"p{n}").status for n in range(count)}
+        assert harness.ready("p7").reason == Reason.ZITADEL_INCONSISTENT
+        harness.zitadel.catch_up()
+        await harness.live(150)
+        states = {harness.ready(f"p{n}").status for n in range(count)}
         assert states == {"True"}
-        reported = bench.cluster.instances["default"].status
+        reported = harness.cluster.instances["default"].status
         ready = find(reported.conditions, "Ready")
         assert ready is not None
         assert ready.status == "True"
-        assert len(bench.zitadel.writes()) - before <= count + 2 * EXTRA
-        await bench.stop()
+        assert len(harness.zitadel.writes()) - before <= count + 2 * EXTRA
+        await harness.stop()
 
     run(lived())
 
 
 def test_three_repairs_an_hour_and_then_somebody_has_to_act() -> None:
     """The read side misses each edit; the fourth loss is reported only."""
-    bench = bench_with(policy("p"))
+    harness = bench_with(policy("p"))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(60)
+        await harness.start()
+        await harness.live(60)
         value = False
         for generation in range(2, 6):
             value = not value
-            bench.zitadel.to_lose = [("changed", "o")]
-            stored = bench.policy("p")
-            bench.seen(replace(stored, settings=mails(value), generation=generation))
-            await bench.live(60)
-        assert bench.recorder.notices.count(("p", "ReadSideRepaired")) == 3
-        ready = bench.ready("p")
+            harness.zitadel.to_lose = [("changed", "o")]
+            stored = harness.policy("p")
+            harness.seen(replace(stored, settings=mails(value), generation=generation))
+            await harness.live(60)
+        assert harness.recorder.notices.count(("p", "ReadSideRepaired")) == 3
+        ready = harness.ready("p")
         assert ready.reason == Reason.ZITADEL_INCONSISTENT
         assert "two-sides.md" in ready.message
         assert 'ZITADEL answered "not changed" to a PUT' in ready.message
         assert "a GET afterwards says passwordChange true" in ready.message
-        stalled = find(bench.policy("p").status.conditions, "Stalled")
+        stalled = find(harness.policy("p").status.conditions, "Stalled")
         assert stalled is not None
-        before = len(bench.zitadel.writes())
-        await bench.live(600)
-        assert len(bench.zitadel.writes()) - before <= 3
-        await bench.live(3600)
-        assert bench.zitadel.own == {"o": False}
-        assert bench.ready("p").status == "True"
-        await bench.stop()
+        before = len(harness.zitadel.writes())
+        await harness.live(600)
+        assert len(harness.zitadel.writes()) - before <= 3
+        await harness.live(3600)
+        assert harness.zitadel.own == {"o": False}
+        assert harness.ready("p").status == "True"
+        await harness.stop()
 
     run(lived())
 
@@ -312,12 +312,12 @@ def test_three_repairs_an_hour_and_then_somebody_has_to_act() -> None:
 @pytest.mark.parametrize("how", ["suspend", "Observe", "Retain"])
 def test_a_repair_stops_when_it_is_no_longer_asked_for(how: str) -> None:
     """It stops between two steps; what is in force has not changed."""
-    bench = bench_with(policy("p"))
+    harness = bench_with(policy("p"))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(60)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(60)
+        zitadel = harness.zitadel
         zitadel.to_lose.append(("removed" if how == "Retain" else "changed", "o"))
 
         async def edited(write: Callable[[], Awaitable[WriteResult]]) -> WriteResult:
@@ -326,27 +326,27 @@ def test_a_repair_stops_when_it_is_no_longer_asked_for(how: str) -> None:
             if made in (["Update"] * 3, ["Reset", "Reset", "Create"]):
                 # The first step of the repair was made and answered with 200.
                 assert result.answer is WriteOutcome.WRITTEN
-                stored = bench.policy("p")
+                stored = harness.policy("p")
                 edits: dict[str, PolicyChanges] = {
                     "suspend": {"suspended": True},
                     "Observe": {"management": ManagementPolicy.OBSERVE},
                     "Retain": {"deletion": DeletionPolicy.RETAIN},
                 }
                 changed = replace(stored, generation=stored.generation + 1)
-                bench.seen(replace(changed, **edits[how]))
+                harness.seen(replace(changed, **edits[how]))
             return result
 
         instead_of(zitadel.write).around(edited)
         if how == "Retain":
-            delete(bench)
+            delete(harness)
         else:
-            edit(bench)
-        await bench.live(120)
+            edit(harness)
+        await harness.live(120)
         made = [s[0] for s in zitadel.writes()][1:]
         assert zitadel.own == {"o": False}
         steps = ["Update"] * 3 if how != "Retain" else ["Reset", "Reset", "Create"]
         assert made == steps
-        await bench.stop()
+        await harness.stop()
 
     run(lived())
 
@@ -354,77 +354,77 @@ def test_a_repair_stops_when_it_is_no_longer_asked_for(how: str) -> None:
 @pytest.mark.parametrize("how", ["Observe", "suspended"])
 def test_nothing_is_repaired_for_who_does_not_manage(how: str) -> None:
     """The status shows what a GET says, and nothing else happens."""
-    bench = Bench()
-    stale_row(True)(bench)
+    harness = Harness()
+    stale_row(True)(harness)
     only = replace(policy("p"), management=ManagementPolicy.OBSERVE)
     if how == "suspended":
         only = replace(policy("p"), suspended=True)
-    bench.cluster.put(only)
+    harness.cluster.put(only)
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(100)
-        bench.zitadel.to_lose.append(("added", "o"))
-        bench.zitadel.change("o", False, OTHERS)
-        await bench.live(200)
-        assert bench.zitadel.writes() == []
+        await harness.start()
+        await harness.live(100)
+        harness.zitadel.to_lose.append(("added", "o"))
+        harness.zitadel.change("o", False, OTHERS)
+        await harness.live(200)
+        assert harness.zitadel.writes() == []
         if how == "Observe":
-            assert bench.ready("p").status == "True"
-            assert bench.policy("p").status.settings == mails(True)
-        await bench.stop()
+            assert harness.ready("p").status == "True"
+            assert harness.policy("p").status.settings == mails(True)
+        await harness.stop()
 
     run(lived())
 
 
 def test_others_wait_quietly_while_an_insert_is_retried() -> None:
     """Their statuses do not change, and the instance is not checked."""
-    bench = bench_with(policy("p"), policy("q", "o2"), method=DriftMethod.POLL)
-    bench.cluster.put_instance(with_spec(INSTANCE, poll_interval=10))
+    harness = bench_with(policy("p"), policy("q", "o2"), method=DriftMethod.POLL)
+    harness.cluster.put_instance(with_spec(INSTANCE, poll_interval=10))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(60)
-        stale_row(True)(bench)
-        begun = len(bench.steps.log)
-        await bench.live(60)
-        assert bench.zitadel.own["o"] is False
-        after = bench.steps.log[begun:]
+        await harness.start()
+        await harness.live(60)
+        stale_row(True)(harness)
+        begun = len(harness.steps.log)
+        await harness.live(60)
+        assert harness.zitadel.own["o"] is False
+        after = harness.steps.log[begun:]
         assert ("status", "own/q") not in after
         assert ("status", "default") not in after
-        assert "identify" not in calls(bench, begun)
-        await bench.stop()
+        assert "identify" not in calls(harness, begun)
+        await harness.stop()
 
     run(lived())
 
 
 def test_a_row_is_posted_over_once_in_ten_minutes() -> None:
     """It stops all GETs of policies for seconds; a second repair waits."""
-    bench = Bench()
+    harness = Harness()
     for number in range(2):
-        bench.zitadel.own[f"o{number}"] = True
-        bench.zitadel.lost[f"o{number}"] = None
-        bench.cluster.put(policy(f"p{number}", f"o{number}"))
+        harness.zitadel.own[f"o{number}"] = True
+        harness.zitadel.lost[f"o{number}"] = None
+        harness.cluster.put(policy(f"p{number}", f"o{number}"))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(120)
-        states = sorted(bench.ready(f"p{n}").reason for n in range(2))
+        await harness.start()
+        await harness.live(120)
+        states = sorted(harness.ready(f"p{n}").reason for n in range(2))
         assert states == [Reason.SUCCEEDED, Reason.ZITADEL_INCONSISTENT]
-        await bench.live(600)
-        assert bench.zitadel.own == {"o0": False, "o1": False}
-        await bench.stop()
+        await harness.live(600)
+        assert harness.zitadel.own == {"o0": False, "o1": False}
+        await harness.stop()
 
     run(lived())
 
 
 def test_the_verifying_get_may_fail_and_the_drift_is_reported_all_the_same() -> None:
     """ZITADEL accepted the write; it is reported once a GET shows it."""
-    bench = bench_with(policy("p"))
+    harness = bench_with(policy("p"))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(60)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(60)
+        zitadel = harness.zitadel
 
         async def written(write: Callable[[], Awaitable[WriteResult]]) -> WriteResult:
             result = await write()
@@ -433,9 +433,9 @@ def test_the_verifying_get_may_fail_and_the_drift_is_reported_all_the_same() -> 
 
         instead_of(zitadel.write).around(written)
         zitadel.change("o", True, OTHERS)
-        await bench.live(400)
-        assert bench.recorder.notices.count(("p", "DriftCorrected")) == 1
-        assert bench.policy("p").status.last_drift is not None
-        await bench.stop()
+        await harness.live(400)
+        assert harness.recorder.notices.count(("p", "DriftCorrected")) == 1
+        assert harness.policy("p").status.last_drift is not None
+        await harness.stop()
 
     run(lived())

@@ -24,39 +24,39 @@ def test_one_that_only_observes_sees_it_when_the_read_side_has_caught_up(
     inherits: bool,
 ) -> None:
     """It is polled as often as without events, and only as long as needed."""
-    bench = bench_with(replace(policy("p"), management=ManagementPolicy.OBSERVE))
+    harness = bench_with(replace(policy("p"), management=ManagementPolicy.OBSERVE))
 
     async def lived() -> None:
-        zitadel = bench.zitadel
+        zitadel = harness.zitadel
         if not inherits:
             zitadel.change("o", True, OTHERS)
-        await bench.start()
-        await bench.live(100)
+        await harness.start()
+        await harness.live(100)
         zitadel.stopped = True
         zitadel.change("" if inherits else "o", False, OTHERS)
-        await bench.live(2000)
-        assert bench.policy("p").status.settings == mails(True)
+        await harness.live(2000)
+        assert harness.policy("p").status.settings == mails(True)
         zitadel.catch_up()
-        await bench.live(700)
-        assert bench.policy("p").status.settings == mails(False)
-        begun = len(bench.steps.log)
-        await bench.live(2000)
-        assert "observe" not in calls(bench, begun)
+        await harness.live(700)
+        assert harness.policy("p").status.settings == mails(False)
+        begun = len(harness.steps.log)
+        await harness.live(2000)
+        assert "observe" not in calls(harness, begun)
         if not inherits:
-            assert in_sync(bench, "p").status == "True"
-        await bench.stop()
+            assert in_sync(harness, "p").status == "True"
+        await harness.stop()
 
     run(lived())
 
 
 def test_a_log_that_cannot_be_read_for_a_while_is_read_later() -> None:
     """A missed event is handled once searches work again."""
-    bench = bench_with(policy("p"))
+    harness = bench_with(policy("p"))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(100)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(100)
+        zitadel = harness.zitadel
         search = zitadel.last_policy_event
 
         async def fails(*_: object, **__: object) -> ZitadelEvent:
@@ -65,11 +65,11 @@ def test_a_log_that_cannot_be_read_for_a_while_is_read_later() -> None:
         instead_of(zitadel.last_policy_event).call(fails)
         zitadel.to_lose.append(("changed", "o"))
         zitadel.change("o", True, OTHERS)
-        await bench.live(200)
-        assert bench.ready("p").status == "True"
+        await harness.live(200)
+        assert harness.ready("p").status == "True"
         instead_of(zitadel.last_policy_event).call(search)
-        await bench.live(700)
+        await harness.live(700)
         assert zitadel.written("o") is False
-        await bench.stop()
+        await harness.stop()
 
     run(lived())

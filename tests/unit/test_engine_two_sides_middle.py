@@ -12,7 +12,7 @@ from typing import Unpack
 import pytest
 
 from support.drift import bench_with, calls
-from support.engines import INSTANCE, Bench, PolicyChanges, with_spec
+from support.engines import INSTANCE, Harness, PolicyChanges, with_spec
 from support.engines import policy as own_policy
 from support.fakes import OTHERS
 from support.replacing import instead_of
@@ -49,35 +49,37 @@ RESET = ("Reset", None, WriteOutcome.WRITTEN)
 Made = list[tuple[str, bool | None, WriteOutcome]]
 
 
-def stored(bench: Bench) -> PolicyObject:
+def stored(harness: Harness) -> PolicyObject:
     """Return the policy."""
-    return bench.cluster.policies[KEY]
+    return harness.cluster.policies[KEY]
 
 
-def edit(bench: Bench, **changes: Unpack[PolicyChanges]) -> None:
+def edit(harness: Harness, **changes: Unpack[PolicyChanges]) -> None:
     """Store a new spec of the policy."""
-    known = stored(bench)
+    known = stored(harness)
     later = replace(known, generation=known.generation + 1)
-    bench.seen(replace(later, **changes))
+    harness.seen(replace(later, **changes))
 
 
-def ready(bench: Bench) -> Condition:
+def ready(harness: Harness) -> Condition:
     """Return the policy's Ready condition."""
-    found = find(stored(bench).status.conditions, "Ready")
+    found = find(stored(harness).status.conditions, "Ready")
     assert found is not None
     return found
 
 
-def writes_of(bench: Bench, acts: dict[tuple[int, bool], Callable[[], None]]) -> Made:
+def writes_of(
+    harness: Harness, acts: dict[tuple[int, bool], Callable[[], None]]
+) -> Made:
     """Have the writes noted, with their answers, and things happen with them.
 
     Args:
-        bench: The bench.
+        harness: The harness.
         acts: What happens, by the number of the write and whether its response has
             come; if not, ZITADEL is still executing the write.
     """
     made: Made = []
-    zitadel = bench.zitadel
+    zitadel = harness.zitadel
     write, reset = zitadel.write, zitadel.reset
 
     async def noted(
@@ -108,32 +110,32 @@ def writes_of(bench: Bench, acts: dict[tuple[int, bool], Callable[[], None]]) ->
     return made
 
 
-def take_back(bench: Bench) -> None:
+def take_back(harness: Harness) -> None:
     """Edit the spec to the value that GETs show."""
-    edit(bench, settings=mails(False))
+    edit(harness, settings=mails(False))
 
 
-def delete(bench: Bench) -> None:
+def delete(harness: Harness) -> None:
     """Delete the object, which resets the organization."""
-    edit(bench, deleting=True)
+    edit(harness, deleting=True)
 
 
-def revoke(bench: Bench) -> None:
+def revoke(harness: Harness) -> None:
     """Revoke the grant."""
-    known = bench.cluster.instances["default"]
-    bench.instance_seen(replace(known, grants=(), generation=known.generation + 1))
+    known = harness.cluster.instances["default"]
+    harness.instance_seen(replace(known, grants=(), generation=known.generation + 1))
 
 
-def lose_lease(bench: Bench) -> None:
+def lose_lease(harness: Harness) -> None:
     """Let another replica become the leader."""
-    assert bench.parts is not None
-    bench.parts.lease_guard.time_left = lambda: 0
+    assert harness.parts is not None
+    harness.parts.lease_guard.time_left = lambda: 0
 
 
-def regain_lease(bench: Bench) -> None:
+def regain_lease(harness: Harness) -> None:
     """Become the leader again."""
-    assert bench.parts is not None
-    bench.parts.lease_guard.time_left = lambda: math.inf
+    assert harness.parts is not None
+    harness.parts.lease_guard.time_left = lambda: math.inf
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class Turn:
             policy is gone.
     """
 
-    act: Callable[[Bench], None]
+    act: Callable[[Harness], None]
     after: Made
     late: Made
     reason: Reason | None
@@ -169,80 +171,80 @@ TURNS = {
 def test_what_comes_in_the_middle_of_a_repair_stops_it(name: str, late: bool) -> None:
     """No unwanted write follows; a write in progress is not stopped."""
     turn = TURNS[name]
-    bench = bench_with()
+    harness = bench_with()
     granting = with_spec(INSTANCE, method=DriftMethod.AUTO, grants=GRANTS)
-    bench.cluster.put_instance(granting)
-    bench.cluster.put(replace(own_policy("p"), key=KEY))
+    harness.cluster.put_instance(granting)
+    harness.cluster.put(replace(own_policy("p"), key=KEY))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(60)
+        await harness.start()
+        await harness.live(60)
         moment = (4, False) if late else (3, True)
-        made = writes_of(bench, {moment: lambda: turn.act(bench)})
-        bench.zitadel.to_lose.append(("changed", "o"))
-        edit(bench, settings=mails(True))
-        await bench.live(60)
+        made = writes_of(harness, {moment: lambda: turn.act(harness)})
+        harness.zitadel.to_lose.append(("changed", "o"))
+        edit(harness, settings=mails(True))
+        await harness.live(60)
         steps = [FIRST_STEP, LAST_STEP] if late else [FIRST_STEP]
         assert made == [*BEFORE, *steps, *(turn.late if late else turn.after)]
         if name == "lease lost":
             # Another replica would continue; here the same one leads again.
-            regain_lease(bench)
-            await bench.live(60)
+            regain_lease(harness)
+            await harness.live(60)
             assert made == [*BEFORE, FIRST_STEP, LAST_STEP]
         wanted = {"value back": False, "deleted": None, "lease lost": True}
         value = wanted.get(name, late)
-        assert bench.zitadel.own.get("o") is bench.zitadel.written("o") is value
+        assert harness.zitadel.own.get("o") is harness.zitadel.written("o") is value
         if turn.reason is None:
-            assert KEY not in bench.cluster.policies
+            assert KEY not in harness.cluster.policies
         else:
-            assert ready(bench).reason == turn.reason
-        await bench.stop()
+            assert ready(harness).reason == turn.reason
+        await harness.stop()
 
     run(lived())
 
 
 def test_a_write_that_no_get_shows_is_read_three_times_within_a_second() -> None:
     """It is repeated after two seconds, and not before."""
-    bench = bench_with()
+    harness = bench_with()
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(60)
-        bench.zitadel.to_lose.append(("added", "o"))
-        begun = len(bench.steps.log)
-        bench.seen(own_policy("p"))
-        await bench.live(1)
+        await harness.start()
+        await harness.live(60)
+        harness.zitadel.to_lose.append(("added", "o"))
+        begun = len(harness.steps.log)
+        harness.seen(own_policy("p"))
+        await harness.live(1)
         looks = ["Create", *["observe"] * 3, "last policy event"]
-        assert calls(bench, begun)[-len(looks) :] == looks
-        await bench.live(1.8)
-        assert calls(bench, begun)[-len(looks) :] == looks
-        await bench.live(0.5)
+        assert calls(harness, begun)[-len(looks) :] == looks
+        await harness.live(1.8)
+        assert calls(harness, begun)[-len(looks) :] == looks
+        await harness.live(0.5)
         # One more GET, and the same write, whose response reveals the loss.
-        assert calls(bench, begun).count("Create") == 2
-        assert bench.zitadel.own == {}
-        await bench.live(30)
-        assert bench.zitadel.own == {"o": False}
-        await bench.stop()
+        assert calls(harness, begun).count("Create") == 2
+        assert harness.zitadel.own == {}
+        await harness.live(30)
+        assert harness.zitadel.own == {"o": False}
+        await harness.stop()
 
     run(lived())
 
 
 def test_corrections_that_are_repaired_are_no_contest() -> None:
     """Somebody changes it three times, and ZITADEL loses each correction."""
-    bench = bench_with(own_policy("p"))
+    harness = bench_with(own_policy("p"))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(60)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(60)
+        zitadel = harness.zitadel
         for _ in range(3):
             zitadel.change("o", True, OTHERS)
             zitadel.to_lose.append(("changed", "o"))
-            await bench.live(100)
+            await harness.live(100)
             assert zitadel.own["o"] is zitadel.written("o") is False
-        event_reasons = [reason for _, reason in bench.recorder.notices]
+        event_reasons = [reason for _, reason in harness.recorder.notices]
         assert event_reasons == ["Created", *["ReadSideRepaired"] * 3]
-        assert bench.ready("p").status == "True"
-        await bench.stop()
+        assert harness.ready("p").status == "True"
+        await harness.stop()
 
     run(lived())

@@ -8,7 +8,7 @@ from typing import Unpack
 import pytest
 
 from support.drift import bench_with
-from support.engines import Bench, PolicyChanges, policy
+from support.engines import Harness, PolicyChanges, policy
 from support.fakes import OTHERS, FakeZitadel
 from support.replacing import instead_of
 from support.settings import mails
@@ -31,23 +31,23 @@ from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.engine.queue.keys import policy_key
 
 
-def edit(bench: Bench, name: str, **changes: Unpack[PolicyChanges]) -> None:
+def edit(harness: Harness, name: str, **changes: Unpack[PolicyChanges]) -> None:
     """Store a new spec of a policy."""
-    stored = bench.policy(name)
+    stored = harness.policy(name)
     later = replace(stored, generation=stored.generation + 1)
-    bench.seen(replace(later, **changes))
+    harness.seen(replace(later, **changes))
 
 
-def instance_reason(bench: Bench) -> str:
+def instance_reason(harness: Harness) -> str:
     """Return the reason of the instance's Ready condition."""
-    ready = find(bench.cluster.instances["default"].status.conditions, "Ready")
+    ready = find(harness.cluster.instances["default"].status.conditions, "Ready")
     assert ready is not None
     return str(ready.reason)
 
 
-def before_write(bench: Bench, number: int, act: Callable[[str], None]) -> None:
+def before_write(harness: Harness, number: int, act: Callable[[str], None]) -> None:
     """Run something right before the nth write or DELETE of an organization."""
-    zitadel = bench.zitadel
+    zitadel = harness.zitadel
     write, reset = zitadel.write, zitadel.reset
     made: Counter[str] = Counter()
 
@@ -77,47 +77,47 @@ def before_write(bench: Bench, number: int, act: Callable[[str], None]) -> None:
 def test_somebody_who_writes_in_the_middle_of_repairs_is_no_failure() -> None:
     """However often: nothing is blocked, and no instance is inconsistent."""
     names = [f"p{number}" for number in range(6)]
-    bench = bench_with(*(policy(name, f"o-{name}") for name in names))
+    harness = bench_with(*(policy(name, f"o-{name}") for name in names))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(60)
+        await harness.start()
+        await harness.live(60)
 
         def set_false(org: str) -> None:
-            bench.zitadel.change(org, False)
+            harness.zitadel.change(org, False)
 
-        before_write(bench, 3, set_false)
+        before_write(harness, 3, set_false)
         for name in names:
-            bench.zitadel.to_lose.append(("changed", f"o-{name}"))
-            edit(bench, name, settings=mails(True))
-        await bench.live(60)
-        assert set(bench.zitadel.own.values()) == {True}
-        assert instance_reason(bench) == Reason.SUCCEEDED
-        assert {bench.ready(name).status for name in names} == {"True"}
-        await bench.stop()
+            harness.zitadel.to_lose.append(("changed", f"o-{name}"))
+            edit(harness, name, settings=mails(True))
+        await harness.live(60)
+        assert set(harness.zitadel.own.values()) == {True}
+        assert instance_reason(harness) == Reason.SUCCEEDED
+        assert {harness.ready(name).status for name in names} == {"True"}
+        await harness.stop()
 
     run(lived())
 
 
 def test_an_own_policy_that_others_remove_in_the_middle_is_made_again() -> None:
     """The DELETE of a repair is answered with 404, which is not its aim."""
-    bench = bench_with()
+    harness = bench_with()
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(60)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(60)
+        zitadel = harness.zitadel
 
         def removed(org: str) -> None:
             zitadel.change(org, None, OTHERS)
 
-        before_write(bench, 3, removed)
+        before_write(harness, 3, removed)
         zitadel.to_lose.append(("added", "o"))
-        bench.seen(policy("p"))
-        await bench.live(60)
+        harness.seen(policy("p"))
+        await harness.live(60)
         assert zitadel.own == {"o": False}
-        assert bench.ready("p").status == "True"
-        await bench.stop()
+        assert harness.ready("p").status == "True"
+        await harness.stop()
 
     run(lived())
 
@@ -127,22 +127,22 @@ def test_an_organization_that_goes_in_the_middle_ends_the_deletion(
     ending: DeletionPolicy,
 ) -> None:
     """ZITADEL says that the organization is gone, so nothing is left to do."""
-    bench = bench_with(replace(policy("p"), deletion=ending))
+    harness = bench_with(replace(policy("p"), deletion=ending))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(60)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(60)
+        zitadel = harness.zitadel
         gone_from(zitadel, lambda: zitadel.remove("o"), 3)
         zitadel.to_lose.append(("removed", "o"))
-        begun = len(bench.steps.log)
-        bench.seen(replace(bench.policy("p"), deleting=True))
-        await bench.live(10)
-        assert bench.cluster.policies == {}
+        begun = len(harness.steps.log)
+        harness.seen(replace(harness.policy("p"), deleting=True))
+        await harness.live(10)
+        assert harness.cluster.policies == {}
         # No error was reported meanwhile: a repair that nobody needs has not failed.
-        assert ("status", "own/p") not in bench.steps.log[begun:]
-        assert instance_reason(bench) == Reason.SUCCEEDED
-        await bench.stop()
+        assert ("status", "own/p") not in harness.steps.log[begun:]
+        assert instance_reason(harness) == Reason.SUCCEEDED
+        await harness.stop()
 
     run(lived())
 
@@ -176,77 +176,77 @@ def test_a_write_that_is_refused_in_the_middle_is_reported_and_tried_again(
     refusal: OperatorError,
 ) -> None:
     """After the repair only the value is left that GETs showed before."""
-    bench = bench_with(policy("p"), policy("q", "o2"))
+    harness = bench_with(policy("p"), policy("q", "o2"))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(60)
-        zitadel, refusing = bench.zitadel, True
+        await harness.start()
+        await harness.live(60)
+        zitadel, refusing = harness.zitadel, True
 
         def refused(_: str) -> None:
             if refusing:
                 raise refusal
 
         for number in range(4, 40):
-            before_write(bench, number, refused)
+            before_write(harness, number, refused)
         zitadel.to_lose.append(("changed", "o"))
-        edit(bench, "p", settings=mails(True))
-        await bench.live(60)
+        edit(harness, "p", settings=mails(True))
+        await harness.live(60)
         assert zitadel.own["o"] is zitadel.written("o") is False
-        assert bench.ready("p").reason == refusal.reason
+        assert harness.ready("p").reason == refusal.reason
         zitadel.to_lose.append(("changed", "o2"))
         refusing = False
-        edit(bench, "q", settings=mails(True))
-        await bench.live(700)
+        edit(harness, "q", settings=mails(True))
+        await harness.live(700)
         assert zitadel.own == {"o": True, "o2": True}
-        assert {bench.ready(name).status for name in "pq"} == {"True"}
-        assert instance_reason(bench) == Reason.SUCCEEDED
-        assert not bench.recorder.notices.count(("p", "DriftCorrected"))
-        assert bench.recorder.notices.count(("p", "ReadSideRepaired")) == 1
-        await bench.stop()
+        assert {harness.ready(name).status for name in "pq"} == {"True"}
+        assert instance_reason(harness) == Reason.SUCCEEDED
+        assert not harness.recorder.notices.count(("p", "DriftCorrected"))
+        assert harness.recorder.notices.count(("p", "ReadSideRepaired")) == 1
+        await harness.stop()
 
     run(lived())
 
 
 def test_what_a_deletion_has_done_is_reported_whatever_comes_meanwhile() -> None:
     """The edit to Retain comes during the DELETE: too late, and reported."""
-    bench = bench_with(policy("p"))
+    harness = bench_with(policy("p"))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(60)
+        await harness.start()
+        await harness.live(60)
 
         def retain(_: str) -> None:
-            edit(bench, "p", deletion=DeletionPolicy.RETAIN)
+            edit(harness, "p", deletion=DeletionPolicy.RETAIN)
 
-        before_write(bench, 1, retain)
-        edit(bench, "p", deleting=True)
-        await bench.live(30)
-        assert bench.cluster.policies == {}
-        assert bench.zitadel.own == {}
-        assert "inherits the instance's setting again" in bench.recorder.notes[-1]
-        await bench.stop()
+        before_write(harness, 1, retain)
+        edit(harness, "p", deleting=True)
+        await harness.live(30)
+        assert harness.cluster.policies == {}
+        assert harness.zitadel.own == {}
+        assert "inherits the instance's setting again" in harness.recorder.notes[-1]
+        await harness.stop()
 
     run(lived())
 
 
 def test_records_of_writes_go_with_their_policies() -> None:
     """No GET shows a write, and the object was removed by hand."""
-    bench = bench_with(policy("p"))
+    harness = bench_with(policy("p"))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(60)
-        bench.zitadel.stopped = True
-        edit(bench, "p", settings=mails(True))
-        await bench.live(30)
-        key = bench.policy("p").key
-        del bench.cluster.policies[key]
-        assert bench.engine is not None
-        bench.engine.watch_events.gone(policy_key(key))
-        await bench.live(10)
-        assert bench.parts is not None
-        assert len(bench.parts.pending_events) == 0
-        await bench.stop()
+        await harness.start()
+        await harness.live(60)
+        harness.zitadel.stopped = True
+        edit(harness, "p", settings=mails(True))
+        await harness.live(30)
+        key = harness.policy("p").key
+        del harness.cluster.policies[key]
+        assert harness.engine is not None
+        harness.engine.watch_events.gone(policy_key(key))
+        await harness.live(10)
+        assert harness.parts is not None
+        assert len(harness.parts.pending_events) == 0
+        await harness.stop()
 
     run(lived())

@@ -13,7 +13,7 @@ from typing import Unpack
 import pytest
 
 from support.drift import bench_with
-from support.engines import INSTANCE, Bench, PolicyChanges, policy, with_spec
+from support.engines import INSTANCE, Harness, PolicyChanges, policy, with_spec
 from support.fakes import OTHERS
 from support.replacing import instead_of
 from support.settings import mailing, mails
@@ -34,29 +34,29 @@ PER_TEN_MINUTES = 8
 """Writes that a whole read side that stands still may get of us in ten minutes."""
 
 
-def bench_that_reads_often() -> Bench:
-    """Return a bench with one policy, whose instance reads events every 5 s."""
-    bench = bench_with(policy("p"))
+def bench_that_reads_often() -> Harness:
+    """Return a harness with one policy, whose instance reads events every 5 s."""
+    harness = bench_with(policy("p"))
     often = with_spec(INSTANCE, method=DriftMethod.AUTO, events_interval=5)
-    bench.cluster.put_instance(often)
-    return bench
+    harness.cluster.put_instance(often)
+    return harness
 
 
-def edit(bench: Bench, name: str, **changes: Unpack[PolicyChanges]) -> None:
+def edit(harness: Harness, name: str, **changes: Unpack[PolicyChanges]) -> None:
     """Store a new spec of a policy."""
-    stored = bench.policy(name)
+    stored = harness.policy(name)
     later = replace(stored, generation=stored.generation + 1)
-    bench.seen(replace(later, **changes))
+    harness.seen(replace(later, **changes))
 
 
-def event_reasons(bench: Bench) -> Counter[str]:
+def event_reasons(harness: Harness) -> Counter[str]:
     """Return how often each reason was recorded."""
-    return Counter(reason for _, reason in bench.recorder.notices)
+    return Counter(reason for _, reason in harness.recorder.notices)
 
 
-def instance_reason(bench: Bench) -> str:
+def instance_reason(harness: Harness) -> str:
     """Return the reason of the instance's Ready condition."""
-    ready = find(bench.cluster.instances["default"].status.conditions, "Ready")
+    ready = find(harness.cluster.instances["default"].status.conditions, "Ready")
     assert ready is not None
     return str(ready.reason)
 
@@ -64,34 +64,34 @@ def instance_reason(bench: Bench) -> str:
 @pytest.mark.parametrize("value", [True, None])
 def test_what_was_not_seen_to_move_is_not_called_repaired(value: bool | None) -> None:
     """After a foreign change the log and GETs both have the wanted value."""
-    bench = bench_with(policy("p"))
+    harness = bench_with(policy("p"))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(100)
-        begun = len(bench.zitadel.writes())
-        bench.zitadel.stopped = True
-        bench.zitadel.change("o", value, OTHERS)
-        await bench.live(1000)
-        made = [step[0] for step in bench.zitadel.writes()[begun:]]
+        await harness.start()
+        await harness.live(100)
+        begun = len(harness.zitadel.writes())
+        harness.zitadel.stopped = True
+        harness.zitadel.change("o", value, OTHERS)
+        await harness.live(1000)
+        made = [step[0] for step in harness.zitadel.writes()[begun:]]
         # The PUT is answered with 404 if the policy is removed.
         assert made == (["Update"] if value else ["Update", "Create"])
-        assert "ReadSideRepaired" not in event_reasons(bench)
-        assert bench.zitadel.written("o") is bench.zitadel.own["o"] is False
-        assert bench.ready("p").status == "True"
-        await bench.stop()
+        assert "ReadSideRepaired" not in event_reasons(harness)
+        assert harness.zitadel.written("o") is harness.zitadel.own["o"] is False
+        assert harness.ready("p").status == "True"
+        await harness.stop()
 
     run(lived())
 
 
 def test_a_repair_that_was_stopped_is_not_reported_when_nothing_has_moved() -> None:
     """Between two steps the spec goes back to what GETs always showed."""
-    bench = bench_that_reads_often()
+    harness = bench_that_reads_often()
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(100)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(100)
+        zitadel = harness.zitadel
         write = zitadel.write
         made: list[tuple[bool | None, WriteOutcome]] = []
 
@@ -108,32 +108,32 @@ def test_a_repair_that_was_stopped_is_not_reported_when_nothing_has_moved() -> N
             made.append((mailing(settings), result.answer))
             if made[-1] == (False, WriteOutcome.WRITTEN) and len(made) == 3:
                 zitadel.change("o", True, OTHERS)
-                edit(bench, "p", settings=mails(False))
+                edit(harness, "p", settings=mails(False))
             return result
 
         instead_of(zitadel.write).call(stopped)
         zitadel.stopped = True
         zitadel.change("o", True, OTHERS)
-        await bench.live(15)
-        edit(bench, "p", settings=mails(True))
-        await bench.live(200)
+        await harness.live(15)
+        edit(harness, "p", settings=mails(True))
+        await harness.live(200)
         told_before = [(True, WriteOutcome.NOT_CHANGED)] * 2
         assert made == [*told_before, *[(False, WriteOutcome.WRITTEN)] * 2]
         assert zitadel.written("o") is zitadel.own["o"] is False
-        assert "ReadSideRepaired" not in event_reasons(bench)
-        await bench.stop()
+        assert "ReadSideRepaired" not in event_reasons(harness)
+        await harness.stop()
 
     run(lived())
 
 
 def test_a_pod_that_lags_hides_no_repair() -> None:
     """GETs show the write half a second later; the event before it was lost."""
-    bench = bench_with(policy("p"))
+    harness = bench_with(policy("p"))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(100)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(100)
+        zitadel = harness.zitadel
         zitadel.to_lose.append(("changed", "o"))
         zitadel.change("o", True, OTHERS)
 
@@ -144,10 +144,10 @@ def test_a_pod_that_lags_hides_no_repair() -> None:
 
         # This is where the read side moves.
         instead_of(zitadel._project).around(late)  # noqa: SLF001
-        await bench.live(120)
+        await harness.live(120)
         assert zitadel.written("o") is zitadel.own["o"] is False
-        assert event_reasons(bench)["ReadSideRepaired"] == 1
-        await bench.stop()
+        assert event_reasons(harness)["ReadSideRepaired"] == 1
+        await harness.stop()
 
     run(lived())
 
@@ -162,60 +162,60 @@ def test_changes_of_others_that_no_get_shows_are_no_flood_either(
     for each.
     """
     names = [f"p{number}" for number in range(12)]
-    bench = bench_with(*(policy(name, f"o-{name}") for name in names))
+    harness = bench_with(*(policy(name, f"o-{name}") for name in names))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(100)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(100)
+        zitadel = harness.zitadel
         zitadel.stopped = True
         for name in names:
             zitadel.change(f"o-{name}", value, OTHERS)
         for period in range(6):
             before = len(zitadel.writes())
-            await bench.live(600)
+            await harness.live(600)
             most = PER_TEN_MINUTES
             if value is None and period == 0:
                 most += len(names)
             assert len(zitadel.writes()) - before <= most
-        assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
-        assert "ReadSideRepaired" not in event_reasons(bench)
+        assert instance_reason(harness) == Reason.ZITADEL_INCONSISTENT
+        assert "ReadSideRepaired" not in event_reasons(harness)
         zitadel.catch_up()
-        await bench.live(200)
+        await harness.live(200)
         assert zitadel.own == {f"o-{name}": False for name in names}
-        assert {bench.ready(name).status for name in names} == {"True"}
-        assert instance_reason(bench) == Reason.SUCCEEDED
-        await bench.stop()
+        assert {harness.ready(name).status for name in names} == {"True"}
+        assert instance_reason(harness) == Reason.SUCCEEDED
+        await harness.stop()
 
     run(lived())
 
 
 def test_changes_of_others_that_are_lost_again_and_again_are_left_in_the_end() -> None:
     """Each repairing write counts: after three in an hour it is only reported."""
-    bench = bench_with(policy("p"))
+    harness = bench_with(policy("p"))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(100)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(100)
+        zitadel = harness.zitadel
         before = len(zitadel.writes())
         for _ in range(4):
             zitadel.to_lose.append(("changed", "o"))
             zitadel.change("o", True, OTHERS)
-            await bench.live(200)
+            await harness.live(200)
         assert len(zitadel.writes()) - before == 3
-        assert event_reasons(bench)["ReadSideRepaired"] == 3
-        stalled = find(bench.policy("p").status.conditions, "Stalled")
+        assert event_reasons(harness)["ReadSideRepaired"] == 3
+        stalled = find(harness.policy("p").status.conditions, "Stalled")
         assert stalled is not None
         assert stalled.reason == Reason.ZITADEL_INCONSISTENT
         sequence = zitadel.events_log[-1].id.sequence
         assert f"the log's last event of it has sequence {sequence}" in stalled.message
         assert "GETs, which are older, say passwordChange false" in stalled.message
         assert "docs/concepts/two-sides.md" in stalled.message
-        await bench.live(3600)
+        await harness.live(3600)
         assert zitadel.written("o") is zitadel.own["o"] is False
-        assert bench.ready("p").status == "True"
-        await bench.stop()
+        assert harness.ready("p").status == "True"
+        await harness.stop()
 
     run(lived())
 
@@ -223,28 +223,28 @@ def test_changes_of_others_that_are_lost_again_and_again_are_left_in_the_end() -
 def test_who_waits_for_its_turn_to_be_posted_over_writes_nothing() -> None:
     """Only one removal in ten minutes is repaired; others do not retry."""
     names = [f"p{number}" for number in range(5)]
-    bench = bench_with(*(policy(name, f"o-{name}") for name in names))
+    harness = bench_with(*(policy(name, f"o-{name}") for name in names))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(100)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(100)
+        zitadel = harness.zitadel
         for name in names:
             zitadel.to_lose.append(("removed", f"o-{name}"))
             zitadel.change(f"o-{name}", None, OTHERS)
         before = len(zitadel.writes())
-        await bench.live(600)
+        await harness.live(600)
         # One write with 404 for each, and the POST of the first one.
         assert len(zitadel.writes()) - before == len(names) + 1
-        reasons = Counter(bench.ready(name).reason for name in names)
+        reasons = Counter(harness.ready(name).reason for name in names)
         assert reasons == {Reason.ZITADEL_INCONSISTENT: 4, Reason.SUCCEEDED: 1}
-        await bench.live(4 * 660)
-        assert {bench.ready(name).status for name in names} == {"True"}
+        await harness.live(4 * 660)
+        assert {harness.ready(name).status for name in names} == {"True"}
         assert [zitadel.written(f"o-{name}") for name in names] == [False] * 5
-        assert event_reasons(bench)["ReadSideRepaired"] == len(names)
+        assert event_reasons(harness)["ReadSideRepaired"] == len(names)
         # Each of them gets another 404 when it may be repaired.
         assert len(zitadel.writes()) - before <= 3 * len(names)
-        await bench.stop()
+        await harness.stop()
 
     run(lived())
 
@@ -253,29 +253,29 @@ def test_who_waits_for_its_turn_to_be_posted_over_writes_nothing() -> None:
 def test_a_new_try_comes_after_ten_minutes_and_no_flood(count: int) -> None:
     """In an hour each edit is written once, and a repair takes up to four writes."""
     names = [f"p{number}" for number in range(count)]
-    bench = bench_with(*(policy(name, f"o-{name}") for name in names))
+    harness = bench_with(*(policy(name, f"o-{name}") for name in names))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(60)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(60)
+        zitadel = harness.zitadel
         zitadel.stopped = True
         for name in names:
-            edit(bench, name, settings=mails(True))
+            edit(harness, name, settings=mails(True))
         made: list[int] = []
         for _ in range(6):
             before = len(zitadel.writes())
-            await bench.live(600)
+            await harness.live(600)
             made.append(len(zitadel.writes()) - before)
-            assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
+            assert instance_reason(harness) == Reason.ZITADEL_INCONSISTENT
         assert made[0] <= count + PER_TEN_MINUTES
         assert all(1 <= number <= PER_TEN_MINUTES for number in made[1:])
-        assert "ReadSideRepaired" not in event_reasons(bench)
+        assert "ReadSideRepaired" not in event_reasons(harness)
         zitadel.catch_up()
-        await bench.live(300)
-        assert {bench.ready(name).status for name in names} == {"True"}
-        assert instance_reason(bench) == Reason.SUCCEEDED
-        await bench.stop()
+        await harness.live(300)
+        assert {harness.ready(name).status for name in names} == {"True"}
+        assert instance_reason(harness) == Reason.SUCCEEDED
+        await harness.stop()
 
     run(lived())
 
@@ -284,104 +284,104 @@ def test_a_new_try_comes_after_ten_minutes_and_no_flood(count: int) -> None:
 def test_without_the_event_log_there_is_no_flood_either(count: int) -> None:
     """Each edit may be written twice to be sure; ZITADEL refuses the second write."""
     names = [f"p{number}" for number in range(count)]
-    bench = bench_with(*(policy(name, f"o-{name}") for name in names))
-    bench.zitadel.capabilities = Capabilities(False, True, True)
+    harness = bench_with(*(policy(name, f"o-{name}") for name in names))
+    harness.zitadel.capabilities = Capabilities(False, True, True)
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(60)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(60)
+        zitadel = harness.zitadel
         zitadel.stopped = True
         for name in names:
-            edit(bench, name, settings=mails(True))
+            edit(harness, name, settings=mails(True))
         made: list[int] = []
         taken = -len(zitadel.events_log)
         for period in range(6):
             before = len(zitadel.writes())
-            await bench.live(600)
+            await harness.live(600)
             made.append(len(zitadel.writes()) - before)
             if period == 0:
                 taken += len(zitadel.events_log)
-            assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
+            assert instance_reason(harness) == Reason.ZITADEL_INCONSISTENT
         assert taken <= count + PER_TEN_MINUTES
         assert made[0] <= 2 * count + PER_TEN_MINUTES
         assert all(1 <= number <= PER_TEN_MINUTES for number in made[1:])
         zitadel.catch_up()
-        await bench.live(900)
-        assert {bench.ready(name).status for name in names} == {"True"}
-        assert instance_reason(bench) == Reason.SUCCEEDED
-        await bench.stop()
+        await harness.live(900)
+        assert {harness.ready(name).status for name in names} == {"True"}
+        assert instance_reason(harness) == Reason.SUCCEEDED
+        await harness.stop()
 
     run(lived())
 
 
 def test_what_shows_up_within_half_a_minute_is_no_loss() -> None:
     """The operator waits for a read side that is late by less."""
-    bench = bench_that_reads_often()
+    harness = bench_that_reads_often()
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(100)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(100)
+        zitadel = harness.zitadel
         before = len(zitadel.writes())
         zitadel.stopped = True
         zitadel.change("o", True, OTHERS)
-        await bench.live(25)
+        await harness.live(25)
         assert len(zitadel.writes()) == before
         zitadel.catch_up()
-        await bench.live(60)
+        await harness.live(60)
         assert zitadel.writes()[before:] == [("Update", "o")]
         assert zitadel.own == {"o": False}
-        assert event_reasons(bench)["DriftCorrected"] == 1
-        assert "ReadSideRepaired" not in event_reasons(bench)
-        await bench.stop()
+        assert event_reasons(harness)["DriftCorrected"] == 1
+        assert "ReadSideRepaired" not in event_reasons(harness)
+        await harness.stop()
 
     run(lived())
 
 
 def test_who_waits_for_its_turn_writes_at_once_when_the_reads_move() -> None:
     """The removal was only late: a GET shows it, so nothing prevents the write."""
-    bench = bench_with(policy("p", "o-p"), policy("q", "o-q"))
+    harness = bench_with(policy("p", "o-p"), policy("q", "o-q"))
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(100)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(100)
+        zitadel = harness.zitadel
         zitadel.stopped = True
         for org in ("o-p", "o-q"):
             zitadel.change(org, None, OTHERS)
-        await bench.live(120)
-        reasons = {bench.ready(name).reason for name in "pq"}
+        await harness.live(120)
+        reasons = {harness.ready(name).reason for name in "pq"}
         assert reasons == {Reason.SUCCEEDED, Reason.ZITADEL_INCONSISTENT}
         zitadel.catch_up()
-        await bench.live(90)
+        await harness.live(90)
         assert zitadel.own == {"o-p": False, "o-q": False}
-        assert {bench.ready(name).status for name in "pq"} == {"True"}
-        await bench.stop()
+        assert {harness.ready(name).status for name in "pq"} == {"True"}
+        await harness.stop()
 
     run(lived())
 
 
 def test_the_instance_says_it_as_soon_as_a_policy_has_to_wait_for_it() -> None:
     """Two writes that changed nothing need no more work; the third waits."""
-    bench = bench_that_reads_often()
+    harness = bench_that_reads_often()
 
     async def lived() -> None:
-        await bench.start()
-        await bench.live(100)
-        zitadel = bench.zitadel
+        await harness.start()
+        await harness.live(100)
+        zitadel = harness.zitadel
         zitadel.stopped = True
         for _ in range(3):
-            assert instance_reason(bench) == Reason.SUCCEEDED
-            assert bench.ready("p").status == "True"
+            assert instance_reason(harness) == Reason.SUCCEEDED
+            assert harness.ready("p").status == "True"
             zitadel.change("o", True, OTHERS)
             for _ in range(60):
-                await bench.live(1)
-                if bench.ready("p").status != "True":
+                await harness.live(1)
+                if harness.ready("p").status != "True":
                     break
-        await bench.live(1)
-        assert bench.ready("p").reason == Reason.ZITADEL_INCONSISTENT
-        assert instance_reason(bench) == Reason.ZITADEL_INCONSISTENT
-        await bench.stop()
+        await harness.live(1)
+        assert harness.ready("p").reason == Reason.ZITADEL_INCONSISTENT
+        assert instance_reason(harness) == Reason.ZITADEL_INCONSISTENT
+        await harness.stop()
 
     run(lived())

@@ -11,7 +11,7 @@ from typing import Unpack
 import pytest
 
 from support.drift import bench_with, in_sync
-from support.engines import Bench, PolicyChanges, policy
+from support.engines import Harness, PolicyChanges, policy
 from support.fakes import OTHERS
 from support.replacing import instead_of
 from support.settings import mails
@@ -44,18 +44,18 @@ def of_instance(**changes: Unpack[PolicyChanges]) -> PolicyObject:
     return replace(whole, **changes)
 
 
-def own(bench: Bench, value: bool, **flags: object) -> None:
+def own(harness: Harness, value: bool, **flags: object) -> None:
     """Give the organization `o` a policy of its own."""
-    bench.zitadel.own["o"] = value
-    bench.zitadel.flags["o"] = flags
+    harness.zitadel.own["o"] = value
+    harness.zitadel.flags["o"] = flags
 
 
-async def delete(bench: Bench, name: str = "p") -> None:
+async def delete(harness: Harness, name: str = "p") -> None:
     """Delete a policy, and wait until it is gone."""
-    stored = bench.policy(name)
-    bench.seen(replace(stored, deleting=True, generation=stored.generation + 1))
-    await bench.live(5)
-    assert stored.key not in bench.cluster.policies
+    stored = harness.policy(name)
+    harness.seen(replace(stored, deleting=True, generation=stored.generation + 1))
+    await harness.live(5)
+    assert stored.key not in harness.cluster.policies
 
 
 @pytest.mark.parametrize("flags", [MAIL, DIGEST, {}])
@@ -65,14 +65,14 @@ def test_a_new_policy_has_the_flags_that_were_inherited(
     """In a POST absent means false, and the organization has inherited them."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.zitadel.flags[""] = flags
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        assert bench.zitadel.own == {"o": False}
-        assert bench.zitadel.flags == {"": flags, "o": flags}
-        await bench.stop()
+        harness = Harness()
+        harness.zitadel.flags[""] = flags
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        assert harness.zitadel.own == {"o": False}
+        assert harness.zitadel.flags == {"": flags, "o": flags}
+        await harness.stop()
 
     run(story())
 
@@ -82,15 +82,15 @@ def test_an_update_keeps_the_flags_of_its_level(flags: dict[str, object]) -> Non
     """The PUT of an organization carries its own flags, not the instance's."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.zitadel.flags[""] = {"other": 1}
-        own(bench, True, **flags)
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
-        assert bench.zitadel.own == {"o": False}
-        assert bench.zitadel.flags == {"": {"other": 1}, "o": flags}
-        await bench.stop()
+        harness = Harness()
+        harness.zitadel.flags[""] = {"other": 1}
+        own(harness, True, **flags)
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
+        assert harness.zitadel.own == {"o": False}
+        assert harness.zitadel.flags == {"": {"other": 1}, "o": flags}
+        await harness.stop()
 
     run(story())
 
@@ -99,18 +99,18 @@ def test_the_instance_keeps_its_flags_through_update_and_restore() -> None:
     """This includes one set meanwhile: `original` has only the operator's flag."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.zitadel.flags[""] = dict(MAIL)
-        bench.cluster.put(of_instance())
-        await bench.start()
-        await bench.live(5)
-        assert (bench.zitadel.default, bench.zitadel.flags[""]) == (False, MAIL)
-        assert "emailChange" not in (bench.policy("p").original_text or "")
-        bench.zitadel.change_flags("", emailChange=False, digest="weekly")
-        await delete(bench)
-        assert bench.zitadel.default is True
-        assert bench.zitadel.flags[""] == {"emailChange": False, "digest": "weekly"}
-        await bench.stop()
+        harness = Harness()
+        harness.zitadel.flags[""] = dict(MAIL)
+        harness.cluster.put(of_instance())
+        await harness.start()
+        await harness.live(5)
+        assert (harness.zitadel.default, harness.zitadel.flags[""]) == (False, MAIL)
+        assert "emailChange" not in (harness.policy("p").original_text or "")
+        harness.zitadel.change_flags("", emailChange=False, digest="weekly")
+        await delete(harness)
+        assert harness.zitadel.default is True
+        assert harness.zitadel.flags[""] == {"emailChange": False, "digest": "weekly"}
+        await harness.stop()
 
     run(story())
 
@@ -119,21 +119,21 @@ def test_an_instance_without_a_policy_gets_ours_alone() -> None:
     """There are no flags to carry."""
 
     async def story() -> None:
-        bench = Bench()
-        observe = bench.zitadel.observe
+        harness = Harness()
+        observe = harness.zitadel.observe
 
         async def nothing(organization_id: str | None) -> ObservedPolicy | None:
-            if bench.zitadel.writes():
+            if harness.zitadel.writes():
                 return await observe(organization_id)
             return None
 
-        instead_of(bench.zitadel.observe).call(nothing)
-        bench.cluster.put(of_instance())
-        await bench.start()
-        await bench.live(5)
-        assert (bench.zitadel.default, bench.zitadel.flags[""]) == (False, {})
-        assert bench.ready("p").status == "True"
-        await bench.stop()
+        instead_of(harness.zitadel.observe).call(nothing)
+        harness.cluster.put(of_instance())
+        await harness.start()
+        await harness.live(5)
+        assert (harness.zitadel.default, harness.zitadel.flags[""]) == (False, {})
+        assert harness.ready("p").status == "True"
+        await harness.stop()
 
     run(story())
 
@@ -142,21 +142,21 @@ def test_a_foreign_flag_alone_is_no_drift() -> None:
     """Nothing is written or reported; the status has the new sequence."""
 
     async def story() -> None:
-        bench = bench_with(policy("p"))
-        own(bench, False)
-        await bench.start()
-        await bench.live(120)
-        notices = list(bench.recorder.notices)
-        bench.zitadel.change_flags("o", emailChange=True)
-        await bench.live(120)
-        assert bench.zitadel.writes() == []
-        assert bench.zitadel.flags["o"] == MAIL
-        assert bench.recorder.notices == notices
-        status = bench.policy("p").status
+        harness = bench_with(policy("p"))
+        own(harness, False)
+        await harness.start()
+        await harness.live(120)
+        notices = list(harness.recorder.notices)
+        harness.zitadel.change_flags("o", emailChange=True)
+        await harness.live(120)
+        assert harness.zitadel.writes() == []
+        assert harness.zitadel.flags["o"] == MAIL
+        assert harness.recorder.notices == notices
+        status = harness.policy("p").status
         assert status.last_drift is None
-        assert status.sequence == str(bench.zitadel.sequence)
-        assert in_sync(bench, "p").status == "True"
-        await bench.stop()
+        assert status.sequence == str(harness.zitadel.sequence)
+        assert in_sync(harness, "p").status == "True"
+        await harness.stop()
 
     run(story())
 
@@ -165,18 +165,18 @@ def test_drift_is_corrected_beside_a_flag_that_changed_with_it() -> None:
     """Somebody changes both flags: only the operator's flag is corrected."""
 
     async def story() -> None:
-        bench = bench_with(policy("p"))
-        await bench.start()
-        await bench.live(120)
-        bench.zitadel.change("o", True, OTHERS)
-        bench.zitadel.change_flags("o", emailChange=True)
-        await bench.live(120)
-        assert bench.zitadel.own == {"o": False}
-        assert bench.zitadel.flags["o"] == MAIL
-        drift = bench.policy("p").status.last_drift
+        harness = bench_with(policy("p"))
+        await harness.start()
+        await harness.live(120)
+        harness.zitadel.change("o", True, OTHERS)
+        harness.zitadel.change_flags("o", emailChange=True)
+        await harness.live(120)
+        assert harness.zitadel.own == {"o": False}
+        assert harness.zitadel.flags["o"] == MAIL
+        drift = harness.policy("p").status.last_drift
         assert drift is not None
         assert drift.found == OriginalValue(False, mails(True))
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -185,15 +185,15 @@ def test_a_reset_of_others_brings_back_what_is_inherited_now() -> None:
     """The new policy has the instance's flags of that moment."""
 
     async def story() -> None:
-        bench = bench_with(policy("p"))
-        await bench.start()
-        await bench.live(120)
-        bench.zitadel.change_flags("", emailChange=True)
-        bench.zitadel.change("o", None, OTHERS)
-        await bench.live(120)
-        assert bench.zitadel.own == {"o": False}
-        assert bench.zitadel.flags == {"": MAIL, "o": MAIL}
-        await bench.stop()
+        harness = bench_with(policy("p"))
+        await harness.start()
+        await harness.live(120)
+        harness.zitadel.change_flags("", emailChange=True)
+        harness.zitadel.change("o", None, OTHERS)
+        await harness.live(120)
+        assert harness.zitadel.own == {"o": False}
+        assert harness.zitadel.flags == {"": MAIL, "o": MAIL}
+        await harness.stop()
 
     run(story())
 
@@ -202,16 +202,16 @@ def test_restore_of_an_own_policy_keeps_what_is_there_now() -> None:
     """The operator's flag goes back to the first value; the others stay."""
 
     async def story() -> None:
-        bench = Bench()
-        own(bench, True, emailChange=False)
-        bench.cluster.put(restoring())
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.change_flags("o", emailChange=True, digest=7)
-        await delete(bench)
-        assert bench.zitadel.own == {"o": True}
-        assert bench.zitadel.flags["o"] == {"emailChange": True, "digest": 7}
-        await bench.stop()
+        harness = Harness()
+        own(harness, True, emailChange=False)
+        harness.cluster.put(restoring())
+        await harness.start()
+        await harness.live(5)
+        harness.zitadel.change_flags("o", emailChange=True, digest=7)
+        await delete(harness)
+        assert harness.zitadel.own == {"o": True}
+        assert harness.zitadel.flags["o"] == {"emailChange": True, "digest": 7}
+        await harness.stop()
 
     run(story())
 
@@ -220,17 +220,17 @@ def test_restore_makes_an_own_policy_with_the_inherited_flags() -> None:
     """Somebody has reset it right before the deletion."""
 
     async def story() -> None:
-        bench = Bench()
-        own(bench, True)
-        bench.cluster.put(restoring())
-        await bench.start()
-        await bench.live(5)
-        bench.zitadel.change("o", None, OTHERS)
-        bench.zitadel.change_flags("", emailChange=True)
-        await delete(bench)
-        assert bench.zitadel.own == {"o": True}
-        assert bench.zitadel.flags["o"] == MAIL
-        await bench.stop()
+        harness = Harness()
+        own(harness, True)
+        harness.cluster.put(restoring())
+        await harness.start()
+        await harness.live(5)
+        harness.zitadel.change("o", None, OTHERS)
+        harness.zitadel.change_flags("", emailChange=True)
+        await delete(harness)
+        assert harness.zitadel.own == {"o": True}
+        assert harness.zitadel.flags["o"] == MAIL
+        await harness.stop()
 
     run(story())
 
@@ -239,15 +239,15 @@ def test_restore_of_what_was_inherited_leaves_no_flag_behind() -> None:
     """It is a DELETE."""
 
     async def story() -> None:
-        bench = Bench()
-        bench.zitadel.flags[""] = dict(MAIL)
-        bench.cluster.put(restoring())
-        await bench.start()
-        await bench.live(5)
-        await delete(bench)
-        assert bench.zitadel.own == {}
-        assert bench.zitadel.flags == {"": MAIL}
-        await bench.stop()
+        harness = Harness()
+        harness.zitadel.flags[""] = dict(MAIL)
+        harness.cluster.put(restoring())
+        await harness.start()
+        await harness.live(5)
+        await delete(harness)
+        assert harness.zitadel.own == {}
+        assert harness.zitadel.flags == {"": MAIL}
+        await harness.stop()
 
     run(story())
 
@@ -256,58 +256,58 @@ def test_an_successor_keeps_the_flags_that_it_finds() -> None:
     """This holds for a take-over with another value, and for the final restore."""
 
     async def story() -> None:
-        bench = Bench()
-        own(bench, True, **MAIL)
-        bench.cluster.put(restoring("q", created="2026-01-01T00:00:09Z"))
-        bench.cluster.put(restoring("p", created="2026-01-01T00:00:01Z"))
-        await bench.start()
-        await bench.live(5)
-        successor = bench.policy("q")
-        bench.seen(replace(successor, settings=mails(True), generation=2))
-        bench.zitadel.change_flags("o", digest=1)
-        await bench.live(5)
-        await delete(bench, "p")
-        await bench.live(5)
+        harness = Harness()
+        own(harness, True, **MAIL)
+        harness.cluster.put(restoring("q", created="2026-01-01T00:00:09Z"))
+        harness.cluster.put(restoring("p", created="2026-01-01T00:00:01Z"))
+        await harness.start()
+        await harness.live(5)
+        successor = harness.policy("q")
+        harness.seen(replace(successor, settings=mails(True), generation=2))
+        harness.zitadel.change_flags("o", digest=1)
+        await harness.live(5)
+        await delete(harness, "p")
+        await harness.live(5)
         flags = {"emailChange": True, "digest": 1}
-        assert (bench.zitadel.own, bench.zitadel.flags["o"]) == ({"o": True}, flags)
-        await delete(bench, "q")
-        assert (bench.zitadel.own, bench.zitadel.flags["o"]) == ({"o": True}, flags)
-        await bench.stop()
+        assert (harness.zitadel.own, harness.zitadel.flags["o"]) == ({"o": True}, flags)
+        await delete(harness, "q")
+        assert (harness.zitadel.own, harness.zitadel.flags["o"]) == ({"o": True}, flags)
+        await harness.stop()
 
     run(story())
 
 
 def test_observe_writes_nothing() -> None:
     async def story() -> None:
-        bench = Bench()
-        own(bench, True, **MAIL)
-        bench.cluster.put(
+        harness = Harness()
+        own(harness, True, **MAIL)
+        harness.cluster.put(
             replace(policy("p"), management=ManagementPolicy.OBSERVE, deletion=None)
         )
-        await bench.start()
-        await bench.live(5)
-        assert bench.zitadel.writes() == []
-        assert bench.zitadel.flags["o"] == MAIL
-        await bench.stop()
+        await harness.start()
+        await harness.live(5)
+        assert harness.zitadel.writes() == []
+        assert harness.zitadel.flags["o"] == MAIL
+        await harness.stop()
 
     run(story())
 
 
-def _create(bench: Bench) -> None:
+def _create(harness: Harness) -> None:
     """Somebody creates the organization's policy, with a flag of its own."""
-    bench.zitadel.change("o", True, OTHERS)
-    bench.zitadel.change_flags("o", emailChange=True)
+    harness.zitadel.change("o", True, OTHERS)
+    harness.zitadel.change_flags("o", emailChange=True)
 
 
-def _reset(bench: Bench) -> None:
+def _reset(harness: Harness) -> None:
     """Somebody resets it; the instance has another flag."""
-    bench.zitadel.change_flags("", emailChange=True)
-    bench.zitadel.change("o", None, OTHERS)
+    harness.zitadel.change_flags("", emailChange=True)
+    harness.zitadel.change("o", None, OTHERS)
 
 
-def _set(bench: Bench) -> None:
+def _set(harness: Harness) -> None:
     """Somebody sets the wanted value; the next change brings a flag."""
-    bench.zitadel.change("o", False, OTHERS)
+    harness.zitadel.change("o", False, OTHERS)
 
 
 @pytest.mark.parametrize(
@@ -322,40 +322,40 @@ def _set(bench: Bench) -> None:
 )
 def test_each_try_carries_what_was_read_right_before_it(
     first: bool | None,
-    meanwhile: Callable[[Bench], None],
+    meanwhile: Callable[[Harness], None],
     answer: WriteOutcome,
     flags: dict[str, object],
 ) -> None:
     """Somebody writes between the GET and the write: the new flags count."""
 
     async def story() -> None:
-        bench = Bench()
+        harness = Harness()
         answers: list[WriteOutcome] = []
         if first is not None:
-            own(bench, first)
+            own(harness, first)
 
         async def raced(write: Callable[[], Awaitable[WriteResult]]) -> WriteResult:
             if not answers:
-                meanwhile(bench)
+                meanwhile(harness)
             result = await write()
             answers.append(result.answer)
             return result
 
-        instead_of(bench.zitadel.write).around(raced)
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(5)
+        instead_of(harness.zitadel.write).around(raced)
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(5)
         assert answers[0] is answer
-        assert bench.zitadel.own == {"o": False}
-        assert bench.zitadel.flags["o"] == flags
-        assert bench.ready("p").status == "True"
+        assert harness.zitadel.own == {"o": False}
+        assert harness.zitadel.flags["o"] == flags
+        assert harness.ready("p").status == "True"
         # A faster writer says nothing about ZITADEL's read side, so the log is not
         # searched for an event in between.
-        assert ("last policy event", "o") not in bench.steps.log
-        assert ("p", "ReadSideRepaired") not in bench.recorder.notices
-        assert bench.parts is not None
-        assert not bench.parts.repairs.is_pending(Target("z", "o"))
-        await bench.stop()
+        assert ("last policy event", "o") not in harness.steps.log
+        assert ("p", "ReadSideRepaired") not in harness.recorder.notices
+        assert harness.parts is not None
+        assert not harness.parts.repairs.is_pending(Target("z", "o"))
+        await harness.stop()
 
     run(story())
 
@@ -364,24 +364,24 @@ def test_a_restore_that_was_too_late_reads_anew() -> None:
     """The same holds for the write of a deletion."""
 
     async def story() -> None:
-        bench = Bench()
-        own(bench, True)
-        bench.cluster.put(restoring())
-        await bench.start()
-        await bench.live(5)
+        harness = Harness()
+        own(harness, True)
+        harness.cluster.put(restoring())
+        await harness.start()
+        await harness.live(5)
         raced: list[int] = []
 
         async def late(write: Callable[[], Awaitable[WriteResult]]) -> WriteResult:
             if not raced:
                 raced.append(1)
-                _reset(bench)
+                _reset(harness)
             return await write()
 
-        instead_of(bench.zitadel.write).around(late)
-        await delete(bench)
-        assert bench.zitadel.own == {"o": True}
-        assert bench.zitadel.flags["o"] == MAIL
-        await bench.stop()
+        instead_of(harness.zitadel.write).around(late)
+        await delete(harness)
+        assert harness.zitadel.own == {"o": True}
+        assert harness.zitadel.flags["o"] == MAIL
+        await harness.stop()
 
     run(story())
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from support.engines import INSTANCE, Bench, policy
+from support.engines import INSTANCE, Harness, policy
 from support.fakes import FakeZitadel
 from support.settings import mails
 from support.steps import Steps
@@ -77,13 +77,13 @@ class Slow(FakeZitadel):
         return [(action, org) for action, org, _ in self.sent]
 
 
-def bench_with(*policies: PolicyObject) -> tuple[Bench, Slow]:
-    """Return a bench with a slow ZITADEL, and that ZITADEL."""
-    bench = Bench()
-    bench.zitadel = slow = Slow(bench.steps)
+def bench_with(*policies: PolicyObject) -> tuple[Harness, Slow]:
+    """Return a harness with a slow ZITADEL, and that ZITADEL."""
+    harness = Harness()
+    harness.zitadel = slow = Slow(harness.steps)
     for one in policies:
-        bench.cluster.put(one)
-    return bench, slow
+        harness.cluster.put(one)
+    return harness, slow
 
 
 def instance(name: str, writes: int, url: str = "https://z") -> InstanceObject:
@@ -98,10 +98,10 @@ def instance(name: str, writes: int, url: str = "https://z") -> InstanceObject:
     )
 
 
-def another_way(bench: Bench, writes: int) -> InstanceObject:
+def another_way(harness: Harness, writes: int) -> InstanceObject:
     """Store an instance object that reaches the same ZITADEL by another url."""
-    bench.zitadel.elsewhere["https://y"] = bench.zitadel
-    return bench.cluster.put_instance(instance("second", writes, "https://y"))
+    harness.zitadel.elsewhere["https://y"] = harness.zitadel
+    return harness.cluster.put_instance(instance("second", writes, "https://y"))
 
 
 def of(name: str, count: int) -> list[PolicyObject]:
@@ -112,14 +112,14 @@ def of(name: str, count: int) -> list[PolicyObject]:
     ]
 
 
-def edited(bench: Bench, name: str, *, value: bool) -> PolicyObject:
+def edited(harness: Harness, name: str, *, value: bool) -> PolicyObject:
     """Return a policy after its user's edit."""
-    stored = bench.policy(name)
+    stored = harness.policy(name)
     return replace(stored, generation=stored.generation + 1, settings=mails(value))
 
 
-def all_ready(bench: Bench, policies: list[PolicyObject]) -> bool:
-    return all(bench.ready(p.key.name).status == "True" for p in policies)
+def all_ready(harness: Harness, policies: list[PolicyObject]) -> bool:
+    return all(harness.ready(p.key.name).status == "True" for p in policies)
 
 
 def test_one_at_a_time_for_all_instances_that_reach_a_zitadel() -> None:
@@ -127,16 +127,16 @@ def test_one_at_a_time_for_all_instances_that_reach_a_zitadel() -> None:
 
     async def story() -> None:
         wanted = of("default", 4) + of("second", 4)
-        bench, slow = bench_with(*wanted)
-        another_way(bench, 1)
-        await bench.start(workers=8)
-        await bench.live(60)
-        assert all_ready(bench, wanted)
+        harness, slow = bench_with(*wanted)
+        another_way(harness, 1)
+        await harness.start(workers=8)
+        await harness.live(60)
+        assert all_ready(harness, wanted)
         assert slow.most == 1
         assert len(slow.sent) == 8
-        assert bench.parts is not None
-        assert len(bench.parts.write_turns) == 0
-        await bench.stop()
+        assert harness.parts is not None
+        assert len(harness.parts.write_turns) == 0
+        await harness.stop()
 
     run(story())
 
@@ -144,13 +144,13 @@ def test_one_at_a_time_for_all_instances_that_reach_a_zitadel() -> None:
 def test_as_many_as_the_spec_allows() -> None:
     async def story() -> None:
         wanted = of("default", 8)
-        bench, slow = bench_with(*wanted)
-        bench.cluster.put_instance(replace(instance("default", 3), uid="i"))
-        await bench.start(workers=8)
-        await bench.live(60)
-        assert all_ready(bench, wanted)
+        harness, slow = bench_with(*wanted)
+        harness.cluster.put_instance(replace(instance("default", 3), uid="i"))
+        await harness.start(workers=8)
+        await harness.live(60)
+        assert all_ready(harness, wanted)
         assert slow.most == 3
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -158,24 +158,24 @@ def test_as_many_as_the_spec_allows() -> None:
 def test_the_smallest_number_of_two_counts_and_is_read_anew() -> None:
     async def story() -> None:
         wanted = of("default", 8) + of("second", 8)
-        bench, slow = bench_with(*wanted)
-        bench.cluster.put_instance(replace(instance("default", 4), uid="i"))
-        another_way(bench, 2)
-        await bench.start(workers=8)
-        await bench.live(60)
-        assert all_ready(bench, wanted)
+        harness, slow = bench_with(*wanted)
+        harness.cluster.put_instance(replace(instance("default", 4), uid="i"))
+        another_way(harness, 2)
+        await harness.start(workers=8)
+        await harness.live(60)
+        assert all_ready(harness, wanted)
         assert slow.most == 2
         limit = RateLimit(max_concurrent_writes=4)
-        stored = bench.cluster.instances["second"]
-        bench.instance_seen(replace(stored, rate_limit=limit, generation=2))
-        await bench.live(5)
+        stored = harness.cluster.instances["second"]
+        harness.instance_seen(replace(stored, rate_limit=limit, generation=2))
+        await harness.live(5)
         slow.most = 0
         for one in wanted:
-            bench.seen(edited(bench, one.key.name, value=True))
-        await bench.live(60)
-        assert all_ready(bench, wanted)
+            harness.seen(edited(harness, one.key.name, value=True))
+        await harness.live(60)
+        assert all_ready(harness, wanted)
         assert slow.most == 4
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -185,27 +185,27 @@ def test_deletions_then_edits_then_retries_then_drift() -> None:
         names = ["first", "gone", "edit", "again", "drift"]
         wanted = [policy(name, f"o-{name}") for name in names]
         wanted[1] = replace(wanted[1], deletion=DeletionPolicy.RESET)
-        bench, slow = bench_with(*wanted)
-        await bench.start(workers=16)
-        await bench.live(30)
-        assert all_ready(bench, wanted)
+        harness, slow = bench_with(*wanted)
+        await harness.start(workers=16)
+        await harness.live(30)
+        assert all_ready(harness, wanted)
         slow.sent.clear()
         slow.seconds = 5
-        bench.seen(edited(bench, "first", value=True))
-        await bench.live(0.1)
-        assert bench.parts is not None
+        harness.seen(edited(harness, "first", value=True))
+        await harness.live(0.1)
+        assert harness.parts is not None
         for name, priority in (("drift", Priority.DRIFT), ("again", Priority.RETRY)):
             slow.change(f"o-{name}", True)
-            bench.parts.queue.add(policy_key(PolicyKey("own", name)), priority)
-            await bench.live(0.1)
-        bench.seen(edited(bench, "edit", value=True))
-        await bench.live(0.1)
-        bench.seen(replace(bench.policy("gone"), deleting=True))
-        await bench.live(60)
+            harness.parts.queue.add(policy_key(PolicyKey("own", name)), priority)
+            await harness.live(0.1)
+        harness.seen(edited(harness, "edit", value=True))
+        await harness.live(0.1)
+        harness.seen(replace(harness.policy("gone"), deleting=True))
+        await harness.live(60)
         orgs = [org for _, org in slow.in_turn]
         assert orgs == ["o-first", "o-gone", "o-edit", "o-again", "o-drift"]
         assert slow.most == 1
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -213,13 +213,13 @@ def test_deletions_then_edits_then_retries_then_drift() -> None:
 def test_reads_wait_for_no_write() -> None:
     async def story() -> None:
         looks = replace(policy("looks", "o-l"), management=ManagementPolicy.OBSERVE)
-        bench, slow = bench_with(*of("default", 3), looks)
+        harness, slow = bench_with(*of("default", 3), looks)
         slow.seconds = 9
-        await bench.start(workers=8)
-        await bench.live(2)
-        assert bench.ready("looks").status == "True"
+        await harness.start(workers=8)
+        await harness.live(2)
+        assert harness.ready("looks").status == "True"
         assert slow.now == 1
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 
@@ -229,20 +229,20 @@ def test_after_a_write_without_an_answer_the_next_one_waits() -> None:
 
     async def story() -> None:
         wanted = of("default", 3)
-        bench, slow = bench_with(*wanted)
+        harness, slow = bench_with(*wanted)
         slow.seconds = 0.2
         lost = TransientError(Reason.UNREACHABLE, "no answer", maybe_done=True)
         slow.errors = [lost]
-        await bench.start()
-        await bench.live(60)
-        assert all_ready(bench, wanted)
+        await harness.start()
+        await harness.live(60)
+        assert all_ready(harness, wanted)
         first, second = slow.sent[0][2], slow.sent[1][2]
         assert second - first == WRITE_LIMIT + MARGIN
         assert len(slow.sent) == 3  # an executed write is not repeated
         assert slow.most == 1
-        assert bench.parts is not None
-        assert len(bench.parts.write_turns) == 0
-        await bench.stop()
+        assert harness.parts is not None
+        assert len(harness.parts.write_turns) == 0
+        await harness.stop()
 
     run(story())
 
@@ -250,49 +250,49 @@ def test_after_a_write_without_an_answer_the_next_one_waits() -> None:
 def test_a_zitadel_that_hangs_holds_up_no_other_one() -> None:
     async def story() -> None:
         wanted = of("default", 4)
-        bench, slow = bench_with(*wanted, *of("second", 4))
-        bench.zitadel.elsewhere["https://y"] = hanging = Slow(bench.steps, "y")
+        harness, slow = bench_with(*wanted, *of("second", 4))
+        harness.zitadel.elsewhere["https://y"] = hanging = Slow(harness.steps, "y")
         hanging.seconds = 10_000
-        bench.cluster.put_instance(instance("second", 1, "https://y"))
-        await bench.start()
-        await bench.live(10)
-        assert all_ready(bench, wanted)
+        harness.cluster.put_instance(instance("second", 1, "https://y"))
+        await harness.start()
+        await harness.live(10)
+        assert all_ready(harness, wanted)
         assert (slow.most, hanging.now) == (1, 1)
-        assert bench.engine is not None
-        bench.engine.abort(RuntimeError("enough"))
-        await bench.stop()
+        assert harness.engine is not None
+        harness.engine.abort(RuntimeError("enough"))
+        await harness.stop()
 
     run(story())
 
 
 def test_what_has_changed_while_it_waited_is_not_written() -> None:
     async def story() -> None:
-        bench, slow = bench_with(*of("default", 2))
-        await bench.start()
-        await bench.live(20)
+        harness, slow = bench_with(*of("default", 2))
+        await harness.start()
+        await harness.live(20)
         slow.sent.clear()
         slow.seconds = 5
         for name in ("default-0", "default-1"):
-            bench.seen(edited(bench, name, value=True))
-            await bench.live(0.1)
-        bench.seen(edited(bench, "default-1", value=False))
-        await bench.live(30)
+            harness.seen(edited(harness, name, value=True))
+            await harness.live(0.1)
+        harness.seen(edited(harness, "default-1", value=False))
+        await harness.live(30)
         assert slow.in_turn == [("Update", "o-default-0")]
-        assert bench.ready("default-1").status == "True"
-        await bench.stop()
+        assert harness.ready("default-1").status == "True"
+        await harness.stop()
 
     run(story())
 
 
 def test_the_end_of_the_process_waits_for_one_write_alone() -> None:
     async def story() -> None:
-        bench, slow = bench_with(*of("default", 4))
+        harness, slow = bench_with(*of("default", 4))
         slow.seconds = 8
-        await bench.start()
-        await bench.live(1)
+        await harness.start()
+        await harness.live(1)
         assert slow.now == 1
         began = asyncio.get_running_loop().time()
-        await bench.stop()
+        await harness.stop()
         assert asyncio.get_running_loop().time() - began < 8
         assert len(slow.sent) == 1
         assert len(slow.own) == 1
@@ -305,18 +305,18 @@ def test_what_others_changed_while_a_write_waited_stays() -> None:
 
     async def story() -> None:
         wanted = of("default", 2)
-        bench, slow = bench_with(*wanted)
-        await bench.start()
-        await bench.live(20)
+        harness, slow = bench_with(*wanted)
+        await harness.start()
+        await harness.live(20)
         slow.seconds = 5
         for one in wanted:
-            bench.seen(edited(bench, one.key.name, value=True))
-            await bench.live(0.1)
+            harness.seen(edited(harness, one.key.name, value=True))
+            await harness.live(0.1)
         slow.change_flags("o-default-1", newFlag=True)
-        await bench.live(30)
-        assert all_ready(bench, wanted)
+        await harness.live(30)
+        assert all_ready(harness, wanted)
         assert slow.own["o-default-1"] is True
         assert slow.flags["o-default-1"] == {"newFlag": True}
-        await bench.stop()
+        await harness.stop()
 
     run(story())

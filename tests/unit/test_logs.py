@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from support.engines import Bench, policy
+from support.engines import Harness, policy
 from support.virtual_time import run
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.leader.log_context import (
@@ -208,11 +208,11 @@ def test_what_a_pass_changes_is_logged_with_the_object(out: Out) -> None:
     configure()
 
     async def story() -> None:
-        bench = Bench()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(30)
-        await bench.stop()
+        harness = Harness()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(30)
+        await harness.stop()
 
     run(story())
     (line,) = [line for line in lines(out) if line.get("reason") == "Created"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.engines import INSTANCE, Bench, compose, policy
+from support.engines import INSTANCE, Harness, compose, policy
 from support.fakes import OTHERS
 from support.settings import mails
 from support.virtual_time import VirtualLoop, run
@@ -20,8 +20,8 @@ from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQ
 from zitadel_notification_operator.telemetry.passes import PRIORITIES
 
 
-class Metered(Bench):
-    """A bench whose engine has metrics."""
+class Metered(Harness):
+    """A harness whose engine has metrics."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,38 +66,42 @@ def test_passes_are_counted_by_how_they_end() -> None:
     """Each pass counts once, each failure by its kind; queue and passes agree."""
 
     async def story() -> None:
-        bench = Metered()
-        bench.cluster.put(policy("good"))
-        bench.cluster.put(policy("removed", "gone"))
-        bench.zitadel.removed.add("gone")
-        await bench.start()
-        await bench.live(30)
-        assert bench.count(RESULT, "requeue_after") >= 1
-        assert bench.count(RESULT, "error") == 1
-        assert bench.count("controller_runtime_reconcile_errors_total") == 1
-        assert bench.count("controller_runtime_terminal_reconcile_errors_total") == 1
-        assert bench.count("controller_runtime_reconcile_panics_total") == 0
-        before = bench.count(RESULT, "error")
-        bench.zitadel.failure = RuntimeError("nobody knows this one")
-        bench.seen(replace(bench.policy("good"), settings=mails(True), generation=2))
-        await bench.live(20)
-        faults = bench.count("controller_runtime_reconcile_panics_total")
+        harness = Metered()
+        harness.cluster.put(policy("good"))
+        harness.cluster.put(policy("removed", "gone"))
+        harness.zitadel.removed.add("gone")
+        await harness.start()
+        await harness.live(30)
+        assert harness.count(RESULT, "requeue_after") >= 1
+        assert harness.count(RESULT, "error") == 1
+        assert harness.count("controller_runtime_reconcile_errors_total") == 1
+        assert harness.count("controller_runtime_terminal_reconcile_errors_total") == 1
+        assert harness.count("controller_runtime_reconcile_panics_total") == 0
+        before = harness.count(RESULT, "error")
+        harness.zitadel.failure = RuntimeError("nobody knows this one")
+        harness.seen(
+            replace(harness.policy("good"), settings=mails(True), generation=2)
+        )
+        await harness.live(20)
+        faults = harness.count("controller_runtime_reconcile_panics_total")
         assert faults >= 2
-        assert bench.count(RESULT, "error") == before + faults
-        assert bench.count("workqueue_retries_total") == faults
-        bench.zitadel.failure = None
-        await bench.live(600)
+        assert harness.count(RESULT, "error") == before + faults
+        assert harness.count("workqueue_retries_total") == faults
+        harness.zitadel.failure = None
+        await harness.live(600)
         results = sum(
-            bench.count(RESULT, result)
+            harness.count(RESULT, result)
             for result in ("success", "error", "requeue", "requeue_after")
         )
-        assert bench.count("workqueue_adds_total") == results
-        assert bench.count("workqueue_queue_duration_seconds_count") == results
-        assert bench.count("workqueue_work_duration_seconds_count") == results
-        assert bench.count("controller_runtime_reconcile_time_seconds_count") == results
-        assert bench.count("controller_runtime_active_workers") == 0
-        assert bench.count("controller_runtime_max_concurrent_reconciles") == 4
-        await bench.stop()
+        assert harness.count("workqueue_adds_total") == results
+        assert harness.count("workqueue_queue_duration_seconds_count") == results
+        assert harness.count("workqueue_work_duration_seconds_count") == results
+        assert (
+            harness.count("controller_runtime_reconcile_time_seconds_count") == results
+        )
+        assert harness.count("controller_runtime_active_workers") == 0
+        assert harness.count("controller_runtime_max_concurrent_reconciles") == 4
+        await harness.stop()
 
     run(story())
 
@@ -106,38 +110,38 @@ def test_drift_success_and_end_of_an_object_are_reported() -> None:
     """A correction counts once; the series of an object end with it."""
 
     async def story() -> None:
-        bench = Metered()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(30)
+        harness = Metered()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(30)
         of_p = {"kind": "NotificationPolicy", "namespace": "own", "name": "p"}
         synced = "znp_last_successful_sync_timestamp_seconds"
         condition = "znp_status_condition"
         ready = {**of_p, "type": "Ready"}
-        first = value(bench.metrics, synced, **of_p)
+        first = value(harness.metrics, synced, **of_p)
         assert first is not None
         assert abs(first - time.time()) < 60
-        assert value(bench.metrics, condition, **ready, status="True") == 1
-        assert value(bench.metrics, condition, **ready, status="False") == 0
-        assert value(bench.metrics, condition, **ready, status="Unknown") is None
-        assert bench.engine is not None
-        bench.zitadel.change("o", True, OTHERS)
-        await bench.live(700)
+        assert value(harness.metrics, condition, **ready, status="True") == 1
+        assert value(harness.metrics, condition, **ready, status="False") == 0
+        assert value(harness.metrics, condition, **ready, status="Unknown") is None
+        assert harness.engine is not None
+        harness.zitadel.change("o", True, OTHERS)
+        await harness.live(700)
         drifts = "znp_drift_corrections_total"
-        assert value(bench.metrics, drifts, kind="NotificationPolicy") == 1
-        stored = bench.policy("p")
-        bench.seen(replace(stored, deleting=True, generation=stored.generation + 1))
-        await bench.live(30)
-        assert PolicyKey("own", "p") not in bench.cluster.policies
-        bench.engine.watch_events.gone(policy_key(PolicyKey("own", "p")))
-        assert 'name="p"' not in text(bench.metrics)
+        assert value(harness.metrics, drifts, kind="NotificationPolicy") == 1
+        stored = harness.policy("p")
+        harness.seen(replace(stored, deleting=True, generation=stored.generation + 1))
+        await harness.live(30)
+        assert PolicyKey("own", "p") not in harness.cluster.policies
+        harness.engine.watch_events.gone(policy_key(PolicyKey("own", "p")))
+        assert 'name="p"' not in text(harness.metrics)
         of_instance = {"kind": "ZitadelInstance", "namespace": "", "name": "default"}
-        assert value(bench.metrics, synced, **of_instance) is not None
-        bench.engine.watch_events.gone(instance_key("default"))
-        assert 'name="default"' not in text(bench.metrics)
-        bench.engine.watch_events.seen(replace(INSTANCE, uid="another"))
-        assert value(bench.metrics, synced, **of_instance) is None
-        await bench.stop()
+        assert value(harness.metrics, synced, **of_instance) is not None
+        harness.engine.watch_events.gone(instance_key("default"))
+        assert 'name="default"' not in text(harness.metrics)
+        harness.engine.watch_events.seen(replace(INSTANCE, uid="another"))
+        assert value(harness.metrics, synced, **of_instance) is None
+        await harness.stop()
 
     run(story())
 
@@ -146,18 +150,18 @@ def test_a_pass_that_is_overtaken_begins_anew() -> None:
     """A spec that changes before the pass's call is no failure."""
 
     async def story() -> None:
-        bench = Metered()
-        bench.cluster.put(policy("p"))
-        bench.zitadel.turn.clear()
-        await bench.start()
-        await bench.live(5)
-        stored = bench.policy("p")
-        bench.seen(replace(stored, settings=mails(True), generation=2))
-        bench.zitadel.turn.set()
-        await bench.live(5)
-        assert bench.count(RESULT, "requeue") == 1
-        assert bench.count(RESULT, "error") == 0
-        await bench.stop()
+        harness = Metered()
+        harness.cluster.put(policy("p"))
+        harness.zitadel.turn.clear()
+        await harness.start()
+        await harness.live(5)
+        stored = harness.policy("p")
+        harness.seen(replace(stored, settings=mails(True), generation=2))
+        harness.zitadel.turn.set()
+        await harness.live(5)
+        assert harness.count(RESULT, "requeue") == 1
+        assert harness.count(RESULT, "error") == 0
+        await harness.stop()
 
     run(story())
 
@@ -166,17 +170,19 @@ def test_an_instance_that_waits_for_somebody_counts_as_terminal() -> None:
     """A refused credential is retried slowly, and fails each time."""
 
     async def story() -> None:
-        bench = Metered()
-        bench.zitadel.accepted = "another"
-        await bench.start()
-        await bench.live(120)
+        harness = Metered()
+        harness.zitadel.accepted = "another"
+        await harness.start()
+        await harness.live(120)
         mine = {"controller": "zitadelinstance"}
         terminal = "controller_runtime_terminal_reconcile_errors_total"
-        assert (value(bench.metrics, terminal, **mine) or 0) >= 2
-        failed = value(bench.metrics, RESULT, **mine, result="error")
-        assert failed == value(bench.metrics, terminal, **mine)
-        assert "znp_last_successful_sync_timestamp_seconds{" not in text(bench.metrics)
-        await bench.stop()
+        assert (value(harness.metrics, terminal, **mine) or 0) >= 2
+        failed = value(harness.metrics, RESULT, **mine, result="error")
+        assert failed == value(harness.metrics, terminal, **mine)
+        assert "znp_last_successful_sync_timestamp_seconds{" not in text(
+            harness.metrics
+        )
+        await harness.stop()
 
     run(story())
 
@@ -186,19 +192,19 @@ def test_a_namesake_does_not_inherit_the_success(*, is_delivered: bool) -> None:
     """It is another object, whether or not the old one's end was seen."""
 
     async def story() -> None:
-        bench = Metered()
-        bench.cluster.put(policy("p"))
-        await bench.start()
-        await bench.live(30)
+        harness = Metered()
+        harness.cluster.put(policy("p"))
+        await harness.start()
+        await harness.live(30)
         of_p = {"kind": "NotificationPolicy", "namespace": "own", "name": "p"}
         synced = "znp_last_successful_sync_timestamp_seconds"
-        assert value(bench.metrics, synced, **of_p) is not None
-        assert bench.engine is not None
+        assert value(harness.metrics, synced, **of_p) is not None
+        assert harness.engine is not None
         if is_delivered:
-            bench.engine.watch_events.gone(policy_key(PolicyKey("own", "p")))
-        bench.engine.watch_events.seen(replace(policy("p"), uid="another"))
-        assert value(bench.metrics, synced, **of_p) is None
-        await bench.stop()
+            harness.engine.watch_events.gone(policy_key(PolicyKey("own", "p")))
+        harness.engine.watch_events.seen(replace(policy("p"), uid="another"))
+        assert value(harness.metrics, synced, **of_p) is None
+        await harness.stop()
 
     run(story())
 

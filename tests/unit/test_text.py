@@ -47,11 +47,11 @@ def test_an_organization_s_name_is_shown_so() -> None:
     """The status has the short form; comparisons use the full name."""
 
     async def story() -> None:
-        bench = bench_with(policy("p"))
-        bench.zitadel.names["o"] = FORGED
-        await bench.start()
-        await bench.live(60)
-        assert bench.policy("p").status.organization_name == one_line(FORGED)
-        await bench.stop()
+        harness = bench_with(policy("p"))
+        harness.zitadel.names["o"] = FORGED
+        await harness.start()
+        await harness.live(60)
+        assert harness.policy("p").status.organization_name == one_line(FORGED)
+        await harness.stop()
 
     run(story())

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.engines import Bench
+from support.engines import Harness
 from support.replacing import instead_of
 from support.third_kind import SET, SetObject, SetStatus, body_of, describe
 from support.virtual_time import run
@@ -50,15 +50,15 @@ def test_its_watch_events_and_echoes_are_told_apart() -> None:
     """News calls for a pass, and an echo of our own write for none."""
 
     async def story() -> None:
-        bench = Bench()
-        engine = await bench.start()
-        assert bench.parts is not None
-        queue, inventory = bench.parts.queue, bench.parts.inventory
+        harness = Harness()
+        engine = await harness.start()
+        assert harness.parts is not None
+        queue, inventory = harness.parts.queue, harness.parts.inventory
         events, key = engine.watch_events, key_of(ONE)
         events.seen(ONE)
         assert key in queue
         assert log_context_of(key, inventory) == (SET.name, "own", "all", 1)
-        await bench.live(1)
+        await harness.live(1)
         events.seen(replace(ONE, resource_version="8"))
         assert events.has(key, "u", "8")
         assert key not in queue
@@ -68,8 +68,8 @@ def test_its_watch_events_and_echoes_are_told_apart() -> None:
             events.seen(stored)
             return stored
 
-        instead_of(bench.cluster.apply_status).call(write)
-        await bench.parts.writes.report(ONE, DONE)
+        instead_of(harness.cluster.apply_status).call(write)
+        await harness.parts.writes.report(ONE, DONE)
         assert key not in queue
         assert inventory.find(*key.of_object) == replace(ONE, status=DONE)
         events.seen(replace(ONE, size=4, resource_version="10"))
@@ -78,7 +78,7 @@ def test_its_watch_events_and_echoes_are_told_apart() -> None:
         events.seen(replace(ONE, size=5, resource_version="11"))
         assert inventory.find(*key.of_object) is None
         assert key not in queue
-        await bench.stop()
+        await harness.stop()
 
     run(story())
 

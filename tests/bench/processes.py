@@ -24,7 +24,7 @@ _START = 60.0
 
 
 @dataclass
-class World:
+class Processes:
     """The processes of a run, and access to them.
 
     Attributes:
@@ -102,12 +102,12 @@ class World:
 
 
 @contextmanager
-def running_world(
+def running_processes(
     folder: Path,
     checkout: Path,
     organizations: int,
     drift_detection: Mapping[str, str] = DRIFT_DETECTION,
-) -> Iterator[World]:
+) -> Iterator[Processes]:
     """Start everything; the instance is Ready when the block begins.
 
     Args:
@@ -120,18 +120,18 @@ def running_world(
         ControlPlane(folder / "plane") as plane,
         _emulator(folder, organizations) as emulator,
     ):
-        world = World(plane, folder, checkout, emulator, [])
-        known = [org["id"] for org in world.zitadel("organizations")]
+        processes = Processes(plane, folder, checkout, emulator, [])
+        known = [org["id"] for org in processes.zitadel("organizations")]
         # The first one is the organization of the credential.
-        world.organizations = known[-organizations:]
-        _install(world, drift_detection)
+        processes.organizations = known[-organizations:]
+        _install(processes, drift_detection)
         try:
-            world.start_operator()
+            processes.start_operator()
             ready = ("wait", "--for=condition=Ready", "--timeout=30s")
             plane.kubectl(*ready, f"zni/{INSTANCE}")
-            yield world
+            yield processes
         finally:
-            world.stop_operator()
+            processes.stop_operator()
 
 
 @contextmanager
@@ -141,17 +141,17 @@ def _emulator(folder: Path, organizations: int) -> Iterator[EmulatorProcess]:
         yield emulator
 
 
-def _install(world: World, drift_detection: Mapping[str, str]) -> None:
-    kubectl = world.plane.kubectl
-    crds = str(world.checkout / "deploy" / "crds")
+def _install(processes: Processes, drift_detection: Mapping[str, str]) -> None:
+    kubectl = processes.plane.kubectl
+    crds = str(processes.checkout / "deploy" / "crds")
     kubectl("apply", "--server-side", "-f", crds)
     kubectl("wait", "--for=condition=Established", "-f", crds)
     for namespace in (OWN_NAMESPACE, NAMESPACE):
         kubectl("create", "namespace", namespace)
-    create_secret(world.plane, "zitadel-credentials")
+    create_secret(processes.plane, "zitadel-credentials")
     reference = {"secretRef": {"name": "zitadel-credentials"}}
     spec = {
-        "url": world.zitadel_url,
+        "url": processes.zitadel_url,
         "allowInsecureHTTP": True,
         "credentials": {"personalAccessToken": reference},
         # High, so that the measurement is not one of the rate limit.
