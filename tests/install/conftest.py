@@ -55,7 +55,7 @@ def system(
     emulator: EmulatorProcess,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[System]:
-    """The system of tests/cluster, but the operator uses the chart's service account."""
+    """The system of tests/cluster, with the chart's service account."""
     watch = StatusWatch(installation.plane, tmp_path_factory.mktemp("watch"))
     create_secret(installation.plane, "zitadel-credentials")
     operator = installation.lead("pod-1")

@@ -86,6 +86,10 @@ class Demo:
         )
         url = f"http://127.0.0.1:{health}/readyz"
         self._wait("the operator is ready", lambda: _answers(url))
+        for program in self._programs:
+            if not program.running:
+                # Another demo may have taken the port in the same moment.
+                raise DemoFailed(f"{program.name} has ended:\n{program.tail()}")
 
     def tell_what_runs(self) -> None:
         """Print how to use the cluster and the emulator while they keep running."""
