@@ -442,6 +442,44 @@ def test_a_policy_that_lost_its_owner_is_adopted() -> None:
     run(story())
 
 
+@pytest.mark.parametrize("seconds", [0.1, 2.0])
+def test_policies_that_go_just_before_their_set_are_undone(seconds: float) -> None:
+    """As when a namespace is deleted, or everything in it."""
+
+    async def story() -> None:
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set(deletion=DeletionPolicy.RESET))
+        await harness.live(10)
+        for key in list(harness.cluster.policies):
+            harness.seen(replace(harness.cluster.policies[key], deleting=True))
+        await harness.live(seconds)
+        harness.set_seen(replace(harness.of(), deleting=True))
+        await harness.live(30)
+        assert harness.names() == set()
+        assert not harness.cluster.sets
+        assert harness.zitadel.own == {}
+        await harness.stop()
+
+    run(story())
+
+
+def test_a_set_created_suspended_is_no_warning() -> None:
+    """It does nothing, as it was asked to."""
+
+    async def story() -> None:
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set(suspended=True))
+        await harness.live(10)
+        assert harness.ready_of().reason == Reason.SUSPENDED
+        assert harness.names() == set()
+        assert not [r for key, r in harness.recorder.notices if r == "Suspended"]
+        await harness.stop()
+
+    run(story())
+
+
 def test_a_set_keeps_nothing_from_others_that_it_will_not_make() -> None:
     """Not while it is suspended, has too many, or has lost its grant."""
 

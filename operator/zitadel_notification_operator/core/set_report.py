@@ -254,20 +254,21 @@ def _unready(
 def _ready(found: Fold, generation: int) -> tuple[Condition, Condition]:
     counts = found.counts
     reason = Reason.SUCCEEDED
-    message = f"{counts.ready} organizations are as declared or observed"
+    message = f"{_organizations(counts.ready)} as declared or observed"
     if counts.overridden:
         message += f"; other policies make the setting of {counts.overridden}"
     if not counts.matched:
         reason, message = Reason.NOTHING_MATCHES, "No organization is selected"
     ready = Condition(READY, "True", reason, message, generation)
     if counts.drifted:
-        message = (
-            f"ZITADEL holds something else for {counts.drifted} of {counts.ready} "
-            "organizations"
-        )
+        message = f"ZITADEL holds something else for {counts.drifted} of {counts.ready}"
         return ready, Condition(IN_SYNC, "False", Reason.DRIFTED, message, generation)
-    message = f"ZITADEL holds what is declared for {counts.ready} organizations"
+    message = f"{_organizations(counts.ready)} as declared in ZITADEL"
     return ready, Condition(IN_SYNC, "True", Reason.IN_SYNC, message, generation)
+
+
+def _organizations(count: int) -> str:
+    return "1 organization is" if count == 1 else f"{count} organizations are"
 
 
 def _describe_unready(found: Fold) -> str:

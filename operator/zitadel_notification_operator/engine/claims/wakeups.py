@@ -167,14 +167,12 @@ class Wakeups:
 def urgency_of(one: OwnObject) -> Priority:
     """Return how urgent a change of an object is.
 
-    The policies of a set wait for all others: a roll-out over thousands of them must
-    not delay the edit of a single one.
+    The policies of a set wait for all others: a roll-out over thousands of them, or the
+    end of a set, must not delay the edit of a single one.
     """
-    if one.deleting:
-        return Priority.DELETE
     if isinstance(one, PolicyObject) and one.set_uid is not None:
         return Priority.DRIFT
-    return Priority.CHANGE
+    return Priority.DELETE if one.deleting else Priority.CHANGE
 
 
 def _has_its_marks(policy: PolicyObject) -> bool:

@@ -5,7 +5,7 @@ its settings; every other policy is released at once (design, section 3, "Deleti
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.conditions import READY, find
@@ -28,6 +28,7 @@ from zitadel_notification_operator.engine.claims.ownership import (
     Ownership,
 )
 from zitadel_notification_operator.engine.claims.records import why_as_retain
+from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.outcome import (
     WAIT,
     Outcome,
@@ -42,6 +43,9 @@ from .organization_resolver import OrganizationResolver
 from .targets import Targets
 
 RETAINED = "deletionPolicy Retain: ZITADEL stays as it is"
+SET_GRACE = 5.0
+"""Seconds for which the deletion of a policy waits for that of its set."""
+
 CRD_GOES = (
     "the CRD of NotificationPolicy is being deleted, which asks for no setting to be "
     "undone; ZITADEL stays as it is, as with deletionPolicy Retain"
@@ -71,6 +75,7 @@ class DeletionPass:
     _resolver: OrganizationResolver
     _targets: Targets
     _reports: DeletionReport
+    _wanted_since: dict[str, float] = field(default_factory=dict, init=False)
 
     async def run(self, policy: PolicyObject) -> Outcome:
         """Undo what is due and remove the finalizer, or report what prevents that.
@@ -172,6 +177,7 @@ class DeletionPass:
 
     async def _undo_in_turn(self, policy: PolicyObject, target: Target) -> Ending:
         if self._inventory.set_book.wants_again(policy):
+            self._wait_for_the_end_of_its_set(policy)
             return Ending(
                 "its NotificationPolicySet makes it again; ZITADEL stays as it is"
             )
@@ -202,6 +208,26 @@ class DeletionPass:
             # A new owner that waits for this target must not inherit the original.
             self._inventory.originals.drop(policy.key)
         return Ending(sentence, writer.wrote)
+
+    def _wait_for_the_end_of_its_set(self, policy: PolicyObject) -> None:
+        """Wait a moment, in which the deletion of the policy's set may arrive, too.
+
+        Whoever deletes a namespace, or all objects in it, deletes the policies first.
+        Without the wait their settings would stay in ZITADEL, because the set would
+        still want them.
+
+        Raises:
+            RequeueAfter: The moment is not over yet.
+        """
+        now = loop_time()
+        self._wanted_since = {
+            uid: since
+            for uid, since in self._wanted_since.items()
+            if now - since < 2 * SET_GRACE
+        }
+        left = self._wanted_since.setdefault(policy.uid, now) + SET_GRACE - now
+        if left > 0:
+            raise RequeueAfter(left)
 
     def _why_nothing(self, policy: PolicyObject) -> str:
         """Return why this policy undoes nothing; empty if it may have to."""

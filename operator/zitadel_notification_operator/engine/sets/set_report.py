@@ -74,10 +74,12 @@ class SetReport:
 
 
 def _only_waits(status: SetStatus) -> bool:
-    """Return whether policies have merely no result yet, which is no warning."""
+    """Return whether nothing failed: the set is suspended, or has no results yet."""
     counts = status.organizations
     ready = find(status.conditions, READY)
     reason = ready.reason if ready is not None else ""
+    if reason == Reason.SUSPENDED:
+        return True
     is_failing = counts is None or counts.failed or not counts.pending
     return reason == Reason.POLICIES_NOT_READY and not is_failing
 
