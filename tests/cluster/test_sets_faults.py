@@ -1,6 +1,7 @@
 """NotificationPolicySets on bad days, on a real API server."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -319,3 +320,66 @@ def test_orphans_stay_as_plain_policies(alone: Own) -> None:
         system.gone("znp", f"{cascade}-{org}", "team")
     assert own(system, org)
     alone.plane.stop_controller_manager()
+
+
+def test_a_set_that_is_deleted_in_its_first_roll_out_leaves_nothing(
+    alone: Own,
+) -> None:
+    """What it has made is undone, and what it has not made is never made."""
+    system = alone.system
+    orgs = [make(system, f"fleet-{n}") for n in range(40)]
+    apply_set(
+        system,
+        "team",
+        "s",
+        organizations=named("fleet-*"),
+        deletionPolicy="Reset",
+    )
+    eventually(lambda: any(own(system, org) for org in orgs), 60, "the first one")
+    system.plane.kubectl("delete", SETS, "s", "-n", "team", "--timeout=120s")
+    system.gone(SETS, "s", "team")
+    assert not any(own(system, org) for org in orgs)
+    left = system.plane.kubectl("get", "znp", "-n", "team", "-o", "name").stdout
+    assert left == ""
+
+
+def test_a_namespace_that_goes_takes_its_sets_along(alone: Own) -> None:
+    """Policies are deleted before their set, and are undone all the same."""
+    system = alone.system
+    alone.plane.start_controller_manager(("namespace-controller",))
+    orgs = [make(system, f"fleet-{n}") for n in range(5)]
+    apply_set(
+        system,
+        "team",
+        "s",
+        organizations=named("fleet-*"),
+        deletionPolicy="Reset",
+    )
+    wait_ready(system, "team", "s")
+    system.plane.kubectl("delete", "namespace", "team", "--timeout=120s")
+    assert not any(own(system, org) for org in orgs)
+    alone.plane.stop_controller_manager()
+
+
+def test_an_id_that_is_no_name_has_a_policy_with_a_digest(
+    system: System, namespace: str
+) -> None:
+    """Ids may be any visible characters."""
+    org = f"R&D_{namespace}"
+    body = {"id": org, "name": f"{namespace}-x"}
+    system.emulator.call("POST", "/emulator/v1/organizations", body)
+    apply_set(
+        system,
+        namespace,
+        "s",
+        organizations=named(f"{namespace}-*"),
+        deletionPolicy="Reset",
+    )
+    wait_ready(system, namespace, "s")
+    assert own(system, org)
+    (name,) = system.plane.kubectl(
+        *("get", "znp", "-n", namespace, "-l", f"{LABEL}=s", "-o", "name")
+    ).stdout.split()
+    assert re.fullmatch(r".*/s-[0-9a-f]{16}", name)
+    system.plane.kubectl("delete", SETS, "s", "-n", namespace, "--timeout=60s")
+    assert not own(system, org)

@@ -1,12 +1,14 @@
 """Sets in an engine on a virtual clock: readings, leaving, limits, faults, crashes."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from support.engines import INSTANCE, Harness, condition_of, policy, with_spec
 from support.settings import mails
+from support.steps import Answer, Steps
 from support.virtual_time import run
 from zitadel_notification_operator.core.conditions import Condition
 from zitadel_notification_operator.core.errors import (
@@ -533,3 +535,52 @@ def test_a_suspended_set_claims_what_it_has() -> None:
         await harness.stop()
 
     run(story())
+
+
+@dataclass
+class FailingSteps(Steps):
+    """Steps of which one fails once, if it is a call to ZITADEL."""
+
+    fails_at: int = -1
+    calls: int = 0
+
+    def step(self, effect: Callable[[], Answer], *what: str) -> Answer:
+        """Make one call to the outside, or fail."""
+        if what[0] not in KUBERNETES_CALLS:
+            self.calls += 1
+            if self.calls - 1 == self.fails_at:
+                raise TransientError(Reason.SERVER_ERROR, "HTTP 503")
+        return super().step(effect, *what)
+
+
+KUBERNETES_CALLS = {
+    *("status", "original", "strip", "hold", "release"),
+    *("create", "apply", "delete", "crd"),
+}
+
+
+def test_zitadel_away_at_any_call_of_a_set_changes_no_end() -> None:
+    """One failed call delays, and neither adds nor removes anything."""
+
+    async def story(fails_at: int) -> int:
+        harness = Sets()
+        steps = FailingSteps(fails_at=fails_at)
+        harness.steps = harness.cluster.steps = harness.zitadel.steps = steps
+        await harness.start()
+        harness.set_seen(a_set(deletion=DeletionPolicy.RESET))
+        await harness.live(200)
+        assert harness.names() == {"s-1", "s-2", "s-3"}, fails_at
+        assert harness.zitadel.own == dict.fromkeys("123", False), fails_at
+        del harness.zitadel.names["3"]
+        harness.zitadel.removed.add("3")
+        harness.edit(organizations=Selector(True, (), (Matcher(name="two"),)))
+        await harness.live(400)
+        assert harness.names() == {"s-1"}, fails_at
+        assert harness.zitadel.own.keys() - {"3"} == {"1"}, fails_at
+        await harness.stop()
+        return steps.calls
+
+    calls = run(story(-1))
+    assert calls > 15
+    for fails_at in range(calls):
+        run(story(fails_at))
