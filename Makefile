@@ -117,8 +117,11 @@ lint: init ## check style, the direction of imports, YAML, spelling and generate
 	@$(BIN)/python tools/argocd_patch.py --check
 	@$(BIN)/python tools/metrics_page.py --check
 
+# The emulator's tests are checked apart, because they have a conftest.py as well.
 type: init ## check types
 	@$(BIN)/mypy
+	@MYPYPATH=emulator/src:emulator/tests $(BIN)/mypy --config-file pyproject.toml \
+		--cache-dir .mypy_cache/emulator emulator/tests
 
 fmt: init ## format the code
 	@$(BIN)/ruff check --fix-only --quiet $(CODE)

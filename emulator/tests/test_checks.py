@@ -1,5 +1,7 @@
 """ZITADEL's checks of a call, and their order."""
 
+from typing import Any
+
 import pytest
 
 from shared.api import ACME, ADMIN, GLOBEX, ME, OWN, POLICY, Api, outcome
@@ -81,7 +83,7 @@ async def test_instance_roles(
         ("PUT", ADMIN, None, instance_write),
         ("GET", "/admin/v1/instances/me", None, info),
     ):
-        body = {} if method in {"POST", "PUT"} else None
+        body: dict[str, Any] | None = {} if method in {"POST", "PUT"} else None
         answer = await api.call(method, path, org, token=token, body=body)
         assert answer.status_code == expected
 

@@ -149,8 +149,8 @@ async def test_malformed_limit_comes_before_all_but_the_route(api: Api) -> None:
 @pytest.mark.parametrize("limit", ["5\u00b5".encode(), b"5\xb5", b"\xef\xbc\x95S"])
 async def test_malformed_limit_that_is_no_ascii(api: Api, limit: bytes) -> None:
     """It is refused, even if its bytes are no text."""
-    headers = {"Authorization": f"Bearer {api.emulator.token}".encode()}
-    headers["Grpc-Timeout"] = limit
+    bearer = f"Bearer {api.emulator.token}".encode()
+    headers = [(b"Authorization", bearer), (b"Grpc-Timeout", limit)]
     answer = await api.client.get(ADMIN, headers=headers)
     assert outcome(answer) == (400, 3, "")
 

@@ -186,7 +186,7 @@ async def test_deactivated_user(api: Api) -> None:
     await api.control("PUT", path, {"state": "deactivated"})
     expected = (400, "invalid_request", "Errors.User.NotActive")
     assert refusal(await api.token(api.sign(made["keyFile"]))) == expected
-    credentials = {"grant_type": "client_credentials"}
+    credentials: dict[str, Any] = {"grant_type": "client_credentials"}
     assert refusal(await api.token(auth=auth, **credentials)) == expected
     assert await opens(api, bought) == 401
     await api.control("PUT", path, {"state": "reactivated"})
@@ -201,8 +201,8 @@ async def test_client_credentials(api: Api, name: str, in_form: bool) -> None:
     made = await api.user("secret", userName=name)
     assert made["clientId"] == name
     assert len(made["clientSecret"]) == 64
-    pair = {"client_id": name, "client_secret": made["clientSecret"]}
-    fields = {"grant_type": "client_credentials"}
+    pair: dict[str, Any] = {"client_id": name, "client_secret": made["clientSecret"]}
+    fields: dict[str, Any] = {"grant_type": "client_credentials"}
     if in_form:
         answer = await api.token(**fields, **pair)
     else:
@@ -238,7 +238,7 @@ async def test_new_secret_ends_the_old_one(api: Api) -> None:
     path = f"/management/v1/users/{made['userId']}/secret"
     new = (await api.call("PUT", path)).json()
     assert new["clientId"] == made["clientId"]
-    fields = {"grant_type": "client_credentials"}
+    fields: dict[str, Any] = {"grant_type": "client_credentials"}
     old = await api.token(auth=(made["clientId"], made["clientSecret"]), **fields)
     assert refusal(old)[0] == 400
     auth = (new["clientId"], new["clientSecret"])

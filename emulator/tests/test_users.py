@@ -199,7 +199,7 @@ async def test_credentials_are_made_and_taken(api: Api) -> None:
     """A user may have many, which can be removed one by one."""
     made = await api.user("key")
     path = f"users/{made['userId']}"
-    more = {}
+    more: dict[str, Any] = {}
     for kind in ("token", "key", "secret"):
         content = {"credential": kind}
         more |= (await api.control("POST", f"{path}/credentials", content)).json()

@@ -76,7 +76,8 @@ class Api:
         """Call the token endpoint with an assertion or client credentials."""
         form = {"grant_type": BEARER, "assertion": signed} if signed else {}
         form |= fields | ({} if scope is None else {"scope": scope})
-        return await self.client.post(TOKEN, data=form, headers=headers, auth=auth)
+        basic = httpx.USE_CLIENT_DEFAULT if auth is None else httpx.BasicAuth(*auth)
+        return await self.client.post(TOKEN, data=form, headers=headers, auth=basic)
 
     def sign(self, key: Mapping[str, str], **what: Any) -> str:
         """Return a valid assertion for this emulator, with these changes.
