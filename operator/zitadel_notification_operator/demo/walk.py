@@ -16,6 +16,7 @@ from .processes import Program, free_port, is_free
 
 OWN_NAMESPACE = "zitadel-notification-operator"
 TOKEN = "demo-owner-token"  # noqa: S105 - only for the demo's own emulator
+POLICY = "/management/v1/policies/notification"
 ACME = "280000000000000101"
 GLOBEX = "280000000000000102"
 INITECH = "280000000000000777"
@@ -148,16 +149,30 @@ class Demo:
 
     def _correct(self) -> None:
         self._title("4. A change behind the operator's back is corrected")
-        self._call("PUT", ACME, {"passwordChange": False})
-        self._ask_zitadel(ACME, "somebody turned the mails off")
-        annotation = "zitadel-notification.dev/reconcile-requested-at=now"
-        self._say("It is found at the next look; a person in a hurry asks for one:")
-        self._kubectl("annotate", "znp", "acme", annotation, "--namespace=default")
+        self._say("The operator finds it in ZITADEL's events; here it looks often:")
+        often = '{"spec":{"driftDetection":{"eventsInterval":"5s"}}}'
+        self._kubectl("patch", "zni", "default", "--type=merge", f"--patch={often}")
+        jane = {"roles": ["IAM_OWNER"], "name": "Jane Doe", "userName": "jane"}
+        token = self._send("POST", "/emulator/v1/users", ACME, jane)["token"]
+        self._send("PUT", POLICY, ACME, {"passwordChange": False}, token)
+        self._ask_zitadel(ACME, "Jane Doe turned the mails off")
         self._wait(
             "the mails are on again", lambda: self._policy(ACME).get("passwordChange")
         )
         self._ask_zitadel(ACME, "corrected")
-        self._kubectl("get", "events", "--namespace=default")
+        self._say("The status names who made the change, from what, and to what:")
+        who = "--output=jsonpath={.status.lastDrift}"
+        self._wait(
+            "the status tells of the change",
+            lambda: (
+                self._cluster.kubectl(
+                    *("get", "znp", "acme", "--namespace=default", who)
+                ).stdout
+            ),
+        )
+        self._kubectl("get", "znp", "acme", "--namespace=default", who)
+        by_time = "--sort-by=.metadata.creationTimestamp"
+        self._kubectl("get", "events", "--namespace=default", by_time)
 
     def _refuse(self) -> None:
         self._title("5. A manifest that leaves the value out is refused")
@@ -196,9 +211,6 @@ class Demo:
 
     def _cover(self) -> None:
         self._title("8. A new organization is covered by itself")
-        often = '{"spec":{"driftDetection":{"eventsInterval":"5s"}}}'
-        self._say("The operator finds it in ZITADEL's events; here it looks often:")
-        self._kubectl("patch", "zni", "default", "--type=merge", f"--patch={often}")
         created = {"id": INITECH, "name": "Initech"}
         self._send("POST", "/emulator/v1/organizations", INITECH, created)
         self._ask_zitadel(INITECH, "a customer signs up: Initech")
@@ -292,25 +304,23 @@ class Demo:
     def _ask_zitadel(self, org: str, note: str) -> None:
         """Show the organization's policy as ZITADEL itself returns it."""
         self._console.print(
-            f"$ curl .../management/v1/policies/notification   # {note}",
+            f"$ curl ...{POLICY}   # {note}",
             style="bold cyan",
             highlight=False,
         )
         self._console.print(json.dumps(self._policy(org)), highlight=False)
 
     def _policy(self, org: str) -> dict[str, Any]:
-        policy: dict[str, Any] = self._call("GET", org)["policy"]
+        policy: dict[str, Any] = self._send("GET", POLICY, org)["policy"]
         return policy
 
-    def _call(self, method: str, org: str, body: Any = None) -> Any:
-        path = "/management/v1/policies/notification"
-        return self._send(method, path, org, body)
-
-    def _send(self, method: str, path: str, org: str, body: Any = None) -> Any:
+    def _send(
+        self, method: str, path: str, org: str, body: Any = None, token: str = TOKEN
+    ) -> Any:
         request = urllib.request.Request(  # noqa: S310 - our own emulator
             self._emulator_url + path,
             None if body is None else json.dumps(body).encode(),
-            {"Authorization": f"Bearer {TOKEN}", "x-zitadel-orgid": org},
+            {"Authorization": f"Bearer {token}", "x-zitadel-orgid": org},
             method=method,
         )
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
