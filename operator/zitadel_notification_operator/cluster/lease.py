@@ -19,7 +19,7 @@ from .calls import ApiClient, Forbidden, call
 from .names import FIELD_MANAGER, micro_time, pod_name
 
 LEASE = FIELD_MANAGER
-"""The name of the Lease; fixed by the design, section 2."""
+"""The name of the Lease."""
 
 _API_VERSION = "coordination.k8s.io/v1"
 _UNTOLD_DURATION = 15

@@ -1,4 +1,4 @@
-"""The operator's names in the Kubernetes API; fixed by the design, section 2."""
+"""The operator's names in the Kubernetes API."""
 
 import os
 import socket

@@ -1,6 +1,6 @@
 """Posts Events of events.k8s.io/v1 from a queue, and repeats as a series.
 
-The rules are those of client-go's recorder (conventions 3.1, 3.2): the first Event of a
+The rules are those of client-go's recorder: the first Event of a
 kind creates an object, repeats patch its series, and six minutes
 without a repeat end the series. A failure to post never fails a pass.
 """

@@ -1,8 +1,8 @@
 """Removes the operator's marks from an object by JSON patch, and nothing else.
 
 A `test` stands before each `remove`, so that the API server refuses the whole patch if
-the object has changed since it was read, or is another one of the same name (design,
-section 3).
+the object has changed since it was read, or is another one of the same name
+(docs/concepts/ownership.md).
 """
 
 from collections.abc import Callable, Collection, Mapping

@@ -2,7 +2,7 @@
 
 Marks are added by server-side apply with the object's uid, and removed by JSON patch
 with a `test`. Apply cannot remove the finalizer of a copied object: kubectl co-owns it
-there, so an apply without it would leave it in place (design, section 3).
+there, so an apply without it would leave it in place (docs/concepts/ownership.md).
 """
 
 from collections.abc import Callable

@@ -9,7 +9,8 @@ BOUND = 30.0
 """The longest delay in seconds between tries of what the whole operator depends on."""
 
 SLOW = 300.0
-"""Seconds between retries when a person must act first (design, section 3)."""
+"""Seconds between retries when a person must act first
+(docs/operations/troubleshooting.md)."""
 
 _DOUBLINGS = 6
 _SPREAD = 0.2

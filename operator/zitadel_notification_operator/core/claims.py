@@ -1,7 +1,7 @@
 """Which policy owns a target: the one whose claim comes first. Only the owner writes.
 
 A target is identified by ZITADEL's own ids. Two ZitadelInstance objects that reach
-the same ZITADEL therefore share its targets (design, section 3, "Target and claims").
+the same ZITADEL therefore share its targets (docs/concepts/ownership.md).
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ class Claim:
     """A policy's claim to a target, in the order in which claims win.
 
     A policy that no set made goes before a set's, whatever their age. Then the older
-    object wins: the policy, or the set that made it (design, section 8, "Precedence").
+    object wins: the policy, or the set that made it (docs/concepts/sets.md).
 
     Attributes:
         is_of_set: Whether a NotificationPolicySet makes the claim.

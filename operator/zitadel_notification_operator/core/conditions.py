@@ -2,7 +2,7 @@
 
 `Ready` is always present. `Stalled` and `Reconciling` are present only while they are
 True, and never both at once. `InSync` exists on policies only. The order is fixed:
-Stalled, Reconciling, Ready, InSync (conventions 2.1).
+Stalled, Reconciling, Ready, InSync (kstatus).
 """
 
 from collections.abc import Iterable
@@ -93,7 +93,7 @@ def parse_time(text: str) -> datetime | None:
     Returns:
         None if the text is not an RFC 3339 time with a zone. Anybody may have written
         the status, so the caller treats such a value as absent and observes again
-        (design, section 11).
+        (docs/operations/troubleshooting.md).
     """
     try:
         moment = datetime.fromisoformat(text)

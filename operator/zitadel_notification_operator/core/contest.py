@@ -3,7 +3,7 @@
 A second cluster, Terraform or a person may want a different value than the spec. Five
 corrections within an hour are no coincidence. From then on the target is contested,
 and each correction waits twice as long as the one before (see the `InSync` reason
-`Contested` in the design).
+`Contested` in docs/concepts/drift.md).
 """
 
 from dataclasses import dataclass, replace

@@ -1,7 +1,7 @@
 """The one place that decides what a pass does about the difference it has found.
 
 The decision is pure and defined for every input. This is the table for `Manage`
-(design, section 3). In `Observe`, nothing is ever written.
+(docs/concepts/ownership.md). In `Observe`, nothing is ever written.
 
     organization inherits            CREATE  also when equal: it pins the value
     organization's own, other value  UPDATE

@@ -94,9 +94,9 @@ class ReadSideBusy(TransientError):
     """ZITADEL is up but cannot show any notification policy for some seconds.
 
     Its read side tries to insert a row that already exists. Until it gives up on that
-    event, it answers every GET of a notification policy with this failure (design,
-    section 12, "Repair"). This is not an outage of the instance: it serves all other
-    calls meanwhile, and also writes of policies.
+    event, it answers every GET of a notification policy with this failure
+    (docs/concepts/two-sides.md). This is not an outage of the instance: it serves all
+    other calls meanwhile, and also writes of policies.
 
     Args:
         what: The call and the codes of its answer; the same at each try.

@@ -1,7 +1,7 @@
 """ZITADEL's events about what may have drifted, and how far the log was read.
 
 Only ZITADEL's own times and sequence numbers count here. No event is missed, whatever
-the operator's clock says (notes on `events/_search`).
+the operator's clock says.
 """
 
 from dataclasses import dataclass

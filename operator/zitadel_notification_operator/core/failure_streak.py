@@ -1,4 +1,6 @@
-"""How many failures it takes before they are reported (design, section 11).
+"""How many failures it takes before they are reported.
+
+The rule is in docs/operations/troubleshooting.md.
 
 A single failure proves nothing.
 """

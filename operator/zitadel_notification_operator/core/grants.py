@@ -1,9 +1,10 @@
 """Whether a namespace may use an instance, for a given scope and organization.
 
 Access is closed by default. The operator's own namespace may use every instance; any
-other namespace needs a grant on the ZitadelInstance (design, section 4). Organizations
-are compared by id, however they are referenced. The instance's pass looks up the ids of
-the organizations that grants name.
+other namespace needs a grant on the ZitadelInstance
+(docs/how-to/share-one-operator-among-teams.md). Organizations are compared by id,
+however they are referenced. The instance's pass looks up the ids of the organizations
+that grants name.
 """
 
 from collections.abc import Iterable, Mapping

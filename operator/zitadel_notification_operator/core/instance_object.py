@@ -26,7 +26,7 @@ NOT_PERMITTED = "EventsNotPermitted"
 
 @dataclass(frozen=True, slots=True)
 class DriftDetection:
-    """`status.driftDetection`: how drift is detected now (design, section 11).
+    """`status.driftDetection`: how drift is detected now (docs/concepts/drift.md).
 
     Attributes:
         method: Events, Poll or Disabled; never Auto.
@@ -52,8 +52,8 @@ class RateLimit:
         burst: Calls that may be made at once after a pause.
         max_concurrent: Concurrent calls of this instance object.
         max_concurrent_writes: Concurrent writes of policies by all instance objects
-            that reach the same ZITADEL. The smallest of their values applies (design,
-            section 12).
+            that reach the same ZITADEL. The smallest of their values applies
+            (docs/concepts/two-sides.md).
     """
 
     requests_per_second: int = 50

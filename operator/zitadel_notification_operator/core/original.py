@@ -2,7 +2,7 @@
 
 A deletion with deletionPolicy Restore sets this value again. The annotation
 `zitadel-notification.dev/original` is stored before the first write to ZITADEL, so that
-a crash at any moment cannot lose it (design, section 3, "Crash safety"). It contains
+a crash at any moment cannot lose it (docs/concepts/ownership.md). It contains
 only the settings that the operator manages; a restore leaves all others as they are.
 """
 

@@ -16,7 +16,7 @@ a judgement or steps.
 No other combination is a contradiction, because somebody else may have written in
 between.
 
-Source: design, section 12; zitadel/zitadel#8517 and zitadel/zitadel#12703.
+Source: docs/concepts/two-sides.md; zitadel/zitadel#8517 and zitadel/zitadel#12703.
 """
 
 from dataclasses import dataclass, replace

@@ -1,10 +1,9 @@
 """The status of a policy after a pass. It contains only what the pass has found.
 
-The rules come from kstatus (conventions 2) and from the design's table of causes
-(section 3). An error that may pass is Reconciling, and becomes Stalled after ten
-minutes without progress. An error that somebody must fix is Stalled at once. Ready and
-the abnormal condition name the cause. `InSync` is Unknown while the policy is not
-Ready.
+The rules come from kstatus, and from docs/operations/troubleshooting.md. An error that
+may pass is Reconciling, and becomes Stalled after ten minutes without progress. An
+error that somebody must fix is Stalled at once. Ready and the abnormal condition name
+the cause. `InSync` is Unknown while the policy is not Ready.
 """
 
 from dataclasses import dataclass, replace
@@ -31,7 +30,8 @@ from .settings import NO_SETTINGS
 from .text import shown_name
 
 PROGRESS_DEADLINE = 600.0
-"""Seconds after which an error that may pass becomes Stalled (design, section 3)."""
+"""Seconds after which an error that may pass becomes Stalled
+(docs/operations/troubleshooting.md)."""
 
 CONTESTED = (
     "Somebody keeps changing the policy back in ZITADEL. Corrections wait longer each "
@@ -220,8 +220,7 @@ def suspended(policy: PolicyObject, now: datetime) -> PolicyStatus:
     """Build the status of a suspended policy: only the root generation changes.
 
     Ready keeps its old generation, so that `kubectl wait` does not report success for a
-    spec that was not reconciled. A reconcile request waits until the policy is resumed
-    (conventions 6.1).
+    spec that was not reconciled. A reconcile request waits until the policy is resumed.
     """
     kept = [c for c in policy.status.conditions if c.type in {READY, IN_SYNC}]
     if find(kept, READY) is None:

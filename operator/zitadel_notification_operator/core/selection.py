@@ -3,7 +3,7 @@
 A matcher's fields must all match; of several matchers, one is enough; `exclude` wins.
 Names and domains are globs over the whole text, without regard to case: `*` stands for
 any characters, also none, and `?` for one. There is no escape character. If the name of
-an organization contains a wildcard, its id selects it (design, section 8).
+an organization contains a wildcard, its id selects it (docs/concepts/sets.md).
 """
 
 import re

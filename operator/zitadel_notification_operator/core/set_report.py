@@ -1,8 +1,8 @@
 """The status of a NotificationPolicySet: what its policies' statuses add up to.
 
-The rules are those of a policy (conventions 2): Ready and the abnormal condition name
+The rules are those of a policy (kstatus): Ready and the abnormal condition name
 the cause; what may pass is Reconciling, what somebody must mend is Stalled; `InSync` is
-Unknown while the set is not Ready (design, section 8).
+Unknown while the set is not Ready (docs/concepts/sets.md).
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ from .set_object import Removal, SetCounts, SetFailure, SetObject, SetStatus
 from .text import shown_name
 
 SHOWN_FAILURES = 10
-"""How many failures a status lists (design, section 8)."""
+"""How many failures a status lists (docs/concepts/sets.md)."""
 
 
 @dataclass(frozen=True, slots=True)

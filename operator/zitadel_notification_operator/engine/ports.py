@@ -211,7 +211,7 @@ class SecretReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The content of a Kubernetes Event, to be posted once (conventions 3.1).
+    """The content of a Kubernetes Event, to be posted once.
 
     Attributes:
         warning: Whether its type is Warning; else it is Normal.

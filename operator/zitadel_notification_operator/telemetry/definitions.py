@@ -2,8 +2,7 @@
 
 `docs/reference/metrics.md` is generated from this file (`tools/metrics_page.py`). A
 metric that controller-runtime has, too, has the same name here, so that existing
-dashboards work. Every label is bounded: there are no ids, addresses or error texts
-(conventions 4.1-4.3).
+dashboards work. Every label is bounded: there are no ids, addresses or error texts.
 """
 
 from collections.abc import Callable, Iterable, Iterator

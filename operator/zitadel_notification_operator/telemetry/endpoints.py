@@ -37,7 +37,7 @@ async def listen(host: str, port: int) -> list[socket.socket]:
 
     Args:
         host: A name or an address. Empty means every address of both families by a
-            single socket, or of IPv4 only if the kernel has no IPv6 (design 11).
+            single socket, or of IPv4 only if the kernel has no IPv6.
         port: 0 picks a free port.
 
     Raises:

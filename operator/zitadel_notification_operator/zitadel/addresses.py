@@ -2,7 +2,7 @@
 
 Loopback and link-local addresses and metadata services answer any caller on the
 machine. If the operator connected there for a tenant, the tenant would gain the
-operator's position in the network (conventions 8.6). Therefore every address that a
+operator's position in the network. Therefore every address that a
 name resolves to is checked right before the connection. All spellings of an address are
 checked, too, because a proxy or a library on the way may understand them.
 """

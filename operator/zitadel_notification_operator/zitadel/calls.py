@@ -91,7 +91,8 @@ class Call:
 
         This holds for a search of events, whose caller itself waits for as long as the
         answer asks. If that wait applied to the whole instance, a rate-limited search
-        would also stop polling, which is the fallback for it (design, section 11).
+        would also stop polling, which is the fallback for it
+        (docs/concepts/ownership.md).
         """
         return self.path == EVENTS
 

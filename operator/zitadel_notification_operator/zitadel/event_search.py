@@ -1,8 +1,7 @@
 """Searches ZITADEL's event log for events about what may have drifted.
 
 The call is POST `/admin/v1/events/_search` with the permission `events.read`. Times are
-exclusive bounds, `asc` sorts by position, and a search without results returns `{}`
-(notes, section 13).
+exclusive bounds, `asc` sorts by position, and a search without results returns `{}`.
 """
 
 from typing import Annotated

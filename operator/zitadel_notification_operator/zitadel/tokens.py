@@ -102,7 +102,7 @@ class FetchedToken:
         """Return the shared token, after fetching a new one if it expires soon.
 
         A token that is still valid is used while its renewal is in progress, and also
-        if the renewal fails for whatever reason (design, section 11).
+        if the renewal fails for whatever reason (docs/operations/troubleshooting.md).
 
         Raises:
             TerminalError: `CredentialsRejected`: the token endpoint refused the

@@ -2,7 +2,7 @@
 
 One answer that says "no such call" proves little: a proxy, a rollout or a database may
 cause it. Three of them over a minute do, if the instance was Ready by calls of its own
-in that time (design, section 11, "ZITADEL moves on"). The API is a property of the
+in that time (docs/reference/zitadel-versions.md). The API is a property of the
 ZITADEL, so all policies of an instance share the finding, and one of them tries for
 all.
 """

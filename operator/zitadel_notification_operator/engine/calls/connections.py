@@ -118,8 +118,8 @@ class Connections:
         """Return the connection that a deletion may use.
 
         A credential that has vanished, or was replaced by a bad one, does not stop a
-        deletion, because the last good one is still in memory (design, section 3,
-        "Deletion").
+        deletion, because the last good one is still in memory
+        (docs/concepts/deletion.md).
 
         Raises:
             NotCheckedYet: There is no verdict yet.

@@ -2,7 +2,7 @@
 
 An organization stays until something positive says that it is gone: an event, or the
 answer to a call about it. If a reading merely lacks it, it is only doubted, because the
-credential may have lost a right, or the answer may be cut (design, section 8).
+credential may have lost a right, or the answer may be cut (docs/concepts/sets.md).
 """
 
 from collections.abc import Iterable

@@ -20,7 +20,7 @@ from zitadel_notification_operator.engine.ports import PolicyClient
 from zitadel_notification_operator.engine.queue.clock import loop_time
 
 FRESH = 60.0
-"""Seconds for which a list is trusted (design, section 3, "Writes by state")."""
+"""Seconds for which a list is trusted (docs/concepts/ownership.md)."""
 
 _NEVER = float("-inf")
 

@@ -1,7 +1,7 @@
 """GETs that are older than ZITADEL's event log: which are known to be, and since when.
 
 A ZITADEL of several pods may answer from one that lags behind, also after another one
-has shown a write (notes on ZITADEL, "Consistency"). What such a GET says was in force
+has shown a write (docs/concepts/two-sides.md). What such a GET says was in force
 once and is no longer. It is recognized by the last write to the target, or by a newer
 event of the log. Everything is in memory only.
 """

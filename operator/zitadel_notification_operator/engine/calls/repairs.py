@@ -2,7 +2,7 @@
 
 Everything is in memory only. After a restart contradictions are counted from the
 beginning, and a repair that was stopped between two steps continues from what a GET
-then shows. The rules are in `core.read_side` and in design, section 12.
+then shows. The rules are in `core.read_side` and in docs/concepts/two-sides.md.
 """
 
 from collections.abc import Callable, Container, Iterator

@@ -1,9 +1,9 @@
 """Decides whose turn it is to write to a ZITADEL.
 
 ZITADEL's read side may miss an event for good when writes overlap. So writes to one
-ZITADEL go one at a time, or as many as the administrator allows (design, section 12,
-"Do no harm"). Turns are kept by ZITADEL's own id, because several ZitadelInstances may
-reach the same one.
+ZITADEL go one at a time, or as many as the administrator allows
+(docs/concepts/two-sides.md). Turns are kept by ZITADEL's own id, because several
+ZitadelInstances may reach the same one.
 
 A write without an answer may still take effect. The next one waits until that is over:
 writes carry a time limit, and ZITADEL obeys it.

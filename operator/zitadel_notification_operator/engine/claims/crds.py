@@ -2,7 +2,7 @@
 
 Kubernetes marks the CRD first and deletes the objects of its kind after that. So a read
 that began after a deletion was seen shows with certainty whether the object is deleted
-because its CRD is; that asks for no setting to be undone (design, section 11).
+because its CRD is; that asks for no setting to be undone (docs/concepts/deletion.md).
 """
 
 import asyncio

@@ -6,7 +6,7 @@ more from Kubernetes before that counts.
 
 The order of writes makes a crash safe at any moment: first the mark is stored, then
 ZITADEL is written, then the status. At a take-over the new owner's mark is stored
-before the old one's is removed (design, section 3, "Crash safety").
+before the old one's is removed (docs/concepts/ownership.md).
 """
 
 import logging

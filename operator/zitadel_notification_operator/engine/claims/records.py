@@ -2,7 +2,7 @@
 
 A pass over an object whose spec this version of the operator cannot read writes nothing
 to ZITADEL and reports why. Only its deletion goes on, by the fields that can be read
-(design, section 11).
+(docs/operations/troubleshooting.md).
 """
 
 from collections.abc import Iterable

@@ -2,7 +2,7 @@
 
 A set itself claims what it selects, from the moment when its selection is known,
 whether the policy exists already or not. So the deletion of a policy that its set still
-wants gives nothing up (design, section 8).
+wants gives nothing up (docs/concepts/sets.md).
 """
 
 from collections import defaultdict

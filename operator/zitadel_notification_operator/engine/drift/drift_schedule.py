@@ -19,7 +19,7 @@ from .search_health import NO_PERMISSION, SearchHealth, polled_because
 
 POLLING_SHARE = 0.45
 """The share of `requestsPerSecond` that polling may take: half, minus the tenth by
-which checks may come earlier than planned (design, section 11)."""
+which checks may come earlier than planned (docs/concepts/drift.md)."""
 
 
 class DriftSchedule:

@@ -1,7 +1,7 @@
 """Whether an instance's event log can be used: three failures say no, a success yes.
 
 While it cannot be used, policies are polled for drift, and the search is retried with a
-growing delay (design, section 11, "Never blind in silence").
+growing delay (docs/concepts/drift.md).
 """
 
 from dataclasses import dataclass

@@ -25,7 +25,8 @@ from .verdicts import Verdicts
 
 SECRET_INTERVAL = 30.0
 """Seconds between reads of the Secret, whatever the state. So a bad credential is
-reported, and one that is good again is used, within a minute (design, section 11)."""
+reported, and one that is good again is used, within a minute
+(docs/operations/troubleshooting.md)."""
 
 SECOND_LOOK = 5.0
 """Seconds until a new error that somebody has to fix is checked once more."""

@@ -286,8 +286,7 @@ class InstanceProbe:
             marked = recorded_target(policy)
             if marked is not None and marked.zitadel_id == zitadel_id:
                 # All that it holds belongs to this ZITADEL. The annotation is the only
-                # mark that survives a loss of the instance's status (design, section
-                # 3).
+                # mark that survives a loss of the instance's status.
                 return
             status = unpinned(policy, failure, self._now())
             try:

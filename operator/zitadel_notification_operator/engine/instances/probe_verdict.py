@@ -1,8 +1,8 @@
 """Decides when the failures of an instance's probes become a verdict.
 
-One failure is no verdict (design, section 11). If an instance has worked before, the
-first failed probe is not reported: policies wait, and the next probes follow soon. When
-each failure becomes a verdict:
+One failure is no verdict (docs/operations/troubleshooting.md). If an instance has
+worked before, the first failed probe is not reported: policies wait, and the next
+probes follow soon. When each failure becomes a verdict:
 
     Secret or CA bundle missing or not usable      at once: the operator sees it itself
     no answer, or one of a failing server          at the second failed probe

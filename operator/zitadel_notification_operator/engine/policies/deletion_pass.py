@@ -1,7 +1,7 @@
 """One pass over a policy that is being deleted: undo, report, remove the finalizer.
 
 A deletion always ends, or its status says what to edit. Only a managing owner undoes
-its settings; every other policy is released at once (design, section 3, "Deletion").
+its settings; every other policy is released at once (docs/concepts/deletion.md).
 """
 
 from contextlib import suppress

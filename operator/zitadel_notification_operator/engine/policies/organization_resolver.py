@@ -1,7 +1,8 @@
 """Resolves a policy's organization once, and pins it to its id.
 
 A rename moves no policy. Only if the pinned organization is known to be removed, and
-the name or domain means another one, does the policy follow (design, section 3).
+the name or domain means another one, does the policy follow
+(docs/concepts/ownership.md).
 """
 
 from collections.abc import Callable

@@ -162,8 +162,8 @@ class TargetSync:
         """Make sure that an organization that inherits its policy exists.
 
         ZITADEL still answers for a removed organization as for one that inherits, and
-        accepts a POST for it; only `orgs/me` tells the difference (notes on ZITADEL,
-        `x-zitadel-orgid`). So a pass looks the organization up before a POST, and once
+        accepts a POST for it; only `orgs/me` tells the difference, as was
+        tried on a real one. So a pass looks the organization up before a POST, and once
         when nothing but inheritance was ever observed.
         """
         organization = work.organization

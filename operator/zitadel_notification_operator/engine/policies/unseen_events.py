@@ -1,7 +1,7 @@
 """GETs that are older than ZITADEL's event log: how long to wait, and what to believe.
 
-A ZITADEL of several pods may answer from a projection that lags behind its log (notes
-on ZITADEL, "Consistency"). If it does not catch up, it may have lost an event.
+A ZITADEL of several pods may answer from a projection that lags behind its log
+(docs/concepts/two-sides.md). If it does not catch up, it may have lost an event.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from .targets import Work
 
 BEHIND_FOR = 30.0
 """Seconds for which GETs may be older than the event log before that counts as a
-contradiction (design, section 12)."""
+contradiction (docs/concepts/two-sides.md)."""
 
 
 @dataclass(eq=False, repr=False)

@@ -1,6 +1,6 @@
 """Since when each object is failing with its present spec.
 
-A condition's lastTransitionTime moves with its status alone (conventions 2.1). So it
+A condition's lastTransitionTime moves with its status alone (kstatus). So it
 does not show when an object that was failing already got another spec. That moment
 is remembered here, and the progress deadline of the new spec counts from it. After a
 restart the time of the stored condition counts: no other is stored, and it is never

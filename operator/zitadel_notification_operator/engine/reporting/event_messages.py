@@ -1,4 +1,4 @@
-"""Composes Events: about transitions only, each once (conventions 3.3)."""
+"""Composes Events: about transitions only, each once."""
 
 from zitadel_notification_operator.core.conditions import READY, Condition, find
 from zitadel_notification_operator.core.decision import Action, Decision

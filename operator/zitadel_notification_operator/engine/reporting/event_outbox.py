@@ -5,7 +5,7 @@ Kubernetes has accepted that. While Kubernetes refuses the write, each repeated 
 finds the same transition, and posts nothing. If only the answer to the write was lost,
 the Event is posted as soon as the status is seen as stored. The Event of a deletion is
 posted right before the finalizer is removed, because the object may vanish with it
-(design, section 11).
+(docs/reference/logs-and-events.md).
 """
 
 import logging

@@ -3,7 +3,7 @@
 The whole directory is read once, and again when a set's spec or a token asks. After
 that the events of ZITADEL's log say which organizations to ask for, and where events
 cannot be read, the directory is read at each poll interval. All sets of an instance
-share one reading (design, section 8).
+share one reading (docs/concepts/sets.md).
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 A policy leaves only if something positive says so: the spec, the name or domain under
 which its organization exists, or that the organization is gone. If nothing is known of
-an organization, its policy stays, and ZITADEL is asked (design, section 8, "Leaving").
+an organization, its policy stays, and ZITADEL is asked (docs/concepts/sets.md).
 """
 
 from collections.abc import Callable, Iterable, Mapping

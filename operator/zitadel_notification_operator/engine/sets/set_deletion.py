@@ -2,7 +2,7 @@
 
 The set's finalizer stays until its policies are gone, because only they know what is to
 be undone. Kubernetes' own deletion with `--cascade=orphan` takes the ownerReferences
-away first; what is left then are plain policies, which stay (design, section 8).
+away first; what is left then are plain policies, which stay (docs/concepts/sets.md).
 """
 
 from dataclasses import dataclass, replace

@@ -1,7 +1,7 @@
 """One pass over a set: admit, read, select, claim, make, remove, add up, report.
 
 A failure of one step stops the later ones, and never removes anything: the policies
-that there are stay, and are reconciled as ever (design, section 8).
+that there are stay, and are reconciled as ever (docs/concepts/sets.md).
 """
 
 from collections.abc import Callable
