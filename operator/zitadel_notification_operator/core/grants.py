@@ -56,8 +56,8 @@ class Admission(StrEnum):
     """
 
 
-POSSIBLE = frozenset({Admission.GRANTED, Admission.UNDECIDED})
-"""With these answers, a settled policy is left alone until more is known."""
+NOT_REFUSED = frozenset({Admission.GRANTED, Admission.UNDECIDED})
+"""Granted, or not decided yet: a Ready policy is left alone until more is known."""
 
 
 def admit(

@@ -42,7 +42,7 @@ UNUSABLE_ACCESS = frozenset(
 """Failures of the Secret or of the CA bundle, while the last good credential is still
 in memory."""
 
-ADMINISTRATORS_OWN = UNUSABLE_ACCESS | {Reason.SPEC_NOT_UNDERSTOOD}
+HIDDEN_FROM_TENANTS = UNUSABLE_ACCESS | {Reason.SPEC_NOT_UNDERSTOOD}
 """Failures whose message names things that do not concern tenants."""
 
 
@@ -141,7 +141,7 @@ def as_seen_by_policies(failure: OperatorError) -> OperatorError:
     """Return the error that an instance's policies report for its failure."""
     if failure.reason is Reason.CREDENTIALS_REJECTED:
         return TerminalError(failure.reason, failure.message)
-    if failure.reason in ADMINISTRATORS_OWN:
+    if failure.reason in HIDDEN_FROM_TENANTS:
         return TransientError(
             Reason.INSTANCE_NOT_READY,
             f"The ZitadelInstance is not Ready: {failure.reason}; its own conditions "

@@ -12,7 +12,7 @@ from typing import Any
 
 from zitadel_notification_operator.core.claims import Claim, PolicyKey, Target
 from zitadel_notification_operator.core.grants import (
-    POSSIBLE,
+    NOT_REFUSED,
     Admission,
     Lookup,
     references_in,
@@ -348,7 +348,7 @@ class Inventory:
             for policy in users
             if (target := recorded_target(policy)) is not None
             and policy.status.original is not None
-            and self.admission(policy) in POSSIBLE
+            and self.admission(policy) in NOT_REFUSED
         }
 
     def _bequeath(self, key: PolicyKey, target: Target) -> None:

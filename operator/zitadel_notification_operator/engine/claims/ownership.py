@@ -19,7 +19,7 @@ from zitadel_notification_operator.core.errors import (
     ObjectGone,
     TerminalError,
 )
-from zitadel_notification_operator.core.grants import POSSIBLE, Admission
+from zitadel_notification_operator.core.grants import NOT_REFUSED, Admission
 from zitadel_notification_operator.core.original import Original, OriginalValue, seen
 from zitadel_notification_operator.core.policy import ObservedPolicy
 from zitadel_notification_operator.core.policy_object import PolicyObject
@@ -62,7 +62,7 @@ class Ownership:
     _read: dict[PolicyKey, tuple[str, float]] = field(default_factory=dict, init=False)
 
     async def own(self, policy: PolicyObject, target: Target) -> PolicyObject:
-        """Return the policy with the marks that it may have.
+        """Confirm that the policy owns the target; otherwise take its marks away.
 
         If a policy that no set made overrules one of a set, that one is returned
         without marks and with the name of the other; it only observes.
@@ -128,7 +128,8 @@ class Ownership:
         """
         value = self._first_seen(policy, target, observed)
         original = Original(policy.uid, target, value)
-        # If they differ, it is missing, copied, of another ZITADEL, or damaged.
+        # If they differ, the annotation is missing, copied, of another ZITADEL, or
+        # damaged.
         if policy.original == original:
             if policy.held == policy.undoes:
                 return policy
@@ -322,7 +323,7 @@ def _may_write(inventory: Inventory, policy: PolicyObject, target: Target) -> bo
     A policy that is kept only by another finalizer has ended. One that lost a conflict
     writes nothing, even while the owner is suspended.
     """
-    if not policy.manages or inventory.admission(policy) not in POSSIBLE:
+    if not policy.manages or inventory.admission(policy) not in NOT_REFUSED:
         return False
     owner = inventory.owner(target)
     if policy.deleting:

@@ -6,7 +6,7 @@ So a pass reads its own writes, and the watch's echo of them is no change.
 from collections.abc import Iterable
 
 from zitadel_notification_operator.core.claims import PolicyKey
-from zitadel_notification_operator.core.grants import POSSIBLE
+from zitadel_notification_operator.core.grants import NOT_REFUSED
 from zitadel_notification_operator.core.kinds import Kind
 from zitadel_notification_operator.core.objects import Own, OwnObject
 from zitadel_notification_operator.core.policy_object import PolicyObject
@@ -30,7 +30,7 @@ SET_PACE = 2.0
 
 
 class Wakeups:
-    """Leads from a change of one object to passes over others."""
+    """Queues the policies and sets that a change of another object affects."""
 
     def __init__(self, inventory: Inventory, queue: WorkQueue) -> None:
         self._inventory = inventory
@@ -134,17 +134,17 @@ class Wakeups:
                 self._queue.add(policy_key(key), urgency_of(policy))
 
     def needs_no_pass(self, policy: OwnObject) -> bool:
-        """Return whether a stored status still holds, as far as Kubernetes shows.
+        """Return True if the stored status needs no pass.
 
-        That of an instance never does, and neither does that of a set: only ZITADEL
-        shows it.
+        Always False for an instance and for a set: only ZITADEL shows whether their
+        status still holds.
         """
         inventory = self._inventory
         if not isinstance(policy, PolicyObject) or policy.deleting:
             return False
         if not is_observed_and_current(policy):
             return False
-        if inventory.admission(policy) not in POSSIBLE:
+        if inventory.admission(policy) not in NOT_REFUSED:
             return False
         target = inventory.target_of(policy)
         owner = inventory.owner(target) if target is not None else None

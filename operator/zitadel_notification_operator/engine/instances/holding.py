@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from zitadel_notification_operator.core.errors import ClusterError
-from zitadel_notification_operator.core.grants import POSSIBLE
+from zitadel_notification_operator.core.grants import NOT_REFUSED
 from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.crds import Crds
@@ -64,7 +64,7 @@ class Holding:
             return False
         inventory = self._inventory
         needed = any(
-            policy.held and inventory.admission(policy) in POSSIBLE
+            policy.held and inventory.admission(policy) in NOT_REFUSED
             for policy in inventory.policies_of(instance.name)
         )
         if needed:

@@ -21,8 +21,8 @@ from zitadel_notification_operator.core.errors import OperatorError, ReadSideBus
 from zitadel_notification_operator.core.failure_streak import once_more
 from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.engine.calls.connections import (
-    ADMINISTRATORS_OWN,
     AWAY,
+    HIDDEN_FROM_TENANTS,
 )
 from zitadel_notification_operator.engine.calls.instance_state import (
     InstanceState,
@@ -67,7 +67,7 @@ def note_failure(
     failures = state.failures
     failures.since = failures.since or wall
     failures.probes = once_more(failures.probes, now)
-    if failure.reason not in AWAY and failure.reason not in ADMINISTRATORS_OWN:
+    if failure.reason not in AWAY and failure.reason not in HIDDEN_FROM_TENANTS:
         failures.refusals = once_more(failures.refusals, now)
     verdict = _is_verdict(failures, failure, now)
     state.failure = failure
@@ -118,12 +118,12 @@ def has_worked(failures: ProbeFailures, instance: InstanceObject) -> bool:
     ready = find(instance.status.conditions, READY)
     if ready is None or instance.status.instance_id is None:
         return False
-    good = {"Succeeded", *AWAY, *ADMINISTRATORS_OWN}
+    good = {"Succeeded", *AWAY, *HIDDEN_FROM_TENANTS}
     return ready.observed_generation == instance.generation and ready.reason in good
 
 
 def _is_verdict(failures: ProbeFailures, failure: OperatorError, now: float) -> bool:
-    if failure.reason in ADMINISTRATORS_OWN:
+    if failure.reason in HIDDEN_FROM_TENANTS:
         return True
     if isinstance(failure, ReadSideBusy) and failures.busy_since is not None:
         return now - failures.busy_since >= BUSY_FOR

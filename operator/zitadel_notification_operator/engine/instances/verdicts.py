@@ -88,7 +88,7 @@ class Verdicts:
     ) -> bool:
         """Take what was found as the verdict, and queue the policies that it affects.
 
-        Not called while it is still being found out what the failure is.
+        Called only if a failure counts as a verdict.
 
         Args:
             instance: The instance.

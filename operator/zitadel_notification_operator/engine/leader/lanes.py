@@ -4,7 +4,7 @@ A lane is named after an instance that exists, never after what a tenant has wri
 policy may name anything, and each lane has its own turns.
 """
 
-from zitadel_notification_operator.core.grants import POSSIBLE
+from zitadel_notification_operator.core.grants import NOT_REFUSED
 from zitadel_notification_operator.core.kinds import INSTANCE, SET
 from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.engine.claims.inventory import Inventory
@@ -51,7 +51,10 @@ class Lanes:
             return NOBODYS
         if kind is SET:
             return f"{SETS_OF}{one.needed_instance}"
-        if isinstance(one, PolicyObject) and inventory.admission(one) not in POSSIBLE:
+        if (
+            isinstance(one, PolicyObject)
+            and inventory.admission(one) not in NOT_REFUSED
+        ):
             return f"{REFUSED_BY}{one.instance}"
         return f"{POLICIES_OF}{one.needed_instance}"
 

@@ -15,7 +15,7 @@ from zitadel_notification_operator.core.errors import (
     OperatorError,
     TransientError,
 )
-from zitadel_notification_operator.core.grants import POSSIBLE
+from zitadel_notification_operator.core.grants import NOT_REFUSED
 from zitadel_notification_operator.core.policy import DeletionPolicy, ManagementPolicy
 from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
@@ -236,6 +236,6 @@ class DeletionPass:
         unread = why_as_retain(policy)
         if unread:
             return unread
-        if self._inventory.admission(policy) not in POSSIBLE:
+        if self._inventory.admission(policy) not in NOT_REFUSED:
             return "no ZitadelInstance grants it any longer; nothing was undone"
         return ""

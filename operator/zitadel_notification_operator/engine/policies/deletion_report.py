@@ -105,7 +105,7 @@ class DeletionReport:
         own_finding = state.failure is None and failure.reason not in known
         if own_finding and not isinstance(failure, ReadSideBusy):
             self._connections.recheck(policy.instance)
-        if self._may_be_a_misfortune(policy, failure):
+        if self._must_repeat_before_reporting(policy, failure):
             return Outcome.back_off()
         now, passing = self._now(), isinstance(failure, TransientError)
         began = self._deadlines.began(policy, now) if passing else None
@@ -118,7 +118,7 @@ class DeletionReport:
             return Outcome.back_off(failure.retry_after)
         return Outcome.stall(spread(SLOW, self._chance.random()))
 
-    def _may_be_a_misfortune(
+    def _must_repeat_before_reporting(
         self, policy: PolicyObject, failure: OperatorError
     ) -> bool:
         """Return whether a refusal must be met again, as the credential has worked."""

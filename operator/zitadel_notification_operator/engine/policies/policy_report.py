@@ -180,7 +180,7 @@ class PolicyReport:
         is_busy = isinstance(failure, ReadSideBusy)  # no outage of the instance
         if own and (passing or rejected) and not is_busy:
             self._connections.recheck(policy.instance)
-        if own and self._may_be_a_misfortune(policy, failure, failures):
+        if own and self._must_repeat_before_reporting(policy, failure, failures):
             return Outcome.back_off(failure.retry_after)
         if isinstance(failure, ApiMissing) and _says_unsupported(policy):
             # An earlier process was certain, and nothing says that it is better now.
@@ -214,7 +214,7 @@ class PolicyReport:
         }
         return state.failure is None and failure.reason not in known
 
-    def _may_be_a_misfortune(
+    def _must_repeat_before_reporting(
         self, policy: PolicyObject, failure: OperatorError, failures: int
     ) -> bool:
         """Return whether a failure must repeat before a status reports it."""

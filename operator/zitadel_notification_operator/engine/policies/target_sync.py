@@ -31,7 +31,7 @@ from .targets import Work
 from .unseen_events import UnseenEvents
 
 _ROUNDS = 3
-"""How often a pass decides at most, if somebody else's changes come before its own."""
+"""How many times a pass decides anew when another writer was faster."""
 
 BEHIND_INTERVAL = 3.0
 """Seconds between two GETs while they may catch up with the event log: a pod of

@@ -66,7 +66,7 @@ class WorkQueue:
         self._running: dict[Key, Priority | None] = {}
         self._later: dict[Key, tuple[float, Priority, asyncio.TimerHandle]] = {}
         self._failures: dict[Key, int] = {}
-        self._given: dict[Key, Priority] = {}
+        self._priority_at_start: dict[Key, Priority] = {}
         self._turns: dict[Key, _Heap] = {}
         self._busy: Counter[_Heap] = Counter()
         self._order = count()
@@ -99,7 +99,7 @@ class WorkQueue:
         that was added since, because the next pass has to wait for this one. A key
         without a pass counts as a retry.
         """
-        given = self._given.get(key, Priority.RETRY)
+        given = self._priority_at_start.get(key, Priority.RETRY)
         again = self._running.get(key)
         return given if again is None else min(given, again)
 
@@ -166,7 +166,7 @@ class WorkQueue:
                 _, key = heapq.heappop(self._ready[heap])
                 if not self._ready[heap]:
                     del self._ready[heap]
-                self._given[key] = self._waiting.pop(key)[0]
+                self._priority_at_start[key] = self._waiting.pop(key)[0]
                 self._running[key] = None
                 self._turns[key] = heap
                 self._busy[heap] += 1
@@ -177,13 +177,13 @@ class WorkQueue:
 
     def begin(self, key: Key) -> None:
         """Begin the pass of a key from `get`; it covers what was added since then."""
-        self._given[key] = self.urgency(key)
+        self._priority_at_start[key] = self.urgency(key)
         self._running[key] = None
 
     def done(self, key: Key) -> None:
         """End the pass of a key; the key is queued again if it was added meanwhile."""
         again = self._running.pop(key)
-        del self._given[key]
+        del self._priority_at_start[key]
         self._metrics.done(key)
         heap = self._turns.pop(key)
         self._busy[heap] -= 1
