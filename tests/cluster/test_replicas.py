@@ -140,7 +140,7 @@ def test_a_take_over_of_settled_policies_costs_next_to_nothing(
     time.sleep(2)
     assert len(second.zitadel.requests) <= 10
     assert second.zitadel.writes() == []
-    for kind in ("notificationpolicies", "zitadelinstances"):
+    for kind in ("notificationpolicies", "notificationpolicysets", "zitadelinstances"):
         assert audit.by_operator(kind) == []
 
 
@@ -268,7 +268,8 @@ def test_without_the_right_to_leases_it_waits_and_says_what_to_grant(
     token = plane.kubectl("create", "token", "limited", inside).stdout.strip()
     account = f"--serviceaccount={OWN_NAMESPACE}:limited"
     group = "zitadel-notification.dev"
-    kinds = [f"{k}.{group}" for k in ("notificationpolicies", "zitadelinstances")]
+    plurals = ("notificationpolicies", "notificationpolicysets", "zitadelinstances")
+    kinds = [f"{plural}.{group}" for plural in plurals]
     ours = ",".join(kinds + [f"{kind}/status" for kind in kinds])
     reads = ("--verb=get,list,watch,patch", f"--resource={ours}")
     plane.kubectl("create", "clusterrole", "limited", *reads)

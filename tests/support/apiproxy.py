@@ -24,7 +24,7 @@ from yarl import URL
 
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
-_KINDS = ("notificationpolicies", "zitadelinstances")
+_KINDS = ("notificationpolicies", "notificationpolicysets", "zitadelinstances")
 _HOP_BY_HOP_HEADERS = {
     *("connection", "keep-alive", "transfer-encoding", "content-length"),
     *("host", "accept-encoding", "content-encoding"),

@@ -13,7 +13,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 GROUP = "/apis/zitadel-notification.dev/v1alpha1"
-KINDS = ("notificationpolicies", "zitadelinstances")
+KINDS = ("notificationpolicies", "notificationpolicysets", "zitadelinstances")
 
 Answer = Callable[[str], tuple[int, Any] | None]
 """Takes a path; returns status and JSON, or None for no response until the end."""

@@ -41,7 +41,7 @@ async def wait_for_kinds(reader: ClusterReader) -> frozenset[Kind]:
     Objects of the one kind must not wait for a CRD that may never come back: otherwise
     their deletions, and that of their own CRD, would never finish.
     """
-    logged, alone, failures = False, 0, 0
+    logged, alone, settled, failures = False, 0, 0, 0
     while True:
         try:
             kinds = await reader.kinds_served()
@@ -53,7 +53,9 @@ async def wait_for_kinds(reader: ClusterReader) -> frozenset[Kind]:
             pause = bounded_delay(failures, chance=0.5, asked=error.retry_after)
         else:
             alone = alone + 1 if absent else 0
-            without_sets = absent and kinds >= MAIN_KINDS
+            # Sets are not waited for, even if nobody may see whether their CRD exists.
+            settled = settled + 1 if kinds >= MAIN_KINDS else 0
+            without_sets = settled and (absent or settled == CRD_LOOKS)
             if kinds == ALL_KINDS or without_sets or alone == CRD_LOOKS:
                 return kinds
             # A user is probably about to apply the CRDs and waits for the operator.
