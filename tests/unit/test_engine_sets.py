@@ -1,16 +1,13 @@
-"""Sets in an engine on a virtual clock: readings, leaving, limits, faults, crashes."""
+"""Sets in an engine on a virtual clock: readings, leaving, limits, precedence."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from support.engines import INSTANCE, Harness, condition_of, policy, with_spec
+from support.engines import INSTANCE, condition_of, policy, with_spec
+from support.sets import POLL, Sets, a_set, counts
 from support.settings import mails
-from support.steps import Answer, Steps
 from support.virtual_time import run
-from zitadel_notification_operator.core.conditions import Condition
 from zitadel_notification_operator.core.errors import (
     ClusterError,
     TerminalError,
@@ -28,55 +25,7 @@ from zitadel_notification_operator.core.policy import (
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.selection import Matcher, Selector
-from zitadel_notification_operator.core.set_object import Limits, SetObject
-
-ALL = Selector(all=True)
-POLL = 60.0
-
-
-def a_set(name: str = "s", second: int = 0, **spec: Any) -> SetObject:
-    """Return a set that turns mails off, which ZITADEL sends by default."""
-    values: dict[str, Any] = {"organizations": ALL, "settings": mails(False), **spec}
-    return SetObject(
-        key=ObjectKey(values.pop("namespace", "own"), name),
-        uid=f"uid-{name}",
-        generation=1,
-        created=f"2026-01-01T00:00:{second:02}Z",
-        **values,
-    )
-
-
-class Sets(Harness):
-    """A harness with a ZITADEL of three organizations, which is polled each minute."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.zitadel.names = {"1": "one", "2": "two", "3": "three"}
-        self.cluster.put_instance(with_spec(INSTANCE, poll_interval=POLL))
-
-    def of(self, name: str = "s") -> SetObject:
-        """Return a set as stored."""
-        return self.cluster.sets[ObjectKey("own", name)]
-
-    def ready_of(self, name: str = "s") -> Condition:
-        """Return a set's Ready condition."""
-        return condition_of(self.of(name).status, "Ready")
-
-    def edit(self, name: str = "s", **spec: Any) -> None:
-        """Change a set's spec as a user would."""
-        one = self.of(name)
-        self.set_seen(replace(one, generation=one.generation + 1, **spec))
-
-    def names(self) -> set[str]:
-        """Return the names of all policies."""
-        return {key.name for key in self.cluster.policies}
-
-
-def counts(harness: Sets, name: str = "s") -> tuple[int, int, int, int, int]:
-    """Return how many are matched, ready, overridden, failed and pending."""
-    found = harness.of(name).status.organizations
-    assert found is not None
-    return found.matched, found.ready, found.overridden, found.failed, found.pending
+from zitadel_notification_operator.core.set_object import Limits
 
 
 def test_a_set_makes_a_policy_for_each_organization() -> None:
@@ -355,33 +304,6 @@ def test_observe_claims_nothing_and_reports_the_difference() -> None:
     run(story())
 
 
-@pytest.mark.parametrize("after", [False, True])
-def test_killed_at_any_step_a_set_ends_the_same(after: bool) -> None:
-    """Each organization has one policy, and its deletion undoes everything."""
-
-    async def story(kill_at: int) -> int:
-        harness = Sets()
-        harness.steps.kill_at, harness.steps.after = kill_at, after
-        await harness.start()
-        harness.set_seen(a_set(deletion=DeletionPolicy.RESTORE))
-        await harness.live(120)
-        assert harness.names() == {"s-1", "s-2", "s-3"}, kill_at
-        assert harness.zitadel.own == dict.fromkeys("123", False), kill_at
-        assert counts(harness) == (3, 3, 0, 0, 0), kill_at
-        harness.set_seen(replace(harness.of(), deleting=True))
-        await harness.live(120)
-        assert not harness.cluster.sets, kill_at
-        assert harness.names() == set(), kill_at
-        assert harness.zitadel.own == {}, kill_at
-        await harness.stop()
-        return len(harness.steps.log)
-
-    steps = run(story(-1))
-    assert steps > 30
-    for kill_at in range(steps):
-        run(story(kill_at))
-
-
 def test_drift_by_events_tells_of_new_organizations() -> None:
     """The directory is read once; then events say whom to ask for."""
 
@@ -403,184 +325,3 @@ def test_drift_by_events_tells_of_new_organizations() -> None:
         await harness.stop()
 
     run(story())
-
-
-def test_a_name_that_is_free_again_is_used_at_once() -> None:
-    """Until then the organization counts as failed, and the object is not touched."""
-
-    async def story() -> None:
-        harness = Sets()
-        await harness.start()
-        harness.seen(policy("s-1", "2"))
-        harness.set_seen(a_set(organizations=Selector(include=(Matcher(id="1"),))))
-        await harness.live(10)
-        assert counts(harness) == (1, 0, 0, 1, 0)
-        (failure,) = harness.of().status.failures
-        assert failure.reason == Reason.NAME_TAKEN
-        harness.seen(replace(harness.policy("s-1"), deleting=True))
-        await harness.live(3)
-        assert harness.zitadel.own["1"] is False
-        assert harness.ready("s-1").status == "True"
-        await harness.stop()
-
-    run(story())
-
-
-def test_a_policy_that_lost_its_owner_is_adopted() -> None:
-    """As in a backup; its label and target show whose it is."""
-
-    async def story() -> None:
-        harness = Sets()
-        await harness.start()
-        harness.set_seen(a_set())
-        await harness.live(10)
-        before = harness.policy("s-1")
-        harness.seen(replace(before, controller=None))
-        await harness.live(5)
-        after = harness.policy("s-1")
-        assert (after.uid, after.controller) == (before.uid, before.controller)
-        await harness.stop()
-
-    run(story())
-
-
-@pytest.mark.parametrize("seconds", [0.1, 2.0])
-def test_policies_that_go_just_before_their_set_are_undone(seconds: float) -> None:
-    """As when a namespace is deleted, or everything in it."""
-
-    async def story() -> None:
-        harness = Sets()
-        await harness.start()
-        harness.set_seen(a_set(deletion=DeletionPolicy.RESET))
-        await harness.live(10)
-        for key in list(harness.cluster.policies):
-            harness.seen(replace(harness.cluster.policies[key], deleting=True))
-        await harness.live(seconds)
-        harness.set_seen(replace(harness.of(), deleting=True))
-        await harness.live(30)
-        assert harness.names() == set()
-        assert not harness.cluster.sets
-        assert harness.zitadel.own == {}
-        await harness.stop()
-
-    run(story())
-
-
-def test_a_set_created_suspended_is_no_warning() -> None:
-    """It does nothing, as it was asked to."""
-
-    async def story() -> None:
-        harness = Sets()
-        await harness.start()
-        harness.set_seen(a_set(suspended=True))
-        await harness.live(10)
-        assert harness.ready_of().reason == Reason.SUSPENDED
-        assert harness.names() == set()
-        assert not [r for key, r in harness.recorder.notices if r == "Suspended"]
-        await harness.stop()
-
-    run(story())
-
-
-def test_a_set_keeps_nothing_from_others_that_it_will_not_make() -> None:
-    """Not while it is suspended, has too many, or has lost its grant."""
-
-    async def story() -> None:
-        harness = Sets()
-        granted = with_spec(
-            INSTANCE, poll_interval=POLL, grants=(Grant(("team",)), Grant(("own",)))
-        )
-        harness.cluster.put_instance(granted)
-        await harness.start()
-        older = a_set("old", 1, namespace="team", limits=Limits(organizations=2))
-        harness.set_seen(older)
-        harness.set_seen(a_set("young", 2))
-        await harness.live(10)
-        assert counts(harness, "young") == (3, 3, 0, 0, 0)
-        key = ObjectKey("team", "old")
-        limits = Limits(organizations=3)
-        stored = harness.cluster.sets[key]
-        harness.set_seen(replace(stored, generation=2, limits=limits))
-        await harness.live(10)
-        assert counts(harness, "young") == (3, 0, 0, 3, 0)
-        harness.instance_seen(replace(harness.cluster.instances["default"], grants=()))
-        await harness.live(10)
-        assert counts(harness, "young") == (3, 3, 0, 0, 0)
-        await harness.stop()
-
-    run(story())
-
-
-def test_a_suspended_set_claims_what_it_has() -> None:
-    """A new organization is somebody else's meanwhile."""
-
-    async def story() -> None:
-        harness = Sets()
-        await harness.start()
-        harness.set_seen(a_set("old", 1))
-        await harness.live(10)
-        harness.edit("old", suspended=True)
-        harness.set_seen(a_set("young", 2))
-        await harness.live(10)
-        harness.zitadel.names["4"] = "four"
-        await harness.live(2 * POLL)
-        assert harness.ready("young-1").reason == Reason.CONFLICT
-        assert harness.ready("young-4").reason == Reason.SUCCEEDED
-        assert "old-4" not in harness.names()
-        harness.edit("old", suspended=False)
-        await harness.live(2 * POLL)
-        assert harness.ready("old-4").reason == Reason.SUCCEEDED
-        assert harness.ready("young-4").reason == Reason.CONFLICT
-        assert ("reset", "4") not in harness.steps.log
-        await harness.stop()
-
-    run(story())
-
-
-@dataclass
-class FailingSteps(Steps):
-    """Steps of which one fails once, if it is a call to ZITADEL."""
-
-    fails_at: int = -1
-    calls: int = 0
-
-    def step(self, effect: Callable[[], Answer], *what: str) -> Answer:
-        """Make one call to the outside, or fail."""
-        if what[0] not in KUBERNETES_CALLS:
-            self.calls += 1
-            if self.calls - 1 == self.fails_at:
-                raise TransientError(Reason.SERVER_ERROR, "HTTP 503")
-        return super().step(effect, *what)
-
-
-KUBERNETES_CALLS = {
-    *("status", "original", "strip", "hold", "release"),
-    *("create", "apply", "delete", "crd"),
-}
-
-
-def test_zitadel_away_at_any_call_of_a_set_changes_no_end() -> None:
-    """One failed call delays, and neither adds nor removes anything."""
-
-    async def story(fails_at: int) -> int:
-        harness = Sets()
-        steps = FailingSteps(fails_at=fails_at)
-        harness.steps = harness.cluster.steps = harness.zitadel.steps = steps
-        await harness.start()
-        harness.set_seen(a_set(deletion=DeletionPolicy.RESET))
-        await harness.live(200)
-        assert harness.names() == {"s-1", "s-2", "s-3"}, fails_at
-        assert harness.zitadel.own == dict.fromkeys("123", False), fails_at
-        del harness.zitadel.names["3"]
-        harness.zitadel.removed.add("3")
-        harness.edit(organizations=Selector(True, (), (Matcher(name="two"),)))
-        await harness.live(400)
-        assert harness.names() == {"s-1"}, fails_at
-        assert harness.zitadel.own.keys() - {"3"} == {"1"}, fails_at
-        await harness.stop()
-        return steps.calls
-
-    calls = run(story(-1))
-    assert calls > 15
-    for fails_at in range(calls):
-        run(story(fails_at))

@@ -126,7 +126,13 @@ def settled(
     elif found.counts.failed or found.counts.pending:
         message = _describe_unready(found)
         conditions = _unready(
-            one, Reason.POLICIES_NOT_READY, message, now, passing=not found.is_stalled
+            one,
+            Reason.POLICIES_NOT_READY,
+            message,
+            now,
+            passing=not found.is_stalled,
+            # A long roll-out makes progress all the time, so it is never overdue.
+            began=None if found.counts.failed else now,
         )
     else:
         conditions = [*_ready(found, generation)]
@@ -236,7 +242,13 @@ def _failure_of(member: Member) -> SetFailure:
 
 
 def _unready(
-    one: SetObject, reason: str, message: str, now: datetime, *, passing: bool
+    one: SetObject,
+    reason: str,
+    message: str,
+    now: datetime,
+    *,
+    passing: bool,
+    began: datetime | None = None,
 ) -> list[Condition]:
     generation = one.generation
     ready = Condition(READY, "False", reason, message, generation)
@@ -247,7 +259,8 @@ def _unready(
         "Not every organization was observed while the set is not Ready",
         generation,
     )
-    abnormal = abnormal_condition(one.status.conditions, ready, now, passing=passing)
+    before = one.status.conditions
+    abnormal = abnormal_condition(before, ready, now, began, passing=passing)
     return [abnormal, ready, sync]
 
 

@@ -130,7 +130,7 @@ class Members:
         """
 
         async def write(policy: PolicyObject) -> None:
-            spec = wanted_spec(one, policy.organization_id or "")
+            spec = _last_spec(one, policy)
             if policy.organization_id and _differs(one, policy, spec):
                 policy = await self._writes.apply_policy(one, policy, spec)
             if not policy.deleting:
@@ -139,8 +139,7 @@ class Members:
         due = [
             policy
             for policy in leaving
-            if not policy.deleting
-            or _differs(one, policy, wanted_spec(one, policy.organization_id or ""))
+            if not policy.deleting or _differs(one, policy, _last_spec(one, policy))
         ]
         await _each(due, write, progress)
 
@@ -159,6 +158,18 @@ class Members:
                 for key, contest in self._contests.items()
                 if contest.left(now) > 0
             }
+
+
+def _last_spec(one: SetObject, policy: PolicyObject) -> PolicySpec:
+    """Return the spec with which a policy ends.
+
+    Of a set that is not understood only the deletionPolicy counts: a spec with a value
+    missing would be refused, and the deletion would not end.
+    """
+    if one.not_understood is None:
+        return wanted_spec(one, policy.organization_id or "")
+    known = {name: getattr(policy, name) for name in _FIELDS}
+    return PolicySpec(**{**known, "deletion": one.deletion})
 
 
 def undoes(one: SetObject) -> bool:
