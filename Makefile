@@ -32,7 +32,7 @@ TESTS := tests/cluster tests/unit/test_crd_conventions.py
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help init tools demo test test-quick chart cover bench bench-steady bench-compare lint type fmt \
+.PHONY: help init tools demo test test-quick chart cover bench bench-steady bench-sets bench-compare lint type fmt \
 	lock generate check clean control-plane test-tools
 
 help: ## list the commands
@@ -99,6 +99,9 @@ bench: control-plane $(VENV)/.bench ## run the benchmark with N=1000 policies; r
 
 bench-steady: control-plane $(VENV)/.bench ## measure idle, restart, drift and failover with N=1000 policies
 	@$(BENCH) steady --policies $(N)
+
+bench-sets: control-plane $(VENV)/.bench ## measure a set over N=1000 organizations beside as many plain policies
+	@$(BENCH) sets --organizations $(N)
 
 BEFORE ?= HEAD
 AFTER ?= .
