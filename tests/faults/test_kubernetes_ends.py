@@ -7,6 +7,7 @@ from support.apiproxy import ApiProxy
 from support.kube_calls import read_all
 from support.running import EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
+from zitadel_notification_operator.core.kinds import KINDS
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
@@ -31,12 +32,12 @@ def test_an_owner_that_ended_between_a_watch_and_its_410_is_no_conflict(
         org = system.organization()
         system.policy(namespace, "old", org, deletionPolicy="Retain", **ref)
         system.wait_for(namespace, "old")
-        eventually(lambda: proxy.watches == 2, what="both watches")
+        eventually(lambda: proxy.watches == len(KINDS), what="all watches")
         proxy.silence()
         system.delete("old", namespace)
         system.gone("znp", "old", namespace)
         proxy.expire()
-        eventually(lambda: len(_watches(proxy)) > 2, what="a new watch")
+        eventually(lambda: len(_watches(proxy)) > len(KINDS), what="a new watch")
         system.policy(namespace, "new", org, passwordChange=False, **ref)
         # After a Conflict it would be retried only after five minutes.
         system.wait_for(namespace, "new")

@@ -24,6 +24,7 @@ from support.audit import AuditLog
 from support.lives import EVENT_REASONS, HISTORY, Life, Servers
 from support.running import EmulatorProcess, OperatorProcess
 from support.waiting import soon
+from zitadel_notification_operator.core.kinds import KINDS
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 from zitadel_notification_operator.engine.leader.passes import FAULT
 
@@ -176,7 +177,9 @@ class Operator:
         await self.servers.add_policy(self.name, "stay", self.stay)
         self.folder.mkdir()
         await asyncio.to_thread(self._start)
-        await soon(lambda: self.proxy.watches == 2, 60, f"watches of {self.name}")
+        await soon(
+            lambda: self.proxy.watches == len(KINDS), 60, f"watches of {self.name}"
+        )
         self._supervision = asyncio.create_task(self._supervise())
 
     async def settle(self) -> None:

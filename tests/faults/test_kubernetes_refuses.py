@@ -13,6 +13,7 @@ from support.authorities import Authority, write_pair
 from support.kube_calls import read
 from support.running import OWN_NAMESPACE, OperatorProcess
 from support.waiting import eventually
+from zitadel_notification_operator.core.kinds import KINDS
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 LEASE = "zitadel-notification-operator"
@@ -49,7 +50,7 @@ def wait_ready(operator: OperatorProcess) -> None:
 
 def wait_for_watches(proxy: ApiProxy, patience: float = 30) -> None:
     """Wait until both kinds are watched through a proxy."""
-    eventually(lambda: proxy.watches == 2, patience, "watches")
+    eventually(lambda: proxy.watches == len(KINDS), patience, "watches")
 
 
 def wait_for_words(operator: OperatorProcess, words: str) -> None:
