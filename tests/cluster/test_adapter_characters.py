@@ -1,7 +1,9 @@
 """Every character that a text may contain is written, compared and removed."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,7 @@ from zitadel_notification_operator.core.objects import FINALIZER
 from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
-ORIGINAL = "zitadel-notification.dev/original"
+CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
 BEFORE = "2026-01-01T00:00:00Z"
 
 TEXTS = {
@@ -27,6 +29,15 @@ TEXTS = {
     "marks": "\ufeff \ufffe \uffff \u200b \u202e",
     "quotes": '"\\"\\\\ \'',
 }
+
+
+@pytest.fixture(scope="module")
+def control_plane() -> Iterator[ControlPlane]:
+    """A separate control plane: kubectl prints no YAML of such texts."""
+    with ControlPlane() as plane:
+        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+        yield plane
 
 
 @pytest.fixture(params=[*TEXTS.values()], ids=[*TEXTS])
