@@ -107,6 +107,7 @@ SET_ROWS: Rows = (
     ("restart.calls", "restart: ZITADEL calls", "", ""),
     ("idle.writes", "idle: API writes", "0", ""),
     ("idle.calls", "idle: ZITADEL calls", "", ""),
+    ("idle.searches", "of these, searches of events", "all", ""),
     ("plain.rss_mib", "memory, N plain policies, MiB", "", ""),
     ("set.rss_mib", "memory, a set over N, MiB", "", ""),
 )

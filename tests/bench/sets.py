@@ -16,6 +16,7 @@ from bench.load import Driver, Json, driving, is_ready, policy_of
 from bench.machine import describe, usage_of
 from bench.phases import Phase
 from bench.processes import Processes, running_processes
+from bench.steady import SEARCH, SETTLE
 from support.running import TOKEN
 
 SET = "all"
@@ -105,9 +106,11 @@ async def _measure(
         await asyncio.sleep(3)  # the set's own status follows within two seconds
         for key, value in (await phases.restart(processes)).items():
             figures[f"restart.{key}"] = value
+        await asyncio.sleep(SETTLE)
         say(f"idle for {plan.idle:.0f} seconds")
         quiet = await phases.idle(processes, plan.idle)
         figures["idle.calls"] = quiet.entries.calls
+        figures["idle.searches"] = quiet.entries.zitadel[SEARCH]
         figures["idle.writes"] = quiet.entries.all_writes
         figures["rss_peak_mib"] = usage_of(processes.operator_pid).peak
 
