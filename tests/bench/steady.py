@@ -23,12 +23,13 @@ from bench.ledger import Entries, Ledger
 from bench.load import Driver, driving
 from bench.machine import describe, usage_of
 from bench.processes import Processes, running_processes
+from zitadel_notification_operator.core.events import OVERLAP
 
 INTERVAL = 5.0
 """The `eventsInterval` in seconds, which is the shortest that is allowed."""
 DRIFT_DETECTION = {"eventsInterval": f"{INTERVAL:.0f}s", "pollInterval": "10m"}
-SETTLE = 45.0
-"""Seconds to wait after a load; for 30 seconds its events are searched again."""
+SETTLE = OVERLAP.total_seconds() + 15.0
+"""Seconds to wait after a load; until then its events are searched again."""
 AFTERWARDS = 30.0
 """Seconds after a restart during which there must be no pass either."""
 SINGLES = 10
