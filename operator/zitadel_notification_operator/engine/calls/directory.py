@@ -66,7 +66,7 @@ class Directory:
         self.doubted.discard(organization_id)
 
     def invalidate(self) -> None:
-        """Have the whole directory read anew: something may have been missed."""
+        """Request a new reading of all organizations: a change may be missing."""
         self.read_at = _NEVER
 
     def doubt(self, organization_ids: Iterable[str]) -> None:

@@ -86,7 +86,7 @@ class SetBook:
         return self._of_policy.get(key)
 
     def wants_again(self, policy: PolicyObject) -> bool:
-        """Return whether its set would make a policy anew that is being deleted."""
+        """Return whether the set of a deleted policy would create it again."""
         selected = self._of_policy.get(policy.key)
         return selected is not None and selected.set_uid == policy.set_uid
 

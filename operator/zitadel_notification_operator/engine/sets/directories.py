@@ -59,7 +59,7 @@ class Directories:
         return instance.drift.poll_interval
 
     async def current(self, name: str, *, not_before: float) -> Directory:
-        """Return the directory of an instance, read anew as far as needed.
+        """Return the directory of an instance, after reading what is too old.
 
         Args:
             name: The name of the instance.
