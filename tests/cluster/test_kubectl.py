@@ -47,7 +47,10 @@ def test_explain_describes_each_field(control_plane: ControlPlane, file: Path) -
     group = f"--api-group={crd['group']}"
     # This also refreshes kubectl's discovery cache, which may lack the new kind.
     eventually(lambda: short in control_plane.kubectl("api-resources", group).stdout)
-    whole = control_plane.kubectl("explain", short, "--recursive").stdout
+    # The server publishes a group's OpenAPI document a while after its discovery.
+    whole = eventually(
+        lambda: control_plane.kubectl("explain", short, "--recursive", check=False).stdout
+    )
     names = [line.split("\t")[0].strip() for line in whole.splitlines() if "\t" in line]
     for part in ("spec", "status"):
         for path, fields in objects(schema[part], f"{short}.{part}"):
