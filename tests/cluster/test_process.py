@@ -104,11 +104,11 @@ def test_watched_namespaces_alone_are_served(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_options_are_named(arguments: tuple[str, ...], words: str) -> None:
-    """The exit code is 2, with a sentence and no traceback."""
+    """The exit code is 64, with a sentence and no traceback."""
     done = subprocess.run(
         [*ZNP, *arguments], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 2
+    assert done.returncode == 64
     assert words in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -122,7 +122,7 @@ def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
         check=False,
         env={"ZNP_HEALTH_PORT": "many", "PATH": "/usr/bin", "HOME": str(tmp_path)},
     )
-    assert done.returncode == 2
+    assert done.returncode == 64
     assert "many" in done.stderr
 
 

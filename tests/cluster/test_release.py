@@ -19,7 +19,7 @@ from support.running import (
     create_secret,
 )
 from support.waiting import eventually
-from zitadel_notification_operator.cli.commands import znp
+from zitadel_notification_operator.cli.group import znp
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.release import holder_of_lease
 from zitadel_notification_operator.demo.control_plane import ControlPlane

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from support.engines import PolicyChanges, policy
 from support.settings import mails
-from zitadel_notification_operator.cli.commands import znp
+from zitadel_notification_operator.cli.group import znp
 from zitadel_notification_operator.core.claims import PolicyKey, Target
 from zitadel_notification_operator.core.conditions import READY, Condition
 from zitadel_notification_operator.core.lease import Lease
@@ -312,7 +312,7 @@ def test_the_last_line(counts: tuple[int, int, int], dry_run: bool, text: str) -
     ],
 )
 def test_wrong_use_is_reported(arguments: list[str], words: str) -> None:
-    """The exit code is 2, and no cluster is called."""
+    """The exit code is 64, and no cluster is called."""
     done = CliRunner().invoke(znp, ["release", *arguments])
-    assert done.exit_code == 2
+    assert done.exit_code == 64
     assert words in done.output

@@ -11,6 +11,6 @@ def main() -> None:
     """Listen for signals, then read the command line and run the command."""
     signals = Signals()
     signals.listen()
-    from .commands import znp
+    from .group import znp
 
     znp(prog_name="znp", obj=signals)

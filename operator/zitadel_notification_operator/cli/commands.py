@@ -1,18 +1,12 @@
-"""The subcommands of `znp`, each imported only when it is called.
-
-So `znp emulator` does not pay for importing kopf, and help is quick.
-"""
+"""What the subcommands of `znp` share: their list, and how options are declared."""
 
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from zitadel_notification_operator.version import VERSION
-
-from .signals import INTERRUPTED, Signals
+from .signals import Signals
 
 COMMANDS = {
     "run": "run the operator",
@@ -34,7 +28,9 @@ any gets an instance that listens to nothing."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def option(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
+def option(
+    name: str, *more: str, variable: str = "", **settings: Any
+) -> Callable[[F], F]:
     """Add an option to a command. An environment variable may set it, too.
 
     The variable of `--log-level` is `ZNP_LOG_LEVEL`. The help of the command shows it,
@@ -42,10 +38,11 @@ def option(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
 
     Args:
         name: The option, such as `--log-level` or `--keep/--no-keep`.
-        more: Another name for the command's parameter, if there is one.
+        more: A short form, or another name for the command's parameter.
+        variable: The name of the variable, if it is not that of the option.
         settings: As `click.option` takes them.
     """
-    variable = name.partition("/")[0].lstrip("-").replace("-", "_").upper()
+    variable = variable or name.partition("/")[0].lstrip("-").replace("-", "_").upper()
     default = settings.get("default")
     return click.option(
         *(name, *more),
@@ -63,35 +60,3 @@ kubeconfig_option = option(
     "~/.kube/config.",
 )
 """The option that names the cluster."""
-
-
-class LazyGroup(click.Group):
-    """A click group that imports a command only when it is needed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands, in the order in which people need them."""
-        return list(COMMANDS)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command. A signal that comes before it runs ends the process."""
-        signals = ctx.find_object(Signals)
-        if signals is not None:
-            signals.exit_at_once(0 if args[0] in SERVERS else INTERRUPTED)
-        return super().resolve_command(ctx, args)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import `cli/<cmd_name>.py` and return its `command`; None if unknown."""
-        if cmd_name not in COMMANDS:
-            return None
-        package = __package__
-        command: click.Command = import_module(f"{package}.{cmd_name}").command
-        command.short_help = COMMANDS[cmd_name]
-        return command
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(VERSION, prog_name="znp")
-def znp() -> None:
-    """Keep ZITADEL's notification policies as declared in Kubernetes."""

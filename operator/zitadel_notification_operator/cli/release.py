@@ -1,7 +1,6 @@
 """`znp release`: removes the operator's marks when no operator will ever do it."""
 
 import asyncio
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +102,7 @@ def command(
     from zitadel_notification_operator.cluster.connection import NoCluster
 
     from .release_run import Run
+    from .running import until_interrupted
 
     named_keys = {
         SET: named["sets"],
@@ -112,7 +112,7 @@ def command(
     run = Run(named_keys, dry_run=dry_run)
     work = run.run(kubeconfig, None if force else namespace)
     try:
-        asyncio.run(_until_interrupted(work, signals))
+        asyncio.run(until_interrupted(work, signals))
     except asyncio.CancelledError:
         click.echo(
             f"Interrupted after {run.released} released: that stays so; for the others "
@@ -127,18 +127,3 @@ def command(
     click.echo(summarize(run.released, run.nothing, run.failed, dry_run=dry_run))
     if run.failed:
         raise click.exceptions.Exit(1)
-
-
-async def _until_interrupted(work: Coroutine[Any, Any, None], signals: Signals) -> None:
-    """Run `work`; a signal cancels it between two calls.
-
-    Raises:
-        CancelledError: It was interrupted.
-    """
-    await signals.keep_to_main_thread()
-    task = asyncio.create_task(work)
-    signals.cancel(task)
-    try:
-        await task
-    finally:
-        signals.close()

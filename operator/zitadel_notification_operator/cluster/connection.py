@@ -8,7 +8,7 @@ from zitadel_notification_operator.core.errors import ClusterError
 from .calls import ApiClient
 from .connection_config import Source, config_of_pod
 from .failure_log import FailureLog
-from .kubeconfig import BadKubeconfig, config_of_files
+from .kubeconfig import BadKubeconfig, config_of_files, read_entry
 from .session import ApiSession, Observer, unobserved
 from .watching import WatchSession
 
@@ -54,21 +54,23 @@ class NoCluster(RuntimeError):
 
 
 async def connect(
-    kubeconfig: Path | None, observe: Observer = unobserved
+    kubeconfig: Path | None, observe: Observer = unobserved, context: str = ""
 ) -> ClusterAccess:
     """Find the configuration of the cluster and return access to it.
 
     The given file comes first. Without one it is the pod's service account, then
-    KUBECONFIG, then kubectl's default file.
+    KUBECONFIG, then kubectl's default file. If a context is named, the service account
+    is left out.
 
     Args:
         kubeconfig: The kubeconfig file that was asked for, or None to search as above.
         observe: A callback for each request.
+        context: The context of the kubeconfig; empty for its current one.
 
     Raises:
         NoCluster: There is no configuration, or it cannot be used; the text says which.
     """
-    if kubeconfig is None:
+    if kubeconfig is None and not context:
         try:
             pod = config_of_pod(os.environ)
         except (OSError, ValueError) as error:
@@ -85,7 +87,7 @@ async def connect(
             f"{named}; give a kubeconfig with --kubeconfig or KUBECONFIG"
         )
     try:
-        source = await config_of_files(files)
+        source = await config_of_files(files, context)
         server = (await source.present()).server
     except BadKubeconfig as error:
         raise NoCluster(
@@ -95,6 +97,29 @@ async def connect(
     except ClusterError as error:
         raise NoCluster(error.message) from error
     return ClusterAccess(server, source, observe)
+
+
+def namespace_of(kubeconfig: Path | None, context: str = "") -> str:
+    """Return the namespace of a kubeconfig's context, as kubectl uses it.
+
+    Args:
+        kubeconfig: The kubeconfig file that was asked for; None for KUBECONFIG, then
+            kubectl's default file.
+        context: The context; empty for the current one.
+
+    Returns:
+        The namespace, or `default` if the context names none or there is no kubeconfig.
+
+    Raises:
+        NoCluster: The kubeconfig cannot be used.
+    """
+    named = str(kubeconfig or os.environ.get("KUBECONFIG") or DEFAULT_KUBECONFIG)
+    files = _present(named)
+    try:
+        found = read_entry(files, context).namespace if files else ""
+    except BadKubeconfig as error:
+        raise NoCluster(f"The kubeconfig {named} cannot be used: {error}") from error
+    return found or "default"
 
 
 def _present(named: str) -> list[Path]:

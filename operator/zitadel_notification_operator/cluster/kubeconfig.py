@@ -60,11 +60,13 @@ class Entry:
         context: The name of the context.
         cluster: The cluster that the context refers to.
         user: The user that the context refers to; without fields if there is none.
+        namespace: The namespace that the context names; empty if it names none.
     """
 
     context: str
     cluster: Section
     user: Section
+    namespace: str = ""
 
 
 def read_entry(files: Sequence[Path], context: str = "") -> Entry:
@@ -100,7 +102,8 @@ def read_entry(files: Sequence[Path], context: str = "") -> Entry:
     chosen = named("context", context).fields
     cluster = named("cluster", chosen.get("cluster", ""))
     who = chosen.get("user")
-    return Entry(context, cluster, named("user", who) if who else Section({}, Path()))
+    user = named("user", who) if who else Section({}, Path())
+    return Entry(context, cluster, user, str(chosen.get("namespace") or ""))
 
 
 def _load(path: Path) -> Fields:
@@ -373,14 +376,18 @@ class KubeconfigConfig:
             self._used = credential
 
 
-async def config_of_files(files: Sequence[Path]) -> KubeconfigConfig:
-    """Return a source for the current context of the files.
+async def config_of_files(files: Sequence[Path], context: str = "") -> KubeconfigConfig:
+    """Return a source for a context of the files.
+
+    Args:
+        files: If several files define the same name, the first one wins.
+        context: The name of the context; empty for the current one.
 
     Raises:
         BadKubeconfig: The files cannot be used.
         LoginFailed: The login program supplies no credential.
     """
-    entry = read_entry(files)
+    entry = read_entry(files, context)
     program = program_of(entry)
     login = LoginProgram(program) if program else None
     credential = await _credential(login)

@@ -141,6 +141,46 @@ def parse_credential(
             )
 
 
+def parse_credential_file(
+    kind: CredentialKind, where: str, content: bytes, now: datetime
+) -> Credential:
+    """Return the credential that a file holds.
+
+    Args:
+        kind: What the file must hold: a token alone, a key file as ZITADEL offers it,
+            or JSON with `clientId` and `clientSecret`.
+        where: How messages name the file.
+        content: Its content.
+        now: The present time, UTC.
+
+    Raises:
+        TerminalError: `CredentialsInvalid`: it is not a credential of this kind, or the
+            credential has expired.
+    """
+    value = content.strip()
+    if not value:
+        raise _invalid(where, "empty")
+    if kind is CredentialKind.TOKEN:
+        return _token(where, value)
+    if kind is CredentialKind.KEY:
+        return _key_file(where, value, now)
+    try:
+        fields: Any = json.loads(value)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict) or not all(
+        _is_text(fields.get(name)) for name in (CLIENT_ID, CLIENT_SECRET)
+    ):
+        raise _invalid(
+            where, f"must be JSON with {CLIENT_ID!r} and {CLIENT_SECRET!r} as text"
+        )
+    client, secret = (fields[name].encode() for name in (CLIENT_ID, CLIENT_SECRET))
+    return ClientSecret(
+        _text(f"{where}, {CLIENT_ID}", client),
+        _text(f"{where}, {CLIENT_SECRET}", secret),
+    )
+
+
 def expiry_of(credential: Credential) -> datetime | None:
     """Return when a credential expires, or None if it does not say so itself."""
     return credential.expires if isinstance(credential, KeyFile) else None

@@ -1,0 +1,134 @@
+"""The options that say which ZITADEL is meant, and how to reach it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from .commands import FILE, option
+from .run import own_namespace
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CREDENTIAL_FILES = ("token_file", "key_file", "client_credentials_file")
+"""The parameters that name a file with a credential."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZitadelOptions:
+    """Which ZITADEL: that of a ZitadelInstance, or one that is named by its URL.
+
+    Attributes:
+        instance: The name of a ZitadelInstance in the cluster; empty for none.
+        url: ZITADEL's URL; beside `instance` it replaces that object's URL only.
+        token_file: A file with a personal access token.
+        key_file: A key file of a service user.
+        client_credentials_file: A JSON file with `clientId` and `clientSecret`.
+        ca_file: A PEM file of additional trusted roots.
+        external_domain: ZITADEL's domain if the URL has another host; empty for none.
+        allow_local_urls: Whether loopback and link-local addresses may be called.
+        requests_per_second: The rate limit; None for the instance's own, or 50.
+        operator_namespace: Where the Secrets of a ZitadelInstance are.
+    """
+
+    instance: str = ""
+    url: str = ""
+    token_file: Path | None = None
+    key_file: Path | None = None
+    client_credentials_file: Path | None = None
+    ca_file: Path | None = None
+    external_domain: str = ""
+    allow_local_urls: bool = False
+    requests_per_second: int | None = None
+    operator_namespace: str = ""
+
+    @classmethod
+    def take(cls, options: dict[str, Any]) -> "ZitadelOptions":
+        """Take these options out of a command's parameters, and check them.
+
+        Raises:
+            click.UsageError: They do not fit together; the text says what to do.
+        """
+        names = cls.__dataclass_fields__
+        taken = {name: options.pop(name) for name in names if name in options}
+        given = cls(**{name: value for name, value in taken.items() if value})
+        files = [name for name in CREDENTIAL_FILES if getattr(given, name)]
+        if len(files) > 1:
+            raise click.UsageError("Name one file with a credential, not several")
+        if files and given.instance:
+            raise click.UsageError(
+                "--instance uses the Secret of that ZitadelInstance: leave out "
+                f"--{files[0].replace('_', '-')}"
+            )
+        if given.is_direct and not files:
+            raise click.UsageError(
+                "--url needs a credential: --token-file, --key-file or "
+                "--client-credentials-file"
+            )
+        if files and not given.url:
+            raise click.UsageError("A file with a credential needs --url")
+        return given
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether ZITADEL is named without a cluster."""
+        return bool(self.url) and not self.instance
+
+    @property
+    def credential_file(self) -> Path | None:
+        """The file with the credential, if one is named."""
+        return self.token_file or self.key_file or self.client_credentials_file
+
+
+def zitadel_options(function: F) -> F:
+    """Add the options that say which ZITADEL is meant to a command."""
+    options = (
+        option("--instance", help="The name of a ZitadelInstance in the cluster."),
+        option("--url", help="ZITADEL's URL, such as https://zitadel.example.com."),
+        option(
+            "--token-file",
+            type=FILE,
+            help="A file with a service user's personal access token.",
+        ),
+        option(
+            "--key-file", type=FILE, help="A service user's key file, as downloaded."
+        ),
+        option(
+            "--client-credentials-file",
+            type=FILE,
+            help="A JSON file with a service user's clientId and clientSecret.",
+        ),
+        option(
+            "--ca-file",
+            type=FILE,
+            help="A PEM file of authorities to trust besides the system's.",
+        ),
+        option(
+            "--external-domain",
+            help="ZITADEL's own domain, if the URL has another host.",
+        ),
+        option(
+            "--allow-local-urls",
+            is_flag=True,
+            help="Also connect to loopback and link-local addresses.",
+        ),
+        option(
+            "--requests-per-second",
+            type=click.IntRange(1, 10000),
+            help="How many calls ZITADEL may receive each second. Default: what the "
+            "ZitadelInstance says, else 50.",
+        ),
+        option(
+            "--operator-namespace",
+            variable="NAMESPACE",
+            default=own_namespace,
+            help="The operator's own namespace, which has the Secrets of "
+            "ZitadelInstances. Default: the service account's, else "
+            "zitadel-notification-operator.",
+        ),
+    )
+    for one in reversed(options):
+        function = one(function)
+    return function
