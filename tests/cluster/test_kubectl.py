@@ -49,7 +49,9 @@ def test_explain_describes_each_field(control_plane: ControlPlane, file: Path) -
     eventually(lambda: short in control_plane.kubectl("api-resources", group).stdout)
     # The server publishes a group's OpenAPI document a while after its discovery.
     whole = eventually(
-        lambda: control_plane.kubectl("explain", short, "--recursive", check=False).stdout
+        lambda: (
+            control_plane.kubectl("explain", short, "--recursive", check=False).stdout
+        )
     )
     names = [line.split("\t")[0].strip() for line in whole.splitlines() if "\t" in line]
     for part in ("spec", "status"):
