@@ -1,0 +1,7 @@
+"""Manifests of our own kinds: reading them, and writing them with comments.
+
+- `reading`: finds the objects in files, folders and standard input.
+- `sources`: which files these are; `documents`: the documents within a text.
+- `checking`: whether Kubernetes would accept an object of ours.
+- `errors`: what a reader of manifests is told when something is wrong with them.
+"""
