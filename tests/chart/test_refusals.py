@@ -17,7 +17,7 @@ from chart.rendering import (
     run_helm,
 )
 from chart.test_values import VALUES
-from zitadel_notification_operator.cli.run import LeaseDuration
+from zitadel_notification_operator.cli.run import LEASE_DURATION
 
 DURATIONS = {
     "5s": True,
@@ -39,7 +39,7 @@ SECTIONS = [key for key, value in VALUES.items() if isinstance(value, dict)]
 def accepts(duration: str) -> bool:
     """Return whether `znp run` accepts a lease duration."""
     try:
-        LeaseDuration().convert(duration, None, None)
+        LEASE_DURATION.convert(duration, None, None)
     except BadParameter:
         return False
     return True

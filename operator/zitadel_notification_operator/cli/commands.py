@@ -12,6 +12,7 @@ COMMANDS = {
     "run": "run the operator",
     "emulator": "run a ZITADEL for trials and tests",
     "demo": "see the whole thing work on this machine",
+    "plan": "show what would change in ZITADEL, and write nothing",
     "release": "remove the finalizers that an uninstall has left behind",
 }
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from zitadel_notification_operator.core.durations import parse_duration
 from zitadel_notification_operator.core.lease import LONGEST, SHORTEST
 
 from .commands import kubeconfig_option, option, pass_signals
+from .durations import Duration
 from .signals import Signals
 
 _SERVICE_ACCOUNT_NAMESPACE = Path(
@@ -19,30 +19,16 @@ _SERVICE_ACCOUNT_NAMESPACE = Path(
 _FALLBACK_NAMESPACE = "zitadel-notification-operator"
 
 
+LEASE_DURATION = Duration(SHORTEST, LONGEST, "from 5s to 1h")
+"""The type of `--lease-duration`."""
+
+
 def own_namespace() -> str:
     """Return the service account's namespace, or the usual one outside a pod."""
     try:
         return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
     except OSError:
         return _FALLBACK_NAMESPACE
-
-
-class LeaseDuration(click.ParamType[float]):
-    """A duration as Kubernetes writes it, converted to seconds."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the seconds, or fail with a message about what is wrong."""
-        try:
-            seconds = parse_duration(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        if not SHORTEST <= seconds <= LONGEST:
-            self.fail(f"{value!r} is not from 5s to 1h", param, ctx)
-        return seconds
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -114,7 +100,7 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 )
 @option(
     "--lease-duration",
-    type=LeaseDuration(),
+    type=LEASE_DURATION,
     default="15s",
     help="How long the standbys wait after the leader has vanished; from 5s to 1h.",
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import click
@@ -44,6 +44,7 @@ class Access:
         credential: The credential of a service user.
         roots: PEM text of additional trusted roots; None for the system's only.
         instance: The ZitadelInstance; None without one.
+        content: The content of the file that held the credential; empty without one.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Access:
     credential: Credential
     roots: str | None = None
     instance: InstanceObject | None = None
+    content: bytes = field(default=b"", repr=False)
 
 
 @asynccontextmanager
@@ -125,8 +127,8 @@ def access_of_files(options: ZitadelOptions) -> Access:
     credential = parse_credential_file(
         kinds[path], f"File {path}", content, datetime.now(UTC)
     )
-    endpoint = Endpoint(options.url.rstrip("/"))
-    return Access(NO_NAME, adjusted(endpoint, options), credential, roots)
+    endpoint = adjusted(Endpoint(options.url.rstrip("/")), options)
+    return Access(NO_NAME, endpoint, credential, roots, content=content)
 
 
 def adjusted(endpoint: Endpoint, options: ZitadelOptions) -> Endpoint:

@@ -108,6 +108,10 @@ class WorkQueue:
         """The number of keys that have a pass now."""
         return len(self._running)
 
+    def next_due(self) -> float | None:
+        """Return the loop time at which the next scheduled key is due, if any is."""
+        return min((due for due, *_ in self._later.values()), default=None)
+
     def divide(
         self,
         lane_of: Callable[[Key], str],

@@ -1,0 +1,81 @@
+"""What the objects of a cluster would be once manifests were applied; pure.
+
+Nothing is pruned: an object without a manifest stays as it is.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from zitadel_notification_operator.core.conditions import format_time
+from zitadel_notification_operator.core.instance_object import InstanceSpec
+from zitadel_notification_operator.core.kinds import INSTANCE, POLICY, SET, Kind
+from zitadel_notification_operator.core.objects import OwnObject
+from zitadel_notification_operator.core.policy_object import PolicySpec
+from zitadel_notification_operator.core.set_object import SetSpec
+
+_SPECS: dict[Kind, type] = {
+    POLICY: PolicySpec,
+    INSTANCE: InstanceSpec,
+    SET: SetSpec,
+}
+_ANNOTATED = ("requested_at", "approved", "accepted_id")
+"""The fields of records that hold an annotation which people write."""
+
+Manifest = tuple[Kind, Mapping[str, Any]]
+"""An object's JSON, with its kind."""
+
+
+def with_metadata(
+    kind: Kind, body: Mapping[str, Any], namespace: str, number: int, now: datetime
+) -> dict[str, Any]:
+    """Return a manifest with what the API server would add to the metadata.
+
+    Args:
+        kind: Its kind.
+        body: The manifest.
+        namespace: The namespace of objects that name none.
+        number: The manifest's place among all. A later object is a younger one.
+        now: The present time. New objects are younger than all that exist.
+    """
+    metadata = dict(body.get("metadata") or {})
+    created = now + timedelta(seconds=1 + number)
+    metadata |= {
+        "uid": f"new-{number}",
+        "generation": 1,
+        "creationTimestamp": format_time(created),
+    }
+    if kind.namespaced:
+        metadata["namespace"] = metadata.get("namespace") or namespace
+    for name in ("deletionTimestamp", "finalizers", "ownerReferences"):
+        metadata.pop(name, None)
+    return {**body, "metadata": metadata, "status": {}}
+
+
+def apply(existing: Iterable[OwnObject], new: Iterable[OwnObject]) -> list[OwnObject]:
+    """Return all objects, as they would be once the new ones were applied.
+
+    Args:
+        existing: What the cluster holds.
+        new: The records of the manifests; of two for one object the later one counts.
+    """
+    objects = {(one.kind, one.key): one for one in existing}
+    for one in new:
+        known = objects.get((one.kind, one.key))
+        objects[one.kind, one.key] = one if known is None else _applied(known, one)
+    return list(objects.values())
+
+
+def _applied(known: OwnObject, new: OwnObject) -> OwnObject:
+    """Return an object with the spec of its manifest, and all else as it is."""
+    spec = [field.name for field in fields(_SPECS[known.kind])]
+    changes: dict[str, Any] = {name: getattr(new, name) for name in spec}
+    for name in _ANNOTATED:
+        given = getattr(new, name, None)
+        if given is not None:
+            changes[name] = given
+    is_other = any(getattr(known, name) != changes[name] for name in spec)
+    changes["not_understood"] = new.not_understood
+    changes["generation"] = known.generation + is_other
+    return replace(known, **changes)

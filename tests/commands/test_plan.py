@@ -1,0 +1,301 @@
+"""`znp plan` on real servers: it says what the operator then does, and writes nothing.
+
+Random manifests are applied while no operator runs, some of them only named with -f
+before. Then the plan is compared with the requests of an operator that is started.
+"""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+from support.running import EmulatorProcess, OperatorProcess, create_secret
+from support.waiting import eventually
+from zitadel_notification_operator.cli.group import znp
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+ROOT = Path(__file__).parent.parent.parent
+CRDS = ROOT / "deploy" / "crds"
+SCHEMA = json.loads((ROOT / "docs/reference/schemas/plan.json").read_text())
+ORGANIZATIONS = 6
+ROUNDS = 6
+WAITING_FOR_SOMEBODY = {
+    None,
+    "InstanceNotFound",
+    "OrganizationNotFound",
+    "PoliciesNotReady",
+}
+"""Reasons of Reconciling that do not pass by themselves, and None without it."""
+NAMESPACES = ("team-a", "team-b", "not-granted")
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    """A control plane without an operator."""
+    with ControlPlane() as made:
+        made.kubectl("apply", "--server-side", "-f", str(CRDS))
+        made.kubectl("wait", "--for=condition=Established", "crd", "--all")
+        for name in ("zitadel-notification-operator", *NAMESPACES):
+            made.kubectl("create", "namespace", name)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
+    """A ZITADEL, with the organizations of the stories."""
+    made = EmulatorProcess(tmp_path_factory.mktemp("emulator"))
+    with made.program:
+        yield made
+
+
+def instance(emulator: EmulatorProcess) -> dict[str, Any]:
+    """Return the manifest of the instance of all objects."""
+    return {
+        "apiVersion": "zitadel-notification.dev/v1alpha1",
+        "kind": "ZitadelInstance",
+        "metadata": {"name": "default"},
+        "spec": {
+            "url": emulator.url,
+            "allowInsecureHTTP": True,
+            "credentials": {
+                "personalAccessToken": {"secretRef": {"name": "zitadel-credentials"}}
+            },
+            "grants": [
+                {"namespaces": ["team-*"], "scopes": ["Organization", "Instance"]}
+            ],
+        },
+    }
+
+
+def manifest(kind: str, namespace: str, name: str, **spec: Any) -> dict[str, Any]:
+    """Return a manifest."""
+    return {
+        "apiVersion": "zitadel-notification.dev/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }
+
+
+class Story:
+    """A random sequence of changes.
+
+    Args:
+        plane: The cluster.
+        emulator: The ZITADEL.
+        folder: Where the operator's log and manifests go.
+    """
+
+    def __init__(
+        self, plane: ControlPlane, emulator: EmulatorProcess, folder: Path
+    ) -> None:
+        self.plane = plane
+        self.emulator = emulator
+        self.folder = folder
+        self.chance = random.Random(7)
+        self.organizations = {
+            str(emulator.call("POST", "/management/v1/orgs", {"name": name})["id"]): (
+                name
+            )
+            for name in (f"Customer {number}" for number in range(ORGANIZATIONS))
+        }
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """Return some random manifests; a name may be that of an existing object."""
+        return [self.policy() for _ in range(5)] + [self.set_of_some()]
+
+    def policy(self) -> dict[str, Any]:
+        """Return the manifest of a random policy."""
+        chance = self.chance
+        found = chance.choice(sorted(self.organizations))
+        reference = chance.choice([{"id": found}, {"name": self.organizations[found]}])
+        if chance.random() < 0.1:
+            reference = {"name": "Nobody"}
+        spec: dict[str, Any] = {
+            "scope": "Organization",
+            "organization": reference,
+            "passwordChange": chance.random() < 0.5,
+            "managementPolicy": chance.choice(
+                ["Manage", "Manage", "Manage", "Observe"]
+            ),
+            "deletionPolicy": chance.choice(["Reset", "Restore", "Retain"]),
+            "suspend": chance.random() < 0.1,
+        }
+        if chance.random() < 0.1:
+            spec = {"scope": "Instance", "passwordChange": chance.random() < 0.5}
+        namespace = chance.choice(NAMESPACES)
+        return manifest(
+            "NotificationPolicy", namespace, f"p{chance.randrange(6)}", **spec
+        )
+
+    def set_of_some(self) -> dict[str, Any]:
+        """Return the manifest of a set."""
+        chance = self.chance
+        return manifest(
+            "NotificationPolicySet",
+            "team-a",
+            "some",
+            organizations={
+                "include": [{"name": f"Customer {chance.randrange(2)}"}],
+                "exclude": [{"name": "*3"}],
+            },
+            passwordChange=chance.random() < 0.5,
+            deletionPolicy=chance.choice(["Reset", "Retain"]),
+        )
+
+    def apply(self, manifests: list[dict[str, Any]]) -> None:
+        """Apply manifests; an edit that the schema refuses is left out."""
+        for one in manifests:
+            self.plane.kubectl("apply", "-f", "-", stdin=json.dumps(one), check=False)
+
+    def acceptable(self, manifests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the manifests that the API server takes, the last of each name."""
+        taken: dict[tuple[str, str], dict[str, Any]] = {}
+        for one in manifests:
+            tried = self.plane.kubectl(
+                "apply",
+                "--dry-run=server",
+                "-f",
+                "-",
+                stdin=json.dumps(one),
+                check=False,
+            )
+            if tried.returncode == 0:
+                taken[one["kind"], "/".join(one["metadata"].values())] = one
+        return list(taken.values())
+
+    def delete_some(self) -> None:
+        """Delete a random policy; a finalizer may keep it."""
+        found = self.plane.kubectl(
+            "get",
+            "znp",
+            "-A",
+            "--no-headers",
+            "-o",
+            "custom-columns=:metadata.namespace,:metadata.name",
+        )
+        lines = found.stdout.split("\n")
+        rows = [line.split() for line in lines if line]
+        if rows:
+            namespace, name = self.chance.choice(rows)
+            self.plane.kubectl("delete", "znp", name, "-n", namespace, "--wait=false")
+
+    def somebody_writes(self) -> None:
+        """Remove or change the policy of an organization that has one."""
+        for organization in self.organizations:
+            own = not self.emulator.policy(organization).get("isDefault")
+            if own and self.chance.random() < 0.3:
+                path = "/management/v1/policies/notification"
+                self.emulator.call("DELETE", path, organization=organization)
+
+    def plan(self, *options: str, code: int | None = None) -> dict[str, Any]:
+        """Return the plan as JSON; require that it writes nothing."""
+        before = self.emulator.writes()
+        done = CliRunner().invoke(
+            znp,
+            [
+                *("plan", "-o", "json", "--show-unchanged", "--allow-local-urls"),
+                *("--kubeconfig", str(self.plane.kubeconfig), *options),
+            ],
+        )
+        assert self.emulator.writes() == before
+        if code is not None:
+            assert done.exit_code == code, done.output
+        found: dict[str, Any] = json.loads(done.stdout)
+        jsonschema.validate(found, SCHEMA)
+        return found
+
+    def states(self) -> dict[str, tuple[bool, bool]]:
+        """Return of each organization, and "" for the instance: inherits, mails."""
+        found = {}
+        for organization in ("", *self.organizations):
+            policy = self.emulator.policy(organization)
+            inherits = bool(organization) and policy.get("isDefault", False)
+            found[organization] = inherits, policy.get("passwordChange", False)
+        return found
+
+    def operate(self, plan: dict[str, Any]) -> None:
+        """Start an operator, and require that it does what the plan says, and no more.
+
+        Where policies compete, it may write to one target twice.
+        """
+        before = len(self.emulator.writes())
+        expected = {**self.states(), **states_after(plan)}
+        operator = OperatorProcess(self.plane, self.folder)
+        with operator.program:
+            operator.wait_ready()
+            eventually(self.is_settled, 30, "nothing is reconciling")
+            assert operator.program.stop() == 0
+        inherited = expected[""][1]
+        for organization, (inherits, value) in self.states().items():
+            wanted_to, wanted = expected[organization]
+            assert inherits == wanted_to, organization
+            assert value == (inherited if inherits else wanted), organization
+        written = {one for *_, one in self.emulator.writes()[before:]}
+        assert written == set(states_after(plan))
+
+    def is_settled(self) -> bool:
+        """Return whether each object is reported on, and no deletion is under way."""
+        text = self.plane.kubectl("get", "znp,znps", "-A", "-o", "json").stdout
+        for body in json.loads(text)["items"]:
+            metadata, status = body["metadata"], body.get("status", {})
+            if "deletionTimestamp" in metadata:
+                return False
+            if status.get("observedGeneration") != metadata["generation"]:
+                return False
+            reasons = {one["type"]: one["reason"] for one in status["conditions"]}
+            waits = reasons.get("Reconciling")
+            pending = status.get("organizations", {}).get("pending", 0)
+            if pending or waits not in WAITING_FOR_SOMEBODY:
+                return False
+        return True
+
+
+def states_after(plan: dict[str, Any]) -> dict[str, tuple[bool, bool]]:
+    """Return what a plan announces: by organization, whether it inherits, and mails."""
+    return {
+        one.get("organizationId", ""): (
+            "organizationId" in one and one["after"]["inherited"],
+            one["after"]["passwordChange"],
+        )
+        for one in plan["objects"]
+        if one["verdict"] in {"create", "update", "reset"}
+    }
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.clock
+def test_the_operator_does_what_the_plan_says(
+    plane: ControlPlane, emulator: EmulatorProcess, tmp_path: Path
+) -> None:
+    """In each round, and after it there is nothing left to do."""
+    create_secret(plane, "zitadel-credentials")
+    plane.kubectl("apply", "-f", "-", stdin=json.dumps(instance(emulator)))
+    story, announced = Story(plane, emulator, tmp_path), Counter[str]()
+    for number in range(ROUNDS):
+        manifests = story.acceptable(story.manifests())
+        if number:
+            story.delete_some()
+            story.somebody_writes()
+        if number % 2:
+            story.apply(manifests)
+            plan = story.plan()
+        else:
+            path = tmp_path / "manifests.json"
+            items = {"apiVersion": "v1", "kind": "List", "items": manifests}
+            path.write_text(json.dumps(items))
+            plan = story.plan("-f", str(path))
+            story.apply(manifests)
+        announced.update(plan["summary"])
+        story.operate(plan)
+        after = story.plan()
+        assert states_after(after) == {}, after
+    # Otherwise the rounds would show little.
+    for verdict in ("create", "update", "reset", "unchanged", "conflict", "unknown"):
+        assert announced[verdict], f"no round had a {verdict}: {announced}"

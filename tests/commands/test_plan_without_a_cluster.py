@@ -1,0 +1,119 @@
+"""`znp plan -f` with a URL: no cluster is needed, and none is asked."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from zitadel_emulator.testing import EmulatedZitadel
+from zitadel_notification_operator.cli.group import znp
+
+
+@pytest.fixture
+def token(zitadel: EmulatedZitadel, tmp_path: Path) -> Path:
+    """A file with the token of the emulated ZITADEL."""
+    path = tmp_path / "token"
+    path.write_text(f"{zitadel.token}\n")
+    return path
+
+
+def policy(name: str, organization: dict[str, Any], value: bool) -> dict[str, Any]:
+    """Return the manifest of a policy."""
+    return {
+        "apiVersion": "zitadel-notification.dev/v1alpha1",
+        "kind": "NotificationPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "scope": "Organization",
+            "organization": organization,
+            "passwordChange": value,
+        },
+    }
+
+
+def run(
+    zitadel: EmulatedZitadel, token: Path, manifests: list[Any], *options: str
+) -> Result:
+    """Plan manifests from standard input, without anything that leads to a cluster."""
+    documents = "\n---\n".join(map(json.dumps, manifests))
+    return CliRunner(env={"KUBECONFIG": "/nonexistent", "HOME": "/nonexistent"}).invoke(
+        znp,
+        [
+            *("plan", "-f", "-", "--url", zitadel.url, "--token-file", str(token)),
+            *("--allow-local-urls", *options),
+        ],
+        input=documents,
+    )
+
+
+def test_changes_and_their_exit_codes(zitadel: EmulatedZitadel, token: Path) -> None:
+    """0 without the option, 2 with it, and 0 where nothing changes."""
+    one = policy("a", {"name": "ACME"}, value=False)
+    done = run(zitadel, token, [one])
+    assert done.exit_code == 0, done.output
+    assert "turns mails OFF" in done.stdout
+    last = done.stdout.splitlines()[-1]
+    assert last == "Plan: 1 to create, 0 to update, 0 to reset; 0 unchanged."
+    assert run(zitadel, token, [one], "--detailed-exitcode").exit_code == 2
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}
+    done = run(zitadel, token, [other], "--detailed-exitcode")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "No changes. ZITADEL is as declared.\n"
+    assert done.stderr == "Skipped 1 object of another kind\n"
+
+
+def test_what_is_unknown_is_an_error(zitadel: EmulatedZitadel, token: Path) -> None:
+    """Also with --detailed-exitcode: "could not look" is not "no changes"."""
+    one = policy("a", {"name": "Nobody"}, value=False)
+    done = run(zitadel, token, [one], "--detailed-exitcode")
+    assert done.exit_code == 1, done.output
+    assert "? unknown    NotificationPolicy default/a: OrganizationNotFound" in (
+        done.stdout
+    )
+
+
+def test_of_two_policies_for_one_organization_the_first_one_wins(
+    zitadel: EmulatedZitadel, token: Path
+) -> None:
+    """Manifests are as old as their order says."""
+    names = [{"name": "ACME"}, {"name": "acme"}]
+    manifests = [
+        policy(name["name"].lower() + "1", name, value=False) for name in names
+    ]
+    manifests[1]["metadata"]["name"] = "second"
+    done = run(zitadel, token, manifests)
+    assert done.exit_code == 0, done.output
+    assert "! conflict   NotificationPolicy default/second: Conflict" in done.stdout
+
+
+def test_a_token_that_is_refused_makes_all_unknown(
+    zitadel: EmulatedZitadel, token: Path
+) -> None:
+    """The reason is told, and the token is not."""
+    token.write_text("secret-canary-token")
+    done = run(zitadel, token, [policy("a", {"name": "ACME"}, value=False)])
+    assert done.exit_code == 1, done.output
+    assert "CredentialsRejected" in done.stdout
+    assert "canary" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--url", "http://z"], "--url needs a credential"),
+        (["--token-file", __file__], "needs --url"),
+        (["--token-file", __file__, "--key-file", __file__], "not several"),
+        (["--instance", "a", "--token-file", __file__], "leave out --token-file"),
+        (["-n", "a", "-A"], "not both"),
+        (["-l", "a=b"], "A plan has no -l"),
+        (["--url", "http://z", "--token-file", __file__], "add -f"),
+        (["--timeout", "0s"], "not from 1s to 24h"),
+    ],
+)
+def test_a_wrong_command_line_says_what_to_do(options: list[str], words: str) -> None:
+    """The exit code is 64."""
+    done = CliRunner().invoke(znp, ["plan", *options])
+    assert done.exit_code == 64
+    assert words in done.output
