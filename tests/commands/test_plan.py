@@ -13,7 +13,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-from click.testing import CliRunner
+import yaml
+from click.testing import CliRunner, Result
 
 from support.running import EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
@@ -23,6 +24,7 @@ from zitadel_notification_operator.demo.control_plane import ControlPlane
 ROOT = Path(__file__).parent.parent.parent
 CRDS = ROOT / "deploy" / "crds"
 SCHEMA = json.loads((ROOT / "docs/reference/schemas/plan.json").read_text())
+RBAC = "rbac.authorization.k8s.io"
 ORGANIZATIONS = 6
 ROUNDS = 6
 WAITING_FOR_SOMEBODY = {
@@ -255,6 +257,92 @@ class Story:
             if pending or waits not in WAITING_FOR_SOMEBODY:
                 return False
         return True
+
+
+def as_person(plane: ControlPlane, folder: Path, *rules: dict[str, Any]) -> Path:
+    """Return the kubeconfig of a person who has these rights in team-a.
+
+    Rules about kinds without a namespace count for the whole cluster.
+    """
+    name = folder.name
+    subjects = [{"kind": "User", "name": name, "apiGroup": RBAC}]
+    for number, rule in enumerate(rules):
+        everywhere = rule["resources"] == ["zitadelinstances"]
+        scope = {} if everywhere else {"namespace": "team-a"}
+        prefix = "Cluster" if everywhere else ""
+        metadata = {"name": f"{name}-{number}", **scope}
+        role = {
+            "apiVersion": f"{RBAC}/v1",
+            "kind": f"{prefix}Role",
+            "metadata": metadata,
+            "rules": [rule],
+        }
+        binding = {
+            "apiVersion": f"{RBAC}/v1",
+            "kind": f"{prefix}RoleBinding",
+            "metadata": metadata,
+            "roleRef": {
+                "apiGroup": RBAC,
+                "kind": f"{prefix}Role",
+                "name": metadata["name"],
+            },
+            "subjects": subjects,
+        }
+        for one in (role, binding):
+            plane.kubectl("apply", "-f", "-", stdin=json.dumps(one))
+    config = yaml.safe_load(plane.kubeconfig.read_text())
+    for user in config["users"]:
+        user["user"]["as"] = name
+    config["contexts"][0]["context"]["namespace"] = "team-a"
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def test_a_person_with_few_rights_is_told_what_is_missing(
+    plane: ControlPlane, emulator: EmulatorProcess, tmp_path: Path
+) -> None:
+    """What may not be read is named, and nothing is guessed."""
+    create_secret(plane, "zitadel-credentials")
+    plane.kubectl("apply", "-f", "-", stdin=json.dumps(instance(emulator)))
+    one = manifest(
+        "NotificationPolicy",
+        "team-a",
+        "few-rights",
+        scope="Organization",
+        organization={"name": "ACME"},
+        passwordChange=True,
+        managementPolicy="Observe",
+    )
+    plane.kubectl("apply", "-f", "-", stdin=json.dumps(one))
+
+    def plan(*rules: dict[str, Any]) -> Result:
+        folder = tmp_path / f"person-{len(rules)}"
+        folder.mkdir()
+        config = as_person(plane, folder, *rules)
+        arguments = ["plan", "--allow-local-urls", "--kubeconfig", str(config)]
+        return CliRunner().invoke(znp, arguments)
+
+    policies = right("notificationpolicies", "notificationpolicysets")
+    done = plan(policies)
+    assert done.exit_code == 1
+    assert "zitadelinstances" in done.stderr
+    done = plan(policies, right("zitadelinstances"))
+    assert done.exit_code == 1
+    assert "of namespace team-a only" in done.stderr
+    assert "NotificationPolicy team-a/few-rights: CredentialsMissing: You may not" in (
+        done.stdout
+    )
+    plane.kubectl("delete", "znp", "few-rights", "-n", "team-a", "--wait=false")
+
+
+def right(*resources: str) -> dict[str, Any]:
+    """Return the right to read some of our kinds."""
+    return {
+        "apiGroups": ["zitadel-notification.dev"],
+        "resources": list(resources),
+        "verbs": ["get", "list"],
+    }
 
 
 def states_after(plan: dict[str, Any]) -> dict[str, tuple[bool, bool]]:

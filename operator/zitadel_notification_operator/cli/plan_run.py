@@ -89,7 +89,7 @@ async def make(
                 sources, cluster.effective_namespace() or "default", recursive=recursive
             )
             objects = apply(objects, manifests)
-            secrets = ClusterSecrets(api, zitadel.operator_namespace)
+            secrets = ClusterSecrets(api, zitadel.operator_namespace, for_person=True)
             ending = reader.crd_is_ending
         objects = [_prepared(one, zitadel) for one in objects]
         if zitadel.instance:

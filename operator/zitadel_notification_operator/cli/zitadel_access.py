@@ -158,7 +158,7 @@ async def _access_of_instance(api: ApiClient, options: ZitadelOptions) -> Access
             f"The spec of ZitadelInstance {name} is not understood: "
             f"{found.not_understood.sentence}"
         )
-    secrets = ClusterSecrets(api, namespace)
+    secrets = ClusterSecrets(api, namespace, for_person=True)
     roots = None
     if found.ca is not None:
         read = secrets.read_secret

@@ -13,17 +13,27 @@ from .calls import ApiClient, Forbidden, call
 
 
 class ClusterSecrets:
-    """The adapter behind the engine's `SecretReader`."""
+    """The adapter behind the engine's `SecretReader`.
 
-    def __init__(self, api: ApiClient, namespace: str) -> None:
+    Args:
+        api: Makes the calls.
+        namespace: The operator's own namespace.
+        for_person: Whether a person reads, with rights of their own, and not the
+            operator.
+    """
+
+    def __init__(
+        self, api: ApiClient, namespace: str, *, for_person: bool = False
+    ) -> None:
         self._api = api
         self._namespace = namespace
+        self._for_person = for_person
 
     async def read_secret(self, name: str) -> Mapping[str, bytes] | None:
         """Return the decoded values by key, or None if there is no such Secret.
 
         Raises:
-            TransientError: The operator may not read it; the text says what to grant.
+            TransientError: It may not be read; the text says what to grant.
             ClusterError: Kubernetes did not answer.
         """
         found = await self._read("secrets", name)
@@ -41,7 +51,7 @@ class ClusterSecrets:
         """Return the values by key, or None if there is no such ConfigMap.
 
         Raises:
-            TransientError: The operator may not read it; the text says what to grant.
+            TransientError: It may not be read; the text says what to grant.
             ClusterError: Kubernetes did not answer.
         """
         found = await self._read("configmaps", name)
@@ -59,8 +69,10 @@ class ClusterSecrets:
             kind, reason = "Secret", Reason.CREDENTIALS_MISSING
             if plural == "configmaps":
                 kind, reason = "ConfigMap", Reason.CA_BUNDLE_MISSING
-            raise TransientError(
-                reason,
-                f"The operator may not read {kind} {self._namespace}/{name}; "
-                "give the operator's role the verb get on it",
-            ) from error
+            what = f"may not read {kind} {self._namespace}/{name}"
+            text = (
+                f"You {what}; you need the verb get on it"
+                if self._for_person
+                else f"The operator {what}; give the operator's role the verb get on it"
+            )
+            raise TransientError(reason, text) from error
