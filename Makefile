@@ -76,10 +76,11 @@ chart: test-tools ## run the tests of the chart: permissions, telemetry, GitOps,
 		tests/cluster/test_gitops.py tests/cluster/test_kubectl.py \
 		tests/cluster/test_telemetry.py tests/unit/test_metrics_alerts.py
 
-generate: init ## update the generated files: parts of the chart, Argo CD's patch, the metrics page
+generate: init ## update the generated files: parts of the chart, Argo CD's patch, the metrics page, the package's schemas
 	@$(BIN)/python tools/chart.py
 	@$(BIN)/python tools/argocd_patch.py
 	@$(BIN)/python tools/metrics_page.py
+	@$(BIN)/python tools/schemas.py
 
 # Of the branches of the operator's own code. Raise it when more is covered.
 COVERED := 92
@@ -121,6 +122,7 @@ lint: init ## check style, the direction of imports, YAML, spelling and generate
 	@$(BIN)/python tools/chart.py --check
 	@$(BIN)/python tools/argocd_patch.py --check
 	@$(BIN)/python tools/metrics_page.py --check
+	@$(BIN)/python tools/schemas.py --check
 
 # The emulator's tests are checked apart, because they have a conftest.py as well.
 type: init ## check types

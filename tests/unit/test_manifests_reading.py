@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from zitadel_notification_operator.core.kinds import INSTANCE, POLICY, SET
+from zitadel_notification_operator.manifests.documents import documents_in
 from zitadel_notification_operator.manifests.errors import ManifestError
 from zitadel_notification_operator.manifests.reading import Manifests, read_manifests
 
@@ -157,8 +158,7 @@ def test_an_instance_is_read() -> None:
 )
 def test_scalars_are_those_of_kubernetes(written: str, read_as: object) -> None:
     """JSON has no dates, and nobody means a number of base 60."""
-    text = POLICY_TEXT % "a" + f"note: {written}\n"
-    assert piped(text).objects[0][1]["note"] == read_as
+    assert list(documents_in(f"note: {written}", "x")) == [(1, {"note": read_as})]
 
 
 def test_yaml_with_braces_and_anchors() -> None:
@@ -227,8 +227,8 @@ def test_every_wrong_object_is_told() -> None:
     bad = [policy(f"a{n}", passwordChange=None) for n in range(30)]
     told = refusal("\n".join(map(json.dumps, bad))).splitlines()
     assert told[0] == (
-        "standard input, document 1, NotificationPolicy a0: spec.passwordChange is "
-        "required"
+        "standard input, document 1, NotificationPolicy a0: spec.passwordChange: it "
+        "is required"
     )
     assert len(told) == 21
     assert told[-1] == "There are 10 more problems like these"

@@ -2,6 +2,7 @@
 
 - `reading`: finds the objects in files, folders and standard input.
 - `sources`: which files these are; `documents`: the documents within a text.
-- `checking`: whether Kubernetes would accept an object of ours.
+- `checking`: whether Kubernetes would accept an object of ours, by the `schema` of its
+  kind and the `rules` in it.
 - `errors`: what a reader of manifests is told when something is wrong with them.
 """

@@ -8,6 +8,8 @@ from zitadel_notification_operator.core.kinds import Kind
 from zitadel_notification_operator.core.names import is_label, is_name
 from zitadel_notification_operator.core.objects import OwnObject
 
+from .schema import problems_with
+
 _NO_NAME = (
     "metadata.name: it must consist of small letters, digits, - and ., begin and end "
     "with a letter or digit, and have at most 253 characters"
@@ -25,7 +27,11 @@ def problems_of(kind: Kind, body: Mapping[str, Any]) -> list[str]:
     metadata = body.get("metadata")
     if not isinstance(metadata, Mapping):
         return ["metadata: it must be an object with a name"]
-    return _problems_of_names(kind, metadata) or _problems_of_spec(kind, body)
+    return (
+        _problems_of_names(kind, metadata)
+        or list(problems_with(kind, body))
+        or _problems_of_record(kind, body)
+    )
 
 
 def _problems_of_names(kind: Kind, metadata: Mapping[str, Any]) -> list[str]:
@@ -41,7 +47,8 @@ def _problems_of_names(kind: Kind, metadata: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _problems_of_spec(kind: Kind, body: Mapping[str, Any]) -> list[str]:
+def _problems_of_record(kind: Kind, body: Mapping[str, Any]) -> list[str]:
+    """Return what this version would not understand, although the schema allows it."""
     plain = {name: body["metadata"].get(name) for name in ("name", "namespace")}
     metadata = {name: text for name, text in plain.items() if text is not None}
     record: OwnObject = parse(
