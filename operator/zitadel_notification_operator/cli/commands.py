@@ -13,6 +13,7 @@ COMMANDS = {
     "emulator": "run a ZITADEL for trials and tests",
     "demo": "see the whole thing work on this machine",
     "plan": "show what would change in ZITADEL, and write nothing",
+    "export": "write manifests of what a ZITADEL holds",
     "release": "remove the finalizers that an uninstall has left behind",
 }
 

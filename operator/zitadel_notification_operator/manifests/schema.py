@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from zitadel_notification_operator.core.kinds import Kind
+from zitadel_notification_operator.core.kinds import POLICY, Kind
 
 from .rules import RULES
 
@@ -44,6 +44,13 @@ def problems_with(kind: Kind, body: Mapping[str, Any]) -> Iterator[str]:
         return
     yield from spec.problems(body["spec"])
     yield from _broken_rules("metadata.name", schema, body)
+
+
+def problems_of_name(name: str) -> list[str]:
+    """Return why `spec.organization.name` may not have this value, or an empty list."""
+    spec = _schemas()[POLICY.name]["properties"]["spec"]
+    schema = spec["properties"]["organization"]["properties"]["name"]
+    return list(_Field("spec.organization.name", schema).problems(name))
 
 
 @cache
