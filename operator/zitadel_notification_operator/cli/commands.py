@@ -14,6 +14,7 @@ COMMANDS = {
     "demo": "see the whole thing work on this machine",
     "plan": "show what would change in ZITADEL, and write nothing",
     "export": "write manifests of what a ZITADEL holds",
+    "convert": "write manifests of what another tool holds",
     "release": "remove the finalizers that an uninstall has left behind",
 }
 

@@ -3,7 +3,8 @@
 Reading:
 
 - `reading`: finds the objects in files, folders and standard input.
-- `sources`: which files these are; `documents`: the documents within a text.
+- `sources`: which files these are; `documents`: the documents within a text;
+  `objects`: the objects within those.
 - `checking`: whether Kubernetes would accept an object of ours, by the `schema` of its
   kind and the `rules` in it.
 - `errors`: what a reader of manifests is told when something is wrong with them.
@@ -14,4 +15,5 @@ Writing:
 - `writing`: manifests as a stream of YAML or JSON; `yaml_text`: YAML for people.
 - `survey`: what a ZITADEL holds; `exporting`: manifests of that;
   `terraform_import`: the way back.
+- `conversion`: manifests of what other tools hold.
 """

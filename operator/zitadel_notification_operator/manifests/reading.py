@@ -1,6 +1,6 @@
 """Reads the objects of our kinds from manifests, as `-f FILE|DIR|-` names them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, NamedTuple, TextIO
 
@@ -8,8 +8,8 @@ from zitadel_notification_operator.cluster.names import API_VERSION, GROUP
 from zitadel_notification_operator.core.kinds import KINDS, Kind
 
 from .checking import problems_of
-from .documents import documents_in
 from .errors import ManifestError
+from .objects import Item, items_of
 from .sources import texts_of
 
 _KINDS = {kind.name: kind for kind in KINDS}
@@ -34,13 +34,6 @@ class Manifests(NamedTuple):
     origins: tuple[str, ...] = ()
 
 
-class _Item(NamedTuple):
-    """An object of any kind, and where it is."""
-
-    where: str
-    body: Mapping[str, Any]
-
-
 def read_manifests(
     sources: Sequence[str], *, recursive: bool, stdin: TextIO
 ) -> Manifests:
@@ -61,7 +54,7 @@ def read_manifests(
     problems: list[str] = []
     skipped = 0
     for name, text in texts_of(sources, recursive=recursive, stdin=stdin):
-        for item in _items_of(text, name):
+        for item in items_of(text, name):
             try:
                 kind = _kind_of(item, name)
             except ManifestError as error:
@@ -70,7 +63,7 @@ def read_manifests(
             if kind is None:
                 skipped += 1
                 continue
-            where = f"{item.where}, {kind} {_title_of(item.body)}"
+            where = f"{item.where}, {kind} {item.title}"
             wrong = problems_of(kind, item.body)
             problems += [f"{where}: {problem}" for problem in wrong]
             found.append((kind, dict(item.body)))
@@ -80,70 +73,20 @@ def read_manifests(
     return Manifests(tuple(found), skipped, tuple(origins))
 
 
-def _items_of(text: str, name: str) -> Iterator[_Item]:
-    for number, document in documents_in(text, name):
-        where = f"{name}, document {number}"
-        if not isinstance(document, Mapping):
-            raise ManifestError(
-                f"{where}: this is no manifest of Kubernetes, which would be an object "
-                "with apiVersion, kind and metadata"
-            )
-        yield from _unpacked(_Item(where, document))
-
-
-def _unpacked(item: _Item) -> Iterator[_Item]:
-    """Yield an object, or the items of a list of objects."""
-    kind, items = item.body.get("kind"), item.body.get("items")
-    if not isinstance(kind, str) or not kind.endswith("List") or items is None:
-        yield item
-        return
-    if not isinstance(items, list):
-        raise ManifestError(f"{item.where}: items of a {kind} must be a list")
-    known = _KINDS.get(kind.removesuffix("List"))
-    common = {}
-    if known is not None and _group_of(item.body) == GROUP:
-        # The items of a list of one kind need not repeat it.
-        common = {"apiVersion": item.body["apiVersion"], "kind": known.name}
-    for number, one in enumerate(items, 1):
-        where = f"{item.where}, item {number}"
-        if not isinstance(one, Mapping):
-            raise ManifestError(f"{where}: this is no object")
-        yield from _unpacked(_Item(where, {**common, **one}))
-
-
-def _kind_of(item: _Item, name: str) -> Kind | None:
+def _kind_of(item: Item, name: str) -> Kind | None:
     """Return the kind of an object of ours, or None if it is of another group.
 
     Raises:
         ManifestError: It has no kind, or one of our group that this version lacks.
     """
-    version, kind = item.body.get("apiVersion"), item.body.get("kind")
-    if not isinstance(version, str) or not isinstance(kind, str):
-        if PurePath(name).name in _OF_KUSTOMIZE:
-            return None
-        raise ManifestError(
-            f"{item.where}: this is no manifest of Kubernetes: it has no apiVersion or "
-            "no kind"
-        )
-    if _group_of(item.body) != GROUP:
+    if not item.kind and PurePath(name).name in _OF_KUSTOMIZE:
         return None
-    if kind not in _KINDS or version != API_VERSION:
+    item.require_kind()
+    if item.group != GROUP:
+        return None
+    if item.kind not in _KINDS or item.api_version != API_VERSION:
         raise ManifestError(
-            f"{item.where}: znp does not know {kind} of {version}; it knows "
-            f"{', '.join(_KINDS)} of {API_VERSION}"
+            f"{item.where}: znp does not know {item.kind} of {item.api_version}; it "
+            f"knows {', '.join(_KINDS)} of {API_VERSION}"
         )
-    return _KINDS[kind]
-
-
-def _group_of(body: Mapping[str, Any]) -> str:
-    version = body.get("apiVersion")
-    return version.partition("/")[0] if isinstance(version, str) else ""
-
-
-def _title_of(body: Mapping[str, Any]) -> str:
-    metadata = body.get("metadata")
-    if not isinstance(metadata, Mapping):
-        return "without a name"
-    parts = [metadata.get("namespace"), metadata.get("name")]
-    texts = [part for part in parts if isinstance(part, str)]
-    return "/".join(texts) or "without a name"
+    return _KINDS[item.kind]
