@@ -68,7 +68,7 @@ test: test-tools ## run all tests; PYTHON=3.13: on that Python; KUBERNETES=1.33:
 
 test-quick: init ## run the tests that need no cluster, with few random stories: under two minutes
 	@$(BIN)/python tools/build.py promtool
-	@ZNP_STORIES=10 $(PYTEST) tests/unit tests/zitadel emulator/tests -m "not clock"
+	@ZNP_STORIES=10 $(PYTEST) tests/unit tests/zitadel tests/commands emulator/tests -m "not clock"
 
 chart: test-tools ## run the tests of the chart: permissions, telemetry, GitOps, image, kubectl
 	@$(BIN)/python tools/chart.py --check
