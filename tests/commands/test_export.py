@@ -278,6 +278,27 @@ def test_one_that_is_removed_meanwhile_is_left_out(
     assert zitadel.organizations["ACME"] in done.stdout
 
 
+def test_one_that_is_created_or_renamed_meanwhile_is_written(
+    run_znp: Znp, zitadel: EmulatedZitadel
+) -> None:
+    """The second list has it, and the newest names."""
+    zitadel.cause(Fault(method="GET", latency=1.0))
+
+    def create() -> None:
+        eventually(lambda: zitadel.requests("GET"), what="the policies being read")
+        key = zitadel.add_organization("Created")
+        zitadel.set_policy(key, password_change=False)
+        zitadel.rename_organization(zitadel.organizations["ACME"], "Renamed")
+
+    creator = Thread(target=create)
+    creator.start()
+    done = run_znp("export", "--include-inherited")
+    creator.join()
+    assert (done.exit_code, done.stderr) == (0, "")
+    names = re.findall("(?m)^# (.+)\n(?:# It inherits|api)", done.stdout)
+    assert names == ["Created", "Globex", "Renamed", "ZITADEL"]
+
+
 @pytest.mark.parametrize("shape", ["policies", "terraform-import"])
 def test_a_partial_read_is_no_export(
     run_znp: Znp,

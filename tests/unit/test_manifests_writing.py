@@ -131,6 +131,13 @@ def test_mails_stay_on_where_both_are_as_common() -> None:
     assert other.spec["passwordChange"] is False
 
 
+def test_a_policy_beside_a_set_has_a_name_of_its_own() -> None:
+    """A set names its policies after itself, and would find the name taken."""
+    survey = Survey((held("Customers", "1", OFF), held("b", "2"), held("c", "3")))
+    _, policy = Exporter(survey, Style()).set_of_all("customers")
+    assert policy.name == "own-customers-1"
+
+
 @pytest.mark.parametrize(
     ("survey", "says"),
     [

@@ -77,7 +77,8 @@ class Exporter:
             f"{counts[common]} of {len(held)} organizations, and those of tomorrow",
         )
         others = (one for one in held if one.settings != common)
-        return chain([manifest], (self._policy(one, self._style) for one in others))
+        policies = (self._policy(one, self._style) for one in others)
+        return chain([manifest], (_apart_from(name, policy) for policy in policies))
 
     def _require_all_own(self) -> None:
         survey = self._survey
@@ -133,6 +134,13 @@ def instance_manifest(policy: ObservedPolicy, style: Style) -> Manifest:
     """Return the manifest for the instance's policy."""
     title = "The instance's policy, which organizations inherit"
     return policy_manifest(INSTANCE_NAME, None, policy.settings, style, title)
+
+
+def _apart_from(set_name: str, policy: Manifest) -> Manifest:
+    """Return a policy with a name that the set does not give to one of its own."""
+    if not policy.name.startswith(f"{set_name}-"):
+        return policy
+    return replace(policy, name=f"own-{policy.name}")
 
 
 def _limit_for(count: int) -> int:

@@ -91,6 +91,7 @@ class Surveyor:
         self._client, self._workers = client, workers
         self._progress, self._patience = progress, patience
         self._size = PageSize(ROWS)
+        self._has_answered = False
 
     async def survey(self) -> Survey:
         """Return the policies of all organizations that the credential may see.
@@ -161,6 +162,9 @@ class Surveyor:
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call, and make it again while it fails in a way that may pass.
 
+        As long as no call has succeeded, an error more likely means a wrong URL, so
+        that it is raised at once unless ZITADEL itself asks for a pause.
+
         Raises:
             OperatorError: It failed in another way, or for too long.
         """
@@ -168,13 +172,18 @@ class Surveyor:
         deadline, pause = None, _FIRST_PAUSE
         while True:
             try:
-                return await call()
+                result = await call()
             except TransientError as error:
+                if not self._has_answered and error.retry_after is None:
+                    raise
                 now = loop.time()
                 deadline = now + self._patience if deadline is None else deadline
                 wait = max(error.retry_after or 0.0, pause)
                 if now + wait > deadline:
                     raise
+            else:
+                self._has_answered = True
+                return result
             await asyncio.sleep(wait)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
