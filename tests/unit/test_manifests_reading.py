@@ -176,9 +176,22 @@ def test_yaml_with_braces_and_anchors() -> None:
     }
 
 
+def test_merges_are_no_repeated_keys() -> None:
+    """Also where what is merged is constructed later than where it is used."""
+    text = "b: &b {x: 1}\na: {m: &m {<<: *b, x: 2}}\nt: {<<: *m, y: 3}\n"
+    assert list(documents_in(text, "x")) == [
+        (1, {"b": {"x": 1}, "a": {"m": {"x": 2}}, "t": {"x": 2, "y": 3}})
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("b: &b {x: 1}\na: {m: &m {<<: *b, x: 2, x: 3}}\nt: {<<: *m}", "occurs twice"),
+        (
+            "&a {apiVersion: v1, kind: List, items: [*a]}",
+            "item 1, item 1: lists are nested too deeply",
+        ),
         (
             f"{POLICY_TEXT % 'a'}---\nspec: [",
             "standard input, document 2: this is no YAML that can be read: ",

@@ -42,25 +42,42 @@ class _Loader(_FAST):  # type: ignore[misc] # which of two classes it is, is kno
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._flat: set[Any] = set()
+
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
         """Return a mapping whose keys are texts, each of which occurs once."""
         if not isinstance(node, yaml.MappingNode):
             raise yaml.constructor.ConstructorError(
                 None, None, "expected a mapping", node.start_mark
             )
-        seen: set[str] = set()
-        for key, _ in node.value:
-            text = _text_of(key)
-            if text in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {text!r} occurs twice", key.start_mark
-                )
-            seen.add(text)
         self.flatten_mapping(node)
         return {
             _text_of(key): self.construct_object(value, deep=deep)
             for key, value in node.value
         }
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Insert what `<<` names, after a look for keys that occur twice.
+
+        PyYAML calls this also for what is merged, which may be constructed later.
+        """
+        if node not in self._flat:
+            self._flat.add(node)
+            _require_unique(node)
+            super().flatten_mapping(node)
+
+
+def _require_unique(node: Any) -> None:
+    seen: set[str] = set()
+    for key, _ in node.value:
+        text = _text_of(key)
+        if text in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {text!r} occurs twice", key.start_mark
+            )
+        seen.add(text)
 
 
 def _text_of(key: Any) -> str:

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 from .documents import documents_in
 from .errors import ManifestError
 
+_DEEPEST = 5
+"""How deep lists of objects may be nested; kubectl never nests them."""
+
 
 class Item(NamedTuple):
     """An object of any kind.
@@ -79,8 +82,11 @@ def items_of(text: str, name: str) -> Iterator[Item]:
         yield from _unpacked(Item(where, document))
 
 
-def _unpacked(item: Item) -> Iterator[Item]:
+def _unpacked(item: Item, depth: int = 0) -> Iterator[Item]:
     """Yield an object, or the items of a list of objects."""
+    if depth > _DEEPEST:
+        # A list of YAML may even contain itself.
+        raise ManifestError(f"{item.where}: lists are nested too deeply")
     items = item.body.get("items")
     if not item.kind.endswith("List") or items is None:
         yield item
@@ -96,4 +102,4 @@ def _unpacked(item: Item) -> Iterator[Item]:
         where = f"{item.where}, item {number}"
         if not isinstance(one, Mapping):
             raise ManifestError(f"{where}: this is no object")
-        yield from _unpacked(Item(where, {**common, **one}))
+        yield from _unpacked(Item(where, {**common, **one}), depth + 1)
