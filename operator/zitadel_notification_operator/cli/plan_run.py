@@ -30,6 +30,7 @@ from zitadel_notification_operator.core.kinds import INSTANCE, KINDS, Kind, Obje
 from zitadel_notification_operator.core.objects import OwnObject
 from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.engine.ports import SecretReader
+from zitadel_notification_operator.manifests.errors import ManifestError
 from zitadel_notification_operator.manifests.reading import read_manifests
 from zitadel_notification_operator.planning.applying import apply, with_metadata
 from zitadel_notification_operator.planning.dry_run import (
@@ -141,7 +142,10 @@ def _records(
     """Return the records of all manifests, as new objects."""
     if not sources:
         return []
-    manifests = read_manifests(sources, recursive=recursive, stdin=sys.stdin)
+    try:
+        manifests = read_manifests(sources, recursive=recursive, stdin=sys.stdin)
+    except ManifestError as error:
+        raise click.ClickException(str(error)) from error
     if manifests.skipped:
         many = manifests.skipped > 1
         what = "objects of other kinds" if many else "object of another kind"
