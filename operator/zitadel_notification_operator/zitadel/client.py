@@ -11,7 +11,7 @@ from zitadel_notification_operator.core.decision import Action
 from zitadel_notification_operator.core.deprecation import Deprecation
 from zitadel_notification_operator.core.errors import NoOrganization, TransientError
 from zitadel_notification_operator.core.events import ZitadelEvent
-from zitadel_notification_operator.core.identity import Identity
+from zitadel_notification_operator.core.identity import Identity, User
 from zitadel_notification_operator.core.policy import (
     ObservedPolicy,
     Organization,
@@ -19,6 +19,7 @@ from zitadel_notification_operator.core.policy import (
     WriteOutcome,
     WriteResult,
 )
+from zitadel_notification_operator.core.policy_events import LogStart, PolicyEvent
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.settings import Settings
@@ -35,7 +36,7 @@ from .event_search import (
     last_event,
     last_policy_event,
 )
-from .identity import identify
+from .identity import identify, memberships, permissions_in, user_of
 from .models import (
     FoundOrganization,
     OrganizationReply,
@@ -43,6 +44,13 @@ from .models import (
     SearchReply,
     UserReply,
     WriteReply,
+)
+from .policy_events import (
+    RecordsReply,
+    first_record,
+    records_after,
+    records_in,
+    start_in,
 )
 
 _VERBS = {Action.CREATE: "POST", Action.UPDATE: "PUT"}
@@ -75,6 +83,31 @@ class ZitadelClient:
     async def identify(self) -> Identity:
         """Return the ZITADEL and the user; see `zitadel.identity` for the calls."""
         return await identify(self._caller)
+
+    async def user(self) -> User:
+        """Return the credential's own user, which any valid credential may read."""
+        return await user_of(self._caller)
+
+    async def permissions(self, organization_id: str | None) -> frozenset[str]:
+        """Return the user's permissions in an organization, with those of the instance.
+
+        Args:
+            organization_id: The organization; None for the one that owns the user.
+
+        Returns:
+            Nothing if the user has no role there and none in the instance.
+
+        Raises:
+            NoOrganization: It is unknown, or no organization can have this id.
+        """
+        return await permissions_in(self._caller, _known(organization_id))
+
+    async def organizations_with_roles(self) -> frozenset[str]:
+        """Return the ids of the organizations in which the user itself has roles."""
+        found = memberships(self._caller)
+        return frozenset(
+            [one.organization_id async for one in found if one.organization_id]
+        )
 
     async def authenticate(self) -> None:
         """Read the credential's own user, which any valid credential may do.
@@ -174,6 +207,23 @@ class ZitadelClient:
                 f"of {owner}",
             )
         return found[0]
+
+    async def policy_events(self, since: str | None, limit: int) -> list[PolicyEvent]:
+        """Return what happened to policies after a time; oldest first.
+
+        Args:
+            since: The exclusive start, RFC 3339; None for the beginning of the log.
+            limit: The number of events, at most 1,000.
+
+        Raises:
+            PageTooLarge: ZITADEL returns fewer than `limit` events at once.
+        """
+        call = records_after(since, limit)
+        return records_in(await self._caller.call(call, RecordsReply))
+
+    async def log_start(self) -> LogStart:
+        """Return where ZITADEL's event log begins."""
+        return start_in(await self._caller.call(first_record(), RecordsReply))
 
     async def has_events(self) -> bool:
         """Return whether the log contains any event, of any kind."""

@@ -3,6 +3,8 @@
 That takes three calls, and up to five for a user with the smallest of roles.
 """
 
+from collections.abc import AsyncIterator
+
 from zitadel_notification_operator.core.errors import (
     PageTooLarge,
     TerminalError,
@@ -19,6 +21,7 @@ from .calls import Call
 from .errors import NO_ROLE_FACTS, OBSERVE_FACTS
 from .models import (
     InstanceReply,
+    Membership,
     MembershipsReply,
     PermissionsReply,
     PolicyReply,
@@ -41,24 +44,51 @@ async def identify(caller: ApiCaller) -> Identity:
         TerminalError: `InsufficientPermissions`: the user has no role anywhere, or one
             that is too small for an instance without a default policy.
     """
-    found = await caller.call(
-        Call("POST", calls.PERMISSIONS, body=b"{}"), PermissionsReply, NO_ROLE_FACTS
-    )
-    permissions: frozenset[str] = frozenset()
-    if isinstance(found, PermissionsReply):
-        permissions = frozenset(found.result)
-    user = (await caller.call(Call("GET", calls.USER), UserReply)).user
+    permissions = await permissions_in(caller, None)
+    user = await user_of(caller)
     zitadel_id, version = await _instance(caller, permissions)
     return Identity(
-        zitadel_id,
-        shown_name(version) or None,
-        User(user.id, shown_name(user.user_name)),
-        Capabilities(
-            read_events="events.read" in permissions,
-            write_instance_policy="iam.policy.write" in permissions,
-            # Roles in a single organization include neither of the two.
-            list_organizations=not permissions.isdisjoint({"iam.read", "org.create"}),
-        ),
+        zitadel_id, shown_name(version) or None, user, capabilities_of(permissions)
+    )
+
+
+async def user_of(caller: ApiCaller) -> User:
+    """Return the credential's own user: GET `/auth/v1/users/me`."""
+    user = (await caller.call(Call("GET", calls.USER), UserReply)).user
+    return User(user.id, shown_name(user.user_name))
+
+
+async def permissions_in(
+    caller: ApiCaller, organization_id: str | None
+) -> frozenset[str]:
+    """Return the user's permissions in an organization, with those of the instance.
+
+    POST `/auth/v1/permissions/zitadel/me/_search`.
+
+    Args:
+        caller: Makes the call.
+        organization_id: The organization; None for the one that owns the user.
+
+    Returns:
+        Nothing if the user has no role there and none in the instance.
+
+    Raises:
+        NoOrganization: ZITADEL has never known it.
+    """
+    call = Call("POST", calls.PERMISSIONS, organization_id, b"{}")
+    found = await caller.call(call, PermissionsReply, NO_ROLE_FACTS)
+    if isinstance(found, PermissionsReply):
+        return frozenset(found.result)
+    return frozenset()
+
+
+def capabilities_of(permissions: frozenset[str]) -> Capabilities:
+    """Return what a credential with these permissions may do."""
+    return Capabilities(
+        read_events="events.read" in permissions,
+        write_instance_policy="iam.policy.write" in permissions,
+        # Roles in a single organization include neither of the two.
+        list_organizations=not permissions.isdisjoint({"iam.read", "org.create"}),
     )
 
 
@@ -102,10 +132,20 @@ async def _owner_of_default(
 
 
 async def _organization_of_role(caller: ApiCaller) -> str:
-    """Return an organization in which the user has a role. Its own gives none.
+    """Return an organization in which the user has a role. Its own gives none."""
+    async for membership in memberships(caller):
+        if membership.organization_id:
+            return membership.organization_id
+    raise TerminalError(
+        Reason.INSUFFICIENT_PERMISSIONS,
+        "The credential's service user has no role that lets it read notification "
+        "policies; give it the role IAM_ORG_MANAGER in the instance for all "
+        "organizations, or ORG_SETTINGS_MANAGER in the organization it is for",
+    )
 
-    POST `/auth/v1/memberships/me/_search`.
-    """
+
+async def memberships(caller: ApiCaller) -> AsyncIterator[Membership]:
+    """Yield where the user has roles: POST `/auth/v1/memberships/me/_search`."""
     page, offset, total = PageSize(_MEMBERSHIPS), 0, 1
     while offset < total:
         try:
@@ -116,12 +156,5 @@ async def _organization_of_role(caller: ApiCaller) -> str:
                 raise
             continue
         for membership in reply.result:
-            if membership.organization_id:
-                return membership.organization_id
+            yield membership
         offset, total = offset + page.rows, int(reply.details.total)
-    raise TerminalError(
-        Reason.INSUFFICIENT_PERMISSIONS,
-        "The credential's service user has no role that lets it read notification "
-        "policies; give it the role IAM_ORG_MANAGER in the instance for all "
-        "organizations, or ORG_SETTINGS_MANAGER in the organization it is for",
-    )
