@@ -9,6 +9,7 @@ import-linter checks (`make lint`):
   supervision.
 - `handlers`: thin kopf handlers that pass watch events to the engine.
 - `planning`: what the objects would do in ZITADEL, by a dry run of the engine.
+- `auditing`: what people who audit want to know: changes, what is in force, rights.
 - `manifests`: reading and writing manifests of our kinds, and what other tools hold.
 - `engine`: when and in which order things happen, in rooms, one above the other:
   its own `__init__` has the drawing.

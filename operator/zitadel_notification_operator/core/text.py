@@ -24,3 +24,14 @@ def shown_name(name: str) -> str:
     """Return a name in a form that is safe in a status, an Event or a log line."""
     name = one_line(name)
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "\u2026"
+
+
+def padded(text: str, width: int) -> str:
+    """Return the text, filled up with blanks to a width in columns of a terminal.
+
+    Chinese, Japanese and Korean characters take two columns, accents that are
+    characters of their own take none.
+    """
+    wide = sum(unicodedata.east_asian_width(c) in {"W", "F"} for c in text)
+    accents = sum(unicodedata.category(c) in {"Mn", "Me"} for c in text)
+    return text + " " * (width - len(text) - wide + accents)
