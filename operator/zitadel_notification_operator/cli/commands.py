@@ -15,6 +15,9 @@ COMMANDS = {
     "plan": "show what would change in ZITADEL, and write nothing",
     "export": "write manifests of what a ZITADEL holds",
     "convert": "write manifests of what another tool holds",
+    "history": "show who changed which policy when",
+    "report": "report what is in force, for people who audit",
+    "check": "check what a credential can do in ZITADEL",
     "release": "remove the finalizers that an uninstall has left behind",
 }
 

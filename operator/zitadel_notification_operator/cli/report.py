@@ -1,0 +1,55 @@
+"""`znp report`: one page for people who audit."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .audit_options import examples, format_option, since_option
+from .cluster_options import ClusterOptions, cluster_options
+from .commands import option, pass_signals
+from .signals import Signals
+from .zitadel_options import ZitadelOptions, zitadel_options
+
+
+@click.command(
+    name="report",
+    help="Report what is in force for each organization, own or inherited, since when "
+    "and by whom, where mails are off, and the changes of a period. The HTML page is "
+    "one file without scripts and outside resources. CSV has only what is in force; "
+    "see znp history for the changes. The credential's user needs the role "
+    "IAM_OWNER_VIEWER in the instance.",
+    epilog=examples(
+        "znp report --instance default --output report.html",
+        "znp report --url https://zitadel.example.com --token-file token -o json",
+    ),
+)
+@since_option("30d")
+@format_option("html", "json", "csv")
+@option(
+    "--output",
+    variable="OUTPUT_FILE",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Write to this file, which is replaced if it exists. Default: stdout.",
+)
+@zitadel_options
+@cluster_options
+@pass_signals
+def command(
+    signals: Signals,
+    /,
+    *,
+    since: datetime,
+    form: str,
+    output: Path | None,
+    **others: Any,
+) -> None:
+    """Take the options, read and write the report."""
+    options, cluster = ZitadelOptions.take(others), ClusterOptions.take(others)
+    from .report_run import read, write
+    from .running import run
+
+    report = run(read(options, cluster, since), signals)
+    write(report, form, output)
