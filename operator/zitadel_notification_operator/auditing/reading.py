@@ -21,8 +21,11 @@ from zitadel_notification_operator.core.reasons import Reason
 PAGE = 1000
 """Rows of a page, which is ZITADEL's own maximum."""
 
-TRIES = 5
+TRIES = 4
 """How often a call is made in all if it fails for a reason that may pass."""
+
+LONGEST_WAIT = 60.0
+"""Seconds that a command waits at most if ZITADEL asks for it; otherwise it ends."""
 
 T = TypeVar("T")
 
@@ -45,14 +48,15 @@ async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
     """Make a call that only reads, again if it fails for a reason that may pass.
 
     Raises:
-        OperatorError: It failed for another reason, or `TRIES` times.
+        OperatorError: It failed for another reason, or `TRIES` times, or ZITADEL asks
+            for a wait that is longer than `LONGEST_WAIT`.
     """
     attempt = 1
     while True:
         try:
             return await ask()
         except TransientError as error:
-            if attempt >= TRIES:
+            if attempt >= TRIES or (error.retry_after or 0.0) > LONGEST_WAIT:
                 raise
             chance = random.random()  # noqa: S311 - no secret, it spreads retries
             await asyncio.sleep(retry_delay(attempt, chance, error.retry_after))
