@@ -32,7 +32,7 @@ TESTS := tests/cluster tests/unit/test_crd_conventions.py
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help init tools demo test test-quick chart cover bench bench-steady bench-sets bench-compare lint type fmt \
+.PHONY: help init tools demo test test-quick test-browser chart cover bench bench-steady bench-sets bench-compare lint type fmt \
 	lock generate check clean control-plane test-tools
 
 help: ## list the commands
@@ -69,6 +69,9 @@ test: test-tools ## run all tests; PYTHON=3.13: on that Python; KUBERNETES=1.33:
 test-quick: init ## run the tests that need no cluster, with few random stories: under two minutes
 	@$(BIN)/python tools/build.py promtool
 	@ZNP_STORIES=10 $(PYTEST) tests/unit tests/zitadel tests/commands emulator/tests -m "not clock"
+
+test-browser: init ## look at the HTML of znp report in a real Chromium, which must be installed
+	@$(BIN)/python -m pytest tests/browser
 
 chart: test-tools ## run the tests of the chart: permissions, telemetry, GitOps, image, kubectl
 	@$(BIN)/python tools/chart.py --check

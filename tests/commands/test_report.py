@@ -52,7 +52,7 @@ def test_the_page(auditor: Auditor) -> None:
         ["instance", "on", "own"],
         [f"ACME ({acme})", "OFF", "own"],
         [f"Globex ({globex})", "on", "own"],
-        ["ZITADEL (280000000000000002)", "on", "inherited from the instance"],
+        ["ZITADEL (280000000000000002)", "on", "inherited"],
     ]
     assert in_force.rows[2][4].endswith(", this credential")
     assert in_force.rows[3][4] == "ZITADEL itself"

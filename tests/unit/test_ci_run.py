@@ -14,6 +14,10 @@ DEFAULT = "3.97"
 IMAGE = "3.98"
 """Two versions that no machine has."""
 FIRST = ["lint", "type", "demo"]
+NO_BROWSER = (
+    "There is no Chromium, and it cannot be installed here: "
+    "make test-browser did not run"
+)
 
 
 @pytest.fixture
@@ -38,7 +42,22 @@ def machine(tmp_path: Path) -> Path:
         (tools / name).symlink_to(found)
     interpreter(tmp_path, "python3", DEFAULT)
     make(tmp_path)
+    user(tmp_path, 1000)
     return tmp_path
+
+
+def user(machine: Path, number: int) -> None:
+    """Let the script run as this user; 0 is root."""
+    program(machine / "bin" / "id", f"echo {number}")
+
+
+def apt(machine: Path, *, works: bool) -> None:
+    """Put a fake `apt-get` on the PATH, which is not quiet."""
+    end = "exit 0" if works else "exit 100"
+    program(
+        machine / "bin" / "apt-get",
+        f'echo "$*" >> {machine}/installed; echo Reading; echo Err >&2; {end}',
+    )
 
 
 def interpreter(machine: Path, name: str, version: str) -> Path:
@@ -86,7 +105,8 @@ def test_the_image_has_the_default_version(
     done = run(machine, **environment)
     assert done.returncode == 0
     assert made(machine) == [*FIRST, "test"]
-    (line,) = done.stdout.splitlines()
+    line, browser = done.stdout.splitlines()
+    assert browser == NO_BROWSER
     assert line.startswith(f"Python {IMAGE}, the image's, is the default here: all")
 
 
@@ -96,7 +116,8 @@ def test_the_image_has_another_version_that_is_found(machine: Path) -> None:
     done = run(machine)
     assert done.returncode == 0
     assert made(machine) == [*FIRST, f"test|PYTHON={found}|TESTS=-m tls", "test"]
-    (line,) = done.stdout.splitlines()
+    line, browser = done.stdout.splitlines()
+    assert browser == NO_BROWSER
     assert line == f"Python {IMAGE}, the image's: what speaks TLS or starts the process"
 
 
@@ -110,18 +131,49 @@ def test_the_image_has_a_version_that_is_not_here(
     done = run(machine)
     assert done.returncode == 0
     assert made(machine) == [*FIRST, "test"]
-    (line,) = done.stdout.splitlines()
+    line, browser = done.stdout.splitlines()
+    assert browser == NO_BROWSER
     assert f"no Python {IMAGE}, the image's, on this machine" in line
     assert line.endswith(f"all tests run on {DEFAULT} only")
 
 
-STEPS = [*FIRST, "TESTS=-m tls", "test"]
+@pytest.mark.parametrize(
+    ("installer", "number", "runs"),
+    [(True, 0, True), (False, 0, False), (None, 0, False), (True, 1000, False)],
+)
+def test_a_browser_is_installed_by_root_on_debian(
+    machine: Path, installer: bool | None, number: int, runs: bool
+) -> None:
+    """Elsewhere one line says that its tests did not run, and all others do."""
+    user(machine, number)
+    if installer is not None:
+        apt(machine, works=installer)
+    done = run(machine)
+    assert done.returncode == 0
+    browser = ["test-browser"] if runs else []
+    assert made(machine) == [*FIRST, *browser, "test"]
+    assert (NO_BROWSER in done.stdout.splitlines()) is not runs
+    assert "Reading" not in done.stdout
+    assert (machine / "installed").exists() is (installer is not None and number == 0)
+
+
+def test_a_browser_that_is_there_is_not_installed(machine: Path) -> None:
+    user(machine, 0)
+    apt(machine, works=False)
+    program(machine / "bin" / "chromium", "exit 1")
+    assert run(machine).returncode == 0
+    assert made(machine) == [*FIRST, "test-browser", "test"]
+    assert not (machine / "installed").exists()
+
+
+STEPS = [*FIRST, "TESTS=-m tls", "test-browser", "test"]
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_that_fails_is_the_last_one(machine: Path, step: str) -> None:
     """The script fails, even if only the tests on the image's Python fail."""
     interpreter(machine, f"python{IMAGE}", IMAGE)
+    program(machine / "bin" / "chromium", "exit 1")
     make(machine, failing=step)
     assert run(machine).returncode == 2
     ends = [call.rpartition("|")[2] for call in made(machine)]

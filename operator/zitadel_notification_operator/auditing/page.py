@@ -27,21 +27,26 @@ _STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff;
   margin: 0 auto; padding: 1rem; max-width: 75rem; }
+bdi, h1 { overflow-wrap: anywhere; } time, .off { white-space: nowrap; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; }
-dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
+dt { font-weight: 600; } dd { margin: 0; }
 table { border-collapse: collapse; width: 100%; }
 caption { text-align: start; padding: .3rem 0; }
 th, td { text-align: start; vertical-align: top; padding: .3rem .6rem;
-  border-bottom: 1px solid #767676; overflow-wrap: anywhere; }
+  border-bottom: 1px solid #767676; }
 thead th { position: sticky; top: 0; background: #eee; border-bottom: 2px solid; }
 tbody th { font-weight: normal; }
 .off { font-weight: 700; text-decoration: underline; }
 .note { border-inline-start: .3rem solid; padding-inline-start: .8rem; }
 footer { margin-top: 2rem; border-top: 1px solid; font-size: .9rem; }
+@media (max-width: 48rem) {
+  body { font-size: .8rem; padding: .5rem; } time { white-space: normal; }
+  th, td { padding: .2rem .3rem; }
+}
 @page { size: A4; margin: 15mm; }
 @media print {
-  body { font-size: 9pt; max-width: none; padding: 0; }
+  body { font-size: 9pt; max-width: none; padding: 0; } time { white-space: nowrap; }
   thead { display: table-header-group; } thead th { position: static; }
   tr, dl { break-inside: avoid; } h2, caption { break-after: avoid; }
 }
@@ -86,8 +91,9 @@ def render_page(report: Report) -> Iterator[str]:
 def _summary(report: Report) -> Iterator[str]:
     identity, organizations = report.identity, report.organizations
     own = sum(one.source is Source.OWN for one in organizations)
+    since = _time(time_as_text(report.since))
     pairs = {
-        "Made": _time(time_as_text(report.made)),
+        "Made": f"{_time(time_as_text(report.made))} UTC",
         "ZITADEL": _text(f"{identity.zitadel_id}, version {identity.version or '?'}"),
         "Read as": _text(f"{identity.user.name} ({identity.user.id})"),
         "Setting": _text(", ".join(flag.name for flag in FLAGS))
@@ -96,7 +102,7 @@ def _summary(report: Report) -> Iterator[str]:
         "Organizations": f"{len(organizations)}: {own} with a policy of their own, "
         f"{len(organizations) - own} without",
         "Mails off": f"for {len(report.off)} of {len(organizations)} organizations",
-        "Changes": f"{len(report.changes)} since {_time(time_as_text(report.since))}",
+        "Changes": f"{len(report.changes)} since {since} UTC",
     }
     yield "<dl>\n"
     for name, value in pairs.items():
@@ -135,14 +141,15 @@ def _in_force(report: Report) -> Iterator[str]:
     yield '<section>\n<h2 id="in-force">What is in force</h2>\n'
     yield from _standings(
         [report.instance, *report.organizations],
-        "What is in force in the instance and for each organization",
+        "What is in force in the instance and for each organization, which inherits "
+        "from the instance or has a policy of its own",
     )
     yield "</section>\n"
 
 
 def _changes(report: Report) -> Iterator[str]:
     yield '<section>\n<h2 id="changes">Changes</h2>\n'
-    since = f"since {_time(time_as_text(report.since))}"
+    since = f"since {_time(time_as_text(report.since))} UTC"
     if not report.changes:
         yield f"<p>None {since}.</p>\n</section>\n"
         return
@@ -176,7 +183,7 @@ def _standing_row(standing: Standing) -> list[str]:
     id_, name = (organization.id, organization.name) if organization else (None, "")
     source = {
         Source.OWN: "own",
-        Source.INHERITED: "inherited from the instance",
+        Source.INHERITED: "inherited",
     }.get(standing.source, "no policy")
     return [
         _text(organization_in_words(id_, name)),
@@ -209,8 +216,11 @@ def _author(words: str, *, own: bool) -> str:
 
 
 def _time(text: str) -> str:
+    if not text:
+        return "?"
     shown = shown_time(text)
-    return f'<time datetime="{_plain(shown)}">{_text(shown)}</time>' if text else "?"
+    words = shown.replace("T", " ").removesuffix("Z")
+    return f'<time datetime="{_plain(shown)}">{_plain(words)}</time>'
 
 
 def _text(text: str) -> str:
