@@ -72,7 +72,7 @@ def test_changes_by_several_users(auditor: Auditor) -> None:
 
 
 def test_organizations_that_were_renamed_and_removed(auditor: Auditor) -> None:
-    """One has its present name, the other its last one and its id."""
+    """One has its present name, the other the one it had then, and its id."""
     zitadel = auditor.zitadel
     acme, globex = zitadel.organizations["ACME"], zitadel.organizations["Globex"]
     zitadel.set_policy(acme, password_change=False)
@@ -83,13 +83,12 @@ def test_organizations_that_were_renamed_and_removed(auditor: Auditor) -> None:
     changes = auditor.json("history")["changes"]
     named = [one["organization"] for one in changes]
     assert named[1] == {"id": acme, "name": "Ümläut 山田"}
-    # At that time it still had its former name, which the log knows.
     assert named[2] == {"id": globex, "name": "Globex"}
     assert named[3] == {"id": globex, "name": "Hooli"}
     assert changes[3]["to"] == {"source": "OrganizationRemoved", "passwordChange": None}
-    for wanted in (globex, "hooli"):
-        by_one = auditor.json("history", "--organization", wanted)["changes"]
-        assert by_one[-1] == changes[3]
+    for wanted in (globex, "globex", "HOOLI"):
+        of_one = auditor.json("history", "--organization", wanted)["changes"]
+        assert of_one == changes[2:]
 
 
 def test_one_organization(auditor: Auditor) -> None:
@@ -188,6 +187,24 @@ def test_a_zitadel_with_small_pages(auditor: Auditor) -> None:
         zitadel.set_policy(acme, password_change=bool(number % 2))
     zitadel.behave(Behavior(largest_limit=40))
     assert len(auditor.json("history")["changes"]) == 71
+
+
+def test_transactions_that_overlap(auditor: Auditor) -> None:
+    """The change that ended last counts, although it began first."""
+    zitadel = auditor.zitadel
+    acme = zitadel.organizations["ACME"]
+    zitadel.set_policy(acme, password_change=True)
+    zitadel.advance_clock(timedelta(minutes=1))
+    zitadel.set_policy(acme, password_change=False)
+    zitadel.behave(Behavior(transaction_milliseconds=5000))
+    zitadel.set_policy(acme, password_change=True)
+    *_, before, last = auditor.json("history")["changes"]
+    assert before["time"] > last["time"]
+    assert [before["to"]["passwordChange"], last["to"]["passwordChange"]] == [
+        False,
+        True,
+    ]
+    assert last["from"] == before["to"]
 
 
 def test_a_failure_that_passes(auditor: Auditor) -> None:

@@ -197,9 +197,16 @@ def test_a_file(auditor: Auditor) -> None:
         "report.html",
         "token",
     ]
+
+
+def test_a_file_that_cannot_be_written(auditor: Auditor) -> None:
+    """A folder that does not exist is noticed before ZITADEL is asked."""
     missing = auditor.folder / "none" / "report.html"
-    auditor.zitadel.behave(Behavior())
     done = auditor.run("report", "--output", str(missing))
+    assert done.exit_code == 64
+    assert "There is no folder" in done.stderr
+    assert auditor.zitadel.requests() == []
+    done = auditor.run("report", "--output", "/proc/report.html")
     assert done.exit_code == 1
     assert "cannot be written" in done.stderr
 

@@ -10,7 +10,7 @@ from zitadel_notification_operator.auditing.ledger import (
     Ledger,
     Source,
 )
-from zitadel_notification_operator.auditing.selection import Selection
+from zitadel_notification_operator.auditing.selection import concerns, named_so
 from zitadel_notification_operator.auditing.standing import standing_of
 from zitadel_notification_operator.core.identity import User
 from zitadel_notification_operator.core.policy import ObservedPolicy, Organization
@@ -115,40 +115,35 @@ def test_changes_of_one_policy_at_the_same_time_are_in_sequence() -> None:
     assert numbers == [("b", 1), ("a", 4), ("a", 9), ("b", 5)]
 
 
+def test_changes_that_concern_an_organization() -> None:
+    """Those of the instance count while the organization inherits its policy."""
+    events = (
+        event(ADDED, INSTANCE, 1, value=True),
+        event(BORN, "a", 2, name="ACME"),
+        event(CHANGED, INSTANCE, 3, value=False),
+        event(ADDED, "a", 4, value=True),
+        event(ADDED, "b", 5, value=True),
+        event(CHANGED, INSTANCE, 6, value=True),
+        event(REMOVED, "a", 7),
+        event(CHANGED, INSTANCE, 8, value=False),
+        event(GONE, "a", 9),
+        event(CHANGED, INSTANCE, 10, value=True),
+    )
+    for complete, expected in ((True, [3, 4, 7, 8]), (False, [1, 3, 4, 7, 8])):
+        told = Ledger({"a": "ACME"}, "me")
+        concerned = [
+            change.sequence
+            for one in events
+            if (change := told.apply(one)) is not None
+            and concerns(change, frozenset("a"), told, log_is_complete=complete)
+        ]
+        assert concerned == expected
+
+
 @pytest.mark.parametrize("wanted", ["a", "ACME", "acme"])
-def test_a_selection_has_what_an_organization_inherited(
-    ledger: Ledger, wanted: str
-) -> None:
-    """That is what the instance had while the organization had nothing of its own."""
-    selection = Selection(wanted, {"a": "ACME", "b": "B"}, log_is_complete=True)
-    assert selection.found
-    taken = [
-        change.sequence
-        for change in (
-            ledger.apply(one)
-            for one in (
-                event(ADDED, INSTANCE, 1, value=True),
-                event(BORN, "a", 2, name="ACME"),
-                event(CHANGED, INSTANCE, 3, value=False),
-                event(ADDED, "a", 4, value=True),
-                event(ADDED, "b", 5, value=True),
-                event(CHANGED, INSTANCE, 6, value=True),
-                event(REMOVED, "a", 7),
-                event(CHANGED, INSTANCE, 8, value=False),
-            )
-        )
-        if change is not None and selection.takes(change, ledger)
-    ]
-    assert taken == [3, 4, 7, 8]
-
-
-def test_a_selection_finds_a_removed_organization(ledger: Ledger) -> None:
-    selection = Selection("globex", {"a": "ACME"}, log_is_complete=True)
-    assert not selection.found
-    born, added = event(BORN, "b", 1, name="Globex"), event(ADDED, "b", 2, value=True)
-    (change,) = play(ledger, born, added)
-    assert selection.takes(change, ledger)
-    assert selection.found
+def test_an_organization_is_named_by_its_id_or_name(wanted: str) -> None:
+    assert named_so(wanted, {"a": "ACME", "b": "B"}) == {"a"}
+    assert named_so("A", {"a": "ACME"}) == frozenset()
 
 
 ACME = Organization("a", "ACME")
@@ -205,7 +200,10 @@ def test_a_log_that_says_otherwise(ledger: Ledger) -> None:
     lost_change = standing_of(ACME, observed(True, 2), ledger)
     assert (lost_change.differs, lost_change.is_off) == (True, False)
     assert lost_change.author.kind is AuthorKind.UNKNOWN
-    assert standing_of(ACME, observed(True, 1, is_default=True), ledger).differs
+    play(ledger, event(CHANGED, INSTANCE, 1, value=True, by="boss"))
+    lost_addition = standing_of(ACME, observed(True, 1, is_default=True), ledger)
+    assert lost_addition.differs
+    assert lost_addition.author.user.id == "boss"
     # Somebody was faster: the GET was made after the log was read.
     assert not standing_of(ACME, observed(True, 4), ledger).differs
     play(ledger, event(REMOVED, "a", 5))

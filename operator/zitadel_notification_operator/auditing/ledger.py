@@ -88,7 +88,8 @@ class Change:
         time: When, as ZITADEL wrote it.
         sequence: The event's number within its organization or instance.
         organization_id: Whose policy it is; None for the instance.
-        name: The organization's name now, or its last one; empty if it is unknown.
+        name: The organization's name now; if it does not exist any more, the one that
+            it had then. Empty if it is unknown.
         before: What was in force for the organization.
         after: What has been in force since.
         author: Who made it.
@@ -126,6 +127,7 @@ class Ledger:
         own: The values of each organization that has a policy of its own.
         changed: The last event of each policy, by organization; "" is the instance.
         created: When each organization was created.
+        removed: The organizations that were removed.
 
     Args:
         names: The present names of the organizations that exist.
@@ -137,19 +139,15 @@ class Ledger:
         self.own: dict[str, Settings] = {}
         self.changed: dict[str, Moment] = {}
         self.created: dict[str, Moment] = {}
+        self.removed: set[str] = set()
         self._present = names
         self._former: dict[str, str] = {}
         self._credential = credential
 
     def name_of(self, organization_id: str) -> str:
-        """Return an organization's name now, or its last one in the log."""
+        """Return an organization's name now; if it is gone, the one it had then."""
         known = self._present.get(organization_id)
         return self._former.get(organization_id, "") if known is None else known
-
-    def names(self, organization_id: str) -> tuple[str, str]:
-        """Return an organization's name now and its last one in the log."""
-        present = self._present.get(organization_id, "")
-        return present, self._former.get(organization_id, "")
 
     def apply(self, event: PolicyEvent) -> Change | None:
         """Take note of an event. Return the change, if it changed a policy."""
@@ -163,6 +161,7 @@ class Ledger:
                 self._former[organization] = event.name
                 return None
             case PolicyEventKind.ORGANIZATION_REMOVED:
+                self.removed.add(organization)
                 gone = self.own.pop(organization, None)
                 if gone is None:
                     return None

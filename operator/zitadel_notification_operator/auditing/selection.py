@@ -1,52 +1,61 @@
 """Which changes are about one organization, also those that it inherited."""
 
+from collections.abc import AsyncIterable, Mapping
+
+from zitadel_notification_operator.core.policy_events import PolicyEvent
+
 from .ledger import Change, Ledger
 
 
-class Selection:
-    """Picks the changes that are about an organization.
+def named_so(wanted: str, present: Mapping[str, str]) -> frozenset[str]:
+    """Return the ids of the organizations with this id or name.
+
+    Args:
+        wanted: An id, or a name regardless of case, as ZITADEL compares names.
+        present: The names of the organizations that exist, by id.
+    """
+    lower = wanted.lower()
+    found = (i for i, name in present.items() if i == wanted or name.lower() == lower)
+    return frozenset(found)
+
+
+async def once_named_so(
+    wanted: str, events: AsyncIterable[PolicyEvent]
+) -> frozenset[str]:
+    """Return the ids of the organizations that ever had this id or name in the log."""
+    lower = wanted.lower()
+    return frozenset(
+        [
+            event.id.aggregate
+            async for event in events
+            if not event.of_instance
+            and (event.id.aggregate == wanted or event.name.lower() == lower)
+        ]
+    )
+
+
+def concerns(
+    change: Change,
+    organizations: frozenset[str],
+    ledger: Ledger,
+    *,
+    log_is_complete: bool,
+) -> bool:
+    """Return whether a change is about one of these organizations.
 
     A change of the instance's policy is about an organization that inherits it.
 
-    Attributes:
-        found: Whether any organization was meant so far.
-
     Args:
-        wanted: The id or the name of an organization; empty for all organizations.
-        present: The ids and names of those that exist.
+        change: The change.
+        organizations: The ids.
+        ledger: What the log has told up to this change.
         log_is_complete: Whether the log shows the creation of each organization.
     """
-
-    def __init__(
-        self, wanted: str, present: dict[str, str], *, log_is_complete: bool
-    ) -> None:
-        self._wanted = wanted
-        self._present = {id_ for id_, name in present.items() if self._is(id_, name)}
-        self._log_is_complete = log_is_complete
-        self.found = not wanted or bool(self._present)
-
-    def takes(self, change: Change, ledger: Ledger) -> bool:
-        """Return whether a change is about the organization that is meant.
-
-        Args:
-            change: The change.
-            ledger: What the log has told up to this change.
-        """
-        if not self._wanted:
-            return True
-        organization = change.organization_id
-        if organization is None:
-            return any(self._inherits(one, ledger) for one in self._present)
-        meant = organization in self._present or any(
-            self._is(organization, name) for name in ledger.names(organization)
-        )
-        self.found = self.found or meant
-        return meant
-
-    def _inherits(self, organization: str, ledger: Ledger) -> bool:
-        if organization in ledger.own:
-            return False
-        return organization in ledger.created or not self._log_is_complete
-
-    def _is(self, organization: str, name: str) -> bool:
-        return organization == self._wanted or name.lower() == self._wanted.lower()
+    if change.organization_id is not None:
+        return change.organization_id in organizations
+    return any(
+        one not in ledger.own
+        and one not in ledger.removed
+        and (one in ledger.created or not log_is_complete)
+        for one in organizations
+    )

@@ -57,7 +57,8 @@ def standing_of(
     if origin is None or str(origin.sequence) != observed.sequence:
         origin = Moment(observed.change_date, 0, UNKNOWN_AUTHOR)
     if inherits:
-        began = [origin, ledger.changed.get(id_), ledger.created.get(id_)]
+        removal = None if id_ in ledger.own else ledger.changed.get(id_)
+        began = (origin, removal, ledger.created.get(id_))
         origin = max((one for one in began if one is not None), key=_order)
     return Standing(
         organization,

@@ -24,7 +24,11 @@ from zitadel_notification_operator.auditing.rows import (
     log_note,
     organization_in_words,
 )
-from zitadel_notification_operator.auditing.selection import Selection
+from zitadel_notification_operator.auditing.selection import (
+    concerns,
+    named_so,
+    once_named_so,
+)
 from zitadel_notification_operator.core.events import parse_moment
 from zitadel_notification_operator.core.identity import User
 from zitadel_notification_operator.core.policy_events import LogStart
@@ -86,22 +90,47 @@ class History:
         user = await patiently(client.user)
         log = await patiently(client.log_start)
         names = {one.id: one.name for one in await read_organizations(client)}
+        wanted = await self._organizations(client, names)
         ledger = Ledger(names, user.id)
-        selection = Selection(
-            self._organization, names, log_is_complete=log.is_complete
-        )
         printer = self._printer(names)
         printer.begin(log, user)
         count = 0
         async for event in read_log(client):
             change = ledger.apply(event)
-            if change is None or not selection.takes(change, ledger):
+            if change is None or not self._is_in_period(change):
                 continue
-            if self._since is None or parse_moment(change.time) >= self._since:
+            if wanted is None or concerns(
+                change, wanted, ledger, log_is_complete=log.is_complete
+            ):
                 printer.add(change)
                 count += 1
         printer.end()
-        self._conclude(log, count, found=selection.found)
+        self._conclude(log, count)
+
+    async def _organizations(
+        self, client: ZitadelClient, names: dict[str, str]
+    ) -> frozenset[str] | None:
+        """Return the ids of the organizations that are meant; None for all.
+
+        Raises:
+            click.ClickException: There is none.
+        """
+        if not self._organization:
+            return None
+        found = named_so(self._organization, names)
+        if not found:
+            # It was removed: then only the log knows it.
+            found = await once_named_so(self._organization, read_log(client))
+        if not found:
+            raise click.ClickException(
+                f"No organization has the id or the name {self._organization}, and "
+                "ZITADEL's event log has none that was removed; znp report lists those "
+                "that exist"
+            )
+        return found
+
+    def _is_in_period(self, change: Change) -> bool:
+        return self._since is None or parse_moment(change.time) >= self._since
 
     def _printer(self, names: dict[str, str]) -> Printer:
         if self._form == "json":
@@ -111,16 +140,11 @@ class History:
         shown = (organization_in_words(*pair) for pair in names.items())
         return _Table(max(map(len, shown), default=0))
 
-    def _conclude(self, log: LogStart, count: int, *, found: bool) -> None:
+    def _conclude(self, log: LogStart, count: int) -> None:
         """Say on stderr what the output cannot say."""
         note = log_note(log)
         if note:
             click.echo(f"Note: {note}.", err=True)
-        if not found:
-            raise click.ClickException(
-                f"No organization has the id or the name {self._organization}, and "
-                "ZITADEL's event log has no change of a policy of a removed one"
-            )
         if not count:
             since = f" since {time_as_text(self._since)}" if self._since else ""
             click.echo(f"No changes{since}.", err=True)

@@ -48,6 +48,8 @@ def command(
 ) -> None:
     """Take the options, read and write the report."""
     options, cluster = ZitadelOptions.take(others), ClusterOptions.take(others)
+    if output is not None and not output.absolute().parent.is_dir():
+        raise click.UsageError(f"There is no folder {output.parent} to write to")
     from .report_run import read, write
     from .running import run
 
