@@ -47,10 +47,16 @@ def since_option(default: str | None = None) -> Callable[[F], F]:
     )
 
 
-def format_option(*formats: str) -> Callable[[F], F]:
-    """Add `-o` to a command; the first format is the default."""
+def format_option(*formats: str, also: tuple[str, ...] = ()) -> Callable[[F], F]:
+    """Add `-o` to a command.
+
+    Args:
+        formats: The formats; the first one is the default.
+        also: Other names of the option.
+    """
     return option(
         "--format",
+        *also,
         "-o",
         "form",
         type=click.Choice(formats),

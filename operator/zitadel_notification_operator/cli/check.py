@@ -47,7 +47,7 @@ def _rights(
     "them), organization=ID, instance (to set its policy), events (to read them); "
     "repeat for more, or separate by blanks in the variable.",
 )
-@format_option("text", "json")
+@format_option("text", "json", also=("--output",))
 @zitadel_options
 @cluster_options
 @pass_signals

@@ -31,7 +31,7 @@ from .zitadel_options import ZitadelOptions, zitadel_options
     "while it inherits. The id works for removed organizations, too.",
 )
 @since_option()
-@format_option("text", "json", "csv")
+@format_option("text", "json", "csv", also=("--output",))
 @zitadel_options
 @cluster_options
 @pass_signals
