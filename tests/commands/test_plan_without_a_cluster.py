@@ -102,13 +102,16 @@ def test_a_token_that_is_refused_makes_all_unknown(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--url", "http://z"], "--url needs a credential"),
+        (["--url", "https://z"], "--url needs a credential"),
+        (["--url", "z.example", "--token-file", __file__], "does not begin with"),
+        (["--url", "http://z", "--token-file", __file__], "--allow-insecure-http"),
+        (["--url", "http://127.0.0.1", "--token-file", __file__], "without encryption"),
         (["--token-file", __file__], "needs --url"),
         (["--token-file", __file__, "--key-file", __file__], "not several"),
         (["--instance", "a", "--token-file", __file__], "leave out --token-file"),
         (["-n", "a", "-A"], "not both"),
         (["-l", "a=b"], "A plan has no -l"),
-        (["--url", "http://z", "--token-file", __file__], "add -f"),
+        (["--url", "https://z", "--token-file", __file__], "add -f"),
         (["--timeout", "0s"], "not from 1s to 24h"),
     ],
 )

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -29,6 +31,7 @@ class ZitadelOptions:
         ca_file: A PEM file of additional trusted roots.
         external_domain: ZITADEL's domain if the URL has another host; empty for none.
         allow_local_urls: Whether loopback and link-local addresses may be called.
+        allow_insecure_http: Whether the credential may be sent without encryption.
         requests_per_second: The rate limit; None for the instance's own, or 50.
         operator_namespace: Where the Secrets of a ZitadelInstance are.
     """
@@ -41,6 +44,7 @@ class ZitadelOptions:
     ca_file: Path | None = None
     external_domain: str = ""
     allow_local_urls: bool = False
+    allow_insecure_http: bool = False
     requests_per_second: int | None = None
     operator_namespace: str = ""
 
@@ -69,7 +73,26 @@ class ZitadelOptions:
             )
         if files and not given.url:
             raise click.UsageError("A file with a credential needs --url")
+        given._require_safe_url()
         return given
+
+    def _require_safe_url(self) -> None:
+        """Require encryption, unless the credential stays on this machine.
+
+        Raises:
+            click.UsageError: The URL is none, or would need --allow-insecure-http.
+        """
+        if not self.url:
+            return
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise click.UsageError(f"--url {self.url} does not begin with https://HOST")
+        is_local = self.allow_local_urls and _is_loopback(parts.hostname)
+        if parts.scheme == "http" and not (self.allow_insecure_http or is_local):
+            raise click.UsageError(
+                "--url with http:// would send the credential without encryption; use "
+                "https://, or say --allow-insecure-http"
+            )
 
     @property
     def is_direct(self) -> bool:
@@ -115,6 +138,11 @@ def zitadel_options(function: F) -> F:
             help="Also connect to loopback and link-local addresses.",
         ),
         option(
+            "--allow-insecure-http",
+            is_flag=True,
+            help="Also use a URL that begins with http://, without encryption.",
+        ),
+        option(
             "--requests-per-second",
             type=click.IntRange(1, 10000),
             help="How many calls ZITADEL may receive each second. Default: what the "
@@ -132,3 +160,12 @@ def zitadel_options(function: F) -> F:
     for one in reversed(options):
         function = one(function)
     return function
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
