@@ -14,8 +14,6 @@ import click
 from click.exceptions import NoArgsIsHelpError
 from click.shell_completion import CompletionItem
 
-from zitadel_notification_operator.version import VERSION
-
 from .commands import COMMANDS, SERVERS
 from .signals import INTERRUPTED, Signals
 
@@ -112,6 +110,6 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(VERSION, prog_name="znp")
+@click.version_option(package_name="zitadel-notification-operator", prog_name="znp")
 def znp() -> None:
     """Keep ZITADEL's notification policies as declared in Kubernetes."""

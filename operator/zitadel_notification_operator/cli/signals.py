@@ -3,18 +3,19 @@
 By default, Python handles only SIGINT, as an exception that may occur in the middle of
 an import. SIGTERM is left to the kernel, which ends the process, or ignores the signal
 for process 1 of a container. So the command line sets its handlers before it imports
-anything.
+anything. asyncio is imported by the methods that need a loop, because help, completion
+and wrong command lines need none.
 """
 
-import asyncio
 import os
 import signal
-import socket
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 """The signals that ask a process to end."""
@@ -69,6 +70,10 @@ class Signals:
         hand a signal to any other thread, which may then meet the default action. A
         command must await this before anything else needs a thread.
         """
+        import asyncio
+        import socket
+        from concurrent.futures import ThreadPoolExecutor
+
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(initializer=_block))
         # uvloop resolves names in threads of its own. It starts all of them for the
@@ -79,8 +84,10 @@ class Signals:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def cancel(self, task: asyncio.Task[Any]) -> None:
+    def cancel(self, task: "asyncio.Task[Any]") -> None:
         """Cancel a task of the running loop at a signal, or now if one came before."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         for number in ENDING:
             loop.add_signal_handler(number, task.cancel)
@@ -95,6 +102,8 @@ class Signals:
         thread blocks the signals first, and other threads do so from their beginning,
         so that nobody takes one between two handlers.
         """
+        import asyncio
+
         if not self._listening:
             return
         _block()
