@@ -11,6 +11,10 @@ def main() -> None:
     """Listen for signals, then read the command line and run the command."""
     signals = Signals()
     signals.listen()
-    from .group import znp
+    import sys
 
-    znp(prog_name="znp", obj=signals)
+    from .group import znp
+    from .program import COMPLETE_VARIABLE, program_name
+
+    name = program_name(sys.argv[0])
+    znp(prog_name=name, complete_var=COMPLETE_VARIABLE, obj=signals)

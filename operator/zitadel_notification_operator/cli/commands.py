@@ -19,6 +19,7 @@ COMMANDS = {
     "report": "report what is in force, for people who audit",
     "check": "check what a credential can do in ZITADEL",
     "release": "remove the finalizers that an uninstall has left behind",
+    "completion": "print the script that completes this command line",
 }
 
 SERVERS = {"run", "emulator"}
