@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from zitadel_notification_operator.core.mends import MENDS
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.calls.repairs import MOST
 
@@ -54,6 +55,19 @@ def test_each_reason_says_who_fixes_it_and_what_comes_next() -> None:
         nobody = "nobody has to" in text or "see the reason" in text
         role = reason in {"InsufficientPermissions", "RequestRefused"}
         assert nobody or role or "\n- Command: " in text, reason
+
+
+def test_the_document_begins_with_what_the_command_line_says() -> None:
+    """`znp status` and the paragraph "Who" name the same person and the same act."""
+    assert list(MENDS) == list(Reason)
+    for reason, mend in MENDS.items():
+        found = re.search(
+            r"\n- Who: (.*?)(?=\n- |\n\n|\Z)", sections()[reason], re.DOTALL
+        )
+        assert found is not None, reason
+        plain = re.sub(r" \(\[[^]]*\]\([^)]*\)\)", "", " ".join(found[1].split()))
+        plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", plain).replace("`", "")
+        assert plain.lower().startswith(mend.lower()), reason
 
 
 def messages_of_the_engine() -> set[str]:
