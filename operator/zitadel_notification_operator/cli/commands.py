@@ -10,6 +10,7 @@ from .signals import Signals
 
 COMMANDS = {
     "run": "run the operator",
+    "status": "show objects, what is in force, and what mends them",
     "emulator": "run a ZITADEL for trials and tests",
     "demo": "see the whole thing work on this machine",
     "plan": "show what would change in ZITADEL, and write nothing",

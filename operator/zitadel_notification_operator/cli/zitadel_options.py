@@ -1,7 +1,7 @@
 """The options that say which ZITADEL is meant, and how to reach it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,22 @@ from .commands import FILE, option
 from .run import own_namespace
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+allow_local_urls_option = option(
+    "--allow-local-urls",
+    is_flag=True,
+    help="Also connect to loopback and link-local addresses.",
+)
+"""The option that lets a command connect to this machine."""
+
+operator_namespace_option = option(
+    "--operator-namespace",
+    variable="NAMESPACE",
+    default=own_namespace,
+    help="The operator's own namespace, which has the Secrets of ZitadelInstances. "
+    "Default: the service account's, else zitadel-notification-operator.",
+)
+"""The option that says where the Secrets of a ZitadelInstance are."""
 
 CREDENTIAL_FILES = ("token_file", "key_file", "client_credentials_file")
 """The parameters that name a file with a credential."""
@@ -94,6 +110,10 @@ class ZitadelOptions:
                 "https://, or say --allow-insecure-http"
             )
 
+    def of_instance(self, name: str) -> "ZitadelOptions":
+        """Return these options for a ZitadelInstance that the command itself found."""
+        return replace(self, instance=name)
+
     @property
     def is_direct(self) -> bool:
         """Whether ZITADEL is named without a cluster."""
@@ -132,11 +152,7 @@ def zitadel_options(function: F) -> F:
             "--external-domain",
             help="ZITADEL's own domain, if the URL has another host.",
         ),
-        option(
-            "--allow-local-urls",
-            is_flag=True,
-            help="Also connect to loopback and link-local addresses.",
-        ),
+        allow_local_urls_option,
         option(
             "--allow-insecure-http",
             is_flag=True,
@@ -148,14 +164,7 @@ def zitadel_options(function: F) -> F:
             help="How many calls ZITADEL may receive each second. Default: what the "
             "ZitadelInstance says, else 50.",
         ),
-        option(
-            "--operator-namespace",
-            variable="NAMESPACE",
-            default=own_namespace,
-            help="The operator's own namespace, which has the Secrets of "
-            "ZitadelInstances. Default: the service account's, else "
-            "zitadel-notification-operator.",
-        ),
+        operator_namespace_option,
     )
     for one in reversed(options):
         function = one(function)

@@ -12,21 +12,27 @@ class Kind:
         name: Its name, as objects carry it.
         plural: Its name in paths of the Kubernetes API.
         namespaced: Whether its objects are in namespaces.
+        short: The short name by which kubectl knows it.
     """
 
     name: str
     plural: str
     namespaced: bool
+    short: str = ""
 
     def __str__(self) -> str:
         """Return the name."""
         return self.name
 
 
-POLICY = Kind("NotificationPolicy", "notificationpolicies", namespaced=True)
-INSTANCE = Kind("ZitadelInstance", "zitadelinstances", namespaced=False)
+POLICY = Kind(
+    "NotificationPolicy", "notificationpolicies", namespaced=True, short="znp"
+)
+INSTANCE = Kind("ZitadelInstance", "zitadelinstances", namespaced=False, short="zni")
 
-SET = Kind("NotificationPolicySet", "notificationpolicysets", namespaced=True)
+SET = Kind(
+    "NotificationPolicySet", "notificationpolicysets", namespaced=True, short="znps"
+)
 
 KINDS = (SET, POLICY, INSTANCE)
 """All kinds. Objects of one may need objects of those after it."""
