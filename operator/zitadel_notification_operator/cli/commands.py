@@ -11,6 +11,9 @@ from .signals import Signals
 COMMANDS = {
     "run": "run the operator",
     "status": "show objects, what is in force, and what mends them",
+    "reconcile": "ask the operator for a pass over objects",
+    "suspend": "stop the reconciliation of objects",
+    "resume": "continue the reconciliation of suspended objects",
     "emulator": "run a ZITADEL for trials and tests",
     "demo": "see the whole thing work on this machine",
     "plan": "show what would change in ZITADEL, and write nothing",
