@@ -25,3 +25,27 @@ def run_znp(zitadel: EmulatedZitadel, tmp_path: Path) -> Znp:
         return CliRunner().invoke(znp, [command, *options, *arguments], **settings)
 
     return run
+"""What the tests of commands share: a system of their own, and its command line."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from cluster.conftest import system as system  # noqa: PLC0414 - it is a fixture
+from support.command_line import CommandLine, apply_roles, install_crds
+from zitadel_notification_operator.demo.control_plane import ControlPlane
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """A control plane of its own: the operators of other folders have their own."""
+    with ControlPlane() as plane:
+        install_crds(plane)
+        apply_roles(plane)
+        yield plane
+
+
+@pytest.fixture
+def admin(control_plane: ControlPlane) -> CommandLine:
+    """The command line of the cluster's administrator."""
+    return CommandLine(control_plane.kubeconfig)

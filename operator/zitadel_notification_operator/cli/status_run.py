@@ -162,4 +162,5 @@ def _describe(unready: Sequence[OwnObject], seconds: float) -> str:
 
 
 def _print_json(found: dict[str, Any]) -> None:
-    click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    # Other characters than ASCII are escaped: some of them control a terminal.
+    click.echo(json.dumps(found, indent=2))

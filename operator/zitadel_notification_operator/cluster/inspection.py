@@ -197,7 +197,7 @@ def _may_not(verb: str, plural: str, namespace: str, name: str = "") -> str:
     where = f" in the namespace {namespace}" if namespace else ""
     if not namespace and not name:
         where = " of the whole cluster"
-    what = f"{plural} {name}".rstrip()
+    what = f"{plural}/{name}" if name else plural
     return f"You may not {verb} {what}{where}; {RIGHTS}"
 
 
