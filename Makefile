@@ -84,6 +84,11 @@ generate: init ## update the generated files: parts of the chart, Argo CD's patc
 	@$(BIN)/python tools/argocd_patch.py
 	@$(BIN)/python tools/metrics_page.py
 	@$(BIN)/python tools/schemas.py
+generate: init ## update the generated files: parts of the chart, Argo CD's patch, the pages of metrics and commands
+	@$(BIN)/python tools/chart.py
+	@$(BIN)/python tools/argocd_patch.py
+	@$(BIN)/python tools/metrics_page.py
+	@$(BIN)/python tools/commands_page.py
 
 # Of the branches of the operator's own code. Raise it when more is covered.
 COVERED := 92
@@ -126,6 +131,7 @@ lint: init ## check style, the direction of imports, YAML, spelling and generate
 	@$(BIN)/python tools/argocd_patch.py --check
 	@$(BIN)/python tools/metrics_page.py --check
 	@$(BIN)/python tools/schemas.py --check
+	@$(BIN)/python tools/commands_page.py --check
 
 # The emulator's tests are checked apart, because they have a conftest.py as well.
 type: init ## check types
