@@ -6,6 +6,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 
 from cluster.conftest import System
 from support.command_line import EVENTS, CommandLine, somebody
@@ -316,6 +317,18 @@ def test_no_cluster(tmp_path: Path) -> None:
     assert "127.0.0.1:1" in CommandLine(config).fails("status", "acme")
     missing = CommandLine(tmp_path / "missing")
     assert "does not exist" in missing.fails("status", "acme", code=64)
+
+
+def test_a_login_that_is_over(system: System, namespace: str, tmp_path: Path) -> None:
+    """The message says what to do, and shows no token."""
+    person = somebody(system.plane, tmp_path, namespace, "former", ())
+    config = yaml.safe_load(person.kubeconfig.read_text())
+    config["users"][0]["user"]["token"] = "not-a-token-4711"
+    person.kubeconfig.write_text(yaml.safe_dump(config))
+    error = person.fails("status", "acme", "-n", namespace)
+    assert "401" in error
+    assert "log in to the cluster again" in error
+    assert "4711" not in error
 
 
 def test_a_viewer_sees_what_the_role_gives(

@@ -1,20 +1,25 @@
 """The commands on a cluster without the CRDs, and on one without an operator."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from support.command_line import CommandLine, install_crds
+from support.kube_calls import read
+from support.running import ZNP
 from support.waiting import eventually
 from zitadel_notification_operator.core.mends import MENDS, UNSEEN
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.demo.control_plane import ControlPlane
+from zitadel_notification_operator.demo.processes import Program
 
 POLICY = {
     "apiVersion": "zitadel-notification.dev/v1alpha1",
     "kind": "NotificationPolicy",
-    "metadata": {"name": "acme", "namespace": "default"},
     "spec": {
         "scope": "Organization",
         "organization": {"id": "1"},
@@ -36,6 +41,22 @@ def bare(bare_plane: ControlPlane) -> CommandLine:
     return CommandLine(bare_plane.kubeconfig)
 
 
+@pytest.fixture(scope="module")
+def plane(bare_plane: ControlPlane) -> ControlPlane:
+    """The control plane with the CRDs; the tests without them come first."""
+    install_crds(bare_plane)
+    lists = ("get", "znp,znps,zni", "--all-namespaces")
+    # A CRD is Established a moment before its storage is ready.
+    eventually(lambda: bare_plane.kubectl(*lists, check=False).returncode == 0)
+    return bare_plane
+
+
+def create(plane: ControlPlane, name: str) -> None:
+    """Create a policy."""
+    manifest = {**POLICY, "metadata": {"name": name, "namespace": "default"}}
+    plane.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -53,15 +74,9 @@ def test_without_the_crds(bare: CommandLine, arguments: tuple[str, ...]) -> None
     assert "kubectl apply --server-side -f deploy/crds" in error
 
 
-def test_without_an_operator(bare_plane: ControlPlane, bare: CommandLine) -> None:
+def test_without_an_operator(plane: ControlPlane, bare: CommandLine) -> None:
     """Nothing is answered: the commands end in time, and say where to look."""
-    install_crds(bare_plane)
-    text = json.dumps(POLICY)
-    create = ("create", "-f", "-")
-    # A CRD is Established a moment before its storage is ready.
-    eventually(
-        lambda: bare_plane.kubectl(*create, stdin=text, check=False).returncode == 0
-    )
+    create(plane, "acme")
     said = bare.says("status", "acme")
     assert "not Ready: no operator has reported about it" in said.splitlines()[0]
     assert f"mends       {UNSEEN}" in said
@@ -79,3 +94,22 @@ def test_without_an_operator(bare_plane: ControlPlane, bare: CommandLine) -> Non
         assert said.startswith("znp/acme in default ")
         if command == "suspend":
             assert MENDS[Reason.SUSPENDED] in bare.says("status", "acme")
+
+
+@pytest.mark.tls
+def test_a_signal_ends_the_waiting(
+    plane: ControlPlane, bare: CommandLine, tmp_path: Path
+) -> None:
+    """The request stays written; the exit code says that there was no answer."""
+    create(plane, "other")
+    command = [*ZNP, "reconcile", "other", f"--kubeconfig={bare.kubeconfig}"]
+    started = Program("znp", command, tmp_path / "log", {**os.environ, "NO_PROXY": "*"})
+
+    def asked() -> bool:
+        found = read(plane, "znp", "other", "default") or {"metadata": {}}
+        return "annotations" in found["metadata"]
+
+    eventually(asked, 30, started.tail(10))
+    os.kill(started.pid, signal.SIGINT)
+    assert started.wait(30) == 130
+    assert started.tail(1).strip() == "Interrupted"

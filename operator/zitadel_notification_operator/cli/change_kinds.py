@@ -18,9 +18,11 @@ class Change(Protocol):
 
     Attributes:
         reaches_members: Whether a set passes it on to the policies that it has made.
+        is_of_spec: Whether it writes the spec, which may be kept in Git.
     """
 
     reaches_members: bool
+    is_of_spec: bool
 
     def obstacle(self, stored: Stored) -> str:
         """Return why it cannot be done, and what to do instead; empty if it can."""
@@ -47,6 +49,7 @@ class Reconcile:
     """Asks for a pass."""
 
     reaches_members = False
+    is_of_spec = False
 
     def __init__(self) -> None:
         self._token = datetime.now(UTC).isoformat()
@@ -76,6 +79,7 @@ class Suspend:
     """Sets `spec.suspend`."""
 
     reaches_members = True
+    is_of_spec = True
 
     def obstacle(self, stored: Stored) -> str:
         """Instances, and the policies of sets, cannot be suspended."""
@@ -102,6 +106,7 @@ class Resume:
     """Clears `spec.suspend`."""
 
     reaches_members = True
+    is_of_spec = True
 
     def obstacle(self, stored: Stored) -> str:
         """The policies of sets follow their set."""

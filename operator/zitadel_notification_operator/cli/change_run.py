@@ -1,8 +1,10 @@
 """Writes what a person asks for to objects, and waits for the operator's answers."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import click
 
@@ -16,6 +18,7 @@ from zitadel_notification_operator.cluster.inspection import (
 )
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.kinds import POLICY, SET
+from zitadel_notification_operator.core.object_names import Named
 from zitadel_notification_operator.core.objects import OwnObject
 
 from .change_kinds import Change
@@ -24,8 +27,24 @@ from .changes import ChangeOptions
 from .judgement import title
 from .waiting import poll, spoken
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 CONCURRENT = 8
 """How many objects are written, or waited for, at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An object to which a change was made.
+
+    Attributes:
+        one: The object after it, as it was stored.
+        was_written: Whether anything had to be written.
+    """
+
+    one: OwnObject
+    was_written: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +62,8 @@ class ChangeRun:
     async def run(self) -> int:
         """Do it to all objects; return how many it could not be done to.
 
+        All are written before any is waited for, so that the time is one for all.
+
         Raises:
             NoCluster: There is no way into a cluster.
             OperatorError: The objects cannot be listed; the text says what to do.
@@ -53,108 +74,122 @@ class ChangeRun:
         api = (await connect(cluster.kubeconfig, context=cluster.context)).api
         try:
             if self.options.named:
-                outcomes = await self._named(api, namespace)
+                found = await self._named(api, namespace)
             else:
-                outcomes = await self._selected(api, namespace)
+                found = await self._selected(api, namespace)
+            written = await _each(lambda one: self._write(api, one), found)
+            deadline = time.monotonic() + (self.options.seconds or 0.0)
+            answers = await _each(
+                lambda one: self._conclude(api, one, deadline), written
+            )
         finally:
             await api.close()
-        return outcomes.count(False)
+        return answers.count(False)
 
-    async def _named(self, api: ApiClient, namespace: str) -> list[bool]:
-        async def do(number: int) -> bool:
-            named = self.options.named[number]
+    async def _named(self, api: ApiClient, namespace: str) -> list[Stored | None]:
+        async def read(named: Named) -> Stored | None:
             try:
-                stored = await read_object(api, named.kind, named.key(namespace))
+                return await read_object(api, named.kind, named.key(namespace))
             except ClusterError as error:
-                return _fail(str(named), error.message)
-            return await self._apply(api, stored)
+                _fail(str(named), error.message)
+                return None
 
-        return await _each(do, len(self.options.named))
+        return await _each(read, self.options.named)
 
-    async def _selected(self, api: ApiClient, namespace: str) -> list[bool]:
+    async def _selected(self, api: ApiClient, namespace: str) -> list[Stored | None]:
         selector = self.options.cluster.selector
         found: list[Stored] = []
         for kind in (SET, POLICY):
             found += await list_objects(api, kind, namespace, selector)
         if not found:
             raise click.ClickException("There are no such policies and sets")
-        chosen = self._without_members(found)
-
-        async def do(number: int) -> bool:
-            return await self._apply(api, chosen[number])
-
-        return await _each(do, len(chosen))
-
-    def _without_members(self, found: Sequence[Stored]) -> list[Stored]:
-        """Leave out policies that follow a set which is chosen itself."""
-        if not self.change.reaches_members:
-            return list(found)
+        # A policy follows its set, if that is chosen, too.
         sets = {one.record.uid for one in found if one.record.kind is SET}
+        if not self.change.reaches_members:
+            sets = set()
         return [
             one for one in found if getattr(one.record, "set_uid", None) not in sets
         ]
 
-    async def _apply(self, api: ApiClient, stored: Stored) -> bool:
-        """Do it to one object, and say what became of it; return whether it is done."""
+    async def _write(self, api: ApiClient, stored: Stored | None) -> Written | None:
+        """Do it to one object; return None, and say why, if it cannot be done."""
+        if stored is None:
+            return None
         one: OwnObject = stored.record
         obstacle = self.change.obstacle(stored)
         if obstacle:
-            return _fail(title(one), obstacle)
-        was_written = not self.change.is_done(one)
+            _fail(title(one), obstacle)
+            return None
+        if self.change.is_done(one):
+            return Written(one, was_written=False)
         try:
-            if was_written:
-                one = (await self.change.write(api, one)).record
-            answered, last = await self._wait(api, one)
+            one = (await self.change.write(api, one)).record
         except ClusterError as error:
-            return _fail(title(one), error.message)
-        if last is None:
-            click.echo(f"{_named(one)} is gone: its deletion has ended")
-            return True
-        writer = gitops_writer(stored.body) if was_written else ""
-        if writer and self.change.reaches_members:
+            _fail(title(one), error.message)
+            return None
+        writer = gitops_writer(stored.body) if self.change.is_of_spec else ""
+        if writer:
             click.echo(
                 f"Warning: {writer} owns fields of {title(one)}, and may put this "
                 "back; change it in Git",
                 err=True,
             )
-        if self.options.seconds is not None and not answered:
-            return _fail(title(one), _unanswered(last, self.options.seconds))
-        words = self.change.describe(last, was_written=was_written, answered=answered)
+        return Written(one, was_written=True)
+
+    async def _conclude(
+        self, api: ApiClient, written: Written | None, deadline: float
+    ) -> bool:
+        """Wait for the answer, and say what became of one object."""
+        if written is None:
+            return False
+        one, last, answered = written.one, written.one, False
+        if self.options.seconds is not None:
+            left = max(deadline - time.monotonic(), 0.0)
+            try:
+                last, answered = await self._wait(api, one, left)
+            except Absent:
+                click.echo(f"{_named(one)} is gone: its deletion has ended")
+                return True
+            except ClusterError as error:
+                _fail(title(one), error.message)
+                return False
+            if not answered:
+                _fail(title(one), _unanswered(last, self.options.seconds))
+                return False
+        words = self.change.describe(
+            last, was_written=written.was_written, answered=answered
+        )
         click.echo(f"{_named(one)} {words}")
         return True
 
     async def _wait(
-        self, api: ApiClient, one: OwnObject
-    ) -> tuple[bool, OwnObject | None]:
-        """Return whether there is an answer, and the object; None if it is gone."""
-        if self.options.seconds is None:
-            return False, one
+        self, api: ApiClient, one: OwnObject, seconds: float
+    ) -> tuple[OwnObject, bool]:
+        """Return the object, and whether its status shows the answer.
 
-        async def read() -> OwnObject | None:
-            try:
-                found = (await read_object(api, one.kind, one.key)).record
-            except Absent:
-                return None
-            # Another object has its name: the one that was meant is gone.
-            same: OwnObject | None = found if found.uid == one.uid else None
-            return same
+        Raises:
+            Absent: It is gone.
+            ClusterError: Kubernetes did not answer.
+        """
 
-        def is_done(found: OwnObject | None) -> bool:
-            return found is None or self.change.is_answered(found)
+        async def read() -> OwnObject:
+            found: OwnObject = (await read_object(api, one.kind, one.key)).record
+            if found.uid != one.uid:
+                raise Absent(f"Another object has the name {one.key} by now")
+            return found
 
-        last, answered = await poll(read, is_done, self.options.seconds)
-        return answered, last
+        return await poll(read, self.change.is_answered, seconds)
 
 
-async def _each(do: Callable[[int], Awaitable[bool]], count: int) -> list[bool]:
-    """Do something for each number below `count`, a few at a time."""
+async def _each(do: Callable[[T], Awaitable[R]], arguments: Sequence[T]) -> list[R]:
+    """Do something for each argument, a few at a time; return the results in order."""
     turns = asyncio.Semaphore(CONCURRENT)
 
-    async def one(number: int) -> bool:
+    async def one(argument: T) -> R:
         async with turns:
-            return await do(number)
+            return await do(argument)
 
-    return list(await asyncio.gather(*map(one, range(count))))
+    return list(await asyncio.gather(*map(one, arguments)))
 
 
 def _named(one: OwnObject) -> str:
@@ -171,6 +206,5 @@ def _unanswered(one: OwnObject, seconds: float) -> str:
     )
 
 
-def _fail(name: str, why: str) -> bool:
+def _fail(name: str, why: str) -> None:
     click.echo(f"Error: {name}: {why}", err=True)
-    return False

@@ -77,8 +77,9 @@ async def poll(
         try:
             last = await read()
         except ClusterError as error:
-            cause = error.__cause__ if error.__cause__ is not None else error
-            if not getattr(cause, "is_outage", False) or begun >= deadline:
+            # What is said of a refused login hides the error that tells of an outage.
+            passes = error.is_outage or getattr(error.__cause__, "is_outage", False)
+            if not passes or begun >= deadline:
                 raise
         took = time.monotonic() - begun
         pause = max(min(pause * GROWTH, LONGEST_PAUSE), SHARE * took)

@@ -6,7 +6,7 @@ refusal is an error whose text says what the person can do about it.
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from zitadel_notification_operator.core.errors import ClusterError, ObjectGone
 from zitadel_notification_operator.core.kinds import POLICY, Kind, ObjectKey
@@ -79,7 +79,7 @@ async def read_object(api: ApiClient, kind: Kind, key: ObjectKey) -> Stored:
     try:
         body = await call(api, "GET", path_of(kind, *key))
     except ClusterError as error:
-        raise await explained(api, error, "get", kind, key) from error
+        await explain(api, error, "get", kind, key)
     return Stored(body, parse_answer(kind, body))
 
 
@@ -149,14 +149,10 @@ async def events_of(api: ApiClient, one: OwnObject) -> list[SeenEvent]:
     return sorted(map(_event, found["items"]), key=lambda event: event.time)
 
 
-async def explained(
-    api: ApiClient,
-    error: ClusterError,
-    verb: str,
-    kind: Kind,
-    key: ObjectKey,
-) -> ClusterError:
-    """Return the error of a call about our kinds in words that say what to do.
+async def explain(
+    api: ApiClient, error: ClusterError, verb: str, kind: Kind, key: ObjectKey
+) -> NoReturn:
+    """Raise the error of a call about our kinds in words that say what to do.
 
     Args:
         api: Asks whether the kind is served.
@@ -164,25 +160,32 @@ async def explained(
         verb: The verb of the right that the call needs.
         kind: The kind.
         key: The object, or its namespace alone for a LIST.
+
+    Raises:
+        Absent: There is no such object.
+        NotServed: The CRD of the kind is missing.
+        NotPermitted: The person lacks the right.
+        ClusterError: Every other error.
     """
     if isinstance(error, Forbidden):
-        return NotPermitted(_may_not(verb, kind.plural, key.namespace, key.name))
+        why = _may_not(verb, kind.plural, key.namespace, key.name)
+        raise NotPermitted(why) from error
     if isinstance(error, Unauthorized):
-        return ClusterError(
+        raise ClusterError(
             f"{error.message}; log in to the cluster again, or correct the kubeconfig"
-        )
+        ) from error
     if not isinstance(error, ObjectGone):
-        return error
+        raise error
     if not await _is_served(api, kind):
-        return NotServed(
+        raise NotServed(
             f"Kubernetes serves no {kind.plural}, because their CRD is missing: "
             "install the chart, or kubectl apply --server-side -f deploy/crds"
-        )
+        ) from error
     where = f" -n {key.namespace}" if key.namespace else ""
-    return Absent(
+    raise Absent(
         f"There is no {kind.name} {key}; kubectl get {kind.short}{where} lists those "
         "that exist"
-    )
+    ) from error
 
 
 async def _is_served(api: ApiClient, kind: Kind) -> bool:
@@ -209,8 +212,7 @@ async def _items(
         try:
             page = await call(api, "GET", path_of(kind, namespace), query=pages)
         except ClusterError as error:
-            where = ObjectKey(namespace, "")
-            raise await explained(api, error, "list", kind, where) from error
+            await explain(api, error, "list", kind, ObjectKey(namespace, ""))
         for item in page["items"]:
             yield item
         token = page["metadata"].get("continue")

@@ -10,7 +10,7 @@ from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.objects import OwnObject
 
 from .calls import MERGE_PATCH, ApiClient, call, path_of
-from .inspection import Stored, explained
+from .inspection import Stored, explain
 from .names import REQUESTED_AT
 from .resources import parse_answer
 
@@ -57,5 +57,5 @@ async def _patch(
             content_type=MERGE_PATCH,
         )
     except ClusterError as error:
-        raise await explained(api, error, "patch", one.kind, one.key) from error
+        await explain(api, error, "patch", one.kind, one.key)
     return Stored(body, parse_answer(one.kind, body))
