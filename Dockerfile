@@ -35,8 +35,10 @@ RUN /tools/bin/pip install --no-deps --no-index --no-compile --target /app \
     /dist/zitadel_notification_operator-${VERSION}-py3-none-any.whl
 # The path of Python in the base image, which may differ from the path in the builder.
 ARG PYTHON=/usr/local/bin/python3
+# The plugin of kubectl is for the machines of people: the image has no kubectl.
 RUN ln -s "${PYTHON}" /app/bin/python \
     && sed -i '1s|.*|#!/app/bin/python|' /app/bin/znp \
+    && rm /app/bin/kubectl-zitadel_notification /app/bin/kubectl_complete-zitadel_notification \
     && python -m compileall -q --invalidation-mode unchecked-hash \
         /app/zitadel_notification_operator \
     && find /app -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +

@@ -8,6 +8,8 @@ import pytest
 from cluster.conftest import System
 from support.command_line import EVENTS, CommandLine, somebody
 from support.waiting import eventually
+from zitadel_notification_operator.core.mends import MENDS
+from zitadel_notification_operator.core.reasons import Reason
 
 REQUESTED_AT = "zitadel-notification.dev/reconcile-requested-at"
 
@@ -159,6 +161,31 @@ def test_an_object_that_is_being_deleted(
     said = admin.says("reconcile", "leaving", "-n", namespace, "--wait=false")
     assert said == f"znp/leaving in {namespace} asked for a pass\n"
     system.plane.kubectl(*patch, '{"metadata":{"finalizers":null}}')
+
+
+def test_a_deletion_that_cannot_end_is_tried_again(
+    system: System, namespace: str, admin: CommandLine
+) -> None:
+    """The answer tells what it waits for; with the object's end there is one, too."""
+    system.instance(namespace, system.emulator.url)
+    ref = {"name": namespace}
+    make_policy(system, namespace, "stuck", instanceRef=ref)
+    system.instance(namespace, "http://127.0.0.1:1")
+    system.wait_for("", namespace, ("False", "Unreachable"), kind="zni", patience=60)
+    system.delete("stuck", namespace)
+    system.wait_for(namespace, "stuck", ("False", "InstanceNotReady"), patience=60)
+    inside = ("-n", namespace)
+    said = admin.says("reconcile", "stuck", *inside)
+    assert "reconciled: Ready False, InstanceNotReady: " in said
+    assert "spec.deletionPolicy" in said
+    text = admin.says("status", "stuck", *inside)
+    head = f"NotificationPolicy {namespace}/stuck: being deleted, not Ready: Instance"
+    assert text.startswith(head)
+    assert f"mend: {MENDS[Reason.UNREACHABLE]}" in text
+    retain = '{"spec":{"deletionPolicy":"Retain"}}'
+    patch = ("patch", "znp", "stuck", f"--namespace={namespace}", "--type=merge")
+    system.plane.kubectl(*patch, "--patch", retain)
+    system.gone("znp", "stuck", namespace)
 
 
 def test_git_puts_it_back(system: System, namespace: str, admin: CommandLine) -> None:

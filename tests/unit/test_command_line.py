@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from click.shell_completion import CompletionItem
@@ -130,6 +131,23 @@ def test_the_script_of_a_shell(shell: str) -> None:
     done = CliRunner().invoke(znp, ["completion", shell], prog_name="znp")
     assert done.exit_code == 0, done.output
     assert f"_ZNP_COMPLETE={shell}_complete" in done.stdout
+
+
+def test_bash_completes() -> None:
+    """The real bash runs the script, and gets the name of a command."""
+    places = (Path(sys.executable).parent, os.environ["PATH"])
+    text = (
+        'eval "$(znp completion bash)"; COMP_WORDS=(znp rel); COMP_CWORD=1; '
+        '_znp_completion znp; echo "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(
+        ["bash", "-c", text],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PATH": os.pathsep.join(map(str, places))},
+    )
+    assert done.stdout == "release\n", done.stderr
 
 
 def test_another_shell_is_refused() -> None:

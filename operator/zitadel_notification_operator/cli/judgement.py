@@ -36,8 +36,6 @@ def is_ready(one: OwnObject) -> bool:
 def why_not_ready(one: OwnObject) -> str:
     """Return why an object is not Ready, in a sentence without a full stop."""
     ready = find(one.status.conditions, READY)
-    if one.deleting:
-        return "it is being deleted"
     if ready is None:
         return "no operator has reported about it"
     if not is_current(one) or ready.observed_generation != one.generation:
