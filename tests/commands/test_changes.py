@@ -186,6 +186,8 @@ def test_a_deletion_that_cannot_end_is_tried_again(
     patch = ("patch", "znp", "stuck", f"--namespace={namespace}", "--type=merge")
     system.plane.kubectl(*patch, "--patch", retain)
     system.gone("znp", "stuck", namespace)
+    # An instance that is not Ready would stand in tables of other tests.
+    system.plane.kubectl("delete", "zni", namespace)
 
 
 def test_git_puts_it_back(system: System, namespace: str, admin: CommandLine) -> None:

@@ -236,6 +236,7 @@ def test_a_table_with_totals_and_labels(
     assert head.split()[:3] == ["NAME", "READY", "REASON"]
     assert [row.split()[0] for row in rows[:2]] == ["znp/good", "znp/lost"]
     assert total == f"{len(rows)} objects: {len(rows) - 1} Ready, 1 not Ready."
+    assert [row.split()[0] for row in rows[2:]] == ["zni/shared"]
     chosen = admin.says("status", "-n", namespace, "-l", "team=web")
     assert chosen.splitlines()[-1] == "1 object: 1 Ready, 0 not Ready."
     everywhere = admin.says("status", "-A", "-l", "team=web")

@@ -38,7 +38,8 @@ def _named(
     "and who changed it last, which other objects claim the same target, and its "
     "Events.\n\nNAME alone means a NotificationPolicy. KIND is znp, znps or zni, or "
     "another name by which kubectl knows the kind. Without a name there is a table of "
-    "the objects, and their totals.\n\nAll is read with your own rights. ZITADEL is "
+    "the objects of the namespace and the instances that they use, or of all with -A, "
+    "and their totals.\n\nAll is read with your own rights. ZITADEL is "
     "asked if you may read the Secret of the ZitadelInstance, and left out otherwise. "
     "Nothing is written.",
     examples=(

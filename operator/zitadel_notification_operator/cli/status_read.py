@@ -67,7 +67,8 @@ class StatusReader:
         """Return the objects of all kinds that the person may list.
 
         Args:
-            namespace: The namespace; empty for all.
+            namespace: The namespace; empty for all. Of the instances, which are in
+                none, those are returned that the objects of the namespace need.
 
         Raises:
             ClusterError: No kind could be listed.
@@ -87,7 +88,14 @@ class StatusReader:
                 self._leave_out(kind.plural, error.message)
         if len(refused) == len(kinds):
             raise refused[0]
-        return found
+        needed = {one.record.needed_instance for one in found}
+        return [
+            one
+            for one in found
+            if one.record.kind is not INSTANCE
+            or not namespace
+            or one.record.name in needed
+        ]
 
     @property
     def not_shown(self) -> tuple[NotShown, ...]:
