@@ -1,14 +1,17 @@
-"""`znp` against the emulator, over HTTP."""
+"""What the tests of commands share: `znp` with an emulator, or with a whole system."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from cluster.conftest import system as system  # noqa: PLC0414 - it is a fixture
+from support.command_line import CommandLine, apply_roles, install_crds
 from zitadel_emulator.testing import EmulatedZitadel
 from zitadel_notification_operator.cli.group import znp
+from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 Znp = Callable[..., Result]
 
@@ -25,15 +28,6 @@ def run_znp(zitadel: EmulatedZitadel, tmp_path: Path) -> Znp:
         return CliRunner().invoke(znp, [command, *options, *arguments], **settings)
 
     return run
-"""What the tests of commands share: a system of their own, and its command line."""
-
-from collections.abc import Iterator
-
-import pytest
-
-from cluster.conftest import system as system  # noqa: PLC0414 - it is a fixture
-from support.command_line import CommandLine, apply_roles, install_crds
-from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 
 @pytest.fixture(scope="session")

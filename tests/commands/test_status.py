@@ -17,7 +17,7 @@ from zitadel_notification_operator.core.mends import MENDS
 from zitadel_notification_operator.core.reasons import Reason
 
 SCHEMA = json.loads(
-    (ROOT / "docs" / "reference" / "schemas" / "status.schema.json").read_text()
+    (ROOT / "docs" / "reference" / "schemas" / "status.json").read_text()
 )
 LOCAL = "--allow-local-urls"
 

@@ -65,11 +65,6 @@ def format_option(*formats: str, also: tuple[str, ...] = ()) -> Callable[[F], F]
     )
 
 
-def examples(*lines: str) -> str:
-    """Return the end of a command's help: one example a line."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
 async def require_events(client: "ZitadelClient") -> None:
     """Require that the credential may read ZITADEL's events.
 

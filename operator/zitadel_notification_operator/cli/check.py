@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .audit_options import examples, format_option
+from .audit_options import format_option
 from .cluster_options import ClusterOptions, cluster_options
 from .commands import option, pass_signals
+from .examples import ExampleCommand
 from .signals import Signals
 from .zitadel_options import ZitadelOptions, zitadel_options
 
@@ -30,10 +31,10 @@ def _rights(
     help="Check what a credential can do in ZITADEL, by calls that write nothing. No "
     "cluster is needed with --url. The exit code is 2 if something is missing; the "
     "output then says which role to give, and where.",
-    epilog=examples(
+    cls=ExampleCommand,
+    examples=(
         "znp check --url https://zitadel.example.com --key-file key.json",
-        "znp check --instance default --for organization=280000000000000101 "
-        "--for events",
+        "znp check --instance default --for organization=280000000000000101",
     ),
 )
 @option(

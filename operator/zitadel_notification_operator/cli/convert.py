@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from .commands import option
+from .examples import ExampleCommand
 from .manifest_options import manifest_options
 
 TOOLS = ("terraform", "pulumi", "truvity", "crossplane")
@@ -21,11 +22,12 @@ TOOLS = ("terraform", "pulumi", "truvity", "crossplane")
     deletionPolicy Retain. What cannot be read is an error; there is no output then.
     ZITADEL is not asked.
 
-    \b
-    Examples:
-      terraform state pull | znp convert --from terraform -
-      znp convert --from truvity --management-policy Observe objects.json
     """,
+    cls=ExampleCommand,
+    examples=(
+        "terraform state pull | znp convert --from terraform -",
+        "znp convert --from truvity --management-policy Observe objects.json",
+    ),
 )
 @click.argument("file", metavar="FILE|-")
 @option(

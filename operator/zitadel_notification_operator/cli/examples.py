@@ -1,10 +1,13 @@
 """A command whose help ends with examples, which name the program as it was called."""
 
+import re
 from typing import Any
 
 import click
 
 from .program import NAME, called_as
+
+_PROGRAM = re.compile(rf"\b{NAME}\b")
 
 
 class ExampleCommand(click.Command):
@@ -12,7 +15,7 @@ class ExampleCommand(click.Command):
 
     Args:
         arguments: As `click.Command` takes them.
-        examples: Lines to type, each of which begins with `znp`.
+        examples: Lines to type, each of which calls `znp`.
         settings: As `click.Command` takes them.
     """
 
@@ -28,4 +31,4 @@ class ExampleCommand(click.Command):
         with formatter.section("Examples"):
             indent = " " * formatter.current_indent
             for line in self.examples:
-                formatter.write(f"{indent}{name}{line.removeprefix(NAME)}\n")
+                formatter.write(f"{indent}{_PROGRAM.sub(name, line)}\n")

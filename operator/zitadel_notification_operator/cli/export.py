@@ -6,6 +6,7 @@ import click
 
 from .cluster_options import ClusterOptions, cluster_options
 from .commands import option, pass_signals
+from .examples import ExampleCommand
 from .manifest_options import manifest_options
 from .signals import Signals
 from .zitadel_options import ZitadelOptions, zitadel_options
@@ -21,11 +22,12 @@ SHAPES = ("policies", "set", "terraform-import")
     same values and with deletionPolicy Retain, so that applying it changes nothing in
     ZITADEL, and deleting it neither. The output is complete, or there is none.
 
-    \b
-    Examples:
-      znp export --instance default -n team-a > policies.yaml
-      znp export --url https://zitadel.example.com --token-file token --as set
     """,
+    cls=ExampleCommand,
+    examples=(
+        "znp export --instance default -n team-a > policies.yaml",
+        "znp export --url https://zitadel.example.com --token-file token --as set",
+    ),
 )
 @option(
     "--as",

@@ -5,9 +5,10 @@ from typing import Any
 
 import click
 
-from .audit_options import examples, format_option, since_option
+from .audit_options import format_option, since_option
 from .cluster_options import ClusterOptions, cluster_options
 from .commands import option, pass_signals
+from .examples import ExampleCommand
 from .signals import Signals
 from .zitadel_options import ZitadelOptions, zitadel_options
 
@@ -18,7 +19,8 @@ from .zitadel_options import ZitadelOptions, zitadel_options
     "ZITADEL's own event log. Times are in UTC. The credential's user needs the role "
     "IAM_OWNER_VIEWER in the instance. A value that the log does not tell any more is "
     "shown as unknown.",
-    epilog=examples(
+    cls=ExampleCommand,
+    examples=(
         "znp history --instance default --organization ACME --since 30d",
         "znp history --url https://zitadel.example.com --token-file token -o csv",
     ),

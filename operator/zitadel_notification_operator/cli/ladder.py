@@ -87,7 +87,7 @@ class Ladder:
 
 
 def to_json(ladder: Ladder) -> dict[str, Any]:
-    """Return the JSON of one object (docs/reference/schemas/status.schema.json)."""
+    """Return the JSON of one object (docs/reference/schemas/status.json)."""
     found = ladder.in_zitadel
     return {
         "formatVersion": FORMAT_VERSION,

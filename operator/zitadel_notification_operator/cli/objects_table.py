@@ -22,7 +22,7 @@ NOTHING = "-"
 def table_json(
     objects: Sequence[OwnObject], not_shown: Sequence[NotShown]
 ) -> dict[str, Any]:
-    """Return the JSON of a table (docs/reference/schemas/status.schema.json)."""
+    """Return the JSON of a table (docs/reference/schemas/status.json)."""
     return {
         "formatVersion": FORMAT_VERSION,
         "objects": [_row_json(one) for one in objects],

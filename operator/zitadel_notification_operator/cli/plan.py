@@ -9,6 +9,7 @@ import click
 from .cluster_options import ClusterOptions, cluster_options, object_options
 from .commands import option, pass_signals
 from .durations import Duration
+from .examples import ExampleCommand
 from .signals import Signals
 from .zitadel_options import ZitadelOptions, zitadel_options
 
@@ -20,17 +21,19 @@ CHANGES = 2
     name="plan",
     help="""Show what the objects would change in ZITADEL, and write nothing.
 
-The operator's own engine decides, over a copy of the cluster's objects. With -f, it is
-as if these manifests were applied now. With --url and a file with a credential, no
-cluster is asked. Each line is an object that changes something, is in conflict, or of
-which it is unknown; then the exit code is 1.
+    The operator's own engine decides, over a copy of the cluster's objects. With -f, it
+    is as if these manifests were applied now. With --url and a file with a credential,
+    no cluster is asked.
 
-\b
-Examples:
-  znp plan
-  znp plan -f policies/ -R --detailed-exitcode
-  znp plan -f policy.yaml --url https://zitadel.example.com --token-file token
-""",
+    Each line is an object that changes something, is in conflict, or could not be found
+    out about. In the last case the exit code is 1.
+    """,
+    cls=ExampleCommand,
+    examples=(
+        "znp plan",
+        "znp plan -f policies/ -R --detailed-exitcode",
+        "znp plan -f policy.yaml --url https://zitadel.example.com --token-file token",
+    ),
 )
 @option(
     "--filename",

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from .audit_options import examples, format_option, since_option
+from .audit_options import format_option, since_option
 from .cluster_options import ClusterOptions, cluster_options
 from .commands import option, pass_signals
+from .examples import ExampleCommand
 from .signals import Signals
 from .zitadel_options import ZitadelOptions, zitadel_options
 
@@ -20,7 +21,8 @@ from .zitadel_options import ZitadelOptions, zitadel_options
     "one file without scripts and outside resources. CSV has only what is in force; "
     "see znp history for the changes. The credential's user needs the role "
     "IAM_OWNER_VIEWER in the instance.",
-    epilog=examples(
+    cls=ExampleCommand,
+    examples=(
         "znp report --instance default --output report.html",
         "znp report --url https://zitadel.example.com --token-file token -o json",
     ),
