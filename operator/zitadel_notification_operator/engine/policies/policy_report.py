@@ -60,7 +60,7 @@ _QUIETLY = AWAY | UNUSABLE_ACCESS
 """Reasons of an instance's failure that leave quiet policies as they are for ten
 minutes."""
 
-_OF_THE_POLICY = frozenset(
+OF_THE_POLICY = frozenset(
     {
         Reason.NOT_GRANTED,
         Reason.CONFLICT,
@@ -167,7 +167,7 @@ class PolicyReport:
         now = self._now()
         passing = isinstance(failure, TransientError)
         state = self._connections.state(policy.instance)
-        shared = failure.reason not in _OF_THE_POLICY
+        shared = failure.reason not in OF_THE_POLICY
         if state.undecided and shared:
             raise NotCheckedYet  # the instance's verdict will explain this
         away = state.failure is not None and state.failure.reason in _QUIETLY
