@@ -13,8 +13,13 @@ from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.kinds import POLICY
 from zitadel_notification_operator.core.objects import FINALIZER, OwnObject
 from zitadel_notification_operator.core.policy import ObservedPolicy
-from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
-from zitadel_notification_operator.planning.applying import apply, with_metadata
+from zitadel_notification_operator.core.policy_object import PolicyObject
+from zitadel_notification_operator.planning.applying import (
+    New,
+    apply,
+    says_suspend,
+    with_metadata,
+)
 from zitadel_notification_operator.planning.dry_zitadel import Change, ChangeKind
 from zitadel_notification_operator.planning.plan import Line, Plan, Verdict
 from zitadel_notification_operator.planning.wording import as_text, summary
@@ -37,8 +42,8 @@ def change(
 
 def line(verdict: Verdict, made: Change | None = None, **more: Any) -> Line:
     """Return the line of a policy."""
-    status = PolicyStatus(organization_name="ACME\nPlan: forged")
-    return Line(verdict, replace(policy("a"), status=status), made, **more)
+    name = "ACME\nPlan: forged"
+    return Line(verdict, policy("a"), made, organization=name, **more)
 
 
 @pytest.mark.parametrize(
@@ -112,12 +117,35 @@ def test_the_last_line_adds_up(verdicts: list[str], words: str) -> None:
 
 def test_unchanged_objects_are_shown_on_request() -> None:
     """A reason is told in one line."""
-    plan = Plan((line(Verdict.UNCHANGED, reason="Suspended", message="it\nis"),))
+    overridden = line(Verdict.UNCHANGED, reason="Overridden", message="it\nis")
+    plan = Plan((overridden,))
     assert list(as_text(plan, show_unchanged=False)) == [
         "No changes. ZITADEL is as declared."
     ]
     shown, _ = as_text(plan, show_unchanged=True)
-    assert shown == "= unchanged  NotificationPolicy own/a: Suspended: it is"
+    assert shown == "= unchanged  NotificationPolicy own/a: Overridden: it is"
+
+
+@pytest.mark.parametrize("reason", ["Suspended", "Drifted"])
+def test_what_only_says_something_is_no_all_clear(reason: str) -> None:
+    """Nothing would be written, and yet ZITADEL may not be as declared."""
+    plan = Plan((line(Verdict.UNCHANGED, reason=reason, message="it is so"),))
+    assert list(as_text(plan, show_unchanged=False)) == [
+        f"= unchanged  NotificationPolicy own/a: {reason}: it is so",
+        "1 object observes or is suspended, so ZITADEL may differ from what it says.",
+        "Plan: 0 to create, 0 to update, 0 to reset; 1 unchanged.",
+    ]
+
+
+def test_a_manifest_that_does_not_say_suspend_leaves_it() -> None:
+    """`kubectl apply` does the same, where a command has set it."""
+    known = replace(policy("a"), suspended=True)
+    (left,) = apply([known], [new(manifest(False))])
+    assert left == known
+    body = manifest(False)
+    body["spec"]["suspend"] = False
+    (resumed,) = apply([known], [new(body)])
+    assert resumed == replace(known, suspended=False, generation=2)
 
 
 def manifest(value: bool, **metadata: Any) -> dict[str, Any]:
@@ -140,6 +168,11 @@ def record(body: dict[str, Any], number: int = 0) -> PolicyObject:
     return found
 
 
+def new(body: dict[str, Any]) -> New:
+    """Return what a manifest would make."""
+    return New(record(body), says_suspend(body))
+
+
 def test_a_new_object_is_the_youngest() -> None:
     """It gets nothing of what a copied manifest may carry of another object."""
     body = manifest(
@@ -160,13 +193,13 @@ def test_an_object_keeps_all_but_what_its_manifest_says() -> None:
     """Another spec is another generation; what has no manifest stays."""
     known = replace(policy("a"), finalizers=(FINALIZER,), requested_at="then")
     others: list[OwnObject] = [INSTANCE, known]
-    instance, same = apply(others, [record(manifest(False))])
+    instance, same = apply(others, [new(manifest(False))])
     assert (instance, same) == (INSTANCE, known)
-    _, other = apply(others, [record(manifest(True))])
+    _, other = apply(others, [new(manifest(True))])
     assert other == replace(known, settings=mails(True), generation=2)
     asked = manifest(
         False,
         annotations={"zitadel-notification.dev/reconcile-requested-at": "now"},
     )
-    _, requested = apply(others, [record(asked)])
+    _, requested = apply(others, [new(asked)])
     assert requested == replace(known, requested_at="now")

@@ -32,7 +32,12 @@ from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.engine.ports import SecretReader
 from zitadel_notification_operator.manifests.errors import ManifestError
 from zitadel_notification_operator.manifests.reading import read_manifests
-from zitadel_notification_operator.planning.applying import apply, with_metadata
+from zitadel_notification_operator.planning.applying import (
+    New,
+    apply,
+    says_suspend,
+    with_metadata,
+)
 from zitadel_notification_operator.planning.dry_run import (
     observed_only_by_reads,
     run,
@@ -77,7 +82,8 @@ async def make(
         ending: Callable[[Kind], Awaitable[bool]]
         if zitadel.is_direct:
             namespace = cluster.namespace or "default"
-            objects = _records(sources, namespace, recursive=recursive)
+            manifests = _records(sources, namespace, recursive=recursive)
+            objects = apply([], manifests)
             access = access_of_files(zitadel)
             objects += _instances_of_url(objects, access)
             secrets, ending = _FileSecrets(access), _never
@@ -136,10 +142,8 @@ async def _read_all(
     return objects
 
 
-def _records(
-    sources: Sequence[str], namespace: str, *, recursive: bool
-) -> list[OwnObject]:
-    """Return the records of all manifests, as new objects."""
+def _records(sources: Sequence[str], namespace: str, *, recursive: bool) -> list[New]:
+    """Return what the manifests would make."""
     if not sources:
         return []
     try:
@@ -153,7 +157,8 @@ def _records(
     now, found = datetime.now(UTC), []
     for number, (kind, body) in enumerate(manifests.objects):
         try:
-            found.append(parse(kind, with_metadata(kind, body, namespace, number, now)))
+            record = parse(kind, with_metadata(kind, body, namespace, number, now))
+            found.append(New(record, says_suspend(body)))
         except UnusableObject as error:
             raise click.ClickException(f"A manifest of {kind}: {error}") from error
     return found

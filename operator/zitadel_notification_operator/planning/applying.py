@@ -6,7 +6,7 @@ Nothing is pruned: an object without a manifest stays as it is.
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from zitadel_notification_operator.core.conditions import format_time
 from zitadel_notification_operator.core.instance_object import InstanceSpec
@@ -53,24 +53,48 @@ def with_metadata(
     return {**body, "metadata": metadata, "status": {}}
 
 
-def apply(existing: Iterable[OwnObject], new: Iterable[OwnObject]) -> list[OwnObject]:
+class New(NamedTuple):
+    """What a manifest would make.
+
+    Attributes:
+        record: The object, if there was none of its name.
+        says_suspend: Whether the manifest has `spec.suspend`.
+    """
+
+    record: OwnObject
+    says_suspend: bool
+
+
+def says_suspend(body: Mapping[str, Any]) -> bool:
+    """Return whether a manifest has `spec.suspend`."""
+    return "suspend" in (body.get("spec") or {})
+
+
+def apply(existing: Iterable[OwnObject], new: Iterable[New]) -> list[OwnObject]:
     """Return all objects, as they would be once the new ones were applied.
+
+    A field that a manifest leaves out gets its default. Only `suspend` stays as it is,
+    because commands and GitOps tools set it beside the manifests.
 
     Args:
         existing: What the cluster holds.
-        new: The records of the manifests; of two for one object the later one counts.
+        new: What the manifests would make; of two for one object the later one counts.
     """
     objects = {(one.kind, one.key): one for one in existing}
     for one in new:
-        known = objects.get((one.kind, one.key))
-        objects[one.kind, one.key] = one if known is None else _applied(known, one)
+        key = one.record.kind, one.record.key
+        known = objects.get(key)
+        objects[key] = one.record if known is None else _applied(known, one)
     return list(objects.values())
 
 
-def _applied(known: OwnObject, new: OwnObject) -> OwnObject:
+def _applied(known: OwnObject, made: New) -> OwnObject:
     """Return an object with the spec of its manifest, and all else as it is."""
+    new = made.record
     spec = [field.name for field in fields(_SPECS[known.kind])]
     changes: dict[str, Any] = {name: getattr(new, name) for name in spec}
+    if "suspended" in changes and not made.says_suspend:
+        changes["suspended"] = getattr(known, "suspended", False)
     for name in _ANNOTATED:
         given = getattr(new, name, None)
         if given is not None:

@@ -54,6 +54,7 @@ class DryRun:
         synced: The objects whose pass has reached its end.
         results: The result of the last pass over each object.
         failures: Why an instance cannot be used, by its name.
+        names: The names of organizations, by id, as far as they were read.
     """
 
     objects: tuple[OwnObject, ...]
@@ -62,6 +63,7 @@ class DryRun:
     synced: frozenset[Key]
     results: dict[Key, Result]
     failures: dict[str, OperatorError]
+    names: dict[str, str]
 
 
 async def run(
@@ -104,6 +106,7 @@ async def run(
             await parts.engine.lead(fresh=True)
             async with asyncio.timeout(timeout):
                 await _look_at_all(parts, progress, objects)
+                await dry.name_targets()
         except TimeoutError:
             pass  # what is left is unknown
         finally:
@@ -122,6 +125,7 @@ async def run(
         frozenset(progress.synced_keys),
         progress.results,
         failures,
+        dry.overlay.names,
     )
 
 

@@ -5,6 +5,7 @@ the engine finds its writes verified, and sees what other objects would have wri
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -76,6 +77,9 @@ class Change:
         return None if same else ChangeKind.UPDATE
 
 
+_LOOKED_UP = 20
+"""How many names of organizations are looked up one by one."""
+
 _INSTANCE = None
 """Stands for the instance, where an organization's id is expected."""
 
@@ -88,11 +92,18 @@ class Overlay:
         changes: The recorded writes, in their order.
         found: What ZITADEL itself has shown at first, by target.
         policies: What is in force by recorded writes, by target.
+        names: The names of organizations, by id, as far as they were read.
     """
 
     changes: list[Change] = field(default_factory=list)
     found: dict[Target, ObservedPolicy | None] = field(default_factory=dict)
     policies: dict[Target, ObservedPolicy] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+    def named(self, organization: Organization) -> Organization:
+        """Note the name of an organization, and return it."""
+        self.names[organization.id] = organization.name
+        return organization
 
 
 class DryConnector:
@@ -108,6 +119,7 @@ class DryConnector:
     def __init__(self, real: Connector) -> None:
         self._real = real
         self._zitadels: dict[str, str] = {}
+        self._clients: dict[str, PolicyClient] = {}
         self.overlay = Overlay()
 
     def connect(
@@ -126,7 +138,31 @@ class DryConnector:
         def target(organization_id: str | None) -> Target:
             return Target(self._zitadels.get(instance, instance), organization_id)
 
-        return DryClient(real, self.overlay, target, identified)
+        client = DryClient(real, self.overlay, target, identified)
+        self._clients[instance] = client
+        return client
+
+    async def name_targets(self) -> None:
+        """Look up the names of a few organizations that are written to.
+
+        Of most, the engine itself has read the name. If it has not for many, their ids
+        have to do: a call for each would take long.
+        """
+        names = self.overlay.names
+        of_zitadel = {
+            zitadel_id: self._clients[instance]
+            for instance, zitadel_id in self._zitadels.items()
+        }
+        missing = {
+            change.target
+            for change in self.overlay.changes
+            if change.target.organization_id not in {None, *names}
+        }
+        if len(missing) > _LOOKED_UP:
+            return
+        for target in missing:
+            with suppress(OperatorError):
+                await of_zitadel[target.zitadel_id].organization(target.organization_id)
 
     async def disconnect(self, instance: str) -> None:
         """Close what belongs to this instance object."""
@@ -172,11 +208,15 @@ class DryClient:
 
     async def organizations(self, offset: int, limit: int) -> OrganizationPage:
         """Return a page of the organizations that the credential may see."""
-        return await self._real.organizations(offset, limit)
+        page = await self._real.organizations(offset, limit)
+        for organization in page.organizations:
+            self._overlay.named(organization)
+        return page
 
     async def search(self, reference: Reference) -> Organization | None:
         """Return the organization with this name or verified domain, if any."""
-        return await self._real.search(reference)
+        found = await self._real.search(reference)
+        return found and self._overlay.named(found)
 
     async def events(self, since: str | None, limit: int) -> list[ZitadelEvent]:
         """Return the events after a moment, oldest first."""
@@ -198,7 +238,7 @@ class DryClient:
 
     async def organization(self, organization_id: str | None) -> Organization:
         """Return an organization that exists."""
-        return await self._real.organization(organization_id)
+        return self._overlay.named(await self._real.organization(organization_id))
 
     async def observe(self, organization_id: str | None) -> ObservedPolicy | None:
         """Return what would be in force after the recorded writes."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from zitadel_notification_operator.core.conditions import READY, find
@@ -29,6 +29,9 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
+_ONLY_SAID = frozenset({Reason.SUSPENDED, Reason.DRIFTED})
+"""Reasons of an unchanged object that say that ZITADEL may hold another value."""
+
 CHANGES = (Verdict.CREATE, Verdict.UPDATE, Verdict.RESET)
 """The verdicts that mean a write to ZITADEL."""
 
@@ -50,6 +53,7 @@ class Line:
         reason: Why nothing is written, as a condition's reason; empty if there is
             nothing to say.
         message: The same as a sentence.
+        organization: The name of the organization; empty if it is not known.
     """
 
     verdict: Verdict
@@ -57,6 +61,14 @@ class Line:
     change: Change | None = None
     reason: str = ""
     message: str = ""
+    organization: str = ""
+
+    @property
+    def is_as_declared(self) -> bool:
+        """Whether ZITADEL is known to hold what the object says, or will hold it."""
+        return self.verdict in CHANGES or (
+            self.verdict is Verdict.UNCHANGED and self.reason not in _ONLY_SAID
+        )
 
     @property
     def turns_off(self) -> bool:
@@ -93,6 +105,12 @@ class Plan:
         return any(self.counts[verdict] for verdict in CHANGES)
 
     @property
+    def undeclared(self) -> int:
+        """How many objects ask for nothing, although ZITADEL may hold other values."""
+        unchanged = (line for line in self.lines if line.verdict is Verdict.UNCHANGED)
+        return sum(not line.is_as_declared for line in unchanged)
+
+    @property
     def is_certain(self) -> bool:
         """Whether it is known of each object what becomes of it."""
         return not self.counts[Verdict.UNKNOWN]
@@ -101,7 +119,16 @@ class Plan:
 def make_plan(done: DryRun) -> Plan:
     """Return what a dry run means for each object."""
     lines = [*_lines_of_policies(done), *_lines_of_sets(done)]
-    return Plan(tuple(sorted(lines, key=_place)))
+    named = (replace(line, organization=_name(done, line)) for line in lines)
+    return Plan(tuple(sorted(named, key=_place)))
+
+
+def _name(done: DryRun, line: Line) -> str:
+    about, change = line.about, line.change
+    if not isinstance(about, PolicyObject):
+        return ""
+    known = done.names.get((change and change.target.organization_id) or "")
+    return known or about.status.organization_name or ""
 
 
 def _place(line: Line) -> tuple[str, ObjectKey]:
@@ -154,7 +181,7 @@ def _unwritten(done: DryRun, policy: PolicyObject) -> Line:
     """Return the line of a policy that writes nothing."""
     key = key_of(policy)
     if policy.not_understood is None and not policy.deleting:
-        quiet = _why_unchanged(policy)
+        quiet = _why_unchanged(policy, is_ready=key in done.synced)
         if quiet is not None or key in done.synced:
             reason, message = quiet or ("", "")
             return Line(Verdict.UNCHANGED, policy, None, reason, message)
@@ -164,13 +191,17 @@ def _unwritten(done: DryRun, policy: PolicyObject) -> Line:
     return Line(verdict, policy, None, reason, message)
 
 
-def _why_unchanged(policy: PolicyObject) -> tuple[str, str] | None:
+def _why_unchanged(policy: PolicyObject, *, is_ready: bool) -> tuple[str, str] | None:
     """Return reason and sentence if the policy is not meant to change anything."""
     if policy.suspended:
-        return Reason.SUSPENDED, "it is suspended"
+        return Reason.SUSPENDED, "it is suspended, so ZITADEL was not looked at"
     ready = find(policy.status.conditions, READY)
     if ready is not None and is_overridden(policy):
         return ready.reason, ready.message
+    observed = policy.status.settings
+    if is_ready and not policy.manages and policy.settings.differs_from(observed):
+        change = policy.settings.describe_change(observed, inherited=False)
+        return Reason.DRIFTED, f"it observes only, and would change {change}"
     return None
 
 

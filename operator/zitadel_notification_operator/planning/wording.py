@@ -27,22 +27,24 @@ _SIGNS = {
     Verdict.CONFLICT: "! conflict",
     Verdict.UNKNOWN: "? unknown",
 }
+_UNDECLARED = (
+    "{} object observes or is suspended, so ZITADEL may differ from what it says.",
+    "{} objects observe or are suspended, so ZITADEL may differ from what they say.",
+)
 _WIDTH = max(map(len, _SIGNS.values()))
 
 
 def as_text(plan: Plan, *, show_unchanged: bool) -> Iterator[str]:
     """Yield the lines of the plan; the last one adds it up."""
-    shown = [
-        line
-        for line in plan.lines
-        if show_unchanged or line.verdict is not Verdict.UNCHANGED
-    ]
+    shown = [line for line in plan.lines if show_unchanged or _says_something(line)]
     for line in shown:
         sign = _SIGNS[line.verdict].ljust(_WIDTH)
         yield f"{sign}  {line.about.kind} {line.about.key}{_described(line)}"
     off = sum(line.turns_off for line in plan.lines)
     if off:
         yield f"{off} of these changes {'turn' if off > 1 else 'turns'} mails OFF."
+    if plan.undeclared:
+        yield _UNDECLARED[plan.undeclared > 1].format(plan.undeclared)
     yield summary(plan)
 
 
@@ -57,7 +59,7 @@ def summary(plan: Plan) -> str:
         )
         if counts[verdict]
     ]
-    if not plan.has_changes and not aside:
+    if not plan.has_changes and not aside and not plan.undeclared:
         return NO_CHANGES
     changes = ", ".join(f"{counts[verdict]} to {verdict}" for verdict in CHANGES)
     parts = [changes, f"{counts[Verdict.UNCHANGED]} unchanged"]
@@ -80,9 +82,14 @@ def as_json(plan: Plan, *, show_unchanged: bool) -> dict[str, Any]:
         "objects": [
             _object(line)
             for line in plan.lines
-            if show_unchanged or line.verdict is not Verdict.UNCHANGED
+            if show_unchanged or _says_something(line)
         ],
     }
+
+
+def _says_something(line: Line) -> bool:
+    """Return whether a line is shown without being asked for."""
+    return line.verdict is not Verdict.UNCHANGED or not line.is_as_declared
 
 
 def _described(line: Line) -> str:
@@ -100,15 +107,10 @@ def _target(line: Line) -> str:
     change = line.change
     if change is None or change.target.organization_id is None:
         return "the instance"
-    name = _organization_name(line)
+    name = shown_name(line.organization)
     organization_id = change.target.organization_id
-    return f"organization {name} ({organization_id})" if name else organization_id
-
-
-def _organization_name(line: Line) -> str:
-    about = line.about
-    name = about.status.organization_name if isinstance(about, PolicyObject) else None
-    return shown_name(name or "")
+    known = f"{name} ({organization_id})" if name else organization_id
+    return f"organization {known}"
 
 
 def _effect(change: Change) -> str:
@@ -141,7 +143,7 @@ def _object(line: Line) -> dict[str, Any]:
         shown["zitadelId"] = target.zitadel_id
         if target.organization_id is not None:
             shown["organizationId"] = target.organization_id
-            shown["organizationName"] = _organization_name(line)
+            shown["organizationName"] = shown_name(line.organization)
         shown["before"] = _policy(line.change.before)
         shown["after"] = _policy(line.change.after)
         shown["turnsMailsOff"] = line.turns_off
