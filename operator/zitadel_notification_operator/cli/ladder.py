@@ -44,11 +44,22 @@ class InZitadel:
         policy: The policy in force; None if the instance has none.
         last_change: The newest event of that policy; None if it is not known.
         as_declared: Whether the policy holds the spec's values; None without a spec.
+        of_instance: Whether it is the instance's policy that was asked for, which
+            inherits from nothing.
     """
 
     policy: ObservedPolicy | None
     last_change: ZitadelEvent | None = None
     as_declared: bool | None = None
+    of_instance: bool = False
+
+    @property
+    def source(self) -> str:
+        """`own`, `inherited`, or `none` if the instance has no policy."""
+        if self.policy is None:
+            return "none"
+        inherits = self.policy.is_default and not self.of_instance
+        return "inherited" if inherits else "own"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,12 +163,9 @@ def _condition_json(condition: Condition) -> dict[str, Any]:
 
 def _zitadel_json(found: InZitadel) -> dict[str, Any]:
     policy, event = found.policy, found.last_change
-    source = "none"
-    if policy is not None:
-        source = "inherited" if policy.is_default else "own"
     settings: Mapping[str, bool | None] = policy.settings.by_name() if policy else {}
     return {
-        "source": source,
+        "source": found.source,
         "settings": dict(settings),
         "asDeclared": found.as_declared,
         "sequence": policy.sequence if policy else "",

@@ -243,7 +243,7 @@ def _in_zitadel(found: InZitadel, missing: dict[str, str]) -> Iterator[str]:
     if policy is None:
         yield "the instance has no policy"
         return
-    source = "inherited" if policy.is_default else "own"
+    source = "instance's" if found.of_instance else found.source
     verdict = {True: ", as declared", False: ", not as declared", None: ""}
     yield (f"{source} policy: {policy.settings.describe()}{verdict[found.as_declared]}")
     yield f"sequence {policy.sequence}, changed {policy.change_date}"

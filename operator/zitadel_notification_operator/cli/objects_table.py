@@ -7,6 +7,7 @@ from typing import Any
 from zitadel_notification_operator.core.conditions import IN_SYNC, READY, find
 from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.objects import OwnObject
+from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.core.set_object import SetObject
 from zitadel_notification_operator.core.text import one_line
@@ -114,7 +115,8 @@ def _cells(one: OwnObject, now: datetime) -> list[str]:
 
 def _in_force(one: OwnObject) -> str:
     if isinstance(one, PolicyObject):
-        inherited = ", inherited" if one.status.is_default else ""
+        inherits = one.status.is_default and one.scope is Scope.ORGANIZATION
+        inherited = ", inherited" if inherits else ""
         return one.status.settings.describe() + inherited
     if isinstance(one, SetObject):
         counts = one.status.organizations

@@ -169,6 +169,9 @@ class StatusReader:
             if options.url and await self._is_another(client, instance):
                 return None
             policy = await client.observe(organization_id)
+            if organization_id and (policy is None or policy.is_default):
+                # A removed organization still shows what the instance has.
+                await client.organization(organization_id)
             owner = None if policy and policy.is_default else organization_id
             change = None
             try:
@@ -180,7 +183,9 @@ class StatusReader:
             inherits = organization_id is not None and policy.is_default
             differs = one.settings.differs_from(policy.settings)
             as_declared = not (inherits or differs)
-        return InZitadel(policy, change, as_declared)
+        return InZitadel(
+            policy, change, as_declared, of_instance=organization_id is None
+        )
 
     async def _is_another(
         self, client: ZitadelClient, instance: InstanceObject

@@ -29,6 +29,8 @@ TYPES = frozenset({POLICY, DEFAULT})
 
 _STATE_VERSION = 4
 _TAINTED = "Tainted: Terraform would replace it"
+_KNOWN = frozenset({"id", "org_id", "password_change"})
+"""The attributes of a resource that are understood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,16 @@ def _take(resource: _Resource, findings: Findings) -> None:
     if flag is None:
         return
     comments = (_TAINTED,) if resource.is_tainted else ()
+    if resource.is_tainted:
+        findings.warnings.append(
+            f"{address} is tainted: terraform apply would reset the organization and "
+            "set it again, so let Terraform forget it before anybody runs that"
+        )
+    unknown = sorted(key for key in values if key not in _KNOWN and values[key])
+    if unknown:
+        findings.warnings.append(
+            f"{address} has attributes that are not converted: {', '.join(unknown)}"
+        )
     settings = settings_of(password_change=flag)
     findings.found.append(
         Found(address, resource.name, organization, settings, comments)
