@@ -51,6 +51,10 @@ from zitadel_notification_operator.engine.queue.keys import key_of, policy_key
 from zitadel_notification_operator.telemetry.objects import ObjectMetrics
 from zitadel_notification_operator.telemetry.passes import PrometheusMetrics
 
+MOMENT = 1e-6
+"""Seconds below which a difference is a rounding error of the virtual clock. To wait
+for less would not move the clock, and would never end."""
+
 REF = CredentialRef(CredentialKind.TOKEN, "s", "token")
 INSTANCE = InstanceObject(
     key=ObjectKey("", "default"),
@@ -189,7 +193,7 @@ class Harness:
         """Let the process run; if it is killed, another one starts at once."""
         assert self.engine is not None
         end = asyncio.get_running_loop().time() + seconds
-        while (left := end - asyncio.get_running_loop().time()) > 0:
+        while (left := end - asyncio.get_running_loop().time()) > MOMENT:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.engine.failed.wait(), left)
                 assert self.engine.failure is not None

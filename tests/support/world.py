@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from support.engines import INSTANCE, Harness, compose, with_spec
+from support.engines import INSTANCE, MOMENT, Harness, compose, with_spec
 from support.virtual_time import VirtualLoop
 from support.world_cluster import Lags, MortalSteps, WorldCluster
 from support.world_judge import Judge
@@ -34,9 +34,6 @@ URLS = {"https://z": "z", "https://y": "y"}
 
 ORGANIZATIONS = {"o1": "Alpha", "o2": "Beta", "o3": "Gamma"}
 DOMAINS = {"alpha.example": "o1", "beta.example": "o2"}
-
-MOMENT = 1e-6
-"""Seconds below which a difference is a rounding error of the clock."""
 
 
 class World(Harness):
