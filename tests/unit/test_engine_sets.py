@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.engines import INSTANCE, condition_of, policy, with_spec
+from support.engines import INSTANCE, condition_of, original_of, policy, with_spec
 from support.sets import POLL, Sets, a_set, counts
 from support.settings import mails
 from support.virtual_time import run
@@ -278,6 +278,35 @@ def test_a_plain_policy_overrules_without_a_reset_both_ways() -> None:
         original = harness.policy("s-1").status.original
         assert original is not None
         assert original.is_default
+        await harness.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "deletion",
+    [DeletionPolicy.RESET, DeletionPolicy.RESTORE, DeletionPolicy.RETAIN],
+)
+def test_a_policy_that_somebody_deletes_is_made_again_without_a_reset(
+    deletion: DeletionPolicy,
+) -> None:
+    """Its original passes on, also where no finalizer shows us the deletion."""
+
+    async def story() -> None:
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set(deletion=deletion))
+        await harness.live(10)
+        before = harness.policy("s-1")
+        assert before.held is (deletion is not DeletionPolicy.RETAIN)
+        harness.seen(replace(before, deleting=True))
+        await harness.live(10)
+        after = harness.policy("s-1")
+        assert after.uid != before.uid
+        assert harness.ready("s-1").reason == Reason.SUCCEEDED
+        assert after.status.original == before.status.original
+        assert original_of(after).value.is_default
+        assert [write[0] for write in harness.zitadel.writes()] == ["Create"] * 3
         await harness.stop()
 
     run(story())
