@@ -1,5 +1,6 @@
 """Sets in an engine on a virtual clock: crashes, deletions, suspension, old specs."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -11,8 +12,10 @@ from support.sets import POLL, Sets, a_set, counts
 from support.settings import mails
 from support.steps import Answer, Steps
 from support.virtual_time import run
+from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.conditions import find
 from zitadel_notification_operator.core.errors import (
+    TerminalError,
     TransientError,
 )
 from zitadel_notification_operator.core.grants import Grant
@@ -20,6 +23,7 @@ from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.objects import NotUnderstood
 from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
+    OrganizationPage,
 )
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.selection import Matcher, Selector
@@ -89,6 +93,192 @@ def test_a_policy_that_lost_its_owner_is_adopted() -> None:
         await harness.live(5)
         after = harness.policy("s-1")
         assert (after.uid, after.controller) == (before.uid, before.controller)
+        await harness.stop()
+
+    run(story())
+
+
+def delayed(harness: Sets, seconds: float, failure: Exception | None = None) -> None:
+    """Let readings of the list of organizations take time, and then fail if asked."""
+    whole = harness.zitadel.organizations
+
+    async def organizations(offset: int, limit: int) -> OrganizationPage:
+        await asyncio.sleep(seconds)
+        if failure is not None:
+            raise failure
+        return await whole(offset, limit)
+
+    harness.zitadel.organizations = organizations  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 20.0])
+def test_a_restart_forgets_no_set_that_wants_a_deleted_policy(seconds: float) -> None:
+    """Until the new process knows what the set selects, the deletion waits."""
+
+    async def story() -> None:
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set(deletion=DeletionPolicy.RESTORE))
+        await harness.live(10)
+        before = harness.policy("s-1")
+        harness.seen(replace(before, deleting=True))
+        await harness.live(1)
+        await harness.stop()
+        delayed(harness, seconds)
+        await harness.start()
+        await harness.live(60)
+        after = harness.policy("s-1")
+        assert after.uid != before.uid
+        assert after.status.original == before.status.original
+        assert [write[0] for write in harness.zitadel.writes()] == ["Create"] * 3
+        await harness.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("deletion", [DeletionPolicy.RESET, DeletionPolicy.RETAIN])
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 20.0])
+def test_a_set_is_renamed_at_once(
+    seconds: float, restarts: bool, deletion: DeletionPolicy
+) -> None:
+    """As by a tool that applies the new one and prunes the old one."""
+
+    async def story() -> None:
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set("old", 1, deletion=deletion))
+        await harness.live(10)
+        before = harness.policy("old-1")
+        delayed(harness, seconds)
+        if restarts:
+            await harness.stop()
+            harness.cluster.put_set(a_set("new", 2, deletion=deletion))
+            harness.cluster.put_set(replace(harness.of("old"), deleting=True))
+            await harness.start()
+        else:
+            harness.set_seen(a_set("new", 2, deletion=deletion))
+            harness.set_seen(replace(harness.of("old"), deleting=True))
+        await harness.live(60)
+        assert harness.names() == {"new-1", "new-2", "new-3"}
+        assert harness.policy("new-1").status.original == before.status.original
+        assert [write[0] for write in harness.zitadel.writes()] == ["Create"] * 3
+        await harness.stop()
+
+    run(story())
+
+
+def test_a_set_that_cannot_select_holds_up_no_other_deletion() -> None:
+    """For half a minute at most, and then never again."""
+
+    async def story() -> None:
+        harness = Sets()
+        await harness.start()
+        for name in "12":
+            harness.seen(policy(f"plain-{name}", name))
+        await harness.live(10)
+        delayed(harness, 0, TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "no role"))
+        harness.set_seen(a_set())
+        harness.seen(replace(harness.policy("plain-1"), deleting=True))
+        await harness.live(25)
+        assert harness.names() == {"plain-1", "plain-2"}
+        await harness.live(10)
+        assert harness.names() == {"plain-2"}
+        harness.seen(replace(harness.policy("plain-2"), deleting=True))
+        await harness.live(0.1)
+        assert harness.names() == set()
+        assert harness.zitadel.own == {}
+        await harness.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("is_wanted", [False, True])
+def test_an_original_waits_for_a_set_that_has_not_selected_yet(is_wanted: bool) -> None:
+    """Without a finalizer the policy is gone at once; memory is all that is left."""
+
+    async def story() -> None:
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set(deletion=DeletionPolicy.RETAIN))
+        await harness.live(10)
+        before = harness.policy("s-1")
+        await harness.stop()
+        delayed(harness, 20)
+        await harness.start()
+        await harness.live(1)
+        harness.seen(replace(harness.policy("s-1"), deleting=True))
+        assert harness.names() == {"s-2", "s-3"}
+        if not is_wanted:
+            harness.edit(organizations=Selector(True, (), (Matcher(id="1"),)))
+        await harness.live(200)
+        assert harness.parts is not None
+        left = harness.parts.inventory.originals.bequest(Target("z", "1"), "own")
+        assert left is None
+        if is_wanted:
+            after = harness.policy("s-1")
+            assert after.status.original == before.status.original
+        await harness.stop()
+
+    run(story())
+
+
+@pytest.mark.parametrize("way_out", [False, True])
+def test_a_deletion_says_that_it_waits_for_its_set(way_out: bool) -> None:
+    """After a restart with a list that cannot be read; Retain is the way out."""
+
+    async def story() -> None:
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set(deletion=DeletionPolicy.RESET))
+        await harness.live(10)
+        harness.seen(replace(harness.policy("s-1"), deleting=True))
+        await harness.live(1)
+        await harness.stop()
+        whole = harness.zitadel.organizations
+        delayed(harness, 0, TerminalError(Reason.INSUFFICIENT_PERMISSIONS, "no role"))
+        await harness.start()
+        await harness.live(60)
+        ready = harness.ready("s-1")
+        assert ready.reason == Reason.DIRECTORY_NOT_READABLE
+        assert "spec.deletionPolicy" in ready.message
+        probes = [step for step in harness.steps.log if step[0] == "identify"]
+        assert len(probes) == 2  # one of each process
+        if way_out:
+            changed = replace(harness.policy("s-1"), deletion=DeletionPolicy.RETAIN)
+            harness.seen(replace(changed, generation=2))
+            await harness.live(1)
+            assert harness.names() == {"s-2", "s-3"}
+        else:
+            await harness.live(1200)
+            assert harness.policy("s-1").deleting
+        harness.zitadel.organizations = whole  # type: ignore[method-assign]
+        await harness.live(400)
+        assert counts(harness) == (3, 3, 0, 0, 0)
+        assert [write[0] for write in harness.zitadel.writes()] == ["Create"] * 3
+        await harness.stop()
+
+    run(story())
+
+
+def test_a_leaver_is_undone_after_a_restart() -> None:
+    """The set deleted it, and does not want it again."""
+
+    async def story() -> None:
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set(deletion=DeletionPolicy.RESET))
+        await harness.live(10)
+        harness.zitadel.turn.clear()
+        harness.edit(organizations=Selector(True, (), (Matcher(id="1"),)))
+        await harness.live(10)
+        assert harness.policy("s-1").deleting
+        await harness.stop()
+        harness.zitadel.turn.set()
+        await harness.start()
+        await harness.live(60)
+        assert harness.names() == {"s-2", "s-3"}
+        assert harness.zitadel.own.keys() == {"2", "3"}
         await harness.stop()
 
     run(story())

@@ -173,7 +173,15 @@ class Inventory:
         Returns:
             The policies whose claims changed.
         """
-        return self._claims.renew(self.set_book.select(one.uid, targets))
+        was_undecided = self.set_book.is_undecided(one.uid)
+        affected = self._claims.renew(self.set_book.select(one.uid, targets))
+        if was_undecided and not any(map(self.set_book.is_undecided, self._set_uids())):
+            # Each set that may have wanted a deleted policy again has said so.
+            self.originals.keep_bequests(lambda target: bool(self._claims.of(target)))
+        return affected
+
+    def _set_uids(self) -> Iterable[str]:
+        return (one.uid for one in self.set_book.sets.values())
 
     def _claims_of_policy(
         self, known: PolicyObject | None, policy: PolicyObject
@@ -219,8 +227,8 @@ class Inventory:
             affected = set(self.users_of(known.name))
             self._forget_zitadel(known.name)
         elif isinstance(known, SetObject):
-            self.set_book.drop(known)
             affected = self.select(known, {})
+            self.set_book.drop(known)
         del self._by_kind[known.kind][_name_of(known.kind, known.key)]
         self.deleted_uids.add(known.uid)
         if isinstance(known, PolicyObject):
@@ -357,7 +365,7 @@ class Inventory:
         if policy is None:
             return  # only its set claimed the target, and recorded nothing
         is_alone = self._claims.of(target) == {key}
-        if is_alone and not self.set_book.wants_again(policy):
+        if is_alone and not self._may_follow(policy, target):
             return  # nobody follows
         original = value_carried(policy, target)
         if original is not None:
@@ -367,8 +375,20 @@ class Inventory:
     def _unclaimed(self, key: PolicyKey, target: Target) -> None:
         """Forget what an owner has left, because nobody claims the target any more."""
         policy = self.policies.get(key)
-        if policy is None or not self.set_book.wants_again(policy):
+        if policy is None or not self._may_follow(policy, target):
             self.originals.forget_bequest(target)
+
+    def _may_follow(self, policy: PolicyObject, target: Target) -> bool:
+        wanted = self.set_book.may_want_again(policy)
+        return wanted or self.may_yet_be_selected(target)
+
+    def may_yet_be_selected(self, target: Target) -> bool:
+        """Return whether a set that is new to this process may select the target."""
+        if target.organization_id is None:
+            return False
+        possible = {None, target.zitadel_id}
+        newcomers = self.set_book.newcomers()
+        return any(self._zitadel_ids.of(one.instance) in possible for one in newcomers)
 
     def _claim_for(self, instance: str) -> set[PolicyKey]:
         return self._claims.renew(self.users_of(instance))

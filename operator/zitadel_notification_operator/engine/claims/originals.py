@@ -4,7 +4,7 @@ This is bookkeeping only; the inventory decides whether an original may be trust
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from zitadel_notification_operator.core.claims import PolicyKey, Target
 from zitadel_notification_operator.core.original import Original, OriginalValue
@@ -64,6 +64,14 @@ class Originals:
     def forget_bequest(self, target: Target) -> None:
         """Drop what a former owner has left: the next one has it, or there is none."""
         self._bequests.pop(target, None)
+
+    def keep_bequests(self, is_claimed: Callable[[Target], bool]) -> None:
+        """Drop what former owners have left at targets that nobody claims."""
+        self._bequests = {
+            target: left
+            for target, left in self._bequests.items()
+            if is_claimed(target)
+        }
 
 
 def value_carried(policy: PolicyObject, target: Target) -> OriginalValue | None:

@@ -13,6 +13,11 @@ from zitadel_notification_operator.core.claims import PolicyKey, Target
 from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.set_object import SetObject
+from zitadel_notification_operator.engine.queue.clock import loop_time
+
+FIRST_SELECTION = 30.0
+"""Seconds for which deletions wait for the first selection of a set that did not make
+their policy. A set that cannot find out what it selects must not hold up others."""
 
 
 class Selected(NamedTuple):
@@ -40,14 +45,19 @@ class SetBook:
         self._policies: defaultdict[str, set[PolicyKey]] = defaultdict(set)
         self._of_policy: dict[PolicyKey, Selected] = {}
         self._of_set: dict[str, frozenset[PolicyKey]] = {}
+        self._decided: set[str] = set()
+        self._known_since: dict[str, float] = {}
 
     def put(self, one: SetObject) -> None:
         """Store the newest record of a set by its uid."""
         self._by_uid[one.uid] = one
+        self._known_since.setdefault(one.uid, loop_time())
 
     def drop(self, one: SetObject) -> None:
-        """Forget a set that is gone."""
+        """Forget a set that is gone, after its selection."""
         del self._by_uid[one.uid]
+        self._decided.discard(one.uid)
+        del self._known_since[one.uid]
 
     def join(self, policy: PolicyObject, known: PolicyObject | None) -> None:
         """Record which set controls a policy now.
@@ -90,6 +100,27 @@ class SetBook:
         selected = self._of_policy.get(policy.key)
         return selected is not None and selected.set_uid == policy.set_uid
 
+    def may_want_again(self, policy: PolicyObject) -> bool:
+        """Return whether the set would create it again, or has not said so far.
+
+        After a start nobody knows what a set selects before its first pass.
+        """
+        return self.wants_again(policy) or self.is_undecided(policy.set_uid)
+
+    def is_undecided(self, set_uid: str | None) -> bool:
+        """Return whether a set exists that has not selected anything so far."""
+        one = self.by_uid(set_uid)
+        return one is not None and not one.deleting and one.uid not in self._decided
+
+    def newcomers(self) -> list[SetObject]:
+        """Return the sets that have been known for a moment and are undecided."""
+        since = loop_time() - FIRST_SELECTION
+        return [
+            one
+            for uid, one in self._by_uid.items()
+            if self.is_undecided(uid) and self._known_since[uid] > since
+        ]
+
     def select(
         self, set_uid: str, targets: Mapping[PolicyKey, Target]
     ) -> set[PolicyKey]:
@@ -103,6 +134,8 @@ class SetBook:
         Returns:
             The policies whose selection has changed.
         """
+        if set_uid in self._by_uid:
+            self._decided.add(set_uid)
         before = self._of_set.pop(set_uid, frozenset())
         changed = set()
         for key in before - targets.keys():

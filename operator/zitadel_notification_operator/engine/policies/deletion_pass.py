@@ -6,6 +6,7 @@ its settings; every other policy is released at once (docs/concepts/deletion.md)
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.conditions import READY, find
@@ -44,7 +45,11 @@ from .targets import Targets
 
 RETAINED = "deletionPolicy Retain: ZITADEL stays as it is"
 SET_GRACE = 5.0
-"""Seconds for which the deletion of a policy waits for that of its set."""
+"""Seconds for which the deletion of a policy waits for that of its set, and for which
+it reports nothing while it waits for the set's first pass."""
+
+_REMEMBERED = 3600.0
+"""Seconds after which the begin of such a wait is forgotten."""
 
 CRD_GOES = (
     "the CRD of NotificationPolicy is being deleted, which asks for no setting to be "
@@ -76,6 +81,7 @@ class DeletionPass:
     _targets: Targets
     _reports: DeletionReport
     _wanted_since: dict[str, float] = field(default_factory=dict, init=False)
+    _asked_since: dict[str, float] = field(default_factory=dict, init=False)
 
     async def run(self, policy: PolicyObject) -> Outcome:
         """Undo what is due and remove the finalizer, or report what prevents that.
@@ -181,6 +187,8 @@ class DeletionPass:
             return Ending(
                 "its NotificationPolicySet makes it again; ZITADEL stays as it is"
             )
+        if policy.undoes and self._inventory.set_book.may_want_again(policy):
+            self._wait_for_the_first_pass_of_its_set(policy)
         successor = await self._ownership.other(policy, target)
         if successor is not None and successor not in self._inventory.policies:
             # A set has selected the target, and its policy takes the original over.
@@ -191,6 +199,8 @@ class DeletionPass:
             )
         if not policy.undoes:
             return Ending(RETAINED)
+        if self._inventory.may_yet_be_selected(target):
+            raise RequeueAfter(SUCCESSOR_INTERVAL)
         connection = self._connections.for_cleanup(policy.instance)
         # If a grant cannot be looked up, it may be gone, and then nothing is undone.
         self._admission_check.require_lookup(policy)
@@ -219,15 +229,36 @@ class DeletionPass:
         Raises:
             RequeueAfter: The moment is not over yet.
         """
-        now = loop_time()
-        self._wanted_since = {
-            uid: since
-            for uid, since in self._wanted_since.items()
-            if now - since < 2 * SET_GRACE
-        }
-        left = self._wanted_since.setdefault(policy.uid, now) + SET_GRACE - now
+        left = self._grace_left(self._wanted_since, policy)
         if left > 0:
             raise RequeueAfter(left)
+
+    def _wait_for_the_first_pass_of_its_set(self, policy: PolicyObject) -> NoReturn:
+        """Wait until this process knows whether the set makes the policy again.
+
+        Raises:
+            RequeueAfter: For a moment nobody needs to know.
+            TransientError: `DirectoryNotReadable`, to be reported.
+        """
+        if self._grace_left(self._asked_since, policy) > 0:
+            raise RequeueAfter(SUCCESSOR_INTERVAL)
+        raise TransientError(
+            Reason.DIRECTORY_NOT_READABLE,
+            "Its NotificationPolicySet may make it again, and does not know yet which "
+            "organizations it selects; the conditions of the set tell why",
+        )
+
+    def _grace_left(self, since: dict[str, float], policy: PolicyObject) -> float:
+        """Return how many seconds of the grace are left, which begins now if it is new.
+
+        Args:
+            since: When it began, by the uids of policies. Others are forgotten later.
+            policy: The policy.
+        """
+        now = loop_time()
+        for uid in [uid for uid, at in since.items() if now - at > _REMEMBERED]:
+            del since[uid]
+        return since.setdefault(policy.uid, now) + SET_GRACE - now
 
     def _why_nothing(self, policy: PolicyObject) -> str:
         """Return why this policy undoes nothing; empty if it may have to."""

@@ -96,10 +96,12 @@ class DeletionReport:
         policy = self._inventory.require_newest(policy)
         state = self._connections.state(policy.instance)
         # `ApiUnsupported` is only reported after repeated probes of the instance have
-        # succeeded, and what Kubernetes refuses says nothing about the instance.
+        # succeeded, and what Kubernetes refuses or a set has yet to find out says
+        # nothing about the instance.
         known = {
             Reason.API_UNSUPPORTED,
             Reason.CLUSTER_UNAVAILABLE,
+            Reason.DIRECTORY_NOT_READABLE,
             Reason.ZITADEL_INCONSISTENT,
         }
         own_finding = state.failure is None and failure.reason not in known
