@@ -223,6 +223,38 @@ def test_an_original_waits_for_a_set_that_has_not_selected_yet(is_wanted: bool) 
     run(story())
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("why", ["suspended", "too many"])
+def test_a_deleted_policy_that_its_set_does_not_make_again_is_undone(
+    why: str, restarts: bool
+) -> None:
+    """While the set adds nothing; so the original is true when it adds again."""
+
+    async def story() -> None:
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set(deletion=DeletionPolicy.RESTORE))
+        await harness.live(10)
+        before = harness.policy("s-1")
+        limits = Limits(organizations=2 if why == "too many" else 3)
+        harness.edit(suspended=why == "suspended", limits=limits)
+        await harness.live(10)
+        harness.seen(replace(harness.policy("s-1"), deleting=True))
+        if restarts:
+            await harness.stop()
+            await harness.start()
+        await harness.live(60)
+        assert harness.names() == {"s-2", "s-3"}
+        assert harness.zitadel.own.keys() == {"2", "3"}
+        harness.edit(suspended=False, limits=Limits(organizations=3))
+        await harness.live(60)
+        assert harness.policy("s-1").status.original == before.status.original
+        assert harness.zitadel.own.keys() == {"1", "2", "3"}
+        await harness.stop()
+
+    run(story())
+
+
 @pytest.mark.parametrize("way_out", [False, True])
 def test_a_deletion_says_that_it_waits_for_its_set(way_out: bool) -> None:
     """After a restart with a list that cannot be read; Retain is the way out."""

@@ -27,6 +27,7 @@ from zitadel_notification_operator.core.set_object import (
 )
 from zitadel_notification_operator.core.set_report import (
     Fold,
+    Member,
     fold,
     is_current,
     settled,
@@ -136,7 +137,7 @@ class SetPass:
             key: Target(zitadel_id, roster.members[key].organization.id)
             for key in roster.selected
             # What the set will not make, it must not keep from others.
-            if _manages(one) and (adds or roster.members[key].policy is not None)
+            if _manages(one) and (adds or _stays(roster.members[key]))
         }
         self._wakeups.affected(self._inventory.select(one, claimed))
         return roster
@@ -258,6 +259,11 @@ def _status_of(
 
 def _are_too_many(one: SetObject, roster: Roster) -> bool:
     return len(roster.members) > one.limits.organizations
+
+
+def _stays(member: Member) -> bool:
+    """Return whether the set has made the policy, and nobody has deleted it."""
+    return member.policy is not None and not member.policy.deleting
 
 
 def _manages(one: SetObject) -> bool:
