@@ -1,6 +1,7 @@
 """Sets in an engine on a virtual clock: readings, leaving, limits, precedence."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -22,10 +23,11 @@ from zitadel_notification_operator.core.policy import (
     Organization,
     OrganizationPage,
 )
+from zitadel_notification_operator.core.policy_object import PolicyObject, PolicySpec
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.selection import Matcher, Selector
-from zitadel_notification_operator.core.set_object import Limits
+from zitadel_notification_operator.core.set_object import Limits, SetObject
 
 
 def test_a_set_makes_a_policy_for_each_organization() -> None:
@@ -176,8 +178,48 @@ def test_what_somebody_keeps_changing_waits_like_a_contest() -> None:
         assert harness.policy("s-1").settings == mails(True)
         applied = [step for step in harness.steps.log if step[0] == "apply"]
         assert 4 <= len(applied) <= 5
+        assert counts(harness) == (3, 2, 0, 1, 0)
+        (failure,) = harness.of().status.failures
+        assert (failure.policy, failure.reason) == ("s-1", Reason.CONTESTED)
+        assert harness.ready_of().reason == Reason.POLICIES_NOT_READY
         await harness.live(700)
         assert harness.policy("s-1").settings == mails(False)
+        assert counts(harness) == (3, 3, 0, 0, 0)
+        await harness.stop()
+
+    run(story())
+
+
+def test_a_set_is_not_ready_while_a_policy_is_not_as_it_makes_it() -> None:
+    """Even if each policy is Ready: an admission webhook may change what is applied."""
+
+    async def story() -> None:
+        harness = Sets()
+        await harness.start()
+        plain = harness.cluster.create_policy
+
+        async def create(one: SetObject, key: ObjectKey, spec: PolicySpec) -> Any:
+            return await plain(one, key, replace(spec, settings=mails(True)))
+
+        async def apply(one: SetObject, policy: PolicyObject, spec: PolicySpec) -> Any:
+            del one, spec
+            harness.steps.step(lambda: None, "apply", str(policy.key))
+            return harness.cluster.policies[policy.key]
+
+        harness.cluster.create_policy = create  # type: ignore[method-assign]
+        harness.cluster.apply_policy = apply  # type: ignore[method-assign]
+        harness.set_seen(a_set(organizations=Selector(include=(Matcher(id="1"),))))
+        for _ in range(30):
+            await harness.live(1)
+            assert harness.ready_of().status == "False"
+        assert counts(harness) == (1, 0, 0, 1, 0)
+        assert harness.ready("s-1").status == "True"
+        assert len([step for step in harness.steps.log if step[0] == "apply"]) <= 4
+        before = len(harness.steps.log)
+        await harness.live(500)
+        assert not {("apply", "own/s-1"), ("status", "own/s")} & {
+            *harness.steps.log[before:]
+        }
         await harness.stop()
 
     run(story())

@@ -156,14 +156,15 @@ class OwnWrites:
 
     async def create_policy(
         self, one: SetObject, key: PolicyKey, spec: PolicySpec
-    ) -> None:
-        """Create the policy of a set, and queue its first pass.
+    ) -> PolicyObject:
+        """Create the policy of a set, and queue its first pass; return it as stored.
 
         Raises:
             ClusterError: Kubernetes did not accept the write.
         """
         made = await self._writer.create_policy(one, key, spec)
         self._wakeups.made(made)
+        return made
 
     async def apply_policy(
         self, one: SetObject, policy: PolicyObject, spec: PolicySpec

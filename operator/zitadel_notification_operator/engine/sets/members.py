@@ -23,6 +23,7 @@ from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.set_object import SetObject
 from zitadel_notification_operator.core.set_report import Member
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
+from zitadel_notification_operator.engine.claims.wakeups import SET_PACE
 from zitadel_notification_operator.engine.queue.clock import loop_time
 
 AT_ONCE = 8
@@ -58,12 +59,15 @@ class Progress:
 
     Attributes:
         problems: Why a policy could not be written, by its name.
+        contested: Which policies are not applied now, because somebody keeps changing
+            them.
         left: Whether policies are left that this pass did not get to.
-        again_in: Seconds until a policy that somebody keeps changing is applied again,
-            or None.
+        again_in: Seconds until a policy is applied again that somebody keeps changing,
+            or that Kubernetes has not stored as it was applied; None if there is none.
     """
 
     problems: dict[PolicyKey, TransientError] = field(default_factory=dict)
+    contested: dict[PolicyKey, TransientError] = field(default_factory=dict)
     left: bool = False
     again_in: float | None = None
 
@@ -103,6 +107,7 @@ class Members:
                 continue
             waits = self._contest(one, member.key).wait(now)
             if waits > 0:
+                progress.contested[member.key] = _contested(waits)
                 progress.again_in = min(waits, progress.again_in or waits)
             else:
                 due.append(member)
@@ -113,9 +118,11 @@ class Members:
             contest = self._contest(one, member.key).corrected(loop_time())
             self._contests[member.key] = contest
             if member.policy is None:
-                await self._writes.create_policy(one, member.key, spec)
+                stored = await self._writes.create_policy(one, member.key, spec)
             else:
-                await self._writes.apply_policy(one, member.policy, spec)
+                stored = await self._writes.apply_policy(one, member.policy, spec)
+            if _differs(one, stored, spec):
+                progress.again_in = min(SET_PACE, progress.again_in or SET_PACE)
 
         await _each(due[:BATCH], write, progress)
         self._forget_old()
@@ -170,6 +177,21 @@ def _last_spec(one: SetObject, policy: PolicyObject) -> PolicySpec:
         return wanted_spec(one, policy.organization_id or "")
     known = {name: getattr(policy, name) for name in _FIELDS}
     return PolicySpec(**{**known, "deletion": one.deletion})
+
+
+def _contested(waits: float) -> TransientError:
+    return TransientError(
+        Reason.CONTESTED,
+        "Somebody keeps changing or deleting this policy, an admission webhook for "
+        "example, so the set applies it less and less often",
+        waits,
+    )
+
+
+def is_applied(one: SetObject, policy: PolicyObject) -> bool:
+    """Return whether a policy is as its set makes it now."""
+    spec = _last_spec(one, policy)
+    return not _differs(one, policy, spec)
 
 
 def undoes(one: SetObject) -> bool:

@@ -42,7 +42,7 @@ from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.outcome import Outcome
 
 from .directories import Directories
-from .members import Members, Progress, undoes
+from .members import Members, Progress, is_applied, undoes
 from .roster import Roster, existing, make_roster
 from .set_deletion import SetDeletion
 from .set_report import SetReport
@@ -99,7 +99,7 @@ class SetPass:
             raise
         except OperatorError as error:
             failure = error
-        found = self._fold(roster, progress)
+        found = self._fold(one, roster, progress)
         make = _status_of(one, found, failure, removal)
         waits = await self._reports.report(one, make)
         return self._next(one, progress, failure, waits)
@@ -191,16 +191,16 @@ class SetPass:
             failure = next(iter(progress.problems.values()))
         return failure, None
 
-    def _fold(self, roster: Roster, progress: Progress) -> Fold:
-        policies = self._inventory.policies
-        members = [
-            replace(
-                member,
-                policy=policies.get(member.key) if member.problem is None else None,
-                problem=member.problem or progress.problems.get(member.key),
-            )
-            for member in roster.members.values()
-        ]
+    def _fold(self, one: SetObject, roster: Roster, progress: Progress) -> Fold:
+        policies, problems = self._inventory.policies, progress.problems
+        members = []
+        for member in roster.members.values():
+            problem = member.problem or problems.get(member.key)
+            problem = problem or progress.contested.get(member.key)
+            policy = policies.get(member.key) if member.problem is None else None
+            if policy is not None and not is_applied(one, policy):
+                policy = None  # however it fares, it is not what the set asks for
+            members.append(replace(member, policy=policy, problem=problem))
         leaving = {policy.key: policy.uid for policy in roster.leaving}
         left = sum(
             key in policies and policies[key].uid == uid for key, uid in leaving.items()
