@@ -3,14 +3,27 @@
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.conftest import System
-from cluster.test_sets import LABEL, SETS, apply_set, make, named, own, wait_ready
+from cluster.test_sets import (
+    LABEL,
+    SETS,
+    apply_set,
+    counts,
+    make,
+    named,
+    own,
+    wait_ready,
+)
+from support.audit import AuditLog
+from support.mutating import mutating
 from support.running import EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
@@ -23,6 +36,13 @@ def uid_of(system: System, name: str, namespace: str) -> str:
     """Return the uid of a policy; empty if there is none."""
     body = system.get("znp", name, namespace)
     return body["metadata"]["uid"] if body is not None else ""
+
+
+def touch(system: System, namespace: str, name: str) -> None:
+    """Ask for a pass over a set, which reads the list of organizations again."""
+    token = f"zitadel-notification.dev/reconcile-requested-at={time.time()}"
+    command = ("annotate", "--overwrite", SETS, name, "-n", namespace, token)
+    system.plane.kubectl(*command)
 
 
 def resets(system: System, organization: str) -> int:
@@ -137,6 +157,57 @@ def test_a_refused_create_is_reported_and_tried_again(
     for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
         system.plane.kubectl("delete", kind, f"no-{namespace}")
     system.wait_for(namespace, "s", kind=SETS, patience=120)
+    assert own(system, org)
+
+
+LABELLED = [{"op": "add", "path": "/metadata/labels/team", "value": "platform"}]
+ANOTHER_VALUE = [{"op": "replace", "path": "/spec/passwordChange", "value": False}]
+
+
+def test_a_webhook_that_adds_labels_is_left_alone(
+    system: System, namespace: str, audit: AuditLog, tmp_path: Path
+) -> None:
+    """The set asks for its spec and its own label, and for nothing else."""
+    org = make(system, f"{namespace}-x")
+    with mutating(system.plane, tmp_path, namespace, LABELLED):
+        apply_set(system, namespace, "s", organizations=named(f"{namespace}-*"))
+        wait_ready(system, namespace, "s")
+        time.sleep(12)
+        writes = audit.by_operator("notificationpolicies", namespace, f"s-{org}")
+    body = system.stored("znp", f"s-{org}", namespace)
+    assert body["metadata"]["labels"] == {LABEL: "s", "team": "platform"}
+    assert sum(write.subresource == "" for write in writes) <= 3
+    assert own(system, org)
+
+
+def test_a_webhook_that_changes_the_spec_ends_in_no_fight(
+    system: System, namespace: str, audit: AuditLog, tmp_path: Path
+) -> None:
+    """A few tries, then one in ten minutes; the status says what is wrong."""
+    org = make(system, f"{namespace}-x")
+    with mutating(system.plane, tmp_path, namespace, ANOTHER_VALUE):
+        apply_set(system, namespace, "s", organizations=named(f"{namespace}-*"))
+        eventually(lambda: counts(system, namespace, "s").get("failed"), 60, "failure")
+        body = system.wait_for(
+            namespace, "s", ("False", "PoliciesNotReady"), kind=SETS, patience=60
+        )
+        (failure,) = body["status"]["failures"]
+        assert (failure["policy"], failure["reason"]) == (f"s-{org}", "Contested")
+        assert "an admission webhook" in failure["message"]
+        started = datetime.now(UTC)
+        time.sleep(20)
+        assert not audit.by_operator(None, namespace, since=started)
+        made = audit.by_operator("notificationpolicies", namespace, f"s-{org}")
+        # Five by the set, and one of the policy's own annotation.
+        assert len([write for write in made if not write.subresource]) <= 6
+    apply_set(
+        system,
+        namespace,
+        "s",
+        organizations=named(f"{namespace}-*"),
+        deletionPolicy="Restore",
+    )
+    wait_ready(system, namespace, "s")
     assert own(system, org)
 
 
@@ -359,6 +430,55 @@ def test_a_namespace_that_goes_takes_its_sets_along(alone: Own) -> None:
     system.plane.kubectl("delete", "namespace", "team", "--timeout=120s")
     assert not any(own(system, org) for org in orgs)
     alone.plane.stop_controller_manager()
+
+
+def test_a_credential_that_sees_one_row_removes_nothing(alone: Own) -> None:
+    """ZITADEL leaves out what the credential may not read, without an error."""
+    system, emulator = alone.system, alone.emulator
+    orgs = [make(system, f"fleet-{n}") for n in range(3)]
+    user = emulator.user("IAM_ORG_MANAGER", credential="token")
+    create_secret(alone.plane, "narrow", user["token"])
+    token = {"personalAccessToken": {"secretRef": {"name": "narrow"}}}
+    system.instance("shared", emulator.url, credentials=token)
+    reset = {"organizations": named("fleet-*"), "deletionPolicy": "Reset"}
+    apply_set(system, "team", "s", **reset)
+    wait_ready(system, "team", "s")
+    before = [uid_of(system, f"s-{org}", "team") for org in orgs]
+
+    path = f"/emulator/v1/users/{user['userId']}"
+    narrow = {"roles": ["ORG_SETTINGS_MANAGER"], "organization": orgs[0]}
+    emulator.call("PUT", path, narrow)
+    emulator.call("PUT", path, {"roles": []})
+    search = "/v2/organizations/_search"
+    found = emulator.call("POST", search, {}, token=user["token"])
+    assert [row["id"] for row in found["result"]] == [orgs[0]]
+
+    def is_read(since: int) -> bool:
+        return len(emulator.requests(search)) > since
+
+    def read_again() -> None:
+        since = len(emulator.requests(search)) + 1
+        touch(system, "team", "s")
+        eventually(lambda: is_read(since), 60, "a reading")
+        time.sleep(3)
+        assert [uid_of(system, f"s-{org}", "team") for org in orgs] == before
+        assert all(own(system, org) for org in orgs)
+
+    read_again()
+    alone.restart()
+    read_again()
+    without = named("fleet-*", exclude=[{"name": "fleet-0"}])
+    apply_set(system, "team", "s", organizations=without, deletionPolicy="Reset")
+    system.gone("znp", f"s-{orgs[0]}", "team", patience=60)
+    assert [own(system, org) for org in orgs] == [False, True, True]
+    assert [uid_of(system, f"s-{org}", "team") for org in orgs[1:]] == before[1:]
+
+    emulator.call("PUT", path, {"roles": ["IAM_ORG_MANAGER"]})
+    late = make(system, "fleet-late")
+    touch(system, "team", "s")
+    eventually(lambda: own(system, late), 60, "the organization that came meanwhile")
+    wait_ready(system, "team", "s")
+    assert [uid_of(system, f"s-{org}", "team") for org in orgs[1:]] == before[1:]
 
 
 def test_an_id_that_is_no_name_has_a_policy_with_a_digest(
