@@ -354,6 +354,31 @@ def test_a_policy_that_somebody_deletes_is_made_again_without_a_reset(
     run(story())
 
 
+def test_a_policy_that_somebody_switches_to_observe_keeps_its_original() -> None:
+    """Its set puts it back, and what was there at first must not be lost meanwhile."""
+
+    async def story() -> None:
+        harness = Sets()
+        await harness.start()
+        harness.set_seen(a_set(deletion=DeletionPolicy.RESTORE))
+        await harness.live(10)
+        before = harness.policy("s-1")
+        changed = replace(before, management=ManagementPolicy.OBSERVE)
+        harness.seen(replace(changed, generation=before.generation + 1))
+        await harness.live(30)
+        after = harness.policy("s-1")
+        assert after.management is ManagementPolicy.MANAGE
+        assert after.status.original == before.status.original
+        harness.edit(management=ManagementPolicy.OBSERVE)
+        await harness.live(30)
+        left = harness.policy("s-1")
+        assert not left.held
+        assert (left.original_text, left.status.original) == (None, None)
+        await harness.stop()
+
+    run(story())
+
+
 def test_observe_claims_nothing_and_reports_the_difference() -> None:
     """It is the dry run over all organizations."""
 

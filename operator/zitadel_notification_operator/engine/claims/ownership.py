@@ -74,6 +74,8 @@ class Ownership:
             ClusterError: Kubernetes did not accept a write.
         """
         if not policy.manages:
+            if self._inventory.set_book.wants_again(policy):
+                return policy  # somebody has changed it, and its set puts it back
             return await self.leave(policy)
         owner = await self.other(policy, target)
         if owner is None:
