@@ -88,7 +88,7 @@ class SetStore:
     async def apply_policy(
         self, one: SetObject, policy: PolicyObject, spec: PolicySpec
     ) -> PolicyObject:
-        """Apply a spec; another one is another generation."""
+        """Apply a whole spec, which can be read; another one is another generation."""
 
         def effect() -> PolicyObject:
             stored = self._stored_policy(policy)
@@ -96,6 +96,7 @@ class SetStore:
                 stored,
                 controller=Controller(one.name, one.uid),
                 set_label=one.name,
+                not_understood=None,
                 **_values(spec),
             )
             if _values(stored) != _values(changed):

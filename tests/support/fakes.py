@@ -66,6 +66,7 @@ from zitadel_notification_operator.engine.ports import Notice, PolicyClient
 Answer = TypeVar("Answer")
 OURSELVES = User("u-1", "gitops")
 OTHERS = User("u-2", "Somebody")
+_OF_ORGANIZATIONS = {EventKind.ORGANIZATION, EventKind.ORGANIZATION_REMOVED}
 
 
 class FakeCluster(SetStore):
@@ -399,8 +400,8 @@ class FakeZitadel:
     ) -> ZitadelEvent | None:
         """Return the newest event of a policy, by its sequence.
 
-        ZITADEL sorts by sequence, too, if the search is for one aggregate. The removal
-        of an organization is no event of a policy.
+        ZITADEL sorts by sequence, too, if the search is for one aggregate. What happens
+        to an organization itself is no event of a policy.
         """
 
         def effect() -> ZitadelEvent | None:
@@ -409,7 +410,7 @@ class FakeZitadel:
                 event
                 for event in self.events_log
                 if event.id.aggregate == aggregate
-                and event.kind is not EventKind.ORGANIZATION_REMOVED
+                and event.kind not in _OF_ORGANIZATIONS
             ]
             return max(found, key=lambda event: event.id.sequence, default=None)
 

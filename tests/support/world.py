@@ -25,6 +25,7 @@ from zitadel_notification_operator.core.credentials import (
 from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.policy_object import PolicyObject
+from zitadel_notification_operator.core.set_object import SetObject
 from zitadel_notification_operator.engine.leader.engine import Engine
 from zitadel_notification_operator.engine.leader.passes import Passes
 from zitadel_notification_operator.engine.queue.keys import Key
@@ -163,6 +164,11 @@ class World(Harness):
         changed = with_spec(known, credential=ref, **changes)
         self.model.changed(changed)
         return self.cluster.put_instance(changed)
+
+    def put_set(self, one: SetObject) -> SetObject:
+        """Store a set as a user does."""
+        self.model.put_set(one)
+        return self.cluster.put_set(one)
 
     def judge_call(self, zitadel: WorldZitadel, *what: Any) -> None:
         """Let the judge check a write."""

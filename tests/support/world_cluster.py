@@ -9,7 +9,8 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from support.fakes import Answer, FakeCluster
 from support.steps import Killed, Steps
@@ -23,18 +24,35 @@ from zitadel_notification_operator.core.instance_object import (
     InstanceObject,
     InstanceStatus,
 )
-from zitadel_notification_operator.core.kinds import Kind, ObjectKey
+from zitadel_notification_operator.core.kinds import SET, Kind, ObjectKey
 from zitadel_notification_operator.core.objects import (
     FINALIZER,
     ObjectList,
     OwnObject,
 )
-from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
-from zitadel_notification_operator.engine.queue.keys import instance_key, policy_key
+from zitadel_notification_operator.core.policy_object import (
+    PolicyObject,
+    PolicySpec,
+    PolicyStatus,
+)
+from zitadel_notification_operator.core.set_object import SetObject, SetStatus
+from zitadel_notification_operator.engine.queue.keys import (
+    Key,
+    instance_key,
+    policy_key,
+)
 
-Stored = PolicyObject | InstanceObject
-Written = TypeVar("Written", PolicyObject, InstanceObject, PolicyObject | None)
-Name = PolicyKey | str
+Stored = PolicyObject | InstanceObject | SetObject
+Written = TypeVar("Written")
+
+
+class SetName(NamedTuple):
+    """The name of a set, which differs from that of a policy called like it."""
+
+    key: ObjectKey
+
+
+Name = PolicyKey | SetName | str
 Lags = tuple[float, float]
 
 
@@ -139,11 +157,17 @@ class WorldCluster(FakeCluster):
         self._send_event(stored.name, self.instances.get(stored.name))
         return stored
 
+    def put_set(self, one: SetObject) -> SetObject:
+        """Store a version; a deleted object without finalizers is removed."""
+        stored = super().put_set(one)
+        self._send_event(SetName(one.key), self.sets.get(one.key))
+        return stored
+
     def _send_event(self, name: Name, version: Stored | None) -> None:
         last = self.beliefs.of(name)[-1]
         self.beliefs.stored(name, version)
         if isinstance(name, ObjectKey):
-            assert not isinstance(version, InstanceObject)
+            assert version is None or isinstance(version, PolicyObject)
             self.on_stored(name, version)
         if self.watch_events is None or self.loses_events:
             return
@@ -160,16 +184,12 @@ class WorldCluster(FakeCluster):
             return
         name, version, last = self._pending.popleft()
         # This repeats what `handlers` does.
-        if isinstance(name, ObjectKey):
-            if version is None:
-                self.watch_events.gone(policy_key(name), last.uid if last else "")
-            elif not self.watch_events.has(
-                policy_key(name), version.uid, version.resource_version
-            ):
-                self.watch_events.seen(version)
-        elif version is None:
-            self.watch_events.gone(instance_key(name), last.uid if last else "")
-        else:
+        key = _key_of(name)
+        if version is None:
+            self.watch_events.gone(key, last.uid if last else "")
+        elif not isinstance(name, ObjectKey) or not self.watch_events.has(
+            key, version.uid, version.resource_version
+        ):
             self.watch_events.seen(version)
         self.beliefs.was_read(name, version)
 
@@ -188,8 +208,63 @@ class WorldCluster(FakeCluster):
         await self.latency()
         if self.failure == "after":
             raise ClusterError("the answer was lost")
-        self.beliefs.was_read(name, stored)
+        if stored is None or isinstance(stored, Stored):
+            self.beliefs.was_read(name, stored)
         return stored
+
+    async def create_policy(
+        self, one: SetObject, key: ObjectKey, spec: PolicySpec
+    ) -> PolicyObject:
+        create = partial(super().create_policy, one, key, spec)
+        return await self._write(key, create)
+
+    async def apply_policy(
+        self, one: SetObject, policy: PolicyObject, spec: PolicySpec
+    ) -> PolicyObject:
+        apply = partial(super().apply_policy, one, policy, spec)
+        return await self._write(policy.key, apply)
+
+    async def delete(self, about: OwnObject) -> None:
+        await self.latency()
+        if self.failure == "before":
+            raise ClusterError("no answer")
+        await super().delete(about)
+        await self.latency()
+        if self.failure == "after":
+            raise ClusterError("the answer was lost")
+
+    async def apply_set_status(self, one: SetObject, status: SetStatus) -> SetObject:
+        apply = partial(super().apply_set_status, one, status)
+        return await self._write(SetName(one.key), apply)
+
+    async def hold_set(self, one: SetObject) -> SetObject:
+        async def write() -> SetObject:
+            if self._stored_set(one).deleting:
+                raise ObjectChanged("no finalizer can be added")
+            return await super(WorldCluster, self).hold_set(one)
+
+        return await self._write(SetName(one.key), write)
+
+    async def release_set(self, one: SetObject) -> SetObject | None:
+        async def write() -> SetObject | None:
+            if one.key not in self.sets:
+                return None
+            return await super(WorldCluster, self).release_set(one)
+
+        return await self._write(SetName(one.key), write)
+
+    async def list_objects(self, kind: Kind, known: Iterable[OwnObject]) -> ObjectList:
+        if kind is SET:
+            await self._read()
+            for key, one in self.sets.items():
+                self.beliefs.was_read(SetName(key), one)
+        return await super().list_objects(kind, known)
+
+    async def read(self, kind: Kind, key: ObjectKey) -> OwnObject | None:
+        if kind is SET:
+            await self._read()
+            self.beliefs.was_read(SetName(key), self.sets.get(key))
+        return await super().read(kind, key)
 
     async def apply_policy_status(
         self, policy: PolicyObject, status: PolicyStatus
@@ -312,6 +387,15 @@ class WorldCluster(FakeCluster):
         await self.latency()
         if self.failure is not None:
             raise ClusterError("no answer")
+
+
+def _key_of(name: Name) -> Key:
+    """Return the key of the work queue for an object."""
+    if isinstance(name, str):
+        return instance_key(name)
+    if isinstance(name, SetName):
+        return Key(SET, *name.key)
+    return policy_key(name)
 
 
 def _same(one: Stored | None, other: Stored | None) -> bool:

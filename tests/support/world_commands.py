@@ -160,8 +160,9 @@ class DeleteCrd:
 class Copy:
     """Somebody copies an object, or restores it from a backup.
 
-    The copy has the annotation and the finalizer, but no status, and a new uid. If the
-    name is taken, that object is removed first in spite of its finalizers.
+    The copy has the annotation and the finalizer, but no status, a new uid, and no
+    ownerReferences. If the name is taken, that object is removed first in spite of its
+    finalizers.
     """
 
     key: int
@@ -175,7 +176,9 @@ class Copy:
             return
         if key in world.cluster.policies:
             world.cluster.vanish(key)
-        copied = replace(stored, key=key, uid=world.uid(), created=world.now())
+        copied = replace(
+            stored, key=key, uid=world.uid(), created=world.now(), controller=None
+        )
         world.cluster.shared.add(copied.uid)
         world.cluster.put(replace(copied, generation=1, status=PolicyStatus()))
 
@@ -196,6 +199,10 @@ class Strip:
             stored = replace(stored, original=None, original_text=None)
         if self.what in {"status", "both"}:
             stored = replace(stored, status=PolicyStatus())
+            world.judge.lost_status(stored)
+        if self.what == "owner":
+            # For a moment it goes before every set, and its status says nothing yet.
+            stored = replace(stored, controller=None)
             world.judge.lost_status(stored)
         if self.what == "finalizer":
             stored = replace(stored, finalizers=())
@@ -352,6 +359,7 @@ class Organization:
             return
         elif self.what == "rename":
             zitadel.names[self.org] = f"Renamed {world.uid()}"
+            zitadel.organization_changed(self.org)
         elif self.org != zitadel.home:
             zitadel.removed_at[self.org] = asyncio.get_running_loop().time()
             zitadel.remove(self.org)
@@ -367,6 +375,7 @@ class Organization:
             for domain, org in DOMAINS.items():
                 if org == self.org and zitadel.domains[domain] not in zitadel.names:
                     zitadel.domains[domain] = new
+            zitadel.organization_changed(new)
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,20 @@ from support.fakes import OURSELVES
 from support.settings import mails
 from support.world import World
 from support.world_model import Target, holds_finalizer, mark_of
+from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.conditions import Condition, find
+from zitadel_notification_operator.core.events import EventKind
 from zitadel_notification_operator.core.instance_object import (
     DriftMethod,
     InstanceObject,
 )
 from zitadel_notification_operator.core.kinds import KINDS
 from zitadel_notification_operator.core.policy_object import PolicyObject
+from zitadel_notification_operator.core.set_object import SetObject
 
-KUBERNETES = frozenset({"status", "original", "strip", "hold", "release"})
+KUBERNETES = frozenset(
+    {*("status", "original", "strip", "hold", "release"), "create", "apply", "delete"}
+)
 ZITADEL = frozenset({"Create", "Update", "Reset"})
 """The steps that write to Kubernetes and to ZITADEL."""
 
@@ -101,6 +106,11 @@ def wrong_ones(world: World) -> list[str]:
         if why:
             ready = find(policy.status.conditions, "Ready")
             found.append(f"{policy.key}: {why}; {ready}")
+    for one in world.cluster.sets.values():
+        why = set_wrong(world, one)
+        if why:
+            ready = find(one.status.conditions, "Ready")
+            found.append(f"the set {one.key}: {why}; {ready}")
     return found
 
 
@@ -135,10 +145,12 @@ def _policy_wrong(world: World, policy: PolicyObject) -> str:
         return ""
     if ready.reason != wanted:
         return f"its reason should be {wanted}"
-    if ready.status != ("True" if wanted == "Succeeded" else "False"):
+    if ready.status != ("True" if wanted in {"Succeeded", "Overridden"} else "False"):
         return "reason and status of Ready do not fit"
-    if wanted == "Conflict" and (policy.original_text or holds_finalizer(policy)):
-        return "a policy in conflict has annotation or finalizer"
+    if wanted in {"Conflict", "Overridden"} and (
+        policy.original_text or holds_finalizer(policy)
+    ):
+        return "a policy that does not own its target has annotation or finalizer"
     return _ready_wrong(world, policy) if wanted == "Succeeded" else ""
 
 
@@ -179,7 +191,11 @@ def _is_last_of_others(world: World, target: Target) -> bool:
     """
     aggregate = target[1] or target[0]
     log = world.model.zitadel(target[0]).events_log
-    editors = [event.editor for event in log if event.id.aggregate == aggregate]
+    editors = [
+        event.editor
+        for event in log
+        if event.id.aggregate == aggregate and event.kind is not EventKind.ORGANIZATION
+    ]
     return not editors or editors[-1] != OURSELVES
 
 
@@ -228,8 +244,10 @@ def wanted_reason(world: World, policy: PolicyObject) -> str:
         return missing if verdict != "InstanceNotFound" else verdict
     if verdict != "Granted":
         return verdict
-    if policy.manages and owner_of(world, target) != policy.key:
-        return "Conflict"
+    owner = owner_of(world, target)
+    if policy.manages and owner != policy.key:
+        by_set = owner is None or world.cluster.policies[owner].set_uid is not None
+        return "Conflict" if by_set or policy.set_uid is None else "Overridden"
     if policy.manages and owner_of(world, target, unpinned=True) != policy.key:
         return "Any"
     if target[1] in world.model.zitadel(target[0]).removed:
@@ -265,8 +283,66 @@ def owner_of(world: World, target: Target, *, unpinned: bool = False) -> Any:
             if not by_id:
                 continue  # its organization was never resolved
         if world.model.verdicts(policy, instance, target) == {"Granted"}:
-            claims.append((policy.created, policy.key))
+            claims.append((world.model.rank(policy), policy.key))
     return min(claims)[1] if claims else None
+
+
+def set_wrong(world: World, one: SetObject) -> str:
+    """Return what is wrong with a set at the end, or an empty text."""
+    if one.deleting:
+        return "it is deleted, and still there"
+    if one.status.observed_generation != one.generation:
+        return "its status is about another generation"
+    ready = find(one.status.conditions, "Ready")
+    counts = one.status.organizations
+    if ready is None or counts is None:
+        return "it has no Ready condition or no counts"
+    results = counts.ready + counts.overridden + counts.failed + counts.pending
+    if counts.matched != results:
+        return f"its counts do not add up: {counts}"
+    instance = world.cluster.instances.get(one.instance)
+    if one.suspended or instance is None or instance.deleting:
+        return ""
+    made = {
+        policy.key: policy
+        for policy in world.cluster.policies.values()
+        if policy.set_uid == one.uid and not policy.deleting
+    }
+    wanted = _members_of(world, one, instance)
+    if wanted is None:
+        return ""  # policies of organizations that are no longer granted stay
+    if made.keys() != wanted:
+        return f"it has {sorted(made)}, but selects {sorted(wanted)}"
+    for policy in made.values():
+        spec = (policy.settings, policy.management, policy.deletion, policy.suspended)
+        if spec != (one.settings, one.management, one.deletion, one.suspended):
+            return f"{policy.key} is not as the set makes it"
+    return _set_reason_wrong(ready, list(made.values()))
+
+
+def _members_of(
+    world: World, one: SetObject, instance: InstanceObject
+) -> set[PolicyKey] | None:
+    """Return the policies that a set must have; None if some are not granted."""
+    zitadel = world.zitadels[instance.url]
+    found = set()
+    for org in zitadel.names:
+        if not one.organizations.selects(zitadel.names_of(org)[-1]):
+            continue
+        if not world.model.grants(one.key.namespace, instance, (zitadel.id, org)):
+            return None
+        found.add(one.policy_key(org))
+    return found
+
+
+def _set_reason_wrong(ready: Condition, made: list[PolicyObject]) -> str:
+    reasons = {c.reason for p in made for c in p.status.conditions if c.type == "Ready"}
+    wanted = "Succeeded" if reasons <= {"Succeeded", "Overridden"} else ""
+    if not made:
+        wanted = "NothingMatches"
+    if ready.reason != (wanted or "PoliciesNotReady"):
+        return f"its reason should be {wanted or 'PoliciesNotReady'}"
+    return ""
 
 
 def check_sizes(world: World) -> None:
@@ -287,9 +363,11 @@ def check_sizes(world: World) -> None:
             world.judge.complain(f"{name} holds {size}, not {wanted}")
     names = {policy.instance for policy in world.cluster.policies.values()}
     names |= world.cluster.instances.keys()
+    names |= {one.instance for one in world.cluster.sets.values()}
     most = {"Inventory": max(policies, len(names)), "Connections": len(names)}
     for part, name, size in sizes(parts):
-        limit = len(KINDS) if name == "_by_kind" else most.get(part, policies + 4)
+        others = policies + len(world.cluster.sets) + 4
+        limit = len(KINDS) if name == "_by_kind" else most.get(part, others)
         if size > limit:
             world.judge.complain(
                 f"{part}.{name} holds {size}, with {policies} policies"

@@ -149,6 +149,8 @@ class Judge:
         rivals = [rival.key for rival in self._model.rivals(policy, target)]
         if rivals:
             return f"{rivals} takes over"
+        if self._model.is_wanted_again(policy, target):
+            return "its set makes it again"
         record = self._records.get((policy.uid, target))
         if record is None:
             # The object may be gone without a watch event.
@@ -329,7 +331,7 @@ class Judge:
         if all(v.deleting for v in versions if v) and finalizer:
             self._judge_deletion(stored, target)
             return
-        owns = not any(self._may_be_older(stored, target))
+        owns = not self._model.may_be_older(stored, target)
         alive = not any(v.deleting for v in versions if v)
         if not (owns and alive):
             return
@@ -352,12 +354,14 @@ class Judge:
         """
         if (policy.uid, target) in self._undone:
             return
+        if stored.deleting and self._model.may_be_wanted(target, stored.set_uid):
+            return  # the operator keeps it in memory for the policy that is made again
         wrote = (policy.uid, target) in self._wrote
         if stored.status.original is None and not wrote and not stored.may_own:
             return
         believes_all = policy.uid not in self._unconfirmed
         successors = sorted(
-            (r.created, r.key, r.uid)
+            (self._model.rank(r), r.key, r.uid)
             for r in self._model.rivals(stored, target)
             if believes_all or r.key.namespace == policy.key.namespace
         )
@@ -368,14 +372,6 @@ class Judge:
         if successors and not given:
             self.complain(f"{policy.key}: {successors[0][1]} lacks the original")
 
-    def _may_be_older(self, policy: PolicyObject, target: Target) -> list[bool]:
-        mine = (policy.created, policy.key)
-        return [
-            (other.created, other.key) < mine
-            for key, other in list(self._world.cluster.policies.items())
-            if key != policy.key and self._model.may_claim(key, target)
-        ]
-
     def _judge_deletion(self, policy: PolicyObject, target: Target) -> None:
         """Judge the policy in ZITADEL when the deletion of its owner ends."""
         successors = any(
@@ -383,6 +379,7 @@ class Judge:
             for key in list(self._world.cluster.policies)
             if key != policy.key
         )
+        successors |= self._model.may_be_wanted(target)
         successors |= any(
             uid != policy.uid and where == target and self._world.by_uid(uid)
             for uid, where in self._records

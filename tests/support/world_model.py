@@ -12,13 +12,16 @@ from itertools import product
 from typing import Any
 
 from support.settings import mails
+from support.world_cluster import SetName
 from support.world_zitadel import WorldZitadel
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.objects import FINALIZER
 from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.policy import Scope
 from zitadel_notification_operator.core.policy_object import PolicyObject
+from zitadel_notification_operator.core.set_object import SetObject
 
 OWN_NAMESPACE = "own"
 ORGANIZATION = "Organization"
@@ -40,6 +43,7 @@ class Model:
         self._led: dict[str, list[tuple[float, str]]] = {}
         self._changed: dict[str, float] = {}
         self.pins: dict[str, list[Target]] = {}
+        self._sets: dict[str, list[SetObject]] = {}
 
     # The versions that the process may know.
 
@@ -137,6 +141,19 @@ class Model:
             answers.add("Granted" if target[1] in choice else "NotGranted")
         return answers
 
+    def grants(self, namespace: str, instance: InstanceObject, target: Target) -> bool:
+        """Return whether a namespace may certainly set an organization."""
+        key = PolicyKey(namespace, "any")
+        like = PolicyObject(
+            key=key,
+            uid="",
+            generation=1,
+            created="",
+            scope=Scope.ORGANIZATION,
+            settings=mails(True),
+        )
+        return self.verdicts(like, instance, target) == {"Granted"}
+
     def _looks_up(self, instance: InstanceObject) -> bool:
         orgs = [ref for g in instance.grants for ref in g.organizations or ()]
         return any(ref.by != "id" for ref in orgs)
@@ -192,10 +209,93 @@ class Model:
                 if other is not None:
                     yield other
 
+    def put_set(self, one: SetObject) -> None:
+        """Record a version of a set that a user stores."""
+        self._sets.setdefault(one.uid, []).append(one)
+
+    def rank(self, policy: PolicyObject) -> tuple[Any, ...]:
+        """Return the place of a policy among those that claim a target.
+
+        A policy that no set made goes first; a policy of a set has the age of the set.
+        """
+        versions = self._sets.get(policy.set_uid or "")
+        by: Any = versions[0] if versions else policy
+        return policy.set_uid is not None, by.created, by.key, policy.key
+
+    def is_wanted_again(self, policy: PolicyObject, target: Target) -> bool:
+        """Return whether the set of a policy certainly makes it again.
+
+        All versions that this set ever had ask for it, whatever name the organization
+        ever had, and nobody ever changed the instance.
+        """
+        versions = self._sets.get(policy.set_uid or "", [])
+        names = self.zitadel(target[0]).names_of(target[1] or "")
+        return bool(versions and names) and all(
+            one.management == "Manage"
+            and not one.suspended
+            and not one.deleting
+            and one.policy_key(target[1] or "") == policy.key
+            and self._is_as_created(one.instance, target)
+            and all(map(one.organizations.selects, names))
+            for one in versions
+        )
+
+    def _is_as_created(self, instance: str, target: Target) -> bool:
+        versions = self.instances(instance)
+        return all(
+            one is not None and one.generation == 1 and self.leads(one, target[0])
+            for one in versions
+        )
+
+    def may_be_wanted(self, target: Target, by: str | None = "") -> bool:
+        """Return whether some set that was not deleted long ago may claim the target.
+
+        A set is one of these while the process may know a version that is not deleted.
+
+        Args:
+            target: The target.
+            by: The uid of the only set that counts; empty for all sets.
+        """
+        names = self.zitadel(target[0]).names_of(target[1] or "")
+        return any(
+            one.organizations.selects(name)
+            for uid, versions in self._sets.items()
+            if by in {"", uid} and self._may_exist(versions[-1])
+            for one in versions
+            for name in names
+        )
+
+    def _may_exist(self, one: SetObject) -> bool:
+        found = self._world.cluster.beliefs.of(SetName(one.key))
+        return any(v is not None and not v.deleting for v in found)
+
     def older(self, policy: PolicyObject, target: Target) -> list[PolicyKey]:
         """Return the policies with certain claims that are older than this one's."""
-        mine = (policy.created, policy.key)
-        return [o.key for o in self.rivals(policy, target) if (o.created, o.key) < mine]
+        return [
+            rival.key
+            for rival in self.rivals(policy, target)
+            if all(self._goes_first(rival.key, policy))
+        ]
+
+    def may_be_older(self, policy: PolicyObject, target: Target) -> bool:
+        """Return whether the process may know a claim that goes before this one's."""
+        versions = [v for v in self.versions(policy.key) if v is not None]
+        return any(
+            any(self._goes_first(key, version))
+            for key in list(self._world.cluster.policies)
+            if key != policy.key and self.may_claim(key, target)
+            for version in versions or [policy]
+        )
+
+    def _goes_first(self, key: PolicyKey, policy: PolicyObject) -> Iterator[bool]:
+        """Yield for each possible version of a policy whether it goes before another.
+
+        Somebody may take the ownerReference of a set's policy away.
+        """
+        mine = self.rank(policy)
+        for version in self.versions(key):
+            if version is not None:
+                yield self.rank(version) < mine
 
     def may_claim(self, key: PolicyKey, target: Target) -> bool:
         """Return whether a claim of this policy is possible."""

@@ -4,10 +4,13 @@ from typing import Any
 
 from support import world_commands as c
 from support import world_losses as lose
+from support import world_sets as sets
+from zitadel_notification_operator.core.policy import DeletionPolicy
 
 FAST = (0.0, 0.05)
 QUICK = (0.05, 0.05)
 SLOW = (2.0, 0.05)
+RESET, RESTORE = map(sets.ENDINGS.index, (DeletionPolicy.RESET, DeletionPolicy.RESTORE))
 Story = tuple[tuple[float, float], tuple[tuple[Any, float], ...]]
 """The lags of the world, and the commands with the seconds after each."""
 
@@ -304,6 +307,37 @@ REGRESSIONS: dict[str, Story] = {
             (c.Create(2, 6, value=True, deletion=2), 0.02),
             (c.Delete(1), 0.07),
             (c.Edit(1, "manages"), 5.0),
+        ),
+    ),
+    "a restart while the deletion of a policy waits that its set makes again": (
+        SLOW,
+        (
+            (sets.ApplySet(0, deletion=RESET), 30.0),
+            (c.Delete(0), 1.0),
+            (c.Restart(), 30.0),
+        ),
+    ),
+    "somebody switches a set's policy to Observe, and it loses its original": (
+        FAST,
+        (
+            (sets.ApplySet(0, deletion=RESTORE), 30.0),
+            (sets.ApplySet(1, value=True, deletion=RESTORE), 30.0),
+            (c.Edit(0, "manages"), 5.0),
+        ),
+    ),
+    "a policy is made again beside that of a younger set (the judge was wrong)": (
+        FAST,
+        (
+            (sets.ApplySet(1, deletion=RESET), 5.0),
+            (sets.ApplySet(2, value=True, deletion=RESET), 5.0),
+            (c.Delete(0), 5.0),
+        ),
+    ),
+    "a set's policy cannot be read (the cluster in memory was wrong)": (
+        FAST,
+        (
+            (sets.ApplySet(1, value=True, deletion=RESET), 5.0),
+            (c.Edit(0, "unread"), 1.0),
         ),
     ),
 }

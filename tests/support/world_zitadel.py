@@ -13,6 +13,7 @@ from zitadel_notification_operator.core.credentials import AccessToken, Credenti
 from zitadel_notification_operator.core.errors import OperatorError
 from zitadel_notification_operator.core.instance_object import Endpoint
 from zitadel_notification_operator.core.original import OriginalValue
+from zitadel_notification_operator.core.policy import Organization
 from zitadel_notification_operator.core.references import By, Reference
 
 HANG = 10.0
@@ -57,6 +58,7 @@ class WorldZitadel(FakeZitadel):
         # When GETs changed without an event, and what they had shown before.
         self.caught_up: dict[str, tuple[float, OriginalValue]] = {}
         self._history: list[tuple[float, dict[Reference, str]]] = [(0.0, {})]
+        self._shown_as: dict[str, list[Organization]] = {}
 
     def record_names(self) -> None:
         """Record what names and domains refer to from now on."""
@@ -66,6 +68,14 @@ class WorldZitadel(FakeZitadel):
                 meanings[Reference(By.DOMAIN, domain)] = org
         meanings[Reference(By.CREDENTIAL)] = self.home
         self._history.append((_time(), meanings))
+        for org in self.names:
+            forms = self._shown_as.setdefault(org, [])
+            if self._shown(org) not in forms:
+                forms.append(self._shown(org))
+
+    def names_of(self, org: str) -> list[Organization]:
+        """Return all forms in which an organization was ever shown."""
+        return self._shown_as.get(org, [])
 
     def meant(self, reference: Reference, seconds: float) -> set[str | None]:
         """Return the organizations that a reference had within the last seconds."""

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from support import world_choices as of
 from support import world_commands as c
 from support import world_losses as lose
+from support import world_sets as sets
 from support.oracle import complaints
 from support.virtual_time import run
 from support.world import World, steady_order
@@ -135,8 +136,25 @@ CALM = st.just(c.Kubernetes())
 KILL = st.builds(c.Kill, st.integers(0, 6), FLAG)
 RESTART = st.builds(c.Restart, FLAG)
 QUIET = st.just(Quiet())
+SET = any_of(len(sets.SETS))
+APPLY_SET = st.builds(
+    sets.ApplySet,
+    SET,
+    any_of(len(sets.SELECTORS)),
+    FLAG,
+    any_of(len(sets.ENDINGS)),
+    MOSTLY,
+    RARELY,
+    st.sampled_from([0, 0, 0, 1]),
+)
+DELETE_SET = st.builds(sets.DeleteSet, SET)
+RENAME_SET = st.builds(sets.RenameSet, SET, SET)
+TOUCH_SET = st.builds(sets.TouchSet, SET)
+DISOWN = st.builds(c.Strip, KEY, st.just("owner"))
 
 PEOPLE = [CREATE, CREATE, CREATE, EDIT, EDIT, DELETE, DELETE]
+FLEET = [APPLY_SET, APPLY_SET, APPLY_SET, DELETE_SET, RENAME_SET, TOUCH_SET, DISOWN]
+FLEET += [CREATE, EDIT, DELETE, ORGANIZATION]
 UNUSUAL = [COPY, STRIP, INSTANCE, REGRANT, DROP, ACCEPT, SECRET, BREAK, MENDED]
 UNUSUAL += [CHANGE, ORGANIZATION, CLUSTER, CALM, KILL, RESTART, DELETE_CRD]
 UNUSUAL += [LOSE, READ_SIDE]
@@ -153,14 +171,28 @@ THEMES: list[list[st.SearchStrategy[Any]]] = [
     [*PEOPLE, DELETE_CRD, CLUSTER, CALM, KILL, RESTART],
     [*PEOPLE, *UNUSUAL, QUIET],
 ]
+SETS_THEMES: list[list[st.SearchStrategy[Any]]] = [
+    [*FLEET],
+    [*FLEET, RESTART, KILL, KILL, DELETE],
+    [*FLEET, COPY, STRIP, RESTART, ORGANIZATION],
+    [*FLEET, INSTANCE, REGRANT, DROP, ACCEPT],
+    [*FLEET, BREAK, MENDED, SECRET, CHANGE, RESTART],
+    [*FLEET, CLUSTER, CALM, KILL],
+    [*FLEET, LOSE, READ_SIDE, CHANGE, RESTART, KILL],
+    [*FLEET, *[one for one in UNUSUAL if one is not DELETE_CRD], QUIET],
+]
 
 
 @st.composite
-def stories(draw: st.DrawFn) -> Story:
+def stories(
+    draw: st.DrawFn,
+    themes: list[list[st.SearchStrategy[Any]]],
+    made_first: st.SearchStrategy[Any],
+) -> Story:
     """Draw a story of one theme, or of all; unneeded steps become `Nothing`."""
-    theme = draw(st.sampled_from(THEMES))
+    theme = draw(st.sampled_from(themes))
     step = st.tuples(st.one_of(st.just(c.Nothing()), *theme), st.sampled_from(WAITS))
-    first = draw(st.lists(st.tuples(CREATE, st.sampled_from(WAITS)), max_size=3))
+    first = draw(st.lists(st.tuples(made_first, st.sampled_from(WAITS)), max_size=3))
     steps = draw(st.lists(step, min_size=LENGTH, max_size=LENGTH))
     return Story(draw(st.sampled_from(LAGS)), (*first, *steps))
 
@@ -252,8 +284,7 @@ def _compiled_rules() -> None:
     complaints({"metadata": {"generation": 1}, "status": {}})
 
 
-@pytest.mark.timeout(600 + STORIES)
-@settings(
+SEARCH = settings(
     max_examples=STORIES,
     deadline=None,
     derandomize="ZNP_STORIES" not in os.environ,
@@ -262,9 +293,22 @@ def _compiled_rules() -> None:
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
     suppress_health_check=list(HealthCheck),
 )
-@given(stories())
+
+
+@pytest.mark.timeout(600 + STORIES)
+@SEARCH
+@given(stories(THEMES, CREATE))
 def test_no_story_makes_it_wrong_or_stuck(story: Story) -> None:
     """One writer, only wanted writes, true statuses, quiet times, and an end."""
+    with steady_order():
+        run(run_story(story))
+
+
+@pytest.mark.timeout(600 + STORIES)
+@SEARCH
+@given(stories(SETS_THEMES, APPLY_SET))
+def test_no_story_of_sets_makes_it_wrong_or_stuck(story: Story) -> None:
+    """The same, and each set has exactly the policies that it must have."""
     with steady_order():
         run(run_story(story))
 
