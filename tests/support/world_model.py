@@ -229,7 +229,10 @@ class Model:
         ever had, and nobody ever changed the instance.
         """
         versions = self._sets.get(policy.set_uid or "", [])
-        names = self.zitadel(target[0]).names_of(target[1] or "")
+        zitadel = self.zitadel(target[0])
+        names = zitadel.names_of(target[1] or "")
+        if target[1] in zitadel.removed:
+            return False
         return bool(versions and names) and all(
             one.management == "Manage"
             and not one.suspended
@@ -280,6 +283,9 @@ class Model:
     def may_be_older(self, policy: PolicyObject, target: Target) -> bool:
         """Return whether the process may know a claim that goes before this one's."""
         versions = [v for v in self.versions(policy.key) if v is not None]
+        others = self._sets.keys() - {policy.set_uid}
+        if any(self.may_be_wanted(target, uid) for uid in others):
+            return True  # a set claims what it selects, also without a policy
         return any(
             any(self._goes_first(key, version))
             for key in list(self._world.cluster.policies)

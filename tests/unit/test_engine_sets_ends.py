@@ -25,6 +25,7 @@ from zitadel_notification_operator.core.policy import (
     DeletionPolicy,
     OrganizationPage,
 )
+from zitadel_notification_operator.core.policy_object import Controller
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.selection import Matcher, Selector
 from zitadel_notification_operator.core.set_object import Limits, SetCounts
@@ -93,6 +94,30 @@ def test_a_policy_that_lost_its_owner_is_adopted() -> None:
         await harness.live(5)
         after = harness.policy("s-1")
         assert (after.uid, after.controller) == (before.uid, before.controller)
+        await harness.stop()
+
+    run(story())
+
+
+def test_what_overruled_a_set_belongs_to_an_older_set_after_a_restart() -> None:
+    """Then nothing overrules it any longer: it is in conflict."""
+
+    async def story() -> None:
+        harness = Sets()
+        await harness.start()
+        plain = replace(policy("old-1", "1"), set_label="old", settings=mails(False))
+        harness.seen(replace(plain, deletion=DeletionPolicy.RETAIN))
+        harness.set_seen(a_set("young", 2))
+        await harness.live(10)
+        assert harness.ready("young-1").reason == Reason.OVERRIDDEN
+        await harness.stop()
+        old = harness.cluster.put_set(a_set("old", 1))
+        controller = Controller(old.name, old.uid)
+        harness.cluster.put(replace(harness.policy("old-1"), controller=controller))
+        await harness.start()
+        await harness.live(30)
+        assert harness.ready("old-1").reason == Reason.SUCCEEDED
+        assert harness.ready("young-1").reason == Reason.CONFLICT
         await harness.stop()
 
     run(story())

@@ -151,6 +151,10 @@ class Wakeups:
         is_others = owner not in {None, policy.key}
         if policy.manages and is_others is not is_overridden(policy):
             return False
+        if policy.manages and owner is not None and is_others:
+            overrules = inventory.policies.get(owner)
+            if overrules is None or overrules.set_uid is not None:
+                return False  # only a policy that no set made overrules one
         return _has_its_marks(policy)
 
     def affected(self, keys: Iterable[PolicyKey]) -> None:
