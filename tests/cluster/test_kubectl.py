@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from cluster.conftest import System
-from cluster.test_sets import apply_set, named
+from cluster.fleets import apply_set, named
 from support.waiting import eventually
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.demo.control_plane import ControlPlane

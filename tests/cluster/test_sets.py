@@ -4,46 +4,19 @@ import json
 from typing import Any
 
 from cluster.conftest import System
+from cluster.fleets import (
+    LABEL,
+    SETS,
+    apply_set,
+    counts,
+    cover,
+    make,
+    named,
+    own,
+    wait_ready,
+)
 from support.kube_calls import read
 from support.waiting import eventually
-
-SETS = "znps"
-LABEL = "zitadel-notification.dev/set"
-
-
-def make(system: System, name: str) -> str:
-    """Create an organization with this name; return its id."""
-    made = system.emulator.call("POST", "/management/v1/orgs", {"name": name})
-    return str(made["id"])
-
-
-def apply_set(system: System, namespace: str, name: str, /, **spec: Any) -> None:
-    """Apply a set of the shared instance that turns mails on."""
-    whole = {"instanceRef": {"name": "shared"}, "passwordChange": True, **spec}
-    system.apply("NotificationPolicySet", name, whole, namespace)
-
-
-def named(glob: str, **more: Any) -> dict[str, Any]:
-    """Return a selection by name."""
-    return {"include": [{"name": glob}], **more}
-
-
-def counts(system: System, namespace: str, name: str) -> dict[str, int]:
-    """Return the numbers in the status of a set."""
-    body = system.get(SETS, name, namespace) or {}
-    found: dict[str, int] = body.get("status", {}).get("organizations", {})
-    return found
-
-
-def own(system: System, organization: str) -> bool:
-    """Return whether an organization has a policy of its own, which sends mails."""
-    policy = system.emulator.policy(organization)
-    return not policy.get("isDefault") and bool(policy.get("passwordChange"))
-
-
-def wait_ready(system: System, namespace: str, name: str) -> dict[str, Any]:
-    """Wait until a set is Ready with its newest spec."""
-    return system.wait_for(namespace, name, kind=SETS, patience=60)
 
 
 def test_a_set_covers_what_it_selects_and_what_comes(
@@ -52,10 +25,9 @@ def test_a_set_covers_what_it_selects_and_what_comes(
     """Also an organization that is made or renamed later; others are left alone."""
     first, second = (make(system, f"{namespace}-in-{n}") for n in range(2))
     other = make(system, f"{namespace}-out")
-    apply_set(
+    body = cover(
         system, namespace, "all", organizations=named(f"{namespace.upper()}-IN-*")
     )
-    body = wait_ready(system, namespace, "all")
     assert body["status"]["organizations"]["matched"] == 2
     assert own(system, first)
     assert own(system, second)
@@ -87,10 +59,7 @@ def test_who_no_longer_matches_leaves_as_the_set_says(
     """A changed selection removes the policy; with Reset the organization inherits."""
     first, second = (make(system, f"{namespace}-{n}") for n in "ab")
     selection = named(f"{namespace}-*")
-    apply_set(
-        system, namespace, "some", organizations=selection, deletionPolicy="Reset"
-    )
-    wait_ready(system, namespace, "some")
+    cover(system, namespace, "some", organizations=selection, deletionPolicy="Reset")
     without = selection | {"exclude": [{"id": second}]}
     apply_set(system, namespace, "some", organizations=without, deletionPolicy="Reset")
     eventually(lambda: not own(system, second), 30, "the reset")
@@ -103,8 +72,7 @@ def test_who_no_longer_matches_leaves_as_the_set_says(
 def test_a_policy_of_its_own_overrules_a_set(system: System, namespace: str) -> None:
     """Whatever their age; when it goes, the set takes over without a reset."""
     org = make(system, f"{namespace}-x")
-    apply_set(system, namespace, "most", organizations=named(f"{namespace}-*"))
-    wait_ready(system, namespace, "most")
+    cover(system, namespace, "most")
     system.policy(namespace, "exception", org, passwordChange=False)
     system.wait_for(namespace, f"most-{org}", ("True", "Overridden"))
     system.wait_for(namespace, "exception")
@@ -128,14 +96,7 @@ def test_what_somebody_edits_or_deletes_is_put_back(
 ) -> None:
     """The policies of a set are its own; the setting in ZITADEL stays meanwhile."""
     org = make(system, f"{namespace}-x")
-    apply_set(
-        system,
-        namespace,
-        "s",
-        organizations=named(f"{namespace}-*"),
-        deletionPolicy="Reset",
-    )
-    wait_ready(system, namespace, "s")
+    cover(system, namespace, deletionPolicy="Reset")
     name = f"s-{org}"
     edit = ("patch", "znp", name, "-n", namespace, "--type=merge", "-p")
     system.plane.kubectl(*edit, '{"spec":{"passwordChange":false}}')
@@ -164,14 +125,7 @@ def test_the_deletion_of_a_set_deletes_its_policies(
 ) -> None:
     """Each undoes what the set asks for; with Restore what was there before."""
     org = make(system, f"{namespace}-x")
-    apply_set(
-        system,
-        namespace,
-        "s",
-        organizations=named(f"{namespace}-*"),
-        deletionPolicy="Restore",
-    )
-    wait_ready(system, namespace, "s")
+    cover(system, namespace, deletionPolicy="Restore")
     assert own(system, org)
     system.plane.kubectl("delete", SETS, "s", "-n", namespace, "--wait=false")
     system.gone(SETS, "s", namespace)
@@ -189,14 +143,13 @@ def test_too_many_of_anything_waits_for_a_person(
         "organizations": named(f"{namespace}-*"),
         "deletionPolicy": "Reset",
     }
-    apply_set(system, namespace, "s", limits=limits, **spec)
+    apply_set(system, namespace, limits=limits, **spec)
     system.wait_for(namespace, "s", ("False", "TooManyOrganizations"), kind=SETS)
     assert not any(own(system, org) for org in orgs)
     limits["organizations"] = 3
-    apply_set(system, namespace, "s", limits=limits, **spec)
-    wait_ready(system, namespace, "s")
+    cover(system, namespace, limits=limits, **spec)
     spec["organizations"] = named(f"{namespace}-0")
-    apply_set(system, namespace, "s", limits=limits, **spec)
+    apply_set(system, namespace, limits=limits, **spec)
     body = system.wait_for(namespace, "s", ("False", "ApprovalRequired"), kind=SETS)
     assert all(own(system, org) for org in orgs)
     removal = body["status"]["removal"]
@@ -205,7 +158,7 @@ def test_too_many_of_anything_waits_for_a_person(
         *("annotate", SETS, "s", "-n", namespace),
         f"zitadel-notification.dev/approve-removal={removal['digest']}",
     )
-    wait_ready(system, namespace, "s")
+    wait_ready(system, namespace)
     eventually(lambda: not own(system, orgs[1]), 30, "the first reset")
     eventually(lambda: not own(system, orgs[2]), 30, "the second reset")
     assert own(system, orgs[0])
@@ -216,11 +169,8 @@ def test_a_set_that_is_deleted_by_kubectl_alone_may_leave_its_policies(
 ) -> None:
     """A suspended set adds nothing, and suspends what there is."""
     org = make(system, f"{namespace}-x")
-    apply_set(system, namespace, "s", organizations=named(f"{namespace}-*"))
-    wait_ready(system, namespace, "s")
-    apply_set(
-        system, namespace, "s", organizations=named(f"{namespace}-*"), suspend=True
-    )
+    cover(system, namespace)
+    apply_set(system, namespace, suspend=True)
 
     def is_suspended() -> bool:
         body = system.get("znp", f"s-{org}", namespace)
@@ -228,5 +178,5 @@ def test_a_set_that_is_deleted_by_kubectl_alone_may_leave_its_policies(
 
     eventually(is_suspended, 30, "the suspended policy")
     later = make(system, f"{namespace}-y")
-    apply_set(system, namespace, "s", organizations=named(f"{namespace}-*"))
+    apply_set(system, namespace)
     eventually(lambda: own(system, later), 60, "the organization that came meanwhile")

@@ -12,14 +12,18 @@ from typing import Any
 import pytest
 
 from cluster.conftest import System
-from cluster.test_sets import (
+from cluster.fleets import (
     LABEL,
     SETS,
     apply_set,
     counts,
+    cover,
     make,
     named,
     own,
+    resets,
+    touch,
+    uid_of,
     wait_ready,
 )
 from support.audit import AuditLog
@@ -32,34 +36,12 @@ CRD = "notificationpolicysets.zitadel-notification.dev"
 CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
 
 
-def uid_of(system: System, name: str, namespace: str) -> str:
-    """Return the uid of a policy; empty if there is none."""
-    body = system.get("znp", name, namespace)
-    return body["metadata"]["uid"] if body is not None else ""
-
-
-def touch(system: System, namespace: str, name: str) -> None:
-    """Ask for a pass over a set, which reads the list of organizations again."""
-    token = f"zitadel-notification.dev/reconcile-requested-at={time.time()}"
-    command = ("annotate", "--overwrite", SETS, name, "-n", namespace, token)
-    system.plane.kubectl(*command)
-
-
-def resets(system: System, organization: str) -> int:
-    """Return how often an organization's own policy was removed."""
-    writes = system.emulator.writes()
-    return sum(w[0] == "DELETE" and w[2] == organization for w in writes)
-
-
 def test_two_sets_and_a_new_name_reset_nothing(system: System, namespace: str) -> None:
     """The older set owns; when it goes, as in a renaming, the other takes over."""
     org = make(system, f"{namespace}-x")
-    selection = named(f"{namespace}-*")
-    reset = {"organizations": selection, "deletionPolicy": "Reset"}
-    apply_set(system, namespace, "old", **reset)
-    wait_ready(system, namespace, "old")
+    cover(system, namespace, "old", deletionPolicy="Reset")
     original = (system.get("znp", f"old-{org}", namespace) or {})["status"]["original"]
-    apply_set(system, namespace, "new", **reset)
+    apply_set(system, namespace, "new", deletionPolicy="Reset")
     system.wait_for(namespace, f"new-{org}", ("False", "Conflict"))
     system.wait_for(namespace, "new", ("False", "PoliciesNotReady"), kind=SETS)
     system.plane.kubectl("delete", SETS, "old", "-n", namespace)
@@ -76,7 +58,7 @@ def test_a_name_that_is_taken_is_never_touched(system: System, namespace: str) -
     system.policy(namespace, f"s-{org}", other, passwordChange=False)
     system.wait_for(namespace, f"s-{org}")
     before = uid_of(system, f"s-{org}", namespace)
-    apply_set(system, namespace, "s", organizations=named(f"{namespace}-*"))
+    apply_set(system, namespace)
     body = system.wait_for(
         namespace, "s", ("False", "PoliciesNotReady"), kind=SETS, patience=30
     )
@@ -84,7 +66,7 @@ def test_a_name_that_is_taken_is_never_touched(system: System, namespace: str) -
     assert (failure["organizationId"], failure["reason"]) == (org, "NameTaken")
     assert uid_of(system, f"s-{org}", namespace) == before
     system.delete(f"s-{org}", namespace)
-    wait_ready(system, namespace, "s")
+    wait_ready(system, namespace)
     assert own(system, org)
 
 
@@ -93,8 +75,7 @@ def test_policies_without_owner_references_are_adopted(
 ) -> None:
     """Backups lose them; the label and the target show whose they are."""
     org = make(system, f"{namespace}-x")
-    apply_set(system, namespace, "s", organizations=named(f"{namespace}-*"))
-    wait_ready(system, namespace, "s")
+    cover(system, namespace)
     before = uid_of(system, f"s-{org}", namespace)
     patch = '[{"op":"remove","path":"/metadata/ownerReferences"}]'
     command = ("patch", "znp", f"s-{org}", "-n", namespace, "--type=json", "-p", patch)
@@ -151,7 +132,7 @@ def test_a_refused_create_is_reported_and_tried_again(
         return False
 
     eventually(is_refusing, 60, "the admission policy", every=0.5)
-    apply_set(system, namespace, "s", organizations=named(f"{namespace}-*"))
+    apply_set(system, namespace)
     system.wait_for(namespace, "s", ("False", "CreateRefused"), kind=SETS)
     assert not own(system, org)
     for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
@@ -170,8 +151,7 @@ def test_a_webhook_that_adds_labels_is_left_alone(
     """The set asks for its spec and its own label, and for nothing else."""
     org = make(system, f"{namespace}-x")
     with mutating(system.plane, tmp_path, namespace, LABELLED):
-        apply_set(system, namespace, "s", organizations=named(f"{namespace}-*"))
-        wait_ready(system, namespace, "s")
+        cover(system, namespace)
         time.sleep(12)
         writes = audit.by_operator("notificationpolicies", namespace, f"s-{org}")
     body = system.stored("znp", f"s-{org}", namespace)
@@ -186,8 +166,8 @@ def test_a_webhook_that_changes_the_spec_ends_in_no_fight(
     """A few tries, then one in ten minutes; the status says what is wrong."""
     org = make(system, f"{namespace}-x")
     with mutating(system.plane, tmp_path, namespace, ANOTHER_VALUE):
-        apply_set(system, namespace, "s", organizations=named(f"{namespace}-*"))
-        eventually(lambda: counts(system, namespace, "s").get("failed"), 60, "failure")
+        apply_set(system, namespace)
+        eventually(lambda: counts(system, namespace).get("failed"), 60, "failure")
         body = system.wait_for(
             namespace, "s", ("False", "PoliciesNotReady"), kind=SETS, patience=60
         )
@@ -200,31 +180,17 @@ def test_a_webhook_that_changes_the_spec_ends_in_no_fight(
         made = audit.by_operator("notificationpolicies", namespace, f"s-{org}")
         # Five by the set, and one of the policy's own annotation.
         assert len([write for write in made if not write.subresource]) <= 6
-    apply_set(
-        system,
-        namespace,
-        "s",
-        organizations=named(f"{namespace}-*"),
-        deletionPolicy="Restore",
-    )
-    wait_ready(system, namespace, "s")
+    cover(system, namespace, deletionPolicy="Restore")
     assert own(system, org)
 
 
 def test_a_removed_organization_leaves(system: System, namespace: str) -> None:
     """Its removal is a positive answer, and there is nothing left to undo."""
     kept, gone = (make(system, f"{namespace}-{n}") for n in "kg")
-    apply_set(
-        system,
-        namespace,
-        "s",
-        organizations=named(f"{namespace}-*"),
-        deletionPolicy="Reset",
-    )
-    wait_ready(system, namespace, "s")
+    cover(system, namespace, deletionPolicy="Reset")
     system.emulator.call("DELETE", "/management/v1/orgs/me", organization=gone)
     system.gone("znp", f"s-{gone}", namespace, patience=30)
-    wait_ready(system, namespace, "s")
+    wait_ready(system, namespace)
     assert own(system, kept)
 
 
@@ -233,15 +199,7 @@ def test_a_lost_grant_removes_nothing(system: System, namespace: str) -> None:
     org = make(system, f"{namespace}-x")
     system.instance(namespace, system.emulator.url)
     system.wait_for("", namespace, kind="zni")
-    apply_set(
-        system,
-        namespace,
-        "s",
-        instanceRef={"name": namespace},
-        organizations=named(f"{namespace}-*"),
-        deletionPolicy="Reset",
-    )
-    wait_ready(system, namespace, "s")
+    cover(system, namespace, instanceRef={"name": namespace}, deletionPolicy="Reset")
     before = uid_of(system, f"s-{org}", namespace)
     system.instance(namespace, system.emulator.url, grants=[{"namespaces": ["other"]}])
     system.wait_for(namespace, "s", ("False", "InstanceNotFound"), kind=SETS)
@@ -252,7 +210,7 @@ def test_a_lost_grant_removes_nothing(system: System, namespace: str) -> None:
     assert uid_of(system, f"s-{org}", namespace) == before
     assert own(system, org)
     system.instance(namespace, system.emulator.url)
-    wait_ready(system, namespace, "s")
+    wait_ready(system, namespace)
     assert uid_of(system, f"s-{org}", namespace) == before
     assert resets(system, org) == 0
 
@@ -261,8 +219,7 @@ def test_the_longest_names(system: System, namespace: str) -> None:
     """A set's name has 63 characters at most; ids that are no names get a digest."""
     org = make(system, f"{namespace}-x")
     name = "n" * 63
-    apply_set(system, namespace, name, organizations={"include": [{"id": org}]})
-    wait_ready(system, namespace, name)
+    cover(system, namespace, name, organizations={"include": [{"id": org}]})
     assert own(system, org)
     with pytest.raises(subprocess.CalledProcessError) as refused:
         apply_set(system, namespace, f"{name}n", organizations={"all": True})
@@ -318,19 +275,19 @@ def versions(system: System) -> dict[str, str]:
 def test_kill_9_in_a_roll_out_and_a_restart_without_a_write(alone: Own) -> None:
     """Each organization gets exactly one policy; a restart of what is quiet is free."""
     system = alone.system
-    orgs = [make(system, f"fleet-{n}") for n in range(40)]
-    apply_set(system, "team", "s", organizations=named("fleet-*"))
+    orgs = [make(system, f"team-{n}") for n in range(40)]
+    apply_set(system, "team")
     for _ in range(2):
         eventually(lambda: sum(own(system, o) for o in orgs[:40]) > 5, 60, "a part")
         alone.restart()
-    wait_ready(system, "team", "s")
+    wait_ready(system, "team")
     assert all(own(system, org) for org in orgs)
     creates = [w for w in alone.emulator.writes() if w[0] == "POST"]
     assert len({w[2] for w in creates}) == 40
     before = versions(system)
     assert len(before) == 41
     alone.restart()
-    late = make(system, "fleet-late")
+    late = make(system, "team-late")
     eventually(lambda: own(system, late), 60, "the operator's work after the restart")
     after = versions(system)
     changed = {uid for uid, version in before.items() if after[uid] != version}
@@ -340,15 +297,8 @@ def test_kill_9_in_a_roll_out_and_a_restart_without_a_write(alone: Own) -> None:
 def test_without_its_crd_all_else_is_served(alone: Own) -> None:
     """And a set that goes with its CRD leaves its settings in ZITADEL."""
     system = alone.system
-    org = make(system, "fleet-1")
-    apply_set(
-        system,
-        "team",
-        "s",
-        organizations=named("fleet-*"),
-        deletionPolicy="Reset",
-    )
-    wait_ready(system, "team", "s")
+    org = make(system, "team-1")
+    cover(system, "team", deletionPolicy="Reset")
     system.plane.kubectl("delete", "crd", CRD, "--timeout=90s")
     system.gone("znp", f"s-{org}", "team", patience=60)
     assert own(system, org)
@@ -362,7 +312,7 @@ def test_without_its_crd_all_else_is_served(alone: Own) -> None:
     assert body["status"]["passwordChange"] is False
     system.plane.kubectl("apply", "--server-side", "-f", str(CRDS))
     system.plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
-    apply_set(system, "team", "again", organizations=named("fleet-*"))
+    apply_set(system, "team", "again")
     system.wait_for("team", "again", kind=SETS, patience=90)
     policy = system.get("znp", f"again-{org}", "team")
     assert policy is not None
@@ -373,9 +323,8 @@ def test_orphans_stay_as_plain_policies(alone: Own) -> None:
     """`kubectl delete --cascade=orphan`, by the real garbage collector."""
     system = alone.system
     alone.plane.start_controller_manager(("garbage-collector-controller",))
-    org = make(system, "fleet-1")
-    apply_set(system, "team", "s", organizations=named("fleet-*"))
-    wait_ready(system, "team", "s")
+    org = make(system, "team-1")
+    cover(system, "team")
     system.plane.kubectl("delete", SETS, "s", "-n", "team", "--cascade=orphan")
     system.gone(SETS, "s", "team")
     body = system.get("znp", f"s-{org}", "team")
@@ -383,7 +332,7 @@ def test_orphans_stay_as_plain_policies(alone: Own) -> None:
     assert "ownerReferences" not in body["metadata"]
     assert own(system, org)
     for cascade in ("foreground", "background"):
-        apply_set(system, "team", cascade, organizations=named("fleet-*"))
+        apply_set(system, "team", cascade)
         system.wait_for("team", f"{cascade}-{org}", ("True", "Overridden"))
         system.plane.kubectl(
             "delete", SETS, cascade, "-n", "team", f"--cascade={cascade}"
@@ -398,14 +347,8 @@ def test_a_set_that_is_deleted_in_its_first_roll_out_leaves_nothing(
 ) -> None:
     """What it has made is undone, and what it has not made is never made."""
     system = alone.system
-    orgs = [make(system, f"fleet-{n}") for n in range(40)]
-    apply_set(
-        system,
-        "team",
-        "s",
-        organizations=named("fleet-*"),
-        deletionPolicy="Reset",
-    )
+    orgs = [make(system, f"team-{n}") for n in range(40)]
+    apply_set(system, "team", deletionPolicy="Reset")
     eventually(lambda: any(own(system, org) for org in orgs), 60, "the first one")
     system.plane.kubectl("delete", SETS, "s", "-n", "team", "--timeout=120s")
     system.gone(SETS, "s", "team")
@@ -418,15 +361,8 @@ def test_a_namespace_that_goes_takes_its_sets_along(alone: Own) -> None:
     """Policies are deleted before their set, and are undone all the same."""
     system = alone.system
     alone.plane.start_controller_manager(("namespace-controller",))
-    orgs = [make(system, f"fleet-{n}") for n in range(5)]
-    apply_set(
-        system,
-        "team",
-        "s",
-        organizations=named("fleet-*"),
-        deletionPolicy="Reset",
-    )
-    wait_ready(system, "team", "s")
+    orgs = [make(system, f"team-{n}") for n in range(5)]
+    cover(system, "team", deletionPolicy="Reset")
     system.plane.kubectl("delete", "namespace", "team", "--timeout=120s")
     assert not any(own(system, org) for org in orgs)
     alone.plane.stop_controller_manager()
@@ -435,14 +371,12 @@ def test_a_namespace_that_goes_takes_its_sets_along(alone: Own) -> None:
 def test_a_credential_that_sees_one_row_removes_nothing(alone: Own) -> None:
     """ZITADEL leaves out what the credential may not read, without an error."""
     system, emulator = alone.system, alone.emulator
-    orgs = [make(system, f"fleet-{n}") for n in range(3)]
+    orgs = [make(system, f"team-{n}") for n in range(3)]
     user = emulator.user("IAM_ORG_MANAGER", credential="token")
     create_secret(alone.plane, "narrow", user["token"])
     token = {"personalAccessToken": {"secretRef": {"name": "narrow"}}}
     system.instance("shared", emulator.url, credentials=token)
-    reset = {"organizations": named("fleet-*"), "deletionPolicy": "Reset"}
-    apply_set(system, "team", "s", **reset)
-    wait_ready(system, "team", "s")
+    cover(system, "team", deletionPolicy="Reset")
     before = [uid_of(system, f"s-{org}", "team") for org in orgs]
 
     path = f"/emulator/v1/users/{user['userId']}"
@@ -458,7 +392,7 @@ def test_a_credential_that_sees_one_row_removes_nothing(alone: Own) -> None:
 
     def read_again() -> None:
         since = len(emulator.requests(search)) + 1
-        touch(system, "team", "s")
+        touch(system, "team")
         eventually(lambda: is_read(since), 60, "a reading")
         time.sleep(3)
         assert [uid_of(system, f"s-{org}", "team") for org in orgs] == before
@@ -467,17 +401,17 @@ def test_a_credential_that_sees_one_row_removes_nothing(alone: Own) -> None:
     read_again()
     alone.restart()
     read_again()
-    without = named("fleet-*", exclude=[{"name": "fleet-0"}])
-    apply_set(system, "team", "s", organizations=without, deletionPolicy="Reset")
+    without = named("team-*", exclude=[{"name": "team-0"}])
+    apply_set(system, "team", organizations=without, deletionPolicy="Reset")
     system.gone("znp", f"s-{orgs[0]}", "team", patience=60)
     assert [own(system, org) for org in orgs] == [False, True, True]
     assert [uid_of(system, f"s-{org}", "team") for org in orgs[1:]] == before[1:]
 
     emulator.call("PUT", path, {"roles": ["IAM_ORG_MANAGER"]})
-    late = make(system, "fleet-late")
-    touch(system, "team", "s")
+    late = make(system, "team-late")
+    touch(system, "team")
     eventually(lambda: own(system, late), 60, "the organization that came meanwhile")
-    wait_ready(system, "team", "s")
+    wait_ready(system, "team")
     assert [uid_of(system, f"s-{org}", "team") for org in orgs[1:]] == before[1:]
 
 
@@ -488,14 +422,7 @@ def test_an_id_that_is_no_name_has_a_policy_with_a_digest(
     org = f"R&D_{namespace}"
     body = {"id": org, "name": f"{namespace}-x"}
     system.emulator.call("POST", "/emulator/v1/organizations", body)
-    apply_set(
-        system,
-        namespace,
-        "s",
-        organizations=named(f"{namespace}-*"),
-        deletionPolicy="Reset",
-    )
-    wait_ready(system, namespace, "s")
+    cover(system, namespace, deletionPolicy="Reset")
     assert own(system, org)
     (name,) = system.plane.kubectl(
         *("get", "znp", "-n", namespace, "-l", f"{LABEL}=s", "-o", "name")

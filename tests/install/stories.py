@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cluster.conftest import System
-from cluster.test_sets import apply_set, make, named, wait_ready
+from cluster.fleets import apply_set, make, named, wait_ready
 from install.rights import Request, Right, granted, requests
 from support.audit import AuditLog
 from support.installed import ACCOUNT, RELEASE, Installation

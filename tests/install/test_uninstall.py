@@ -9,7 +9,7 @@ import pytest
 
 from chart.rendering import CHART
 from cluster.conftest import System
-from cluster.test_sets import apply_set, named, wait_ready
+from cluster.fleets import apply_set, named, wait_ready
 from support.documents import ROOT, Shell, commands
 from support.installed import RELEASE, Installation
 from support.running import OWN_NAMESPACE, EmulatorProcess, create_secret
