@@ -409,6 +409,23 @@ async def test_the_last_finalizer_lets_it_go(
     assert await writer.strip(held, finalizer=True, original=True) is None
 
 
+async def test_what_was_marked_meanwhile_is_not_deleted(
+    writer: ClusterWriter, objects: Objects
+) -> None:
+    """A record without our finalizer may be too old; one with it may be older."""
+    policy = objects.policy()
+    held = await writer.apply_marks(policy, original=TEXT, finalizer=True)
+    await writer.delete(policy)
+    body = objects.get()
+    assert body is not None
+    assert "deletionTimestamp" not in body["metadata"]
+    await writer.apply_status(held, FULL)
+    await writer.delete(held)
+    body = objects.get()
+    assert body is not None
+    assert "deletionTimestamp" in body["metadata"]
+
+
 async def test_another_finalizer_keeps_it(
     writer: ClusterWriter, objects: Objects
 ) -> None:

@@ -154,11 +154,18 @@ class ClusterWriter:
     async def delete(self, about: OwnObject) -> None:
         """Delete an object; nothing happens if another one has its name by now.
 
+        Without our finalizer, nothing happens either if it has changed: a pass may just
+        have added the finalizer, and Kubernetes can lose one that comes at the moment
+        of the deletion. The watch then shows the change, and the caller tries again.
+
         Raises:
             ClusterError: Kubernetes did not accept the call.
         """
         self._check()
-        only = {"preconditions": {"uid": about.uid}, "propagationPolicy": "Background"}
+        preconditions = {"uid": about.uid}
+        if not about.held:
+            preconditions["resourceVersion"] = about.resource_version
+        only = {"preconditions": preconditions, "propagationPolicy": "Background"}
         with suppress(ObjectGone, ObjectChanged):
             await call(self._api, "DELETE", _path(about), body=only)
 
