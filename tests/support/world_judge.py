@@ -204,7 +204,9 @@ class Judge:
         target, value = found
         versions = [v for v in self._model.versions(policy.key) if v is not None]
         versions = [v for v in versions if v.uid == policy.uid] or [policy]
-        if not any(self._model.may_hold(v, target) for v in versions):
+        # A set that begins to manage claims before it has told its policies.
+        asked = policy.set_uid and self._model.may_be_wanted(target, policy.set_uid)
+        if not asked and not any(self._model.may_hold(v, target) for v in versions):
             self.complain(f"{policy.key}: an original it may not record: {text}")
         for version in versions:
             older = self._model.older(version, target)
