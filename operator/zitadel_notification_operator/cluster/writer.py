@@ -154,9 +154,9 @@ class ClusterWriter:
     async def delete(self, about: OwnObject) -> None:
         """Delete an object; nothing happens if another one has its name by now.
 
-        Without our finalizer, nothing happens either if it has changed: a pass may just
-        have added the finalizer, and Kubernetes can lose one that comes at the moment
-        of the deletion. The watch then shows the change, and the caller tries again.
+        Without our finalizer, nothing happens either if it has changed: a pass may be
+        adding the finalizer at this moment, and a policy that has written must not go
+        before that is undone. The watch shows the change, and the caller tries again.
 
         Raises:
             ClusterError: Kubernetes did not accept the call.
