@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from support.running import EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
+from zitadel_emulator.testing import start
 from zitadel_notification_operator.cli.group import znp
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
@@ -334,6 +335,106 @@ def test_a_person_with_few_rights_is_told_what_is_missing(
         done.stdout
     )
     plane.kubectl("delete", "znp", "few-rights", "-n", "team-a", "--wait=false")
+
+
+@pytest.fixture
+def granted(plane: ControlPlane, emulator: EmulatorProcess) -> None:
+    """The instance of all objects, and its credential."""
+    create_secret(plane, "zitadel-credentials")
+    plane.kubectl("apply", "-f", "-", stdin=json.dumps(instance(emulator)))
+
+
+def made(emulator: EmulatorProcess, name: str) -> str:
+    """Create an organization and return its id."""
+    return str(emulator.call("POST", "/management/v1/orgs", {"name": name})["id"])
+
+
+def planned(plane: ControlPlane, objects: list[dict[str, Any]], *more: str) -> Result:
+    """Plan some manifests from standard input."""
+    text = "\n---\n".join(map(json.dumps, objects))
+    arguments = ["plan", "-f", "-", "--allow-local-urls"]
+    config = ["--kubeconfig", str(plane.kubeconfig)]
+    return CliRunner().invoke(znp, [*arguments, *config, *more], input=text)
+
+
+def plain(name: str, organization: str, **spec: Any) -> dict[str, Any]:
+    """Return the manifest of a policy in team-a."""
+    return manifest(
+        "NotificationPolicy",
+        "team-a",
+        name,
+        scope="Organization",
+        organization={"id": organization},
+        passwordChange=True,
+        **spec,
+    )
+
+
+@pytest.mark.usefixtures("granted")
+def test_manifests_do_not_say_where_a_credential_is_sent(
+    plane: ControlPlane, emulator: EmulatorProcess
+) -> None:
+    """An instance that a manifest leads elsewhere is unknown, unless it is trusted."""
+    acme = made(emulator, "Elsewhere")
+    elsewhere = instance(emulator)
+    with start() as other:
+        elsewhere["spec"]["url"] = other.url
+        one = plain("elsewhere", acme)
+        done = planned(plane, [elsewhere, one])
+        assert done.exit_code == 1
+        assert "AddressNotAllowed" in done.stdout
+        assert other.requests() == []
+        trusting = planned(plane, [elsewhere, one], "--trust-instances")
+        assert trusting.exit_code == 1
+        assert other.requests() != []
+    # The same instance with other grants leads to the same place.
+    granting = instance(emulator)
+    granting["spec"]["grants"] = [{"namespaces": ["team-a"]}]
+    assert "1 to create" in planned(plane, [granting, one]).stdout
+
+
+@pytest.mark.usefixtures("granted")
+def test_what_kubernetes_refuses_is_refused(
+    plane: ControlPlane, emulator: EmulatorProcess
+) -> None:
+    """A field that may not change is named; nothing is planned then."""
+    one, other = made(emulator, "Fixed"), made(emulator, "Other")
+    stored = plain("fixed", one, managementPolicy="Observe")
+    plane.kubectl("apply", "-f", "-", stdin=json.dumps(stored))
+    done = planned(plane, [plain("fixed", other, managementPolicy="Observe")])
+    assert done.exit_code == 1
+    assert "team-a/fixed: spec.organization may not be changed" in done.stderr
+    plane.kubectl("delete", "znp", "fixed", "-n", "team-a", "--wait=false")
+
+
+@pytest.mark.usefixtures("granted")
+def test_objects_that_are_not_shown_compete(
+    plane: ControlPlane, emulator: EmulatorProcess
+) -> None:
+    """Two instances lead to one ZITADEL; -n and --instance only choose the lines."""
+    organization = made(emulator, "Contested")
+    second = instance(emulator)
+    second["metadata"]["name"] = "second"
+    for one in (second, plain("owner", organization)):
+        plane.kubectl("apply", "-f", "-", stdin=json.dumps(one))
+    rival = plain("rival", organization, instanceRef={"name": "second"})
+    rival["metadata"]["namespace"] = "team-b"
+    for options in (["--instance", "second"], ["-n", "team-b"]):
+        done = planned(plane, [rival], *options)
+        (line, last) = done.stdout.splitlines()
+        assert line.startswith("! conflict   NotificationPolicy team-b/rival: Conflict")
+        assert last.endswith("1 in conflict.")
+    plane.kubectl("delete", "znp", "owner", "-n", "team-a", "--wait=false")
+    plane.kubectl("delete", "zni", "second", "--wait=false")
+
+
+def test_a_cluster_without_the_crds_is_an_error() -> None:
+    """A wrong context must not look like "no changes"."""
+    with ControlPlane() as empty:
+        done = CliRunner().invoke(znp, ["plan", "--kubeconfig", str(empty.kubeconfig)])
+    assert done.exit_code == 1
+    assert "does not serve NotificationPolicy and ZitadelInstance" in done.stderr
+    assert done.stdout == ""
 
 
 def right(*resources: str) -> dict[str, Any]:

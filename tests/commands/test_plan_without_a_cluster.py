@@ -1,13 +1,18 @@
 """`znp plan -f` with a URL: no cluster is needed, and none is asked."""
 
 import json
+import os
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from zitadel_emulator.testing import EmulatedZitadel
+from support.running import ZNP
+from support.waiting import eventually
+from zitadel_emulator.testing import EmulatedZitadel, start
 from zitadel_notification_operator.cli.group import znp
 
 
@@ -97,6 +102,76 @@ def test_a_token_that_is_refused_makes_all_unknown(
     assert done.exit_code == 1, done.output
     assert "CredentialsRejected" in done.stdout
     assert "canary" not in done.output
+
+
+def test_a_manifest_cannot_redirect_the_credential(
+    zitadel: EmulatedZitadel, token: Path
+) -> None:
+    """Whatever an instance in the manifests says, only --url is called."""
+    with start() as other:
+        rogue = {
+            "apiVersion": "zitadel-notification.dev/v1alpha1",
+            "kind": "ZitadelInstance",
+            "metadata": {"name": "default"},
+            "spec": {
+                "url": other.url,
+                "allowInsecureHTTP": True,
+                "credentials": {
+                    "personalAccessToken": {
+                        "secretRef": {"name": "credential", "key": "credential"}
+                    }
+                },
+                "grants": [{"namespaces": ["default"]}],
+            },
+        }
+        unused = {**rogue, "metadata": {"name": "unused"}}
+        one = policy("a", {"name": "ACME"}, value=False)
+        done = run(zitadel, token, [one, rogue, unused])
+        assert done.exit_code == 0, done.output
+        assert "1 to create" in done.stdout
+        assert other.requests() == []
+    # Of the manifest, the grants count.
+    rogue["spec"]["grants"] = [{"namespaces": ["other"]}]  # type: ignore[index]
+    done = run(zitadel, token, [one, rogue])
+    assert "InstanceNotFound" in done.stdout
+
+
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_empty_input_is_an_error(
+    zitadel: EmulatedZitadel, token: Path, text: str
+) -> None:
+    """A pipe from a command that has failed must not look like "no changes"."""
+    arguments = ["plan", "-f", "-", "--url", zitadel.url, "--token-file", str(token)]
+    done = CliRunner().invoke(znp, [*arguments, "--allow-local-urls"], input=text)
+    assert done.exit_code == 1
+    assert "Standard input is empty" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.tls
+@pytest.mark.parametrize(
+    "arguments",
+    [("plan", "-f"), ("check", "--url", "https://z.example", "--token-file")],
+)
+def test_a_signal_ends_it_while_an_input_blocks(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """Nobody writes into the pipe, as where `-f -` is typed at a terminal."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen([*ZNP, *arguments, str(pipe)]) as process:
+        writer = eventually(lambda: writer_of(pipe), 20)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        os.close(writer)
+
+
+def writer_of(pipe: Path) -> int | None:
+    """Open the pipe to write, and return the descriptor; None without a reader."""
+    try:
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,12 @@ CHANGES = 2
 @option("--show-unchanged", is_flag=True, help="Also list what changes nothing.")
 @option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
 @option(
+    "--trust-instances",
+    is_flag=True,
+    help="Also connect where a ZitadelInstance of the manifests leads, with the Secret "
+    "that it names. Without this, what needs it is unknown.",
+)
+@option(
     "--timeout",
     type=Duration(1, 86400, "from 1s to 24h"),
     default="10m",
@@ -72,6 +78,7 @@ def command(
     output: str,
     show_unchanged: bool,
     detailed_exitcode: bool,
+    trust_instances: bool,
     timeout: float,
     **others: Any,
 ) -> None:
@@ -86,11 +93,13 @@ def command(
         )
     from zitadel_notification_operator.planning.wording import as_json, as_text
 
-    from .plan_run import make
+    from .plan_manifests import read
+    from .plan_run import PlanOptions, make
     from .running import run
 
-    work = make(sources, cluster, zitadel, recursive=recursive, timeout=timeout)
-    plan = run(work, signals)
+    manifests = read(sources, recursive=recursive)
+    options = PlanOptions(cluster, zitadel, timeout, trust_instances)
+    plan = run(make(manifests, options), signals)
     if output == "json":
         json.dump(as_json(plan, show_unchanged=show_unchanged), sys.stdout, indent=2)
         click.echo()

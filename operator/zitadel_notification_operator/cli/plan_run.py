@@ -1,127 +1,169 @@
-"""What `znp plan` reads: the cluster's objects, manifests, and ZITADEL."""
+"""What `znp plan` does: it brings objects, Secrets and ZITADEL together."""
 
 import logging
-import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 
 import click
 
 from zitadel_notification_operator.cluster.calls import ApiClient, Forbidden
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.reader import ClusterReader
-from zitadel_notification_operator.cluster.resources import UnusableObject, parse
 from zitadel_notification_operator.cluster.secrets import ClusterSecrets
-from zitadel_notification_operator.core.credentials import (
-    CLIENT_ID,
-    CLIENT_SECRET,
-    AccessToken,
-    CaRef,
-    ClientSecret,
-    Credential,
-    CredentialKind,
-    CredentialRef,
+from zitadel_notification_operator.core.credentials import Credential
+from zitadel_notification_operator.core.errors import TerminalError
+from zitadel_notification_operator.core.instance_object import Endpoint, InstanceObject
+from zitadel_notification_operator.core.kinds import (
+    INSTANCE,
+    KINDS,
+    POLICY,
+    SET,
+    Kind,
 )
-from zitadel_notification_operator.core.grants import Grant
-from zitadel_notification_operator.core.instance_object import InstanceObject
-from zitadel_notification_operator.core.kinds import INSTANCE, KINDS, Kind, ObjectKey
 from zitadel_notification_operator.core.objects import OwnObject
-from zitadel_notification_operator.core.policy import Scope
-from zitadel_notification_operator.engine.ports import SecretReader
-from zitadel_notification_operator.manifests.errors import ManifestError
-from zitadel_notification_operator.manifests.reading import read_manifests
+from zitadel_notification_operator.core.reasons import Reason
+from zitadel_notification_operator.engine.ports import Connector, PolicyClient
+from zitadel_notification_operator.manifests.reading import Manifests
 from zitadel_notification_operator.planning.applying import (
     New,
     apply,
-    says_suspend,
-    with_metadata,
+    forbidden_changes,
+    led_elsewhere,
 )
 from zitadel_notification_operator.planning.dry_run import (
+    DryRun,
     observed_only_by_reads,
     run,
 )
 from zitadel_notification_operator.planning.memory_cluster import MemoryCluster
-from zitadel_notification_operator.planning.plan import Plan, make_plan
+from zitadel_notification_operator.planning.plan import Line, Plan, make_plan
 from zitadel_notification_operator.zitadel.connector import ZitadelConnector
 
 from .cluster_options import ClusterOptions
-from .zitadel_access import Access, access_of_files, adjusted
+from .plan_direct import FileSecrets, at_url, no_crd_is_ending
+from .plan_manifests import records_of
+from .zitadel_access import access_of_files, adjusted
 from .zitadel_options import ZitadelOptions
 
-_SECRET = "credential"  # noqa: S105 - the name of what holds it
-_EVERYTHING = Grant(("*",), frozenset(Scope))
 
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """The options of the command.
 
-async def make(
-    sources: Sequence[str],
-    cluster: ClusterOptions,
-    zitadel: ZitadelOptions,
-    *,
-    recursive: bool,
-    timeout: float,  # noqa: ASYNC109 - it ends the plan with what is known
-) -> Plan:
-    """Read all objects, and return what the operator would do about them.
-
-    Args:
-        sources: Files, folders or `-`.
+    Attributes:
         cluster: Which cluster.
         zitadel: Which ZITADEL.
-        recursive: Whether folders in folders are read, too.
         timeout: Seconds after which what is left counts as unknown.
+        trust_instances: Whether to connect where instances of the manifests lead.
+    """
+
+    cluster: ClusterOptions
+    zitadel: ZitadelOptions
+    timeout: float
+    trust_instances: bool
+
+
+async def make(manifests: Manifests, options: PlanOptions) -> Plan:
+    """Return what the operator would do.
+
+    Args:
+        manifests: What would be applied before.
+        options: The options of the command.
 
     Raises:
+        click.ClickException: Kubernetes would refuse the manifests, or there is no such
+            instance.
         NoCluster: There is no way into a cluster.
-        OperatorError: Kubernetes or a file cannot be used.
+        OperatorError: Kubernetes or a credential cannot be used.
     """
     # The engine's log is for the operator. What matters here is in the plan.
     logging.getLogger("zitadel_notification_operator").addHandler(logging.NullHandler())
-    async with AsyncExitStack() as stack:
-        secrets: SecretReader
-        ending: Callable[[Kind], Awaitable[bool]]
-        if zitadel.is_direct:
-            namespace = cluster.namespace or "default"
-            manifests = _records(sources, namespace, recursive=recursive)
-            objects = apply([], manifests)
-            access = access_of_files(zitadel)
-            objects += _instances_of_url(objects, access)
-            secrets, ending = _FileSecrets(access), _never
+    real = ZitadelConnector(allow_local=options.zitadel.allow_local_urls)
+    try:
+        if options.zitadel.is_direct:
+            done = await _without_cluster(manifests, options, real)
         else:
-            api = (await connect(cluster.kubeconfig, context=cluster.context)).api
-            stack.push_async_callback(api.close)
-            reader = ClusterReader(api, ())
-            objects = await _read_all(reader, api, cluster)
-            manifests = _records(
-                sources, cluster.effective_namespace() or "default", recursive=recursive
-            )
-            objects = apply(objects, manifests)
-            secrets = ClusterSecrets(api, zitadel.operator_namespace, for_person=True)
-            ending = reader.crd_is_ending
-        objects = [_prepared(one, zitadel) for one in objects]
-        if zitadel.instance:
-            _require_instance(objects, zitadel.instance)
-            objects = [one for one in objects if _is_of(one, zitadel.instance)]
-        connector = ZitadelConnector(allow_local=zitadel.allow_local_urls)
-        stack.push_async_callback(connector.aclose)
-        memory = MemoryCluster(objects, ending)
-        done = await run(
-            objects, memory, secrets, connector, zitadel.operator_namespace, timeout
-        )
+            done = await _on_cluster(manifests, options, real)
+    finally:
+        await real.aclose()
     plan = make_plan(done)
-    if cluster.namespace and not zitadel.is_direct:
-        lines = (line for line in plan.lines if line.about.key.namespace)
-        plan = Plan(
-            tuple(one for one in lines if one.about.key.namespace == cluster.namespace)
+    return Plan(tuple(line for line in plan.lines if _is_meant(line, options)))
+
+
+async def _without_cluster(
+    manifests: Manifests, options: PlanOptions, real: Connector
+) -> DryRun:
+    access = access_of_files(options.zitadel)
+    new = records_of(manifests, options.cluster.namespace or "default")
+    objects = _prepared(at_url(apply([], new), access), options.zitadel)
+    return await run(
+        objects,
+        MemoryCluster(objects, no_crd_is_ending),
+        FileSecrets(access),
+        real,
+        options.zitadel.operator_namespace,
+        options.timeout,
+    )
+
+
+async def _on_cluster(
+    manifests: Manifests, options: PlanOptions, real: Connector
+) -> DryRun:
+    cluster, zitadel = options.cluster, options.zitadel
+    async with AsyncExitStack() as stack:
+        api = (await connect(cluster.kubeconfig, context=cluster.context)).api
+        stack.push_async_callback(api.close)
+        reader = ClusterReader(api, ())
+        existing = await _read_all(reader, api, cluster)
+        new = records_of(manifests, cluster.effective_namespace() or "default")
+        _require_applicable(reader, existing, new)
+        objects = _prepared(apply(existing, new), zitadel)
+        names = {one.name for one in objects if one.kind is INSTANCE}
+        if zitadel.instance and zitadel.instance not in names:
+            raise click.ClickException(
+                f"There is no ZitadelInstance {zitadel.instance}"
+            )
+        elsewhere = led_elsewhere(existing, new)
+        trusted = frozenset(names if options.trust_instances else names - elsewhere)
+        return await run(
+            objects,
+            MemoryCluster(objects, reader.crd_is_ending),
+            ClusterSecrets(api, zitadel.operator_namespace, for_person=True),
+            _TrustedConnector(real, trusted),
+            zitadel.operator_namespace,
+            options.timeout,
         )
-    return plan
+
+
+def _is_meant(line: Line, options: PlanOptions) -> bool:
+    """Return whether a line is about what the options name.
+
+    All objects take part in the run: those that are not shown compete with the others.
+    """
+    namespace, instance = options.cluster.namespace, options.zitadel.instance
+    about = line.about
+    if namespace and not options.zitadel.is_direct and about.key.namespace != namespace:
+        return False
+    return not instance or about.needed_instance == instance
 
 
 async def _read_all(
     reader: ClusterReader, api: ApiClient, cluster: ClusterOptions
 ) -> list[OwnObject]:
-    """Return the objects of all namespaces, or of one where no more may be read."""
+    """Return the objects of all namespaces, or of one where no more may be read.
+
+    Raises:
+        click.ClickException: The cluster lacks the operator's CRDs.
+    """
     reader.kinds = await reader.kinds_served()
+    missing = [kind.name for kind in (POLICY, INSTANCE) if kind not in reader.kinds]
+    if missing:
+        raise click.ClickException(
+            f"This cluster does not serve {' and '.join(missing)}: the operator's CRDs "
+            "are not installed there. Is it the right --context? To plan manifests "
+            "without a cluster, use --url"
+        )
     objects: list[OwnObject] = []
     for kind in KINDS:
         try:
@@ -142,105 +184,83 @@ async def _read_all(
     return objects
 
 
-def _records(sources: Sequence[str], namespace: str, *, recursive: bool) -> list[New]:
-    """Return what the manifests would make."""
-    if not sources:
-        return []
-    try:
-        manifests = read_manifests(sources, recursive=recursive, stdin=sys.stdin)
-    except ManifestError as error:
-        raise click.ClickException(str(error)) from error
-    if manifests.skipped:
-        many = manifests.skipped > 1
-        what = "objects of other kinds" if many else "object of another kind"
-        click.echo(f"Skipped {manifests.skipped} {what}", err=True)
-    now, found = datetime.now(UTC), []
-    for number, (kind, body) in enumerate(manifests.objects):
-        try:
-            record = parse(kind, with_metadata(kind, body, namespace, number, now))
-            found.append(New(record, says_suspend(body)))
-        except UnusableObject as error:
-            raise click.ClickException(f"A manifest of {kind}: {error}") from error
-    return found
+def _require_applicable(
+    reader: ClusterReader, existing: Sequence[OwnObject], new: Sequence[New]
+) -> None:
+    """Require what no schema says of a manifest alone.
+
+    Raises:
+        click.ClickException: Kubernetes would refuse a manifest.
+    """
+    problems = list(forbidden_changes(existing, new))
+    lacks_sets = SET not in reader.kinds
+    if lacks_sets and any(_kind(made) is SET for made in new):
+        problems.append(f"This cluster does not serve {SET}: its CRD is not there")
+    if problems:
+        raise click.ClickException("\n".join(problems))
 
 
-def _prepared(one: OwnObject, zitadel: ZitadelOptions) -> OwnObject:
-    """Return an object as the dry run needs it."""
-    if not isinstance(one, InstanceObject):
-        return one
-    if not zitadel.is_direct:
-        endpoint = adjusted(one.endpoint, zitadel)
-        one = replace(
-            one,
-            url=endpoint.url if zitadel.instance == one.name else one.url,
-            external_domain=endpoint.external_domain,
-            rate_limit=endpoint.rate_limit,
-        )
-    return observed_only_by_reads(one)
+def _kind(made: New) -> Kind:
+    return made.record.kind
 
 
-def _require_instance(objects: Sequence[OwnObject], name: str) -> None:
-    if not any(one.kind is INSTANCE and one.name == name for one in objects):
-        raise click.ClickException(f"There is no ZitadelInstance {name}")
-
-
-def _is_of(one: OwnObject, instance: str) -> bool:
-    if one.kind is INSTANCE:
-        return one.name == instance
-    return one.needed_instance == instance
-
-
-def _instances_of_url(
-    objects: Sequence[OwnObject], access: Access
-) -> list[InstanceObject]:
-    """Return an instance for each name that objects use, all at the same URL."""
-    names = {one.needed_instance for one in objects if one.needed_instance}
+def _prepared(objects: Sequence[OwnObject], zitadel: ZitadelOptions) -> list[OwnObject]:
+    """Return objects as the dry run needs them."""
     return [
-        InstanceObject(
-            key=ObjectKey("", name),
-            uid=f"url-{name}",
-            generation=1,
-            created="1970-01-01T00:00:00Z",
-            url=access.endpoint.url,
-            external_domain=access.endpoint.external_domain,
-            rate_limit=access.endpoint.rate_limit,
-            credential=_reference_to(access.credential),
-            ca=CaRef("ConfigMap", _SECRET, _SECRET) if access.roots else None,
-            grants=(_EVERYTHING,),
-        )
-        for name in sorted(names)
+        _prepared_instance(one, zitadel) if isinstance(one, InstanceObject) else one
+        for one in objects
     ]
 
 
-def _reference_to(credential: Credential) -> CredentialRef:
-    if isinstance(credential, AccessToken):
-        return CredentialRef(CredentialKind.TOKEN, _SECRET, _SECRET)
-    if isinstance(credential, ClientSecret):
-        return CredentialRef(CredentialKind.CLIENT, _SECRET)
-    return CredentialRef(CredentialKind.KEY, _SECRET, _SECRET)
+def _prepared_instance(one: InstanceObject, zitadel: ZitadelOptions) -> InstanceObject:
+    named = one.name == zitadel.instance
+    rate = replace(ZitadelOptions(), requests_per_second=zitadel.requests_per_second)
+    endpoint = adjusted(one.endpoint, zitadel if named else rate)
+    changed = replace(
+        one,
+        url=endpoint.url,
+        external_domain=endpoint.external_domain,
+        rate_limit=endpoint.rate_limit,
+    )
+    return observed_only_by_reads(changed)
 
 
-class _FileSecrets:
-    """Hands out the credential and the roots of files; implements `SecretReader`."""
+class _TrustedConnector:
+    """Connects only where the cluster's own instances lead; implements `Connector`.
 
-    def __init__(self, access: Access) -> None:
-        self._access = access
+    A manifest that nobody has reviewed could otherwise have the operator's credential
+    sent to any server.
 
-    async def read_secret(self, name: str) -> Mapping[str, bytes] | None:
-        credential = self._access.credential
-        if isinstance(credential, AccessToken):
-            return {_SECRET: credential.token.encode()}
-        if isinstance(credential, ClientSecret):
-            return {
-                CLIENT_ID: credential.client_id.encode(),
-                CLIENT_SECRET: credential.secret.encode(),
-            }
-        return {_SECRET: self._access.content}
+    Args:
+        real: Makes the clients.
+        trusted: The names of the instances that may be connected to.
+    """
 
-    async def read_config_map(self, name: str) -> Mapping[str, bytes] | None:
-        return {_SECRET: (self._access.roots or "").encode()}
+    def __init__(self, real: Connector, trusted: frozenset[str]) -> None:
+        self._real = real
+        self._trusted = trusted
 
+    def connect(
+        self,
+        instance: str,
+        endpoint: Endpoint,
+        credential: Credential,
+        roots: str | None,
+    ) -> PolicyClient:
+        """Return a client of an instance that is trusted.
 
-async def _never(_kind: Kind) -> bool:
-    """Say that no CRD is being deleted, where there is no cluster."""
-    return False
+        Raises:
+            TerminalError: `AddressNotAllowed`: it is not.
+        """
+        if instance not in self._trusted:
+            raise TerminalError(
+                Reason.ADDRESS_NOT_ALLOWED,
+                f"The manifests lead ZitadelInstance {instance} elsewhere than the "
+                "cluster does, or it is new; --trust-instances sends the credential "
+                "there",
+            )
+        return self._real.connect(instance, endpoint, credential, roots)
+
+    async def disconnect(self, instance: str) -> None:
+        """Close what belongs to this instance object."""
+        await self._real.disconnect(instance)

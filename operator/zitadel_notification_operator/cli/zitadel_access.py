@@ -108,7 +108,7 @@ def access_of_files(options: ZitadelOptions) -> Access:
     """Return how a ZITADEL is reached that is named by URL and files alone.
 
     Raises:
-        click.ClickException: A file cannot be read.
+        click.UsageError: There is no file with a credential.
         OperatorError: A file does not hold what it must.
     """
     kinds = {
@@ -119,16 +119,11 @@ def access_of_files(options: ZitadelOptions) -> Access:
     path = options.credential_file
     if path is None:
         raise click.UsageError("--url needs a file that holds a credential")
-    try:
-        content = path.read_bytes()
-        roots = options.ca_file.read_text() if options.ca_file else None
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"A file cannot be read: {error}") from error
     credential = parse_credential_file(
-        kinds[path], f"File {path}", content, datetime.now(UTC)
+        kinds[path], f"File {path}", options.content, datetime.now(UTC)
     )
     endpoint = adjusted(Endpoint(options.url.rstrip("/")), options)
-    return Access(NO_NAME, endpoint, credential, roots, content=content)
+    return Access(NO_NAME, endpoint, credential, options.roots, content=options.content)
 
 
 def adjusted(endpoint: Endpoint, options: ZitadelOptions) -> Endpoint:

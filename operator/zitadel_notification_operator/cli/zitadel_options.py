@@ -1,7 +1,7 @@
 """The options that say which ZITADEL is meant, and how to reach it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +30,9 @@ operator_namespace_option = option(
 )
 """The option that says where the Secrets of a ZitadelInstance are."""
 
+_LARGEST = 2**20
+"""Bytes of the largest file that is read; bundles of authorities have 200,000."""
+
 CREDENTIAL_FILES = ("token_file", "key_file", "client_credentials_file")
 """The parameters that name a file with a credential."""
 
@@ -50,6 +53,8 @@ class ZitadelOptions:
         allow_insecure_http: Whether the credential may be sent without encryption.
         requests_per_second: The rate limit; None for the instance's own, or 50.
         operator_namespace: Where the Secrets of a ZitadelInstance are.
+        content: The content of the file with the credential; empty without one.
+        roots: The content of `ca_file`; None without one.
     """
 
     instance: str = ""
@@ -63,13 +68,19 @@ class ZitadelOptions:
     allow_insecure_http: bool = False
     requests_per_second: int | None = None
     operator_namespace: str = ""
+    content: bytes = field(default=b"", repr=False)
+    roots: str | None = None
 
     @classmethod
     def take(cls, options: dict[str, Any]) -> "ZitadelOptions":
         """Take these options out of a command's parameters, and check them.
 
+        The files are read here, before there is an event loop: until then a signal ends
+        the process, also while a file such as a pipe blocks.
+
         Raises:
             click.UsageError: They do not fit together; the text says what to do.
+            click.ClickException: A file cannot be read.
         """
         names = cls.__dataclass_fields__
         taken = {name: options.pop(name) for name in names if name in options}
@@ -90,7 +101,16 @@ class ZitadelOptions:
         if files and not given.url:
             raise click.UsageError("A file with a credential needs --url")
         given._require_safe_url()
-        return given
+        return given._with_files()
+
+    def _with_files(self) -> "ZitadelOptions":
+        path = self.credential_file
+        try:
+            content = _read(path) if path else b""
+            roots = _read(self.ca_file).decode() if self.ca_file else None
+        except (OSError, ValueError) as error:
+            raise click.ClickException(f"A file cannot be read: {error}") from error
+        return replace(self, content=content, roots=roots)
 
     def _require_safe_url(self) -> None:
         """Require encryption, unless the credential stays on this machine.
@@ -178,3 +198,17 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _read(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is too long for what it must hold; it may be a device.
+    """
+    with path.open("rb") as file:
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise ValueError(f"{path} is larger than {_LARGEST} bytes")
+    return content

@@ -42,6 +42,9 @@ def write_manifests(
         stream.writelines(comment(line) for line in manifest.comments)
         stream.write(yaml_of(manifest.body(namespace)))
         count += 1
+    if not count:
+        # An empty output would look as if the command had failed.
+        stream.write(comment("There are no objects"))
     return count
 
 

@@ -3,13 +3,16 @@
 Nothing is pruned: an object without a manifest stays as it is.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from zitadel_notification_operator.core.conditions import format_time
-from zitadel_notification_operator.core.instance_object import InstanceSpec
+from zitadel_notification_operator.core.instance_object import (
+    InstanceObject,
+    InstanceSpec,
+)
 from zitadel_notification_operator.core.kinds import INSTANCE, POLICY, SET, Kind
 from zitadel_notification_operator.core.objects import OwnObject
 from zitadel_notification_operator.core.policy_object import PolicySpec
@@ -68,6 +71,60 @@ class New(NamedTuple):
 def says_suspend(body: Mapping[str, Any]) -> bool:
     """Return whether a manifest has `spec.suspend`."""
     return "suspend" in (body.get("spec") or {})
+
+
+_IMMUTABLE = {
+    "scope": "scope",
+    "instance": "instanceRef.name",
+    "organization": "organization",
+}
+"""The fields of a policy's record that may not change, with their names in the spec.
+Of a set only the instance may not."""
+
+
+def forbidden_changes(
+    existing: Iterable[OwnObject], new: Iterable[New]
+) -> Iterator[str]:
+    """Yield what Kubernetes would refuse, because a field may not be changed.
+
+    Args:
+        existing: What the cluster holds.
+        new: What the manifests would make.
+    """
+    objects = {(one.kind, one.key): one for one in existing}
+    for made in new:
+        one = made.record
+        known = objects.get((one.kind, one.key))
+        if known is None or one.kind is INSTANCE:
+            continue
+        for name, shown in _IMMUTABLE.items():
+            before, after = getattr(known, name, None), getattr(one, name, None)
+            if known.can_read(shown.partition(".")[0]) and before != after:
+                yield (
+                    f"{one.kind} {one.key}: spec.{shown} may not be changed; delete "
+                    "the object first, or give it another name"
+                )
+
+
+def led_elsewhere(existing: Iterable[OwnObject], new: Iterable[New]) -> frozenset[str]:
+    """Return the names of instances that manifests would lead somewhere else.
+
+    That is to another URL, or with another credential or authority than the cluster's
+    object of that name.
+    """
+    objects = {one.name: one for one in existing if isinstance(one, InstanceObject)}
+    names = set()
+    for made in new:
+        one = made.record
+        if isinstance(one, InstanceObject):
+            known = objects.get(one.name)
+            if known is None or _way(known) != _way(one):
+                names.add(one.name)
+    return frozenset(names)
+
+
+def _way(one: InstanceObject) -> tuple[object, ...]:
+    return one.url, one.external_domain, one.credential, one.ca
 
 
 def apply(existing: Iterable[OwnObject], new: Iterable[New]) -> list[OwnObject]:
