@@ -261,10 +261,10 @@ def alone(tmp_path: Path) -> Iterator[Own]:
 
 
 def versions(system: System) -> dict[str, str]:
-    """Return the resource versions of all policies and sets."""
+    """Return the resource versions of all policies, sets and instances."""
     text = system.plane.kubectl(
         "get",
-        "znp,znps",
+        "znp,znps,zni",
         "-A",
         "-o",
         "jsonpath={range .items[*]}{.metadata.uid}={.metadata.resourceVersion} {end}",
@@ -285,7 +285,7 @@ def test_kill_9_in_a_roll_out_and_a_restart_without_a_write(alone: Own) -> None:
     creates = [w for w in alone.emulator.writes() if w[0] == "POST"]
     assert len({w[2] for w in creates}) == 40
     before = versions(system)
-    assert len(before) == 41
+    assert len(before) == 42
     alone.restart()
     late = make(system, "team-late")
     eventually(lambda: own(system, late), 60, "the operator's work after the restart")

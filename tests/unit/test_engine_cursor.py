@@ -9,6 +9,7 @@ from support.drift import bench_with, calls
 from support.engines import policy, with_spec
 from support.fakes import OTHERS
 from support.replacing import instead_of
+from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.events import EventKind, ZitadelEvent
@@ -37,6 +38,42 @@ def test_the_cursor_comes_with_the_first_verdict() -> None:
         drift = harness.policy("p").status.last_drift
         assert drift is not None
         assert drift.editor == OTHERS
+        await harness.stop()
+
+    run(story())
+
+
+def test_a_restart_right_after_a_change_writes_nothing_at_once() -> None:
+    """The events of the last process's writes move the cursor a minute later."""
+
+    async def story() -> None:
+        harness = bench_with(*(policy(f"p{n}", f"o{n}") for n in range(3)))
+        await harness.start()
+        await harness.live(300)
+        stored = harness.cluster.instances["default"].status
+        edited = replace(harness.policy("p2"), generation=2, settings=mails(True))
+        harness.seen(edited)
+        await harness.live(3)
+        await harness.stop()
+        assert harness.zitadel.own["o2"] is True
+        before = len(harness.steps.log)
+        await harness.start()
+        await harness.live(58)
+        verbs = {step[0] for step in harness.steps.log[before:]}
+        assert verbs <= {"authenticate", "identify", "events"}
+        assert harness.cluster.instances["default"].status == stored
+        await harness.live(60)
+        written = [step for step in harness.steps.log[before:] if step[0] == "status"]
+        assert written == [("status", "default")]
+        cursor = harness.cluster.instances["default"].status.drift_cursor
+        assert cursor is not None
+        assert cursor.endswith(" o2")
+        # From then on, a cursor is stored by the search after the correction.
+        harness.zitadel.change("o1", True, OTHERS)
+        await harness.live(121)
+        cursor = harness.cluster.instances["default"].status.drift_cursor
+        assert cursor is not None
+        assert cursor.endswith(" o1")
         await harness.stop()
 
     run(story())

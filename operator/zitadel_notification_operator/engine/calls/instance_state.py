@@ -216,7 +216,8 @@ class Reported:
     """What was reported; only `instances.instance_report` and `holding` write it.
 
     Attributes:
-        at: Loop time of the last status write, or None before the first.
+        at: Loop time of the last status write, or of the first report if this process
+            has written none; None before that.
         written: The last status that was written, and what was stored of it. A CRD of
             an older version drops fields, and then writing them again is of no use.
         in_use: Whether an Event has named what a deletion waits for.

@@ -37,7 +37,10 @@ from zitadel_notification_operator.engine.reporting.event_messages import (
 from zitadel_notification_operator.engine.reporting.event_outbox import EventOutbox
 
 COUNT_INTERVAL = 60.0
-"""Seconds between status writes that only change the number of policies."""
+"""Seconds between status writes that only change the number of policies, and from the
+first report of a process until it stores a cursor of its own. So a restart right after
+a change causes no write: until then the stored cursor serves as well, because events
+that are read once more are recognized."""
 
 INCONSISTENT = TerminalError(
     Reason.ZITADEL_INCONSISTENT,
@@ -133,21 +136,38 @@ class InstanceReport:
     async def _write(
         self, instance: InstanceObject, reported: Reported, status: InstanceStatus
     ) -> None:
+        now = loop_time()
+        if reported.at is None:
+            # A restart begins such an interval, so that it causes no write at once.
+            reported.at = now
         if status == instance.status or reported.written == (status, instance.status):
             return
-        now = loop_time()
-        if _uncounted(status) == _uncounted(instance.status):
-            if reported.at is None:
-                # A restart begins such an interval, so that it causes no write at once.
-                reported.at = now
-            if now - reported.at < COUNT_INTERVAL:
-                return
+        if now - reported.at < COUNT_INTERVAL and _can_wait(
+            instance.status, status, is_first=reported.written is None
+        ):
+            return
         reported.at = now
         before = reported.written[0] if reported.written else instance.status
         stored = await self._writes.apply_instance_status(instance, status)
         reported.written = (status, stored.status)
         for notice in drift_detection_events(replace(instance, status=before), status):
             self._outbox.tell(instance, notice)
+
+
+def _can_wait(
+    stored: InstanceStatus, status: InstanceStatus, *, is_first: bool
+) -> bool:
+    """Return whether nothing is lost if the status is written later.
+
+    Args:
+        stored: The status as stored.
+        status: The status to write.
+        is_first: Whether this process has written none yet.
+    """
+    before, after = _uncounted(stored), _uncounted(status)
+    if is_first and stored.drift_cursor is not None:
+        before = replace(before, drift_cursor=after.drift_cursor)
+    return before == after
 
 
 def _uncounted(status: InstanceStatus) -> InstanceStatus:
