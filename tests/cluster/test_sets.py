@@ -1,6 +1,9 @@
 """NotificationPolicySets on a real API server, with a real operator and emulator."""
 
+import itertools
 import json
+import time
+from datetime import timedelta
 from typing import Any
 
 from cluster.conftest import System
@@ -15,6 +18,7 @@ from cluster.fleets import (
     own,
     wait_ready,
 )
+from support.audit import AuditLog
 from support.kube_calls import read
 from support.waiting import eventually
 
@@ -51,6 +55,29 @@ def test_a_set_covers_what_it_selects_and_what_comes(
         30,
         "four organizations",
     )
+
+
+def test_its_status_is_written_once_in_two_seconds_at_most(
+    system: System, audit: AuditLog, namespace: str
+) -> None:
+    """However fast it is edited, and its policies change; Kubernetes' log shows it."""
+    orgs = [make(system, f"{namespace}-{n}") for n in range(3)]
+    selection = named(f"{namespace}-*")
+    end, value = time.monotonic() + 7, False
+    while time.monotonic() < end:
+        value = not value
+        apply_set(system, namespace, "s", organizations=selection, passwordChange=value)
+    apply_set(system, namespace, "s", organizations=selection)
+    wait_ready(system, namespace, "s")
+    assert all(own(system, org) for org in orgs)
+    written = [
+        write.time
+        for write in audit.by_operator("notificationpolicysets", namespace)
+        if write.subresource == "status"
+    ]
+    assert len(written) >= 4
+    distances = [after - before for before, after in itertools.pairwise(written)]
+    assert min(distances) >= timedelta(seconds=2)
 
 
 def test_who_no_longer_matches_leaves_as_the_set_says(

@@ -1,11 +1,12 @@
 """NotificationPolicySets on bad days, on a real API server."""
 
+import itertools
 import json
 import re
 import subprocess
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -273,8 +274,11 @@ def versions(system: System) -> dict[str, str]:
 
 
 def test_kill_9_in_a_roll_out_and_a_restart_without_a_write(alone: Own) -> None:
-    """Each organization gets exactly one policy; a restart of what is quiet is free."""
-    system = alone.system
+    """Each organization gets exactly one policy; a restart of what is quiet is free.
+
+    The set's status is never written twice in two seconds, by no process.
+    """
+    system, audit = alone.system, AuditLog(alone.plane)
     orgs = [make(system, f"team-{n}") for n in range(40)]
     apply_set(system, "team")
     for _ in range(2):
@@ -292,6 +296,14 @@ def test_kill_9_in_a_roll_out_and_a_restart_without_a_write(alone: Own) -> None:
     after = versions(system)
     changed = {uid for uid, version in before.items() if after[uid] != version}
     assert len(changed) <= 1  # the set itself, which counts one more
+    written = [
+        write.time
+        for write in audit.by_operator("notificationpolicysets")
+        if write.subresource == "status"
+    ]
+    assert len(written) >= 2
+    distances = [after - before for before, after in itertools.pairwise(written)]
+    assert min(distances) >= timedelta(seconds=2)
 
 
 def test_without_its_crd_all_else_is_served(alone: Own) -> None:

@@ -25,8 +25,8 @@ from .inventory import Inventory
 from .records import is_older
 
 SET_PACE = 2.0
-"""Seconds between two passes over a set that only add up its policies
-(docs/concepts/sets.md)."""
+"""Seconds between two passes over a set that only add up its policies, and at least
+from the answer to one write of its status to the next write (docs/concepts/sets.md)."""
 
 
 class Wakeups:

@@ -20,6 +20,9 @@ from zitadel_notification_operator.engine.reporting.event_messages import (
     unready_events,
 )
 
+_LEAST_WAIT = 0.001
+"""Seconds that a pass waits at least, because a timer may be a rounding error early."""
+
 
 @dataclass(eq=False, repr=False)
 class SetReport:
@@ -55,14 +58,22 @@ class SetReport:
             ClusterError: Kubernetes did not accept the status.
         """
         newest = self._inventory.require_newest(one)
+        # A status that this process finds may have been written a moment ago.
+        is_new = not newest.status.conditions
+        since = float("-inf") if is_new else loop_time()
+        since = self._reported.setdefault(one.uid, since)
         status = make(newest, self._now())
         if status == newest.status:
             return None
-        waits = self._reported.get(one.uid, float("-inf")) + SET_PACE - loop_time()
+        waits = since + SET_PACE - loop_time()
         if waits > 0:
-            return waits
-        self._reported[one.uid] = loop_time()
-        await self._writes.report(one, status, lambda known: _events(known, status))
+            return max(waits, _LEAST_WAIT)
+        try:
+            await self._writes.report(one, status, lambda known: _events(known, status))
+        finally:
+            # It counts from the answer, because a request may be under way for longer
+            # than the next one.
+            self._reported[one.uid] = loop_time()
         ready = find(status.conditions, READY)
         if ready is not None and ready.status == "True" and is_current(newest):
             self._metrics.synced(one)
