@@ -18,7 +18,8 @@ from support.running import OWN_NAMESPACE, create_secret
 from support.waiting import eventually
 from zitadel_notification_operator.demo.binaries import find_binaries
 
-QUICKSTART = Path(__file__).parent.parent.parent / "examples" / "quickstart"
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+QUICKSTART, GITOPS = EXAMPLES / "quickstart", EXAMPLES / "gitops"
 ACME = "280000000000000101"
 API = "zitadel-notification.dev/v1alpha1"
 ORIGINAL = "zitadel-notification.dev/original"
@@ -204,6 +205,41 @@ def test_a_set_is_as_in_git(system: System, namespace: str, name: str) -> None:
                 kubectl(system, "apply", manifest, *way, *options).stdout
             )
             assert without_managers(would) == without_managers(live)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("Argo CD", "argocd/zitadel/customers.yaml"),
+        ("Flux", "flux/policies/customers.yaml"),
+    ],
+)
+def test_the_set_of_the_example(
+    system: System, namespace: str, name: str, file: str
+) -> None:
+    """It is in force as in Git; when its file is removed, ZITADEL stays as it is.
+
+    It gets the organizations of this test only, because others use the same ZITADEL.
+    """
+    covered, sandbox = (
+        str(system.emulator.call("POST", "/management/v1/orgs", {"name": called})["id"])
+        for called in (f"{namespace}-1", f"sandbox-{namespace}-2")
+    )
+    manifest: Json = yaml.safe_load((GITOPS / file).read_text())
+    manifest["metadata"]["namespace"] = namespace
+    manifest["spec"]["instanceRef"] = {"name": "shared"}
+    selection = manifest["spec"]["organizations"]
+    assert selection.pop("all")
+    selection["include"] = [{"name": f"*{namespace}-*"}]
+    way = WAYS[name]
+    kubectl(system, "apply", manifest, *way)
+    body = system.wait_for(namespace, "customers", kind="znps", patience=60)
+    assert body["status"]["organizations"]["matched"] == 1
+    assert difference(system, manifest, *way) == ""
+    kubectl(system, "delete", manifest, "--timeout=60s")
+    assert system.emulator.policy(covered)["passwordChange"]
+    assert "isDefault" not in system.emulator.policy(covered)
+    assert system.emulator.policy(sandbox)["isDefault"]
 
 
 def test_what_a_set_makes_is_not_in_git(system: System, namespace: str) -> None:

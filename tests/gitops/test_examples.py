@@ -86,6 +86,8 @@ def test_the_application_is_accepted(cluster: ControlPlane) -> None:
         ("argocd/application.yaml", "selfHeal: true", "selfheal: true"),
         ("argocd/zitadel/instance.yaml", "url: https://", "url: http://"),
         ("argocd/zitadel/external-secret.yaml", "secretKey: token", "secret: token"),
+        ("argocd/zitadel/customers.yaml", "name: sandbox-*", 'name: "*"'),
+        ("flux/policies/customers.yaml", "all: true", "all: false"),
         ("flux/cluster/policies.yaml", "WaitForTermination", "Wait"),
         ("flux/cluster/policies.yaml", "current: >-", "ready: >-"),
         ("flux/cluster/sources.yaml", "interval: 5m", "interval: soon"),
@@ -140,6 +142,7 @@ def test_waves_of_argo() -> None:
         "ExternalSecret": {"1"},
         "ZitadelInstance": {"1"},
         "NotificationPolicy": {"2"},
+        "NotificationPolicySet": {"2"},
     }
 
 
@@ -215,5 +218,12 @@ def test_both_declare_the_same() -> None:
         }
         for tool in ("argocd", "flux")
     )
-    assert len(argocd) == 3
+    assert {kind for kind, *_ in argocd} == OURS
+    assert len(argocd) == 4
     assert argocd == flux
+
+
+def test_a_removed_file_of_a_set_changes_nothing_in_zitadel() -> None:
+    """The set leaves deletionPolicy to its default, Retain, and suspend to people."""
+    (of_argo,) = named(GITOPS / "argocd", "NotificationPolicySet").values()
+    assert not {"deletionPolicy", "suspend"} & of_argo["spec"].keys()
