@@ -101,7 +101,7 @@ $(VENV)/.bench: requirements/bench.txt $(VENV)/.ready
 
 BENCH := PYTHONPATH=tests $(BIN)/python -m bench
 N ?= 1000
-bench: control-plane $(VENV)/.bench ## run the benchmark with N=1000 policies; results as a table and in .bench/
+bench: control-plane $(VENV)/.bench ## run the benchmark with N=1000 policies and a set over at most 300; tables, and files in .bench/
 	@$(BENCH) run --policies $(N)
 
 bench-steady: control-plane $(VENV)/.bench ## measure idle, restart, drift and failover with N=1000 policies

@@ -5,12 +5,14 @@ real kube-apiserver. Counts come from the API server's audit log and from the em
 request log, times from a watch and from ZITADEL's event log. No figure relies on what
 the operator reports about itself.
 
-- `world`: starts and stops the programs.
+- `processes`: starts and stops the programs.
 - `load`: creates, edits and deletes many objects, with a watch that records times.
 - `ledger`: counts calls and writes in the audit log and the emulator's request log.
 - `machine`: CPU time and memory of a process, and a description of the machine.
 - `phases`: the measurements, one function each.
 - `steady`: another run: idle, restart, drift, failover (`make bench-steady`).
+- `sets`: a set beside as many plain policies (`make bench-sets`); the last part of
+  `make bench` as well.
 - `drifting`: changes of policies in ZITADEL by somebody else.
 - `failover`: ends the leading replica while another one stands by.
 - `sampling`: finds where the CPU time goes.

@@ -9,10 +9,13 @@ from rich.console import Console
 from bench import sets, steady
 from bench.compare import compare
 from bench.plot import draw
+from bench.processes import REQUESTS_PER_SECOND
 from bench.report import SET_ROWS, STEADY_ROWS, markdown, show
 from bench.run import Plan, run
 
 HERE = Path(__file__).parent.parent.parent
+OVER = 300
+"""The largest number of organizations of the set in an ordinary run."""
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -26,11 +29,24 @@ def main() -> None:
 @click.option("--idle", type=click.FloatRange(0), default=300.0, help="Seconds.")
 @click.option("--memory/--no-memory", default=True, help="Also with 10 times N.")
 @click.option("--profile/--no-profile", default=True, help="Also by sampling.")
+@click.option(
+    "--organizations",
+    type=click.IntRange(0, 20_000),
+    help="Of a set, which is measured last. Default: N, 300 at most; 0 leaves it out.",
+)
 @click.option("--output", type=_FOLDER, default=HERE / ".bench", show_default=True)
 def run_once(
-    policies: int, idle: float, memory: bool, profile: bool, output: Path
+    policies: int,
+    idle: float,
+    memory: bool,
+    profile: bool,
+    organizations: int | None,
+    output: Path,
 ) -> None:
-    """Measure this checkout; print a table, write result.json, table.md and plots."""
+    """Measure this checkout; print tables, write result.json, table.md and plots.
+
+    A set is measured as by `sets`, which writes sets.json and sets.md.
+    """
     console = Console(soft_wrap=True)
     plan = Plan(policies, HERE, idle, memory, profile)
     result = run(plan, lambda line: console.print(f"· {line}", style="dim"))
@@ -39,6 +55,10 @@ def run_once(
     (output / "table.md").write_text(markdown(result))
     draw(result, output)
     show(result, console)
+    if organizations is None:
+        organizations = min(policies, OVER)
+    if organizations:
+        _measure_a_set(sets.Plan(organizations, HERE), output, console)
     console.print(f"Written to {output}")
 
 
@@ -67,17 +87,30 @@ def run_steady(
 @main.command("sets")
 @click.option("--organizations", type=click.IntRange(10, 20_000), default=1000)
 @click.option("--idle", type=click.FloatRange(1), default=60.0, help="Seconds.")
+@click.option(
+    "--requests-per-second",
+    type=click.IntRange(1, 1000),
+    default=REQUESTS_PER_SECOND,
+    show_default=True,
+    help="The rate limit of the instance.",
+)
 @click.option("--output", type=_FOLDER, default=HERE / ".bench", show_default=True)
-def run_over_a_set(organizations: int, idle: float, output: Path) -> None:
+def run_over_a_set(
+    organizations: int, idle: float, requests_per_second: int, output: Path
+) -> None:
     """Measure a set beside as many plain policies; print a table, write sets.json."""
     console = Console(soft_wrap=True)
-    plan = sets.Plan(organizations, HERE, idle)
+    plan = sets.Plan(organizations, HERE, idle, requests_per_second)
+    _measure_a_set(plan, output, console)
+    console.print(f"Written to {output}")
+
+
+def _measure_a_set(plan: sets.Plan, output: Path, console: Console) -> None:
     result = sets.run_sets(plan, lambda line: console.print(f"· {line}", style="dim"))
     output.mkdir(parents=True, exist_ok=True)
     (output / "sets.json").write_text(json.dumps(result, indent=1) + "\n")
     (output / "sets.md").write_text(markdown(result, SET_ROWS))
     show(result, console, SET_ROWS)
-    console.print(f"Written to {output}")
 
 
 @main.command("compare")

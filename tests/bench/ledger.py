@@ -1,11 +1,15 @@
 """Counts calls to ZITADEL and writes to Kubernetes in the logs of these two."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from bench.processes import Processes
 from support.audit import AuditLog
 
+BUSY = 10.0
+"""The length in seconds of the time for which `Entries.busiest` holds."""
 _NOT_COUNTED = {"events", "leases"}
 """Resources whose writes are counted separately, as in section 5 of the design."""
 
@@ -21,6 +25,9 @@ class Entries:
         refused: The number of `writes` with a status of 400 or more.
         events: The number of writes of Events.
         leases: The number of writes of Leases.
+        busiest: Calls to ZITADEL a second, during the ten seconds with most of them.
+        closest: Seconds between the two closest of the `writes`, by verb and resource,
+            as the API server received them. None of them is there with one write only.
     """
 
     zitadel: Counter[str]
@@ -28,6 +35,8 @@ class Entries:
     refused: int
     events: int
     leases: int
+    busiest: float
+    closest: dict[str, float]
 
     @property
     def calls(self) -> int:
@@ -50,16 +59,36 @@ class Ledger:
 
     def close(self) -> Entries:
         """Return the counts."""
-        zitadel = Counter(
-            f"{r['method']} {r['path']}" for r in self._world.zitadel("requests")
-        )
+        requests = self._world.zitadel("requests")
+        zitadel = Counter(f"{r['method']} {r['path']}" for r in requests)
         found = self._audit.by_operator()
         found = [w for w in found if not w.user_agent.startswith("bench-driver")]
         counted = [w for w in found if w.resource not in _NOT_COUNTED]
-        writes = Counter(
-            f"{w.verb} {w.resource}{'/' if w.subresource else ''}{w.subresource}"
-            for w in counted
-        )
-        refused = sum(w.code >= 400 for w in counted)
+        moments = defaultdict[str, list[float]](list)
+        for w in counted:
+            what = f"{w.verb} {w.resource}{'/' if w.subresource else ''}{w.subresource}"
+            moments[what].append(w.time.timestamp())
         apart = Counter(w.resource for w in found)
-        return Entries(zitadel, writes, refused, apart["events"], apart["leases"])
+        return Entries(
+            zitadel,
+            writes=Counter({what: len(times) for what, times in moments.items()}),
+            refused=sum(w.code >= 400 for w in counted),
+            events=apart["events"],
+            leases=apart["leases"],
+            busiest=_most_within([r["time"] for r in requests], BUSY) / BUSY,
+            closest={
+                what: min(after - before for before, after in pairwise(sorted(times)))
+                for what, times in moments.items()
+                if len(times) > 1
+            },
+        )
+
+
+def _most_within(times: Sequence[float], seconds: float) -> int:
+    """Return how many of these times are within the fullest span of some seconds."""
+    times, most, first = sorted(times), 0, 0
+    for last, moment in enumerate(times):
+        while moment - times[first] > seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most

@@ -23,8 +23,9 @@ SETS = f"{_API}/namespaces/{NAMESPACE}/notificationpolicysets"
 INSTANCE_PATH = f"{_API}/zitadelinstances/{INSTANCE}"
 AT_ONCE = 16
 """The number of concurrent requests of the driver."""
-PATIENCE = 600.0
-"""Seconds to wait until all objects of a load have reached the wanted state."""
+PATIENCE, PATIENCE_EACH = 600.0, 0.2
+"""Seconds to wait until all objects of a load have reached the wanted state: at least,
+and for each of them."""
 
 Json = dict[str, Any]
 
@@ -78,6 +79,11 @@ class Watch:
         self.reached, self._count, self._wanted = {}, count, wanted
         self._news.clear()
 
+    @property
+    def left(self) -> int:
+        """How many objects have yet to reach the wanted state."""
+        return self._count - len(self.reached)
+
     async def until_reached(self) -> None:
         """Wait until enough objects have reached the wanted state.
 
@@ -85,7 +91,7 @@ class Watch:
             TimeoutError: They did not reach it in time.
             RuntimeError: The watch has ended.
         """
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(max(PATIENCE, PATIENCE_EACH * self._count)):
             while len(self.reached) < self._count:
                 if self._end is not None:
                     raise RuntimeError("The driver's watch has ended") from self._end

@@ -23,7 +23,7 @@ SAMPLES = 30
 QUIET = 0.05
 """The part of one core below which the operator counts as idle during a second."""
 _SPELL = 1.0
-_LONGEST = 120.0
+_LONGEST = 600.0
 
 
 @dataclass(slots=True)

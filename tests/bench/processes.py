@@ -17,6 +17,8 @@ from zitadel_notification_operator.demo.processes import Program, free_port
 
 NAMESPACE = "bench"
 INSTANCE = "default"
+REQUESTS_PER_SECOND = 1000
+"""The default rate limit: high, so that the measurement is not one of the limit."""
 DRIFT_DETECTION = {"pollInterval": "10m"}
 """The default `spec.driftDetection` of the instance."""
 _START = 60.0
@@ -107,6 +109,7 @@ def running_processes(
     checkout: Path,
     organizations: int,
     drift_detection: Mapping[str, str] = DRIFT_DETECTION,
+    requests_per_second: int = REQUESTS_PER_SECOND,
 ) -> Iterator[Processes]:
     """Start everything; the instance is Ready when the block begins.
 
@@ -115,6 +118,7 @@ def running_processes(
         checkout: The checkout of the operator and its CRDs.
         organizations: The number of organizations in ZITADEL.
         drift_detection: The instance's `spec.driftDetection`.
+        requests_per_second: The instance's rate limit, and its burst.
     """
     with (
         ControlPlane(folder / "plane") as plane,
@@ -124,7 +128,7 @@ def running_processes(
         known = [org["id"] for org in processes.zitadel("organizations")]
         # The first one is the organization of the credential.
         processes.organizations = known[-organizations:]
-        _install(processes, drift_detection)
+        _install(processes, drift_detection, requests_per_second)
         try:
             processes.start_operator()
             ready = ("wait", "--for=condition=Ready", "--timeout=30s")
@@ -141,7 +145,9 @@ def _emulator(folder: Path, organizations: int) -> Iterator[EmulatorProcess]:
         yield emulator
 
 
-def _install(processes: Processes, drift_detection: Mapping[str, str]) -> None:
+def _install(
+    processes: Processes, drift_detection: Mapping[str, str], most: int
+) -> None:
     kubectl = processes.plane.kubectl
     crds = str(processes.checkout / "deploy" / "crds")
     kubectl("apply", "--server-side", "-f", crds)
@@ -154,8 +160,7 @@ def _install(processes: Processes, drift_detection: Mapping[str, str]) -> None:
         "url": processes.zitadel_url,
         "allowInsecureHTTP": True,
         "credentials": {"personalAccessToken": reference},
-        # High, so that the measurement is not one of the rate limit.
-        "rateLimit": {"requestsPerSecond": 1000, "burst": 1000, "maxConcurrent": 32},
+        "rateLimit": {"requestsPerSecond": most, "burst": most, "maxConcurrent": 32},
         "driftDetection": dict(drift_detection),
         "grants": [{"namespaces": [NAMESPACE]}],
     }

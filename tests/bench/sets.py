@@ -5,8 +5,9 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import aiohttp
@@ -15,13 +16,17 @@ from bench import phases
 from bench.load import Driver, Json, driving, is_ready, policy_of
 from bench.machine import describe, usage_of
 from bench.phases import Phase
-from bench.processes import Processes, running_processes
+from bench.processes import REQUESTS_PER_SECOND, Processes, running_processes
 from bench.steady import SEARCH, SETTLE
 from support.running import TOKEN
 
 SET = "all"
 DRIFT_DETECTION = {"eventsInterval": "5s", "pollInterval": "10m"}
 ORGANIZATIONS = "/management/v1/orgs"
+STATUS = "patch notificationpolicysets/status"
+"""The writes of a set's status, as the ledger names them."""
+BETWEEN = 3.0
+"""Seconds between two edits of the policy that is not in the set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +37,13 @@ class Plan:
         organizations: The number N of organizations.
         checkout: The checkout of the operator.
         idle: The length of the idle phase in seconds.
+        requests_per_second: The rate limit of the instance.
     """
 
     organizations: int
     checkout: Path
     idle: float = 60.0
+    requests_per_second: int = REQUESTS_PER_SECOND
 
 
 def run_sets(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
@@ -50,7 +57,11 @@ def run_sets(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
     with (
         tempfile.TemporaryDirectory("-znp-bench") as folder,
         running_processes(
-            Path(folder), plan.checkout, plan.organizations + 1, DRIFT_DETECTION
+            Path(folder),
+            plan.checkout,
+            plan.organizations + 1,
+            DRIFT_DETECTION,
+            plan.requests_per_second,
         ) as processes,
     ):
         figures: dict[str, float] = {}
@@ -72,40 +83,54 @@ async def _measure(
 ) -> None:
     count = plan.organizations
     async with driving(processes) as driver:
-        say(f"{count} policies one by one: create, edit, delete")
+        say(f"{count} policies one by one: create, edit, restart, delete")
         plain = await phases.create_all(processes, driver, count)
         edited = await phases.edit_all(processes, driver, count)
         figures["plain.create"], figures["plain.edit"] = plain.seconds, edited.seconds
         figures["plain.rss_mib"] = plain.usage.rss
+        await phases.restart(processes)
+        figures["plain.restarted_rss_mib"] = usage_of(processes.operator_pid).rss
         await phases.delete_all(processes, driver, count)
-        # This one is not in the set, and somebody edits it in the middle of a roll-out.
-        other = processes.organizations[-1]
+        # This one is not in the set, and somebody edits it during each roll-out.
+        organization = processes.organizations[-1]
         driver.watch.expect(1, lambda body: body is not None and is_ready(body))
-        await driver.create(policy_of(other, value=False))
+        await driver.create(policy_of(organization, value=False))
         await driver.watch.until_reached()
+        neighbour = _Neighbour(processes, driver, organization)
         await asyncio.sleep(2)
 
-        say(f"a set over {count} organizations: create")
+        say(f"a set over {count} organizations: create, and other edits meanwhile")
         create = driver.create_set(_set(processes, count))
-        made = await _load(processes, driver, count, create, value=False)
+        made, _ = await asyncio.gather(
+            _load(processes, driver, count, create, value=False),
+            neighbour.edit_meanwhile(),
+        )
         _note(figures, "set.create", made, count)
         figures["set.rss_mib"] = made.usage.rss
         figures["set.create_ratio"] = made.seconds / plain.seconds
-        say("edit, and another edit in the middle of it")
+        say("edit, and other edits meanwhile")
         edit = driver.patch_set(SET, {"passwordChange": True})
-        changed, waited = await asyncio.gather(
+        changed, _ = await asyncio.gather(
             _load(processes, driver, count, edit, value=True),
-            _edit_beside(processes, driver, other),
+            neighbour.edit_meanwhile(),
         )
         _note(figures, "set.edit", changed, count)
         figures["set.edit_ratio"] = changed.seconds / edited.seconds
-        figures["other.edit"] = waited
+        figures["set.closest"] = min(_closest(made), _closest(changed))
+        figures["set.busiest"] = max(made.entries.busiest, changed.entries.busiest)
+        figures["other.edits"] = len(neighbour.waits)
+        figures["other.edit"] = max(neighbour.waits)
+        figures["other.edit_p50"] = median(neighbour.waits)
         say("a new organization")
         figures["new.organization"] = await _new_organization(processes, driver)
         say("restart")
         await asyncio.sleep(3)  # the set's own status follows within two seconds
         for key, value in (await phases.restart(processes)).items():
             figures[f"restart.{key}"] = value
+        figures["set.restarted_rss_mib"] = usage_of(processes.operator_pid).rss
+        for key in ("rss", "restarted_rss"):
+            ratio = figures[f"set.{key}_mib"] / figures[f"plain.{key}_mib"]
+            figures[f"set.{key}_ratio"] = ratio
         await asyncio.sleep(SETTLE)
         say(f"idle for {plan.idle:.0f} seconds")
         quiet = await phases.idle(processes, plan.idle)
@@ -152,23 +177,46 @@ def _note(figures: dict[str, float], name: str, phase: Phase, count: int) -> Non
     figures[f"{name}.cpu_ms"] = 1000 * phase.cpu / count
     figures[f"{name}.calls"] = phase.entries.calls / count
     figures[f"{name}.writes"] = phase.entries.all_writes / count
-    statuses = phase.entries.writes["patch notificationpolicysets/status"]
-    figures[f"{name}.status_writes"] = statuses
-    figures[f"{name}.status_writes_a_second"] = statuses / phase.seconds
+    figures[f"{name}.status_writes"] = phase.entries.writes[STATUS]
 
 
-async def _edit_beside(
-    processes: Processes, driver: Driver, organization: str
-) -> float:
-    """Edit a policy that is not in the set; return the seconds until ZITADEL has it."""
-    await asyncio.sleep(1)
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with aiohttp.ClientSession(processes.zitadel_url, headers=headers) as zitadel:
-        start = time.monotonic()
-        await driver.patch(f"p-{organization}", {"passwordChange": True})
-        while not await phases.holds(zitadel, organization):  # noqa: ASYNC110 - there is no event
-            await asyncio.sleep(0.005)
-        return time.monotonic() - start
+def _closest(phase: Phase) -> float:
+    """Return the seconds between the two closest writes of the set's status."""
+    return phase.entries.closest.get(STATUS, float("inf"))
+
+
+@dataclass(eq=False)
+class _Neighbour:
+    """A policy of an organization that is not in the set, which somebody edits.
+
+    Attributes:
+        waits: The seconds from each edit until ZITADEL had it.
+    """
+
+    processes: Processes
+    driver: Driver
+    organization: str
+    waits: list[float] = field(default_factory=list)
+    _value: bool = False
+
+    async def edit_meanwhile(self) -> None:
+        """Edit the policy every few seconds until the load has reached its end."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        url = self.processes.zitadel_url
+        await asyncio.sleep(1)
+        async with aiohttp.ClientSession(url, headers=headers) as zitadel:
+            while self.driver.watch.left:
+                self._value = not self._value
+                start = time.monotonic()
+                name = f"p-{self.organization}"
+                await self.driver.patch(name, {"passwordChange": self._value})
+                while not await self._is_in(zitadel):  # noqa: ASYNC110 - there is no event
+                    await asyncio.sleep(0.01)
+                self.waits.append(time.monotonic() - start)
+                await asyncio.sleep(BETWEEN)
+
+    async def _is_in(self, zitadel: aiohttp.ClientSession) -> bool:
+        return await phases.holds(zitadel, self.organization) is self._value
 
 
 async def _new_organization(processes: Processes, driver: Driver) -> float:
