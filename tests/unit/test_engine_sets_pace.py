@@ -11,11 +11,13 @@ from support.replacing import instead_of
 from support.sets import Sets, a_set, counts
 from support.settings import mails
 from support.virtual_time import run
+from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.policy import DeletionPolicy, ObservedPolicy
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.set_object import SetObject
+from zitadel_notification_operator.core.set_object import Limits, SetObject
 from zitadel_notification_operator.engine.claims.wakeups import SET_PACE
+from zitadel_notification_operator.engine.sets.members import BATCHES
 
 ORGANIZATIONS = 150
 """More than one pass over a set makes."""
@@ -127,6 +129,30 @@ def test_the_first_status_and_a_late_edit_are_reported_at_once() -> None:
         harness.edit(settings=mails(True))
         await harness.live(1)
         assert len(harness.arrived) == before + 1
+        await harness.stop()
+
+    run(story())
+
+
+def test_a_large_set_takes_as_few_passes_as_a_middling_one() -> None:
+    """Each pass looks at all members, so their number must not grow with these."""
+
+    async def story() -> None:
+        harness = Sets()
+        harness.zitadel.names = {str(n): f"name {n}" for n in range(3000)}
+        await harness.start()
+        assert harness.parts is not None
+        passes: list[int] = []
+
+        def count(call: Callable[[], set[PolicyKey]]) -> set[PolicyKey]:
+            passes.append(len(harness.cluster.policies))
+            return call()
+
+        instead_of(harness.parts.inventory.select).around(count)
+        harness.set_seen(a_set(limits=Limits(organizations=3000)))
+        await harness.live(10)
+        assert counts(harness)[:2] == (3000, 3000)
+        assert BATCHES <= len(passes) <= BATCHES + 5
         await harness.stop()
 
     run(story())

@@ -30,13 +30,12 @@ class Matcher:
 
     def matches(self, organization: Organization) -> bool:
         """Return whether all fields match. A matcher without fields matches nothing."""
-        wanted = [self.name, self.domain, self.id]
-        return any(one is not None for one in wanted) and all(
-            (
-                self.id in {None, organization.id},
-                self.name is None or _fits(self.name, organization.name),
-                self.domain is None or _fits(self.domain, organization.domain),
-            )
+        if self.id is None and self.name is None and self.domain is None:
+            return False
+        return (
+            (self.id is None or self.id == organization.id)
+            and (self.name is None or _fits(self.name, organization.name))
+            and (self.domain is None or _fits(self.domain, organization.domain))
         )
 
 

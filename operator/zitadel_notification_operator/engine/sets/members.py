@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import TypeVar
 
 from zitadel_notification_operator.core.claims import PolicyKey
@@ -30,14 +31,16 @@ AT_ONCE = 8
 """How many policies of a set are written at once, so that other objects are not
 delayed."""
 
-BATCH = 100
-"""How many policies one pass makes or changes at most. The set's spec may change in the
-middle of a roll-out, and its status is reported meanwhile."""
+BATCH, BATCHES = 100, 20
+"""How many policies one pass makes or changes at most, or in how many passes all of
+them. The set's spec may change in the middle of a roll-out, and its status is reported
+meanwhile. Each pass looks at all members, so a large set takes larger batches."""
 
 
 T = TypeVar("T", Member, PolicyObject)
 
 _FIELDS = tuple(field.name for field in fields(PolicySpec))
+_values_of = attrgetter(*_FIELDS)
 
 
 def wanted_spec(one: SetObject, organization_id: str) -> PolicySpec:
@@ -97,8 +100,8 @@ class Members:
             ClusterError: Kubernetes cannot be reached, or takes no calls now.
         """
         due: list[Member] = []
-        now = loop_time()
-        for member in members:
+        now, number = loop_time(), 0
+        for number, member in enumerate(members, start=1):  # noqa: B007 - used below
             policy = member.policy
             if member.problem is not None or (policy is not None and policy.deleting):
                 continue
@@ -111,7 +114,8 @@ class Members:
                 progress.again_in = min(waits, progress.again_in or waits)
             else:
                 due.append(member)
-        progress.left = progress.left or len(due) > BATCH
+        most = max(BATCH, number // BATCHES)
+        progress.left = progress.left or len(due) > most
 
         async def write(member: Member) -> None:
             spec = wanted_spec(one, member.organization.id)
@@ -124,7 +128,7 @@ class Members:
             if _differs(one, stored, spec):
                 progress.again_in = min(SET_PACE, progress.again_in or SET_PACE)
 
-        await _each(due[:BATCH], write, progress)
+        await _each(due[:most], write, progress)
         self._forget_old()
 
     async def remove(
@@ -207,7 +211,7 @@ def _differs(one: SetObject, policy: PolicyObject, spec: PolicySpec) -> bool:
     return (
         not is_ours
         or policy.not_understood is not None
-        or any(getattr(policy, name) != getattr(spec, name) for name in _FIELDS)
+        or _values_of(policy) != _values_of(spec)
     )
 
 

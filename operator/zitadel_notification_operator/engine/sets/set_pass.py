@@ -4,6 +4,7 @@ A failure of one step stops the later ones, and never removes anything: the poli
 that there are stay, and are reconciled as ever (docs/concepts/sets.md).
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -54,6 +55,11 @@ MORE = 0.01
 """Seconds until the next pass of a set that has more policies to write."""
 
 
+async def _others_first() -> None:
+    """Let other passes go on: each step over thousands of members takes a while."""
+    await asyncio.sleep(0)
+
+
 @dataclass(eq=False, repr=False)
 class SetPass:
     """Runs passes over sets.
@@ -87,11 +93,12 @@ class SetPass:
         if one.deleting:
             return await self._deletion.run(one)
         progress, failure, removal = Progress(), None, None
-        roster = existing(self._inventory.policies_of_set(one))
+        roster: Roster | None = None
         try:
             require_understood(one)
             one = await self._writes.hold(one)
             roster = await self._select(one)
+            await _others_first()
             failure, removal = await self._write(one, roster, progress)
         except NotCheckedYet:
             return Outcome.retry_in(NO_VERDICT)
@@ -99,6 +106,9 @@ class SetPass:
             raise
         except OperatorError as error:
             failure = error
+        if roster is None:
+            roster = existing(self._inventory.policies_of_set(one))
+        await _others_first()
         found = self._fold(one, roster, progress)
         make = _status_of(one, found, failure, removal)
         waits = await self._reports.report(one, make)
@@ -193,19 +203,22 @@ class SetPass:
 
     def _fold(self, one: SetObject, roster: Roster, progress: Progress) -> Fold:
         policies, problems = self._inventory.policies, progress.problems
-        members = []
-        for member in roster.members.values():
+
+        def as_it_is_now(member: Member) -> Member:
             problem = member.problem or problems.get(member.key)
             problem = problem or progress.contested.get(member.key)
             policy = policies.get(member.key) if member.problem is None else None
             if policy is not None and not is_applied(one, policy):
                 policy = None  # however it fares, it is not what the set asks for
-            members.append(replace(member, policy=policy, problem=problem))
+            if policy is member.policy and problem is member.problem:
+                return member
+            return Member(member.organization, member.key, policy, problem)
+
         leaving = {policy.key: policy.uid for policy in roster.leaving}
         left = sum(
             key in policies and policies[key].uid == uid for key, uid in leaving.items()
         )
-        return fold(members, left)
+        return fold(map(as_it_is_now, roster.members.values()), left)
 
     def _next(
         self,
