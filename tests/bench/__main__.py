@@ -95,12 +95,17 @@ def run_steady(
     help="The rate limit of the instance.",
 )
 @click.option("--output", type=_FOLDER, default=HERE / ".bench", show_default=True)
+@click.option("--plain/--no-plain", default=True, help="Also as many plain policies.")
 def run_over_a_set(
-    organizations: int, idle: float, requests_per_second: int, output: Path
+    organizations: int,
+    idle: float,
+    requests_per_second: int,
+    output: Path,
+    plain: bool,
 ) -> None:
     """Measure a set beside as many plain policies; print a table, write sets.json."""
     console = Console(soft_wrap=True)
-    plan = sets.Plan(organizations, HERE, idle, requests_per_second)
+    plan = sets.Plan(organizations, HERE, idle, requests_per_second, plain)
     _measure_a_set(plan, output, console)
     console.print(f"Written to {output}")
 

@@ -27,7 +27,7 @@ class Entries:
         leases: The number of writes of Leases.
         busiest: Calls to ZITADEL a second, during the ten seconds with most of them.
         closest: Seconds between the two closest of the `writes`, by verb and resource,
-            as the API server received them. None of them is there with one write only.
+            as the API server received them. A resource that was written once is absent.
     """
 
     zitadel: Counter[str]

@@ -38,12 +38,14 @@ class Plan:
         checkout: The checkout of the operator.
         idle: The length of the idle phase in seconds.
         requests_per_second: The rate limit of the instance.
+        plain: Whether to measure as many plain policies before, for comparison.
     """
 
     organizations: int
     checkout: Path
     idle: float = 60.0
     requests_per_second: int = REQUESTS_PER_SECOND
+    plain: bool = True
 
 
 def run_sets(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
@@ -83,14 +85,9 @@ async def _measure(
 ) -> None:
     count = plan.organizations
     async with driving(processes) as driver:
-        say(f"{count} policies one by one: create, edit, restart, delete")
-        plain = await phases.create_all(processes, driver, count)
-        edited = await phases.edit_all(processes, driver, count)
-        figures["plain.create"], figures["plain.edit"] = plain.seconds, edited.seconds
-        figures["plain.rss_mib"] = plain.usage.rss
-        await phases.restart(processes)
-        figures["plain.restarted_rss_mib"] = usage_of(processes.operator_pid).rss
-        await phases.delete_all(processes, driver, count)
+        if plan.plain:
+            say(f"{count} policies one by one: create, edit, restart, delete")
+            await _measure_plain(processes, driver, count, figures)
         # This one is not in the set, and somebody edits it during each roll-out.
         organization = processes.organizations[-1]
         driver.watch.expect(1, lambda body: body is not None and is_ready(body))
@@ -107,7 +104,6 @@ async def _measure(
         )
         _note(figures, "set.create", made, count)
         figures["set.rss_mib"] = made.usage.rss
-        figures["set.create_ratio"] = made.seconds / plain.seconds
         say("edit, and other edits meanwhile")
         edit = driver.patch_set(SET, {"passwordChange": True})
         changed, _ = await asyncio.gather(
@@ -115,7 +111,6 @@ async def _measure(
             neighbour.edit_meanwhile(),
         )
         _note(figures, "set.edit", changed, count)
-        figures["set.edit_ratio"] = changed.seconds / edited.seconds
         figures["set.closest"] = min(_closest(made), _closest(changed))
         figures["set.busiest"] = max(made.entries.busiest, changed.entries.busiest)
         figures["other.edits"] = len(neighbour.waits)
@@ -128,9 +123,8 @@ async def _measure(
         for key, value in (await phases.restart(processes)).items():
             figures[f"restart.{key}"] = value
         figures["set.restarted_rss_mib"] = usage_of(processes.operator_pid).rss
-        for key in ("rss", "restarted_rss"):
-            ratio = figures[f"set.{key}_mib"] / figures[f"plain.{key}_mib"]
-            figures[f"set.{key}_ratio"] = ratio
+        if plan.plain:
+            _compare(figures)
         await asyncio.sleep(SETTLE)
         say(f"idle for {plan.idle:.0f} seconds")
         quiet = await phases.idle(processes, plan.idle)
@@ -138,6 +132,33 @@ async def _measure(
         figures["idle.searches"] = quiet.entries.zitadel[SEARCH]
         figures["idle.writes"] = quiet.entries.all_writes
         figures["rss_peak_mib"] = usage_of(processes.operator_pid).peak
+
+
+async def _measure_plain(
+    processes: Processes, driver: Driver, count: int, figures: dict[str, float]
+) -> None:
+    created = await phases.create_all(processes, driver, count)
+    edited = await phases.edit_all(processes, driver, count)
+    figures["plain.create"], figures["plain.edit"] = created.seconds, edited.seconds
+    figures["plain.rss_mib"] = created.usage.rss
+    await phases.restart(processes)
+    figures["plain.restarted_rss_mib"] = usage_of(processes.operator_pid).rss
+    await phases.delete_all(processes, driver, count)
+
+
+def _compare(figures: dict[str, float]) -> None:
+    """Add the ratios of a set to as many plain policies."""
+    for ratio, one, other in (
+        ("set.create_ratio", "set.create.seconds", "plain.create"),
+        ("set.edit_ratio", "set.edit.seconds", "plain.edit"),
+        ("set.rss_ratio", "set.rss_mib", "plain.rss_mib"),
+        (
+            "set.restarted_rss_ratio",
+            "set.restarted_rss_mib",
+            "plain.restarted_rss_mib",
+        ),
+    ):
+        figures[ratio] = figures[one] / figures[other]
 
 
 def _set(processes: Processes, count: int) -> Json:
