@@ -61,8 +61,11 @@ def make_roster(
         if admission_of(organization.id) is not Admission.GRANTED:
             continue
         key = one.policy_key(organization.id)
-        problem = _taken(one, key, organization, policies.get(key))
-        policy = policies.get(key) if problem is None else None
+        policy = policies.get(key)
+        if policy is not None:
+            key = policy.key  # the same name, which is in memory already
+        problem = _taken(one, key, organization, policy)
+        policy = policy if problem is None else None
         roster.members[key] = Member(organization, key, policy, problem)
         if problem is None:
             roster.selected.add(key)
