@@ -27,6 +27,8 @@ from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.claims.wakeups import SET_PACE
 from zitadel_notification_operator.engine.queue.clock import loop_time
 
+from .slices import in_slices
+
 AT_ONCE = 8
 """How many policies of a set are written at once, so that other objects are not
 delayed."""
@@ -101,7 +103,8 @@ class Members:
         """
         due: list[Member] = []
         now, number = loop_time(), 0
-        for number, member in enumerate(members, start=1):  # noqa: B007 - used below
+        async for member in in_slices(members):
+            number += 1
             policy = member.policy
             if member.problem is not None or (policy is not None and policy.deleting):
                 continue

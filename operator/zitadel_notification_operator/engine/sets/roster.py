@@ -1,4 +1,4 @@
-"""Which organizations belong to a set now, and which of its policies leave; pure.
+"""Which organizations belong to a set now, and which of its policies leave.
 
 A policy leaves only if something positive says so: the spec, the name or domain under
 which its organization exists, or that the organization is gone. If nothing is known of
@@ -6,7 +6,7 @@ an organization, its policy stays, and ZITADEL is asked (docs/concepts/sets.md).
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.errors import OperatorError, TerminalError
@@ -17,6 +17,8 @@ from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.set_object import SetObject
 from zitadel_notification_operator.core.set_report import Member
 from zitadel_notification_operator.engine.calls.directory import Directory
+
+from .slices import in_slices
 
 
 @dataclass(slots=True)
@@ -37,7 +39,7 @@ class Roster:
     doubted: set[str] = field(default_factory=set)
 
 
-def make_roster(
+async def make_roster(
     one: SetObject,
     directory: Directory,
     policies: Mapping[PolicyKey, PolicyObject],
@@ -45,6 +47,8 @@ def make_roster(
     admission_of: Callable[[str], Admission],
 ) -> Roster:
     """Compare what a set selects with the policies that it has.
+
+    Others may go on meanwhile. Each change that they make queues the set once more.
 
     Args:
         one: The set.
@@ -55,7 +59,12 @@ def make_roster(
             its id.
     """
     roster = Roster()
-    for organization in directory.organizations.values():
+    directory = replace(
+        directory,
+        organizations=dict(directory.organizations),
+        removed=set(directory.removed),
+    )
+    async for organization in in_slices(directory.organizations.values()):
         if not one.organizations.selects(organization):
             continue
         if admission_of(organization.id) is not Admission.GRANTED:
@@ -69,7 +78,7 @@ def make_roster(
         roster.members[key] = Member(organization, key, policy, problem)
         if problem is None:
             roster.selected.add(key)
-    for policy in own:
+    async for policy in in_slices(own):
         if policy.key not in roster.members:
             _place(one, policy, directory, admission_of, roster)
     roster.doubted |= {
@@ -112,9 +121,12 @@ def _place(
     elif admission_of(organization_id) is not Admission.GRANTED:
         # A lost grant is no leaving: the policy itself reports that it is not granted.
         roster.members[policy.key] = _member_of(policy)
-    else:
+    elif policy.key != one.policy_key(organization_id):
         # Selected, under another name: the set's object was replaced.
         roster.leaving.append(policy)
+    else:
+        # Granted a moment ago; the next pass finds it among the others.
+        roster.members[policy.key] = _member_of(policy)
 
 
 def _member_of(policy: PolicyObject) -> Member:

@@ -4,7 +4,6 @@ A failure of one step stops the later ones, and never removes anything: the poli
 that there are stay, and are reconciled as ever (docs/concepts/sets.md).
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -40,24 +39,20 @@ from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.claims.records import require_understood
 from zitadel_notification_operator.engine.claims.wakeups import Wakeups
 from zitadel_notification_operator.engine.queue.clock import loop_time
-from zitadel_notification_operator.engine.queue.outcome import Outcome
+from zitadel_notification_operator.engine.queue.outcome import Outcome, StalePass
 
 from .directories import Directories
 from .members import Members, Progress, is_applied, undoes
 from .roster import Roster, existing, make_roster
 from .set_deletion import SetDeletion
 from .set_report import SetReport
+from .slices import in_slices
 
 NO_VERDICT = 2.0
 """Seconds between two tries while the instance has no verdict yet."""
 
 MORE = 0.01
 """Seconds until the next pass of a set that has more policies to write."""
-
-
-async def _others_first() -> None:
-    """Let other passes go on: each step over thousands of members takes a while."""
-    await asyncio.sleep(0)
 
 
 @dataclass(eq=False, repr=False)
@@ -98,7 +93,6 @@ class SetPass:
             require_understood(one)
             one = await self._writes.hold(one)
             roster = await self._select(one)
-            await _others_first()
             failure, removal = await self._write(one, roster, progress)
         except NotCheckedYet:
             return Outcome.retry_in(NO_VERDICT)
@@ -108,8 +102,7 @@ class SetPass:
             failure = error
         if roster is None:
             roster = existing(self._inventory.policies_of_set(one))
-        await _others_first()
-        found = self._fold(one, roster, progress)
+        found = await self._fold(one, roster, progress)
         make = _status_of(one, found, failure, removal)
         waits = await self._reports.report(one, make)
         return self._next(one, progress, failure, waits)
@@ -120,6 +113,7 @@ class SetPass:
         Raises:
             NotCheckedYet: The instance has no verdict yet.
             OperatorError: The selection is not known.
+            StalePass: The set has changed meanwhile.
         """
         admissions = self._inventory.admissions
         admission = admissions.of_namespace(one.instance, one.key.namespace)
@@ -130,7 +124,7 @@ class SetPass:
         asked, tried = self._asked_at(one), set[str]()
         while True:
             directory = await self._directories.current(one.instance, not_before=asked)
-            roster = make_roster(
+            roster = await make_roster(
                 one,
                 directory,
                 self._inventory.policies,
@@ -141,6 +135,9 @@ class SetPass:
                 break
             directory.doubt(roster.doubted - tried)
             tried |= roster.doubted
+        newest = self._inventory.require_newest(one)
+        if newest.deleting or newest.generation != one.generation:
+            raise StalePass
         zitadel_id = directory.zitadel_id or ""
         adds = not one.suspended and not _are_too_many(one, roster)
         claimed = {
@@ -201,7 +198,9 @@ class SetPass:
             failure = next(iter(progress.problems.values()))
         return failure, None
 
-    def _fold(self, one: SetObject, roster: Roster, progress: Progress) -> Fold:
+    async def _fold(
+        self, one: SetObject, roster: Roster, progress: Progress
+    ) -> Fold:
         policies, problems = self._inventory.policies, progress.problems
 
         def as_it_is_now(member: Member) -> Member:
@@ -214,11 +213,14 @@ class SetPass:
                 return member
             return Member(member.organization, member.key, policy, problem)
 
+        members = [
+            as_it_is_now(member) async for member in in_slices(roster.members.values())
+        ]
         leaving = {policy.key: policy.uid for policy in roster.leaving}
         left = sum(
             key in policies and policies[key].uid == uid for key, uid in leaving.items()
         )
-        return fold(map(as_it_is_now, roster.members.values()), left)
+        return fold(members, left)
 
     def _next(
         self,
