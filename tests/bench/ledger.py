@@ -26,8 +26,9 @@ class Entries:
         events: The number of writes of Events.
         leases: The number of writes of Leases.
         busiest: Calls to ZITADEL a second, during the ten seconds with most of them.
-        closest: Seconds between the two closest of the `writes`, by verb and resource,
-            as the API server received them. A resource that was written once is absent.
+        closest: Seconds between the two closest accepted ones of the `writes`, by verb
+            and resource, as the API server received them. A resource that was written
+            once is absent.
     """
 
     zitadel: Counter[str]
@@ -64,14 +65,16 @@ class Ledger:
         found = self._audit.by_operator()
         found = [w for w in found if not w.user_agent.startswith("bench-driver")]
         counted = [w for w in found if w.resource not in _NOT_COUNTED]
-        moments = defaultdict[str, list[float]](list)
+        kinds, moments = Counter[str](), defaultdict[str, list[float]](list)
         for w in counted:
             what = f"{w.verb} {w.resource}{'/' if w.subresource else ''}{w.subresource}"
-            moments[what].append(w.time.timestamp())
+            kinds[what] += 1
+            if w.code < 400:
+                moments[what].append(w.time.timestamp())
         apart = Counter(w.resource for w in found)
         return Entries(
             zitadel,
-            writes=Counter({what: len(times) for what, times in moments.items()}),
+            writes=kinds,
             refused=sum(w.code >= 400 for w in counted),
             events=apart["events"],
             leases=apart["leases"],
