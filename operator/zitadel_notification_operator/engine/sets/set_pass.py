@@ -198,9 +198,7 @@ class SetPass:
             failure = next(iter(progress.problems.values()))
         return failure, None
 
-    async def _fold(
-        self, one: SetObject, roster: Roster, progress: Progress
-    ) -> Fold:
+    async def _fold(self, one: SetObject, roster: Roster, progress: Progress) -> Fold:
         policies, problems = self._inventory.policies, progress.problems
 
         def as_it_is_now(member: Member) -> Member:
