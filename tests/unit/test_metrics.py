@@ -205,7 +205,7 @@ def test_objects_that_find_zitadel_inconsistent_are_reported(*, leading: bool) -
 
 
 @pytest.mark.parametrize("leading", [True, False])
-def test_sets_are_reported_by_result(*, leading: bool) -> None:
+async def test_sets_are_reported_by_result(*, leading: bool) -> None:
     """Also what waits for an approval, as long as something does."""
     one = SetObject(
         key=PolicyKey("own", "customers"),
