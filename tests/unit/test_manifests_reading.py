@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ def test_merges_are_no_repeated_keys() -> None:
         ("b: &b {x: 1}\na: {m: &m {<<: *b, x: 2, x: 3}}\nt: {<<: *m}", "occurs twice"),
         (
             "&a {apiVersion: v1, kind: List, items: [*a]}",
-            "item 1, item 1: lists are nested too deeply",
+            "standard input: the alias 'a' is within what it stands for (line 1",
         ),
         (
             f"{POLICY_TEXT % 'a'}---\nspec: [",
@@ -233,6 +234,52 @@ def test_merges_are_no_repeated_keys() -> None:
 def test_what_cannot_be_read_is_named(text: str, says: str) -> None:
     """File, document and object are in the sentence."""
     assert says in refusal(text)
+
+
+MERGES = ["m0: &m0 {a: 1, b: 2}"]
+MERGES += [
+    f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 10)}]}}" for n in range(1, 12)
+]
+A_LIST = "apiVersion: v1, kind: List, items:"
+LISTS = [f"m0: &m0 {{{A_LIST} []}}"]
+LISTS += [
+    f"m{n}: &m{n} {{{A_LIST} [{', '.join([f'*m{n - 1}'] * 99)}]}}" for n in range(1, 5)
+]
+WITHIN = "".join(f"&a{n} {{<<: [{f'*a{n - 1}, ' * 9}], x: " for n in range(1, 40))
+DEEPER = ["m0: &m0 [1]", *(f"m{n}: &m{n} [*m{n - 1}]" for n in range(1, 200))]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("\n".join(MERGES), "too much by aliases"),
+        ("\n".join([*LISTS, "kind: List", "items: [*m4]"]), "too much by aliases"),
+        ("---\n".join(["\n".join(MERGES[:6]) + "\n"] * 99), "too much by aliases"),
+        (
+            f"&a0 {{x: {WITHIN} 1{'}' * 40}",
+            "the alias 'a0' is within what it stands for",
+        ),
+        ("\n".join(DEEPER), "is nested too deeply"),
+    ],
+    ids=["merges", "lists", "documents", "within itself", "deep"],
+)
+def test_a_small_text_that_would_become_huge_is_refused(text: str, says: str) -> None:
+    """At once: aliases of aliases multiply what a reader has to hold."""
+    begun = time.monotonic()
+    assert refusal(text).startswith("standard input")
+    assert says in refusal(text)
+    assert time.monotonic() - begun < 5
+
+
+def test_what_many_objects_have_in_common_may_be_an_alias() -> None:
+    """A file of thousands of policies may merge the same few fields into each."""
+    common = f"x: &x {{apiVersion: {API}, kind: NotificationPolicy}}\n"
+    head = f"apiVersion: v1\nkind: List\n{common}"
+    spec = "{scope: Organization, organization: {id: '1'}, passwordChange: true}"
+    lines = [
+        f"- {{<<: *x, metadata: {{name: a{n}}}, spec: {spec}}}" for n in range(3000)
+    ]
+    assert len(piped(head + "items:\n" + "\n".join(lines)).objects) == 3000
 
 
 def test_every_wrong_object_is_told() -> None:

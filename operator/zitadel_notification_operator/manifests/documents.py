@@ -7,6 +7,7 @@ that occurs twice is an error, because nobody knows which of the two was meant.
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -21,6 +22,10 @@ _UNLIKE_JSON = frozenset({"tag:yaml.org,2002:timestamp"})
 
 _DEEPEST = 100
 """How deep a document may be nested. PyYAML's loader in C crashes at some depth."""
+
+_MOST_REPEATED = 100_000
+"""How many nodes the aliases of a text may stand for. Each is a few bytes of text, and
+aliases of aliases would make any size of them."""
 
 _INTEGER = re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|0|[1-9][0-9_]*)$")
 """Integers, without those of base 60, which Kubernetes reads as texts."""
@@ -118,7 +123,7 @@ def _yaml_documents(text: str, name: str) -> Iterator[tuple[int, Any]]:
     loader = None
     number = 0
     try:
-        _require_shallow(text, name)
+        _require_small(text, name)
         loader = _Loader(text)
         while loader.check_data():
             number += 1
@@ -139,19 +144,89 @@ def _yaml_documents(text: str, name: str) -> Iterator[tuple[int, Any]]:
             loader.dispose()
 
 
-def _require_shallow(text: str, name: str) -> None:
-    """Refuse a text that is nested too deeply; one that is no YAML is read later."""
-    depth = 0
+def _require_small(text: str, name: str) -> None:
+    """Refuse a text that is nested too deeply, or becomes huge by its aliases.
+
+    One that is no YAML is read later, which says where it is wrong.
+    """
+    sizes = _Sizes(name)
     try:
         for event in yaml.parse(text, Loader=_FAST):
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-            if depth > _DEEPEST:
-                raise ManifestError(f"{name} is nested too deeply")
+            sizes.add(event)
     except yaml.YAMLError:
         return
+
+
+class _Sizes:
+    """Adds up how large the nodes of a text are once aliases are replaced.
+
+    Args:
+        name: The name of the file, for messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._open: list[_Open] = []
+        self._known: dict[str, tuple[int, int]] = {}
+        self._repeated = 0
+
+    def add(self, event: Any) -> None:
+        """Take the next event.
+
+        Raises:
+            ManifestError: The text is too deep, too large, or contains itself.
+        """
+        if isinstance(event, yaml.DocumentStartEvent):
+            self._known.clear()
+        elif isinstance(event, yaml.AliasEvent):
+            self._add_alias(event)
+        elif isinstance(event, yaml.ScalarEvent):
+            self._close(event.anchor, 1, 0)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._open.append(_Open(event.anchor))
+            self._require_depth(0)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            done = self._open.pop()
+            self._close(done.anchor, done.size, done.height)
+
+    def _add_alias(self, event: Any) -> None:
+        if any(one.anchor == event.anchor for one in self._open):
+            line, column = event.start_mark.line + 1, event.start_mark.column + 1
+            raise ManifestError(
+                f"{self._name}: the alias {event.anchor!r} is within what it stands "
+                f"for (line {line}, column {column})"
+            )
+        size, height = self._known.get(event.anchor, (1, 0))
+        self._repeated += size
+        if self._repeated > _MOST_REPEATED:
+            raise ManifestError(
+                f"{self._name} repeats too much by aliases: they stand for more than "
+                f"{_MOST_REPEATED} values"
+            )
+        self._require_depth(height)
+        self._close(None, size, height)
+
+    def _close(self, anchor: str | None, size: int, height: int) -> None:
+        """Add a node that is complete to what contains it."""
+        if anchor is not None:
+            self._known[anchor] = (size, height)
+        if self._open:
+            outer = self._open[-1]
+            outer.size += size
+            outer.height = max(outer.height, height + 1)
+
+    def _require_depth(self, height: int) -> None:
+        if len(self._open) + height > _DEEPEST:
+            raise ManifestError(f"{self._name} is nested too deeply")
+
+
+@dataclass(slots=True)
+class _Open:
+    """A mapping or a list whose end has not come yet."""
+
+    anchor: str | None
+    size: int = 1
+    height: int = 1
 
 
 def _reason(error: yaml.YAMLError) -> str:

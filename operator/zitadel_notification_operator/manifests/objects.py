@@ -85,7 +85,6 @@ def items_of(text: str, name: str) -> Iterator[Item]:
 def _unpacked(item: Item, depth: int = 0) -> Iterator[Item]:
     """Yield an object, or the items of a list of objects."""
     if depth > _DEEPEST:
-        # A list of YAML may even contain itself.
         raise ManifestError(f"{item.where}: lists are nested too deeply")
     items = item.body.get("items")
     if not item.kind.endswith("List") or items is None:
