@@ -2,6 +2,7 @@
 
 import csv
 import io
+import stat
 from datetime import timedelta
 from pathlib import Path
 
@@ -197,6 +198,45 @@ def test_a_file(auditor: Auditor) -> None:
         "report.html",
         "token",
     ]
+
+
+def test_what_lies_beside_the_file_stays_as_it_is(auditor: Auditor) -> None:
+    """Whoever may write to the folder could else choose what is overwritten."""
+    victim = auditor.folder / "victim"
+    victim.write_text("mine")
+    (auditor.folder / ".report.html.part").symlink_to(victim)
+    kept = auditor.folder / ".other.html.part"
+    kept.write_text("mine, too")
+    for name in ("report.html", "other.html"):
+        done = auditor.run("report", "--output", str(auditor.folder / name))
+        assert done.exit_code == 0, done.output
+    assert (victim.read_text(), kept.read_text()) == ("mine", "mine, too")
+    assert (auditor.folder / ".report.html.part").is_symlink()
+
+
+def test_who_may_read_the_file(auditor: Auditor) -> None:
+    """A new one belongs to its owner alone; one that exists keeps its mode."""
+    path = auditor.folder / "report.html"
+    modes = []
+    for mode in (None, 0o640, 0o400):
+        if mode is not None:
+            path.chmod(mode)
+        assert auditor.run("report", "--output", str(path)).exit_code == 0
+        modes.append(stat.S_IMODE(path.stat().st_mode))
+    assert modes == [0o600, 0o640, 0o400]
+
+
+def test_a_link_to_a_file_stays_one(auditor: Auditor) -> None:
+    """Its target is written, which may not exist yet."""
+    (auditor.folder / "pages").mkdir()
+    target = auditor.folder / "pages" / "today.html"
+    link = auditor.folder / "report.html"
+    link.symlink_to(Path("pages", "today.html"))
+    for _ in range(2):
+        assert auditor.run("report", "--output", str(link)).exit_code == 0
+        assert link.is_symlink()
+        assert target.read_text().startswith("<!DOCTYPE html>")
+    assert [one.name for one in target.parent.iterdir()] == ["today.html"]
 
 
 def test_a_file_that_cannot_be_written(auditor: Auditor) -> None:

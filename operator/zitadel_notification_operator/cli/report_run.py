@@ -1,6 +1,9 @@
 """What `znp report` reads and writes."""
 
 import json
+import os
+import stat
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,7 +62,8 @@ def write(report: Report, form: str, output: Path | None) -> None:
     try:
         _replace(output, pieces)
     except OSError as error:
-        raise click.ClickException(f"{output} cannot be written: {error}") from error
+        problem = error.strerror or str(error)
+        raise click.ClickException(f"{output} cannot be written: {problem}") from error
     counted = len(report.organizations)
     click.echo(f"{output}: a report on {counted} organizations", err=True)
 
@@ -80,6 +84,9 @@ def _pieces(report: Report, form: str) -> Iterator[str]:
 def _replace(output: Path, pieces: Iterator[str]) -> None:
     """Write a file so that it is never there in part.
 
+    A link stays one, and its target is written. A file that exists keeps its mode; a
+    new one is for its owner alone, because the report is confidential.
+
     Raises:
         OSError: It cannot be written.
     """
@@ -88,10 +95,15 @@ def _replace(output: Path, pieces: Iterator[str]) -> None:
         with output.open("w", encoding="utf-8") as stream:
             stream.writelines(pieces)
         return
-    part = output.with_name(f".{output.name}.part")
+    target = Path(os.path.realpath(output))
+    # The name is one that nobody can foretell, and the file is new.
+    number, name = tempfile.mkstemp(prefix=".znp-", suffix=".part", dir=target.parent)
+    part = Path(name)
     try:
-        with part.open("w", encoding="utf-8") as file:
+        with open(number, "w", encoding="utf-8") as file:  # noqa: PTH123 - by its number
+            if target.exists():
+                os.fchmod(number, stat.S_IMODE(target.stat().st_mode))
             file.writelines(pieces)
-        part.replace(output)
+        part.replace(target)
     finally:
         part.unlink(missing_ok=True)
