@@ -73,13 +73,12 @@ def command(file: str, tool: str, management_policy: str, **options: Any) -> Non
         raise click.ClickException("\n".join(lines)) from error
     for warning in findings.warnings:
         click.echo(f"Warning: {one_line(warning)}", err=True)
-    with utf8_output() as stream:
-        write_manifests(
-            manifests,
-            stream,
-            form=Format(options["output"]),
-            namespace=options["namespace"],
-        )
+    write_manifests(
+        manifests,
+        utf8_output(),
+        form=Format(options["output"]),
+        namespace=options["namespace"],
+    )
     if not manifests:
         click.echo(
             f"There is no notification policy in {name}; other resources: "

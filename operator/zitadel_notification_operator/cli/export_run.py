@@ -87,16 +87,16 @@ def _write(
     instance: ObservedPolicy | None,
     style: Style,
 ) -> None:
-    with utf8_output() as stream:
-        if options.shape == "terraform-import":
-            count = write_imports(survey, stream, instance=instance is not None)
-        else:
-            count = write_manifests(
-                _manifests(options, survey, instance, style),
-                stream,
-                form=Format(options.output),
-                namespace=options.namespace,
-            )
+    stream = utf8_output()
+    if options.shape == "terraform-import":
+        count = write_imports(survey, stream, instance=instance is not None)
+    else:
+        count = write_manifests(
+            _manifests(options, survey, instance, style),
+            stream,
+            form=Format(options.output),
+            namespace=options.namespace,
+        )
     if not count:
         _say(
             "No organization has a policy of its own; --include-inherited writes those "

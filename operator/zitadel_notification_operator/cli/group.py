@@ -4,7 +4,6 @@ So `znp --help`, `--version` and completion import click and the standard librar
 """
 
 import errno
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -15,6 +14,7 @@ from click.exceptions import NoArgsIsHelpError
 from click.shell_completion import CompletionItem
 
 from .commands import COMMANDS, SERVERS
+from .output import discard_output, open_streams, tell_unwritable
 from .signals import INTERRUPTED, Signals
 
 USAGE = 64
@@ -38,6 +38,22 @@ class LazyGroup(click.Group):
             return super().main(
                 args, prog_name, complete_var, standalone_mode=False, **extra
             )
+        open_streams()
+        try:
+            code = self._run(args, prog_name, complete_var, **extra)
+            sys.stdout.flush()
+        except OSError as error:
+            code = tell_unwritable(error)
+        sys.exit(code)
+
+    def _run(
+        self,
+        args: Sequence[str] | None,
+        prog_name: str | None,
+        complete_var: str | None,
+        **extra: Any,
+    ) -> int:
+        """Run the command line, show what is wrong, and return the exit code."""
         try:
             code = super().main(
                 args, prog_name, complete_var, standalone_mode=False, **extra
@@ -54,7 +70,7 @@ class LazyGroup(click.Group):
         except click.Abort:
             code = INTERRUPTED
         # A command returns nothing, and click returns the code of `Context.exit`.
-        sys.exit(code if isinstance(code, int) else 0)
+        return code if isinstance(code, int) else 0
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; that a reader such as `head` closes the pipe is no error."""
@@ -64,8 +80,7 @@ class LazyGroup(click.Group):
         except OSError as error:
             if error.errno != errno.EPIPE:
                 raise
-            # Python flushes stdout once more at its end, which must not fail again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_output()
             ctx.exit(0)
         return result
 

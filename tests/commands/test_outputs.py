@@ -1,0 +1,95 @@
+"""What commands do where they cannot write, or not in UTF-8: real processes."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.running import ZNP
+from zitadel_emulator.testing import EmulatedZitadel
+
+pytestmark = pytest.mark.tls
+
+ALONE = [["--help"], [], ["completion", "bash"], ["export", "--help"]]
+"""Command lines that need no ZITADEL."""
+
+READING = [
+    ["export", "--include-inherited"],
+    ["history"],
+    ["history", "-o", "json"],
+    ["report"],
+    ["report", "-o", "json"],
+    ["check"],
+    ["plan"],
+]
+"""Command lines that read one, and print something."""
+
+Shell = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture
+def shell(zitadel: EmulatedZitadel, tmp_path: Path) -> Shell:
+    """Run a command line of `znp` and what a shell shall do with its streams."""
+    token = tmp_path / "token"
+    token.write_text(zitadel.token)
+    manifest = tmp_path / "policy.yaml"
+    manifest.write_text(
+        "apiVersion: zitadel-notification.dev/v1alpha1\nkind: NotificationPolicy\n"
+        "metadata: {name: a}\nspec: {scope: Instance, passwordChange: true}\n"
+    )
+    options = ["--url", zitadel.url, "--token-file", str(token), "--allow-local-urls"]
+
+    def run(
+        words: list[str], streams: str, **environment: str
+    ) -> "subprocess.CompletedProcess[bytes]":
+        line = [*ZNP, *words]
+        if words not in ALONE:
+            line += options
+        if words[:1] == ["plan"] and "-f" not in words:
+            line += ["-f", str(manifest)]
+        return subprocess.run(
+            ["/bin/sh", "-c", f'"$@" {streams}', "sh", *line],
+            capture_output=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, **environment},
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("words", ALONE + READING, ids=" ".join)
+def test_a_full_disk_is_told(shell: Shell, words: list[str]) -> None:
+    """One sentence, and nobody takes it for a success."""
+    done = shell(words, ">/dev/full")
+    sentence = b"The output cannot be written: No space left on device"
+    assert done.stderr == b"Error: " + sentence + b"\n"
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("words", [ALONE[0], *READING[::2]], ids=" ".join)
+def test_a_closed_output_is_told(shell: Shell, words: list[str]) -> None:
+    """Likewise."""
+    done = shell(words, ">&-")
+    assert done.stderr == b"Error: The output cannot be written: Bad file descriptor\n"
+    assert done.returncode == 1
+
+
+def test_closed_streams_that_are_not_needed(shell: Shell, tmp_path: Path) -> None:
+    """They are no error, and a file is not taken for one of them."""
+    page = tmp_path / "page.html"
+    words = ["report", "--output", str(page)]
+    assert shell(words, ">&- <&- 2>&-").returncode == 0
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert shell(["export"], "2>&-").returncode == 0
+
+
+def test_a_closed_input_is_told(shell: Shell) -> None:
+    """It is no empty manifest."""
+    done = shell(["plan", "-f", "-"], "<&-")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr == (
+        b"Error: standard input cannot be read: Bad file descriptor\n"
+    )
