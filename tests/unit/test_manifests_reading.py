@@ -204,6 +204,11 @@ def test_merges_are_no_repeated_keys() -> None:
         ("? [a]\n: b", "a key must be a text"),
         ("a: !Ref x", "could not determine a constructor"),
         ("a: \x01", "document 1: this is no YAML"),
+        ("a: !!bool zz", "document 1: it holds a value that is no YAML"),
+        ('a: !!int ""', "document 1: it holds a value that is no YAML"),
+        ('a: !!float ""', "document 1: it holds a value that is no YAML"),
+        ("a: !!timestamp x", "document 1: it holds a value that is no YAML"),
+        (f"a: 1{':00' * 200}.5", "document 1: it holds a value that is no YAML"),
         ("[" * 30000, "standard input"),
         ('{"a":' * 30000, "standard input"),
         (

@@ -135,8 +135,8 @@ def _yaml_documents(text: str, name: str) -> Iterator[tuple[int, Any]]:
         raise ManifestError(f"{where}: {_reason(error)}") from error
     except ManifestError:
         raise
-    except ValueError as error:
-        # PyYAML's own constructors, of a number such as `0b_`.
+    except (ValueError, ArithmeticError, AttributeError, LookupError) as error:
+        # PyYAML's own constructors, of values such as `0b_` and `!!bool maybe`.
         where = f"{name}, document {number}"
         raise ManifestError(f"{where}: it holds a value that is no YAML") from error
     finally:
