@@ -287,6 +287,25 @@ def test_what_many_objects_have_in_common_may_be_an_alias() -> None:
     assert len(piped(head + "items:\n" + "\n".join(lines)).objects) == 3000
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"kind": "Not\x1b[31mred\nError: X"},
+        {"apiVersion": "zitadel-notification.dev/\x1b[31m\nError: X"},
+        {"metadata": {"name": "\x1b[31m\nError: X"}},
+        {"\x1b[31m\nError: X": 1},
+        {"spec": {"\x1b[31m\nError: X": 1, "scope": "Instance"}},
+        {"kind": "\x1b[31m\nError: XList", "items": 1},
+        {"kind": "\x1b[31m\nError: XList", "items": [{"apiVersion": 1}]},
+    ],
+)
+def test_no_text_of_a_file_controls_the_terminal(body: dict[str, Any]) -> None:
+    """Neither colors nor lines can be made up."""
+    told = refusal(json.dumps({**policy(), **body}))
+    assert all(line.isprintable() for line in told.splitlines())
+    assert all(line.startswith("standard input, ") for line in told.splitlines())
+
+
 def test_every_wrong_object_is_told() -> None:
     """People correct a folder at once; of very many, the first ones are listed."""
     bad = [policy(f"a{n}", passwordChange=None) for n in range(30)]

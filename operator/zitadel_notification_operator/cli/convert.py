@@ -69,8 +69,7 @@ def command(file: str, tool: str, management_policy: str, **options: Any) -> Non
         findings = READERS[tool](text, name)
         manifests = manifests_of(findings, style)
     except ManifestError as error:
-        lines = map(one_line, str(error).splitlines())
-        raise click.ClickException("\n".join(lines)) from error
+        raise click.ClickException(str(error)) from error
     for warning in findings.warnings:
         click.echo(f"Warning: {one_line(warning)}", err=True)
     write_manifests(
@@ -81,7 +80,7 @@ def command(file: str, tool: str, management_policy: str, **options: Any) -> Non
     )
     if not manifests:
         click.echo(
-            f"There is no notification policy in {name}; other resources: "
+            f"There is no notification policy in {one_line(name)}; other resources: "
             f"{findings.skipped}",
             err=True,
         )

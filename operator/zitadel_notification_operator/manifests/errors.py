@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from zitadel_notification_operator.core.text import one_line
+
 _TOLD = 20
 """How many problems one error lists; the rest is only counted."""
 
@@ -10,7 +12,8 @@ class ManifestError(ValueError):
     """Something that was to be read cannot be used. The text is for people.
 
     Args:
-        problems: Sentences without a full stop. Each names where the problem is.
+        problems: Sentences without a full stop. Each names where the problem is. They
+            may quote files: what would control a terminal becomes blanks.
 
     Attributes:
         problems: All of them, although the text lists only the first ones.
@@ -22,7 +25,7 @@ class ManifestError(ValueError):
 
 
 def _told(problems: Sequence[str]) -> str:
-    lines = list(problems[:_TOLD])
+    lines = [one_line(problem) for problem in problems[:_TOLD]]
     if len(problems) > _TOLD:
         lines.append(f"There are {len(problems) - _TOLD} more problems like these")
     return "\n".join(lines)
