@@ -42,7 +42,7 @@ def shell(zitadel: EmulatedZitadel, tmp_path: Path) -> Shell:
     options = ["--url", zitadel.url, "--token-file", str(token), "--allow-local-urls"]
 
     def run(
-        words: list[str], streams: str, **environment: str
+        words: list[str], streams: str, *, piped: bytes = b"", **environment: str
     ) -> "subprocess.CompletedProcess[bytes]":
         line = [*ZNP, *words]
         if words not in ALONE:
@@ -51,6 +51,7 @@ def shell(zitadel: EmulatedZitadel, tmp_path: Path) -> Shell:
             line += ["-f", str(manifest)]
         return subprocess.run(
             ["/bin/sh", "-c", f'"$@" {streams}', "sh", *line],
+            input=piped,
             capture_output=True,
             check=False,
             timeout=60,
@@ -93,3 +94,55 @@ def test_a_closed_input_is_told(shell: Shell) -> None:
     assert done.stderr == (
         b"Error: standard input cannot be read: Bad file descriptor\n"
     )
+
+
+MACHINE = [
+    ["export", "--include-inherited"],
+    ["history", "-o", "json"],
+    ["history", "-o", "csv"],
+    ["report"],
+    ["report", "-o", "json"],
+    ["report", "-o", "csv"],
+]
+
+
+@pytest.mark.parametrize("words", MACHINE, ids=" ".join)
+def test_what_programs_read_is_utf8(
+    zitadel: EmulatedZitadel, shell: Shell, words: list[str]
+) -> None:
+    """Also where the terminal is not, and whatever a name holds."""
+    acme = zitadel.add_organization("ürümqi 山田")
+    zitadel.set_policy(acme, password_change=False)
+    done = shell(words, "", PYTHONIOENCODING="latin-1")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "ürümqi 山田" in done.stdout.decode()
+
+
+@pytest.mark.parametrize(
+    ("words", "escaped"),
+    [(["history"], True), (["plan", "-f", "-"], False), (["check"], False)],
+    ids=lambda words: str(words[0]) if isinstance(words, list) else None,
+)
+def test_what_people_read_is_in_their_encoding(
+    zitadel: EmulatedZitadel, shell: Shell, words: list[str], escaped: bool
+) -> None:
+    """What that lacks is escaped."""
+    acme = zitadel.add_organization("ürümqi 山田")
+    zitadel.set_policy(acme, password_change=False)
+    source = shell(["export", "--by", "name"], "").stdout
+    done = shell(words, "", piped=source, PYTHONIOENCODING="latin-1")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (r"ürümqi \u5c71\u7530".encode("latin-1") in done.stdout) is escaped
+
+
+def test_a_manifest_from_a_pipe_is_utf8(zitadel: EmulatedZitadel, shell: Shell) -> None:
+    """As one from a file is; the locale has no say."""
+    acme = zitadel.add_organization("ürümqi 山田")
+    zitadel.set_policy(acme, password_change=False)
+    source = shell(["export", "--by", "name"], "").stdout
+    assert "ürümqi 山田".encode() in source
+    old = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = shell(["plan", "-f", "-"], "", piped=source, **old)
+    assert (done.returncode, done.stderr) == (0, b"")
+    broken = shell(["plan", "-f", "-"], "", piped=b"a: \xe9", **old)
+    assert broken.stderr == b"Error: standard input is no text in UTF-8\n"

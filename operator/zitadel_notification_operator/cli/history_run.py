@@ -37,6 +37,7 @@ from zitadel_notification_operator.zitadel.client import ZitadelClient
 
 from .audit_options import require_events
 from .cluster_options import ClusterOptions
+from .output import utf8_output
 from .zitadel_access import open_zitadel
 from .zitadel_options import ZitadelOptions
 
@@ -133,10 +134,9 @@ class History:
         return self._since is None or parse_moment(change.time) >= self._since
 
     def _printer(self, names: dict[str, str]) -> Printer:
-        if self._form == "json":
-            return _Json()
-        if self._form == "csv":
-            return _Csv()
+        if self._form != "text":
+            utf8_output()
+            return _Json() if self._form == "json" else _Csv()
         shown = (organization_in_words(*pair) for pair in names.items())
         return _Table(max(map(len, shown), default=0))
 

@@ -22,6 +22,7 @@ from zitadel_notification_operator.auditing.rows import (
 
 from .audit_options import require_events
 from .cluster_options import ClusterOptions
+from .output import utf8_output
 from .zitadel_access import open_zitadel
 from .zitadel_options import ZitadelOptions
 
@@ -56,8 +57,7 @@ def write(report: Report, form: str, output: Path | None) -> None:
     if note:
         click.echo(f"Note: {note}.", err=True)
     if output is None:
-        for piece in pieces:
-            click.echo(piece, nl=False)
+        utf8_output().writelines(pieces)
         return
     try:
         _replace(output, pieces)

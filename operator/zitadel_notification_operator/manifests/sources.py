@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -57,7 +58,13 @@ def read_text(source: str, stdin: TextIO) -> Text:
     """
     name = "standard input" if source == STDIN else source
     try:
-        text = stdin.read() if source == STDIN else Path(source).read_text("utf-8")
+        if source == STDIN:
+            if isinstance(stdin, TextIOWrapper):
+                # A pipe carries what a file holds, whatever the locale says.
+                stdin.reconfigure(encoding="utf-8", errors="strict")
+            text = stdin.read()
+        else:
+            text = Path(source).read_text("utf-8")
     except UnicodeDecodeError as error:
         raise ManifestError(f"{name} is no text in UTF-8") from error
     except OSError as error:
