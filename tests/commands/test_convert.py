@@ -384,14 +384,47 @@ def test_what_cannot_be_read_is_an_error_that_names_it(
     assert "canary" not in done.output
 
 
+STATE = '{"version": 4, "resources": [%s]}'
+SHOWN = '{"format_version": "1.0", "values": {"root_module": {"resources": [%s]}}}'
+OURS = '"type": "zitadel_notification_policy", "name": "a"'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (STATE % f"{{{OURS}}}", "policy.a: its mode is neither managed nor data"),
+        (STATE % f'{{{OURS}, "mode": "managed"}}', "policy.a: it has no instances"),
+        (STATE % f'{{{OURS}, "mode": []}}', "policy.a: its mode is neither"),
+        (SHOWN % f'{{{OURS}, "address": "m.a"}}', "m.a: its mode is neither managed"),
+    ],
+)
+def test_half_a_resource_of_terraform_is_an_error(text: str, says: str) -> None:
+    """It is not counted among those that are of no interest."""
+    done = convert("terraform", "-", input=text)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize("tool", ["truvity", "crossplane"])
+def test_a_list_without_objects_is_no_failure(tool: str) -> None:
+    """kubectl prints one where there are no objects, and nothing where it fails."""
+    done = convert(tool, "-", input="apiVersion: v1\nkind: List\nitems: []\n")
+    assert (done.exit_code, done.stdout) == (0, "")
+    empty = convert(tool, "-", input="")
+    assert empty.exit_code == 1
+    assert empty.stderr == (
+        "Error: standard input holds no object; kubectl get -o json prints a list even "
+        "where there are none, so it may have failed\n"
+    )
+
+
 @pytest.mark.parametrize("tool", ["terraform", "pulumi", "truvity", "crossplane"])
-@pytest.mark.parametrize("text", ["", "[", "[]", "7", '{"a": canary}', "{" * 9999])
+@pytest.mark.parametrize(
+    "text", ["", "null", "# x", "[", "[]", "7", '{"a": canary}', "{" * 9999]
+)
 def test_files_of_anything_else(tool: str, text: str) -> None:
     """One sentence, no traceback."""
     done = convert(tool, "-", input=text)
-    if not text and tool in {"truvity", "crossplane"}:
-        assert done.exit_code == 0  # kubectl prints nothing where there is nothing
-        return
     assert done.exit_code == 1
     assert done.stdout == ""
     assert done.stderr.startswith("Error: standard input")

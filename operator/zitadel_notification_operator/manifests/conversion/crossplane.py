@@ -7,10 +7,10 @@ There are three: crossplane-contrib's, which calls the instance's kind
 from collections.abc import Mapping
 from typing import Any
 
-from zitadel_notification_operator.manifests.objects import Item, items_of
+from zitadel_notification_operator.manifests.objects import Item
 
 from .findings import INSTANCE, Findings, Found, map_at, read_flag, settings_of
-from .kubernetes import Foreign, one_of, read_foreign
+from .kubernetes import Foreign, foreign_items, one_of, read_foreign
 
 _ENDS = ("zitadel.crossplane.io", "zitadel.m.crossplane.io")
 
@@ -51,8 +51,7 @@ def read_crossplane(text: str, name: str) -> Findings:
     """
     findings = Findings()
     configurations = set()
-    for item in items_of(text, name):
-        item.require_kind()
+    for item in foreign_items(text, name):
         if not _is_ours(item, findings):
             continue
         foreign = read_foreign(item, findings)

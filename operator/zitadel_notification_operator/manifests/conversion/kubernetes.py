@@ -1,10 +1,11 @@
 """What the objects of other operators have in common."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from zitadel_notification_operator.manifests.documents import documents_in
 from zitadel_notification_operator.manifests.errors import ManifestError
-from zitadel_notification_operator.manifests.objects import Item
+from zitadel_notification_operator.manifests.objects import Item, items_of
 
 from .findings import Findings, map_at
 
@@ -23,6 +24,22 @@ class Foreign(NamedTuple):
     name: str
     spec: dict[str, Any]
     status: dict[str, Any]
+
+
+def foreign_items(text: str, name: str) -> Iterator[Item]:
+    """Yield the objects of a text; a list may have none.
+
+    Raises:
+        ManifestError: The text has no document at all, or none of Kubernetes.
+    """
+    if next(documents_in(text, name), None) is None:
+        raise ManifestError(
+            f"{name} holds no object; kubectl get -o json prints a list even where "
+            "there are none, so it may have failed"
+        )
+    for item in items_of(text, name):
+        item.require_kind()
+        yield item
 
 
 def read_foreign(item: Item, findings: Findings) -> Foreign | None:

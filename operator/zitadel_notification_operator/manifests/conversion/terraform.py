@@ -28,6 +28,8 @@ DEFAULT = "zitadel_default_notification_policy"
 TYPES = frozenset({POLICY, DEFAULT})
 
 _STATE_VERSION = 4
+_MANAGED = "managed"
+_MODES = (_MANAGED, "data")
 _TAINTED = "Tainted: Terraform would replace it"
 _KNOWN = frozenset({"id", "org_id", "password_change"})
 """The attributes of a resource that are understood."""
@@ -91,13 +93,15 @@ def _stored(
             f"version {_STATE_VERSION}, which Terraform 0.12 and newer write"
         )
     for resource in list_at(whole, "resources", name):
-        if not _is_ours(resource):
+        if not _is_ours(resource, name):
             findings.skipped += 1
             continue
         base = f"{resource['type']}.{_text(resource, 'name', name)}"
         module = resource.get("module")
         if module is not None:
             base = f"{_text(resource, 'module', name)}.{base}"
+        if "instances" not in resource:
+            raise ManifestError(f"{name}: {base}: it has no instances")
         for instance in list_at(resource, "instances", base):
             address = f"{base}{_index(instance.get('index_key'), base)}"
             if instance.get("deposed") is not None:
@@ -142,7 +146,7 @@ def _of_module(
     module: dict[str, Any], name: str, findings: Findings
 ) -> Iterator[_Resource]:
     for resource in list_at(module, "resources", name):
-        if not _is_ours(resource):
+        if not _is_ours(resource, name):
             findings.skipped += 1
             continue
         address = _text(resource, "address", name)
@@ -164,7 +168,7 @@ def _of_module(
 def _warn_of_changes(whole: dict[str, Any], name: str, findings: Findings) -> None:
     for change in list_at(whole, "resource_changes", name):
         actions = map_at(change, "change", name).get("actions")
-        if not _is_ours(change) or actions in (["no-op"], ["read"]):
+        if not _is_ours(change, name) or actions in (["no-op"], ["read"]):
             continue
         address = _text(change, "address", name)
         what = (
@@ -175,8 +179,19 @@ def _warn_of_changes(whole: dict[str, Any], name: str, findings: Findings) -> No
         findings.warnings.append(f"{address}: the plan {what}")
 
 
-def _is_ours(resource: dict[str, Any]) -> bool:
-    return resource.get("type") in TYPES and resource.get("mode") == "managed"
+def _is_ours(resource: dict[str, Any], where: str) -> bool:
+    """Return whether a resource is a policy that Terraform manages.
+
+    Raises:
+        ManifestError: It is a policy, but nobody knows whether Terraform manages it.
+    """
+    kind, mode = resource.get("type"), resource.get("mode")
+    if not isinstance(kind, str) or kind not in TYPES:
+        return False
+    if mode not in _MODES:
+        title = resource.get("address") or f"{kind}.{resource.get('name')}"
+        raise ManifestError(f"{where}: {title}: its mode is neither managed nor data")
+    return bool(mode == _MANAGED)
 
 
 def _text(resource: dict[str, Any], key: str, where: str) -> str:

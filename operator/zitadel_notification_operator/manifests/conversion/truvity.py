@@ -4,10 +4,10 @@ There a `passwordChange` that is left out means false, and the organization may 
 from a ScopeMap, so that only the status tells which it is.
 """
 
-from zitadel_notification_operator.manifests.objects import Item, items_of
+from zitadel_notification_operator.manifests.objects import Item
 
 from .findings import INSTANCE, Findings, Found, read_flag, settings_of
-from .kubernetes import Foreign, one_of, read_foreign
+from .kubernetes import Foreign, foreign_items, one_of, read_foreign
 
 GROUP = "zitadel.truvity.io"
 VERSION = f"{GROUP}/v1alpha2"
@@ -29,8 +29,7 @@ def read_truvity(text: str, name: str) -> Findings:
     """
     findings = Findings()
     instances = set()
-    for item in items_of(text, name):
-        item.require_kind()
+    for item in foreign_items(text, name):
         if item.group != GROUP or item.kind not in {POLICY, DEFAULT}:
             findings.skipped += 1
             continue
