@@ -170,3 +170,12 @@ def test_examples_name_the_program_as_it_was_called() -> None:
     name = "kubectl zitadel-notification"
     done = CliRunner().invoke(znp, ["completion", "--help"], prog_name=name)
     assert f"\n  {name} completion fish >" in done.stdout
+
+
+@pytest.mark.parametrize("words", [["status"], ["plan"], ["suspend", "a"]])
+@pytest.mark.parametrize("name", ["BAD NS", "a/b", "-a", "a" * 64])
+def test_a_name_that_no_namespace_can_have(words: list[str], name: str) -> None:
+    """It is a wrong command line; Kubernetes would only say that nothing is there."""
+    done = CliRunner().invoke(znp, [*words, f"--namespace={name}"])
+    assert done.exit_code == 64
+    assert f"{name!r} is not the name of a namespace" in done.stderr

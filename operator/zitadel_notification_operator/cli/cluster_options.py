@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from zitadel_notification_operator.core.names import is_label
+
 from .commands import kubeconfig_option, option
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -57,6 +59,19 @@ class ClusterOptions:
         return namespace_of(self.kubeconfig, self.context)
 
 
+def namespace_of_option(
+    _context: click.Context, _parameter: click.Parameter, name: str | None
+) -> str:
+    """Return the value of `-n`; empty if it is not given.
+
+    Raises:
+        click.BadParameter: No namespace can have this name.
+    """
+    if name and not is_label(name):
+        raise click.BadParameter(f"{name!r} is not the name of a namespace")
+    return name or ""
+
+
 def cluster_options(function: F) -> F:
     """Add `--kubeconfig` and `--context` to a command."""
     context = option("--context", help="The context of the kubeconfig file.")
@@ -69,6 +84,7 @@ def object_options(function: F) -> F:
         "--namespace",
         "-n",
         variable="OBJECTS_NAMESPACE",
+        callback=namespace_of_option,
         help="The namespace of the objects. Default: that of the kubeconfig's context, "
         "else default.",
     )

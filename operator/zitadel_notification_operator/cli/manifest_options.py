@@ -5,8 +5,9 @@ from typing import Any, TypeVar
 
 import click
 
-from zitadel_notification_operator.core.names import is_label, is_name
+from zitadel_notification_operator.core.names import is_name
 
+from .cluster_options import namespace_of_option
 from .commands import option
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,7 +21,7 @@ def manifest_options(function: F) -> F:
         "--namespace",
         "-n",
         variable="OBJECTS_NAMESPACE",
-        callback=_namespace,
+        callback=namespace_of_option,
         help="Write this metadata.namespace. Default: none, so that kubectl apply -n "
         "decides.",
     )
@@ -39,14 +40,6 @@ def manifest_options(function: F) -> F:
         help="YAML with comments, or a List in JSON.",
     )
     return namespace(instance(output(function)))
-
-
-def _namespace(
-    _context: click.Context, _parameter: click.Parameter, name: str | None
-) -> str:
-    if name and not is_label(name):
-        raise click.BadParameter(f"{name!r} is not the name of a namespace")
-    return name or ""
 
 
 def _instance(
