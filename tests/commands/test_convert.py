@@ -405,6 +405,39 @@ def test_half_a_resource_of_terraform_is_an_error(text: str, says: str) -> None:
     assert says in done.stderr
 
 
+STACK = '{"version": 3, "deployment": {"%s": [%s]}}'
+OF_PULUMI = '"type": "zitadel:index/notificationPolicy:NotificationPolicy", "urn": "u"'
+OF_STATE_4 = f'{{{OURS}, "mode": "managed", "instances": [{{"attributes": %s}}]}}'
+
+
+@pytest.mark.parametrize(
+    ("tool", "text", "says"),
+    [
+        (
+            "terraform",
+            STATE % (OF_STATE_4 % '{"org_id": [], "id": "1"}'),
+            "a: its org_id or id is no text, so its organization is unknown",
+        ),
+        (
+            "pulumi",
+            STACK % ("resources", f'{{{OF_PULUMI}, "outputs": {{"orgId": []}}}}'),
+            "u: its orgId or id is no text, so its organization is unknown",
+        ),
+        ("pulumi", STACK % ("resources", '{"type": []}'), "other resources: 1"),
+        (
+            "pulumi",
+            STACK % ("pending_operations", '{"resource": {"type": {}}}'),
+            "other resources: 0",
+        ),
+    ],
+)
+def test_lists_where_texts_belong(tool: str, text: str, says: str) -> None:
+    """They are no keys in Python, which must not show as a traceback."""
+    done = convert(tool, "-", input=text)
+    assert done.stdout == ""
+    assert says in done.stderr
+
+
 @pytest.mark.parametrize("tool", ["truvity", "crossplane"])
 def test_a_list_without_objects_is_no_failure(tool: str) -> None:
     """kubectl prints one where there are no objects, and nothing where it fails."""

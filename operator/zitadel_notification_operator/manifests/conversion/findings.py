@@ -80,6 +80,29 @@ def read_flag(value: object, what: str, where: str, findings: Findings) -> bool 
     return None
 
 
+def one_id(values: Mapping[str, object], where: str, findings: Findings) -> str | None:
+    """Return the organization's id, which a tool stores in two places.
+
+    Args:
+        values: What the two places hold, by their names.
+        where: The resource.
+        findings: Where it is noted that the id is unknown.
+    """
+    first, second = values
+    known = [value for value in values.values() if value not in (None, "")]
+    texts = {value for value in known if isinstance(value, str)}
+    if not all(isinstance(one, str) for one in known):
+        problem = f"its {first} or {second} is no text"
+    elif len(texts) == 1:
+        return texts.pop()
+    elif texts:
+        problem = f"its {first} and {second} differ"
+    else:
+        problem = f"it has neither {first} nor {second}"
+    findings.problems.append(f"{where}: {problem}, so its organization is unknown")
+    return None
+
+
 def settings_of(*, password_change: bool) -> Settings:
     """Return the values that all of these tools know."""
     return Settings.of({"passwordChange": password_change})

@@ -11,6 +11,7 @@ from .findings import (
     Found,
     list_at,
     map_at,
+    one_id,
     read_flag,
     read_json,
     settings_of,
@@ -55,7 +56,7 @@ def read_pulumi(text: str, name: str) -> Findings:
     findings = Findings()
     providers = set()
     for resource in list_at(deployment, "resources", name):
-        if resource.get("type") not in TYPES:
+        if not _is_ours(resource):
             findings.skipped += 1
         elif _take(resource, name, findings):
             # The last part of a provider's name is its id, which differs in each run.
@@ -63,13 +64,18 @@ def read_pulumi(text: str, name: str) -> Findings:
             providers.add(provider.rpartition("::")[0] or provider)
     for pending in list_at(deployment, "pending_operations", name):
         resource = map_at(pending, "resource", name)
-        if resource.get("type") in TYPES:
+        if _is_ours(resource):
             findings.warnings.append(
                 f"{resource.get('urn')}: an operation was interrupted; run pulumi "
                 "refresh and export again"
             )
     findings.warn_of_several("providers", providers)
     return findings
+
+
+def _is_ours(resource: dict[str, Any]) -> bool:
+    kind = resource.get("type")
+    return isinstance(kind, str) and kind in TYPES
 
 
 def _take(resource: dict[str, Any], name: str, findings: Findings) -> bool:
@@ -109,12 +115,7 @@ def _organization(
     found = _plain(outputs.get("orgId"), urn, "orgId", findings)
     if found is _UNREADABLE:
         return None
-    known = {found, resource.get("id")} - {None, ""}
-    if len(known) == 1 and isinstance(one := known.pop(), str):
-        return one
-    problem = "its orgId and id differ" if known else "it has neither orgId nor id"
-    findings.problems.append(f"{urn}: {problem}, so its organization is unknown")
-    return None
+    return one_id({"orgId": found, "id": resource.get("id")}, urn, findings)
 
 
 def _plain(value: Any, urn: str, what: str, findings: Findings) -> Any:

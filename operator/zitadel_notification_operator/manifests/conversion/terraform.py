@@ -17,6 +17,7 @@ from .findings import (
     Found,
     list_at,
     map_at,
+    one_id,
     read_flag,
     read_json,
     settings_of,
@@ -213,7 +214,8 @@ def _take(resource: _Resource, findings: Findings) -> None:
     address, values = resource.address, resource.values
     organization = INSTANCE
     if resource.type == POLICY:
-        known = _organization(address, values, findings)
+        places = {key: values.get(key) for key in ("org_id", "id")}
+        known = one_id(places, address, findings)
         if known is None:
             return
         organization = known
@@ -237,15 +239,3 @@ def _take(resource: _Resource, findings: Findings) -> None:
     findings.found.append(
         Found(address, resource.name, organization, settings, comments)
     )
-
-
-def _organization(
-    address: str, values: dict[str, Any], findings: Findings
-) -> str | None:
-    """Return the organization's id, which the provider stores in both places."""
-    known = {values.get(key) for key in ("org_id", "id")} - {None, ""}
-    if len(known) == 1 and isinstance(found := known.pop(), str):
-        return found
-    problem = "its org_id and id differ" if known else "it has neither org_id nor id"
-    findings.problems.append(f"{address}: {problem}, so its organization is unknown")
-    return None
