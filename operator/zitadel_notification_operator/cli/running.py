@@ -6,7 +6,9 @@ from typing import Any, TypeVar
 
 import click
 
+from zitadel_notification_operator.cluster.calls import Forbidden
 from zitadel_notification_operator.cluster.connection import NoCluster
+from zitadel_notification_operator.cluster.inspection import RIGHTS
 from zitadel_notification_operator.core.errors import OperatorError
 
 from .signals import INTERRUPTED, Signals
@@ -32,6 +34,10 @@ def run(work: Coroutine[Any, Any, T], signals: Signals) -> T:
         raise click.exceptions.Exit(INTERRUPTED) from None
     except NoCluster as error:
         raise click.ClickException(str(error)) from error
+    except Forbidden as error:
+        # Kubernetes' own words name the verb and the kind.
+        why = f"You may not do this in the cluster: {error.message}; {RIGHTS}"
+        raise click.ClickException(why) from error
     except OperatorError as error:
         raise click.ClickException(error.message) from error
 
