@@ -5,6 +5,8 @@ import asyncio
 import json
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -258,3 +260,26 @@ def test_each_reason_of_an_event_is_documented_and_no_other() -> None:
         assert len(example[1]) <= 1024
     # The reasons of conditions are documented where those are.
     assert not set(sections) & (set(Reason) - {"Contested", "Deleted"})
+
+
+CLOSED = """\
+import logging
+from zitadel_notification_operator.cli.output import open_streams
+from zitadel_notification_operator.telemetry.logs import LogFormat, configure_logs
+open_streams()
+configure_logs(LogFormat.TEXT, "INFO")
+logging.getLogger("x").info("one line")
+"""
+"""A program that logs as `znp run` does."""
+
+
+def test_logs_without_an_output_go_to_standard_error() -> None:
+    """A daemon may be started with a closed output, and still has to say something."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", '"$@" >&-', "sh", sys.executable, "-c", CLOSED],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr.count("\n") == 1
+    assert "INFO    x: one line" in done.stderr

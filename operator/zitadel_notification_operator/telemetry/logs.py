@@ -85,13 +85,14 @@ class TextLines(logging.Formatter):
 
 
 def configure_logs(log_format: LogFormat, level: str) -> None:
-    """Send all logs of the process to stdout in one format.
+    """Send all logs of the process to stdout in one format; to stderr if it is closed.
 
     Args:
         log_format: JSON or text.
         level: A level name of `logging`, such as INFO.
     """
-    handler = logging.StreamHandler(sys.stdout)
+    is_closed = sys.__stdout__ is None
+    handler = logging.StreamHandler(sys.stderr if is_closed else sys.stdout)
     lines = JsonLines() if log_format is LogFormat.JSON else TextLines()
     handler.setFormatter(lines)
     root = logging.getLogger()
