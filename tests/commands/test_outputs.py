@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,6 +77,20 @@ def test_a_closed_output_is_told(shell: Shell, words: list[str]) -> None:
     done = shell(words, ">&-")
     assert done.stderr == b"Error: The output cannot be written: Bad file descriptor\n"
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize("streams", [">/dev/full", ">&-"])
+def test_completion_of_the_plugin(streams: str) -> None:
+    """Its executable is one of its own."""
+    module = "zitadel_notification_operator.cli.kubectl_completion"
+    line = [sys.executable, "-c", f"from {module} import main; main()", "rel"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'"$@" {streams}', "sh", *line],
+        capture_output=True,
+        check=False,
+    )
+    assert done.stderr.startswith(b"Error: The output cannot be written: ")
+    assert (done.stderr.count(b"\n"), done.returncode) == (1, 1)
 
 
 def test_closed_streams_that_are_not_needed(shell: Shell, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 import click
 from click.shell_completion import CompletionItem, ShellComplete
 
+from .output import open_streams, tell_unwritable
 from .program import COMPLETE_VARIABLE, program_name
 
 NO_FILES = 4
@@ -32,7 +33,11 @@ def main() -> None:
 
     *words, incomplete = sys.argv[1:] or [""]
     name = program_name("kubectl-zitadel_notification")
-    click.echo("\n".join(to_cobra(propose(znp, name, words, incomplete))))
+    open_streams()
+    try:
+        click.echo("\n".join(to_cobra(propose(znp, name, words, incomplete))))
+    except OSError as error:
+        sys.exit(tell_unwritable(error))
 
 
 def propose(
