@@ -168,7 +168,7 @@ def test_options(tmp_path: Path) -> None:
 def test_nothing_to_convert_is_told(tool: str, text: str, skipped: int) -> None:
     """It is no error: a stack may have none."""
     done = convert(tool, "-", input=text)
-    assert (done.exit_code, done.stdout) == (0, "")
+    assert (done.exit_code, done.stdout) == (0, "# There are no objects\n")
     assert done.stderr == (
         "There is no notification policy in standard input; other resources: "
         f"{skipped}\n"
@@ -442,7 +442,7 @@ def test_lists_where_texts_belong(tool: str, text: str, says: str) -> None:
 def test_a_list_without_objects_is_no_failure(tool: str) -> None:
     """kubectl prints one where there are no objects, and nothing where it fails."""
     done = convert(tool, "-", input="apiVersion: v1\nkind: List\nitems: []\n")
-    assert (done.exit_code, done.stdout) == (0, "")
+    assert (done.exit_code, done.stdout) == (0, "# There are no objects\n")
     empty = convert(tool, "-", input="")
     assert empty.exit_code == 1
     assert empty.stderr == (
