@@ -14,13 +14,12 @@ import click
 from zitadel_notification_operator.cluster.resources import UnusableObject, parse
 from zitadel_notification_operator.manifests.errors import ManifestError
 from zitadel_notification_operator.manifests.reading import Manifests, read_manifests
+from zitadel_notification_operator.manifests.sources import STDIN, read_text
 from zitadel_notification_operator.planning.applying import (
     New,
     says_suspend,
     with_metadata,
 )
-
-STDIN = "-"
 
 
 def read(sources: Sequence[str], *, recursive: bool) -> Manifests:
@@ -36,10 +35,11 @@ def read(sources: Sequence[str], *, recursive: bool) -> Manifests:
     """
     if not sources:
         return Manifests((), 0)
-    stdin = io.StringIO(sys.stdin.read() if STDIN in sources else "")
-    for source in sources:
-        _require_content(source, stdin)
     try:
+        text = read_text(STDIN, sys.stdin).text if STDIN in sources else ""
+        stdin = io.StringIO(text)
+        for source in sources:
+            _require_content(source, stdin)
         manifests = read_manifests(sources, recursive=recursive, stdin=stdin)
     except ManifestError as error:
         raise click.ClickException(str(error)) from error
