@@ -229,17 +229,18 @@ def test_a_table_with_totals_and_labels(
     system.policy(namespace, "lost", instanceRef={"name": "no-such-instance"})
     system.wait_for(namespace, "good")
     eventually(lambda: system.condition("znp", "lost", namespace, "Ready")[1])
-    inside = f"--namespace={namespace}"
-    system.plane.kubectl("label", "znp", "good", "team=web", inside)
+    # Other tests have labelled policies, too.
+    inside, mine = f"--namespace={namespace}", f"team={namespace}"
+    system.plane.kubectl("label", "znp", "good", mine, inside)
     text = admin.says("status", "-n", namespace)
     head, *rows, total = text.splitlines()
     assert head.split()[:3] == ["NAME", "READY", "REASON"]
     assert [row.split()[0] for row in rows[:2]] == ["znp/good", "znp/lost"]
     assert total == f"{len(rows)} objects: {len(rows) - 1} Ready, 1 not Ready."
     assert [row.split()[0] for row in rows[2:]] == ["zni/shared"]
-    chosen = admin.says("status", "-n", namespace, "-l", "team=web")
+    chosen = admin.says("status", "-n", namespace, "-l", mine)
     assert chosen.splitlines()[-1] == "1 object: 1 Ready, 0 not Ready."
-    everywhere = admin.says("status", "-A", "-l", "team=web")
+    everywhere = admin.says("status", "-A", "-l", mine)
     assert everywhere.splitlines()[1].split()[:2] == [namespace, "znp/good"]
     nothing = admin.says("status", "-n", namespace, "-l", "team=other")
     assert nothing == "There are no objects.\n"
