@@ -120,7 +120,9 @@ class Moment:
 
 
 class Ledger:
-    """What the log has told so far. Its size is that of the list of organizations.
+    """The values of all policies at the point up to which the log has been read.
+
+    It holds one entry for each organization, however long the log is.
 
     Attributes:
         instance: The values of the instance's policy; None if the log has not said.

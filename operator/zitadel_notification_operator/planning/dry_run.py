@@ -150,9 +150,10 @@ def _watching(parts: Composition, cluster: MemoryCluster) -> Iterator[None]:
 async def _look_at_all(
     parts: Composition, progress: "_Progress", objects: list[OwnObject]
 ) -> None:
-    """Have each object looked at, also those whose status still holds.
+    """Run a pass over each object, also over those that the operator would leave alone.
 
-    Instances come first: without a verdict on theirs, the others would have to wait.
+    Instances come first, because a pass over any other object waits until it is known
+    whether its instance can be used.
     """
     instances = [key_of(one) for one in objects if one.kind is INSTANCE]
     for key in instances:
