@@ -14,7 +14,7 @@ import click
 
 from zitadel_notification_operator.cli.commands import COMMANDS
 from zitadel_notification_operator.cli.group import znp
-from zitadel_notification_operator.cli.program import NAME
+from zitadel_notification_operator.cli.process.program import NAME
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "commands.md"
 WIDTH = 96
@@ -67,8 +67,8 @@ def main() -> int:
 def page() -> str:
     """Return the text of the page."""
     table = [
-        f"| [`{NAME} {name}`](#{NAME}-{name}) | {text} |"
-        for name, text in COMMANDS.items()
+        f"| [`{NAME} {name}`](#{NAME}-{name}) | {listed.summary} |"
+        for name, listed in COMMANDS.items()
     ]
     rows = "\n".join(["| command | |", "|---|---|", *table])
     return HEAD + rows + "\n" + "".join(map(section, COMMANDS))

@@ -3,7 +3,7 @@
 These are the modules of the package. Imports go from the top of the list down, which
 import-linter checks (`make lint`):
 
-- `cli`: the commands of `znp`, one file each, with options and environment variables.
+- `cli`: the commands of `znp`, one file each, in rooms by what they are about.
 - `demo`: a local control plane and the walk-through of `znp demo`.
 - `app`: the wiring of settings, adapters, engine and handlers; start, stop,
   supervision.
@@ -19,5 +19,5 @@ import-linter checks (`make lint`):
 - `core`: the decisions as pure code: no clock, no I/O, only the standard library.
 
 The emulator of ZITADEL is a distribution of its own, in the folder `emulator` of the
-repository. Only `cli.emulator` imports it, and only where it is installed.
+repository. Only `cli.serving.emulator` imports it, and only where it is installed.
 """

@@ -15,7 +15,7 @@ from chart.rendering import (
     refusal,
     render,
 )
-from zitadel_notification_operator.cli.run import command as run
+from zitadel_notification_operator.cli.serving.run import command as run
 from zitadel_notification_operator.version import VERSION
 
 VOLUMES = {

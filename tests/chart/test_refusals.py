@@ -17,7 +17,7 @@ from chart.rendering import (
     run_helm,
 )
 from chart.test_values import VALUES
-from zitadel_notification_operator.cli.run import LEASE_DURATION
+from zitadel_notification_operator.cli.serving.run import LEASE_DURATION
 
 DURATIONS = {
     "5s": True,

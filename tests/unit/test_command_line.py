@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from zitadel_notification_operator.cli.commands import COMMANDS
 from zitadel_notification_operator.cli.group import znp
 from zitadel_notification_operator.cli.kubectl_completion import propose, to_cobra
-from zitadel_notification_operator.cli.program import program_name
+from zitadel_notification_operator.cli.process.program import program_name
 
 ALLOWED = {"click", "zitadel_notification_operator"}
 """The packages outside of the standard library that help and completion may import."""
@@ -68,7 +68,9 @@ def test_help_and_completion_import_click_only(
     modules = set(done.stderr.split())
     roots = {name.partition(".")[0] for name in modules}
     assert roots - set(sys.stdlib_module_names) == ALLOWED
-    assert not {f"zitadel_notification_operator.cli.{c}" for c in COMMANDS} & modules
+    package = "zitadel_notification_operator.cli"
+    commands = {f"{package}{listed.module(name)}" for name, listed in COMMANDS.items()}
+    assert not commands & modules
 
 
 @pytest.mark.clock
@@ -107,7 +109,7 @@ def completed(words: Sequence[str], incomplete: str) -> list[str]:
 
 def test_kubectl_gets_names_of_commands() -> None:
     """Each line has the help after a tab, and files are not proposed."""
-    assert completed([], "rel") == [f"release\t{COMMANDS['release']}", ":4"]
+    assert completed([], "rel") == [f"release\t{COMMANDS['release'].summary}", ":4"]
     assert len(completed([], "")) == len(COMMANDS) + 1
 
 

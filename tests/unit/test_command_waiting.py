@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from zitadel_notification_operator.cli import waiting
-from zitadel_notification_operator.cli.waiting import Duration, poll, spoken
+from zitadel_notification_operator.cli.options import waiting
+from zitadel_notification_operator.cli.options.waiting import Duration, poll, spoken
 from zitadel_notification_operator.cluster.calls import Forbidden, Refused
 from zitadel_notification_operator.core.errors import ClusterError
 

@@ -264,7 +264,7 @@ def test_each_reason_of_an_event_is_documented_and_no_other() -> None:
 
 CLOSED = """\
 import logging
-from zitadel_notification_operator.cli.output import open_streams
+from zitadel_notification_operator.cli.process.output import open_streams
 from zitadel_notification_operator.telemetry.logs import LogFormat, configure_logs
 open_streams()
 configure_logs(LogFormat.TEXT, "INFO")

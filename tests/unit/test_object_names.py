@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from support.documents import ROOT
-from zitadel_notification_operator.cli.ages import age_of
+from zitadel_notification_operator.cli.objects.ages import age_of
 from zitadel_notification_operator.core.kinds import (
     INSTANCE,
     KINDS,

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from zitadel_notification_operator.cli.change_rules import gitops_writer
-from zitadel_notification_operator.cli.judgement import (
+from zitadel_notification_operator.cli.objects.change_rules import gitops_writer
+from zitadel_notification_operator.cli.objects.judgement import (
     is_ready,
     mends,
     why_not_ready,
 )
-from zitadel_notification_operator.cli.ladder import InZitadel, Ladder, NotShown
-from zitadel_notification_operator.cli.ladder_text import to_text
-from zitadel_notification_operator.cli.objects_table import table_text, totals
+from zitadel_notification_operator.cli.objects.ladder import InZitadel, Ladder, NotShown
+from zitadel_notification_operator.cli.objects.ladder_text import to_text
+from zitadel_notification_operator.cli.objects.objects_table import table_text, totals
 from zitadel_notification_operator.cluster.inspection import SeenEvent, Stored
 from zitadel_notification_operator.cluster.resources import parse
 from zitadel_notification_operator.core.events import EventId, EventKind, ZitadelEvent

@@ -3,8 +3,8 @@
 import click
 from click.shell_completion import get_completion_class
 
-from .examples import ExampleCommand
-from .program import COMPLETE_VARIABLE, NAME, called_as
+from .options.examples import ExampleCommand
+from .process.program import COMPLETE_VARIABLE, NAME, called_as
 
 SHELLS = ("bash", "zsh", "fish")
 """The shells that click can complete for."""

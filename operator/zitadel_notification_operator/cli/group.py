@@ -14,8 +14,8 @@ from click.exceptions import NoArgsIsHelpError
 from click.shell_completion import CompletionItem
 
 from .commands import COMMANDS, SERVERS
-from .output import discard_output, open_streams, tell_unwritable
-from .signals import INTERRUPTED, Signals
+from .process.output import discard_output, open_streams, tell_unwritable
+from .process.signals import INTERRUPTED, Signals
 
 USAGE = 64
 """Exit code of a command line that is wrong (`EX_USAGE` of sysexits.h). click's own is
@@ -93,15 +93,15 @@ class LazyGroup(click.Group):
     ) -> None:
         """List the commands, without importing any of them."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(n, c.summary) for n, c in COMMANDS.items()])
 
     def shell_complete(
         self, ctx: click.Context, incomplete: str
     ) -> list[CompletionItem]:
         """Complete the name of a command, without importing any of them."""
         names = [
-            CompletionItem(name, help=text)
-            for name, text in COMMANDS.items()
+            CompletionItem(name, help=listed.summary)
+            for name, listed in COMMANDS.items()
             if name.startswith(incomplete)
         ]
         return names + click.Command.shell_complete(self, ctx, incomplete)
@@ -116,11 +116,14 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import `cli/<cmd_name>.py` and return its `command`; None if unknown."""
-        if cmd_name not in COMMANDS:
+        """Import the file of the command and return its `command`; None if unknown."""
+        listed = COMMANDS.get(cmd_name)
+        if listed is None:
             return None
-        command: click.Command = import_module(f"{__package__}.{cmd_name}").command
-        command.short_help = COMMANDS[cmd_name]
+        command: click.Command = import_module(
+            listed.module(cmd_name), __package__
+        ).command
+        command.short_help = listed.summary
         return command
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 import click
 from click.shell_completion import CompletionItem, ShellComplete
 
-from .output import open_streams, tell_unwritable
-from .program import COMPLETE_VARIABLE, program_name
+from .process.output import open_streams, tell_unwritable
+from .process.program import COMPLETE_VARIABLE, program_name
 
 NO_FILES = 4
 """cobra's ShellCompDirectiveNoFileComp: propose no names of files."""

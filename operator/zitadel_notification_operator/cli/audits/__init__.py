@@ -1,0 +1,1 @@
+"""The commands about what ZITADEL holds: history, report, check."""

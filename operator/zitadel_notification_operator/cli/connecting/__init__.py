@@ -1,0 +1,1 @@
+"""Which cluster and which ZITADEL a command uses, and how it gets there."""

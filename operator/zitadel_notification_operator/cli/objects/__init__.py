@@ -1,0 +1,1 @@
+"""The commands about objects in the cluster: status, reconcile, suspend, resume."""

@@ -1,0 +1,1 @@
+"""The commands about manifests: plan, export, convert."""

@@ -1,0 +1,1 @@
+"""The process of a command: its name, signals, event loop, streams and progress."""
