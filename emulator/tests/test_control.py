@@ -56,7 +56,7 @@ async def test_logs_hold_no_token(api: Api) -> None:
 
 
 async def test_request_log(api: Api) -> None:
-    """It has method, path, organization, status and time, oldest first."""
+    """It has method, path, organization, status, time and client, oldest first."""
     await api.call("GET", ADMIN)
     await api.write("PUT", ACME, value=True)
     logged = (await api.control("GET", "requests")).json()
@@ -67,6 +67,7 @@ async def test_request_log(api: Api) -> None:
         ("PUT", POLICY, ACME, 404),
     ]
     assert logged[0]["time"] <= logged[1]["time"]
+    assert logged[0]["user_agent"].startswith("python-httpx/")
     await api.control("DELETE", "requests")
     assert (await api.control("GET", "requests")).json() == []
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from bench.load import USER_AGENT
 from bench.processes import Processes
 from support.audit import AuditLog
 
@@ -19,7 +20,7 @@ class Entries:
     """The counts.
 
     Attributes:
-        zitadel: Calls to ZITADEL by verb and path.
+        zitadel: Calls of the operator to ZITADEL by verb and path.
         writes: Write requests of the operator by verb and resource, including refused
             ones, without Events and Leases.
         refused: The number of `writes` with a status of 400 or more.
@@ -60,10 +61,14 @@ class Ledger:
 
     def close(self) -> Entries:
         """Return the counts."""
-        requests = self._world.zitadel("requests")
+        requests = [
+            request
+            for request in self._world.zitadel("requests")
+            if request["user_agent"] != USER_AGENT
+        ]
         zitadel = Counter(f"{r['method']} {r['path']}" for r in requests)
         found = self._audit.by_operator()
-        found = [w for w in found if not w.user_agent.startswith("bench-driver")]
+        found = [w for w in found if w.user_agent != USER_AGENT]
         counted = [w for w in found if w.resource not in _NOT_COUNTED]
         kinds, moments = Counter[str](), defaultdict[str, list[float]](list)
         for w in counted:

@@ -21,6 +21,8 @@ _API = "/apis/zitadel-notification.dev/v1alpha1"
 POLICIES = f"{_API}/namespaces/{NAMESPACE}/notificationpolicies"
 SETS = f"{_API}/namespaces/{NAMESPACE}/notificationpolicysets"
 INSTANCE_PATH = f"{_API}/zitadelinstances/{INSTANCE}"
+USER_AGENT = "bench-driver"
+"""By which the logs of both servers tell the driver's requests from the operator's."""
 AT_ONCE = 16
 """The number of concurrent requests of the driver."""
 PATIENCE, PATIENCE_EACH = 600.0, 0.2
@@ -213,7 +215,7 @@ async def driving(processes: Processes) -> AsyncIterator[Driver]:
     tls = ssl.create_default_context(cafile=str(processes.plane.folder / "ca.crt"))
     headers = {
         "Authorization": f"Bearer {processes.plane.token}",
-        "User-Agent": "bench-driver",
+        "User-Agent": USER_AGENT,
     }
     connector = aiohttp.TCPConnector(ssl=tls, limit=AT_ONCE + 1)
     async with aiohttp.ClientSession(

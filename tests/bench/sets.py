@@ -18,7 +18,6 @@ from bench.machine import describe, usage_of
 from bench.phases import Phase
 from bench.processes import REQUESTS_PER_SECOND, Processes, running_processes
 from bench.steady import SEARCH, SETTLE
-from support.running import TOKEN
 
 SET = "all"
 DRIFT_DETECTION = {"eventsInterval": "5s", "pollInterval": "10m"}
@@ -223,10 +222,8 @@ class _Neighbour:
 
     async def edit_meanwhile(self) -> None:
         """Edit the policy every few seconds until the load has reached its end."""
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        url = self.processes.zitadel_url
         await asyncio.sleep(1)
-        async with aiohttp.ClientSession(url, headers=headers) as zitadel:
+        async with phases.asking_zitadel(self.processes) as zitadel:
             while self.driver.watch.left:
                 self._value = not self._value
                 start = time.monotonic()
@@ -245,9 +242,8 @@ async def _new_organization(processes: Processes, driver: Driver) -> float:
     """Return the seconds until a new organization has a Ready policy."""
     driver.watch.expect(1, lambda body: body is not None and is_ready(body))
     start = time.monotonic()
-    headers = {"Authorization": f"Bearer {TOKEN}"}
     async with (
-        aiohttp.ClientSession(processes.zitadel_url, headers=headers) as zitadel,
+        phases.asking_zitadel(processes) as zitadel,
         zitadel.post(ORGANIZATIONS, json={"name": "New 1"}) as answer,
     ):
         answer.raise_for_status()

@@ -71,8 +71,8 @@ class Emulator:
         faults: The active faults.
         requests: The request log, oldest first. Each request is a dict with method,
             path, organization (the header), status (0 if no answer was sent), time
-            (seconds since 1970), host (the Host header) and server_name (from the TLS
-            handshake; empty without TLS).
+            (seconds since 1970), host and user_agent (the headers) and server_name
+            (from the TLS handshake; empty without TLS).
         url: The base URL while the emulator is served; empty before.
     """
 
@@ -171,6 +171,7 @@ class Emulator:
             "status": 0,
             "time": time.time(),
             "host": request.headers.get("Host", ""),
+            "user_agent": request.headers.get("User-Agent", ""),
             "server_name": server_name,
         }
         self.requests.append(entry)
