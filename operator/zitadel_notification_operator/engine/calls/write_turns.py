@@ -10,8 +10,9 @@ writes carry a time limit, and ZITADEL obeys it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -111,6 +112,11 @@ class _TurnQueue:
     free_at: float = float("-inf")
     alarm: asyncio.TimerHandle | None = None
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether a write is under way or waits."""
+        return bool(self.busy or self.waiting)
+
 
 class WriteTurns:
     """Gives turns to writes; belongs to one event loop, whose clock it uses.
@@ -127,6 +133,7 @@ class WriteTurns:
         self._limit_of = limit_of
         self._write_limit = write_limit
         self._lines: dict[str, _TurnQueue] = {}
+        self._listeners: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._order = count()
         self._ended = False
 
@@ -137,12 +144,39 @@ class WriteTurns:
     def end(self) -> None:
         """Dismiss all waiting writes and give no more turns, to stop the process."""
         self._ended = True
+        for zitadel_id in list(self._listeners):
+            self._tell(zitadel_id)
         for line in self._lines.values():
             for waiter in line.waiting:
                 if not waiter.granted.done():
                     # Not by an exception: a task that is cancelled now would never
                     # retrieve it.
                     waiter.granted.set_result(None)
+
+    def are_taken(self, zitadel_id: str) -> bool:
+        """Return whether a write is under way or waits; False when no turn is given."""
+        line = self._lines.get(zitadel_id)
+        return line is not None and not self._ended and line.is_taken
+
+    @contextmanager
+    def telling_when_free(self, zitadel_id: str, news: asyncio.Event) -> Iterator[None]:
+        """Set the event, within the block, each time when no write is left.
+
+        Args:
+            zitadel_id: ZITADEL's own id.
+            news: The event. It is also set when no more turns are given.
+        """
+        self._listeners[zitadel_id].add(news)
+        try:
+            yield
+        finally:
+            self._listeners[zitadel_id].remove(news)
+            if not self._listeners[zitadel_id]:
+                del self._listeners[zitadel_id]
+
+    def _tell(self, zitadel_id: str) -> None:
+        for news in self._listeners.get(zitadel_id, ()):
+            news.set()
 
     @asynccontextmanager
     async def turn(
@@ -212,8 +246,10 @@ class WriteTurns:
         if line.alarm is None and left > 0:
             loop = asyncio.get_running_loop()
             line.alarm = loop.call_later(left, self._wake, zitadel_id)
-        if not (line.busy or line.waiting or line.alarm):
-            del self._lines[zitadel_id]
+        if not line.is_taken:
+            self._tell(zitadel_id)
+            if line.alarm is None:
+                del self._lines[zitadel_id]
 
     def _may_begin(self, line: _TurnQueue, zitadel_id: str) -> bool:
         if not line.waiting or line.free_at > loop_time():

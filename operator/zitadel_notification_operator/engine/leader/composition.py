@@ -49,6 +49,7 @@ from zitadel_notification_operator.engine.policies.pending_write_events import (
 )
 from zitadel_notification_operator.engine.policies.policy_pass import PolicyPass
 from zitadel_notification_operator.engine.policies.policy_report import PolicyReport
+from zitadel_notification_operator.engine.policies.status_trail import StatusTrail
 from zitadel_notification_operator.engine.policies.target_client import TargetClient
 from zitadel_notification_operator.engine.policies.target_sync import TargetSync
 from zitadel_notification_operator.engine.policies.target_writer import TargetWriter
@@ -197,7 +198,14 @@ class Composition:
             writes, inventory, connections, drift, deadlines, metrics, chance, now
         )
         sync = TargetSync(
-            inventory, admit, unseen_events, ownership, pending, repairs, reports
+            inventory,
+            admit,
+            unseen_events,
+            ownership,
+            pending,
+            repairs,
+            reports,
+            StatusTrail(turns, queue),
         )
         policies = PolicyPass(admit, resolver, targets, ownership, sync, reports)
         ends = DeletionReport(

@@ -13,7 +13,7 @@ from zitadel_notification_operator.core.policy import ObservedPolicy
 from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.read_side import Attempt, Step, Write
 from zitadel_notification_operator.core.reasons import Reason
-from zitadel_notification_operator.core.report import Findings
+from zitadel_notification_operator.core.report import Findings, is_ready_and_current
 from zitadel_notification_operator.engine.calls.repairs import Repairs
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.claims.ownership import Ownership
@@ -26,6 +26,7 @@ from zitadel_notification_operator.engine.queue.outcome import (
 from .admission_check import AdmissionCheck
 from .pending_write_events import PendingWriteEvents
 from .policy_report import PolicyReport
+from .status_trail import StatusTrail
 from .target_writer import TargetWriter
 from .targets import Work
 from .unseen_events import UnseenEvents
@@ -51,6 +52,7 @@ class TargetSync:
             knows which corrections have to wait.
         repairs: Records what GETs show of targets that met a contradiction.
         reports: Writes the status.
+        trail: Lets more urgent writes to ZITADEL go before the status.
     """
 
     _inventory: Inventory
@@ -60,6 +62,7 @@ class TargetSync:
     _pending_events: PendingWriteEvents
     _repairs: Repairs
     _reports: PolicyReport
+    _trail: StatusTrail
 
     async def run(self, policy: PolicyObject, work: Work) -> Outcome:
         """Observe the target, write what differs, and report the result.
@@ -92,12 +95,12 @@ class TargetSync:
                 observed, unseen = change.shown, None
                 continue
             if settled:
-                return await self._report(policy, work, decision, observed)
+                return await self._follow(policy, work, decision, observed)
             change = await self._act(policy, writer, decision, observed)
             observed = change.shown
             if change.is_as_wanted:
                 decision = decide(policy.desired, observed)
-                return await self._report(policy, work, decision, observed)
+                return await self._follow(policy, work, decision, observed)
             if writer.wrote:
                 break
         raise TransientError(
@@ -123,6 +126,20 @@ class TargetSync:
             # This also covers a write that succeeded where the GET to verify it failed.
             if writer.wrote:
                 self._pending_events.keep(policy, decision, before, repaired=repaired)
+
+    async def _follow(
+        self,
+        policy: PolicyObject,
+        work: Work,
+        decision: Decision,
+        observed: ObservedPolicy | None,
+    ) -> Outcome:
+        """Report when it is the status's turn."""
+        if is_ready_and_current(policy) and not work.writer.wrote:
+            # A check of a quiet policy: its status hardly ever changes.
+            return await self._report(policy, work, decision, observed)
+        async with self._trail.behind_writes(policy, work.target.zitadel_id):
+            return await self._report(policy, work, decision, observed)
 
     async def _report(
         self,

@@ -15,7 +15,8 @@ keep all turns from an edit.
 import asyncio
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from itertools import count
 from typing import NamedTuple
@@ -68,6 +69,7 @@ class WorkQueue:
         self._failures: dict[Key, int] = {}
         self._priority_at_start: dict[Key, Priority] = {}
         self._turns: dict[Key, _Heap] = {}
+        self._resting: dict[Key, asyncio.Event] = {}
         self._busy: Counter[_Heap] = Counter()
         self._order = count()
         self._news = asyncio.Event()
@@ -91,6 +93,27 @@ class WorkQueue:
     def is_running(self, key: Key) -> bool:
         """Return whether a pass over the key is under way."""
         return key in self._running
+
+    def is_asked_again(self, key: Key) -> bool:
+        """Return whether the key was added since its pass, which runs, began."""
+        return self._running.get(key) is not None
+
+    @contextmanager
+    def resting(self, key: Key) -> Iterator[asyncio.Event]:
+        """Give the turn of a running pass to another key, for the rest of that pass.
+
+        The number of passes that have given up their turns is not limited here.
+
+        Yields:
+            An event that is set when the key is added again.
+        """
+        self._give_back(key)
+        self._news.set()
+        self._resting[key] = asyncio.Event()
+        try:
+            yield self._resting[key]
+        finally:
+            del self._resting[key]
 
     def urgency(self, key: Key) -> Priority:
         """Return the priority that a running pass has now.
@@ -135,6 +158,8 @@ class WorkQueue:
         if key in self._running:
             again = self._running[key]
             self._running[key] = priority if again is None else min(again, priority)
+            if key in self._resting:
+                self._resting[key].set()
             return
         known = self._waiting.get(key)
         if known is not None and known[0] <= priority:
@@ -189,13 +214,19 @@ class WorkQueue:
         again = self._running.pop(key)
         del self._priority_at_start[key]
         self._metrics.done(key)
-        heap = self._turns.pop(key)
-        self._busy[heap] -= 1
-        if not self._busy[heap]:
-            del self._busy[heap]
+        self._give_back(key)
         if again is not None:
             self.add(key, again)
         self._news.set()
+
+    def _give_back(self, key: Key) -> None:
+        """Give back the turn of a pass, unless it has done so already."""
+        heap = self._turns.pop(key, None)
+        if heap is None:
+            return
+        self._busy[heap] -= 1
+        if not self._busy[heap]:
+            del self._busy[heap]
 
     def failures(self, key: Key) -> int:
         """Return how many passes over the key have failed in a row."""
