@@ -7,14 +7,14 @@ users whose Argo CD does not contain these customizations. With `--check` the sc
 writes nothing, and fails if the patch is out of date.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import indent
 
-ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "deploy" / "argocd"
+import generated_files
+
+FOLDER = generated_files.ROOT / "deploy" / "argocd"
 GROUP = "zitadel-notification.dev"
 PATCH = FOLDER / "argocd-cm.yaml"
 
@@ -31,22 +31,6 @@ metadata:
     app.kubernetes.io/part-of: argocd
 data:
 """
-
-
-def main() -> int:
-    """Write or check the patch and return the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing")
-    options = parser.parse_args()
-    text = render()
-    if not options.check:
-        PATCH.write_text(text)
-        return 0
-    if PATCH.is_file() and PATCH.read_text() == text:
-        return 0
-    print(f"{PATCH.relative_to(ROOT)} is out of date", file=sys.stderr)
-    print("Run: make generate", file=sys.stderr)
-    return 1
 
 
 def render() -> str:
@@ -68,4 +52,4 @@ def _entries(kind: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated_files.run(__doc__, lambda: {PATCH: render()}))

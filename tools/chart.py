@@ -9,7 +9,6 @@ such a comment is one row; without one, each of its keys needs its own. With `--
 the script writes nothing, and fails if a file is out of date.
 """
 
-import argparse
 import json
 import re
 import sys
@@ -17,9 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import generated_files
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = generated_files.ROOT
 CRDS = ROOT / "deploy" / "crds"
 CHART = ROOT / "deploy" / "helm" / "zitadel-notification-operator"
 COPIES = CHART / "files" / "crds"
@@ -30,7 +30,7 @@ COMMENT = re.compile(r"\s*# -- (?:\((?P<kind>\w+)\) )?(?P<text>.*)")
 KINDS = {bool: "boolean", int: "integer", str: "string", list: "list", dict: "map"}
 
 
-class Undocumented(Exception):
+class Undocumented(generated_files.CannotGenerate):
     """A value has no comment, or its type is not known; the text says which value."""
 
 
@@ -41,30 +41,6 @@ class Row(NamedTuple):
     kind: str
     default: Any
     text: str
-
-
-def main() -> int:
-    """Write or check the files and return the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing")
-    check = parser.parse_args().check
-    try:
-        wanted = derive_files()
-    except Undocumented as error:
-        print(error, file=sys.stderr)
-        return 1
-    stale = [path for path, text in wanted.items() if read(path) != text]
-    for path in stale:
-        if check:
-            print(f"{path.relative_to(ROOT)} is out of date", file=sys.stderr)
-        elif (text := wanted[path]) is None:
-            path.unlink()
-        else:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text)
-    if check and stale:
-        print("Run: make generate", file=sys.stderr)
-    return int(check and bool(stale))
 
 
 def derive_files() -> dict[Path, str | None]:
@@ -83,11 +59,6 @@ def derive_files() -> dict[Path, str | None]:
     tail = rest.partition(END)[2]
     table = make_table((CHART / "values.yaml").read_text())
     return {**copies, readme: head + BEGIN + table + END + tail}
-
-
-def read(path: Path) -> str | None:
-    """Return a file's text, or None if there is no such file."""
-    return path.read_text() if path.is_file() else None
 
 
 def make_table(values: str) -> str:
@@ -148,4 +119,4 @@ def _comment_above(lines: list[str], line: int) -> dict[str, str] | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated_files.run(__doc__, derive_files))

@@ -6,17 +6,16 @@ With `--check` the script writes nothing, and fails if the page is out of date. 
 imports the package, so run it with the Python of `make init`.
 """
 
-import argparse
 import sys
-from pathlib import Path
 
 import click
+import generated_files
 
 from zitadel_notification_operator.cli.commands import COMMANDS
 from zitadel_notification_operator.cli.group import znp
 from zitadel_notification_operator.cli.process.program import NAME
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "commands.md"
+PAGE = generated_files.ROOT / "docs" / "reference" / "commands.md"
 WIDTH = 96
 """The width of the help texts, whatever the terminal."""
 
@@ -49,21 +48,6 @@ HEAD = """\
 """
 
 
-def main() -> int:
-    """Write or check the page and return the exit code."""
-    parser = argparse.ArgumentParser(description="Write docs/reference/commands.md.")
-    parser.add_argument("--check", action="store_true", help="write nothing, compare")
-    options = parser.parse_args()
-    text = page()
-    if not options.check:
-        PAGE.write_text(text)
-        return 0
-    if PAGE.exists() and PAGE.read_text() == text:
-        return 0
-    print(f"{PAGE.name} is out of date: run `make generate`")
-    return 1
-
-
 def page() -> str:
     """Return the text of the page."""
     table = [
@@ -93,4 +77,4 @@ def section(name: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated_files.run(__doc__, lambda: {PAGE: page()}))

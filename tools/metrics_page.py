@@ -6,15 +6,15 @@ With `--check` the script writes nothing, and fails if the page is out of date. 
 imports the package, so run it with the Python of `make init`.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+
+import generated_files
 
 from zitadel_notification_operator.telemetry.definitions import Definition, definitions
 from zitadel_notification_operator.telemetry.metrics import Metrics
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "metrics.md"
+PAGE = generated_files.ROOT / "docs" / "reference" / "metrics.md"
 HEAD = """\
 # Metrics
 
@@ -67,21 +67,6 @@ From the client library:
 """
 
 
-def main() -> int:
-    """Write or check the page and return the exit code."""
-    parser = argparse.ArgumentParser(description="Write docs/reference/metrics.md.")
-    parser.add_argument("--check", action="store_true", help="write nothing, compare")
-    options = parser.parse_args()
-    text = page()
-    if not options.check:
-        PAGE.write_text(text)
-        return 0
-    if PAGE.exists() and PAGE.read_text() == text:
-        return 0
-    print(f"{PAGE.name} is out of date: run `make generate`")
-    return 1
-
-
 def page() -> str:
     """Return the text of the page."""
     own = list(definitions())
@@ -115,4 +100,4 @@ def library(own: set[str]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generated_files.run(__doc__, lambda: {PAGE: page()}))

@@ -7,15 +7,14 @@ For that, the package has the part of deploy/crds that decides about an object. 
 `--check` the script writes nothing, and fails if the file is out of date.
 """
 
-import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
+import generated_files
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = generated_files.ROOT
 CRDS = ROOT / "deploy" / "crds"
 PACKAGE = ROOT / "operator" / "zitadel_notification_operator"
 FILE = PACKAGE / "manifests" / "schemas.json"
@@ -32,22 +31,6 @@ KEPT = (
     "required",
 )
 RULES = "x-kubernetes-validations"
-
-
-def main() -> int:
-    """Write or check the file and return the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing")
-    check = parser.parse_args().check
-    text = derive_text()
-    if FILE.is_file() and FILE.read_text() == text:
-        return 0
-    if check:
-        print(f"{FILE.relative_to(ROOT)} is out of date", file=sys.stderr)
-        print("Run: make generate", file=sys.stderr)
-        return 1
-    FILE.write_text(text)
-    return 0
 
 
 def derive_text() -> str:
@@ -84,4 +67,4 @@ def reduced(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(generated_files.run(__doc__, lambda: {FILE: derive_text()}))

@@ -177,7 +177,8 @@ def run_generator(root: Path, *options: str) -> subprocess.CompletedProcess[str]
 def checkout(tmp_path: Path) -> Path:
     """A copy of the files that tools/chart.py reads and writes."""
     (tmp_path / "tools").mkdir()
-    shutil.copy(ROOT / "tools" / "chart.py", tmp_path / "tools")
+    for name in ("chart.py", "generated_files.py"):
+        shutil.copy(ROOT / "tools" / name, tmp_path / "tools")
     shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
     return tmp_path
 

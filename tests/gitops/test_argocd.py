@@ -174,7 +174,8 @@ def test_a_stale_patch_is_found_and_made_anew(tmp_path: Path, stale: str) -> Non
     folder = tmp_path / "deploy" / "argocd"
     shutil.copytree(FOLDER, folder)
     (tmp_path / "tools").mkdir()
-    shutil.copy(ROOT / "tools" / "argocd_patch.py", tmp_path / "tools")
+    for name in ("argocd_patch.py", "generated_files.py"):
+        shutil.copy(ROOT / "tools" / name, tmp_path / "tools")
     file = folder / stale
     file.write_text(file.read_text() + "-- more\n")
     before = (folder / PATCH.name).read_text()

@@ -1,11 +1,8 @@
-"""Metrics: the page, calls, ten thousand objects in one scrape, and its cost."""
+"""Metrics: calls, ten thousand objects in one scrape, and its cost."""
 
-import importlib.util
 import re
 import time
 from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -40,7 +37,6 @@ from zitadel_notification_operator.engine.queue.workqueue import WorkQueue
 from zitadel_notification_operator.telemetry.definitions import definitions
 from zitadel_notification_operator.telemetry.metrics import Metrics
 
-ROOT = Path(__file__).parent.parent.parent
 WHEN = "2026-01-01T00:00:00Z"
 PASS_COST = 6.3e-3
 """Seconds of the processor that one new policy costs (docs/performance.md)."""
@@ -68,32 +64,6 @@ def value(metrics: Metrics, sample: str, **labels: str) -> float | None:
 def names(scrape: str) -> set[str]:
     """Return the names of all families of a scrape."""
     return set(re.findall(r"^# TYPE (\S+) ", scrape, re.MULTILINE))
-
-
-def page_tool() -> ModuleType:
-    """Return tools/metrics_page.py as a module."""
-    path = ROOT / "tools" / "metrics_page.py"
-    spec = importlib.util.spec_from_file_location("metrics_page", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_page_is_what_the_code_says(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """The check passes for the stored page, and fails for any other."""
-    tool = page_tool()
-    monkeypatch.setattr("sys.argv", ["metrics_page.py", "--check"])
-    assert tool.main() == 0, capsys.readouterr().out
-    other = tmp_path / "metrics.md"
-    other.write_text(tool.PAGE.read_text().replace("Passes that failed.", "Passes."))
-    monkeypatch.setattr(tool, "PAGE", other)
-    assert tool.main() == 1
 
 
 def test_all_definitions_are_exposed_and_nothing_else() -> None:
