@@ -79,11 +79,12 @@ chart: test-tools ## run the tests of the chart: permissions, telemetry, GitOps,
 		tests/cluster/test_gitops.py tests/cluster/test_kubectl.py \
 		tests/cluster/test_telemetry.py tests/unit/test_metrics_alerts.py
 
-generate: init ## update the generated files: parts of the chart, Argo CD's patch, the pages of metrics and commands, schemas
+generate: init ## update the generated files: parts of the chart, Argo CD's patch, the pages of metrics, commands and kinds, schemas
 	@$(BIN)/python tools/chart.py
 	@$(BIN)/python tools/argocd_patch.py
 	@$(BIN)/python tools/metrics_page.py
 	@$(BIN)/python tools/commands_page.py
+	@$(BIN)/python tools/crds_page.py
 	@$(BIN)/python tools/schemas.py
 
 # Of the branches of the operator's own code. Raise it when more is covered.
@@ -128,6 +129,7 @@ lint: init ## check style, the direction of imports, YAML, spelling and generate
 	@$(BIN)/python tools/metrics_page.py --check
 	@$(BIN)/python tools/schemas.py --check
 	@$(BIN)/python tools/commands_page.py --check
+	@$(BIN)/python tools/crds_page.py --check
 
 # The emulator's tests are checked apart, because they have a conftest.py as well.
 type: init ## check types

@@ -17,6 +17,7 @@ GENERATED = {
     "argocd_patch.py": "deploy/argocd/argocd-cm.yaml",
     "chart.py": "deploy/helm/zitadel-notification-operator/README.md",
     "commands_page.py": "docs/reference/commands.md",
+    "crds_page.py": "docs/reference/crds.md",
     "metrics_page.py": "docs/reference/metrics.md",
     "schemas.py": SCHEMAS,
 }
