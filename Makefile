@@ -32,7 +32,7 @@ TESTS := tests/cluster tests/unit/test_crd_conventions.py
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help init tools demo test test-quick test-browser chart cover bench bench-steady bench-sets bench-compare lint type fmt \
+.PHONY: help init tools demo test test-quick test-browser chart cover bench bench-steady bench-sets bench-compare lint type fmt demo-picture \
 	lock generate check clean control-plane test-tools
 
 help: ## list the commands
@@ -99,6 +99,9 @@ $(VENV)/.bench: requirements/bench.txt $(VENV)/.ready
 	@echo "Installing what the bench needs into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
+
+demo-picture: control-plane ## run the demo and draw docs/images/demo.svg, which README shows
+	@$(BIN)/python tools/demo_picture.py
 
 BENCH := PYTHONPATH=tests $(BIN)/python -m bench
 N ?= 1000

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from support.demo_picture import PICTURE, lines_of_picture, steps
 from support.running import OWN_NAMESPACE, ZNP
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 ROOT = Path(__file__).parent.parent.parent
+REDRAW = "draw docs/images/demo.svg again: make demo-picture"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,10 @@ def demo(kubeconfig: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def test_every_step_is_shown_and_everything_is_taken_back(
     existing_cluster: ControlPlane,
 ) -> None:
-    """After nine steps it exits with 0, without CRDs and namespace."""
+    """After nine steps it exits with 0, without CRDs and namespace.
+
+    README's picture shows what it prints.
+    """
     done = demo(existing_cluster.kubeconfig)
     assert done.returncode == 0, done.stdout + done.stderr
     for number in range(1, 10):
@@ -47,6 +52,10 @@ def test_every_step_is_shown_and_everything_is_taken_back(
         *("wait", "--for=delete", "--timeout=90s", f"namespace/{OWN_NAMESPACE}")
     )
     assert existing_cluster.kubectl("get", "crd", "--output=name").stdout == ""
+    pictured = steps(lines_of_picture(PICTURE.read_text()))
+    assert pictured.keys() == {"4", "8"}
+    printed = steps(done.stdout.splitlines())
+    assert pictured == {number: printed[number] for number in pictured}, REDRAW
 
 
 def test_a_cluster_with_our_things_is_left_alone(control_plane: ControlPlane) -> None:
