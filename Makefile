@@ -34,6 +34,7 @@ endif
 .DEFAULT_GOAL := help
 .PHONY: help init tools demo test test-quick test-browser chart cover bench bench-steady bench-sets bench-compare \
 	lint type fmt docs test-docs diagrams demo-picture lock generate check clean control-plane test-tools
+.PHONY: test-kind
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -72,6 +73,10 @@ test-quick: init ## run the tests that need no cluster, with few random stories:
 
 test-browser: docs ## look at the site and at znp report's HTML in a real Chromium, which must be installed
 	@$(BIN)/python -m pytest tests/browser
+
+test-kind: init ## install the chart with the real image in kind, needs Docker; HELM=helm3, NODE=1.31: with other versions
+	@$(BIN)/python tools/build.py kind $${HELM:-helm}
+	@tests/kind/run.sh
 
 chart: test-tools ## run the tests of the chart: permissions, telemetry, GitOps, image, kubectl
 	@$(BIN)/python tools/chart.py --check

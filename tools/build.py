@@ -93,6 +93,7 @@ PROGRAMS = {
         Module("prometheus", tags="remove_all_sd"),
         "github.com/prometheus/prometheus/cmd/promtool",
     ),
+    "kind": Program(Module("kind"), "sigs.k8s.io/kind"),
 }
 EVERY = 10.0
 """Seconds between lines of progress if the output is not a terminal."""
