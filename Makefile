@@ -34,7 +34,7 @@ endif
 .DEFAULT_GOAL := help
 .PHONY: help init tools demo test test-quick test-browser chart cover bench bench-steady bench-sets bench-compare \
 	lint type fmt docs test-docs diagrams demo-picture lock generate check clean control-plane test-tools
-.PHONY: test-kind
+.PHONY: test-kind smoke
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -77,6 +77,12 @@ test-browser: docs ## look at the site and at znp report's HTML in a real Chromi
 test-kind: init ## install the chart with the real image in kind, needs Docker; HELM=helm3, NODE=1.31: with other versions
 	@$(BIN)/python tools/build.py kind $${HELM:-helm}
 	@tests/kind/run.sh
+
+smoke: init ## walk through a real ZITADEL: ZITADEL=its URL, TOKEN_FILE=a file with the token of an IAM_OWNER
+	@[ -n '$(ZITADEL)' ] && [ -n '$(TOKEN_FILE)' ] || { \
+		echo "Name a ZITADEL: make smoke ZITADEL=https://zitadel.example.com TOKEN_FILE=token" >&2; exit 2; }
+	@$(BUILD) $(CONTROL_PLANE)
+	@PYTHONPATH=tests $(BIN)/python -m smoke --url '$(ZITADEL)' --token-file '$(TOKEN_FILE)'
 
 chart: test-tools ## run the tests of the chart: permissions, telemetry, GitOps, image, kubectl
 	@$(BIN)/python tools/chart.py --check
