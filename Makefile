@@ -34,7 +34,7 @@ endif
 .DEFAULT_GOAL := help
 .PHONY: help init tools demo test test-quick test-browser chart cover bench bench-steady bench-sets bench-compare \
 	lint type fmt docs test-docs diagrams demo-picture lock generate check clean control-plane test-tools
-.PHONY: test-kind smoke
+.PHONY: test-kind stories smoke
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -77,6 +77,12 @@ test-browser: docs ## look at the site and at znp report's HTML in a real Chromi
 test-kind: init ## install the chart with the real image in kind, needs Docker; HELM=helm3, NODE=1.31: with other versions
 	@$(BIN)/python tools/build.py kind $${HELM:-helm}
 	@tests/kind/run.sh
+
+# hypothesis repeats itself on a CI machine, unless it is given its usual profile.
+stories: init ## make up ZNP_STORIES=1000 random stories of each kind, with SEED=a number
+	@seed=$${SEED:-$$(date +%s)}; echo "SEED=$$seed"; \
+	ZNP_STORIES=$${ZNP_STORIES:-1000} $(PYTEST) --dist worksteal --hypothesis-profile=default --hypothesis-seed="$$seed" \
+		tests/unit/test_engine_machine.py tests/unit/test_engine_sets_stories.py
 
 smoke: init ## walk through a real ZITADEL: ZITADEL=its URL, TOKEN_FILE=a file with the token of an IAM_OWNER
 	@[ -n '$(ZITADEL)' ] && [ -n '$(TOKEN_FILE)' ] || { \

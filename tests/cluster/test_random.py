@@ -5,6 +5,7 @@ killed in between. In the end each organization holds what the oldest managing p
 wants, and nothing was ever written that no policy had asked for.
 """
 
+import os
 import random
 from collections import defaultdict
 from collections.abc import Callable
@@ -20,6 +21,8 @@ ORGANIZATIONS = 3
 NAMES = 6
 STEPS = 40
 SETTLING = 60.0
+SEEDS = [1, 2, *map(int, os.environ.get("ZNP_SEEDS", "").split())]
+"""ZNP_SEEDS adds more, separated by blanks."""
 
 
 class Story:
@@ -182,7 +185,7 @@ class Story:
                 assert value in self.wanted_values[org], event
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_random_lives_end_as_the_oldest_wants(
     system: System, namespace: str, seed: int
 ) -> None:

@@ -5,6 +5,7 @@ who owns which organization, which policies there are, and what ZITADEL has. The
 knows the rules of `docs/concepts/sets.md` and nothing of the engine.
 """
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from zitadel_notification_operator.core.policy import (
 from zitadel_notification_operator.core.selection import Matcher, Selector
 from zitadel_notification_operator.core.set_object import Limits, SetObject
 
+STORIES = int(os.environ.get("ZNP_STORIES", "60"))
 ORGS = ("1", "2", "3", "4")
 NAMES = ("red", "green", "blue", "reed")
 SETS = ("s", "t")
@@ -178,7 +180,10 @@ def _compiled_rules() -> None:
     complaints({"metadata": {"generation": 1}, "status": {}})
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@pytest.mark.timeout(120 + 2 * STORIES)
+@settings(
+    max_examples=STORIES, suppress_health_check=[HealthCheck.too_slow], deadline=None
+)
 @given(st.lists(STEPS, min_size=2, max_size=14))
 def test_whatever_happens_the_rules_hold_in_the_end(steps: list[Step]) -> None:
     """Every organization has the owner, policies and value that it must have."""
