@@ -34,7 +34,7 @@ endif
 .DEFAULT_GOAL := help
 .PHONY: help init tools demo test test-quick test-browser chart cover bench bench-steady bench-sets bench-compare \
 	lint type fmt docs test-docs diagrams demo-picture lock generate check clean control-plane test-tools
-.PHONY: test-kind stories smoke
+.PHONY: test-kind stories soak smoke
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -83,6 +83,10 @@ stories: init ## make up ZNP_STORIES=1000 random stories of each kind, with SEED
 	@seed=$${SEED:-$$(date +%s)}; echo "SEED=$$seed"; \
 	ZNP_STORIES=$${ZNP_STORIES:-1000} $(PYTEST) --dist worksteal --hypothesis-profile=default --hypothesis-seed="$$seed" \
 		tests/unit/test_engine_machine.py tests/unit/test_engine_sets_stories.py
+
+soak: N = 300
+soak: control-plane $(VENV)/.bench ## run the operator with N=300 policies for a while, and fail if it does something while idle
+	@$(BENCH) steady --policies $(N) --strict
 
 smoke: init ## walk through a real ZITADEL: ZITADEL=its URL, TOKEN_FILE=a file with the token of an IAM_OWNER
 	@[ -n '$(ZITADEL)' ] && [ -n '$(TOKEN_FILE)' ] || { \

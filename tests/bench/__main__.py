@@ -1,6 +1,7 @@
 """`python -m bench`: a run under load or at rest, or a comparison of two commits."""
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from bench.plot import draw
 from bench.processes import REQUESTS_PER_SECOND
 from bench.report import SET_ROWS, STEADY_ROWS, markdown, show
 from bench.run import Plan, run
+from bench.soak import broken
 
 HERE = Path(__file__).parent.parent.parent
 OVER = 300
@@ -68,8 +70,9 @@ def run_once(
 @click.option("--runs", type=click.IntRange(1), default=10, help="Failovers.")
 @click.option("--long-runs", type=click.IntRange(1), default=3, help="kill -9, 15 s.")
 @click.option("--output", type=_FOLDER, default=HERE / ".bench", show_default=True)
+@click.option("--strict", is_flag=True, help="Exit 1 if a count whose aim is 0 is not.")
 def run_steady(
-    policies: int, idle: float, runs: int, long_runs: int, output: Path
+    policies: int, idle: float, runs: int, long_runs: int, output: Path, *, strict: bool
 ) -> None:
     """Measure idle, restart, drift and failover; print a table, write steady.json."""
     console = Console(soft_wrap=True)
@@ -82,6 +85,11 @@ def run_steady(
     (output / "steady.md").write_text(markdown(result, STEADY_ROWS))
     show(result, console, STEADY_ROWS)
     console.print(f"Written to {output}")
+    found = broken(result["figures"]) if strict else []
+    for sentence in found:
+        console.print(sentence, style="red")
+    if found:
+        sys.exit(1)
 
 
 @main.command("sets")
