@@ -34,7 +34,7 @@ endif
 .DEFAULT_GOAL := help
 .PHONY: help init tools demo test test-quick test-browser chart cover bench bench-steady bench-sets bench-compare \
 	lint type fmt docs test-docs diagrams demo-picture lock generate check clean control-plane test-tools
-.PHONY: test-kind stories soak smoke
+.PHONY: test-kind stories soak smoke lint-workflows
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -160,12 +160,30 @@ bench-compare: N = 300
 bench-compare: control-plane $(VENV)/.bench ## compare BEFORE=HEAD with AFTER=. (the working tree) as ratios, N=300 policies
 	@$(BENCH) compare $(BEFORE) $(AFTER) --policies $(N)
 
-lint: init ## check style, the direction of imports, YAML, spelling and generated files
+WORKFLOWS := $(wildcard .github/workflows/*.yml)
+# Each prints something only if it finds something.
+check_schema = @found=$$($(BIN)/check-jsonschema --builtin-schema vendor.$(1) $(2)) || { echo "$$found"; exit 1; }
+# actionlint knows the inputs of actions by their tags, and we name them by commits.
+lint-workflows: init ## check the workflows: their syntax, scripts, rights and pins
+	@$(BIN)/python tools/build.py actionlint
+	@for file in $(WORKFLOWS); do \
+		sed -E 's/@[0-9a-f]{40} # v([0-9]+)\..*/@v\1/' $$file | \
+		.tools/bin/actionlint -shellcheck=$(BIN)/shellcheck -stdin-filename=$$file - || exit 1; done
+	@$(BIN)/shellcheck .ci/run tools/*.sh tests/kind/*.sh
+	@$(BIN)/zizmor --offline --no-progress --quiet --persona=pedantic .
+	$(call check_schema,github-workflows,$(WORKFLOWS))
+	$(call check_schema,github-actions,.github/actions/*/action.yml)
+	$(call check_schema,dependabot,.github/dependabot.yml)
+	$(call check_schema,github-issue-forms,.github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml)
+	$(call check_schema,github-issue-config,.github/ISSUE_TEMPLATE/config.yml)
+	$(call check_schema,compose-spec,tests/smoke/compose*.yaml)
+
+lint: init lint-workflows ## check style, the direction of imports, YAML, spelling and generated files
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/yamllint --strict deploy examples .pre-commit-config.yaml
-	@$(BIN)/codespell --ignore-words-list="get's" --skip='*.json,*.sum,*.txt' operator emulator tests tools docs deploy examples *.md
+	@$(BIN)/yamllint --strict deploy examples .github tests/smoke .pre-commit-config.yaml
+	@$(BIN)/codespell --ignore-words-list="get's" --skip='*.json,*.sum,*.txt' operator emulator tests tools docs deploy examples .github *.md
 	@$(BIN)/validate-pyproject pyproject.toml emulator/pyproject.toml
 	@$(BIN)/python tools/chart.py --check
 	@$(BIN)/python tools/argocd_patch.py --check

@@ -93,6 +93,9 @@ PROGRAMS = {
         Module("prometheus", tags="remove_all_sd"),
         "github.com/prometheus/prometheus/cmd/promtool",
     ),
+    "actionlint": Program(
+        Module("actionlint"), "github.com/rhysd/actionlint/cmd/actionlint"
+    ),
     "kind": Program(Module("kind"), "sigs.k8s.io/kind"),
 }
 EVERY = 10.0
