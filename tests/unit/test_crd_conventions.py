@@ -258,3 +258,25 @@ def test_what_is_optional_and_immutable_is_kept_by_its_parent() -> None:
         "has(self.organization) == has(oldSelf.organization) && "
         "(!has(self.organization) || self.organization == oldSelf.organization)"
     )
+
+
+def names_in(schema: Json) -> Iterator[str]:
+    """Yield the names of all properties of a schema, at any depth."""
+    for name, inner in schema.get("properties", {}).items():
+        yield name
+        yield from names_in(inner)
+    for inner in (schema.get("items"), schema.get("additionalProperties")):
+        if isinstance(inner, dict):
+            yield from names_in(inner)
+
+
+def test_only_an_instance_says_where_to_connect() -> None:
+    """A tenant may write policies and sets, and must not choose an address."""
+    saying = {
+        kind
+        for kind, crd in CRDS.items()
+        for version in crd["spec"]["versions"]
+        for name in names_in(version["schema"]["openAPIV3Schema"])
+        if re.search(r"url|host|address|proxy|server|external", name, re.IGNORECASE)
+    }
+    assert saying == {"ZitadelInstance"}
