@@ -56,10 +56,10 @@ control-plane: init
 # A separate target, because folders such as $KUBEBUILDER_ASSETS do not contain these.
 test-tools: control-plane
 	@$(BUILD) kube-controller-manager
-	@$(BIN)/python tools/build.py helm kube-score promtool
+	@$(BIN)/python tools/build.py helm helm3 kube-score promtool
 
 tools: init ## build kube-apiserver, etcd, kubectl and the other programs of the tests
-	@$(BIN)/python tools/build.py $(CONTROL_PLANE) kube-controller-manager helm kube-score promtool
+	@$(BIN)/python tools/build.py $(CONTROL_PLANE) kube-controller-manager helm helm3 kube-score promtool
 
 demo: control-plane ## see the whole thing work on this machine
 	@$(BIN)/znp demo

@@ -19,85 +19,12 @@ import sys
 import threading
 import time
 import venv
-from dataclasses import dataclass
 from pathlib import Path
 
-TOOLS = Path(__file__).resolve().parent
-CHECKOUT = TOOLS.parent
-BUILT = CHECKOUT / ".tools"
+from go_programs import BUILT, CHECKOUT, OLDER, PROGRAMS, TOOLS, Link, Module, Program
+
 GO_VENV = BUILT / "go"
 GO_PINS = CHECKOUT / "requirements" / "go.txt"
-KUBERNETES_VERSION = "k8s.io/component-base/version"
-
-
-@dataclass(frozen=True)
-class Module:
-    """A folder beside this file with a go.mod, and how its programs are built.
-
-    Attributes:
-        folder: The name of the folder.
-        pinned: The required module in its go.mod whose version is built into the
-            programs; empty for none.
-        flags: Flags for the linker, with placeholders {version}, {major} and {minor}
-            for that version.
-        tags: Go's build tags, separated by commas.
-    """
-
-    folder: str
-    pinned: str = ""
-    flags: str = ""
-    tags: str = ""
-
-
-@dataclass(frozen=True)
-class Program:
-    """One program: the module that pins it, its Go package and its target folder."""
-
-    module: Module
-    package: str
-    place: Path = BUILT / "bin"
-
-
-def kubernetes(folder: str) -> Module:
-    """Return a module whose programs contain the version of Kubernetes.
-
-    They need it because kubectl and Helm refuse a server of version v0.0.0.
-    """
-    return Module(
-        folder,
-        "k8s.io/kubernetes",
-        f"-X {KUBERNETES_VERSION}.gitVersion={{version}} "
-        f"-X {KUBERNETES_VERSION}.gitMajor={{major}} "
-        f"-X {KUBERNETES_VERSION}.gitMinor={{minor}}",
-    )
-
-
-KUBERNETES = kubernetes("kubernetes")
-OLDER = {"1.33": kubernetes("kubernetes-1.33")}
-"""The minor versions for `--kubernetes`; each is built into a folder of its own."""
-HELM = Module(
-    "helm", "helm.sh/helm/v4", "-X helm.sh/helm/v4/internal/version.version={version}"
-)
-PROGRAMS = {
-    "etcd": Program(KUBERNETES, "go.etcd.io/etcd/server/v3"),
-    "kube-apiserver": Program(KUBERNETES, "k8s.io/kubernetes/cmd/kube-apiserver"),
-    "kube-controller-manager": Program(
-        KUBERNETES, "k8s.io/kubernetes/cmd/kube-controller-manager"
-    ),
-    "kubectl": Program(KUBERNETES, "k8s.io/kubernetes/cmd/kubectl"),
-    "helm": Program(HELM, "helm.sh/helm/v4/cmd/helm"),
-    "kube-score": Program(
-        Module("linter"), "github.com/zegl/kube-score/cmd/kube-score"
-    ),
-    "promtool": Program(
-        Module("prometheus", tags="remove_all_sd"),
-        "github.com/prometheus/prometheus/cmd/promtool",
-    ),
-    "actionlint": Program(
-        Module("actionlint"), "github.com/rhysd/actionlint/cmd/actionlint"
-    ),
-    "kind": Program(Module("kind"), "sigs.k8s.io/kind"),
-}
 EVERY = 10.0
 """Seconds between lines of progress if the output is not a terminal."""
 TERMINAL_EVERY = 0.2
@@ -211,13 +138,16 @@ def stamp_of(program: Program) -> str:
 
 
 def linker_flags(module: Module) -> str:
-    """Return the linker flags, which omit debug data and set the version."""
-    if not module.pinned:
-        return "-s -w"
-    version = pinned(module.folder, rf"^\s*{re.escape(module.pinned)} (v\S+)")
+    """Return the linker flags, which omit debug data and set the versions."""
+    more = (link_flags(module.folder, link) for link in module.links)
+    return " ".join(("-s -w", *more))
+
+
+def link_flags(folder: str, link: Link) -> str:
+    """Return the linker flags that build a required module's version in."""
+    version = pinned(folder, rf"^\s*{re.escape(link.module)} (v\S+)")
     major, minor, _ = version.removeprefix("v").split(".", 2)
-    flags = module.flags.format(version=version, major=major, minor=minor)
-    return f"-s -w {flags}"
+    return link.flags.format(version=version, major=major, minor=minor)
 
 
 def pinned(folder: str, pattern: str) -> str:
