@@ -1,4 +1,4 @@
-"""Renders the chart with the real Helm, and finds objects in the result."""
+"""Renders the chart with the real Helm, 4 or 3, and finds objects in the result."""
 
 import os
 import subprocess
@@ -16,6 +16,9 @@ ROOT = Path(__file__).parent.parent.parent
 CHART = ROOT / "deploy" / "helm" / "zitadel-notification-operator"
 CASES = sorted(path.name for path in (CHART / "ci").glob("*-values.yaml"))
 """Each is a file of values that the chart must render with."""
+HELM_4, HELM_3 = "helm", "helm3"
+HELMS = (HELM_4, HELM_3)
+"""The names of the two programs in .tools/bin."""
 NAMESPACE = "operators"
 LONGEST = "r" + "0123456789" * 5 + "rr"
 """A release name of 53 characters: Helm takes no longer one."""
@@ -34,13 +37,16 @@ class UniqueKeys(yaml.SafeLoader):
 
 
 def run_helm(
-    *arguments: str, check: bool = True, environment: Mapping[str, str] | None = None
+    *arguments: str,
+    check: bool = True,
+    environment: Mapping[str, str] | None = None,
+    helm: str = HELM_4,
 ) -> subprocess.CompletedProcess[str]:
     """Run Helm without the configuration of the machine's user."""
-    helm = find_binaries(("helm",)) / "helm"
+    program = find_binaries((helm,)) / helm
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
-            [str(helm), *arguments],
+            [str(program), *arguments],
             capture_output=True,
             text=True,
             check=False,
@@ -56,15 +62,18 @@ def run_helm(
     return done
 
 
-def render_text(*options: str, release: str = "rel", chart: Path = CHART) -> str:
+def render_text(
+    *options: str, release: str = "rel", chart: Path = CHART, helm: str = HELM_4
+) -> str:
     """Return the output of `helm template`."""
     command = ["template", release, str(chart), "--namespace", NAMESPACE]
-    return run_helm(*command, *options).stdout
+    return run_helm(*command, *options, helm=helm).stdout
 
 
-def refusal(*options: str, release: str = "rel") -> str:
+def refusal(*options: str, release: str = "rel", helm: str = HELM_4) -> str:
     """Return the error of Helm if it renders nothing."""
-    done = run_helm("template", release, str(CHART), *options, check=False)
+    command = ("template", release, str(CHART), *options)
+    done = run_helm(*command, check=False, helm=helm)
     assert done.returncode != 0, "Helm rendered it"
     return done.stderr
 
@@ -75,16 +84,27 @@ def parse(text: str) -> list[Document]:
     return [document for document in found if document is not None]
 
 
-def render(*options: str, release: str = "rel", chart: Path = CHART) -> list[Document]:
+def render(
+    *options: str, release: str = "rel", chart: Path = CHART, helm: str = HELM_4
+) -> list[Document]:
     """Return the documents that Helm renders."""
-    return parse(render_text(*options, release=release, chart=chart))
+    return parse(render_text(*options, release=release, chart=chart, helm=helm))
 
 
 @cache
 def render_case(case: str) -> list[Document]:
     """Return the documents of a file of values; they are cached, so change none."""
-    release = LONGEST if case.startswith("long-names") else "rel"
-    return render("--values", str(CHART / "ci" / case), release=release)
+    return render(*values_of(case), release=release_of(case))
+
+
+def values_of(case: str) -> tuple[str, str]:
+    """Return the options for a file of values."""
+    return "--values", str(CHART / "ci" / case)
+
+
+def release_of(case: str) -> str:
+    """Return the name of the release that a file of values is rendered for."""
+    return LONGEST if case.startswith("long-names") else "rel"
 
 
 def of_kind(documents: list[Document], *kinds: str) -> list[Document]:

@@ -8,6 +8,7 @@ from click import BadParameter
 
 from chart.rendering import (
     CHART,
+    HELMS,
     Document,
     container,
     of_kind,
@@ -84,9 +85,10 @@ def test_a_lease_lasts_what_the_program_takes(duration: str) -> None:
     ],
     ids=str,
 )
-def test_these_are_refused(values: Document, text: str) -> None:
+@pytest.mark.parametrize("helm", HELMS)
+def test_these_are_refused(values: Document, text: str, helm: str) -> None:
     """The message names the value."""
-    assert text in refusal(*as_options(values))
+    assert text in refusal(*as_options(values), helm=helm)
 
 
 @pytest.mark.parametrize(
@@ -114,12 +116,14 @@ def as_options(values: Document) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize("helm", HELMS)
 @pytest.mark.parametrize(
     "path", ["watchNamespaces", *SECTIONS, "metrics.port", "image.repository"]
 )
-def test_null_breaks_no_template(path: str) -> None:
+def test_null_breaks_no_template(path: str, helm: str) -> None:
     """It removes a value; the schema requires what templates need."""
-    done = run_helm("template", "rel", str(CHART), "--set", f"{path}=null", check=False)
+    command = ("template", "rel", str(CHART), "--set", f"{path}=null")
+    done = run_helm(*command, check=False, helm=helm)
     name = path.rpartition(".")[2]
     if f"missing property '{name}'" not in done.stderr:
         assert done.returncode == 0, done.stderr

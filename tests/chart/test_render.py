@@ -12,6 +12,7 @@ import yaml
 from chart.rendering import (
     CASES,
     CHART,
+    HELMS,
     NAMESPACE,
     ROOT,
     Document,
@@ -23,6 +24,7 @@ from chart.rendering import (
     render,
     render_text,
     run_helm,
+    values_of,
 )
 
 LABELS = {
@@ -38,22 +40,23 @@ MONITORING = ("ServiceMonitor", "PodMonitor", "PrometheusRule")
 LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
 
+@pytest.mark.parametrize("helm", HELMS)
 @pytest.mark.parametrize("case", CASES)
-def test_lint_is_quiet(case: str) -> None:
+def test_lint_is_quiet(case: str, helm: str) -> None:
     """Helm itself accepts the chart."""
-    run_helm("lint", "--strict", str(CHART), "--values", str(CHART / "ci" / case))
+    run_helm("lint", "--strict", str(CHART), *values_of(case), helm=helm)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_renders_the_same_again(case: str) -> None:
     """GitOps tools render all the time and must see no difference."""
-    values = ("--values", str(CHART / "ci" / case))
-    assert render_text(*values) == render_text(*values)
+    assert render_text(*values_of(case)) == render_text(*values_of(case))
 
 
-def test_the_package_is_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("helm", HELMS)
+def test_the_package_is_whole(tmp_path: Path, helm: str) -> None:
     """The package renders the same, without the values for CI."""
-    run_helm("package", str(CHART), "--destination", str(tmp_path))
+    run_helm("package", str(CHART), "--destination", str(tmp_path), helm=helm)
     (package,) = tmp_path.glob("*.tgz")
     with tarfile.open(package) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}

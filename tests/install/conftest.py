@@ -1,14 +1,17 @@
 """An installed chart for each file, with the options in its constants.
 
-WATCHED: the namespaces to watch; OPTIONS: of `helm install`; ADMISSION: the admission
-plugins of the API server that are off by default.
+WATCHED: the namespaces to watch; OPTIONS: of `helm install`; HELM: the program that
+installs; ADMISSION: the admission plugins of the API server that are off by default.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from chart.rendering import HELM_4
 from cluster.conftest import System
+from install.upgrading import make_newer_chart
 from support.installed import Installation
 from support.running import EmulatorProcess, create_secret
 from support.watching import StatusWatch
@@ -36,7 +39,8 @@ def installation(
     """The chart, installed."""
     watched = getattr(request.module, "WATCHED", ())
     folder = tmp_path_factory.mktemp("installation")
-    made = Installation(control_plane, folder, watched)
+    program = getattr(request.module, "HELM", HELM_4)
+    made = Installation(control_plane, folder, watched, program)
     made.install(*getattr(request.module, "OPTIONS", ()))
     return made
 
@@ -73,3 +77,9 @@ def system(
 def namespace(installation: Installation) -> str:
     """A namespace for the test; if only some are watched, one of these."""
     return installation.namespace()
+
+
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The next chart, with one more field in a CRD and another default."""
+    return make_newer_chart(tmp_path_factory.mktemp("newer"))

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+from chart.rendering import HELM_4
 from zitadel_notification_operator.demo.binaries import find_binaries
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
@@ -35,11 +36,17 @@ class Shell:
     Args:
         plane: The cluster that KUBECONFIG names.
         home: The reader's home directory.
+        helm: The program that is called `helm` there.
     """
 
-    def __init__(self, plane: ControlPlane, home: Path) -> None:
+    def __init__(self, plane: ControlPlane, home: Path, helm: str = HELM_4) -> None:
+        binaries = find_binaries(("kubectl", helm))
+        own = home / "bin"
+        own.mkdir(exist_ok=True)
+        (own / "helm").symlink_to(binaries / helm)
         places = (
-            find_binaries(("kubectl", "helm")),
+            own,
+            binaries,
             Path(sys.executable).parent,
             os.environ["PATH"],
         )

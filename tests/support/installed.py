@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from chart.rendering import CHART, Document, parse, run_helm
+from chart.rendering import CHART, HELM_4, Document, parse, run_helm
 from support.kube_calls import create_namespace, read
 from support.running import OWN_NAMESPACE, OperatorProcess
 from support.waiting import eventually
@@ -32,13 +32,18 @@ class Installation:
     """A release of the chart on a control plane.
 
     Attributes:
-        watched: The value of `watchNamespaces`; empty means all namespaces.
         folder: Where logs and kubeconfigs are written.
+        watched: The value of `watchNamespaces`; empty means all namespaces.
+        program: The Helm that is used.
+        source: The source root of the operators that are started; None means the one
+            that is installed.
     """
 
     plane: ControlPlane
     folder: Path
     watched: tuple[str, ...] = ()
+    program: str = HELM_4
+    source: Path | None = None
     _used: list[str] = field(default_factory=list)
 
     def helm(
@@ -49,6 +54,7 @@ class Installation:
             *(*arguments, "--namespace", OWN_NAMESPACE),
             check=check,
             environment={"KUBECONFIG": str(self.plane.kubeconfig)},
+            helm=self.program,
         )
 
     def install(self, *options: str, chart: Path = CHART) -> None:
@@ -105,6 +111,9 @@ class Installation:
         command, *options = container["args"]
         assert command == "run"
         whole = dict(_environment(container, pod)) | {"NO_PROXY": "*"} | environment
+        if self.source is not None:
+            # It goes before what is installed.
+            whole["PYTHONPATH"] = str(self.source)
         folder = self.folder / pod
         folder.mkdir()
         return OperatorProcess(
