@@ -43,6 +43,9 @@ class StatusWatch:
             assert program.running, f"the watch of {program.name} has ended"
             program.stop()
             for body in _bodies(program.log.read_text()):
+                if body["kind"] == "Status":
+                    # The API server has ended this watch, as after a change of the CRD.
+                    continue
                 judged += 1
                 name = body["metadata"]["name"]
                 found += [f"{name}: {text}" for text in complaints(body)]
