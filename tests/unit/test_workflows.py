@@ -185,6 +185,13 @@ def test_kind_has_every_supported_kubernetes() -> None:
     assert f"Kubernetes {nodes[0]} to {nodes[-1]}," in promised
 
 
+def test_all_tests_run_where_the_whole_history_is() -> None:
+    """`tools/last_release.py` needs it to find the version to upgrade from."""
+    checkout, *_, last = jobs_of(GITHUB / "workflows" / "ci.yml")["check"]["steps"]
+    assert last["run"] == ".ci/run"
+    assert checkout["with"]["fetch-depth"] == "0"
+
+
 def test_programs_that_workflows_build_exist() -> None:
     """By their name, and by the go.sum that is the key of the cache."""
     known = programs()
