@@ -5,8 +5,11 @@
 The script prints the newest tag such as v1.2.3 in the history of the present commit. A
 tag of this commit itself does not count, so that a release is compared with the one
 before it. As long as there is no such tag, the result is the commit FIRST below. With
-FOLDER, the script also writes the files of that version there. It needs a clone with
-the whole history: a shallow one is an error.
+FOLDER, the script also writes the files of that version there.
+
+Tags need a clone with the whole history. Until the first release there is none to find,
+so the files of FIRST are also in an archive: tests pass in a shallow clone, and in
+sources without git. Without that archive, both are errors.
 """
 
 import argparse
@@ -15,12 +18,14 @@ import os
 import re
 import subprocess
 import sys
-import zipfile
+import tarfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST = "98f2ace767a59ffdb6121a1ed2ddeefd31f492da"
 """What upgrades are tried from until a version is tagged."""
+ARCHIVE = ROOT / "tests" / "data" / "released" / f"{FIRST[:7]}.tar.xz"
+"""The files of FIRST that an upgrade needs. Remove it after the first release."""
 TAG = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 NO_CLONE = (
     "git cannot read the history of {root}: {reason}\n"
@@ -66,12 +71,19 @@ def find_release() -> str:
     """Return the tag of the last release, or the commit FIRST.
 
     Raises:
-        NoRelease: There is no tag, and the clone does not have that commit.
+        NoRelease: There is no tag, no archive, and that commit is not in the clone.
     """
-    listing = git("tag", "--list", "v*", "--merged=HEAD", "--no-contains=HEAD")
-    tags = [tag for tag in listing.decode().split() if TAG.fullmatch(tag)]
+    tags = []
+    try:
+        listing = git("tag", "--list", "v*", "--merged=HEAD", "--no-contains=HEAD")
+        tags = [tag for tag in listing.decode().split() if TAG.fullmatch(tag)]
+    except NoRelease:
+        if not ARCHIVE.exists():
+            raise
     if tags:
         return max(tags, key=numbers)
+    if ARCHIVE.exists():
+        return FIRST
     try:
         git("cat-file", "-e", f"{FIRST}^{{commit}}")
     except NoRelease:
@@ -92,9 +104,12 @@ def unpack(name: str, folder: Path) -> None:
     Raises:
         NoRelease: git cannot read them.
     """
-    archive = git("archive", "--format=zip", name)
-    with zipfile.ZipFile(io.BytesIO(archive)) as files:
-        files.extractall(folder)
+    if name == FIRST and ARCHIVE.exists():
+        archive = ARCHIVE.read_bytes()
+    else:
+        archive = git("archive", "--format=tar", name)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(folder, filter="data")
 
 
 def git(*arguments: str) -> bytes:

@@ -1,5 +1,6 @@
 """`tools/last_release.py` in small repositories of its own."""
 
+import lzma
 import os
 import shutil
 import subprocess
@@ -150,6 +151,34 @@ def test_files_without_a_history_say_so(repository: Path, tmp_path: Path) -> Non
     done = run(copy)
     assert (done.returncode, done.stdout) == (1, "")
     assert "clone the repository with git" in done.stderr
+
+
+@pytest.mark.parametrize("with_git", [True, False])
+def test_an_archive_of_the_first_needs_no_history(
+    repository: Path, tmp_path: Path, with_git: bool
+) -> None:
+    """A shallow clone has it, and so have sources without git."""
+    first = git(repository, "rev-list", "--max-parents=0", "HEAD")
+    archive = repository / "tests" / "data" / "released" / f"{first[:7]}.tar.xz"
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(lzma.compress(_archive_of(repository, first)))
+    commit(repository, "with the archive")
+    new = clone(repository, "--depth=1")
+    if not with_git:
+        shutil.rmtree(new / ".git")
+    done = run(new, str(tmp_path / "unpacked"))
+    assert (done.returncode, done.stdout.strip()) == (0, first), done.stderr
+    assert (tmp_path / "unpacked" / "file").read_text() == "one"
+
+
+def _archive_of(folder: Path, name: str) -> bytes:
+    return subprocess.run(
+        ["git", "archive", "--format=tar", name],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        check=True,
+    ).stdout
 
 
 def test_the_first_is_in_this_repository(tmp_path: Path) -> None:
