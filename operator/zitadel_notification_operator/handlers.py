@@ -14,6 +14,9 @@ from typing import Any
 
 import kopf
 
+# kopf offers the class of its parameter `memories` nowhere else.
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
+
 from zitadel_notification_operator.cluster.names import GROUP, VERSION
 from zitadel_notification_operator.cluster.resources import UnusableObject, parse
 from zitadel_notification_operator.core.backoff import bounded_delay
@@ -78,6 +81,18 @@ class _NoProgress(kopf.ProgressStorage):
 
     def clear(self, *, essence: Any) -> Any:
         return essence
+
+
+class NoMemories(ResourceMemories):
+    """Remembers no object: the engine's inventory does that.
+
+    kopf keeps a kilobyte for each object that it has ever seen, for the handlers of
+    changes, timers and daemons. There are none, and events are only handed over.
+    """
+
+    async def recall(self, raw_body: Any, **options: Any) -> ResourceMemory:
+        """Return a memory for one event, which is not kept."""
+        return await super().recall(raw_body, **{**options, "ephemeral": True})
 
 
 class _Patience:

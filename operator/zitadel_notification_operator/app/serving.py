@@ -29,7 +29,11 @@ from zitadel_notification_operator.engine.leader.leadership import (
     LeaseLost,
 )
 from zitadel_notification_operator.engine.leader.replica import Replica
-from zitadel_notification_operator.handlers import build_registry, build_settings
+from zitadel_notification_operator.handlers import (
+    NoMemories,
+    build_registry,
+    build_settings,
+)
 from zitadel_notification_operator.telemetry.metrics import Metrics
 from zitadel_notification_operator.zitadel.connector import (
     CALL_TIMEOUT,
@@ -170,6 +174,7 @@ class Serving:
                 self._reader.kinds,
             ),
             settings=build_settings(),
+            memories=NoMemories(),
             clusterwide=not self._settings.watch_namespaces,
             namespaces=self._settings.watch_namespaces,
             standalone=True,

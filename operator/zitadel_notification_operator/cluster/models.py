@@ -27,6 +27,7 @@ from zitadel_notification_operator.core.credentials import (
 from zitadel_notification_operator.core.durations import parse_duration
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.selection import Matcher, Selector, problem_of
+from zitadel_notification_operator.core.sharing import shared_text, shared_texts
 
 _NO_TIME = "must be an RFC 3339 time with a zone, such as 2026-01-01T00:00:00Z"
 _NO_DURATION = "must be a duration such as 30s, 10m or 1h30m, and at least 1s"
@@ -50,7 +51,10 @@ def _seconds_of(text: str) -> float:
     return seconds
 
 
-Time = Annotated[str, AfterValidator(require_time)]
+Shared = Annotated[str, AfterValidator(shared_text)]
+"""A text that many objects have, or one object several times: it is kept once."""
+
+Time = Annotated[Shared, AfterValidator(require_time)]
 """An RFC 3339 time, kept as text."""
 
 Duration = Annotated[str, AfterValidator(_seconds_of)]
@@ -96,13 +100,13 @@ class MetadataModel(Model):
     """The part of ObjectMeta that the operator needs."""
 
     name: str = Field(min_length=1)
-    uid: str = Field(min_length=1)
-    namespace: str = ""
+    uid: Annotated[Shared, Field(min_length=1)]
+    namespace: Shared = ""
     generation: int = 0
     creation_timestamp: Time = ""
     deletion_timestamp: str | None = None
     resource_version: str = ""
-    finalizers: tuple[str, ...] = ()
+    finalizers: Annotated[tuple[str, ...], AfterValidator(shared_texts)] = ()
     annotations: dict[str, str] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
     owner_references: tuple[OwnerModel, ...] = ()
@@ -115,13 +119,13 @@ class MetadataModel(Model):
 class ReferenceModel(Model):
     """`spec.instanceRef`."""
 
-    name: str = "default"
+    name: Shared = "default"
 
 
 class OrganizationModel(Model):
     """`spec.organization`, and an item of a grant's `organizations`."""
 
-    id: str | None = None
+    id: Shared | None = None
     name: str | None = None
     domain: str | None = None
     of_credential: StrictBool = False

@@ -25,11 +25,17 @@ from zitadel_notification_operator.core.instance_object import (
     DriftSettings,
     RateLimit,
 )
-from zitadel_notification_operator.core.policy_object import Drift, PolicySpec
+from zitadel_notification_operator.core.original import OriginalValue, shared_value
+from zitadel_notification_operator.core.policy_object import (
+    Drift,
+    PolicySpec,
+    PolicyStatus,
+)
 from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.core.selection import Selector
 from zitadel_notification_operator.core.set_object import Limits, SetSpec
 from zitadel_notification_operator.core.settings import FLAGS, Settings
+from zitadel_notification_operator.core.sharing import shared_conditions
 
 from .models import (
     CaBundleModel,
@@ -39,6 +45,7 @@ from .models import (
     OrganizationModel,
     ReferenceModel,
     SelectorModel,
+    Shared,
     Time,
     json_name,
     require_time,
@@ -130,7 +137,10 @@ def readable(hint: Any) -> Any:
 
 def _nested(record: Any) -> Any:
     def with_settings(model: Model) -> Any:
-        return record_of(record, model.__dict__)
+        made = record_of(record, model.__dict__)
+        if isinstance(made, OriginalValue):
+            return shared_value(made.is_default, made.settings)
+        return made
 
     def plain(model: Model) -> Any:
         return record(**model.__dict__)
@@ -146,7 +156,7 @@ def _own_conditions(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
         require_time(condition.last_transition_time)
         if condition.status not in _STATES:
             raise ValueError("status must be True, False or Unknown")
-    return own
+    return shared_conditions(own)
 
 
 Conditions = Annotated[tuple[Condition, ...], AfterValidator(_own_conditions)]
@@ -216,6 +226,14 @@ _FIELDS: Mapping[type, Mapping[str, Any]] = {
             (),
         ),
     },
+    PolicyStatus: _fields_of(
+        PolicyStatus,
+        Shared | None,
+        "organization_id",
+        "resource_owner",
+        "creation_date",
+        "change_date",
+    ),
     RateLimit: _fields_of(
         RateLimit, Annotated[int, Field(ge=1)], *(f.name for f in fields(RateLimit))
     ),

@@ -8,11 +8,13 @@ only the settings that the operator manages; a restore leaves all others as they
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 from .claims import Target
 from .policy import ObservedPolicy
 from .settings import NO_SETTINGS, Settings
+from .sharing import shared_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,15 @@ class Original:
         fits = all(map(_is_id, ids)) and isinstance(is_default, bool)
         if not fits or settings is None:
             return None
-        value = OriginalValue(is_default, settings)
-        return cls(uid, Target(zitadel, organization), value)
+        shared = organization and shared_text(organization)
+        target = Target(shared_text(zitadel), shared)
+        return cls(shared_text(uid), target, shared_value(is_default, settings))
+
+
+@lru_cache(maxsize=64)
+def shared_value(is_default: bool, settings: Settings) -> OriginalValue:  # noqa: FBT001 - the record's own order
+    """Return one record for all objects that have recorded the same."""
+    return OriginalValue(is_default, settings)
 
 
 def _is_id(value: object) -> bool:

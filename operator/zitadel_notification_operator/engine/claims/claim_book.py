@@ -4,7 +4,6 @@ Who claims what is decided elsewhere: the inventory says it for each policy, fro
 records, the grants and the selections of sets.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -27,17 +26,17 @@ class ClaimBook:
     _ending: Callable[[PolicyKey, Target], None]
     _ended: Callable[[PolicyKey, Target], None]
     _targets: dict[PolicyKey, Target] = field(default_factory=dict, init=False)
-    _claims: defaultdict[Target, dict[PolicyKey, Claim]] = field(
-        default_factory=lambda: defaultdict(dict), init=False
-    )
+    # Tuples, because most targets have a single claim, and a dict is three times as
+    # large.
+    _claims: dict[Target, tuple[Claim, ...]] = field(default_factory=dict, init=False)
 
     def owner(self, target: Target) -> PolicyKey | None:
         """Return the policy whose claim to the target wins, if any."""
-        return owner_of(self._claims.get(target, {}).values())
+        return owner_of(self._claims.get(target, ()))
 
     def of(self, target: Target) -> set[PolicyKey]:
         """Return the policies that claim a target."""
-        return set(self._claims.get(target, ()))
+        return {claim.key for claim in self._claims.get(target, ())}
 
     def renew(self, keys: Iterable[PolicyKey]) -> set[PolicyKey]:
         """Update the claims of several policies; see `renew_one`."""
@@ -54,15 +53,12 @@ class ClaimBook:
         """
         before, after = self._targets.get(key), self._target_of(key)
         claim = self._claim_of(key) if after is not None else None
-        if before == after and (
-            before is None or self._claims[before].get(key) == claim
-        ):
+        if before == after and (before is None or claim in self._claims[before]):
             return set()
         affected = self.give_up(key)
         if after is not None and claim is not None:
-            claims = self._claims[after]
-            affected |= claims.keys()
-            claims[key] = claim
+            affected |= self.of(after)
+            self._claims[after] = (*self._claims.get(after, ()), claim)
             self._targets[key] = after
         return affected | {key}
 
@@ -72,10 +68,12 @@ class ClaimBook:
         if target is None:
             return set()
         claims = self._claims[target]
-        if owner_of(claims.values()) == key:
+        if owner_of(claims) == key:
             self._ending(key, target)
-        del claims[key]
-        if not claims:
+        left = tuple(claim for claim in claims if claim.key != key)
+        if left:
+            self._claims[target] = left
+        else:
             del self._claims[target]
             self._ended(key, target)
-        return set(claims)
+        return {claim.key for claim in left}

@@ -332,7 +332,12 @@ class Inventory:
         if policy.scope is Scope.INSTANCE:
             return Target(zitadel_id, None)
         organization_id = self.organization_of(policy)
-        return Target(zitadel_id, organization_id) if organization_id else None
+        if not organization_id:
+            return None
+        target = Target(zitadel_id, organization_id)
+        recorded = recorded_target(policy)
+        # Equal ones are kept once: most policies have recorded their target.
+        return recorded if recorded == target else target
 
     def owner(self, target: Target) -> PolicyKey | None:
         """Return the policy whose claim to the target wins, if any."""

@@ -3,7 +3,6 @@
 This is bookkeeping only; the inventory decides whether an original may be trusted.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 from zitadel_notification_operator.core.claims import PolicyKey, Target
@@ -16,7 +15,9 @@ class Originals:
 
     def __init__(self) -> None:
         self._of: dict[PolicyKey, Original] = {}
-        self._carriers: dict[Target, set[PolicyKey]] = defaultdict(set)
+        # Tuples, because most targets have a single carrier, and a set is four times as
+        # large.
+        self._carriers: dict[Target, tuple[PolicyKey, ...]] = {}
         self._bequests: dict[Target, tuple[OriginalValue, str | None]] = {}
 
     def at(self, target: Target) -> Iterator[tuple[PolicyKey, OriginalValue]]:
@@ -30,16 +31,18 @@ class Originals:
         original = policy.own_original
         if original is not None:
             self._of[policy.key] = original
-            self._carriers[original.target].add(policy.key)
+            others = self._carriers.get(original.target, ())
+            self._carriers[original.target] = (*others, policy.key)
 
     def drop(self, key: PolicyKey) -> None:
         """Forget what a policy carries."""
         before = self._of.pop(key, None)
         if before is None:
             return
-        carriers = self._carriers[before.target]
-        carriers.discard(key)
-        if not carriers:
+        left = tuple(each for each in self._carriers[before.target] if each != key)
+        if left:
+            self._carriers[before.target] = left
+        else:
             del self._carriers[before.target]
 
     def bequeath(
