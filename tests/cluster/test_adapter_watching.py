@@ -1,6 +1,7 @@
 """The session of kopf's watches: when it waits, and what it passes to kopf."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -9,8 +10,11 @@ from aiohttp import ClientResponse, ClientTimeout, web
 
 from support.apiserver import ApiServer, access_to, status, version
 from zitadel_notification_operator.cluster.calls import call
+from zitadel_notification_operator.cluster.names import GROUP, VERSION
+from zitadel_notification_operator.cluster.unknown_items import ShortAnswer
 from zitadel_notification_operator.cluster.watching import WatchSession
 from zitadel_notification_operator.core.errors import ClusterError
+from zitadel_notification_operator.core.kinds import POLICY, Kind, ObjectKey
 
 LIST = "/apis/g/v1/things"
 WATCH = f"{LIST}?watch=true"
@@ -31,6 +35,14 @@ class Server(ApiServer):
         return await version(request)
 
     async def get(self, watcher: WatchSession, path: str) -> ClientResponse:
+        """Make a request as kopf does, whose answer stays whole."""
+        answer = await self.ask(watcher, path)
+        assert isinstance(answer, ClientResponse)
+        return answer
+
+    async def ask(
+        self, watcher: WatchSession, path: str
+    ) -> ClientResponse | ShortAnswer:
         """Make a request as kopf does."""
         timeout = ClientTimeout(total=10)
         url = self.url + path
@@ -219,6 +231,7 @@ async def test_many_namespaces_may_be_watched(closing: Closing) -> None:
         assert len(server.requests) == count
         held.set()
         for answer in answers:
+            assert isinstance(answer, ClientResponse)
             answer.close()
 
 
@@ -234,3 +247,67 @@ async def test_a_watch_ends_with_its_session() -> None:
                 method="get", url=f"{server.url}/x", timeout=ClientTimeout(total=10)
             )
         await access.api.close()
+
+
+def policies(*versions: str) -> web.Response:
+    """Respond to a LIST with a policy of each of these versions."""
+    items = [
+        {"metadata": {"namespace": "ns", "name": f"p{v}", "uid": f"u{v}"}}
+        for v in versions
+    ]
+    for item, found in zip(items, versions, strict=True):
+        item["metadata"]["resourceVersion"] = found
+    metadata = {"resourceVersion": "9", "continue": "more"}
+    return web.json_response({"kind": "List", "metadata": metadata, "items": items})
+
+
+@pytest.mark.parametrize("namespace", ["", "/namespaces/ns"])
+async def test_what_is_known_is_left_out_of_a_list(
+    namespace: str, closing: Closing
+) -> None:
+    """kopf gets the rest, and all that it needs to go on from there."""
+    asked: list[tuple[Kind, ObjectKey, str, str]] = []
+
+    def is_known(kind: Kind, key: ObjectKey, uid: str, version: str) -> bool:
+        asked.append((kind, key, uid, version))
+        return version != "2"
+
+    path = f"/apis/{GROUP}/{VERSION}{namespace}/{POLICY.plural}?limit=500"
+    async with Server(lambda: policies("1", "2", "3")) as server:
+        access = access_to(server.url)
+        watcher = access.watcher(is_known)
+        closing += [access.api.close, watcher.close]
+        async with await server.ask(watcher, path) as answer:
+            assert answer.status == 200
+            found = await answer.json()
+    assert [item["metadata"]["name"] for item in found["items"]] == ["p2"]
+    assert found["metadata"] == {"resourceVersion": "9", "continue": "more"}
+    assert asked == [
+        (POLICY, ObjectKey("ns", f"p{v}"), f"u{v}", v) for v in ("1", "2", "3")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "reply"),
+    [
+        (f"/apis/{GROUP}/{VERSION}/{POLICY.plural}", lambda: status(410)),
+        (f"/apis/{GROUP}/{VERSION}/{POLICY.plural}", lambda: status(404)),
+        (f"/apis/{GROUP}/{VERSION}", lambda: policies("1")),
+        ("/apis/other.example/v1/notificationpolicies", lambda: policies("1")),
+        (
+            f"/apis/{GROUP}/{VERSION}/{POLICY.plural}?watch=true",
+            lambda: policies("1"),
+        ),
+    ],
+)
+async def test_all_other_answers_stay_whole(
+    path: str, reply: Reply, closing: Closing
+) -> None:
+    async with Server(reply) as server:
+        access = access_to(server.url)
+        watcher = access.watcher(lambda *_: True)
+        closing += [access.api.close, watcher.close]
+        answer = await server.get(watcher, path)
+        whole = reply()
+        assert isinstance(whole, web.Response)
+        assert await answer.json() == json.loads(whole.text or "")

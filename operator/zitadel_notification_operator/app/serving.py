@@ -19,6 +19,7 @@ from zitadel_notification_operator.cluster.recorder import EventRecorder
 from zitadel_notification_operator.cluster.secrets import ClusterSecrets
 from zitadel_notification_operator.cluster.writer import ClusterWriter
 from zitadel_notification_operator.core.errors import ObjectGone
+from zitadel_notification_operator.core.kinds import Kind, ObjectKey
 from zitadel_notification_operator.core.lease import Timing
 from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.leader.composition import Composition, Ports
@@ -29,6 +30,7 @@ from zitadel_notification_operator.engine.leader.leadership import (
     LeaseLost,
 )
 from zitadel_notification_operator.engine.leader.replica import Replica
+from zitadel_notification_operator.engine.queue.keys import Key
 from zitadel_notification_operator.handlers import (
     NoMemories,
     build_registry,
@@ -186,8 +188,11 @@ class Serving:
 
     async def _login(self) -> kopf.AiohttpSession:
         # The session is not an aiohttp one, but has all the members that kopf uses.
-        session = cast("Any", self._access.watcher())
+        session = cast("Any", self._access.watcher(self._is_known))
         return kopf.AiohttpSession(server=self._access.server, aiohttp_session=session)
+
+    def _is_known(self, kind: Kind, key: ObjectKey, uid: str, version: str) -> bool:
+        return self.engine.watch_events.has(Key(kind, *key), uid, version)
 
     async def _start(self) -> None:
         await self._recorder.start()

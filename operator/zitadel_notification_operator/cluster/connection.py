@@ -10,6 +10,7 @@ from .connection_config import Source, config_of_pod
 from .failure_log import FailureLog
 from .kubeconfig import BadKubeconfig, config_of_files, read_entry
 from .session import ApiSession, Observer, unobserved
+from .unknown_items import IsKnown
 from .watching import WatchSession
 
 DEFAULT_KUBECONFIG = "~/.kube/config"
@@ -42,11 +43,16 @@ class ClusterAccess:
         """Return a client with its own connections, which waits for no other client."""
         return ApiClient(ApiSession(self._source, self._observe), self._failure_log)
 
-    def watcher(self) -> WatchSession:
-        """Return a session for kopf's watches; kopf closes it."""
+    def watcher(self, is_known: IsKnown | None = None) -> WatchSession:
+        """Return a session for kopf's watches; kopf closes it.
+
+        Args:
+            is_known: Decides which objects kopf does not get to see in a LIST; None if
+                it sees all.
+        """
         # No limit on connections: each watched namespace keeps one watch open.
         session = ApiSession(self._source, agent="", connections=0)
-        return WatchSession(session, self._failure_log)
+        return WatchSession(session, self._failure_log, is_known)
 
 
 class NoCluster(RuntimeError):

@@ -28,6 +28,12 @@ from zitadel_notification_operator.core.errors import (
 from .calls import Expired, note, place_of, read_answer, went_well
 from .failure_log import FailureLog
 from .session import ApiSession
+from .unknown_items import (
+    IsKnown,
+    ShortAnswer,
+    kind_listed,
+    without_known,
+)
 
 SHORT = 5.0
 """If the same request is repeated within this many seconds, the first was in vain."""
@@ -57,11 +63,18 @@ class WatchSession:
     Args:
         session: Makes the requests.
         failure_log: Records the causes of failures, as for the operator's own calls.
+        is_known: Decides which objects of a LIST are left out; None for no object.
     """
 
-    def __init__(self, session: ApiSession, failure_log: FailureLog) -> None:
+    def __init__(
+        self,
+        session: ApiSession,
+        failure_log: FailureLog,
+        is_known: IsKnown | None = None,
+    ) -> None:
         self._session = session
         self._failure_log = failure_log
+        self._is_known = is_known
         self._lines: dict[str, _Line] = {}
         self.headers = session.headers
 
@@ -87,11 +100,12 @@ class WatchSession:
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own argument
         json: Any = None,
         headers: Mapping[str, str] | None = None,
-    ) -> aiohttp.ClientResponse:
+    ) -> aiohttp.ClientResponse | ShortAnswer:
         """Repeat a request until there is a response that kopf can handle.
 
         That is a successful one, or one that says something about an object or a
-        version. Its body has been read, unless it is that of a watch.
+        version. Its body has been read, unless it is that of a watch. A LIST lacks the
+        objects that are known already.
 
         Raises:
             CancelledError: The session was closed, so the process is ending. kopf does
@@ -116,8 +130,7 @@ class WatchSession:
                     method, url, timeout=timeout, json=json, headers=headers
                 )
                 await self._require_usable(answer, f"{method.upper()} {name}")
-                if not is_watch:
-                    await self._session.read(answer)
+                data = b"" if is_watch else await self._session.read(answer)
             except ClusterError as error:
                 if self._session.closed:
                     raise asyncio.CancelledError from error
@@ -125,7 +138,10 @@ class WatchSession:
                 continue
             line.failures = 0
             went_well(self._failure_log, where)
-            return answer
+            kind = kind_listed(parts.path)
+            if is_watch or kind is None or self._is_known is None:
+                return answer
+            return without_known(answer, data, kind, self._is_known)
 
     def _count(self, line: _Line) -> None:
         """Delay a request that comes again at once: the last one was in vain."""
