@@ -13,8 +13,8 @@ from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.selection import Matcher, Selector
 from zitadel_notification_operator.core.set_object import Limits
 from zitadel_notification_operator.engine.calls.directory import Directory
+from zitadel_notification_operator.engine.queue.slices import SLICE, in_slices
 from zitadel_notification_operator.engine.sets.roster import make_roster
-from zitadel_notification_operator.engine.sets.slices import SLICE, in_slices
 
 
 def test_others_go_on_between_two_slices() -> None:

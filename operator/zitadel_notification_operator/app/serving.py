@@ -5,8 +5,8 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -197,7 +197,8 @@ class Serving:
     async def _start(self) -> None:
         await self._recorder.start()
         try:
-            await self._replica.start()
+            with _filling_memory():
+                await self._replica.start()
         except ObjectGone:
             # Discovery was out of date, so that another attempt cannot help.
             _log.info("A kind is not served after all: looking for the CRDs anew")
@@ -206,7 +207,6 @@ class Serving:
             # If this returned, kopf would begin its own discovery. Cancelled in the
             # middle of that, it would end late and with an error.
             await asyncio.Event().wait()
-        _settle_memory()
         self.is_started = True
         _log.info("Inventory filled; watching")
 
@@ -247,13 +247,21 @@ def _seconds() -> float:
     return time.monotonic()
 
 
-def _settle_memory() -> None:
+@contextmanager
+def _filling_memory() -> Iterator[None]:
     """Make garbage collection rarer, and exclude what lives as long as the process.
 
-    That is modules, schemas and the inventory; docs/performance.md has the figures.
+    That is modules, schemas and the inventory, which is filled meanwhile. Nothing is
+    collected until then, because a collection that goes through a hundred thousand
+    records stops everything for half a second; docs/performance.md has the figures.
     """
     # An earlier phase of serving may have left an inventory that nobody needs.
     gc.unfreeze()
     gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD)
+        gc.enable()

@@ -80,6 +80,14 @@ class Inventory:
         """Return the policies that name this instance, admitted or not."""
         return frozenset(self._of_instance.get(instance, ()))
 
+    def instances_named(self) -> list[str]:
+        """Return the names of instances that policies name, whether these exist."""
+        return [name for name, users in self._of_instance.items() if users]
+
+    def count_users(self, instance: str) -> int:
+        """Return how many policies name this instance, admitted or not."""
+        return len(self._of_instance.get(instance, ()))
+
     def policies_of(self, instance: str) -> list[PolicyObject]:
         """Return the records of the policies that name this instance."""
         return [self.policies[key] for key in self.users_of(instance)]

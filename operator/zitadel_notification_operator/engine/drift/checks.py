@@ -19,6 +19,7 @@ from zitadel_notification_operator.engine.calls.instance_state import (
 from zitadel_notification_operator.engine.claims.inventory import Inventory
 from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.keys import events_key, policy_key
+from zitadel_notification_operator.engine.queue.slices import in_slices
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
 from .drift_schedule import DriftSchedule
@@ -53,14 +54,20 @@ class Checks:
         if interval is not None:
             self.within(policy.key, interval)
 
-    def complete(self) -> None:
+    async def complete(self) -> None:
         """Schedule the checks that are missing.
 
         Where drift is polled, every policy should have a check scheduled.
         """
-        for policy in list(self._inventory.policies.values()):
-            if policy_key(policy.key) not in self._queue:
-                self.schedule(policy)
+        for name in self._inventory.instances_named():
+            instance = self._inventory.instances.get(name)
+            interval = self._drift.interval(instance) if instance else None
+            if instance is not None and interval is None:
+                continue  # events reveal all drift, or nobody asks for it
+            async for key in in_slices(self._inventory.users_of(name)):
+                policy = self._inventory.policies.get(key)
+                if policy is not None and policy_key(key) not in self._queue:
+                    self.schedule(policy)
 
     def reschedule(self, instance: InstanceObject) -> None:
         """Reschedule the drift checks, because their method or interval has changed."""

@@ -1,6 +1,6 @@
 """How drift is detected at each instance, and which events wait for a pass."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.event_cursor import number_of
@@ -27,14 +27,14 @@ class DriftSchedule:
 
     Args:
         connections: Say what a credential may read.
-        users_of: Returns the policies of an instance.
+        count_users: Returns how many policies an instance has.
     """
 
     def __init__(
-        self, connections: Connections, users_of: Callable[[str], Collection[PolicyKey]]
+        self, connections: Connections, count_users: Callable[[str], int]
     ) -> None:
         self._connections = connections
-        self._users_of = users_of
+        self._count_users = count_users
         self._health: dict[str, SearchHealth] = {}
         self._unseen_writes: dict[str, UnseenWrites] = {}
         self._usable_since: dict[str, float] = {}
@@ -85,7 +85,7 @@ class DriftSchedule:
         """
         rate = POLLING_SHARE * instance.rate_limit.requests_per_second
         wanted = instance.drift.poll_interval if least is None else least
-        return max(wanted, len(self._users_of(instance.name)) / rate)
+        return max(wanted, self._count_users(instance.name) / rate)
 
     def wrote(self, instance: str, result: WriteResult) -> None:
         """Record a write of ours, which the event log has to show within a while."""

@@ -9,7 +9,7 @@ be used, polling takes its place (`engine.drift.search_health`).
 import random
 from dataclasses import dataclass, field
 
-from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.claims import PolicyKey, Target
 from zitadel_notification_operator.core.errors import OperatorError, TransientError
 from zitadel_notification_operator.core.event_cursor import (
     EventCursor,
@@ -40,6 +40,7 @@ from zitadel_notification_operator.engine.queue.keys import (
     set_key,
 )
 from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome
+from zitadel_notification_operator.engine.queue.slices import in_slices
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
 from .checks import Checks
@@ -105,7 +106,7 @@ class EventsPass:
         try:
             new = await self._search(connection.client, instance, reading)
             if self._leads_still(instance, reading):
-                self._take(instance, reading, new)
+                await self._take(instance, reading, new)
         except OperatorError as failure:
             if failure.reason is Reason.CLUSTER_UNAVAILABLE:
                 raise
@@ -116,7 +117,7 @@ class EventsPass:
         state.calls.answered_at = loop_time()
         return self._worked(instance, began)
 
-    def _take(
+    async def _take(
         self, instance: InstanceObject, reading: Reading, new: list[ZitadelEvent]
     ) -> None:
         """Handle new events: queue policies, save the cursor, look for our own writes.
@@ -124,7 +125,7 @@ class EventsPass:
         Raises:
             TransientError: `UnexpectedAnswer`: events of our own writes are missing.
         """
-        self._tell(instance, reading, new)
+        await self._tell(instance, reading, new)
         reading.unsaved += len(new)
         self._save(instance, reading)
         if self._drift.unseen_writes(instance.name).is_missed(loop_time()):
@@ -222,22 +223,26 @@ class EventsPass:
         left = interval * self._chance(0.9) - (loop_time() - began)
         return Outcome.requeue_after(max(left, interval / 4))
 
-    def _tell(
+    async def _tell(
         self, instance: InstanceObject, reading: Reading, new: list[ZitadelEvent]
     ) -> None:
         """Queue the policies that events affect, and record whether there are any."""
         self._note_organizations(instance, new)
-        by_target = self._policies_by_target(instance) if new else {}
         _, zitadel_id = reading.owner
-        for event in new:
-            if event.kind is EventKind.ORGANIZATION:
-                continue
+        about = [
+            (event, _target_of(event, zitadel_id))
+            for event in new
+            if event.kind is not EventKind.ORGANIZATION
+        ]
+        wanted = {target for _, target in about}
+        by_target = await self._policies_by_target(instance, wanted)
+        for event, target in about:
             is_default = event.kind is EventKind.INSTANCE_POLICY
-            organization_id = None if is_default else event.id.aggregate
-            target = Target(zitadel_id, organization_id)
-            for policy in by_target.get(target, ()):
-                reading.relevant = True
-                self._wake(policy, event, reading)
+            for key in by_target.get(target, ()):
+                policy = self._inventory.policies.get(key)
+                if policy is not None:
+                    reading.relevant = True
+                    self._wake(policy, event, reading)
             for policy in self._inheriting(instance) if is_default else ():
                 # Spread over time, because the default affects many policies at once.
                 if self._wake(policy, event, reading, INHERITING_SPREAD):
@@ -289,14 +294,17 @@ class EventsPass:
             if policy.scope is Scope.ORGANIZATION and policy.status.is_default
         ]
 
-    def _policies_by_target(
-        self, instance: InstanceObject
-    ) -> dict[Target, list[PolicyObject]]:
-        found: dict[Target, list[PolicyObject]] = {}
-        for policy in self._inventory.policies_of(instance.name):
-            target = self._inventory.target_of(policy)
-            if target is not None:
-                found.setdefault(target, []).append(policy)
+    async def _policies_by_target(
+        self, instance: InstanceObject, wanted: set[Target]
+    ) -> dict[Target, list[PolicyKey]]:
+        """Return the policies of an instance that have one of these targets."""
+        found: dict[Target, list[PolicyKey]] = {}
+        users = self._inventory.users_of(instance.name) if wanted else ()
+        async for key in in_slices(users):
+            policy = self._inventory.policies.get(key)
+            target = self._inventory.target_of(policy) if policy is not None else None
+            if target is not None and target in wanted:
+                found.setdefault(target, []).append(key)
         return found
 
     def _save(self, instance: InstanceObject, reading: Reading) -> None:
@@ -333,3 +341,9 @@ class EventsPass:
 
     def _chance(self, least: float) -> float:
         return least + (1 - least) * self._random.random()
+
+
+def _target_of(event: ZitadelEvent, zitadel_id: str) -> Target:
+    """Return what a policy event is about; `zitadel_id` is that of its ZITADEL."""
+    is_default = event.kind is EventKind.INSTANCE_POLICY
+    return Target(zitadel_id, None if is_default else event.id.aggregate)

@@ -75,7 +75,7 @@ class InstancePass:
             # This is counted as a failure but not reported yet.
             again_in = next_probe_in(state.failures)
             return Outcome(again_in, Priority.RETRY, counts_as=Result.ERROR)
-        changed = self._verdicts.settle(instance, state, read_events=read_events)
+        changed = await self._verdicts.settle(instance, state, read_events=read_events)
         await self._reports.write(instance, state)
         if before_token != instance.requested_at is not None:
             self._checks.search_now(instance)

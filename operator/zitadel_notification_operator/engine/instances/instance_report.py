@@ -107,7 +107,7 @@ class InstanceReport:
         else:
             return
         cursor = state.event_log.cursor or status.drift_cursor
-        users = len(self._inventory.users_of(instance.name))
+        users = self._inventory.count_users(instance.name)
         detection = self._drift.detection(instance) or status.drift_detection
         status = replace(
             status, policies=users, drift_cursor=cursor, drift_detection=detection

@@ -25,6 +25,7 @@ from zitadel_notification_operator.engine.drift.drift_schedule import DriftSched
 from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.keys import policy_key
 from zitadel_notification_operator.engine.queue.outcome import RequeueAfter
+from zitadel_notification_operator.engine.queue.slices import in_slices
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
 from .instance_probe import InstanceProbe
@@ -83,7 +84,7 @@ class Verdicts:
             self._wakeups.leads_elsewhere(instance.name)
         return True
 
-    def settle(
+    async def settle(
         self, instance: InstanceObject, state: InstanceState, *, read_events: bool
     ) -> bool:
         """Take what was found as the verdict, and queue the policies that it affects.
@@ -105,7 +106,7 @@ class Verdicts:
         if changed:
             self._wakeups.queue_sets_of(instance.name)
         if changed or read_events is not self._drift.reads_events(instance):
-            self._wake_all(instance, state)
+            await self._wake_all(instance, state)
         if before and before.rights not in {None, verdict.rights}:
             # A usable credential has replaced one with other rights.
             self._checks.all_within(instance.name, OTHER_RIGHTS_SPREAD)
@@ -134,23 +135,26 @@ class Verdicts:
             return error
         return None
 
-    def _wake_all(self, instance: InstanceObject, state: InstanceState) -> None:
+    async def _wake_all(self, instance: InstanceObject, state: InstanceState) -> None:
         usable = state.failure is None
         interval = self._drift.interval(instance)
         if usable and self._drift.searches(instance):
             if interval is None and self._checks.is_past_unknown(instance, state):
                 interval = self._drift.round(instance)
             self._checks.plan_search(instance)
-        for policy in self._inventory.policies_of(instance.name):
+        async for key in in_slices(self._inventory.users_of(instance.name)):
+            policy = self._inventory.policies.get(key)
+            if policy is None:
+                continue
             if usable and not policy.deleting and is_observed_and_current(policy):
                 # Only its drift check is left. The checks are spread, so that a restart
                 # with many policies causes no burst.
                 if interval is not None:
-                    self._checks.within(policy.key, interval)
+                    self._checks.within(key, interval)
             else:
                 # Not with priority RETRY: retries may take only a part of the
                 # instance's turns.
-                self._queue.add(policy_key(policy.key), Priority.DRIFT)
+                self._queue.add(policy_key(key), Priority.DRIFT)
 
 
 def _verdict_on(state: InstanceState) -> Verdict:

@@ -156,7 +156,7 @@ class Composition:
             partial(writes_at_once, inventory), write_limit
         )
         lease_guard.at_end(turns.end)
-        self.drift = drift = DriftSchedule(connections, inventory.users_of)
+        self.drift = drift = DriftSchedule(connections, inventory.count_users)
         checks = Checks(inventory, drift, queue, chance)
         self.events = events = EventsPass(
             inventory, connections, drift, checks, queue, metrics, chance

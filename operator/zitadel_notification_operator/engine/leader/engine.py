@@ -79,7 +79,7 @@ class Engine:
         if not fresh:
             await self._resync.run_until_it_works("A take-over waits for a LIST")
         self._queue.open()
-        self.watch_events.queue_all()
+        await self.watch_events.queue_all()
         self._spawn(self._passes.work(self._ended), "work")
 
     async def stop(self) -> None:
@@ -116,7 +116,7 @@ class Engine:
         while True:
             await self._resync.wait()
             await self._resync.try_to_run("Periodic LIST failed")
-            self._housekeeping.run()
+            await self._housekeeping.run()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=f"znp-{name}")

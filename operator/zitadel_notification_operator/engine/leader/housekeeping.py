@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from zitadel_notification_operator.core.claims import Target
 from zitadel_notification_operator.core.kinds import KINDS
 from zitadel_notification_operator.engine.claims.inventory import Inventory
+from zitadel_notification_operator.engine.queue.slices import in_slices
 
 Keep = Callable[[frozenset[str]], None]
 """Makes a part forget all names, or all uids, but these."""
@@ -27,7 +28,7 @@ class Housekeeping:
     by_uid: Sequence[Keep]
     by_target: Sequence[Callable[[Callable[[Target], bool]], None]]
 
-    def run(self) -> None:
+    async def run(self) -> None:
         """Drop what is no longer needed."""
         inventory = self.inventory
         used = inventory.tidy()
@@ -36,6 +37,7 @@ class Housekeeping:
         uids = frozenset(one.uid for kind in KINDS for one in inventory.of(kind))
         for keep_uids in self.by_uid:
             keep_uids(uids)
-        targets = set(map(inventory.target_of, inventory.policies.values()))
+        policies = tuple(inventory.policies.values())
+        targets = {inventory.target_of(each) async for each in in_slices(policies)}
         for keep_targets in self.by_target:
             keep_targets(targets.__contains__)

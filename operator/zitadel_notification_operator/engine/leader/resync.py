@@ -8,7 +8,7 @@ ones exist again. Then nothing that is cached of the cluster can be trusted.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -31,6 +31,7 @@ from zitadel_notification_operator.engine.queue.keys import (
     key_of,
     policy_key,
 )
+from zitadel_notification_operator.engine.queue.slices import in_slices
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 from zitadel_notification_operator.engine.reporting.event_outbox import level_of
 
@@ -98,9 +99,7 @@ class Resync:
             self._begin_anew(max(newest.values()))
         self._listed = listed
         self._doubts.clear()
-        for found in lists.values():
-            for one in found.objects:
-                self._watch_events.seen(one)
+        await self._store(lists.values(), at_once=anew)
         for kind, found in lists.items():
             for key in known[kind] - {one.key for one in found.objects}:
                 if key.namespace in found.unread:
@@ -109,7 +108,23 @@ class Resync:
                     self._incomplete = True
         if anew:
             self._look_at_all()
-        self._checks.complete()
+        await self._checks.complete()
+
+    async def _store(self, lists: Iterable[ObjectList], *, at_once: bool) -> None:
+        """Store what was listed.
+
+        Args:
+            lists: What was listed.
+            at_once: Whether no other task may run meanwhile. That is so if Kubernetes
+                has gone back: an event of the time before must not come in between.
+        """
+        for found in lists:
+            if at_once:
+                for one in found.objects:
+                    self._watch_events.seen(one)
+            else:
+                async for one in in_slices(found.objects):
+                    self._watch_events.seen(one)
 
     async def _list(self, *, reuse: bool) -> dict[Kind, ObjectList]:
         """List the objects of all kinds, an instance before what needs it."""

@@ -13,6 +13,7 @@ from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.claims.wakeups import Wakeups, urgency_of
 from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.queue.keys import Key, events_key, key_of
+from zitadel_notification_operator.engine.queue.slices import in_slices
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
 from .eviction import Eviction
@@ -121,16 +122,17 @@ class WatchEvents:
         else:
             self._queue.forget(key)
 
-    def queue_all(self) -> None:
+    async def queue_all(self) -> None:
         """Queue the passes that are due when this process begins to lead.
 
         A policy whose stored status still holds is not queued: the first verdict on its
         instance schedules its drift check.
         """
         for kind in reversed(KINDS):
-            for one in self._inventory.of(kind):
-                if not self._wakeups.needs_no_pass(one):
-                    self._add(one)
+            async for one in in_slices(tuple(self._inventory.of(kind))):
+                newest = self._inventory.newest(one)
+                if newest is not None and not self._wakeups.needs_no_pass(newest):
+                    self._add(newest)
 
     def _add(self, one: OwnObject) -> None:
         self._queue.add(key_of(one), urgency_of(one))

@@ -26,8 +26,7 @@ from zitadel_notification_operator.core.set_report import Member
 from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.claims.wakeups import SET_PACE
 from zitadel_notification_operator.engine.queue.clock import loop_time
-
-from .slices import in_slices
+from zitadel_notification_operator.engine.queue.slices import in_slices
 
 AT_ONCE = 8
 """How many policies of a set are written at once, so that other objects are not

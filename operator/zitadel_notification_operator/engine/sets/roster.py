@@ -17,8 +17,7 @@ from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.set_object import SetObject
 from zitadel_notification_operator.core.set_report import Member
 from zitadel_notification_operator.engine.calls.directory import Directory
-
-from .slices import in_slices
+from zitadel_notification_operator.engine.queue.slices import in_slices
 
 
 @dataclass(slots=True)

@@ -40,13 +40,13 @@ from zitadel_notification_operator.engine.claims.records import require_understo
 from zitadel_notification_operator.engine.claims.wakeups import Wakeups
 from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.outcome import Outcome, StalePass
+from zitadel_notification_operator.engine.queue.slices import in_slices
 
 from .directories import Directories
 from .members import Members, Progress, is_applied, undoes
 from .roster import Roster, existing, make_roster
 from .set_deletion import SetDeletion
 from .set_report import SetReport
-from .slices import in_slices
 
 NO_VERDICT = 2.0
 """Seconds between two tries while the instance has no verdict yet."""
