@@ -47,11 +47,21 @@ ours to `exported_namespace`, unless the scrape has `honorLabels: true`. The cha
 monitors do not set that. The alerts work with both.
 
 Ten thousand policies have fifty thousand series. One scrape of them is 7 MB of text and
-takes about 0.1 s of processor time, while passes go on. If you take the conditions from
-kube-state-metrics ([monitor](../how-to/monitor.md#with-kube-state-metrics)), you can
-drop these series with the value `serviceMonitor.metricRelabelings` or
-`podMonitor.metricRelabelings`. The alert ZitadelNotificationPolicyNotReady then never
-fires.
+takes about 0.1 s of processor time, while passes go on. From 20,000 policies on, the
+first scrape logs a warning. `znp run --no-object-metrics`, or the chart's value
+`metrics.perPolicy: false`, leaves out the series of policies; those of instances and
+sets stay. The alert ZitadelNotificationPolicyNotReady then never fires.
+`znp_policies` still counts the policies by their `Ready`, for an alert of your own:
+
+```yaml
+- alert: NotificationPoliciesNotReady
+  expr: sum(znp_policies{ready!="True"}) > 0
+  for: 15m
+```
+
+If you take the conditions from kube-state-metrics
+([monitor](../how-to/monitor.md#with-kube-state-metrics)), you can also drop the series
+with the value `serviceMonitor.metricRelabelings` or `podMonitor.metricRelabelings`:
 
 ```yaml
 metricRelabelings:

@@ -264,7 +264,7 @@ def test_everything_on_reaches_the_program() -> None:
     options = [
         *("logLevel=debug", "logFormat=text", "workers=4", "allowLocalUrls=true"),
         *("leaderElection.leaseDuration=30s", "watchNamespaces={a,b}"),
-        *("metrics.port=9080", "health.port=9081"),
+        *("metrics.port=9080", "metrics.perPolicy=false", "health.port=9081"),
     ]
     found = arguments(render(*(part for o in options for part in ("--set", o))))
     wanted = {
@@ -276,6 +276,7 @@ def test_everything_on_reaches_the_program() -> None:
         "leader_elect": True,
         "watch_namespaces": ("a", "b"),
         "metrics_port": 9080,
+        "object_metrics": False,
         "health_port": 9081,
         "namespace": "operators",
     }

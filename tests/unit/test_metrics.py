@@ -36,6 +36,7 @@ from zitadel_notification_operator.engine.queue.keys import key_of
 from zitadel_notification_operator.engine.queue.workqueue import WorkQueue
 from zitadel_notification_operator.telemetry.definitions import definitions
 from zitadel_notification_operator.telemetry.metrics import Metrics
+from zitadel_notification_operator.telemetry.objects import MANY
 
 WHEN = "2026-01-01T00:00:00Z"
 PASS_COST = 6.3e-3
@@ -119,6 +120,52 @@ def test_ten_thousand_objects_are_scraped_in_small_parts() -> None:
     assert lines.count('kind="NotificationPolicy",namespace="own"') == 50_000
     assert "SomebodyElse" not in lines
     assert len(lines) < 10e6
+
+
+def test_the_policies_can_be_left_out() -> None:
+    """Instances have their series, and policies are counted by their Ready."""
+    metrics = Metrics("1.2.3", "abc", lambda: True, workers=4, of_policies=False)
+    inventory = inventory_of(3)
+    inventory.put(policy("fresh", "o-fresh"))
+    metrics.watch(WorkQueue(metrics.passes), inventory)
+    for one in (INSTANCE, *inventory.policies.values()):
+        metrics.passes.synced(one)
+    found = text(metrics)
+    assert 'kind="NotificationPolicy",' not in found
+    assert found.count('kind="ZitadelInstance"') >= 2
+    assert value(metrics, "znp_policies", ready="True") == 3
+    assert value(metrics, "znp_policies", ready="False") == 0
+    assert value(metrics, "znp_policies", ready="Unknown") == 1
+
+
+def test_a_standby_counts_no_policies() -> None:
+    metrics = new_metrics(leading=False)
+    metrics.watch(WorkQueue(metrics.passes), inventory_of(1))
+    assert value(metrics, "znp_policies", ready="True") is None
+
+
+@pytest.mark.parametrize(
+    ("count", "of_policies", "lines"),
+    [(MANY, True, 1), (MANY - 1, True, 0), (MANY, False, 0)],
+)
+def test_many_policies_are_noted_once(
+    count: int, lines: int, caplog: pytest.LogCaptureFixture, *, of_policies: bool
+) -> None:
+    """The line says how large a scrape is, and how to make it small."""
+    metrics = Metrics("1", "a", lambda: True, workers=4, of_policies=of_policies)
+    inventory = Inventory("own")
+    one = policy("p")
+    many = {PolicyKey("own", f"p{number}"): one for number in range(count)}
+    inventory.policies.update(many)
+    metrics.watch(WorkQueue(metrics.passes), inventory)
+    for _ in range(2):
+        for _part in metrics.parts():
+            pass
+    assert len(caplog.messages) == lines
+    if lines:
+        assert f"{MANY} policies" in caplog.text
+        assert "14 MB" in caplog.text
+        assert "--no-object-metrics" in caplog.text
 
 
 def test_objects_are_reported_by_the_leader_alone() -> None:

@@ -50,7 +50,13 @@ class Operator:
         self._beat = time.monotonic()
         self._missing = ""
         revision = os.environ.get(REVISION) or "unknown"
-        self._metrics = Metrics(VERSION, revision, self._leads, settings.workers)
+        self._metrics = Metrics(
+            VERSION,
+            revision,
+            self._leads,
+            settings.workers,
+            of_policies=settings.object_metrics,
+        )
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT, or until a part of it dies.

@@ -17,6 +17,7 @@ class Settings:
             and IPv6.
         health_port: 0 picks a free port and logs it.
         metrics_port: Likewise.
+        object_metrics: Whether /metrics has series for each policy.
         allow_local_urls: Whether instances may have loopback and link-local addresses.
         workers: How many passes over the policies of one instance may run at once.
         lease_duration: The duration of the leader's lease, in seconds. None if there is
@@ -29,6 +30,7 @@ class Settings:
     bind_address: str = ""
     health_port: int = 8081
     metrics_port: int = 8080
+    object_metrics: bool = True
     allow_local_urls: bool = False
     workers: int = 16
     lease_duration: float | None = 15.0

@@ -248,6 +248,12 @@ ZITADEL_INCONSISTENT = _gauge(
     "1 while the Ready condition of an object has the reason ZitadelInconsistent; "
     "otherwise absent.",
 )
+POLICIES = _gauge(
+    "znp_policies",
+    ("ready",),
+    "NotificationPolicy objects by the status of their Ready condition: True, False or "
+    "Unknown, which is also that of a new one.",
+)
 SET_ORGANIZATIONS = _gauge(
     "znp_set_organizations",
     ("namespace", "name", "result"),

@@ -32,14 +32,21 @@ class Metrics:
         revision: The commit that it was built from.
         leading: Called at each scrape; returns whether this replica leads.
         workers: How many passes over the policies of one instance may run at once.
+        of_policies: Whether there are series for each policy.
     """
 
     def __init__(
-        self, version: str, revision: str, leading: Callable[[], bool], workers: int
+        self,
+        version: str,
+        revision: str,
+        leading: Callable[[], bool],
+        workers: int,
+        *,
+        of_policies: bool = True,
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
-        self._objects = ObjectMetrics(leading)
+        self._objects = ObjectMetrics(leading, of_policies=of_policies)
         self.passes = PrometheusMetrics(registry, self._objects, workers)
         # Finding the child for some labels costs more than counting with it.
         self._kubernetes = cache(known.REST_REQUESTS.counter(registry).labels)

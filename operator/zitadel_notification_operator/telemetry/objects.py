@@ -4,8 +4,11 @@ They are computed from the inventory at each scrape, so no series is stored for 
 object, and none outlives it. Ten thousand policies are megabytes of text, so it is made
 in small parts, between which the event loop runs other tasks: the client library would
 make it at once. Only the leader reports objects, so that each one is reported once.
+The policies can be left out, for a hundred thousand of them are 72 MB at every scrape;
+how many of them are Ready is always told.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +22,7 @@ from zitadel_notification_operator.core.instance_object import (
     DriftMethod,
     InstanceObject,
 )
-from zitadel_notification_operator.core.kinds import KINDS, SET, Kind
+from zitadel_notification_operator.core.kinds import KINDS, POLICY, SET, Kind
 from zitadel_notification_operator.core.objects import OwnObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.set_object import SetObject
@@ -29,6 +32,14 @@ from .definitions import Definition
 
 PART = 200
 """Objects in one part of the text, which is about a millisecond of work."""
+
+SERIES = 720
+"""Bytes of the series of one policy in the text."""
+
+MANY = 20_000
+"""Policies from which on a log line says how much text their series are."""
+
+_log = logging.getLogger(__name__)
 
 Sample = tuple[str, float]
 """The labels that a sample has besides those of its object, as text, and its value.
@@ -73,6 +84,7 @@ class ObjectMetrics:
             kind, and by namespace and name.
         deprecated: The calls that an instance's ZITADEL has marked as deprecated, by
             the instance's name.
+        of_policies: Whether there are series for each policy.
     """
 
     is_reporting: Callable[[], bool]
@@ -81,10 +93,19 @@ class ObjectMetrics:
         default_factory=lambda: defaultdict(dict)
     )
     deprecated: dict[str, Deprecation | None] = field(default_factory=dict)
+    of_policies: bool = True
+    _has_warned: bool = field(default=False, init=False)
+
+    def succeeded(self, about: OwnObject, now: float) -> None:
+        """Store when a pass over an object has succeeded, if a series tells that."""
+        if self.of_policies or about.kind is not POLICY:
+            self.synced[about.kind][about.key] = now
 
     def parts(self) -> Iterator[bytes]:
         """Return the text in parts; the inventory may change between two of them."""
         inventory = self.inventory if self.is_reporting() else None
+        if inventory is not None and self.of_policies and not self._has_warned:
+            self._warn_of_many(sum(1 for _ in inventory.of(POLICY)))
         of_each: dict[Definition, Callable[[OwnObject], Iterator[Sample]]] = {
             known.STATUS_CONDITION: _conditions,
             known.LAST_SYNC: self._sync,
@@ -92,7 +113,7 @@ class ObjectMetrics:
         }
         for definition, samples_of in of_each.items():
             yield definition.head().encode()
-            objects, metric = _objects(inventory), definition.name
+            objects, metric = self._objects(inventory), definition.name
             while part := list(islice(objects, PART)):
                 yield "".join(
                     f"{metric}{{{labels}{more}}} {value}\n"
@@ -100,6 +121,7 @@ class ObjectMetrics:
                     for labels in (_labels(one),)
                     for more, value in samples_of(one)
                 ).encode()
+        yield from self._policies(inventory)
         of_sets: dict[Definition, Callable[[SetObject], Iterator[Sample]]] = {
             known.SET_ORGANIZATIONS: _organizations,
             known.SET_REMOVAL_WAITING: _removal,
@@ -130,6 +152,40 @@ class ObjectMetrics:
             )
             yield "".join([definition.head(), *lines]).encode()
 
+    def _objects(self, inventory: Inventory | None) -> Iterator[OwnObject]:
+        if inventory is None:
+            return
+        for kind in reversed(KINDS):
+            if self.of_policies or kind is not POLICY:
+                yield from list(inventory.of(kind))
+
+    def _policies(self, inventory: Inventory | None) -> Iterator[bytes]:
+        """Yield how many policies there are, by the status of Ready."""
+        counts = dict.fromkeys(_STATUSES, 0)
+        policies = iter(list(inventory.of(POLICY)) if inventory is not None else ())
+        while part := list(islice(policies, PART)):
+            for one in part:
+                ready = conditions.find(one.status.conditions, conditions.READY)
+                counts[ready.status if ready is not None else "Unknown"] += 1
+            yield b""
+        metric = known.POLICIES
+        lines = (
+            f'{metric.name}{{ready="{status}"}} {count}\n'
+            for status, count in counts.items()
+            if inventory is not None
+        )
+        yield "".join([metric.head(), *lines]).encode()
+
+    def _warn_of_many(self, policies: int) -> None:
+        if policies >= MANY:
+            self._has_warned = True
+            _log.warning(
+                "The %d policies make each scrape of /metrics about %d MB; "
+                "--no-object-metrics leaves out their series",
+                policies,
+                round(policies * SERIES / 1e6),
+            )
+
     def _sync(self, about: OwnObject) -> Iterator[Sample]:
         synced = self.synced[about.kind].get(about.key)
         if synced is not None:
@@ -144,12 +200,6 @@ class ObjectMetrics:
         found = self.deprecated.get(instance.name)
         if found is not None and found.ends_at is not None:
             yield "", found.ends_at
-
-
-def _objects(inventory: Inventory | None) -> Iterator[OwnObject]:
-    if inventory is not None:
-        for kind in reversed(KINDS):
-            yield from list(inventory.of(kind))
 
 
 def _labels(about: OwnObject) -> str:

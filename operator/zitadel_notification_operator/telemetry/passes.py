@@ -142,7 +142,7 @@ class PrometheusMetrics(Collector):
 
     def synced(self, about: OwnObject) -> None:
         """Record that a pass over an object has succeeded."""
-        self._objects.synced[about.kind][about.key] = time.time()
+        self._objects.succeeded(about, time.time())
 
     def gone(self, key: Key) -> None:
         """Forget an object."""
