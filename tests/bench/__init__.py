@@ -7,6 +7,7 @@ the operator reports about itself.
 
 - `processes`: starts and stops the programs.
 - `load`: creates, edits and deletes many objects, with a watch that records times.
+- `floor`: a bare client that makes the same calls; it takes the operator's place.
 - `ledger`: counts calls and writes in the audit log and the emulator's request log.
 - `machine`: CPU time and memory of a process, and a description of the machine.
 - `phases`: the measurements, one function each.

@@ -31,6 +31,8 @@ def main() -> None:
 @click.option("--idle", type=click.FloatRange(0), default=300.0, help="Seconds.")
 @click.option("--memory/--no-memory", default=True, help="Also with 10 times N.")
 @click.option("--profile/--no-profile", default=True, help="Also by sampling.")
+@click.option("--floor/--no-floor", default=True, help="Also a bare client.")
+@click.option("--slow/--no-slow", default=True, help="Also a ZITADEL that is slow.")
 @click.option(
     "--organizations",
     type=click.IntRange(0, 20_000),
@@ -42,6 +44,8 @@ def run_once(
     idle: float,
     memory: bool,
     profile: bool,
+    floor: bool,
+    slow: bool,
     organizations: int | None,
     output: Path,
 ) -> None:
@@ -50,7 +54,7 @@ def run_once(
     A set is measured as by `sets`, which writes sets.json and sets.md.
     """
     console = Console(soft_wrap=True)
-    plan = Plan(policies, HERE, idle, memory, profile)
+    plan = Plan(policies, HERE, idle, memory, profile, floor, slow)
     result = run(plan, lambda line: console.print(f"· {line}", style="dim"))
     output.mkdir(parents=True, exist_ok=True)
     (output / "result.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -40,7 +40,15 @@ def compare(
         for number in range(rounds):
             for name, folder in ((before, first), (after, second)):
                 console.print(f"· round {number + 1}: {name}", style="dim")
-                plan = Plan(policies, folder, idle=0, memory=False, profile=False)
+                plan = Plan(
+                    policies,
+                    folder,
+                    idle=0,
+                    memory=False,
+                    profile=False,
+                    floor=False,
+                    slow=False,
+                )
                 for key, value in run(plan, lambda _: None)["figures"].items():
                     found[name][key].append(value)
     table = Table("figure", before, after, "after / before")

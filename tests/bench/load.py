@@ -15,10 +15,9 @@ from typing import Any
 
 import aiohttp
 
-from bench.processes import INSTANCE, NAMESPACE, Processes
+from bench.processes import INSTANCE, NAMESPACE, POLICIES, Processes
 
 _API = "/apis/zitadel-notification.dev/v1alpha1"
-POLICIES = f"{_API}/namespaces/{NAMESPACE}/notificationpolicies"
 SETS = f"{_API}/namespaces/{NAMESPACE}/notificationpolicysets"
 INSTANCE_PATH = f"{_API}/zitadelinstances/{INSTANCE}"
 USER_AGENT = "bench-driver"
@@ -210,8 +209,10 @@ class Driver:
 
 
 @asynccontextmanager
-async def driving(processes: Processes) -> AsyncIterator[Driver]:
-    """Yield a driver whose watch runs as long as the block lasts."""
+async def driving(
+    processes: Processes, *, watching: bool = True
+) -> AsyncIterator[Driver]:
+    """Yield a driver whose watch, if it shall have one, runs as long as the block."""
     tls = ssl.create_default_context(cafile=str(processes.plane.folder / "ca.crt"))
     headers = {
         "Authorization": f"Bearer {processes.plane.token}",
@@ -226,6 +227,9 @@ async def driving(processes: Processes) -> AsyncIterator[Driver]:
         read_bufsize=1 << 20,
     ) as session:
         driver = Driver(session)
+        if not watching:
+            yield driver
+            return
         following = asyncio.create_task(driver.follow())
         following.add_done_callback(driver.watch.end)
         try:

@@ -216,13 +216,13 @@ async def _accounted(processes: Processes) -> AsyncIterator[Callable[[float], Ph
     after = usage_of(processes.operator_pid)
 
 
-async def until_quiet(processes: Processes) -> float:
-    """Wait for the first idle second; return the monotonic time of its beginning."""
+async def until_quiet(processes: Processes, spell: float = _SPELL) -> float:
+    """Wait for the first idle spell; return the monotonic time of its beginning."""
     end = time.monotonic() + _LONGEST
     while time.monotonic() < end:
         began, before = time.monotonic(), usage_of(processes.operator_pid).cpu
-        await asyncio.sleep(_SPELL)
-        if usage_of(processes.operator_pid).cpu - before <= QUIET * _SPELL:
+        await asyncio.sleep(spell)
+        if usage_of(processes.operator_pid).cpu - before <= QUIET * spell:
             return began
     raise TimeoutError(f"The operator is not idle after {_LONGEST:.0f} s")
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -10,17 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.running import OWN_NAMESPACE, ZNP, EmulatorProcess, create_secret
+from bench.floor import WATCHING
+from support.running import OWN_NAMESPACE, TOKEN, ZNP, EmulatorProcess, create_secret
 from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 from zitadel_notification_operator.demo.processes import Program, free_port
 
 NAMESPACE = "bench"
+POLICIES = (
+    f"/apis/zitadel-notification.dev/v1alpha1/namespaces/{NAMESPACE}/"
+    "notificationpolicies"
+)
 INSTANCE = "default"
 REQUESTS_PER_SECOND = 1000
 """The default rate limit: high, so that the measurement is not one of the limit."""
 DRIFT_DETECTION = {"pollInterval": "10m"}
 """The default `spec.driftDetection` of the instance."""
+READ_TIME, WRITE_TIME = 0.007, 0.011
+"""Seconds that a real ZITADEL takes for a read and for a write of a policy."""
 _START = 60.0
 """Seconds that a program may take to start."""
 
@@ -34,6 +42,7 @@ class Processes:
             driver are always those of this checkout, so that they are the same for two
             commits.
         organizations: The ids of the organizations in ZITADEL.
+        operator: The program that is measured: the operator, or the floor's client.
     """
 
     plane: ControlPlane
@@ -44,13 +53,21 @@ class Processes:
     operator: Program | None = None
     _ready_url: str = ""
 
-    def start_operator(self) -> float:
-        """Start the operator; return the seconds until /readyz was 200."""
-        health = free_port()
+    def start_operator(
+        self, health: int = 0, metrics: int = 0, patience: float = _START
+    ) -> float:
+        """Start the operator; return the seconds until /readyz was 200.
+
+        Args:
+            health: The port of /healthz and /readyz; 0 picks a free one.
+            metrics: The port of /metrics; 0 picks a free one.
+            patience: Seconds that the start may take.
+        """
+        health = health or free_port()
         self._ready_url = f"http://127.0.0.1:{health}/readyz"
         command = [
             *(*ZNP, "run", "--kubeconfig", str(self.plane.kubeconfig)),
-            *("--health-port", str(health), "--metrics-port", "0"),
+            *("--health-port", str(health), "--metrics-port", str(metrics)),
             *("--bind-address", "127.0.0.1", "--allow-local-urls"),
         ]
         environment = {
@@ -60,7 +77,37 @@ class Processes:
         }
         log = self.folder / "operator.log"
         self.operator = Program("operator", command, log, environment)
-        return _seconds_until(self._is_ready, f"readiness:\n{self.operator.tail()}")
+        began = time.monotonic()
+        eventually(self._is_ready, patience, "readiness", every=0.1)
+        return time.monotonic() - began
+
+    def start_floor(self) -> None:
+        """Start the client of `bench.floor` in place of the operator."""
+        config = self.folder / "floor.json"
+        names = {
+            "server": self.plane.url,
+            "ca": str(self.plane.folder / "ca.crt"),
+            "token": self.plane.token,
+            "policies": POLICIES,
+            "zitadel": self.zitadel_url,
+            "zitadel_token": TOKEN,
+        }
+        config.write_text(json.dumps(names))
+        command = [sys.executable, "-m", "bench.floor", str(config)]
+        log = self.folder / "floor.log"
+        self.operator = program = Program("floor", command, log)
+        eventually(lambda: program.running and program.tail(), _START, "the floor")
+        if program.tail() != WATCHING:
+            raise RuntimeError(f"The floor's client ended:\n{program.tail()}")
+
+    def answer_slowly(self) -> None:
+        """Have the emulator take as long for each call as a real ZITADEL."""
+        policies = "/management/v1/policies/notification"
+        for method in ("POST", "PUT", "DELETE"):
+            fault = {"method": method, "path": policies, "latency": WRITE_TIME}
+            self.zitadel("faults", "POST", fault)
+        # The first fault that matches applies, so this is for all other calls.
+        self.zitadel("faults", "POST", {"latency": READ_TIME})
 
     def stop_operator(self) -> None:
         """Stop the operator as Kubernetes would."""
@@ -110,6 +157,10 @@ def running_processes(
     organizations: int,
     drift_detection: Mapping[str, str] = DRIFT_DETECTION,
     requests_per_second: int = REQUESTS_PER_SECOND,
+    *,
+    floor: bool = False,
+    slow: bool = False,
+    port: int = 0,
 ) -> Iterator[Processes]:
     """Start everything; the instance is Ready when the block begins.
 
@@ -119,28 +170,39 @@ def running_processes(
         organizations: The number of organizations in ZITADEL.
         drift_detection: The instance's `spec.driftDetection`.
         requests_per_second: The instance's rate limit, and its burst.
+        floor: Whether the floor's client takes the place of the operator.
+        slow: Whether the emulator answers as slowly as a real ZITADEL.
+        port: The port of the emulator; 0 picks a free one.
     """
     with (
         ControlPlane(folder / "plane") as plane,
-        _emulator(folder, organizations) as emulator,
+        emulating(folder, organizations, port) as emulator,
     ):
         processes = Processes(plane, folder, checkout, emulator, [])
         known = [org["id"] for org in processes.zitadel("organizations")]
         # The first one is the organization of the credential.
         processes.organizations = known[-organizations:]
         _install(processes, drift_detection, requests_per_second)
+        if slow:
+            processes.answer_slowly()
         try:
-            processes.start_operator()
-            ready = ("wait", "--for=condition=Ready", "--timeout=30s")
-            plane.kubectl(*ready, f"zni/{INSTANCE}")
+            if floor:
+                processes.start_floor()
+            else:
+                processes.start_operator()
+                ready = ("wait", "--for=condition=Ready", "--timeout=30s")
+                plane.kubectl(*ready, f"zni/{INSTANCE}")
             yield processes
         finally:
             processes.stop_operator()
 
 
 @contextmanager
-def _emulator(folder: Path, organizations: int) -> Iterator[EmulatorProcess]:
-    emulator = EmulatorProcess(folder, 0, "--organizations", str(organizations))
+def emulating(
+    folder: Path, organizations: int, port: int = 0
+) -> Iterator[EmulatorProcess]:
+    """Run an emulator with some organizations; port 0 picks a free one."""
+    emulator = EmulatorProcess(folder, port, "--organizations", str(organizations))
     with emulator.program:
         yield emulator
 
@@ -171,9 +233,3 @@ def _install(
         "spec": spec,
     }
     kubectl("apply", "-f", "-", stdin=json.dumps(instance))
-
-
-def _seconds_until(ask: Any, what: str) -> float:
-    start = time.monotonic()
-    eventually(ask, _START, what)
-    return time.monotonic() - start

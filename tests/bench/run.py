@@ -21,6 +21,17 @@ from bench.sampling import sampled
 
 FOREIGN_MEGABYTES = 60
 
+FLOOR, SLOW = "floor.", "slow."
+"""What the names of figures begin with that are those of the floor, or were measured
+with a ZITADEL that answers slowly; `slow.floor.` for both."""
+
+COMPARED = (
+    *("create.seconds", "edit.seconds", "delete.seconds"),
+    *("one_create_p50_ms", "one_patch_p50_ms"),
+    *("create.cpu_ms", "edit.cpu_ms", "delete.cpu_ms"),
+)
+"""The figures that are compared with the floor's."""
+
 Figures = dict[str, float]
 
 
@@ -34,6 +45,8 @@ class Plan:
         idle: The length of the idle phase in seconds; 0 skips it.
         memory: Whether to measure 10 times N policies and foreign Secrets, too.
         profile: Whether to sample where the time goes, too.
+        floor: Whether to measure the floor, too (`bench.floor`).
+        slow: Whether to measure with a ZITADEL that answers slowly, too.
     """
 
     policies: int
@@ -41,20 +54,66 @@ class Plan:
     idle: float = 300.0
     memory: bool = True
     profile: bool = True
+    floor: bool = True
+    slow: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """The input of a part of a run, and where it stores its results."""
+    """The input of a part of a run, and where it stores its results.
+
+    Attributes:
+        prefix: What the names of the part's figures begin with.
+    """
 
     plan: Plan
     processes: Processes
     result: dict[str, Any]
     figures: Figures
     say: Callable[[str], None]
+    prefix: str = ""
 
 
-_Part = Callable[[_Course], Coroutine[Any, Any, None]]
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a run, which has a cluster and a ZITADEL of its own.
+
+    Attributes:
+        title: Its name for people.
+        organizations: The number of organizations in ZITADEL.
+        work: Makes the measurements.
+        prefix: What the names of its figures begin with.
+        floor: Whether the floor is measured, not the operator.
+        slow: Whether ZITADEL answers slowly.
+    """
+
+    title: str
+    organizations: int
+    work: Callable[[_Course], Coroutine[Any, Any, None]]
+    prefix: str = ""
+    floor: bool = False
+    slow: bool = False
+
+
+def _parts_of(plan: Plan) -> list[_Part]:
+    """Return the parts in their order: the floor right after what it is for."""
+    most = plan.policies + phases.SAMPLES
+    parts = [_Part("times and counts", most, _times)]
+    if plan.floor:
+        parts.append(_Part("the floor", most, _load, FLOOR, floor=True))
+    if plan.slow:
+        title = "a ZITADEL that answers slowly"
+        parts.append(_Part(title, most, _load, SLOW, slow=True))
+        if plan.floor:
+            both = SLOW + FLOOR
+            parts.append(
+                _Part(f"{title}, the floor", most, _load, both, floor=True, slow=True)
+            )
+    if plan.profile:
+        parts.append(_Part("profile", plan.policies, _profile))
+    if plan.memory:
+        parts.append(_Part("memory", 10 * plan.policies, _memory))
+    return parts
 
 
 def run(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
@@ -66,24 +125,26 @@ def run(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
     """
     result: dict[str, Any] = {"policies": plan.policies, "figures": {}}
     figures: Figures = result["figures"]
-    parts: list[tuple[str, int, _Part]] = [
-        ("times and counts", plan.policies + phases.SAMPLES, _times),
-    ]
-    if plan.profile:
-        parts.append(("profile", plan.policies, _profile))
-    if plan.memory:
-        parts.append(("memory", 10 * plan.policies, _memory))
-    for name, organizations, part in parts:
+    for part in _parts_of(plan):
         say(
-            f"{name}: starting a cluster and a ZITADEL of {organizations} organizations"
+            f"{part.title}: starting a cluster and a ZITADEL of {part.organizations} "
+            "organizations"
         )
         with (
             tempfile.TemporaryDirectory("-znp-bench") as folder,
-            running_processes(Path(folder), plan.checkout, organizations) as processes,
+            running_processes(
+                Path(folder),
+                plan.checkout,
+                part.organizations,
+                floor=part.floor,
+                slow=part.slow,
+            ) as processes,
         ):
             if "machine" not in result:
                 result["machine"] = describe(plan.checkout, processes.version())
-            asyncio.run(part(_Course(plan, processes, result, figures, say)))
+            course = _Course(plan, processes, result, figures, say, part.prefix)
+            asyncio.run(part.work(course))
+    figures |= ratios_to_floor(figures)
     result["machine"]["load_after"] = round(os.getloadavg()[0], 2)
     return result
 
@@ -118,14 +179,41 @@ async def _times(course: _Course) -> None:
         _note(course, "delete", await phases.delete_all(processes, driver, count))
 
 
+async def _load(course: _Course) -> None:
+    """Create, edit and delete only."""
+    processes, count = course.processes, course.plan.policies
+    async with driving(processes) as driver:
+        course.say("one object at a time")
+        _note_each(course, "one_create", await phases.one_create(processes, driver))
+        _note_each(course, "one_patch", await phases.one_patch(processes, driver))
+        for name, phase in (
+            ("create", phases.create_all),
+            ("edit", phases.edit_all),
+            ("delete", phases.delete_all),
+        ):
+            course.say(f"{count} policies: {name}")
+            _note(course, name, await phase(processes, driver, count))
+
+
+def ratios_to_floor(figures: Figures) -> Figures:
+    """Return how many times the floor's each figure is that has a floor."""
+    return {
+        f"{prefix}{name}_floor": figures[prefix + name] / figures[prefix + FLOOR + name]
+        for prefix in ("", SLOW)
+        for name in COMPARED
+        if {prefix + name, prefix + FLOOR + name} <= figures.keys()
+    }
+
+
 def _note_each(course: _Course, name: str, values: list[float]) -> None:
     for share in (0.50, 0.95):
-        key = f"{name}_p{share * 100:.0f}_ms"
+        key = f"{course.prefix}{name}_p{share * 100:.0f}_ms"
         course.figures[key] = 1000 * percentile(values, share)
 
 
 def _note(course: _Course, name: str, phase: Phase) -> None:
     count, figures = course.plan.policies, course.figures
+    name = course.prefix + name
     figures[f"{name}.seconds"] = phase.seconds
     figures[f"{name}.cpu_ms"] = 1000 * phase.cpu / count
     figures[f"{name}.calls"] = phase.entries.calls / count
