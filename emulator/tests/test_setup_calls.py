@@ -45,6 +45,21 @@ async def test_a_policy_is_inherited_set_changed_and_removed(api: Api) -> None:
     assert await policy(api, GLOBEX) == inherited
 
 
+async def test_all_organizations_are_set_at_once(api: Api) -> None:
+    """All but the credential's own; a value that a policy has already is kept."""
+    await set_policy(api, GLOBEX, passwordChange=False)
+    before = (await api.control("GET", f"events?aggregate={GLOBEX}")).json()
+    answer = await api.control("PUT", "policies", NO_MAILS)
+    assert answer.json() == {"organizations": 2}
+    off = {"shown": NO_MAILS, "inherited": False, "written": NO_MAILS}
+    assert await policy(api, ACME) == await policy(api, GLOBEX) == off
+    assert (await policy(api, OWN))["inherited"]
+    assert (await api.control("GET", f"events?aggregate={GLOBEX}")).json() == before
+    assert await seen(api, ACME) == (False, False)
+    refused = await api.control("PUT", "policies", {"mails": True})
+    assert refused.json()["error"].startswith("mails: unknown")
+
+
 async def test_the_instances_policy(api: Api) -> None:
     """It is never inherited; an instance may have none, and then gets one."""
     off = {"shown": NO_MAILS, "inherited": False, "written": NO_MAILS}

@@ -14,7 +14,7 @@ from .control_input import Handlers, flags_of, read, read_object
 from .faults import BadControl
 from .messages import Kind
 from .projections import INSTANCE_POLICY, Policy, written_policy
-from .zitadel import INSTANCE_ID, Zitadel
+from .zitadel import CREDENTIAL_ORGANIZATION, INSTANCE_ID, Zitadel
 
 _ZERO = {Kind.BOOL: False, Kind.TEXT: "", Kind.UINT64: 0}
 _WORDS = {
@@ -37,6 +37,7 @@ class PolicyControl:
             ("GET", "organizations/{id}/policy"): self._show,
             ("PUT", "organizations/{id}/policy"): self._set,
             ("DELETE", "organizations/{id}/policy"): self._remove,
+            ("PUT", "policies"): self._set_all,
             ("GET", "instance-policy"): self._show,
             ("PUT", "instance-policy"): self._set,
             ("DELETE", "instance-policy"): self._drop,
@@ -49,19 +50,37 @@ class PolicyControl:
 
     async def _set(self, request: web.Request) -> web.Response:
         owner, level = self._place(request)
-        zitadel = self._current()
-        known = zitadel.fields_of_policy
+        self._write(owner, level, await self._values_in(request))
+        return web.json_response(self._view(owner, level))
+
+    async def _set_all(self, request: web.Request) -> web.Response:
+        """Set the policies of all organizations that tests and trials are about."""
+        given = await self._values_in(request)
+        found = [org.id for org in self._current().organizations()]
+        others = [owner for owner in found if owner != CREDENTIAL_ORGANIZATION]
+        for owner in others:
+            self._write(owner, policies.ORG, given)
+        return web.json_response({"organizations": len(others)})
+
+    async def _values_in(self, request: web.Request) -> Mapping[str, Any]:
+        known = self._current().fields_of_policy
         given = await read_object(request, set(known))
         for name, value in given.items():
             if not _fits(known[name], value):
                 raise BadControl(f"{name}: must be {_WORDS[known[name]]}")
+        return given
+
+    def _write(
+        self, owner: str, level: policies.Level, given: Mapping[str, Any]
+    ) -> None:
+        zitadel = self._current()
+        known = zitadel.fields_of_policy
         own = written_policy(zitadel.log.of(owner), level.prefix)
         wanted = {**_all_values(own, known), **given}
         if own is None:
             policies.add(zitadel.log, level, owner, "", wanted)
         elif wanted != _all_values(own, known):
             policies.change(zitadel.log, level, owner, "", wanted)
-        return web.json_response(self._view(owner, level))
 
     async def _remove(self, request: web.Request) -> web.Response:
         owner, level = self._place(request)
