@@ -32,8 +32,8 @@ TESTS := tests/cluster tests/unit/test_crd_conventions.py
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help init tools demo test test-quick test-browser chart cover bench bench-steady bench-sets bench-compare \
-	lint type fmt docs test-docs diagrams demo-picture lock generate check clean control-plane test-tools
+.PHONY: help init tools demo test test-quick test-browser chart cover bench bench-steady bench-sets bench-large \
+	bench-compare lint type fmt docs test-docs diagrams demo-picture lock generate check clean control-plane test-tools
 .PHONY: test-kind stories soak smoke lint-workflows
 
 help: ## list the commands
@@ -153,6 +153,10 @@ bench-steady: control-plane $(VENV)/.bench ## measure idle, restart, drift and f
 
 bench-sets: control-plane $(VENV)/.bench ## measure a set over N=1000 organizations beside as many plain policies
 	@$(BENCH) sets --organizations $(N)
+
+bench-large: N = 100000
+bench-large: control-plane $(VENV)/.bench ## measure a restart with N=100000 made-up policies; half an hour at most
+	@$(BENCH) large --policies $(N)
 
 BEFORE ?= HEAD
 AFTER ?= .

@@ -14,6 +14,8 @@ the operator reports about itself.
 - `steady`: another run: idle, restart, drift, failover (`make bench-steady`).
 - `sets`: a set beside as many plain policies (`make bench-sets`); the last part of
   `make bench` as well.
+- `large`: a restart with a hundred thousand policies (`make bench-large`), which
+  `mould` makes up and `etcd` stores; `probing` asks for /healthz meanwhile.
 - `drifting`: changes of policies in ZITADEL by somebody else.
 - `failover`: ends the leading replica while another one stands by.
 - `sampling`: finds where the CPU time goes.

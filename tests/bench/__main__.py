@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import sets, steady
+from bench import large, sets, steady
 from bench.compare import compare
 from bench.plot import draw
 from bench.processes import REQUESTS_PER_SECOND
-from bench.report import SET_ROWS, STEADY_ROWS, markdown, show
+from bench.report import LARGE_ROWS, SET_ROWS, STEADY_ROWS, markdown, show
 from bench.run import Plan, run
 from bench.soak import broken
 
@@ -128,6 +128,29 @@ def _measure_a_set(plan: sets.Plan, output: Path, console: Console) -> None:
     (output / "sets.json").write_text(json.dumps(result, indent=1) + "\n")
     (output / "sets.md").write_text(markdown(result, SET_ROWS))
     show(result, console, SET_ROWS)
+
+
+@main.command("large")
+@click.option("--policies", type=click.IntRange(100, 1_000_000), default=100_000)
+@click.option(
+    "--idle",
+    type=click.FloatRange(1),
+    default=660.0,
+    help="Seconds; a LIST of all objects comes every ten minutes.",
+)
+@click.option("--output", type=_FOLDER, default=HERE / ".bench", show_default=True)
+def run_large(policies: int, idle: float, output: Path) -> None:
+    """Measure a restart with very many policies; print a table, write large.json.
+
+    The data folder of etcd is made once and kept in the output folder.
+    """
+    console = Console(soft_wrap=True)
+    plan = large.Plan(policies, HERE, output / "large", idle)
+    result = large.run_large(plan, lambda line: console.print(f"· {line}", style="dim"))
+    (output / "large.json").write_text(json.dumps(result, indent=1) + "\n")
+    (output / "large.md").write_text(markdown(result, LARGE_ROWS))
+    show(result, console, LARGE_ROWS)
+    console.print(f"Written to {output}")
 
 
 @main.command("compare")

@@ -132,6 +132,32 @@ SET_ROWS: Rows = (
 )
 
 
+LARGE_ROWS: Rows = (
+    ("start.ready", "start to /readyz, s", "", ""),
+    ("start.idle", "start to idle, s", "100", ""),
+    ("start.cpu", "CPU of that, s", "", ""),
+    ("start.calls", "ZITADEL calls of a restart", "", ""),
+    ("start.writes", "API writes of a restart", "", ""),
+    ("start.longest_ms", "slowest answer of /healthz meanwhile, ms", "200", ""),
+    ("start.wrong", "wrong answers of /healthz", "0", ""),
+    ("start.rss_mib", "memory, idle after the start, MiB", "400", ""),
+    ("start.peak_mib", "memory, peak of the start, MiB", "400", ""),
+    ("idle.cpu_percent", "CPU while idle, % of a core", "", ""),
+    ("idle.calls", "ZITADEL calls while idle", "", ""),
+    ("idle.writes", "API writes while idle", "", ""),
+    ("idle.longest_ms", "slowest answer of /healthz while idle, ms", "200", ""),
+    ("idle.wrong", "wrong answers of /healthz", "0", ""),
+    ("idle.rss_mib", "memory after that, MiB", "400", ""),
+    ("one_patch_p50_ms", "patch to GET, p50, ms", "", ""),
+    ("one_patch_p95_ms", "patch to GET, p95, ms", "", ""),
+    ("scrape.megabytes", "one scrape of /metrics, MB", "", ""),
+    ("scrape.seconds", "one scrape of /metrics, s", "", ""),
+    ("scrape.longest_ms", "slowest answer of /healthz meanwhile, ms", "200", ""),
+    ("end.peak_mib", "memory, peak of all, MiB", "400", ""),
+    ("made", "real policies that the made-up ones are equal to", "", ""),
+)
+
+
 def markdown(result: dict[str, Any], rows: Rows = ROWS) -> str:
     """Return the figures as a Markdown table, for `docs/performance.md`."""
     width = _width(rows)

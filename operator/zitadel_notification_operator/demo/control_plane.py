@@ -7,6 +7,7 @@ be called from any thread, but only from one at a time.
 
 import http.client
 import secrets
+import shutil
 import ssl
 import subprocess
 import tempfile
@@ -20,6 +21,7 @@ from .certificates import write_certificates
 from .control_plane_options import (
     api_server_options,
     controller_manager_options,
+    data_folder,
     etcd_options,
     write_files,
 )
@@ -61,7 +63,11 @@ class ControlPlane:
     outlives_demo = False
 
     def __init__(
-        self, folder: Path | None = None, *, admission_plugins: Sequence[str] = ()
+        self,
+        folder: Path | None = None,
+        *,
+        admission_plugins: Sequence[str] = (),
+        data: Path | None = None,
     ) -> None:
         """Prepare a control plane without starting it.
 
@@ -69,6 +75,8 @@ class ControlPlane:
             folder: The folder for all files; None creates a temporary one.
             admission_plugins: Admission plugins of kube-apiserver that are off by
                 default.
+            data: A data folder that an etcd has left behind; a copy of it is used. None
+                begins without data.
 
         Raises:
             MissingBinaries: The programs were not found.
@@ -83,6 +91,7 @@ class ControlPlane:
         self.audit_log = self.folder / "audit.log"
         self.token = secrets.token_hex(16)
         self._admission_plugins = admission_plugins
+        self._data = data
         self._port = free_port()
         self._etcd_port = 0
         self._etcd: Program | None = None
@@ -212,6 +221,8 @@ class ControlPlane:
     def _start_both(self) -> None:
         write_files(self.folder, self.url, self.token)
         self._etcd_port = free_port()
+        if self._data is not None:
+            shutil.copytree(self._data, data_folder(self.folder, self._etcd_port))
         options = etcd_options(self.folder, self._etcd_port, free_port())
         self._etcd = self._run(self._binaries / "etcd", options)
         self._wait_until_ready(self._etcd, self._etcd_port, "/health")

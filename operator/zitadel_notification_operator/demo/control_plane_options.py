@@ -48,11 +48,16 @@ def write_files(folder: Path, url: str, token: str) -> None:
     _write(folder / "kubeconfig", json.dumps(kubeconfig, indent=2))
 
 
+def data_folder(folder: Path, port: int) -> Path:
+    """Return the data folder of the etcd that listens on this port."""
+    return folder / f"etcd-{port}"
+
+
 def etcd_options(folder: Path, port: int, peer_port: int) -> list[str]:
     """Return etcd's options; each port has its own data folder."""
     clients, peers = f"https://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}"
     return [
-        f"--data-dir={folder / f'etcd-{port}'}",
+        f"--data-dir={data_folder(folder, port)}",
         f"--listen-client-urls={clients}",
         f"--advertise-client-urls={clients}",
         f"--listen-peer-urls={peers}",
