@@ -143,6 +143,7 @@ async def _measure(
 
     def note(name: str, found: Probed) -> None:
         figures[f"{name}.longest_ms"] = 1000 * found.longest
+        figures[f"{name}.late_ms"] = 1000 * found.late
         figures[f"{name}.wrong"] = found.wrong
         slow[name] = found.slow
 

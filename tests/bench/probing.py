@@ -42,12 +42,15 @@ class Probed:
         wrong: The number of answers that were not 200, or did not come in time.
         longest: The seconds until the slowest answer.
         slow: The seconds of the slowest answers, longest first, at most ten.
+        late: The most seconds by which this process itself slept longer than it meant
+            to. On a busy machine any answer may be late by as much.
     """
 
     count: int = 0
     wrong: int = 0
     longest: float = 0.0
     slow: list[float] = field(default_factory=list)
+    late: float = 0.0
 
 
 @contextmanager
@@ -85,7 +88,9 @@ def _ask(url: str) -> Probed:
                 continue  # it does not listen yet
             times.append(took)
             found.wrong += code != _OK
-            time.sleep(max(0.0, INTERVAL - took))
+            due = time.monotonic() + max(0.0, INTERVAL - took)
+            time.sleep(max(0.0, due - time.monotonic()))
+            found.late = max(found.late, time.monotonic() - due)
     except _End:
         pass
     found.count, found.longest = len(times), max(times, default=0.0)
@@ -109,7 +114,7 @@ def _status(url: str) -> int:
 def _main() -> None:
     signal.signal(signal.SIGTERM, _end)
     found = _ask(sys.argv[1])
-    names = ("count", "wrong", "longest", "slow")
+    names = ("count", "wrong", "longest", "slow", "late")
     sys.stdout.write(json.dumps({name: getattr(found, name) for name in names}))
 
 
