@@ -237,6 +237,24 @@ async def test_an_expired_list_starts_over_without_pages() -> None:
     assert queries == [{"limit": "500"}, {"limit": "500", "continue": "more"}, {}]
 
 
+async def test_a_list_goes_on_at_the_token_of_an_expired_one() -> None:
+    """Its version is that of its first page: the rest is of a later state."""
+    expired = web.json_response(
+        {
+            "kind": "Status",
+            "code": 410,
+            "message": "too old",
+            "metadata": {"continue": "later"},
+        },
+        status=410,
+    )
+    answers = [page(policy("a"), token="more"), expired, page(policy("b"))]
+    async with Scripted(answers) as (api, queries):
+        found = await ClusterReader(api, ()).list_objects(POLICY)
+    assert [record.key.name for record in found.objects] == ["a", "b"]
+    assert [query.get("continue") for query in queries] == [None, "more", "later"]
+
+
 async def test_an_object_that_is_not_understood_is_listed_and_read() -> None:
     """Its record says why it cannot be used."""
     old = policy("old")

@@ -311,3 +311,32 @@ async def test_all_other_answers_stay_whole(
         whole = reply()
         assert isinstance(whole, web.Response)
         assert await answer.json() == json.loads(whole.text or "")
+
+
+async def test_a_list_of_kopf_goes_on_at_the_token_of_an_expired_one(
+    closing: Closing,
+) -> None:
+    """kopf never sees the 410, which would end it, and watches from the first page."""
+
+    def expired() -> web.Response:
+        metadata = {"continue": "a/b=+ "}
+        body = {"kind": "Status", "code": 410, "metadata": metadata}
+        return web.json_response(body, status=410)
+
+    def later() -> web.Response:
+        content = json.loads(policies("5").text or "")
+        content["metadata"] = {"resourceVersion": "77"}
+        return web.json_response(content)
+
+    path = f"/apis/{GROUP}/{VERSION}/{POLICY.plural}?limit=500"
+    async with Server(lambda: policies("1"), expired, later) as server:
+        access = access_to(server.url)
+        watcher = access.watcher(lambda *_: False)
+        closing += [access.api.close, watcher.close]
+        first = await (await server.ask(watcher, path)).json()
+        second = await (await server.ask(watcher, f"{path}&continue=more")).json()
+        tokens = [request.query.get("continue") for request in server.requests]
+    assert tokens == [None, "more", "a/b=+ "]
+    assert [item["metadata"]["name"] for item in second["items"]] == ["p5"]
+    assert first["metadata"]["resourceVersion"] == "9"
+    assert second["metadata"]["resourceVersion"] == "9"

@@ -50,7 +50,14 @@ _MESSAGE_LIMIT = 300
 
 
 class Expired(ClusterError):
-    """410: a continue token or a resource version is too old."""
+    """410: a continue token or a resource version is too old.
+
+    Attributes:
+        token: A continue token with which a LIST may go on, at a later state of the
+            cluster than that of its first pages; empty if there is none.
+    """
+
+    token = ""
 
 
 class Forbidden(ClusterError):
@@ -252,9 +259,19 @@ def read_answer(what: str, status: int, headers: Mapping[str, str], data: bytes)
     if kind is None:
         raise Refused(message, str(status), asked)
     if ours:
-        raise kind(message, asked)
+        error = kind(message, asked)
+        if isinstance(error, Expired):
+            error.token = continue_token(fields)
+        raise error
     message += " (by a proxy: it is no Status of Kubernetes)"
     raise Refused(message, f"{status} of a proxy", asked)
+
+
+def continue_token(content: Mapping[str, Any]) -> str:
+    """Return the token with which a LIST goes on after this answer, if it has one."""
+    metadata = content.get("metadata")
+    token = metadata.get("continue") if isinstance(metadata, dict) else None
+    return token if isinstance(token, str) else ""
 
 
 def _asked(headers: Mapping[str, str], fields: Mapping[str, Any]) -> float | None:

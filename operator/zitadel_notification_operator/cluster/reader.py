@@ -173,13 +173,12 @@ class ClusterReader:
     async def _list(
         self, path: str, read: Callable[[Mapping[str, Any]], OwnObject]
     ) -> tuple[list[OwnObject], str]:
-        """Return the records and the resource version of the LIST."""
+        """Return the records and the resource version of the LIST, or of its begin."""
         try:
             return await self._pages(path, read, self._page)
         except Expired:
-            # Reading the pages took longer than their continue token lives. A LIST
-            # without pages cannot expire, so this ends. The pager of client-go does the
-            # same.
+            # There is no token with which to go on. A LIST without pages cannot expire,
+            # so this ends. The pager of client-go does the same.
             _log.info("LIST of %s expired between two pages", path)
             return await self._pages(path, read, None)
 
@@ -191,8 +190,19 @@ class ClusterReader:
     ) -> tuple[list[OwnObject], str]:
         query = {"limit": str(size)} if size else {}
         found: list[OwnObject] = []
+        version = ""
         while True:
-            page = await call(self._api, "GET", path, query=query)
+            try:
+                page = await call(self._api, "GET", path, query=query)
+            except Expired as error:
+                if not error.token:
+                    raise
+                # Reading took longer than the token lives, as with very many objects at
+                # a busy API server. The rest is of a later state; what has changed
+                # meanwhile in the part before is left to the watch.
+                query["continue"] = error.token
+                continue
+            version = version or str(page["metadata"].get("resourceVersion", ""))
             for item in page["items"]:
                 try:
                     found.append(read(item))
@@ -200,7 +210,7 @@ class ClusterReader:
                     self._tell_once(str(error))
             token = page["metadata"].get("continue")
             if not token:
-                return found, str(page["metadata"].get("resourceVersion", ""))
+                return found, version
             query["continue"] = token
 
     def _tell_once(

@@ -9,12 +9,16 @@ and nobody waits for the result: the handlers drop what is known.
 import json
 from collections.abc import Callable
 from typing import Any, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import aiohttp
 
 from zitadel_notification_operator.core.kinds import KINDS, Kind, ObjectKey
 
+from .calls import continue_token
 from .names import GROUP, VERSION
+
+_GONE = 410
 
 IsKnown = Callable[[Kind, ObjectKey, str, str], bool]
 """Returns whether an object is known in this version or a newer one, by its kind, its
@@ -27,11 +31,15 @@ class ShortAnswer:
     Attributes:
         status: The HTTP status.
         headers: The headers of the whole answer.
+        version: The resourceVersion of the LIST; empty if the answer is no LIST.
     """
 
-    def __init__(self, answer: aiohttp.ClientResponse, content: Any) -> None:
+    def __init__(
+        self, answer: aiohttp.ClientResponse, content: Any, version: str = ""
+    ) -> None:
         self._answer, self._content = answer, content
         self.status, self.headers = answer.status, answer.headers
+        self.version = version
 
     async def json(self) -> Any:
         """Return the content."""
@@ -53,7 +61,11 @@ def kind_listed(path: str) -> Kind | None:
 
 
 def without_known(
-    answer: aiohttp.ClientResponse, data: bytes, kind: Kind, is_known: IsKnown
+    answer: aiohttp.ClientResponse,
+    data: bytes,
+    kind: Kind,
+    is_known: IsKnown,
+    version: str = "",
 ) -> aiohttp.ClientResponse | ShortAnswer:
     """Return an answer without the items that are known.
 
@@ -62,14 +74,35 @@ def without_known(
         data: The body. If it is not that of a LIST, the answer stays as it is.
         kind: The kind of the items.
         is_known: Decides about each item.
+        version: The resourceVersion to give as that of the LIST; empty for its own.
     """
     try:
         content = json.loads(data)
-        items = content["items"]
+        items, metadata = content["items"], content["metadata"]
         left = [item for item in items if not _is_known(item, kind, is_known)]
+        version = version or str(metadata.get("resourceVersion", ""))
+        metadata["resourceVersion"] = version
     except (ValueError, TypeError, KeyError):
         return answer
-    return ShortAnswer(answer, {**content, "items": left})
+    return ShortAnswer(answer, {**content, "items": left}, version)
+
+
+def token_after(status: int, data: bytes) -> str:
+    """Return the token that an answer gives to a LIST whose own token has expired."""
+    if status != _GONE:
+        return ""
+    try:
+        content = json.loads(data)
+    except ValueError:
+        return ""
+    return continue_token(content) if isinstance(content, dict) else ""
+
+
+def with_token(url: str, token: str) -> str:
+    """Return the URL of the same LIST that goes on at another continue token."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query)) | {"continue": token}
+    return urlunsplit(parts._replace(query=urlencode(query)))
 
 
 def _is_known(item: Any, kind: Kind, is_known: IsKnown) -> bool:

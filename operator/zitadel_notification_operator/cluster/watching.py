@@ -32,6 +32,8 @@ from .unknown_items import (
     IsKnown,
     ShortAnswer,
     kind_listed,
+    token_after,
+    with_token,
     without_known,
 )
 
@@ -49,12 +51,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Line:
-    """The retry state of one request that is made again and again."""
+    """The retry state of one request that is made again and again.
+
+    Attributes:
+        version: Of a LIST, the resourceVersion of its first page. kopf watches from
+            there, also if later pages are of a later state.
+    """
 
     failures: int = 0
     vain: int = 0
     begun: float = -SHORT
     not_before: float = 0.0
+    version: str = ""
 
 
 class WatchSession:
@@ -141,7 +149,16 @@ class WatchSession:
             kind = kind_listed(parts.path)
             if is_watch or kind is None or self._is_known is None:
                 return answer
-            return without_known(answer, data, kind, self._is_known)
+            is_first = "continue=" not in parts.query
+            token = "" if is_first else token_after(answer.status, data)
+            if not token:
+                version = "" if is_first else line.version
+                short = without_known(answer, data, kind, self._is_known, version)
+                if isinstance(short, ShortAnswer):
+                    line.version = short.version
+                return short
+            # Reading took longer than the token lives. Without this, kopf would end.
+            url = with_token(url, token)
 
     def _count(self, line: _Line) -> None:
         """Delay a request that comes again at once: the last one was in vain."""
