@@ -17,6 +17,9 @@ endif
 VENV := .venv-$(shell '$(PYTHON)' -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 endif
 BIN := $(VENV)/bin
+# Some environments forbid Python to keep what it has compiled. Then each of the hundreds of
+# processes that the tests start, and each worker of pytest, would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
 CODE := operator emulator tests tools
 # Test files run in parallel, because they wait for processes nine tenths of their time.
 WORKERS ?= 4
