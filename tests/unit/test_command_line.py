@@ -32,6 +32,14 @@ print(*set(sys.modules) - before, file=sys.stderr)
 """
 """A program that runs the command line, and prints what that has imported to stderr."""
 
+READS = """\
+import sys
+import zitadel_notification_operator.cluster.connection
+import zitadel_notification_operator.cluster.reader
+print(*sys.modules)
+"""
+"""A program that imports what reads a cluster, and prints all modules."""
+
 SHELL_ASKS = {
     "_ZNP_COMPLETE": "bash_complete",
     "COMP_WORDS": "znp rel",
@@ -71,6 +79,14 @@ def test_help_and_completion_import_click_only(
     package = "zitadel_notification_operator.cli"
     commands = {f"{package}{listed.module(name)}" for name, listed in COMMANDS.items()}
     assert not commands & modules
+
+
+def test_a_cluster_is_read_without_the_slowest_imports() -> None:
+    """kopf and the Kubernetes client take as long to import as all the rest."""
+    done = python("-c", READS)
+    roots = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "aiohttp" in roots
+    assert not roots & {"kopf", "kubernetes"}
 
 
 @pytest.mark.clock

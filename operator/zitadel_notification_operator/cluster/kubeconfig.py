@@ -16,8 +16,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import ConfigException, load_kube_config_from_dict
 
 from .connection_config import TOKEN_AGE, ConnectionConfig, read_text
 from .login_program import Credential, LoginFailed, LoginProgram, Program, read_program
@@ -247,6 +245,10 @@ async def _authorization(entry: Entry, credential: Credential | None) -> str:
 
 async def _provided(provider: Fields) -> str:
     """Return the token that the Kubernetes client gets from an OpenID provider."""
+    # Few need the client, and its import takes as long as a third of all others.
+    from kubernetes.aio.client import Configuration
+    from kubernetes.aio.config import ConfigException, load_kube_config_from_dict
+
     document = {
         "clusters": [{"name": "c", "cluster": {"server": "http://unused.invalid"}}],
         "users": [{"name": "u", "user": {"auth-provider": provider}}],
