@@ -35,7 +35,13 @@ def run_kubectl(
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "KUBECONFIG": str(kubeconfig), **(environment or {})},
+        env={
+            # It runs for a moment, of which collecting garbage would be a sixth.
+            "GOGC": "400",
+            **os.environ,
+            "KUBECONFIG": str(kubeconfig),
+            **(environment or {}),
+        },
     )
     if check and done.returncode:
         error = subprocess.CalledProcessError(
