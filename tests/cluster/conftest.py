@@ -1,7 +1,6 @@
 """The whole operator: one emulator and one operator process for the tests of a file."""
 
 import itertools
-import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.kube_calls import Away, read
+from support.kube_calls import Away, apply, delete, read
 from support.running import EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
 from support.watching import StatusWatch
@@ -43,7 +42,7 @@ class System:
         return str(self.emulator.call("POST", "/management/v1/orgs", body)["id"])
 
     def apply(self, kind: str, name: str, spec: dict[str, Any], namespace: str) -> None:
-        """Apply an object with kubectl."""
+        """Apply an object."""
         metadata = {"name": name}
         if namespace:
             metadata["namespace"] = namespace
@@ -53,7 +52,7 @@ class System:
             "metadata": metadata,
             "spec": spec,
         }
-        self.plane.kubectl("apply", "-f", "-", stdin=json.dumps(document))
+        apply(self.plane, document)
 
     def policy(
         self,
@@ -151,9 +150,7 @@ class System:
 
     def delete(self, name: str, namespace: str) -> None:
         """Delete a policy without waiting."""
-        self.plane.kubectl(
-            "delete", "znp", name, "--namespace", namespace, "--wait=false"
-        )
+        delete(self.plane, "znp", name, namespace)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Events on a real API server: one for each kind of notice, repeats as a series."""
 
 import asyncio
-import json
 import logging
 import socket
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from support.kube_calls import read_all
 from support.parsing import parse_instance, parse_policy
 from support.relay import Relay
 from zitadel_notification_operator.cluster import recorder as recorder_module
@@ -67,8 +67,7 @@ def instance(name: str) -> InstanceObject:
 
 def events(plane: ControlPlane, namespace: str, name: str) -> list[dict[str, Any]]:
     """Return the Events about one object."""
-    done = plane.kubectl("get", "events.events.k8s.io", "-n", namespace, "-ojson")
-    found = json.loads(done.stdout)["items"]
+    found = read_all(plane, "event", namespace)
     return [event for event in found if event["regarding"]["name"] == name]
 
 

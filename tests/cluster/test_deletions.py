@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cluster.conftest import System
+from support.kube_calls import delete, read_all
 from support.running import OWN_NAMESPACE, OperatorProcess, create_secret
 from support.waiting import eventually
 
@@ -40,17 +41,13 @@ def suspend(system: System, namespace: str, name: str) -> None:
 
 def delete_instance(system: System, name: str) -> None:
     """Delete an instance without waiting."""
-    system.plane.kubectl("delete", "zni", name, "--wait=false")
+    delete(system.plane, "zni", name)
 
 
 def notes(system: System, namespace: str, name: str, reason: str) -> list[str]:
     """Return the notes of a policy's Events with a reason."""
-    selector = f"involvedObject.name={name},reason={reason}"
-    done = system.plane.kubectl(
-        *("get", "events", f"--namespace={namespace}", "--output=json"),
-        f"--field-selector={selector}",
-    )
-    return [event["message"] for event in json.loads(done.stdout)["items"]]
+    found = read_all(system.plane, "event", namespace, fieldSelector=f"reason={reason}")
+    return [event["note"] for event in found if event["regarding"]["name"] == name]
 
 
 def wait_for_note(

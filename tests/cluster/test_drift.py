@@ -1,6 +1,5 @@
 """Drift on real servers: found by events, corrected, reported with its editor."""
 
-import json
 import time
 from typing import Any
 
@@ -212,11 +211,10 @@ def test_polled_while_events_cannot_be_used_and_back(
 
 def event_reasons(system: System, name: str) -> set[str]:
     """Return the reasons of the Events about an instance's drift detection."""
-    command = ("get", "events", "-n", "default", "-o", "json")
     return {
         event["reason"]
-        for event in json.loads(system.plane.kubectl(*command).stdout)["items"]
-        if event["involvedObject"]["name"] == name
+        for event in read_all(system.plane, "event", "default")
+        if event["regarding"]["name"] == name
         and event["reason"].startswith("DriftEvents")
     }
 

@@ -169,10 +169,10 @@ def test_local_addresses_need_the_option(plane: ControlPlane, tmp_path: Path) ->
         by_name = emulator.url.replace("127.0.0.1", "localhost")
         urls = {"literal": emulator.url, "by-name": by_name}
         create(plane, [instance(name, url, credentials) for name, url in urls.items()])
-        path = 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].reason}'
 
         def reasons() -> list[str]:
-            return plane.kubectl("get", "zni", "-o", path).stdout.split()
+            found = (condition_in(body, "Ready") for body in read_all(plane, "zni"))
+            return [reason for _, reason in found if reason]
 
         eventually(lambda: reasons() == ["AddressNotAllowed"] * 2, 20)
         assert emulator.requests() == []

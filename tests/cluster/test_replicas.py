@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from cluster.conftest import condition_in
 from support.audit import AuditLog
+from support.kube_calls import read_all
 from support.replicas import Disturber, Fleet, Replica, any_after, first_after
 from support.running import OWN_NAMESPACE, EmulatorProcess, create_secret
 from support.waiting import eventually
@@ -108,17 +110,15 @@ def set_policy(plane: ControlPlane, name: str, *, value: bool) -> None:
 
 def wait_settled(plane: ControlPlane) -> None:
     """Wait until all policies are Ready for their newest spec."""
-    output = (
-        "jsonpath={range .items[*]}{.metadata.generation} "
-        '{.status.observedGeneration} {.status.conditions[?(@.type=="Ready")].status}'
-        '{"\\n"}{end}'
-    )
+
+    def is_settled(body: dict[str, Any]) -> bool:
+        observed = body.get("status", {}).get("observedGeneration")
+        is_new = observed == body["metadata"]["generation"]
+        return bool(is_new and condition_in(body, "Ready")[0] == "True")
 
     def settled() -> bool:
-        where = f"--namespace={OWN_NAMESPACE}"
-        lines = plane.kubectl("get", "znp", where, "--output", output).stdout
-        rows = [line.split() for line in lines.splitlines()]
-        return bool(rows) and all(row[1:] == [row[0], "True"] for row in rows)
+        found = read_all(plane, "znp", OWN_NAMESPACE)
+        return bool(found) and all(map(is_settled, found))
 
     eventually(settled, 60, "all policies Ready")
 

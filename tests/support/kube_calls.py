@@ -7,6 +7,7 @@ rest of the test.
 
 import json
 import ssl
+import time
 import urllib.error
 import urllib.request
 from functools import cache
@@ -27,11 +28,23 @@ _PLACES = {
     "lease": ("/apis/coordination.k8s.io/v1", "leases"),
     "crd": ("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions"),
 }
+_KINDS = {
+    "NotificationPolicy": "znp",
+    "NotificationPolicySet": "znps",
+    "ZitadelInstance": "zni",
+    "Secret": "secret",
+}
 _NOT_FOUND = 404
+_TRIES = 10
+"""How often kubectl makes a call that the API server asks it to repeat."""
 
 
 class Away(Exception):
     """The API server is not available; some tests stop it."""
+
+
+class Refused(Exception):
+    """The API server refuses a write; the text is what it says about that."""
 
 
 def read(
@@ -71,6 +84,43 @@ def create_namespace(plane: ControlPlane, name: str) -> None:
     request(plane, path_of("namespace"), body)
 
 
+def apply(plane: ControlPlane, body: dict[str, Any]) -> None:
+    """Store an object as `kubectl apply --server-side --force-conflicts` does.
+
+    Raises:
+        Refused: The object is not accepted.
+        Away: The API server is not available.
+    """
+    metadata = body["metadata"]
+    place = path_of(_KINDS[body["kind"]], metadata.get("namespace", ""))
+    path = f"{place}/{metadata['name']}?fieldManager=kubectl&force=true"
+    _write(plane, "PATCH", path, body, "apply-patch+yaml")
+
+
+def merge(
+    plane: ControlPlane, kind: str, name: str, patch: dict[str, Any], namespace: str
+) -> None:
+    """Change an object as `kubectl patch --type=merge` does.
+
+    Raises:
+        Refused: There is no such object, or the change is not accepted.
+        Away: The API server is not available.
+    """
+    path = f"{path_of(kind, namespace)}/{name}?fieldManager=kubectl-patch"
+    _write(plane, "PATCH", path, patch, "merge-patch+json")
+
+
+def delete(plane: ControlPlane, kind: str, name: str, namespace: str = "") -> None:
+    """Delete an object as `kubectl delete --wait=false` does.
+
+    Raises:
+        Refused: There is no such object, or it may not be deleted.
+        Away: The API server is not available.
+    """
+    path = f"{path_of(kind, namespace)}/{name}"
+    _write(plane, "DELETE", path, {"propagationPolicy": "Background"}, "json")
+
+
 def path_of(kind: str, namespace: str = "") -> str:
     """Return the path of a collection."""
     root, plural = _PLACES[kind]
@@ -86,24 +136,55 @@ def request(
     Raises:
         Away: The API server is not available, or is starting or stopping.
     """
-    headers = {
-        "Authorization": f"Bearer {plane.token}",
-        "Content-Type": "application/json",
-        "User-Agent": "kubectl of the test",
-    }
-    data = None if body is None else json.dumps(body).encode()
-    made = urllib.request.Request(plane.url + path, data, headers)  # noqa: S310 - our own server
-    context = _trusting(plane.folder / "ca.crt")
+    made = _request(plane, "GET" if body is None else "POST", path, body, "json")
     try:
-        with urllib.request.urlopen(made, context=context, timeout=30) as answer:  # noqa: S310 - likewise
-            found: dict[str, Any] = json.load(answer)
-            return found
+        return _answer(plane, made)
     except urllib.error.HTTPError as error:
         if error.code == _NOT_FOUND:
             return None
         raise Away(f"HTTP {error.code}: {error.read().decode()}") from error
     except OSError as error:
         raise Away(str(error)) from error
+
+
+def _write(
+    plane: ControlPlane, verb: str, path: str, body: dict[str, Any], content: str
+) -> None:
+    """Make a call that changes something, and repeat it where kubectl would."""
+    for left in reversed(range(_TRIES)):
+        try:
+            _answer(plane, _request(plane, verb, path, body, content))
+        except urllib.error.HTTPError as error:
+            pause = error.headers.get("Retry-After")
+            if not (pause and left):
+                raise Refused(f"HTTP {error.code}: {error.read().decode()}") from error
+            error.close()
+            time.sleep(float(pause))
+        except OSError as error:
+            raise Away(str(error)) from error
+        else:
+            return
+
+
+def _request(
+    plane: ControlPlane, verb: str, path: str, body: dict[str, Any] | None, content: str
+) -> urllib.request.Request:
+    headers = {
+        "Authorization": f"Bearer {plane.token}",
+        "Content-Type": f"application/{content}",
+        "User-Agent": "kubectl of the test",
+    }
+    data = None if body is None else json.dumps(body).encode()
+    return urllib.request.Request(  # noqa: S310 - our own server
+        plane.url + path, data, headers, method=verb
+    )
+
+
+def _answer(plane: ControlPlane, made: urllib.request.Request) -> dict[str, Any]:
+    context = _trusting(plane.folder / "ca.crt")
+    with urllib.request.urlopen(made, context=context, timeout=30) as answer:  # noqa: S310 - likewise
+        found: dict[str, Any] = json.load(answer)
+        return found
 
 
 @cache

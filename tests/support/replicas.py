@@ -1,7 +1,6 @@
 """Several `znp run` on one cluster, each with relays to Kubernetes and ZITADEL."""
 
 import contextlib
-import json
 import threading
 import urllib.error
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from support.kube_calls import read
 from support.relay import Relay
 from support.running import OWN_NAMESPACE, EmulatorProcess, OperatorProcess
 from support.waiting import eventually
@@ -86,11 +86,9 @@ class Fleet:
 
     def lease(self) -> dict[str, Any]:
         """Return the Lease's spec; empty if there is no Lease."""
-        done = self.plane.kubectl(
-            *("get", "lease", LEASE, f"--namespace={OWN_NAMESPACE}", "--output=json"),
-            check=False,
-        )
-        return json.loads(done.stdout)["spec"] if done.returncode == 0 else {}
+        found = read(self.plane, "lease", LEASE, OWN_NAMESPACE) or {"spec": {}}
+        spec: dict[str, Any] = found["spec"]
+        return spec
 
     def holder(self) -> str:
         """Return the name of the replica that holds the Lease."""

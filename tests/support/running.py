@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from support.kube_calls import apply
 from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 from zitadel_notification_operator.demo.processes import Program
@@ -171,4 +172,4 @@ def create_secret(
         "metadata": {"name": name, "namespace": namespace},
         "stringData": values or {"token": token},
     }
-    plane.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+    apply(plane, manifest)

@@ -1,9 +1,8 @@
 """A ZITADEL that loses events, an operator that uses it, and checks of both."""
 
-import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from urllib.error import HTTPError
 import pytest
 
 from cluster.conftest import System
-from support.kube_calls import read_all
+from support.kube_calls import Refused, delete, merge, read_all
 from support.running import EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
 from support.watching import StatusWatch
@@ -66,9 +65,12 @@ def world_of_its_own(
 
 def clear(system: System) -> None:
     """Delete all objects through the operator, and wait until they are gone."""
-    for kind, where in (("znp", ("--all-namespaces",)), ("zni", ())):
-        # kubectl limits its own rate, so its waiting for many objects takes too long.
-        system.plane.kubectl("delete", kind, "--all", *where, "--wait=false")
+    for kind in ("znp", "zni"):
+        for body in read_all(system.plane, kind):
+            metadata = body["metadata"]
+            where = metadata.get("namespace", "")
+            with suppress(Refused):  # its set may have deleted it meanwhile
+                delete(system.plane, kind, metadata["name"], where)
         eventually(partial(_none_left, system, kind), 60, f"no {kind}")
 
 
@@ -90,9 +92,8 @@ def lose(system: System, kind: str, organization: str) -> None:
 
 def edit(system: System, namespace: str, name: str, *, value: bool) -> None:
     """Change the value in a policy's spec."""
-    patch = json.dumps({"spec": {"passwordChange": value}})
-    command = ("patch", "znp", name, "-n", namespace, "--type=merge", "-p", patch)
-    system.plane.kubectl(*command)
+    patch = {"spec": {"passwordChange": value}}
+    merge(system.plane, "znp", name, patch, namespace)
 
 
 def writes_to(system: System, organization: str) -> list[str]:
