@@ -13,7 +13,9 @@ ROOT = Path(__file__).parent.parent.parent
 DEFAULT = "3.97"
 IMAGE = "3.98"
 """Two versions that no machine has."""
-FIRST = ["lint", "type", "docs", "test-docs", "demo"]
+CHECKS = ["lint", "type", "docs", "test-docs"]
+"""What runs beside the steps before the complete test run."""
+FIRST = ["init", "demo"]
 NO_BROWSER = (
     "There is no Chromium, and it cannot be installed here: "
     "make test-browser did not run"
@@ -36,7 +38,10 @@ def machine(tmp_path: Path) -> Path:
     (tmp_path / "Dockerfile").write_text(text)
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ("bash", "sh", "env", "sed", "sort", "dirname"):
+    for name in (
+        *("bash", "sh", "env", "sed", "sort", "dirname"),
+        *("mktemp", "cat", "rm"),
+    ):
         found = shutil.which(name, path="/usr/bin:/bin")
         assert found
         (tools / name).symlink_to(found)
@@ -73,6 +78,7 @@ def make(machine: Path, failing: str = "never") -> None:
     program(
         machine / "bin" / "make",
         f'IFS="|"; echo "$*" >> {machine}/made\n'
+        'case "$*" in lint|type|docs|test-docs) echo "$* says this"; esac\n'
         f'case "$*" in "{failing}"|*"|{failing}") exit 2;; esac',
     )
 
@@ -92,8 +98,21 @@ def run(machine: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def made(machine: Path) -> list[str]:
-    """Return the arguments of all calls of `make`, one call a line."""
-    return (machine / "made").read_text().splitlines()
+    """Return the arguments of all calls of `make` but those of the checks."""
+    calls = (machine / "made").read_text().splitlines()
+    return [call for call in calls if call not in CHECKS]
+
+
+def checked(machine: Path) -> list[str]:
+    """Return which checks were made."""
+    calls = (machine / "made").read_text().splitlines()
+    return [call for call in calls if call in CHECKS]
+
+
+def said(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return the lines of the output that come from no check."""
+    lines = done.stdout.splitlines()
+    return [line for line in lines if not line.endswith("says this")]
 
 
 @pytest.mark.parametrize("environment", [{}, {"PYTHON": "python-of-mine"}])
@@ -105,7 +124,7 @@ def test_the_image_has_the_default_version(
     done = run(machine, **environment)
     assert done.returncode == 0
     assert made(machine) == [*FIRST, "test"]
-    line, browser = done.stdout.splitlines()
+    line, browser = said(done)
     assert browser == NO_BROWSER
     assert line.startswith(f"Python {IMAGE}, the image's, is the default here: all")
 
@@ -116,7 +135,7 @@ def test_the_image_has_another_version_that_is_found(machine: Path) -> None:
     done = run(machine)
     assert done.returncode == 0
     assert made(machine) == [*FIRST, f"test|PYTHON={found}|TESTS=-m tls", "test"]
-    line, browser = done.stdout.splitlines()
+    line, browser = said(done)
     assert browser == NO_BROWSER
     assert line == f"Python {IMAGE}, the image's: what speaks TLS or starts the process"
 
@@ -131,7 +150,7 @@ def test_the_image_has_a_version_that_is_not_here(
     done = run(machine)
     assert done.returncode == 0
     assert made(machine) == [*FIRST, "test"]
-    line, browser = done.stdout.splitlines()
+    line, browser = said(done)
     assert browser == NO_BROWSER
     assert f"no Python {IMAGE}, the image's, on this machine" in line
     assert line.endswith(f"all tests run on {DEFAULT} only")
@@ -169,12 +188,46 @@ def test_a_browser_that_is_there_is_not_installed(machine: Path) -> None:
 STEPS = [*FIRST, "TESTS=-m tls", "test-browser", "test"]
 
 
+def whole(machine: Path, failing: str) -> subprocess.CompletedProcess[str]:
+    """Run the script where every step is possible and one fails."""
+    interpreter(machine, f"python{IMAGE}", IMAGE)
+    program(machine / "bin" / "chromium", "exit 1")
+    make(machine, failing=failing)
+    return run(machine)
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_that_fails_is_the_last_one(machine: Path, step: str) -> None:
     """The script fails, even if only the tests on the image's Python fail."""
-    interpreter(machine, f"python{IMAGE}", IMAGE)
-    program(machine / "bin" / "chromium", "exit 1")
-    make(machine, failing=step)
-    assert run(machine).returncode == 2
+    done = whole(machine, step)
+    assert done.returncode == 2
     ends = [call.rpartition("|")[2] for call in made(machine)]
     assert ends == STEPS[: STEPS.index(step) + 1]
+    if step != "init":
+        assert checked(machine) == CHECKS
+        shown = "".join(f"{check} says this\n" for check in CHECKS)
+        assert shown in done.stdout
+
+
+def test_a_check_that_fails_ends_the_script_before_the_complete_tests(
+    machine: Path,
+) -> None:
+    """Its output is shown once what ran beside it is done."""
+    for check in CHECKS:
+        (machine / "made").unlink(missing_ok=True)
+        done = whole(machine, check)
+        assert done.returncode == 2
+        ends = [call.rpartition("|")[2] for call in made(machine)]
+        assert ends == STEPS[:-1]
+        assert checked(machine) == CHECKS[: CHECKS.index(check) + 1]
+        assert done.stdout.endswith(f"{check} says this\n")
+
+
+def test_nothing_of_the_checks_is_left(machine: Path, tmp_path: Path) -> None:
+    """Their output goes through a temporary file."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    for failing in ("never", "demo"):
+        make(machine, failing)
+        run(machine, TMPDIR=str(folder))
+        assert list(folder.iterdir()) == []
