@@ -21,8 +21,8 @@ BIN := $(VENV)/bin
 # processes that the tests start, and each worker of pytest, would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 CODE := operator emulator tests tools
-# Test files run in parallel, because they wait for processes nine tenths of their time.
-WORKERS ?= 4
+# Test files run in parallel, because most of them wait for processes most of their time.
+WORKERS ?= 6
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 CONTROL_PLANE := etcd kube-apiserver kubectl
 BUILD := $(BIN)/python tools/build.py --unless-found
