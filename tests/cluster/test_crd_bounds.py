@@ -16,11 +16,12 @@ import httpx
 import pytest
 import yaml
 
+from support.documents import read_yaml
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = sorted((ROOT / "tests" / "data" / "crd").glob("*.yaml"))
-TABLES = {t["kind"]: t for t in (yaml.safe_load(f.read_text()) for f in FILES)}
+TABLES = {t["kind"]: t for t in map(read_yaml, FILES)}
 KINDS = sorted(TABLES)
 API = "zitadel-notification.dev/v1alpha1"
 

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from support.documents import read_yaml
+
 ROOT = Path(__file__).parent.parent.parent
 FILES = sorted((ROOT / "tests" / "data" / "crd").glob("*.yaml"))
-TABLES = {t["kind"]: t for t in (yaml.safe_load(f.read_text()) for f in FILES)}
+TABLES = {t["kind"]: t for t in map(read_yaml, FILES)}
 KINDS = sorted(TABLES)
 BOUNDS = {
     "enum": "supported values",

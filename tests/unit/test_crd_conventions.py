@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+
+from support.documents import read_yaml
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = sorted((ROOT / "deploy" / "crds").glob("*.yaml"))
 
 Json = dict[str, Any]
 
-CRDS = {
-    c["spec"]["names"]["kind"]: c
-    for c in map(yaml.safe_load, map(Path.read_text, FILES))
-}
+CRDS = {c["spec"]["names"]["kind"]: c for c in map(read_yaml, FILES)}
 KINDS = sorted(CRDS)
 
 CONDITION_TYPE = (

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from support.documents import read_yaml
 from zitadel_notification_operator.core.kinds import KINDS, POLICY, SET, Kind
 from zitadel_notification_operator.manifests.checking import problems_of
 from zitadel_notification_operator.manifests.rules import RULES
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = sorted((ROOT / "tests" / "data" / "crd").glob("*.yaml"))
-TABLES = {t["kind"]: t for t in (yaml.safe_load(f.read_text()) for f in FILES)}
+TABLES = {t["kind"]: t for t in map(read_yaml, FILES)}
 ORGANIZATION = TABLES["NotificationPolicy"]["bases"]["organization"]
 
 Json = dict[str, Any]

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 import yaml
 
+from support.documents import read_yaml
+
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "deploy" / "kube-state-metrics"
-RESOURCES: list[dict[str, Any]] = yaml.safe_load(
-    (FOLDER / "custom-resource-state.yaml").read_text()
-)["spec"]["resources"]
-CRDS = [
-    yaml.safe_load(path.read_text()) for path in (ROOT / "deploy/crds").glob("*.yaml")
-]
+RESOURCES: list[dict[str, Any]] = read_yaml(FOLDER / "custom-resource-state.yaml")[
+    "spec"
+]["resources"]
+CRDS = [*map(read_yaml, (ROOT / "deploy/crds").glob("*.yaml"))]
 
 
 def schema_at(schema: dict[str, Any], path: list[str]) -> dict[str, Any] | None:
