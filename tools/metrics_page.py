@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import generated_files
 
 from zitadel_notification_operator.telemetry.definitions import Definition, definitions
-from zitadel_notification_operator.telemetry.metrics import Metrics
+from zitadel_notification_operator.telemetry.metrics import Build, Metrics
 
 PAGE = generated_files.ROOT / "docs" / "reference" / "metrics.md"
 HEAD = """\
@@ -101,7 +101,7 @@ def table(metrics: list[Definition]) -> str:
 
 def library(own: set[str]) -> Iterator[str]:
     """Yield a table row for each metric that the client library adds."""
-    metrics = Metrics("", "", lambda: False, 1)
+    metrics = Metrics(Build("", ""), lambda: False, 1)
     for family in metrics.registry.collect():
         total = "_total" if family.type == "counter" else ""
         name = family.name + total

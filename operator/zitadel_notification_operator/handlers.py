@@ -22,7 +22,7 @@ from zitadel_notification_operator.cluster.resources import UnusableObject, pars
 from zitadel_notification_operator.core.backoff import bounded_delay
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.kinds import Kind
-from zitadel_notification_operator.engine.leader.watch_events import WatchEvents
+from zitadel_notification_operator.engine.leader.intake import Intake
 from zitadel_notification_operator.engine.queue.keys import Key
 
 _UNUSED_FINALIZER = "zitadel-notification.dev/never-set-by-kopf"
@@ -135,7 +135,7 @@ def build_settings() -> kopf.OperatorSettings:
 
 
 def build_registry(
-    watch_events: WatchEvents,
+    watch_events: Intake,
     login: Callable[[], Awaitable[kopf.AiohttpSession]],
     start: Callable[[], Awaitable[None]],
     stop: Callable[[], Awaitable[None]],
@@ -192,7 +192,7 @@ async def _try_until_started(start: Callable[[], Awaitable[None]]) -> None:
             return
 
 
-def _hand_over(watch_events: WatchEvents, kind: Kind, event: Any) -> None:
+def _hand_over(watch_events: Intake, kind: Kind, event: Any) -> None:
     body = event["object"]
     metadata = body.get("metadata") or {}
     key = Key(kind, metadata.get("namespace", ""), metadata.get("name", ""))

@@ -8,13 +8,9 @@ import pytest
 
 from zitadel_notification_operator.cluster.calls import ApiClient
 from zitadel_notification_operator.cluster.connection import connect
-from zitadel_notification_operator.cluster.lease import (
-    LEASE,
-    ClusterLease,
-    own_identity,
-)
+from zitadel_notification_operator.cluster.lease import ClusterLease, own_identity
 from zitadel_notification_operator.core.errors import ClusterError
-from zitadel_notification_operator.core.lease import Lease, Timing, first_lease
+from zitadel_notification_operator.core.lease import NAME, Lease, Timing, first_lease
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 0, tzinfo=UTC)
@@ -23,7 +19,7 @@ TIMING = Timing(15.0)
 
 async def test_create_update_release(api: ApiClient, namespace: str) -> None:
     """Each returns the stored Lease; times without microseconds are accepted."""
-    store = ClusterLease(api, namespace)
+    store = ClusterLease(api, namespace, NAME)
     assert await store.read() is None
     first = await store.create(first_lease("a", TIMING, NOW))
     assert first == Lease("a", 15, NOW, NOW, 0, first.version if first else "")
@@ -43,7 +39,7 @@ async def test_create_update_release(api: ApiClient, namespace: str) -> None:
 
 async def test_the_slower_one_gets_a_conflict(api: ApiClient, namespace: str) -> None:
     """This holds for a second create, an old version, and a deleted Lease."""
-    one, two = ClusterLease(api, namespace), ClusterLease(api, namespace)
+    one, two = ClusterLease(api, namespace, NAME), ClusterLease(api, namespace, NAME)
     first = await one.create(first_lease("a", TIMING, NOW))
     assert first is not None
     assert await two.create(first_lease("b", TIMING, NOW)) is None
@@ -58,10 +54,10 @@ async def test_the_slower_one_gets_a_conflict(api: ApiClient, namespace: str) ->
 async def test_a_deleted_record_cannot_be_updated(
     api: ApiClient, control_plane: ControlPlane, namespace: str
 ) -> None:
-    store = ClusterLease(api, namespace)
+    store = ClusterLease(api, namespace, NAME)
     first = await store.create(first_lease("a", TIMING, NOW))
     assert first is not None
-    control_plane.kubectl("delete", "lease", LEASE, "--namespace", namespace)
+    control_plane.kubectl("delete", "lease", NAME, "--namespace", namespace)
     assert await store.update(first.taken("a", TIMING, NOW)) is None
     assert await store.create(first_lease("a", TIMING, NOW))
     assert await store.update(replace(first, holder="a")) is None
@@ -73,22 +69,22 @@ async def test_what_others_put_on_it_stays(
     """A label stays; a Lease that was made by hand has few fields."""
     manifest = (
         "apiVersion: coordination.k8s.io/v1\nkind: Lease\n"
-        f"metadata: {{name: {LEASE}, namespace: {namespace}, labels: {{team: x}}}}\n"
+        f"metadata: {{name: {NAME}, namespace: {namespace}, labels: {{team: x}}}}\n"
     )
     control_plane.kubectl("create", "-f", "-", stdin=manifest)
-    store = ClusterLease(api, namespace)
+    store = ClusterLease(api, namespace, NAME)
     bare = await store.read()
     assert bare is not None
     assert (bare.holder, bare.acquired, bare.transitions) == ("", None, 0)
     assert await store.update(bare.taken("a", TIMING, NOW))
     label = "jsonpath={.metadata.labels.team} {.spec.holderIdentity}"
     where = ("--namespace", namespace, "--output", label)
-    assert control_plane.kubectl("get", "lease", LEASE, *where).stdout == "x a"
+    assert control_plane.kubectl("get", "lease", NAME, *where).stdout == "x a"
 
 
 async def test_a_missing_namespace_is_named(api: ApiClient) -> None:
     """Reading finds nothing; the error of a create says what to do."""
-    store = ClusterLease(api, "nowhere")
+    store = ClusterLease(api, "nowhere", NAME)
     assert await store.read() is None
     with pytest.raises(ClusterError, match="no namespace 'nowhere'"):
         await store.create(first_lease("a", TIMING, NOW))
@@ -106,7 +102,7 @@ async def test_a_refusal_says_what_to_grant(
     kubeconfig.write_text(text.replace(control_plane.token, token))
     access = await connect(kubeconfig)
     with pytest.raises(ClusterError, match="get, create and update on leases"):
-        await ClusterLease(access.api, namespace).read()
+        await ClusterLease(access.api, namespace, NAME).read()
     await access.api.close()
 
 

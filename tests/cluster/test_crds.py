@@ -146,6 +146,8 @@ ACCEPTED_INSTANCES = [
     changed(ZNI, {"url": "https://[::1]:443/", "externalDomain": "auth.example.com"}),
     changed(ZNI, {"rateLimit": {"burst": 1}, "grants": [GRANT]}),
     changed(ZNI, {"driftDetection": {"pollInterval": "1h30m"}}),
+    changed(ZNI, {"class": ""}),
+    changed(ZNI, {"class": "canary-2"}),
     changed(ZNI, {"credentials": KEY, "caBundle": BUNDLE}),
     changed(ZNI, {"credentials": CLIENT, "caBundle": {"secretRef": {"name": "c"}}}),
     changed(
@@ -172,6 +174,10 @@ REFUSED_INSTANCES = [
     ({"url": "https://z.example?a=b"}, "spec.url", "no user, path, query"),
     ({"externalDomain": "https://z"}, "spec.externalDomain", "should match"),
     ({"externalDomain": "a:1"}, "spec.externalDomain", "should match"),
+    ({"class": "Canary"}, "spec.class", "should match"),
+    ({"class": "a.b"}, "spec.class", "should match"),
+    ({"class": "a-"}, "spec.class", "empty or a DNS label"),
+    ({"class": "a" * 31}, "spec.class", "Too long"),
     ({"credentials": None}, "spec.credentials", "Required"),
     ({"credentials": {}}, "spec.credentials", "exactly one of `personalAccessToken`"),
     ({"credentials": {**TOKEN, **KEY}}, "spec.credentials", "exactly one of"),
@@ -403,6 +409,7 @@ def test_defaults_are_the_documented_ones(api: httpx.Client) -> None:
     instance = create(api, "ZitadelInstance", changed(ZNI, {"grants": grants})).json()
     assert instance["spec"] == {
         "url": "https://z.example",
+        "class": "",
         "allowInsecureHTTP": False,
         "credentials": {
             "personalAccessToken": {"secretRef": {"name": "s", "key": "token"}}

@@ -22,6 +22,7 @@ from support.waiting import eventually
 from zitadel_notification_operator.cli.group import znp
 from zitadel_notification_operator.cluster.connection import connect
 from zitadel_notification_operator.cluster.release import holder_of_lease
+from zitadel_notification_operator.core.lease import NAME
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
@@ -250,7 +251,7 @@ async def test_a_lease_that_looks_old_may_be_renewed(plane: ControlPlane) -> Non
 
     access = await connect(plane.kubeconfig)
     try:
-        lease = await holder_of_lease(access.api, OWN_NAMESPACE, renew)
+        lease = await holder_of_lease(access.api, OWN_NAMESPACE, NAME, renew)
     finally:
         await access.api.close()
     assert lease is not None

@@ -146,6 +146,8 @@ def compose(
     metrics: PassMetrics | None = None,
     lease_guard: LeaseGuard | None = None,
     write_limit: float = WRITE_LIMIT,
+    namespace: str = "own",
+    operator_class: str = "",
 ) -> Composition:
     """Build an engine as `app` does, with a Kubernetes in memory."""
     ports = Ports(
@@ -159,7 +161,12 @@ def compose(
         metrics=pass_metrics() if metrics is None else metrics,
     )
     return Composition(
-        ports, "own", workers=workers, lease_guard=lease_guard, write_limit=write_limit
+        ports,
+        namespace,
+        workers=workers,
+        operator_class=operator_class,
+        lease_guard=lease_guard,
+        write_limit=write_limit,
     )
 
 

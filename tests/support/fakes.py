@@ -204,10 +204,17 @@ class FakeCluster(SetStore):
         self, instance: InstanceObject, status: InstanceStatus
     ) -> InstanceObject:
         def effect() -> InstanceObject:
-            _require_not_older(self.instances[instance.name], instance)
-            stored = self.put_instance(
-                replace(self.instances[instance.name], status=status)
-            )
+            known = self.instances.get(instance.name)
+            if known is None or known.uid != instance.uid:
+                raise ObjectGone(instance.name)
+            changes = status.served_by != instance.status.served_by
+            is_same = instance.resource_version in {"", known.resource_version}
+            if changes and not is_same:
+                raise ObjectChanged("it has changed since it was read")
+            if instance.status.served_by != known.status.served_by:
+                raise ObjectChanged("another operator serves it")
+            _require_not_older(known, instance)
+            stored = self.put_instance(replace(known, status=status))
             self._judge(stored, to_json(status))
             return stored
 

@@ -57,8 +57,14 @@ class Fleet:
             replica.process.wait_ready()
         return new
 
-    def start_one(self, duration: str, token: str = "") -> Replica:
-        """Start a replica as the administrator, or with a token of its own."""
+    def start_one(self, duration: str, token: str = "", *options: str) -> Replica:
+        """Start a replica as the administrator, or with a token of its own.
+
+        Args:
+            duration: The duration of its lease.
+            token: The token; empty for the administrator's.
+            options: More options of `znp run`.
+        """
         name = f"replica-{len(self.replicas)}"
         folder = self.folder / name
         folder.mkdir()
@@ -75,7 +81,7 @@ class Fleet:
         process = OperatorProcess(
             self.plane,
             folder,
-            *("--lease-duration", duration),
+            *("--lease-duration", duration, *options),
             elect=True,
             environment=environment,
             kubeconfig=kubeconfig,

@@ -65,7 +65,8 @@ COLUMNS = {
         *("(Message)", "(Suspended)", "Age"),
     ],
     "ZitadelInstance": [
-        *("URL", "(Instance-Id)", "(Version)", "(User)", "Policies"),
+        *("URL", "(Instance-Id)", "(Version)", "(User)"),
+        *("(Class)", "(Served-By)", "Policies"),
         *("Ready", "Reason", "(Message)", "Age"),
     ],
 }
@@ -79,7 +80,7 @@ SHORT_NAMES = {
 SELECTABLE = {
     "NotificationPolicy": [".spec.scope", ".spec.instanceRef.name"],
     "NotificationPolicySet": [".spec.instanceRef.name"],
-    "ZitadelInstance": [],
+    "ZitadelInstance": [".spec.class"],
 }
 
 

@@ -35,7 +35,7 @@ from zitadel_notification_operator.engine.leader.log_context import (
 from zitadel_notification_operator.engine.queue.keys import key_of
 from zitadel_notification_operator.engine.queue.workqueue import WorkQueue
 from zitadel_notification_operator.telemetry.definitions import definitions
-from zitadel_notification_operator.telemetry.metrics import Metrics
+from zitadel_notification_operator.telemetry.metrics import Build, Metrics
 from zitadel_notification_operator.telemetry.objects import MANY
 
 WHEN = "2026-01-01T00:00:00Z"
@@ -45,7 +45,7 @@ PASS_COST = 6.3e-3
 
 def new_metrics(*, leading: bool = True) -> Metrics:
     """Return the metrics of a process."""
-    return Metrics("1.2.3", "abc", lambda: leading, workers=4)
+    return Metrics(Build("1.2.3", "abc", "canary"), lambda: leading, workers=4)
 
 
 def text(metrics: Metrics) -> str:
@@ -124,7 +124,7 @@ def test_ten_thousand_objects_are_scraped_in_small_parts() -> None:
 
 def test_the_policies_can_be_left_out() -> None:
     """Instances have their series, and policies are counted by their Ready."""
-    metrics = Metrics("1.2.3", "abc", lambda: True, workers=4, of_policies=False)
+    metrics = Metrics(Build("1.2.3", "abc"), lambda: True, workers=4, of_policies=False)
     inventory = inventory_of(3)
     inventory.put(policy("fresh", "o-fresh"))
     metrics.watch(WorkQueue(metrics.passes), inventory)
@@ -152,7 +152,7 @@ def test_many_policies_are_noted_once(
     count: int, lines: int, caplog: pytest.LogCaptureFixture, *, of_policies: bool
 ) -> None:
     """The line says how large a scrape is, and how to make it small."""
-    metrics = Metrics("1", "a", lambda: True, workers=4, of_policies=of_policies)
+    metrics = Metrics(Build("1", "a"), lambda: True, workers=4, of_policies=of_policies)
     inventory = Inventory("own")
     one = policy("p")
     many = {PolicyKey("own", f"p{number}"): one for number in range(count)}
@@ -173,7 +173,7 @@ def test_objects_are_reported_by_the_leader_alone() -> None:
     for leading in (True, False):
         metrics = new_metrics(leading=leading)
         metrics.watch(WorkQueue(metrics.passes), inventory_of(1))
-        lease = "zitadel-notification-operator"
+        lease = "zitadel-notification-operator-canary"
         status = value(metrics, "leader_election_master_status", name=lease)
         assert status == int(leading)
         expiry = value(
@@ -346,7 +346,8 @@ def test_calls_are_counted_by_what_came_back() -> None:
     assert value(metrics, took, method="GET", endpoint="/a") == pytest.approx(0.8)
     labels = {"code": "200", "method": "PATCH", "host": "10.0.0.1:443"}
     assert value(metrics, "rest_client_requests_total", **labels) == 1
-    assert value(metrics, "znp_build_info", version="1.2.3", revision="abc") == 1
+    build = {"version": "1.2.3", "revision": "abc", "class": "canary"}
+    assert value(metrics, "znp_build_info", **build) == 1
 
 
 @pytest.mark.clock

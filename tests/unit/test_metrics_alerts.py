@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from zitadel_notification_operator.demo.binaries import find_binaries
-from zitadel_notification_operator.telemetry.metrics import Metrics
+from zitadel_notification_operator.telemetry.metrics import Build, Metrics
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = ROOT / "deploy" / "helm" / "zitadel-notification-operator" / "files"
@@ -47,7 +47,7 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def exposed() -> set[str]:
     """Return the names of all series that the process may expose."""
-    text = b"".join(Metrics("1", "r", lambda: True, 1).parts()).decode()
+    text = b"".join(Metrics(Build("1", "r"), lambda: True, 1).parts()).decode()
     found = set()
     for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE):
         found.add(name)

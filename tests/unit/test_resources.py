@@ -34,6 +34,7 @@ from zitadel_notification_operator.core.policy import (
 from zitadel_notification_operator.core.policy_object import Drift, PolicyStatus
 from zitadel_notification_operator.core.references import By, Reference
 from zitadel_notification_operator.core.report import is_ready_and_current
+from zitadel_notification_operator.core.serving import ServedBy
 
 POLICY = {
     "kind": "NotificationPolicy",
@@ -151,8 +152,12 @@ def test_every_field_of_an_instance_is_read() -> None:
     body = changed(body, "spec.rateLimit", {"burst": 7, "maxConcurrentWrites": 3})
     body = changed(body, "spec.externalDomain", "auth.example")
     body = changed(body, "spec.caBundle", {"configMapRef": {"name": "ca"}})
-    name = "zitadel-notification.dev/accept-instance-id"
-    instance = parse_instance(changed(body, "metadata.annotations", {name: "9"}))
+    body = changed(body, "spec.class", "canary")
+    annotations = {
+        "zitadel-notification.dev/accept-instance-id": "9",
+        "zitadel-notification.dev/take-over": "znp-2",
+    }
+    instance = parse_instance(changed(body, "metadata.annotations", annotations))
     assert instance.grants == (
         Grant(
             ("a", "b-*"),
@@ -171,7 +176,22 @@ def test_every_field_of_an_instance_is_read() -> None:
     assert instance.rate_limit == RateLimit(50, 7, 8, 3)
     assert instance.external_domain == "auth.example"
     assert instance.accepted_id == "9"
+    assert (instance.operator_class, instance.take_over) == ("canary", "znp-2")
     assert instance.ca == CaRef("ConfigMap", "ca", "ca.crt")
+
+
+@pytest.mark.parametrize("text", ["", "Not/A Namespace", "a" * 64, "-"])
+def test_what_names_no_namespace_takes_nothing_over(text: str) -> None:
+    """Otherwise an operator would hand an instance over to nobody."""
+    name = "zitadel-notification.dev/take-over"
+    instance = parse_instance(changed(INSTANCE, "metadata.annotations", {name: text}))
+    assert instance.take_over is None
+
+
+def test_a_class_that_cannot_be_read_is_nobodys() -> None:
+    """It does not count as the class of the operator without one."""
+    instance = parse_instance(changed(INSTANCE, "spec.class", {"of": "tomorrow"}))
+    assert instance.assignment.operator_class is None
 
 
 @pytest.mark.parametrize(
@@ -534,6 +554,7 @@ def test_a_policy_s_status_survives_the_round_trip(status: PolicyStatus) -> None
         st.none() | texts,
         st.none() | counts,
         st.none() | texts,
+        served_by=st.none() | st.builds(ServedBy, texts, texts, st.none() | texts),
     )
 )
 def test_an_instance_s_status_survives_the_round_trip(status: InstanceStatus) -> None:

@@ -55,6 +55,7 @@ def test_its_watch_events_and_echoes_are_told_apart() -> None:
         assert harness.parts is not None
         queue, inventory = harness.parts.queue, harness.parts.inventory
         events, key = engine.watch_events, key_of(ONE)
+        await harness.live(1)  # until the engine serves the instance that ONE needs
         events.seen(ONE)
         assert key in queue
         assert log_context_of(key, inventory) == (SET.name, "own", "all", 1)

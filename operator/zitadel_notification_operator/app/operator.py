@@ -17,7 +17,7 @@ from zitadel_notification_operator.telemetry.endpoints import (
     serve,
 )
 from zitadel_notification_operator.telemetry.logs import attach_log_context
-from zitadel_notification_operator.telemetry.metrics import Metrics
+from zitadel_notification_operator.telemetry.metrics import Build, Metrics
 from zitadel_notification_operator.version import VERSION
 
 from .kinds import CRD_INTERVAL, MAIN_KINDS, is_kind_gone, wait_for_kinds
@@ -51,8 +51,7 @@ class Operator:
         self._missing = ""
         revision = os.environ.get(REVISION) or "unknown"
         self._metrics = Metrics(
-            VERSION,
-            revision,
+            Build(VERSION, revision, settings.operator_class),
             self._leads,
             settings.workers,
             of_policies=settings.object_metrics,

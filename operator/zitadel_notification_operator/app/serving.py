@@ -20,7 +20,7 @@ from zitadel_notification_operator.cluster.secrets import ClusterSecrets
 from zitadel_notification_operator.cluster.writer import ClusterWriter
 from zitadel_notification_operator.core.errors import ObjectGone
 from zitadel_notification_operator.core.kinds import Kind, ObjectKey
-from zitadel_notification_operator.core.lease import Timing
+from zitadel_notification_operator.core.lease import Timing, name_of_lease
 from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.leader.composition import Composition, Ports
 from zitadel_notification_operator.engine.leader.engine import Engine
@@ -94,10 +94,10 @@ class Serving:
     def _build_leadership(self) -> Leadership | None:
         if self._settings.lease_duration is None:
             return None
-        api = self._access.client()
+        api, of_class = self._access.client(), self._settings.operator_class
         self._closing.push_async_callback(api.close)
         return Leadership(
-            ClusterLease(api, self._settings.namespace),
+            ClusterLease(api, self._settings.namespace, name_of_lease(of_class)),
             own_identity(),
             Timing(self._settings.lease_duration),
             Clocks(_seconds, _now),
@@ -124,10 +124,11 @@ class Serving:
             ports,
             settings.namespace,
             workers=settings.workers,
+            operator_class=settings.operator_class,
             lease_guard=lease_guard,
             write_limit=CALL_TIMEOUT,
         )
-        metrics.watch(parts.queue, parts.inventory)
+        metrics.watch(parts.queue, parts.inventory, parts.served.refused)
         return parts.engine
 
     @property

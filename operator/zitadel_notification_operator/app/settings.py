@@ -10,6 +10,7 @@ class Settings:
 
     Attributes:
         namespace: The operator's own namespace.
+        operator_class: The class of the instances that it serves.
         watch_namespaces: The namespaces whose policies are watched; empty for all.
         kubeconfig: A kubeconfig file. None to try the pod's service account, then
             KUBECONFIG.
@@ -25,6 +26,7 @@ class Settings:
     """
 
     namespace: str
+    operator_class: str = ""
     watch_namespaces: tuple[str, ...] = ()
     kubeconfig: Path | None = None
     bind_address: str = ""

@@ -16,10 +16,7 @@ from zitadel_notification_operator.core.errors import (
 from zitadel_notification_operator.core.lease import Lease
 
 from .calls import ApiClient, Forbidden, call
-from .names import FIELD_MANAGER, micro_time, pod_name
-
-LEASE = FIELD_MANAGER
-"""The name of the Lease."""
+from .names import micro_time, pod_name
 
 _API_VERSION = "coordination.k8s.io/v1"
 _UNTOLD_DURATION = 15
@@ -37,11 +34,13 @@ class ClusterLease:
         api: Preferably a client that nothing else uses: calls about the Lease must not
             wait for others.
         namespace: The operator's own namespace.
+        name: The name of the Lease.
     """
 
-    def __init__(self, api: ApiClient, namespace: str) -> None:
+    def __init__(self, api: ApiClient, namespace: str, name: str) -> None:
         self._api = api
         self._namespace = namespace
+        self._name = name
         self._path = f"/apis/{_API_VERSION}/namespaces/{namespace}/leases"
         self._stored: dict[str, Any] = {}
 
@@ -53,7 +52,7 @@ class ClusterLease:
                 the text says which permissions to grant.
         """
         try:
-            return await self._call("GET", f"{self._path}/{LEASE}")
+            return await self._call("GET", f"{self._path}/{self._name}")
         except ObjectGone:
             return None
 
@@ -66,7 +65,7 @@ class ClusterLease:
         body = {
             "apiVersion": _API_VERSION,
             "kind": "Lease",
-            "metadata": {"name": LEASE, "namespace": self._namespace},
+            "metadata": {"name": self._name, "namespace": self._namespace},
             "spec": _spec(lease),
         }
         try:
@@ -92,7 +91,7 @@ class ClusterLease:
         spec = {**self._stored.get("spec", {}), **_spec(lease)}
         body = {**self._stored, "metadata": metadata, "spec": spec}
         try:
-            return await self._call("PUT", f"{self._path}/{LEASE}", body)
+            return await self._call("PUT", f"{self._path}/{self._name}", body)
         except (ObjectChanged, ObjectGone):
             return None
 
@@ -102,9 +101,9 @@ class ClusterLease:
         except Forbidden as error:
             raise ClusterError(
                 f"The operator may not {_VERBS[method]} the Lease "
-                f"{self._namespace}/{LEASE}; give its role in this namespace the verbs "
-                "get, create and update on leases of coordination.k8s.io, or run a "
-                "single replica with --no-leader-elect"
+                f"{self._namespace}/{self._name}; give its role in this namespace the "
+                "verbs get, create and update on leases of coordination.k8s.io, or run "
+                "a single replica with --no-leader-elect"
             ) from error
         try:
             lease = _parse(stored)

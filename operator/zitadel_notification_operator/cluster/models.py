@@ -68,6 +68,7 @@ _RENAMED = {
     "found": "from",
     "instance": "instanceRef",
     "management": "managementPolicy",
+    "operator_class": "class",
     "restored": "to",
     "suspended": "suspend",
 }

@@ -12,6 +12,7 @@ ORIGINAL = f"{GROUP}/original"
 REQUESTED_AT = f"{GROUP}/reconcile-requested-at"
 ACCEPT_INSTANCE = f"{GROUP}/accept-instance-id"
 APPROVE_REMOVAL = f"{GROUP}/approve-removal"
+TAKE_OVER = f"{GROUP}/take-over"
 SET_LABEL = f"{GROUP}/set"
 SETS_FIELD_MANAGER = f"{FIELD_MANAGER}-sets"
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from zitadel_notification_operator.core.errors import ClusterError, ObjectGone
-from zitadel_notification_operator.core.kinds import Kind, ObjectKey
+from zitadel_notification_operator.core.kinds import INSTANCE, Kind, ObjectKey
 from zitadel_notification_operator.core.lease import Lease
 from zitadel_notification_operator.core.objects import FINALIZER
 from zitadel_notification_operator.core.release import (
@@ -23,10 +23,13 @@ from zitadel_notification_operator.core.release import (
 )
 
 from .calls import ApiClient, Forbidden, call, path_of
-from .lease import LEASE, ClusterLease
+from .lease import ClusterLease
 from .names import ORIGINAL
 from .removal import strip_marks
 from .resources import FORMS, UnusableObject, parse
+
+DEFAULT_INSTANCE = "default"
+"""The name in `spec.instanceRef` if an object does not say any."""
 
 
 class NotServed(ClusterError):
@@ -83,8 +86,36 @@ async def strip(api: ApiClient, marked: Marked) -> Marked | None:
     return None if stored is None else _at_its_end(marked, stored["metadata"])
 
 
+async def classes_of_instances(
+    api: ApiClient, tell: Callable[[str], None]
+) -> Mapping[str, str]:
+    """Return the class of each ZitadelInstance by its name.
+
+    Args:
+        api: Makes the calls.
+        tell: Receives a sentence for the user if the caller may not list them.
+
+    Raises:
+        ClusterError: Kubernetes did not answer.
+    """
+    try:
+        found = await call(api, "GET", path_of(INSTANCE))
+    except ObjectGone:
+        return {}  # without the CRD there are no classes
+    except Forbidden:
+        tell(
+            "you may not list zitadelinstances, so all objects count as those of the "
+            "operator without a class"
+        )
+        return {}
+    return {
+        item["metadata"]["name"]: str((item.get("spec") or {}).get("class") or "")
+        for item in found["items"]
+    }
+
+
 async def holder_of_lease(
-    api: ApiClient, namespace: str, tell: Callable[[str], None]
+    api: ApiClient, namespace: str, name: str, tell: Callable[[str], None]
 ) -> Lease | None:
     """Return the lease of an operator that is running, or None if none is.
 
@@ -95,33 +126,34 @@ async def holder_of_lease(
     Args:
         api: Makes the calls.
         namespace: The operator's own namespace.
+        name: The name of its Lease.
         tell: Receives a sentence for the user when there is something to wait for.
 
     Raises:
         ClusterError: The lease could not be read; the text says so.
     """
-    first = await _read_lease(api, namespace)
+    first = await _read_lease(api, namespace, name)
     if first is None or is_fresh(first, datetime.now(UTC)):
         return first
     tell(
-        f"{first.holder} holds the Lease {namespace}/{LEASE}, but has not renewed it "
+        f"{first.holder} holds the Lease {namespace}/{name}, but has not renewed it "
         f"in time; looking for {first.duration} s whether it does"
     )
     await asyncio.sleep(first.duration)
-    last = await _read_lease(api, namespace)
+    last = await _read_lease(api, namespace, name)
     return None if last is None or last.version == first.version else last
 
 
-async def _read_lease(api: ApiClient, namespace: str) -> Lease | None:
+async def _read_lease(api: ApiClient, namespace: str, name: str) -> Lease | None:
     """Return the lease, or None if nobody holds it."""
     try:
-        lease = await ClusterLease(api, namespace).read()
+        lease = await ClusterLease(api, namespace, name).read()
     except ClusterError as error:
         why = error.message
         if isinstance(error.__cause__, Forbidden):
             why = "you may not get leases of coordination.k8s.io there"
         raise ClusterError(
-            f"The Lease {namespace}/{LEASE} could not be read, so whether an operator "
+            f"The Lease {namespace}/{name} could not be read, so whether an operator "
             f"runs is not known: {why}; --force goes on without it"
         ) from error
     return lease if lease is not None and lease.holder else None
@@ -137,8 +169,18 @@ def _marked(kind: Kind, body: Mapping[str, Any]) -> Marked:
         finalizer=FINALIZER in (metadata.get("finalizers") or []),
         original=ORIGINAL in (metadata.get("annotations") or {}),
         left=_left(kind, body),
+        instance=_instance_of(kind, body),
     )
     return _at_its_end(read, metadata)
+
+
+def _instance_of(kind: Kind, body: Mapping[str, Any]) -> str:
+    if kind is INSTANCE:
+        return str(body["metadata"]["name"])
+    try:
+        return str(body["spec"]["instanceRef"]["name"])
+    except (KeyError, TypeError):
+        return DEFAULT_INSTANCE
 
 
 def _at_its_end(marked: Marked, metadata: Mapping[str, Any]) -> Marked:

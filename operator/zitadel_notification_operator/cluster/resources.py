@@ -27,6 +27,7 @@ from zitadel_notification_operator.core.kinds import (
     Kind,
     ObjectKey,
 )
+from zitadel_notification_operator.core.names import is_label
 from zitadel_notification_operator.core.objects import NotUnderstood, OwnObject
 from zitadel_notification_operator.core.original import Original
 from zitadel_notification_operator.core.policy import Scope
@@ -54,6 +55,7 @@ from .names import (
     ORIGINAL,
     REQUESTED_AT,
     SET_LABEL,
+    TAKE_OVER,
 )
 from .records import arguments_of, model_of, names_of, readable
 
@@ -206,8 +208,16 @@ def _settle_target(values: dict[str, Any], wrong: dict[str, str]) -> None:
 def _fields_of_instance(
     metadata: MetadataModel, spec: Model, _: dict[str, str]
 ) -> dict[str, Any]:
-    own = {"accepted_id": metadata.annotations.get(ACCEPT_INSTANCE)}
+    own = {
+        "accepted_id": metadata.annotations.get(ACCEPT_INSTANCE),
+        "take_over": _namespace_in(metadata.annotations.get(TAKE_OVER, "")),
+    }
     return own | arguments_of(InstanceSpec, spec.__dict__)
+
+
+def _namespace_in(annotation: str) -> str | None:
+    """Return the namespace that an annotation names, or None if it names none."""
+    return annotation if is_label(annotation) else None
 
 
 def _fields_of_set(

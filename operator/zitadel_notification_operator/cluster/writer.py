@@ -5,6 +5,7 @@ with a `test`. Apply cannot remove the finalizer of a copied object: kubectl co-
 there, so an apply without it would leave it in place (docs/concepts/ownership.md).
 """
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -21,7 +22,7 @@ from zitadel_notification_operator.core.objects import (
 from zitadel_notification_operator.core.policy_object import PolicyObject, PolicySpec
 from zitadel_notification_operator.core.set_object import SetObject
 
-from .calls import APPLY, ApiClient, call, path_of
+from .calls import APPLY, ApiClient, Refused, call, path_of
 from .names import (
     API_VERSION,
     FIELD_MANAGER,
@@ -39,6 +40,9 @@ from .removal import (
     strip_marks,
 )
 from .resources import FORMS, parse_answer
+
+_UNDECLARED = re.compile(r"\.status\.(\w+): field not declared in schema")
+"""The fields that Kubernetes names when it refuses an apply."""
 
 
 class ClusterWriter:
@@ -184,27 +188,48 @@ class ClusterWriter:
 
         Kubernetes ignores metadata.uid there, so the resourceVersion of a record with
         our uid is sent in its place. It does not serve as a lock: if the same object
-        has changed meanwhile, the same status is applied to its newest version.
+        has changed meanwhile, the same status is applied to its newest version. But
+        it is a lock on the field of an instance that says which operator serves it:
+        that one must be as it was known, for another operator may have written it. A
+        write that changes this field is a lock on the whole object, with its class.
         """
         version = about.resource_version or await self._version(about)
         path = f"{_path(about)}/status"
         for _ in range(TRIES):
             body = _document(about, {"resourceVersion": version}, status=status)
             try:
-                stored = await self._send(path, body)
+                stored = await self._send_status(path, body)
                 known = FORMS[about.kind].status_fields
                 patch = foreign_conditions_patch(stored["status"], status, known)
                 if not patch:
                     return stored
                 return await send_patch(self._api, path, patch, self._check)
             except ObjectChanged:
-                newer = await self._version(about)
+                found = await read_same(self._api, _path(about), about.uid)
+                newer = str(found["metadata"]["resourceVersion"])
                 if newer == version or _is_less(newer, version):
                     # Either the version is not the problem, or the stored object went
                     # back in time, and the status does not belong to it.
                     raise
+                server = _server(to_json(about.status))
+                if _server(status) != server or _server(found.get("status")) != server:
+                    raise
                 version = newer
         raise ObjectChanged(f"{path} changes faster than it can be applied")
+
+    async def _send_status(self, path: str, body: dict[str, Any]) -> Any:
+        """Send a status, and leave out what a CRD of an older version does not have.
+
+        Kubernetes drops such fields of other writes, but refuses an apply with them.
+        """
+        try:
+            return await self._send(path, body)
+        except Refused as error:
+            unknown = frozenset(_UNDECLARED.findall(error.message))
+            status = {k: v for k, v in body["status"].items() if k not in unknown}
+            if status == body["status"]:
+                raise
+        return await self._send(path, {**body, "status": status})
 
     async def _send(
         self, path: str, body: dict[str, Any], manager: str = FIELD_MANAGER
@@ -219,6 +244,11 @@ class ClusterWriter:
         """Return the stored resourceVersion; raise ObjectGone if the uid differs."""
         stored = await read_same(self._api, _path(about), about.uid)
         return str(stored["metadata"]["resourceVersion"])
+
+
+def _server(status: Any) -> Any:
+    """Return which operator serves an instance; None for objects of other kinds."""
+    return (status or {}).get("servedBy")
 
 
 def _is_less(version: str, other: str) -> bool:

@@ -9,6 +9,7 @@ from .grants import Grant
 from .identity import Capabilities, User
 from .kinds import INSTANCE, Kind
 from .objects import OwnObject, OwnStatus
+from .serving import Assignment, ServedBy
 
 
 class DriftMethod(StrEnum):
@@ -95,6 +96,7 @@ class InstanceSpec:
             system's roots only.
         credential: Where the credential is stored (`credentials`).
         drift: `driftDetection`.
+        operator_class: `class`: which operator serves the instance.
     """
 
     url: str
@@ -104,6 +106,7 @@ class InstanceSpec:
     rate_limit: RateLimit = field(default_factory=RateLimit)
     drift: DriftSettings = field(default_factory=DriftSettings)
     grants: tuple[Grant, ...] = ()
+    operator_class: str = ""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -123,6 +126,7 @@ class InstanceStatus(OwnStatus):
     policies: int | None = None
     drift_cursor: str | None = None
     drift_detection: DriftDetection | None = None
+    served_by: ServedBy | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +136,20 @@ class InstanceObject(InstanceSpec, OwnObject):
     Attributes:
         accepted_id: The value of the accept-instance-id annotation; None if it is
             absent.
+        take_over: The value of the take-over annotation; None if it is absent.
     """
 
     kind: ClassVar[Kind] = INSTANCE
 
     accepted_id: str | None = None
+    take_over: str | None = None
     status: InstanceStatus = field(default_factory=InstanceStatus)
+
+    @property
+    def assignment(self) -> Assignment:
+        """Who shall serve the instance, and who does."""
+        operator_class = self.operator_class if self.can_read("class") else None
+        return Assignment(operator_class, self.status.served_by, self.take_over)
 
     def is_degraded(self, detection: DriftDetection) -> bool:
         """Return whether drift is detected in another way than the spec asks for.

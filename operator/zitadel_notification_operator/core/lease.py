@@ -19,6 +19,15 @@ RELEASED = 1
 """Seconds that a released lease lasts, since the record must contain a number."""
 
 
+NAME = "zitadel-notification-operator"
+"""The name of the Lease of the operator without a class."""
+
+
+def name_of_lease(operator_class: str) -> str:
+    """Return the name of the Lease by which the replicas of a class elect a leader."""
+    return f"{NAME}-{operator_class}" if operator_class else NAME
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """The time limits of leader election, in seconds.

@@ -113,6 +113,10 @@ MENDS: Mapping[Reason, str] = {
         "A cluster administrator accepts the new ZITADEL if the change is "
         "intended, and corrects spec.url otherwise."
     ),
+    Reason.CLASS_CONFLICT: (
+        "A cluster administrator gives both ZitadelInstances the same spec.class, or "
+        "deletes one of them; the message names the older one."
+    ),
     Reason.UNREACHABLE: (
         "Whoever runs the network, DNS or ZITADEL restores the connection; the "
         "message names the host and the kind of failure."

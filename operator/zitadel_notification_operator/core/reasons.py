@@ -110,6 +110,9 @@ class Reason(StrEnum):
     INSTANCE_CHANGED = "InstanceChanged"
     """The url leads to another ZITADEL than before. Nothing is changed there."""
 
+    CLASS_CONFLICT = "ClassConflict"
+    """An older ZitadelInstance of another operator reaches the same ZITADEL."""
+
     UNREACHABLE = "Unreachable"
     """There is no connection, or no answer in time."""
 

@@ -45,6 +45,7 @@ class Marked:
         finalizer: Whether it has the operator's finalizer.
         original: Whether it has the operator's annotation `original`.
         left: Sentences about what stays in ZITADEL.
+        instance: The name of the ZitadelInstance that it is, or that it names.
         deleting: Whether the object is being deleted.
         others: The finalizers of others.
     """
@@ -55,6 +56,7 @@ class Marked:
     finalizer: bool
     original: bool
     left: tuple[str, ...]
+    instance: str = ""
     deleting: bool = False
     others: tuple[str, ...] = ()
 

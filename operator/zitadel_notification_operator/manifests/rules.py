@@ -139,6 +139,9 @@ RULES: Mapping[str, Rule] = {
     r"self.matches(r'^([a-z0-9]([-a-z0-9]*[a-z0-9])?|([a-z0-9][-a-z0-9]*)?\*)$')": (
         _fits(_PREFIX)
     ),
+    r"self.matches(r'^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$')": _fits(
+        "([a-z0-9]([-a-z0-9]*[a-z0-9])?)?"
+    ),
     "!self.url.lowerAscii().startsWith('http://') || "
     "(has(self.allowInsecureHTTP) && self.allowInsecureHTTP)": (
         lambda spec: not _is_clear(spec) or bool(spec.get("allowInsecureHTTP"))

@@ -99,7 +99,8 @@ async def run(
         metrics=progress,
         chance=random.Random(0),  # noqa: S311 - jitter, not a secret
     )
-    parts = Composition(ports, namespace, workers=WORKERS)
+    # All classes: a plan says what each object would do, whichever operator serves it.
+    parts = Composition(ports, namespace, workers=WORKERS, operator_class=None)
     with _watching(parts, cluster):
         try:
             await parts.engine.start()

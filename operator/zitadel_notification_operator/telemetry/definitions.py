@@ -182,8 +182,8 @@ LEADER = _gauge(
 )
 BUILD_INFO = _gauge(
     "znp_build_info",
-    ("version", "revision"),
-    "Always 1; the labels name version and commit of the operator.",
+    ("version", "revision", "class"),
+    "Always 1; the labels name version, commit and class of the operator.",
 )
 REMOTE_REQUESTS = _counter(
     "znp_remote_requests_total",
@@ -281,6 +281,12 @@ SUNSET = _gauge(
     _NAME,
     "When the ZITADEL of a ZitadelInstance will stop serving the first of its "
     "deprecated calls, where it announces that.",
+)
+SERVED_ELSEWHERE = _gauge(
+    "znp_instance_served_elsewhere",
+    _NAME,
+    "1 while another installation of this operator's class serves a ZitadelInstance, "
+    "so that this one leaves it alone; otherwise absent.",
 )
 
 

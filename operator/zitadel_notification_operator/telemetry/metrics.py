@@ -4,8 +4,9 @@ The engine reports to `passes`, and the adapters report each call to the two obs
 methods of `Metrics`. What can be computed is computed at each scrape.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from typing import NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,20 +17,34 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import generate_latest
 
+from zitadel_notification_operator.core.lease import name_of_lease
+
 from . import definitions as known
 from .objects import Inventory, ObjectMetrics
 from .passes import PrometheusMetrics, Queue
 
-_LEASE = "zitadel-notification-operator"
 _TOO_MANY_REQUESTS = "429"
+
+
+class Build(NamedTuple):
+    """What runs here.
+
+    Attributes:
+        version: The version of the operator.
+        revision: The commit that it was built from.
+        operator_class: The class of the instances that it serves.
+    """
+
+    version: str
+    revision: str
+    operator_class: str = ""
 
 
 class Metrics:
     """All metrics of one process.
 
     Args:
-        version: The version of the operator.
-        revision: The commit that it was built from.
+        build: What runs here.
         leading: Called at each scrape; returns whether this replica leads.
         workers: How many passes over the policies of one instance may run at once.
         of_policies: Whether there are series for each policy.
@@ -37,8 +52,7 @@ class Metrics:
 
     def __init__(
         self,
-        version: str,
-        revision: str,
+        build: Build,
         leading: Callable[[], bool],
         workers: int,
         *,
@@ -53,16 +67,30 @@ class Metrics:
         self._zitadel = cache(known.REMOTE_REQUESTS.counter(registry).labels)
         self._zitadel_time = cache(known.REMOTE_DURATION.histogram(registry).labels)
         self._limited = known.RATE_LIMITED.counter(registry)
-        known.LEADER.gauge(registry, leading, _LEASE)
-        known.BUILD_INFO.gauge(registry, lambda: 1, version, revision)
+        lease = name_of_lease(build.operator_class)
+        known.LEADER.gauge(registry, leading, lease)
+        known.BUILD_INFO.gauge(registry, lambda: 1, *build)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
 
-    def watch(self, queue: Queue, inventory: Inventory) -> None:
-        """Read this queue and this inventory at each scrape from now on."""
+    def watch(
+        self,
+        queue: Queue,
+        inventory: Inventory,
+        refused: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        """Read these at each scrape from now on.
+
+        Args:
+            queue: The queue of the passes.
+            inventory: The objects that this operator serves.
+            refused: Returns the names of the instances of its class that another
+                installation serves.
+        """
         self.passes.queue = queue
         self._objects.inventory = inventory
+        self._objects.refused = refused
 
     def zitadel_called(
         self, method: str, endpoint: str, code: str, seconds: float

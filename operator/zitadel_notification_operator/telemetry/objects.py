@@ -82,6 +82,8 @@ class ObjectMetrics:
         inventory: The known objects; None until there is an inventory.
         synced: When a pass over an object last succeeded, in seconds since 1970, by
             kind, and by namespace and name.
+        refused: Returns the names of the instances of this operator's class that
+            another installation serves.
         deprecated: The calls that an instance's ZITADEL has marked as deprecated, by
             the instance's name.
         of_policies: Whether there are series for each policy.
@@ -89,6 +91,7 @@ class ObjectMetrics:
 
     is_reporting: Callable[[], bool]
     inventory: Inventory | None = None
+    refused: Callable[[], Iterable[str]] = tuple
     synced: defaultdict[Kind, dict[tuple[str, str], float]] = field(
         default_factory=lambda: defaultdict(dict)
     )
@@ -152,6 +155,8 @@ class ObjectMetrics:
             )
             yield "".join([definition.head(), *lines]).encode()
 
+        yield self._refused(inventory)
+
     def _objects(self, inventory: Inventory | None) -> Iterator[OwnObject]:
         if inventory is None:
             return
@@ -185,6 +190,12 @@ class ObjectMetrics:
                 policies,
                 round(policies * SERIES / 1e6),
             )
+
+    def _refused(self, inventory: Inventory | None) -> bytes:
+        metric = known.SERVED_ELSEWHERE
+        names = sorted(self.refused()) if inventory is not None else []
+        lines = (f'{metric.name}{{name="{one}"}} 1\n' for one in names)
+        return "".join([metric.head(), *lines]).encode()
 
     def _sync(self, about: OwnObject) -> Iterator[Sample]:
         synced = self.synced[about.kind].get(about.key)

@@ -97,6 +97,8 @@ def _spec(one: OwnObject) -> Iterator[str]:
         yield one.url + (f" as {one.external_domain}" if one.external_domain else "")
         yield f"credential {one.credential.kind} of Secret {one.credential.secret}"
         yield f"drift detection {one.drift.method}, {_count(len(one.grants), 'grant')}"
+        if one.operator_class:
+            yield f"class {one.operator_class}"
     if not is_current(one):
         yield "the operator has not reported about this spec yet"
 
@@ -126,6 +128,7 @@ def _in_force(one: OwnObject) -> Iterator[str]:
     elif isinstance(one, SetObject):
         yield from _set_in_force(one)
     elif isinstance(one, InstanceObject):
+        yield from _server(one)
         yield from _reached(one)
 
 
@@ -182,6 +185,14 @@ def _set_in_force(one: SetObject) -> Iterator[str]:
         )
 
 
+def _server(one: InstanceObject) -> Iterator[str]:
+    by = one.status.served_by
+    if by is not None:
+        yield f"served by {by}"
+    elif one.operator_class:
+        yield f"served by nobody: does an operator of class {one.operator_class} run?"
+
+
 def _reached(one: InstanceObject) -> Iterator[str]:
     status = one.status
     if status.instance_id is None:
@@ -204,6 +215,7 @@ def _instance(one: InstanceObject) -> Iterator[str]:
     yield f"{title(one)}, {one.url}: {verdict}"
     if not is_ready(one):
         yield from (f"mend: {text}" for text in mends(one).values())
+    yield from _server(one)
     yield from _reached(one)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from zitadel_notification_operator.cli.options.classes import class_option
 from zitadel_notification_operator.cli.options.declaring import (
     kubeconfig_option,
     option,
@@ -70,7 +71,7 @@ def _names(
     "--all",
     "everything",
     is_flag=True,
-    help="All objects of all kinds, in all namespaces.",
+    help="All objects of all kinds, in all namespaces, of this class.",
 )
 @option("--dry-run", is_flag=True, help="Print what would be done, and write nothing.")
 @option("--force", is_flag=True, help="Continue even if an operator holds its Lease.")
@@ -79,6 +80,10 @@ def _names(
     default=own_namespace,
     help="The operator's own namespace, which has its Lease. Default: the service "
     "account's, else zitadel-notification-operator.",
+)
+@class_option(
+    "Release what the operator of this class serves: its ZitadelInstances and what "
+    "names them. Its Lease is looked at. Default: the operator without a class.",
 )
 @kubeconfig_option
 @pass_signals
@@ -90,6 +95,7 @@ def command(
     dry_run: bool,
     force: bool,
     namespace: str,
+    operator_class: str,
     kubeconfig: Path | None,
     **named: tuple[Any, ...],
 ) -> None:
@@ -112,7 +118,7 @@ def command(
         POLICY: named["policies"],
         INSTANCE: tuple(ObjectKey("", name) for name in named["instances"]),
     }
-    run = Run(named_keys, dry_run=dry_run)
+    run = Run(named_keys, operator_class, dry_run=dry_run)
     work = run.run(kubeconfig, None if force else namespace)
     try:
         asyncio.run(until_interrupted(work, signals))

@@ -7,9 +7,9 @@ import click
 
 from zitadel_notification_operator.cluster.calls import ApiClient
 from zitadel_notification_operator.cluster.connection import connect
-from zitadel_notification_operator.cluster.lease import LEASE
 from zitadel_notification_operator.cluster.release import (
     NotServed,
+    classes_of_instances,
     holder_of_lease,
     read_all,
     read_one,
@@ -17,6 +17,7 @@ from zitadel_notification_operator.cluster.release import (
 )
 from zitadel_notification_operator.core.errors import ClusterError
 from zitadel_notification_operator.core.kinds import KINDS, Kind, ObjectKey
+from zitadel_notification_operator.core.lease import name_of_lease
 from zitadel_notification_operator.core.release import WARNING, Marked, describe_running
 from zitadel_notification_operator.core.text import one_line
 
@@ -27,17 +28,21 @@ class Run:
     Args:
         named: The objects that were named, by kind. If nothing was named, everything
             is released.
+        operator_class: The class of the operator whose objects these are.
         dry_run: Whether to write nothing.
     """
 
     def __init__(
         self,
         named: Mapping[Kind, tuple[ObjectKey, ...]],
+        operator_class: str,
         *,
         dry_run: bool,
     ) -> None:
         self.released = self.nothing = self.failed = 0
         self._named = [(kind, key) for kind, keys in named.items() for key in keys]
+        self._class = operator_class
+        self._classes: Mapping[str, str] = {}
         self._dry_run = dry_run
 
     async def run(self, kubeconfig: Path | None, namespace: str | None) -> None:
@@ -55,16 +60,18 @@ class Run:
         try:
             if namespace is not None:
                 await self._check_lease(api, namespace)
+            self._classes = await classes_of_instances(api, _warn)
             async for marked in self._find(api):
                 await self._release(api, marked)
         finally:
             await api.close()
 
     async def _check_lease(self, api: ApiClient, namespace: str) -> None:
-        lease = await holder_of_lease(api, namespace, _warn)
+        name = name_of_lease(self._class)
+        lease = await holder_of_lease(api, namespace, name, _warn)
         if lease is None:
             return
-        running = describe_running(lease, f"{namespace}/{LEASE}")
+        running = describe_running(lease, f"{namespace}/{name}")
         if not self._dry_run:
             raise ClusterError(running)
         _warn(running)
@@ -73,22 +80,46 @@ class Run:
         """Yield the requested objects, and report those that do not exist."""
         for kind, key in self._named:
             try:
-                yield await read_one(api, kind, key)
+                marked = await read_one(api, kind, key)
             except ClusterError as error:
                 self._fail(error.message)
+                continue
+            if self._is_of_class(marked):
+                yield marked
+            else:
+                self._fail(
+                    f"{marked.title}: not released: it is of class "
+                    f"{self._class_of(marked)!r}; say --class"
+                )
+        others = 0
         for kind in () if self._named else KINDS:
-            found = []
-            try:
-                found = await read_all(api, kind)
-            except NotServed as error:
-                click.echo(error.message)
-            except ClusterError as error:
-                self._fail(error.message)
-            for marked in found:
-                if marked.is_marked:
+            for marked in await self._all_of(api, kind):
+                if not self._is_of_class(marked):
+                    others += 1
+                elif marked.is_marked:
                     yield marked
                 else:
                     self.nothing += 1
+        if others:
+            _warn(
+                f"{others} of other classes left alone; --class releases those of one"
+            )
+
+    async def _all_of(self, api: ApiClient, kind: Kind) -> list[Marked]:
+        try:
+            return await read_all(api, kind)
+        except NotServed as error:
+            click.echo(error.message)
+        except ClusterError as error:
+            self._fail(error.message)
+        return []
+
+    def _class_of(self, marked: Marked) -> str:
+        """Return the class of an object; without an instance it is the empty one."""
+        return self._classes.get(marked.instance, "")
+
+    def _is_of_class(self, marked: Marked) -> bool:
+        return self._class_of(marked) == self._class
 
     async def _release(self, api: ApiClient, marked: Marked) -> None:
         done: Marked | None = marked

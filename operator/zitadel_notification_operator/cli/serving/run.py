@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from zitadel_notification_operator.cli.options.classes import class_option
 from zitadel_notification_operator.cli.options.declaring import (
     kubeconfig_option,
     option,
@@ -37,6 +38,10 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     default=own_namespace,
     help="The operator's own namespace, which has its Secrets and its Lease. "
     "Default: the service account's, else zitadel-notification-operator.",
+)
+@class_option(
+    "Serve the ZitadelInstances of this spec.class, and what names them. Default: "
+    "those without a class.",
 )
 @option(
     "--watch-namespace",

@@ -42,8 +42,12 @@ UNUSABLE_ACCESS = frozenset(
 """Failures of the Secret or of the CA bundle, while the last good credential is still
 in memory."""
 
-HIDDEN_FROM_TENANTS = UNUSABLE_ACCESS | {Reason.SPEC_NOT_UNDERSTOOD}
-"""Failures whose message names things that do not concern tenants."""
+HIDDEN_FROM_TENANTS = UNUSABLE_ACCESS | {
+    Reason.CLASS_CONFLICT,
+    Reason.SPEC_NOT_UNDERSTOOD,
+}
+"""Failures whose message names things that do not concern tenants. The operator sees
+them in Kubernetes itself, so that they are certain at once."""
 
 
 class NotCheckedYet(Exception):

@@ -28,6 +28,9 @@ from zitadel_notification_operator.engine.queue.workqueue import (
 WRITE_LIMIT = 10.0
 """Seconds that a write may take at most, if no other limit is given."""
 
+LOOK = 0.05
+"""Seconds between two looks at whether the writes to a ZITADEL are over."""
+
 MARGIN = 1.0
 """Seconds after that limit until a write without an answer is certainly over."""
 
@@ -177,6 +180,18 @@ class WriteTurns:
     def _tell(self, zitadel_id: str) -> None:
         for news in self._listeners.get(zitadel_id, ()):
             news.set()
+
+    async def settled(self, zitadel_id: str) -> None:
+        """Wait until the writes that were sent to a ZITADEL by now are certainly over.
+
+        Others may begin meanwhile; they are not waited for.
+        """
+        end = loop_time() + self._write_limit + MARGIN
+        while (line := self._lines.get(zitadel_id)) is not None:
+            left = max(line.free_at, loop_time()) - loop_time()
+            if not (line.busy or left) or loop_time() >= end:
+                return
+            await asyncio.sleep(left or LOOK)
 
     @asynccontextmanager
     async def turn(

@@ -27,6 +27,11 @@ class DeletedUids:
         """Record that an object is gone."""
         self._lately.add(uid)
 
+    def discard(self, uid: str) -> None:
+        """Record that an object exists after all."""
+        self._lately.discard(uid)
+        self._before.discard(uid)
+
     def forget(self) -> None:
         """Forget all: Kubernetes has gone back, and may hold any of them again."""
         self._lately.clear()

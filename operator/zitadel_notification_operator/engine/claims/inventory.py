@@ -216,6 +216,16 @@ class Inventory:
             affected |= self.users_of(key.name) | self._claim_for(key.name)
         return affected
 
+    def set_aside(self, one: OwnObject) -> set[PolicyKey]:
+        """Forget an object that exists, because another operator serves it.
+
+        Returns:
+            The policies that this affects.
+        """
+        affected = self.drop(one.kind, one.key)
+        self.deleted_uids.discard(one.uid)
+        return affected
+
     def _forget(self, known: OwnObject) -> set[PolicyKey]:
         """Forget a record.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.credentials import (
@@ -32,7 +33,6 @@ from zitadel_notification_operator.engine.calls.instance_state import (
     ProbeMemory,
     is_superseded,
 )
-from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.calls.organization_cache import (
     OrganizationCache,
 )
@@ -52,6 +52,7 @@ from zitadel_notification_operator.engine.ports import (
 from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.outcome import StalePass
 
+from .class_check import ClassCheck
 from .grant_lookup import Failed, Found, affected, look_up, note
 
 CHECK_INTERVAL = 180.0
@@ -73,7 +74,8 @@ class InstanceProbe:
         writes: Clears what statuses hold of another ZITADEL.
         secrets: Reads credentials and CA bundles.
         connector: Makes clients.
-        lease_guard: Says whether a client may still make a call.
+        classes: Says whether a client may still make a call, and whether another class
+            of operators writes to the same ZITADEL.
         now: Returns the wall-clock time.
     """
 
@@ -82,7 +84,7 @@ class InstanceProbe:
     _writes: OwnWrites
     _secrets: SecretReader
     _connector: Connector
-    _lease_guard: LeaseGuard
+    _classes: ClassCheck
     _now: Callable[[], datetime]
 
     async def run(self, instance: InstanceObject, state: InstanceState) -> None:
@@ -96,6 +98,7 @@ class InstanceProbe:
             TerminalError: `SpecNotUnderstood`: it is not known how to reach the
                 instance.
             OperatorError: Why it cannot be used now.
+            RequeueAfter: Another operator has yet to give the ZITADEL up.
         """
         require_understood(instance)
         memory = state.probe
@@ -110,13 +113,16 @@ class InstanceProbe:
         # Cleared only here: any suspicion from now on causes another probe.
         state.suspected = False
         same, memory.tried = memory.tried == access, access
-        client = self._connect(instance, access)
+        reached = self._connect(instance, access)
+        client = reached.guarded(self._classes.require_lease)
         with _heeding(memory):
             identity = await client.identify()
         if is_superseded(self._inventory, instance):
             return
         self._require_same_zitadel(instance, identity.zitadel_id)
+        await self._classes.require_first(instance, identity.zitadel_id)
         await self._unpin(instance, state, identity.zitadel_id)
+        await self._classes.clear(instance, identity.zitadel_id)
         organization_cache = _organization_cache(state, client, identity, same=same)
         # What grants mean is looked up again at each probe: a rename may revoke one.
         organization_cache.drop()
@@ -125,7 +131,8 @@ class InstanceProbe:
             return
         if self._is_asked_anew(instance, state, identity, same=same):
             self._wakeups.affected(self._inventory.users_of(instance.name))
-        connection = Connection(client, identity, organization_cache)
+        check = partial(self._classes.require_call, instance.name)
+        connection = Connection(reached.guarded(check), identity, organization_cache)
         self._record(instance, state, connection, meanings)
 
     def _record(
@@ -202,9 +209,8 @@ class InstanceProbe:
         return Access(instance.endpoint, roots, credential)
 
     def _connect(self, instance: InstanceObject, access: Access) -> PolicyClient:
-        """Return a client that makes no call after the lease has ended."""
         try:
-            client = self._connector.connect(
+            return self._connector.connect(
                 instance.name, access.endpoint, access.credential, access.roots
             )
         except TerminalError as error:
@@ -212,7 +218,6 @@ class InstanceProbe:
                 raise
             where = bundle_name(instance.ca, self._inventory.own_namespace)
             raise TerminalError(error.reason, f"{where}: {error.message}") from error
-        return client.guarded(self._lease_guard.require)
 
     def _must_ask(
         self, instance: InstanceObject, state: InstanceState, access: Access

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from zitadel_notification_operator.core.kinds import POLICY
+from zitadel_notification_operator.core.serving import ServedBy
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.calls.read_lag import ReadLag
@@ -27,10 +28,17 @@ from zitadel_notification_operator.engine.claims.ownership import (
     Ownership,
     wanted_targets,
 )
+from zitadel_notification_operator.engine.claims.served_instances import (
+    ServedInstances,
+)
+from zitadel_notification_operator.engine.claims.unserved_objects import (
+    UnservedObjects,
+)
 from zitadel_notification_operator.engine.claims.wakeups import Wakeups
 from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.drift.drift_schedule import DriftSchedule
 from zitadel_notification_operator.engine.drift.events_pass import EventsPass
+from zitadel_notification_operator.engine.instances.class_check import ClassCheck
 from zitadel_notification_operator.engine.instances.holding import Holding
 from zitadel_notification_operator.engine.instances.instance_pass import InstancePass
 from zitadel_notification_operator.engine.instances.instance_probe import InstanceProbe
@@ -76,9 +84,11 @@ from .dispatch import Dispatch
 from .engine import Engine
 from .eviction import Eviction
 from .housekeeping import Housekeeping
+from .intake import Intake
 from .lanes import Lanes
 from .passes import Passes
 from .resync import Resync
+from .serving_pass import HandOvers, ServingPass
 from .watch_events import WatchEvents
 
 
@@ -116,6 +126,8 @@ class Composition:
     Args:
         ports: The adapters.
         namespace: The namespace of the operator itself.
+        operator_class: The class of the instances that it serves. None to serve those
+            of all classes, as a plan does.
         workers: The number of passes that one lane of the work queue may run at once.
         lease_guard: Says whether passes may still call ZITADEL; asked before each call.
         write_limit: Seconds that a write to ZITADEL may take at most.
@@ -130,17 +142,18 @@ class Composition:
         namespace: str,
         *,
         workers: int,
+        operator_class: str | None = "",
         lease_guard: LeaseGuard | None = None,
         write_limit: float = WRITE_LIMIT,
     ) -> None:
         metrics, chance, now = ports.metrics, ports.chance, ports.now
-        connector = ports.connector
         self.lease_guard = lease_guard = lease_guard or LeaseGuard()
         self.queue = queue = WorkQueue(metrics)
         outbox = EventOutbox(ports.recorder)
         deadlines = Deadlines()
 
         # What knows our objects, and writes them.
+        self.served = served = ServedInstances(_operator(namespace, operator_class))
         self.inventory = inventory = Inventory(namespace)
         wakeups = Wakeups(inventory, queue)
         crds = Crds(ports.reader.crd_is_ending, wakeups.crd_ending)
@@ -148,9 +161,10 @@ class Composition:
         self.writes = writes = OwnWrites(inventory, ports.writer, wakeups, outbox)
 
         # What knows the ZITADELs: who may call them, and what has drifted.
-        wanted = partial(wanted_targets, inventory)
         self.connections = connections = Connections(queue)
-        self.repairs = repairs = Repairs(wanted, wakeups.queue_instances_of)
+        self.repairs = repairs = Repairs(
+            partial(wanted_targets, inventory), wakeups.queue_instances_of
+        )
         self.lag = lag = ReadLag()
         self.write_turns = turns = WriteTurns(
             partial(writes_at_once, inventory), write_limit
@@ -168,21 +182,42 @@ class Composition:
         watch_events = WatchEvents(
             inventory, writes, wakeups, connections, crds, eviction, checks, queue
         )
+        intake = Intake(
+            served,
+            UnservedObjects(),
+            inventory,
+            watch_events,
+            wakeups,
+            connections,
+            eviction,
+            queue,
+        )
         resync = Resync(
-            ports.reader, inventory, watch_events, connections, checks, queue, chance
+            ports.reader, inventory, intake, connections, checks, queue, chance
+        )
+
+        # What takes instances from other operators, and hands them over.
+        hand_overs = HandOvers(served, turns, connections, intake, ports.writer, outbox)
+        classes = ClassCheck(
+            served, turns, writes, resync.relist_instances, lease_guard
         )
 
         # Passes over instances.
         probe = InstanceProbe(
-            inventory, wakeups, writes, ports.secrets, connector, lease_guard, now
+            inventory, wakeups, writes, ports.secrets, ports.connector, classes, now
         )
-        holding = Holding(inventory, connections, crds, writes, outbox)
         verdicts = Verdicts(inventory, probe, wakeups, drift, checks, queue, now)
         instance_reports = InstanceReport(
             inventory, writes, outbox, drift, repairs, deadlines, metrics, now
         )
         instances = InstancePass(
-            connections, holding, verdicts, instance_reports, checks, drift, chance
+            connections,
+            Holding(inventory, connections, crds, writes, outbox),
+            verdicts,
+            instance_reports,
+            checks,
+            drift,
+            chance,
         )
 
         # Passes over policies.
@@ -191,8 +226,9 @@ class Composition:
         writer_of = partial(TargetWriter, repairs, lag, outbox, metrics)
         self.targets = targets = Targets(admit, client_of, writer_of)
         resolver = OrganizationResolver(inventory, connections, writes, wakeups, now)
-        reread = partial(resync.reread, POLICY)
-        ownership = Ownership(inventory, writes, wakeups, reread)
+        ownership = Ownership(
+            inventory, writes, wakeups, partial(resync.reread, POLICY)
+        )
         unseen_events = UnseenEvents(inventory, drift, repairs, lag)
         reports = PolicyReport(
             writes, inventory, connections, drift, deadlines, metrics, chance, now
@@ -217,26 +253,31 @@ class Composition:
 
         # Passes over sets.
         directories = Directories(inventory, connections, drift)
-        set_reports = SetReport(inventory, writes, metrics, now)
         sets = _passes_over_sets(
-            inventory, directories, wakeups, writes, crds, set_reports
+            inventory,
+            directories,
+            wakeups,
+            writes,
+            crds,
+            SetReport(inventory, writes, metrics, now),
         )
 
         # The engine.
         dispatch = Dispatch(
             inventory,
             connections,
-            connector,
+            ports.connector,
             instances,
             events,
             policies,
             deletions,
             sets,
         )
-        passes = Passes(queue, inventory, dispatch, resync, metrics, chance)
+        serving = ServingPass(served, hand_overs, dispatch, inventory, resync.reread)
+        passes = Passes(queue, inventory, serving, resync, metrics, chance)
         housekeeping = Housekeeping(
             inventory,
-            by_name=(connections.keep, drift.keep),
+            by_name=(connections.keep, drift.keep, classes.keep),
             by_uid=(
                 deadlines.keep,
                 outbox.keep,
@@ -247,9 +288,11 @@ class Composition:
         )
         lanes = Lanes(inventory, workers)
         queue.divide(lanes.lane_of, workers, lanes.retries_of)
-        self.engine = Engine(
-            lease_guard, queue, watch_events, resync, passes, housekeeping
-        )
+        self.engine = Engine(lease_guard, queue, intake, resync, passes, housekeeping)
+
+
+def _operator(namespace: str, operator_class: str | None) -> ServedBy | None:
+    return None if operator_class is None else ServedBy(namespace, operator_class)
 
 
 def _passes_over_sets(

@@ -14,9 +14,9 @@ from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.queue.workqueue import WorkQueue
 
 from .housekeeping import Housekeeping
+from .intake import Intake
 from .passes import Passes
 from .resync import Resync
-from .watch_events import WatchEvents
 
 STOP_PATIENCE = 12.0
 """Seconds that running passes get to end: enough for the longest call to ZITADEL and
@@ -30,7 +30,7 @@ class Engine:
     Args:
         lease_guard: Stops calls to ZITADEL.
         queue: Accepts keys only while the engine leads.
-        watch_events: Receives what the watches deliver.
+        watch_events: Receives what the watches deliver, whoever serves it.
         resync: Lists what Kubernetes holds.
         passes: Runs the passes that are due.
         housekeeping: Drops what is no longer needed.
@@ -44,7 +44,7 @@ class Engine:
 
     _lease_guard: LeaseGuard
     _queue: WorkQueue
-    watch_events: WatchEvents
+    watch_events: Intake
     _resync: Resync
     _passes: Passes
     _housekeeping: Housekeeping

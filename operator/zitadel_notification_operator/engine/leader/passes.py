@@ -29,9 +29,9 @@ from zitadel_notification_operator.engine.queue.outcome import (
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 from zitadel_notification_operator.engine.reporting.event_outbox import level_of
 
-from .dispatch import Dispatch
 from .log_context import concerning, log_context_of, uid_of
 from .resync import Resync
+from .serving_pass import ServingPass
 
 OFTEN = 3
 """Consecutive failures of a key after which a refused write is logged as a warning."""
@@ -49,7 +49,7 @@ class Passes:
     Args:
         queue: Says which keys are due, and how many passes may run at once.
         inventory: Holds the objects.
-        dispatch: Runs the pass over an object.
+        serving: Runs the pass over an object that this operator serves.
         resync: Reads an object again after a write has found another version.
         metrics: Counts the results.
         chance: The source of jitter.
@@ -60,7 +60,7 @@ class Passes:
 
     _queue: WorkQueue
     _inventory: Inventory
-    _dispatch: Dispatch
+    _serving: ServingPass
     _resync: Resync
     _metrics: PassMetrics
     _chance: random.Random
@@ -105,7 +105,7 @@ class Passes:
         """Run one pass; errors of Kubernetes and our own bugs end in a backoff."""
         failures = self._queue.failures(key)
         try:
-            return await self._dispatch.run(key, failures)
+            return await self._serving.run(key, failures)
         except (ObjectGone, ObjectChanged) as error:
             if self._queue.failures(key) >= OFTEN:
                 # Fewer failures only mean that somebody else wrote first. Kubernetes

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from zitadel_notification_operator.core.backoff import bounded_delay, spread
 from zitadel_notification_operator.core.errors import ClusterError
-from zitadel_notification_operator.core.kinds import KINDS, Kind, ObjectKey
+from zitadel_notification_operator.core.kinds import INSTANCE, KINDS, Kind, ObjectKey
 from zitadel_notification_operator.core.objects import ObjectList
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.claims.inventory import Inventory
@@ -35,7 +35,7 @@ from zitadel_notification_operator.engine.queue.slices import in_slices
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 from zitadel_notification_operator.engine.reporting.event_outbox import level_of
 
-from .watch_events import WatchEvents
+from .intake import Intake
 
 LIST_INTERVAL = 600.0
 """Seconds between the periodic LISTs that find what a watch may have lost."""
@@ -56,8 +56,8 @@ class Resync:
 
     Args:
         reader: Makes the calls.
-        inventory: Holds what is known.
-        watch_events: Receives what was read, as it receives what the watch delivers.
+        inventory: Holds what this operator serves.
+        intake: Receives what was read, as it receives what the watch delivers.
         connections: Know which instances are in doubt.
         checks: Schedules drift checks.
         queue: Receives passes over everything after Kubernetes has gone back.
@@ -66,7 +66,7 @@ class Resync:
 
     _reader: ObjectReader
     _inventory: Inventory
-    _watch_events: WatchEvents
+    _intake: Intake
     _connections: Connections
     _checks: Checks
     _queue: WorkQueue
@@ -85,7 +85,7 @@ class Resync:
         Raises:
             ClusterError: A LIST failed; nothing was stored.
         """
-        known = {kind: {one.key for one in self._inventory.of(kind)} for kind in KINDS}
+        known = {kind: {one.key for one in self._intake.of(kind)} for kind in KINDS}
         newest = self._newest_known()
         doubted, self._incomplete = self._doubts.is_set(), False
         lists = await self._list(reuse=True)
@@ -121,19 +121,29 @@ class Resync:
         for found in lists:
             if at_once:
                 for one in found.objects:
-                    self._watch_events.seen(one)
+                    self._intake.seen(one)
             else:
                 async for one in in_slices(found.objects):
-                    self._watch_events.seen(one)
+                    self._intake.seen(one)
 
     async def _list(self, *, reuse: bool) -> dict[Kind, ObjectList]:
         """List the objects of all kinds, an instance before what needs it."""
         return {
             kind: await self._reader.list_objects(
-                kind, self._inventory.of(kind) if reuse else ()
+                kind, self._intake.of(kind) if reuse else ()
             )
             for kind in reversed(KINDS)
         }
+
+    async def relist_instances(self) -> None:
+        """Read all instances from Kubernetes, and store what differs.
+
+        Raises:
+            ClusterError: Kubernetes did not answer; nothing was stored.
+        """
+        known = self._intake.of(INSTANCE)
+        for one in (await self._reader.list_objects(INSTANCE, known)).objects:
+            self._intake.seen(one)
 
     async def try_to_run(self, complaint: str) -> ClusterError | None:
         """List everything as `run` does; log an error and return it.
@@ -177,16 +187,16 @@ class Resync:
         Raises:
             ClusterError: Kubernetes did not answer; the record stays as it is.
         """
-        known = self._inventory.find(kind, key)
+        known = self._intake.find(kind, key)
         found = await self._reader.read(kind, key)
         if found is not None:
             if known and known.uid == found.uid and is_older(found, known):
                 # A later read has returned an older version.
                 self.doubt()
-            self._watch_events.seen(found)
+            self._intake.seen(found)
         elif known is not None:
             # A new object of that name may have arrived before this answer.
-            self._watch_events.gone(key_of(known), known.uid)
+            self._intake.gone(key_of(known), known.uid)
 
     async def try_to_reread(self, key: Key) -> None:
         """Read an object again, because a write found a different version than ours."""
@@ -204,9 +214,7 @@ class Resync:
     def _newest_known(self) -> dict[Kind, int]:
         """Return the newest version seen of each kind, in objects or LISTs."""
         return {
-            kind: max(
-                newest_version(self._inventory.of(kind)), self._listed.get(kind, 0)
-            )
+            kind: max(newest_version(self._intake.of(kind)), self._listed.get(kind, 0))
             for kind in KINDS
         }
 
@@ -218,7 +226,7 @@ class Resync:
         )
         # Until Kubernetes reaches that version again, its watches may deliver nothing.
         self._deaf_until = max(self._deaf_until, newest)
-        self._inventory.begin_anew()
+        self._intake.begin_anew()
 
     def _look_at_all(self) -> None:
         """Queue passes over everything: a restored status may be out of date."""

@@ -18,6 +18,7 @@ from zitadel_notification_operator.core.read_side import Missed
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.references import Reference
 from zitadel_notification_operator.core.report import CONTESTED
+from zitadel_notification_operator.core.serving import ServedBy
 from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.engine.ports import Notice
 
@@ -138,6 +139,33 @@ def deprecation_event(version: str | None, found: Deprecation) -> Notice:
         f"ZITADEL {version or 'of an unknown version'} marks calls of this "
         f"operator as deprecated, which serve as before: {found}",
     )
+
+
+def handed_over_event(to: ServedBy | None) -> Notice:
+    """Return the Event about an instance that this operator serves no longer.
+
+    Args:
+        to: The installation that the annotation names; None after a change of class.
+    """
+    note = "All calls have ended: the operator of spec.class may begin"
+    if to is not None:
+        note = f"All calls have ended: {to} may begin"
+    return _normal("HandedOver", "HandOver", note)
+
+
+def served_elsewhere_event(by: ServedBy, own: ServedBy) -> Notice:
+    """Return the Event that warns of an instance that another installation keeps.
+
+    Args:
+        by: The installation that `status.servedBy` names.
+        own: This one, which is of the same class.
+    """
+    note = (
+        f"{by} serves this instance, so {own} leaves it alone. If that one is gone "
+        "for good, or shall hand it over, set the annotation "
+        f"zitadel-notification.dev/take-over: {own.namespace}"
+    )
+    return _warning("ServedElsewhere", "Serve", f"{note[:1].upper()}{note[1:]}")
 
 
 def drift_detection_events(
