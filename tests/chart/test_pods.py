@@ -265,6 +265,7 @@ def test_everything_on_reaches_the_program() -> None:
         *("logLevel=debug", "logFormat=text", "workers=4", "allowLocalUrls=true"),
         *("leaderElection.leaseDuration=30s", "watchNamespaces={a,b}"),
         *("metrics.port=9080", "metrics.perPolicy=false", "health.port=9081"),
+        "class=canary",
     ]
     found = arguments(render(*(part for o in options for part in ("--set", o))))
     wanted = {
@@ -272,6 +273,7 @@ def test_everything_on_reaches_the_program() -> None:
         "log_format": "text",
         "workers": 4,
         "allow_local_urls": True,
+        "operator_class": "canary",
         "lease_duration": 30.0,
         "leader_elect": True,
         "watch_namespaces": ("a", "b"),

@@ -31,6 +31,23 @@
 {{- default .Release.Namespace .Values.namespaceOverride }}
 {{- end }}
 
+{{/* The Lease of the operator's class. */}}
+{{- define "zitadel-notification-operator.lease" -}}
+{{- printf "zitadel-notification-operator-%s" .Values.class | trimSuffix "-" }}
+{{- end }}
+
+{{/* The full name, for objects without a namespace, with the class and a suffix if there
+     are any: the release of another class may have the same name in another namespace.
+     Takes (list $ SUFFIX). */}}
+{{- define "zitadel-notification-operator.clusterName" -}}
+{{- $suffix := list (first .).Values.class (last .) | compact | join "-" }}
+{{- if $suffix }}
+{{- include "zitadel-notification-operator.suffixed" (list (first .) $suffix) }}
+{{- else }}
+{{- include "zitadel-notification-operator.fullname" (first .) }}
+{{- end }}
+{{- end }}
+
 {{- define "zitadel-notification-operator.serviceAccountName" -}}
 {{- $default := ternary (include "zitadel-notification-operator.fullname" .) "default" .Values.serviceAccount.create }}
 {{- default $default .Values.serviceAccount.name }}

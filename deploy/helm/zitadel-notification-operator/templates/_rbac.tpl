@@ -54,7 +54,7 @@
   verbs: [create]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  resourceNames: [zitadel-notification-operator]
+  resourceNames: [{{ include "zitadel-notification-operator.lease" . }}]
   verbs: [get, update]
 {{- end }}
 {{- end }}
