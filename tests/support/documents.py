@@ -52,11 +52,12 @@ class Shell:
 
     def __init__(self, plane: ControlPlane, home: Path, helm: str = HELM_4) -> None:
         binaries = find_binaries(("kubectl", helm))
-        own = home / "bin"
-        own.mkdir(exist_ok=True)
-        (own / "helm").symlink_to(binaries / helm)
+        renamed = home / helm
+        renamed.mkdir(exist_ok=True)
+        if not (renamed / "helm").exists():
+            (renamed / "helm").symlink_to(binaries / helm)
         places = (
-            own,
+            renamed,
             binaries,
             Path(sys.executable).parent,
             os.environ["PATH"],
