@@ -6,6 +6,7 @@ tests build on each other, in this order.
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,12 @@ class Objects:
 def released(tmp_path_factory: pytest.TempPathFactory) -> Released:
     """The version that was released last."""
     return unpack_released(tmp_path_factory.mktemp("released"))
+
+
+@pytest.fixture(autouse=True)
+def _told(released: Released) -> None:
+    """Log which version it is; pytest shows that of a test that fails."""
+    logging.getLogger(__name__).warning(released.describe())
 
 
 @pytest.fixture(scope="module")

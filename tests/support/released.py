@@ -32,15 +32,20 @@ class Released:
         """The source root of its operator, for PYTHONPATH."""
         return self.folder / "operator"
 
-    def changed_dependencies(self) -> list[str]:
-        """Return the requirements that only one of the two versions has.
+    def describe(self) -> str:
+        """Say which version it is, and what differs from what users ran.
 
-        The old operator runs with the packages of the present one, because an
-        environment of its own would take a minute and a package index. If this list is
-        not empty, that is not quite what users ran.
+        Its operator runs with the packages of the present one, because an environment
+        of its own would take a minute and a package index.
         """
         old, new = (_requirements(folder) for folder in (self.folder, ROOT))
-        return sorted(old ^ new)
+        if old == new:
+            return f"The last release is {self.name}, which requires the same packages."
+        return (
+            f"The last release is {self.name}. It runs with the present packages, but "
+            f"requires {', '.join(sorted(old - new)) or 'nothing more'} instead of "
+            f"{', '.join(sorted(new - old)) or 'nothing'}."
+        )
 
     def imported_from(self) -> Path:
         """Return the folder from which Python imports the operator with this source."""
