@@ -28,6 +28,9 @@ from zitadel_notification_operator.core.references import By, Reference
 
 ORG = frozenset({Scope.ORGANIZATION})
 HTML = TransientError(Reason.UNEXPECTED_ANSWER, "answered not as ZITADEL does")
+PROBED = 220.0
+"""Seconds within which an instance is probed again: three minutes, and the time to the
+pass after that, which is 33 s at most."""
 TROUBLES = [
     HTML,
     TransientError(Reason.SERVER_ERROR, "cannot serve now"),
@@ -140,7 +143,7 @@ def test_a_look_up_that_fails_later(failure: OperatorError) -> None:
         before = len(harness.steps.log)
         search, pages = harness.zitadel.search, harness.zitadel.organizations
         calls = break_searches(harness, failure)
-        await within(200, lambda: calls[0] > 0, harness)
+        await within(PROBED, lambda: calls[0] > 0, harness)
         harness.zitadel.own["a"] = True
         edited = replace(stored(harness, "free"), settings=mails(True), generation=2)
         harness.seen(edited)
@@ -175,7 +178,7 @@ def test_one_look_up_that_fails_is_noticed_by_nobody() -> None:
         search = harness.zitadel.search
         calls = break_searches(harness, HTML)
         before = len(harness.steps.log)
-        await within(200, lambda: calls[0] > 0, harness)
+        await within(PROBED, lambda: calls[0] > 0, harness)
         instead_of(harness.zitadel.search).call(search)
         await harness.live(700)
         assert not [s for s in harness.steps.log[before:] if s[0] == "status"]
@@ -241,7 +244,7 @@ def test_a_deletion_that_waits_for_a_look_up_says_so(restart: bool) -> None:
         calls = break_searches(harness, HTML)
         if restart:
             await harness.start()
-        await within(200, lambda: calls[0] > 0, harness)
+        await within(PROBED, lambda: calls[0] > 0, harness)
         harness.seen(replace(stored(harness, "named"), deleting=True, generation=2))
         await harness.live(60)
         condition = ready(harness, "named")
