@@ -109,7 +109,10 @@ def unpack(name: str, folder: Path) -> None:
     else:
         archive = git("archive", "--format=tar", name)
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        files.extractall(folder, filter="data")
+        # Python has this filter since 3.11.4.
+        files.extraction_filter = getattr(tarfile, "data_filter", None)
+        for member in files:
+            files.extract(member, folder)
 
 
 def git(*arguments: str) -> bytes:
