@@ -37,7 +37,10 @@ def test_a_thousand_names_cost_a_list_and_three_calls_each() -> None:
         assert calls.count("list") == 2
         assert calls.count("search") == 0
         assert calls.count("organization") == 0
-        assert calls.count("observe") == 2 * calls.count("Create") == 2000
+        assert calls.count("Create") == 1000
+        # The first verdict wakes all in slices, so a pass that has begun between two
+        # of them is made once more.
+        assert 2000 <= calls.count("observe") <= 2010
         assert harness.policy("p7").status.organization_id == "o7"
         assert harness.policy("p7").status.organization_name == "Organization 7"
         await harness.stop()
