@@ -47,7 +47,7 @@ def test_kubectl_completes_the_plugin() -> None:
     done = kubectl("__complete", "zitadel-notification", "rel")
     assert done.returncode == 0, done.stderr
     line, last = done.stdout.splitlines()
-    assert line.startswith("release\tremove the finalizers")
+    assert line.startswith("release\tremove finalizers")
     assert last == ":4"
     assert "NoFileComp" in done.stderr
 

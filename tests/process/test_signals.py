@@ -192,7 +192,7 @@ sys.exit(main())
         ("run", "uvloop", signal.SIGTERM, 0),
         ("emulator", "aiohttp", signal.SIGTERM, 0),
         ("release", "click", signal.SIGTERM, 130),
-        ("release", "kubernetes", signal.SIGINT, 130),
+        ("release", "aiohttp", signal.SIGINT, 130),
         ("demo", "rich.console", signal.SIGTERM, 130),
         ("demo", "rich.console", signal.SIGINT, 130),
     ],
