@@ -339,6 +339,14 @@ def test_notes_name_the_next_commands() -> None:
         assert text in notes
 
 
+def test_notes_of_a_class_declare_what_its_operator_serves() -> None:
+    """The instance is of the class and has a name of its own, which the others use."""
+    command = ("install", "rel", str(CHART), "--dry-run=client", "--set-string")
+    notes = run_helm(*command, "class=1").stdout
+    assert 'name: "1"\n     spec:\n       class: "1"\n' in notes
+    assert notes.count('instanceRef:\n         name: "1"\n') == 2
+
+
 def test_versions_are_the_projects() -> None:
     """Chart, program and package are released together."""
     project = (ROOT / "pyproject.toml").read_text()

@@ -16,6 +16,7 @@ def require_demo() -> None:
     """
     if not all(find_spec(name) for name in DEMO):
         raise click.ClickException(
-            "This command needs more than the operator: install it with "
+            "This command needs more than the operator. In a checkout, `make init` "
+            "installs it; elsewhere "
             'pip install "zitadel-notification-operator[demo]"'
         )
