@@ -4,7 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,11 +47,18 @@ LIST_INTERVAL = 2.0
 """Seconds between two looks at all policies: each costs the API server a second."""
 
 
+@contextmanager
+def new_plane() -> Iterator[ControlPlane]:
+    """Run a control plane with the CRDs and nothing else."""
+    with ControlPlane() as plane:
+        make_ready(plane)
+        yield plane
+
+
 @pytest.fixture
 def plane() -> Iterator[ControlPlane]:
     """A separate control plane, without the policies of other tests."""
-    with ControlPlane() as plane:
-        make_ready(plane)
+    with new_plane() as plane:
         yield plane
 
 
@@ -190,32 +197,28 @@ def test_two_operators_that_want_different_values_are_no_loss(
     with ExitStack() as running:
         running.enter_context(emulator.program)
         operators: dict[str, OperatorProcess] = {}
-        for name in ("a", "b"):
-            plane.kubectl("create", "namespace", f"team-{name}")
-            plane.kubectl("create", "namespace", f"operator-{name}")
-            create_secret(plane, "zitadel-credentials", namespace=f"operator-{name}")
+        systems: dict[str, System] = {}
+        # In two clusters, because in one of them the second leaves the instance alone.
+        planes = {"a": plane, "b": running.enter_context(new_plane())}
+        for name, of_name in planes.items():
+            of_name.kubectl("create", "namespace", f"team-{name}")
+            create_secret(of_name, "zitadel-credentials")
             (tmp_path / name).mkdir()
-            operators[name] = OperatorProcess(
-                plane,
-                tmp_path / name,
-                *("--namespace", f"operator-{name}"),
-                *("--watch-namespace", f"team-{name}"),
-                elect=True,
-            )
+            operators[name] = OperatorProcess(of_name, tmp_path / name)
             running.enter_context(operators[name].program)
-        system = System(plane, emulator, operators["a"], tmp_path)
-        for operator in operators.values():
-            operator.wait_ready()
-        system.instance("shared", emulator.url)
-        system.wait_for("", "shared", kind="zni")
-        org = system.organization()
-        for name in operators:
+            folder = tmp_path / name
+            systems[name] = System(of_name, emulator, operators[name], folder)
+            operators[name].wait_ready()
+            systems[name].instance("shared", emulator.url)
+            systems[name].wait_for("", "shared", kind="zni")
+        org = systems["a"].organization()
+        for name, system in systems.items():
             system.policy(f"team-{name}", "p", org, passwordChange=name == "a")
         reasons: set[str] = set()
 
         def contested() -> bool:
             found = []
-            for name in operators:
+            for name, system in systems.items():
                 body = system.get("znp", "p", f"team-{name}") or {}
                 conditions = body.get("status", {}).get("conditions", ())
                 reasons.update(condition["reason"] for condition in conditions)
@@ -228,6 +231,6 @@ def test_two_operators_that_want_different_values_are_no_loss(
         assert "ZitadelInconsistent" not in reasons
         for name, operator in operators.items():
             assert repairs(operator) == 0
-            assert repair_notes(system, f"team-{name}") == []
+            assert repair_notes(systems[name], f"team-{name}") == []
             assert operator.program.stop() == 0
-        assert len(writes_to(system, org)) >= 2 * 3
+        assert len(writes_to(systems["a"], org)) >= 2 * 3

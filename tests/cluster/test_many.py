@@ -119,7 +119,7 @@ def test_a_thousand_names_cost_few_calls_and_three_each(
         assert 2 * COUNT <= looks <= 3 * COUNT
         # A slow machine takes minutes: events are searched all the time, and the list
         # of organizations, of two pages, is read again with the instance's next check.
-        assert calls.pop("/admin/v1/events/_search") <= 6 + seconds / 10
+        assert calls.pop("/admin/v1/events/_search") <= 6 + seconds / 5
         assert calls.pop("/v2/organizations/_search") in {2, 4, 6, 8}
         assert calls.total() <= 9
         assert operator.program.stop() == 0

@@ -79,7 +79,7 @@ def test_its_status_is_written_once_in_two_seconds_at_most(
         for write in audit.by_operator("notificationpolicysets", namespace)
         if write.subresource == "status" and write.code < 400
     ]
-    assert len(written) >= 4
+    assert len(written) >= 3  # a write that an edit overtakes is not among them
     distances = [after - before for before, after in itertools.pairwise(written)]
     assert min(distances) >= timedelta(seconds=2)
 

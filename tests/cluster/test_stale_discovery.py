@@ -33,7 +33,8 @@ logging.basicConfig(level=logging.INFO)
 app.CRD_INTERVAL, app.STEADY_INTERVAL = 0.1, 0.2
 kubeconfig = pathlib.Path(sys.argv[1])
 ports = {"bind_address": "127.0.0.1", "health_port": 0, "metrics_port": 0}
-settings = app.Settings("operator", (), kubeconfig, lease_duration=None, **ports)
+ports |= {"kubeconfig": kubeconfig, "lease_duration": None}
+settings = app.Settings("operator", **ports)
 asyncio.run(app.Operator(settings).run())
 """
 """An operator without replicas that looks for CRDs more often."""
