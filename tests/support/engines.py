@@ -43,8 +43,9 @@ from zitadel_notification_operator.core.set_object import SetObject
 from zitadel_notification_operator.core.settings import Settings
 from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.calls.write_turns import WRITE_LIMIT
-from zitadel_notification_operator.engine.leader.composition import Composition, Ports
+from zitadel_notification_operator.engine.leader.composition import Composition
 from zitadel_notification_operator.engine.leader.engine import Engine
+from zitadel_notification_operator.engine.leader.shared_parts import Ports
 from zitadel_notification_operator.engine.ports import Connector, Recorder
 from zitadel_notification_operator.engine.queue.engine_metrics import PassMetrics
 from zitadel_notification_operator.engine.queue.keys import key_of, policy_key

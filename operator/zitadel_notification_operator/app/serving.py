@@ -22,7 +22,7 @@ from zitadel_notification_operator.core.errors import ObjectGone
 from zitadel_notification_operator.core.kinds import Kind, ObjectKey
 from zitadel_notification_operator.core.lease import Timing, name_of_lease
 from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
-from zitadel_notification_operator.engine.leader.composition import Composition, Ports
+from zitadel_notification_operator.engine.leader.composition import Composition
 from zitadel_notification_operator.engine.leader.engine import Engine
 from zitadel_notification_operator.engine.leader.leadership import (
     Clocks,
@@ -30,6 +30,7 @@ from zitadel_notification_operator.engine.leader.leadership import (
     LeaseLost,
 )
 from zitadel_notification_operator.engine.leader.replica import Replica
+from zitadel_notification_operator.engine.leader.shared_parts import Ports
 from zitadel_notification_operator.engine.queue.keys import Key
 from zitadel_notification_operator.handlers import (
     NoMemories,

@@ -15,7 +15,8 @@ from zitadel_notification_operator.core.instance_object import (
 )
 from zitadel_notification_operator.core.kinds import INSTANCE, POLICY, SET
 from zitadel_notification_operator.core.objects import OwnObject
-from zitadel_notification_operator.engine.leader.composition import Composition, Ports
+from zitadel_notification_operator.engine.leader.composition import Composition
+from zitadel_notification_operator.engine.leader.shared_parts import Ports
 from zitadel_notification_operator.engine.ports import (
     Connector,
     Notice,

@@ -185,7 +185,7 @@ class ServedInstances:
 
 
 def _is_as_asked(facts: Assignment) -> bool:
-    """Return whether a person has given the instance to whoever serves it."""
+    """Return whether the annotation take-over names the operator that serves now."""
     return facts.served_by is not None and (
         facts.take_over == facts.served_by.namespace
     )

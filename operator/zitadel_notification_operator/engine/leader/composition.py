@@ -4,40 +4,20 @@ Each part gets by name what it may touch. They are built in the order in which t
 each other.
 """
 
-import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 
 from zitadel_notification_operator.core.kinds import POLICY
 from zitadel_notification_operator.core.serving import ServedBy
-from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
-from zitadel_notification_operator.engine.calls.read_lag import ReadLag
-from zitadel_notification_operator.engine.calls.repairs import Repairs
 from zitadel_notification_operator.engine.calls.write_turns import (
     WRITE_LIMIT,
-    WriteTurns,
-    writes_at_once,
 )
-from zitadel_notification_operator.engine.claims.crds import Crds
-from zitadel_notification_operator.engine.claims.inventory import Inventory
-from zitadel_notification_operator.engine.claims.own_writes import OwnWrites
 from zitadel_notification_operator.engine.claims.ownership import (
     Ownership,
-    wanted_targets,
-)
-from zitadel_notification_operator.engine.claims.served_instances import (
-    ServedInstances,
 )
 from zitadel_notification_operator.engine.claims.unserved_objects import (
     UnservedObjects,
 )
-from zitadel_notification_operator.engine.claims.wakeups import Wakeups
-from zitadel_notification_operator.engine.drift.checks import Checks
-from zitadel_notification_operator.engine.drift.drift_schedule import DriftSchedule
-from zitadel_notification_operator.engine.drift.events_pass import EventsPass
 from zitadel_notification_operator.engine.instances.class_check import ClassCheck
 from zitadel_notification_operator.engine.instances.holding import Holding
 from zitadel_notification_operator.engine.instances.instance_pass import InstancePass
@@ -52,9 +32,6 @@ from zitadel_notification_operator.engine.policies.deletion_report import Deleti
 from zitadel_notification_operator.engine.policies.organization_resolver import (
     OrganizationResolver,
 )
-from zitadel_notification_operator.engine.policies.pending_write_events import (
-    PendingWriteEvents,
-)
 from zitadel_notification_operator.engine.policies.policy_pass import PolicyPass
 from zitadel_notification_operator.engine.policies.policy_report import PolicyReport
 from zitadel_notification_operator.engine.policies.status_trail import StatusTrail
@@ -63,17 +40,6 @@ from zitadel_notification_operator.engine.policies.target_sync import TargetSync
 from zitadel_notification_operator.engine.policies.target_writer import TargetWriter
 from zitadel_notification_operator.engine.policies.targets import Targets
 from zitadel_notification_operator.engine.policies.unseen_events import UnseenEvents
-from zitadel_notification_operator.engine.ports import (
-    Connector,
-    ObjectReader,
-    ObjectWriter,
-    Recorder,
-    SecretReader,
-)
-from zitadel_notification_operator.engine.queue.engine_metrics import PassMetrics
-from zitadel_notification_operator.engine.queue.workqueue import WorkQueue
-from zitadel_notification_operator.engine.reporting.deadlines import Deadlines
-from zitadel_notification_operator.engine.reporting.event_outbox import EventOutbox
 from zitadel_notification_operator.engine.sets.directories import Directories
 from zitadel_notification_operator.engine.sets.members import Members
 from zitadel_notification_operator.engine.sets.set_deletion import SetDeletion
@@ -89,32 +55,8 @@ from .lanes import Lanes
 from .passes import Passes
 from .resync import Resync
 from .serving_pass import HandOvers, ServingPass
+from .shared_parts import Ports, SharedParts
 from .watch_events import WatchEvents
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """The adapters through which one engine reaches the outside world.
-
-    Attributes:
-        reader: Reads our objects.
-        writer: Writes our objects.
-        secrets: Reads credentials and CA bundles.
-        connector: Makes clients of ZITADEL.
-        recorder: Posts Events.
-        now: The wall clock, with a time zone.
-        metrics: Receives what is to be counted.
-        chance: The source of jitter; seeded in tests.
-    """
-
-    reader: ObjectReader
-    writer: ObjectWriter
-    secrets: SecretReader
-    connector: Connector
-    recorder: Recorder
-    now: Callable[[], datetime]
-    metrics: PassMetrics
-    chance: random.Random = field(default_factory=random.Random)
 
 
 class Composition:
@@ -146,163 +88,248 @@ class Composition:
         lease_guard: LeaseGuard | None = None,
         write_limit: float = WRITE_LIMIT,
     ) -> None:
-        metrics, chance, now = ports.metrics, ports.chance, ports.now
-        self.lease_guard = lease_guard = lease_guard or LeaseGuard()
-        self.queue = queue = WorkQueue(metrics)
-        outbox = EventOutbox(ports.recorder)
-        deadlines = Deadlines()
+        self.lease_guard = lease_guard or LeaseGuard()
+        own = None if operator_class is None else ServedBy(namespace, operator_class)
+        shared = SharedParts(ports, own, namespace, self.lease_guard, write_limit)
+        self.queue, self.inventory = shared.queue, shared.inventory
+        self.served, self.writes = shared.served, shared.writes
+        self.connections, self.write_turns = shared.connections, shared.write_turns
+        self.repairs, self.lag = shared.repairs, shared.lag
+        self.drift, self.events = shared.drift, shared.events
+        self.pending_events = shared.pending_events
+        admit = AdmissionCheck(shared.inventory, shared.connections)
+        self.targets = targets = _targets(shared, admit)
 
-        # What knows our objects, and writes them.
-        self.served = served = ServedInstances(_operator(namespace, operator_class))
-        self.inventory = inventory = Inventory(namespace)
-        wakeups = Wakeups(inventory, queue)
-        crds = Crds(ports.reader.crd_is_ending, wakeups.crd_ending)
-        # All writes to our objects go through this: it recognizes their echoes.
-        self.writes = writes = OwnWrites(inventory, ports.writer, wakeups, outbox)
-
-        # What knows the ZITADELs: who may call them, and what has drifted.
-        self.connections = connections = Connections(queue)
-        self.repairs = repairs = Repairs(
-            partial(wanted_targets, inventory), wakeups.queue_instances_of
-        )
-        self.lag = lag = ReadLag()
-        self.write_turns = turns = WriteTurns(
-            partial(writes_at_once, inventory), write_limit
-        )
-        lease_guard.at_end(turns.end)
-        self.drift = drift = DriftSchedule(connections, inventory.count_users)
-        checks = Checks(inventory, drift, queue, chance)
-        self.events = events = EventsPass(
-            inventory, connections, drift, checks, queue, metrics, chance
-        )
-        self.pending_events = pending = PendingWriteEvents(drift, outbox, metrics, now)
-
-        # What takes objects from Kubernetes.
-        eviction = Eviction(connections, drift, events, pending, metrics)
-        watch_events = WatchEvents(
-            inventory, writes, wakeups, connections, crds, eviction, checks, queue
-        )
-        intake = Intake(
-            served,
-            UnservedObjects(),
-            inventory,
-            watch_events,
-            wakeups,
-            connections,
-            eviction,
-            queue,
-        )
+        intake = _intake(shared)
         resync = Resync(
-            ports.reader, inventory, intake, connections, checks, queue, chance
+            ports.reader,
+            shared.inventory,
+            intake,
+            shared.connections,
+            shared.checks,
+            shared.queue,
+            ports.chance,
         )
-
-        # What takes instances from other operators, and hands them over.
-        hand_overs = HandOvers(served, turns, connections, intake, ports.writer, outbox)
         classes = ClassCheck(
-            served, turns, writes, resync.relist_instances, lease_guard
+            shared.served,
+            shared.write_turns,
+            shared.writes,
+            resync.relist_instances,
+            self.lease_guard,
         )
-
-        # Passes over instances.
-        probe = InstanceProbe(
-            inventory, wakeups, writes, ports.secrets, ports.connector, classes, now
-        )
-        verdicts = Verdicts(inventory, probe, wakeups, drift, checks, queue, now)
-        instance_reports = InstanceReport(
-            inventory, writes, outbox, drift, repairs, deadlines, metrics, now
-        )
-        instances = InstancePass(
-            connections,
-            Holding(inventory, connections, crds, writes, outbox),
-            verdicts,
-            instance_reports,
-            checks,
-            drift,
-            chance,
-        )
-
-        # Passes over policies.
-        admit = AdmissionCheck(inventory, connections)
-        client_of = partial(TargetClient, connections, checks, queue, turns, drift)
-        writer_of = partial(TargetWriter, repairs, lag, outbox, metrics)
-        self.targets = targets = Targets(admit, client_of, writer_of)
-        resolver = OrganizationResolver(inventory, connections, writes, wakeups, now)
-        ownership = Ownership(
-            inventory, writes, wakeups, partial(resync.reread, POLICY)
-        )
-        unseen_events = UnseenEvents(inventory, drift, repairs, lag)
-        reports = PolicyReport(
-            writes, inventory, connections, drift, deadlines, metrics, chance, now
-        )
-        sync = TargetSync(
-            inventory,
-            admit,
-            unseen_events,
-            ownership,
-            pending,
-            repairs,
-            reports,
-            StatusTrail(turns, queue),
-        )
-        policies = PolicyPass(admit, resolver, targets, ownership, sync, reports)
-        ends = DeletionReport(
-            inventory, writes, outbox, connections, deadlines, chance, now
-        )
-        deletions = DeletionPass(
-            inventory, connections, admit, ownership, crds, resolver, targets, ends
-        )
-
-        # Passes over sets.
-        directories = Directories(inventory, connections, drift)
-        sets = _passes_over_sets(
-            inventory,
-            directories,
-            wakeups,
-            writes,
-            crds,
-            SetReport(inventory, writes, metrics, now),
-        )
-
-        # The engine.
+        sets = _passes_over_sets(shared)
+        policies, deletions = _passes_over_policies(shared, admit, targets, resync)
         dispatch = Dispatch(
-            inventory,
-            connections,
+            shared.inventory,
+            shared.connections,
             ports.connector,
-            instances,
-            events,
+            _passes_over_instances(shared, classes),
+            shared.events,
             policies,
             deletions,
             sets,
         )
-        serving = ServingPass(served, hand_overs, dispatch, inventory, resync.reread)
-        passes = Passes(queue, inventory, serving, resync, metrics, chance)
-        housekeeping = Housekeeping(
-            inventory,
-            by_name=(connections.keep, drift.keep, classes.keep),
-            by_uid=(
-                deadlines.keep,
-                outbox.keep,
-                crds.keep,
-                sets.keep,
-            ),
-            by_target=(repairs.keep, lag.keep),
+        serving = ServingPass(
+            shared.served,
+            _hand_overs(shared, intake),
+            dispatch,
+            shared.inventory,
+            resync.reread,
         )
-        lanes = Lanes(inventory, workers)
-        queue.divide(lanes.lane_of, workers, lanes.retries_of)
-        self.engine = Engine(lease_guard, queue, intake, resync, passes, housekeeping)
+        passes = Passes(
+            shared.queue,
+            shared.inventory,
+            serving,
+            resync,
+            ports.metrics,
+            ports.chance,
+        )
+        housekeeping = _housekeeping(shared, classes, sets)
+        lanes = Lanes(shared.inventory, workers)
+        shared.queue.divide(lanes.lane_of, workers, lanes.retries_of)
+        self.engine = Engine(
+            self.lease_guard, shared.queue, intake, resync, passes, housekeeping
+        )
 
 
-def _operator(namespace: str, operator_class: str | None) -> ServedBy | None:
-    return None if operator_class is None else ServedBy(namespace, operator_class)
+def _targets(shared: SharedParts, admit: AdmissionCheck) -> Targets:
+    client_of = partial(
+        TargetClient,
+        shared.connections,
+        shared.checks,
+        shared.queue,
+        shared.write_turns,
+        shared.drift,
+    )
+    writer_of = partial(
+        TargetWriter, shared.repairs, shared.lag, shared.outbox, shared.ports.metrics
+    )
+    return Targets(admit, client_of, writer_of)
 
 
-def _passes_over_sets(
-    inventory: Inventory,
-    directories: Directories,
-    wakeups: Wakeups,
-    writes: OwnWrites,
-    crds: Crds,
-    reports: SetReport,
-) -> SetPass:
+def _intake(shared: SharedParts) -> Intake:
+    """Return what takes objects from Kubernetes."""
+    eviction = Eviction(
+        shared.connections,
+        shared.drift,
+        shared.events,
+        shared.pending_events,
+        shared.ports.metrics,
+    )
+    watch_events = WatchEvents(
+        shared.inventory,
+        shared.writes,
+        shared.wakeups,
+        shared.connections,
+        shared.crds,
+        eviction,
+        shared.checks,
+        shared.queue,
+    )
+    return Intake(
+        shared.served,
+        UnservedObjects(),
+        shared.inventory,
+        watch_events,
+        shared.wakeups,
+        shared.connections,
+        eviction,
+        shared.queue,
+    )
+
+
+def _hand_overs(shared: SharedParts, intake: Intake) -> HandOvers:
+    """Return what takes instances from other operators, and hands them over."""
+    return HandOvers(
+        shared.served,
+        shared.write_turns,
+        shared.connections,
+        intake,
+        shared.ports.writer,
+        shared.outbox,
+    )
+
+
+def _passes_over_instances(shared: SharedParts, classes: ClassCheck) -> InstancePass:
+    ports = shared.ports
+    probe = InstanceProbe(
+        shared.inventory,
+        shared.wakeups,
+        shared.writes,
+        ports.secrets,
+        ports.connector,
+        classes,
+        ports.now,
+    )
+    verdicts = Verdicts(
+        shared.inventory,
+        probe,
+        shared.wakeups,
+        shared.drift,
+        shared.checks,
+        shared.queue,
+        ports.now,
+    )
+    reports = InstanceReport(
+        shared.inventory,
+        shared.writes,
+        shared.outbox,
+        shared.drift,
+        shared.repairs,
+        shared.deadlines,
+        ports.metrics,
+        ports.now,
+    )
+    holding = Holding(
+        shared.inventory, shared.connections, shared.crds, shared.writes, shared.outbox
+    )
+    return InstancePass(
+        shared.connections,
+        holding,
+        verdicts,
+        reports,
+        shared.checks,
+        shared.drift,
+        ports.chance,
+    )
+
+
+def _passes_over_policies(
+    shared: SharedParts, admit: AdmissionCheck, targets: Targets, resync: Resync
+) -> tuple[PolicyPass, DeletionPass]:
+    ports = shared.ports
+    resolver = OrganizationResolver(
+        shared.inventory, shared.connections, shared.writes, shared.wakeups, ports.now
+    )
+    ownership = Ownership(
+        shared.inventory,
+        shared.writes,
+        shared.wakeups,
+        partial(resync.reread, POLICY),
+    )
+    reports = PolicyReport(
+        shared.writes,
+        shared.inventory,
+        shared.connections,
+        shared.drift,
+        shared.deadlines,
+        ports.metrics,
+        ports.chance,
+        ports.now,
+    )
+    sync = TargetSync(
+        shared.inventory,
+        admit,
+        UnseenEvents(shared.inventory, shared.drift, shared.repairs, shared.lag),
+        ownership,
+        shared.pending_events,
+        shared.repairs,
+        reports,
+        StatusTrail(shared.write_turns, shared.queue),
+    )
+    ends = DeletionReport(
+        shared.inventory,
+        shared.writes,
+        shared.outbox,
+        shared.connections,
+        shared.deadlines,
+        ports.chance,
+        ports.now,
+    )
+    deletions = DeletionPass(
+        shared.inventory,
+        shared.connections,
+        admit,
+        ownership,
+        shared.crds,
+        resolver,
+        targets,
+        ends,
+    )
+    policies = PolicyPass(admit, resolver, targets, ownership, sync, reports)
+    return policies, deletions
+
+
+def _passes_over_sets(shared: SharedParts) -> SetPass:
+    inventory, wakeups, writes = shared.inventory, shared.wakeups, shared.writes
+    reports = SetReport(inventory, writes, shared.ports.metrics, shared.ports.now)
     members = Members(writes)
-    deletion = SetDeletion(inventory, crds, members, wakeups, writes, reports)
+    directories = Directories(inventory, shared.connections, shared.drift)
+    deletion = SetDeletion(inventory, shared.crds, members, wakeups, writes, reports)
     return SetPass(inventory, directories, members, wakeups, writes, reports, deletion)
+
+
+def _housekeeping(
+    shared: SharedParts, classes: ClassCheck, sets: SetPass
+) -> Housekeeping:
+    return Housekeeping(
+        shared.inventory,
+        by_name=(shared.connections.keep, shared.drift.keep, classes.keep),
+        by_uid=(
+            shared.deadlines.keep,
+            shared.outbox.keep,
+            shared.crds.keep,
+            sets.keep,
+        ),
+        by_target=(shared.repairs.keep, shared.lag.keep),
+    )

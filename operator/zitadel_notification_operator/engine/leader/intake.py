@@ -68,13 +68,13 @@ class Intake:
         )
 
     def of(self, kind: Kind) -> list[OwnObject]:
-        """Return all objects of a kind, whoever serves them."""
+        """Return all objects of a kind, also those that other operators serve."""
         if kind is INSTANCE:
             return list(self._served.instances.values())
         return [*self._inventory.of(kind), *self._unserved.of(kind)]
 
     def find(self, kind: Kind, key: ObjectKey) -> OwnObject | None:
-        """Return an object, whoever serves it."""
+        """Return an object, also one that another operator serves; None if unknown."""
         if kind is INSTANCE:
             return self._served.instances.get(key.name)
         return self._inventory.find(kind, key) or self._unserved.find(kind, key)
