@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster.conftest import System
+from install.quickstart import quickstart
 from support.documents import ROOT, Shell, commands, section
-from support.running import TOKEN, EmulatorProcess, OperatorProcess, create_secret
+from support.running import TOKEN
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 DOCUMENT = ROOT / "docs" / "how-to" / "many-organizations.md"
-QUICKSTART = ROOT / "examples" / "quickstart" / "10-instance.yaml"
 BEGINNING = """
 export ZITADEL={url} ADMIN={token}
 api() {{ curl -sS -H "Authorization: Bearer $ADMIN" -H "Content-Type: application/json" "$@"; echo; }}
@@ -29,24 +28,10 @@ HEADINGS = (
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A cluster like the one that the demo leaves, with the quickstart's instance."""
+    """A reader with a cluster like the demo's, and its instance."""
     folder = tmp_path_factory.mktemp("guide")
-    with ControlPlane() as plane:
-        plane.kubectl("apply", "--server-side", "-f", str(ROOT / "deploy" / "crds"))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
-        plane.kubectl("create", "namespace", "zitadel-notification-operator")
-        create_secret(plane, "zitadel-credentials")
-        emulator = EmulatorProcess(folder / "emulator")
-        operator = OperatorProcess(plane, folder)
-        with emulator.program, operator.program:
-            operator.wait_ready()
-            instance = QUICKSTART.read_text()
-            assert "http://127.0.0.1:8085" in instance
-            instance = instance.replace("http://127.0.0.1:8085", emulator.url)
-            plane.kubectl("apply", "-f-", stdin=instance)
-            system = System(plane, emulator, operator, folder)
-            system.wait_for("", "default", kind="zni")
-            yield Beginner(plane, folder, emulator.url)
+    with quickstart(folder) as system:
+        yield Beginner(system.plane, folder, system.emulator.url)
 
 
 class Beginner(Shell):

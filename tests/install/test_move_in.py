@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 
-from cluster.conftest import System
+from install.quickstart import DEFAULT, POLICY, quickstart
 from support.documents import ROOT, Shell, commands, section
-from support.running import TOKEN, EmulatorProcess, OperatorProcess, create_secret
+from support.running import TOKEN, EmulatorProcess
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 DOCUMENT = ROOT / "docs" / "how-to" / "move-in.md"
 STATE = ROOT / "examples" / "move-in" / "terraform-state.json"
-QUICKSTART = ROOT / "examples" / "quickstart"
 BEGINNING = "Before the first step"
 HEADINGS = (
     "1. Write the manifests",
@@ -69,24 +68,10 @@ class Reader(Shell):
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """A cluster like the one that the demo leaves, with the quickstart's objects."""
+    """A reader with a cluster like the demo's, and all objects of the quickstart."""
     folder = tmp_path_factory.mktemp("guide")
-    with ControlPlane() as plane:
-        plane.kubectl("apply", "--server-side", "-f", str(ROOT / "deploy" / "crds"))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
-        plane.kubectl("create", "namespace", "zitadel-notification-operator")
-        create_secret(plane, "zitadel-credentials")
-        emulator = EmulatorProcess(folder / "emulator")
-        operator = OperatorProcess(plane, folder)
-        with emulator.program, operator.program:
-            operator.wait_ready()
-            for file in sorted(QUICKSTART.glob("*.yaml")):
-                text = file.read_text().replace("http://127.0.0.1:8085", emulator.url)
-                plane.kubectl("apply", "-f-", stdin=text)
-            system = System(plane, emulator, operator, folder)
-            system.wait_for("", "default", kind="zni")
-            system.wait_for("default", "acme")
-            yield Reader(plane, folder, emulator)
+    with quickstart(folder, POLICY, DEFAULT) as system:
+        yield Reader(system.plane, folder, system.emulator)
 
 
 def comparable(text: str) -> list[str]:

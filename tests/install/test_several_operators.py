@@ -6,14 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from install.quickstart import POLICY, quickstart
 from install.test_many_organizations import Beginner, comparable
 from support.documents import ROOT, commands, section
-from support.running import EmulatorProcess, OperatorProcess, create_secret
-from support.waiting import eventually
-from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 DOCUMENT = ROOT / "docs" / "how-to" / "several-operators.md"
-QUICKSTART = ROOT / "examples" / "quickstart" / "10-instance.yaml"
 HEADINGS = (
     "1. Start an operator for a class",
     "2. Give an instance to it",
@@ -28,29 +25,9 @@ trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Beginner]:
-    """A cluster like the one that the demo leaves, with a policy of its instance."""
-    with ControlPlane() as plane:
-        plane.kubectl("apply", "--server-side", "-f", str(ROOT / "deploy" / "crds"))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
-        plane.kubectl("create", "namespace", "zitadel-notification-operator")
-        create_secret(plane, "zitadel-credentials")
-        emulator = EmulatorProcess(tmp_path / "emulator")
-        operator = OperatorProcess(plane, tmp_path)
-        with emulator.program, operator.program:
-            operator.wait_ready()
-            instance = QUICKSTART.read_text()
-            assert "http://127.0.0.1:8085" in instance
-            instance = instance.replace("http://127.0.0.1:8085", emulator.url)
-            plane.kubectl("apply", "-f-", stdin=instance)
-            policy = (QUICKSTART.parent / "20-organization-policy.yaml").read_text()
-            plane.kubectl("apply", "-f-", stdin=policy)
-            eventually(lambda: "True" in _ready(plane), 60, "a policy that is Ready")
-            yield Beginner(plane, tmp_path, emulator.url)
-
-
-def _ready(plane: ControlPlane) -> str:
-    path = '{.items[*].status.conditions[?(@.type=="Ready")].status}'
-    return plane.kubectl("get", "znp", "-A", f"--output=jsonpath={path}").stdout
+    """A reader with a cluster like the demo's, and a policy of its instance."""
+    with quickstart(tmp_path, POLICY) as system:
+        yield Beginner(system.plane, tmp_path, system.emulator.url)
 
 
 def test_the_steps_print_what_is_shown(shell: Beginner) -> None:
