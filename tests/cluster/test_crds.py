@@ -409,7 +409,6 @@ def test_defaults_are_the_documented_ones(api: httpx.Client) -> None:
     instance = create(api, "ZitadelInstance", changed(ZNI, {"grants": grants})).json()
     assert instance["spec"] == {
         "url": "https://z.example",
-        "class": "",
         "allowInsecureHTTP": False,
         "credentials": {
             "personalAccessToken": {"secretRef": {"name": "s", "key": "token"}}

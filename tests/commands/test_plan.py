@@ -229,19 +229,29 @@ class Story:
         Where policies compete, it may write to one target twice.
         """
         before = len(self.emulator.writes())
+        announced = set(states_after(plan))
         expected = {**self.states(), **states_after(plan)}
         operator = OperatorProcess(self.plane, self.folder)
         with operator.program:
             operator.wait_ready()
-            eventually(self.is_settled, 30, "nothing is reconciling")
+            # What others have written is found a moment after the start, and while it
+            # is not, the statuses still say what the operator before has reported.
+            eventually(
+                lambda: self.written(before) >= announced and self.is_settled(),
+                30,
+                f"{announced} are written, and nothing is reconciling",
+            )
             assert operator.program.stop() == 0
         inherited = expected[""][1]
         for organization, (inherits, value) in self.states().items():
             wanted_to, wanted = expected[organization]
             assert inherits == wanted_to, organization
             assert value == (inherited if inherits else wanted), organization
-        written = {one for *_, one in self.emulator.writes()[before:]}
-        assert written == set(states_after(plan))
+        assert self.written(before) == announced
+
+    def written(self, before: int) -> set[str]:
+        """Return the targets of all writes but the first ones, "" for the instance."""
+        return {one for *_, one in self.emulator.writes()[before:]}
 
     def is_settled(self) -> bool:
         """Return whether each object is reported on, and no deletion is under way."""

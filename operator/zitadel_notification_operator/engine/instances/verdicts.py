@@ -142,19 +142,22 @@ class Verdicts:
             if interval is None and self._checks.is_past_unknown(instance, state):
                 interval = self._drift.round(instance)
             self._checks.plan_search(instance)
-        async for key in in_slices(self._inventory.users_of(instance.name)):
-            policy = self._inventory.policies.get(key)
-            if policy is None:
+        policies = self._inventory.policies
+        users = self._inventory.users_of(instance.name)
+        at_verdict = [(key, policies.get(key)) for key in users]
+        async for key, before in in_slices(at_verdict):
+            policy = policies.get(key)
+            if policy is None or before is None:
                 continue
-            if usable and not policy.deleting and is_observed_and_current(policy):
-                # Only its drift check is left. The checks are spread, so that a restart
-                # with many policies causes no burst.
-                if interval is not None:
-                    self._checks.within(key, interval)
-            else:
+            if not usable or policy.deleting or not is_observed_and_current(policy):
                 # Not with priority RETRY: retries may take only a part of the
                 # instance's turns.
                 self._queue.add(policy_key(key), Priority.DRIFT)
+            elif interval is not None and is_observed_and_current(before):
+                # Only its drift check is left. The checks are spread, so that a restart
+                # with many policies causes no burst. A policy that has had its pass
+                # since the verdict needs none.
+                self._checks.within(key, interval)
 
 
 def _verdict_on(state: InstanceState) -> Verdict:
