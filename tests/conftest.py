@@ -20,36 +20,65 @@ LONGEST = (
     "cluster/test_two_sides.py",
     "faults/test_kubernetes_refuses.py",
     "faults/test_misfortunes_on_a_cluster.py",
-    "faults/test_crd_deletion.py",
+    "cluster/test_several_operators.py",
     "faults/test_kubernetes_faults.py",
     "cluster/test_sets_faults.py",
     "faults/test_zitadel_misfortunes.py",
+    "faults/test_crd_deletion.py",
     "cluster/test_drift.py",
+    "install/test_namespaced_mode.py",
+    "cluster/test_losses_among_many.py",
+    "install/test_cluster_mode.py",
     "commands/test_plan.py",
 )
 """The files that take more than two minutes, from the longest to the shortest."""
+COMPUTING = ("tests/unit", "tests/zitadel", "tests/gitops", "emulator/tests")
+"""The folders whose tests keep a processor busy. The others mostly wait for other
+processes."""
 
 
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Extend time limits for a busy machine, and start with the longest files.
-
-    If a file that takes minutes were started last, the other processes would have to
-    wait for it. Of the others, those come first whose tests may take longest.
-    """
+    """Extend time limits for a busy machine, and put parallel files in a good order."""
     usual = float(config.getini("timeout"))
-    longest: dict[Path, float] = {}
+    limits: dict[Path, float] = {}
     for item in items:
         marker = item.get_closest_marker("timeout")
         limit = float(marker.args[0]) if marker else usual
-        longest[item.path] = max(limit, longest.get(item.path, 0.0))
+        limits[item.path] = max(limit, limits.get(item.path, 0.0))
         item.add_marker(pytest.mark.timeout(BUSY * limit), append=False)
     if hasattr(config, "workerinput"):
-        known = [ROOT / "tests" / name for name in LONGEST]
-        assert all(path.is_file() for path in known), "LONGEST names a missing file"
-        items.sort(key=lambda item: -longest[item.path])
-        items.sort(key=lambda item: (*known, item.path).index(item.path))
+        places = _places_of(limits)
+        items.sort(key=lambda item: places[item.path])
+
+
+def _places_of(limits: dict[Path, float]) -> dict[Path, float]:
+    """Return for each file a number between 0 and 1: when it begins, among the others.
+
+    The longest files begin first. If one of them began last, the other processes would
+    have to wait for it. Then follow those whose tests may take longest. The files that
+    keep a processor busy are spread over the whole run, so that processors are neither
+    idle at its beginning nor too few at its end.
+
+    Args:
+        limits: The seconds that the slowest test of each file may take.
+    """
+    known = [ROOT / "tests" / name for name in LONGEST]
+    assert all(path.is_file() for path in known), "LONGEST names a missing file"
+    by_limit = sorted(limits, key=lambda path: -limits[path])
+    ordered = [path for path in known if path in limits]
+    ordered += [path for path in by_limit if path not in known]
+    folders = [ROOT / name for name in COMPUTING]
+    places = {}
+    for computes in (True, False):
+        files = [
+            path
+            for path in ordered
+            if any(path.is_relative_to(folder) for folder in folders) == computes
+        ]
+        places |= {path: place / len(files) for place, path in enumerate(files)}
+    return places
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,6 +9,7 @@ library, so any Python from 3.11 on can run it. README.md beside this file says 
 """
 
 import argparse
+import fcntl
 import hashlib
 import os
 import queue
@@ -19,6 +20,8 @@ import sys
 import threading
 import time
 import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from go_programs import BUILT, CHECKOUT, OLDER, PROGRAMS, TOOLS, Link, Module, Program
@@ -49,10 +52,13 @@ def main() -> int:
     if not wanted:
         return 0
     try:
-        go = find_go({program.module.folder for program in wanted.values()})
+        with alone(GO_VENV.parent / ".go.lock"):
+            go = find_go({program.module.folder for program in wanted.values()})
         say(f"Building {', '.join(wanted)}: minutes the first time, then seconds")
         for name, program in wanted.items():
-            build(go, name, program)
+            with alone(program.place / f".{name}.lock"):
+                if not is_current(name, program):
+                    build(go, name, program)
     except BuildFailed as error:
         print(error, file=sys.stderr)
         return 1
@@ -115,6 +121,18 @@ def is_elsewhere(names: list[str]) -> bool:
     return any(
         all(os.access(place / name, os.X_OK) for name in names) for place in places
     )
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Wait until no other process holds a lock file, and hold it meanwhile.
+
+    Several commands of the Makefile may need the same programs at the same time.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def is_current(name: str, program: Program) -> bool:
@@ -233,7 +251,6 @@ def build(go: str, name: str, program: Program) -> None:
     started = time.monotonic()
     listing = [go, "list", "-deps", f"-tags={module.tags}", program.package]
     total = len(run_go(name, listing, module.folder, "modules fetched").split())
-    program.place.mkdir(parents=True, exist_ok=True)
     target = program.place / f".{name}.new"
     command = [go, "build", "-trimpath", "-v", f"-tags={module.tags}"]
     command += ["-ldflags", linker_flags(module), "-o", str(target), program.package]

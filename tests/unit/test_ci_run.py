@@ -13,9 +13,10 @@ ROOT = Path(__file__).parent.parent.parent
 DEFAULT = "3.97"
 IMAGE = "3.98"
 """Two versions that no machine has."""
+STEPS = ["init", "demo", "test"]
+"""What runs one after the other."""
 CHECKS = ["lint", "type", "docs", "test-docs"]
-"""What runs beside the steps before the complete test run."""
-FIRST = ["init", "demo"]
+"""What runs beside these steps on every machine."""
 NO_BROWSER = (
     "There is no Chromium, and it cannot be installed here: "
     "make test-browser did not run"
@@ -40,7 +41,7 @@ def machine(tmp_path: Path) -> Path:
     tools.mkdir()
     for name in (
         *("bash", "sh", "env", "sed", "sort", "dirname"),
-        *("mktemp", "cat", "rm"),
+        *("mktemp", "touch", "tee", "cat", "tail", "rm"),
     ):
         found = shutil.which(name, path="/usr/bin:/bin")
         assert found
@@ -78,7 +79,7 @@ def make(machine: Path, failing: str = "never") -> None:
     program(
         machine / "bin" / "make",
         f'IFS="|"; echo "$*" >> {machine}/made\n'
-        'case "$*" in lint|type|docs|test-docs) echo "$* says this"; esac\n'
+        'case "$*" in lint|type|docs|test-docs|test) echo "$* says this"; esac\n'
         f'case "$*" in "{failing}"|*"|{failing}") exit 2;; esac',
     )
 
@@ -97,20 +98,23 @@ def run(machine: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
+def calls(machine: Path) -> list[str]:
+    """Return the arguments of all calls of `make`."""
+    return (machine / "made").read_text().splitlines()
+
+
 def made(machine: Path) -> list[str]:
-    """Return the arguments of all calls of `make` but those of the checks."""
-    calls = (machine / "made").read_text().splitlines()
-    return [call for call in calls if call not in CHECKS]
+    """Return which steps were made, in their order."""
+    return [call for call in calls(machine) if call in STEPS]
 
 
 def checked(machine: Path) -> list[str]:
-    """Return which checks were made."""
-    calls = (machine / "made").read_text().splitlines()
-    return [call for call in calls if call in CHECKS]
+    """Return what was made beside the steps, in its order."""
+    return [call for call in calls(machine) if call not in STEPS]
 
 
 def said(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """Return the lines of the output that come from no check."""
+    """Return the lines that the script itself prints."""
     lines = done.stdout.splitlines()
     return [line for line in lines if not line.endswith("says this")]
 
@@ -123,18 +127,20 @@ def test_the_image_has_the_default_version(
     interpreter(machine, environment.get("PYTHON", "python3"), IMAGE)
     done = run(machine, **environment)
     assert done.returncode == 0
-    assert made(machine) == [*FIRST, "test"]
+    assert (made(machine), checked(machine)) == (STEPS, CHECKS)
     line, browser = said(done)
     assert browser == NO_BROWSER
     assert line.startswith(f"Python {IMAGE}, the image's, is the default here: all")
 
 
 def test_the_image_has_another_version_that_is_found(machine: Path) -> None:
-    """The marked tests run on it, and then all tests on the default one."""
+    """The marked tests run on it, beside all tests on the default one."""
     found = interpreter(machine, f"python{IMAGE}", IMAGE)
     done = run(machine)
     assert done.returncode == 0
-    assert made(machine) == [*FIRST, f"test|PYTHON={found}|TESTS=-m tls", "test"]
+    assert made(machine) == STEPS
+    marked = f"test|PYTHON={found}|TESTS=-m tls|WORKERS=2"
+    assert checked(machine) == [*CHECKS, marked]
     line, browser = said(done)
     assert browser == NO_BROWSER
     assert line == f"Python {IMAGE}, the image's: what speaks TLS or starts the process"
@@ -149,7 +155,7 @@ def test_the_image_has_a_version_that_is_not_here(
         program(machine / "bin" / f"python{IMAGE}", "echo not chosen >&2; exit 127")
     done = run(machine)
     assert done.returncode == 0
-    assert made(machine) == [*FIRST, "test"]
+    assert (made(machine), checked(machine)) == (STEPS, CHECKS)
     line, browser = said(done)
     assert browser == NO_BROWSER
     assert f"no Python {IMAGE}, the image's, on this machine" in line
@@ -170,7 +176,7 @@ def test_a_browser_is_installed_by_root_on_debian(
     done = run(machine)
     assert done.returncode == 0
     browser = ["test-browser"] if runs else []
-    assert made(machine) == [*FIRST, *browser, "test"]
+    assert (made(machine), checked(machine)) == (STEPS, [*CHECKS, *browser])
     assert (NO_BROWSER in done.stdout.splitlines()) is not runs
     assert "Reading" not in done.stdout
     assert (machine / "installed").exists() is (installer is not None and number == 0)
@@ -181,15 +187,16 @@ def test_a_browser_that_is_there_is_not_installed(machine: Path) -> None:
     apt(machine, works=False)
     program(machine / "bin" / "chromium", "exit 1")
     assert run(machine).returncode == 0
-    assert made(machine) == [*FIRST, "test-browser", "test"]
+    assert (made(machine), checked(machine)) == (STEPS, [*CHECKS, "test-browser"])
     assert not (machine / "installed").exists()
 
 
-STEPS = [*FIRST, "TESTS=-m tls", "test-browser", "test"]
+ALL_CHECKS = [*CHECKS, "WORKERS=2", "test-browser"]
+"""The checks where every one is possible, by their last argument."""
 
 
 def whole(machine: Path, failing: str) -> subprocess.CompletedProcess[str]:
-    """Run the script where every step is possible and one fails."""
+    """Run the script where everything is possible and one thing fails."""
     interpreter(machine, f"python{IMAGE}", IMAGE)
     program(machine / "bin" / "chromium", "exit 1")
     make(machine, failing=failing)
@@ -198,36 +205,39 @@ def whole(machine: Path, failing: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_that_fails_is_the_last_one(machine: Path, step: str) -> None:
-    """The script fails, even if only the tests on the image's Python fail."""
+    """What runs beside it comes to its end, and its output is shown."""
     done = whole(machine, step)
     assert done.returncode == 2
-    ends = [call.rpartition("|")[2] for call in made(machine)]
-    assert ends == STEPS[: STEPS.index(step) + 1]
+    assert made(machine) == STEPS[: STEPS.index(step) + 1]
     if step != "init":
-        assert checked(machine) == CHECKS
+        assert [one.rpartition("|")[2] for one in checked(machine)] == ALL_CHECKS
         shown = "".join(f"{check} says this\n" for check in CHECKS)
         assert shown in done.stdout
 
 
-def test_a_check_that_fails_ends_the_script_before_the_complete_tests(
-    machine: Path,
-) -> None:
-    """Its output is shown once what ran beside it is done."""
-    for check in CHECKS:
-        (machine / "made").unlink(missing_ok=True)
-        done = whole(machine, check)
-        assert done.returncode == 2
-        ends = [call.rpartition("|")[2] for call in made(machine)]
-        assert ends == STEPS[:-1]
-        assert checked(machine) == CHECKS[: CHECKS.index(check) + 1]
-        assert done.stdout.endswith(f"{check} says this\n")
+@pytest.mark.parametrize("check", ALL_CHECKS)
+def test_a_check_that_fails_is_the_last_check(machine: Path, check: str) -> None:
+    """All tests run nevertheless, and then the script fails."""
+    done = whole(machine, check)
+    assert done.returncode == 1
+    assert made(machine) == STEPS
+    until = ALL_CHECKS[: ALL_CHECKS.index(check) + 1]
+    assert [one.rpartition("|")[2] for one in checked(machine)] == until
 
 
-def test_nothing_of_the_checks_is_left(machine: Path, tmp_path: Path) -> None:
-    """Their output goes through a temporary file."""
+@pytest.mark.parametrize("failing", ["never", "test", "lint"])
+def test_the_result_of_the_tests_is_the_last_line(machine: Path, failing: str) -> None:
+    """It is shown at once, and again after what the checks say."""
+    done = whole(machine, failing)
+    assert done.stdout.startswith("test says this\n")
+    assert done.stdout.endswith("\ntest says this\n")
+
+
+def test_nothing_is_left(machine: Path, tmp_path: Path) -> None:
+    """The output of tests and checks goes through temporary files."""
     folder = tmp_path / "temporary"
     folder.mkdir()
-    for failing in ("never", "demo"):
+    for failing in ("never", "demo", "lint"):
         make(machine, failing)
         run(machine, TMPDIR=str(folder))
         assert list(folder.iterdir()) == []
