@@ -70,7 +70,7 @@ def _places_of(limits: dict[Path, float]) -> dict[Path, float]:
     ordered = [path for path in known if path in limits]
     ordered += [path for path in by_limit if path not in known]
     folders = [ROOT / name for name in COMPUTING]
-    places = {}
+    places: dict[Path, float] = {}
     for computes in (True, False):
         files = [
             path

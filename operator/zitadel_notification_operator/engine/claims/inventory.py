@@ -234,9 +234,8 @@ class Inventory:
         """
         affected: set[PolicyKey] = set()
         if isinstance(known, PolicyObject):
-            affected = self._claims.give_up(
-                known.key
-            )  # while its status is still known
+            # While its status is still known.
+            affected = self._claims.give_up(known.key)
             self._resolved.pop(known.key, None)
             self._of_instance[known.instance].discard(known.key)
             self.set_book.leave(known)
