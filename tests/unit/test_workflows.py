@@ -168,6 +168,12 @@ def test_the_older_kubernetes_is_each_that_can_be_built() -> None:
     assert older
     assert matrix("ci", "kubernetes", "kubernetes") == older
     assert matrix("nightly", "faults", "kubernetes") == ["", *older]
+    modules = (ROOT / "tools" / "kubernetes" / "go.mod").read_text()
+    (newest,) = re.findall(r"k8s\.io/kubernetes v(\d+\.\d+)\.", modules)
+    promised = " ".join((ROOT / "SECURITY.md").read_text().split())
+    assert (
+        f"all tests run on {newest}, and those that need a cluster also on {older[0]},"
+    ) in promised
 
 
 def test_kind_has_every_supported_kubernetes() -> None:
