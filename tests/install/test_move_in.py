@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from install.quickstart import DEFAULT, POLICY, quickstart
+from install.quickstart import DEFAULT, quickstart
 from support.documents import ROOT, Shell, commands, section
 from support.running import TOKEN, EmulatorProcess
 from zitadel_notification_operator.demo.control_plane import ControlPlane
@@ -68,9 +68,9 @@ class Reader(Shell):
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """A reader with a cluster like the demo's, and all objects of the quickstart."""
+    """A reader with a cluster like the demo's, and the policy that the demo leaves."""
     folder = tmp_path_factory.mktemp("guide")
-    with quickstart(folder, POLICY, DEFAULT) as system:
+    with quickstart(folder, DEFAULT) as system:
         yield Reader(system.plane, folder, system.emulator)
 
 
