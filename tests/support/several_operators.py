@@ -297,6 +297,13 @@ class Town:
             found |= {process.own for process in self.processes}
         return found
 
+    def another_zitadel(self, url: str, zitadel_id: str) -> SharedZitadel:
+        """Return another ZITADEL to which this URL leads, with a judge of its own."""
+        made = SharedZitadel(self.steps)
+        made.id, made.serving = zitadel_id, self._serving
+        self.zitadel.elsewhere[url] = made
+        return made
+
     async def operator(self, namespace: str, operator_class: str = "") -> Process:
         """Start a process of an operator."""
         self._count += 1

@@ -10,8 +10,8 @@ from enum import StrEnum
 
 HAND_OVER = 30.0
 """Seconds after which an operator takes an instance over that another one has not
-handed over. By then a write that the other has begun is over, and its lease, if it lost
-the connection to Kubernetes (docs/how-to/several-operators.md)."""
+handed over. By then a write that the other has begun is over, because it reads all
+instances at most a few seconds before each write (`engine.calls.confirmed_turns`)."""
 
 
 @dataclass(frozen=True, slots=True)

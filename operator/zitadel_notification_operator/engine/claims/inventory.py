@@ -263,6 +263,15 @@ class Inventory:
         self._lookups.pop(instance, None)
         return self._claim_for(instance)
 
+    def forget_bequests(self, instance: str) -> None:
+        """Forget what owners have left at a ZITADEL that another operator writes to.
+
+        Args:
+            instance: An instance that reaches that ZITADEL.
+        """
+        zitadel_id = self._zitadel_ids.of(instance)
+        self.originals.keep_bequests(lambda target: target.zitadel_id != zitadel_id)
+
     def leads_elsewhere(self, instance: str) -> set[PolicyKey]:
         """Record that an instance leads to another ZITADEL: its policies claim nothing.
 

@@ -32,6 +32,8 @@ from .inventory import Inventory
 from .originals import value_carried
 from .own_writes import OwnWrites
 from .records import recorded_target
+from .served_instances import ServedInstances
+from .unserved_objects import UnservedObjects
 from .wakeups import Wakeups
 
 SUCCESSOR_INTERVAL = 1.0
@@ -50,12 +52,16 @@ class Ownership:
 
     Args:
         inventory: Says who owns what, as far as the watch has reported.
+        served: Knows which ZITADEL the instances of other operators reach.
+        unserved: Holds the policies of other operators.
         writes: Adds and removes the marks.
         wakeups: Queues the policies that a deletion affects.
         reread: Reads a policy from Kubernetes and stores it in the inventory.
     """
 
     _inventory: Inventory
+    _served: ServedInstances
+    _unserved: UnservedObjects
     _writes: OwnWrites
     _wakeups: Wakeups
     _reread: Callable[[PolicyKey], Awaitable[None]]
@@ -244,6 +250,22 @@ class Ownership:
                 return confirmed
             if key.namespace == namespace:
                 return value
+        return self._left_elsewhere(target)
+
+    def _left_elsewhere(self, target: Target) -> OriginalValue | None:
+        """Return what a policy of another operator has recorded of the target.
+
+        Only statuses count here, because nothing says what its grants mean.
+        """
+        for policy in self._unserved.carriers_of(target):
+            instance = self._served.instances.get(policy.instance)
+            is_there = (
+                instance is not None
+                and instance.status.instance_id == target.zitadel_id
+                and policy.status.organization_id == target.organization_id
+            )
+            if is_there and policy.status.original is not None:
+                return policy.status.original
         return None
 
     def _may_carry(self, policy: PolicyObject, target: Target) -> bool:

@@ -1,7 +1,7 @@
-"""Counts the passes that run for the objects of each instance."""
+"""Knows the passes that run for the objects of each instance."""
 
 import asyncio
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,23 +10,26 @@ class RunningPasses:
     """The passes over policies, sets and events that run now, by their instance."""
 
     def __init__(self) -> None:
-        self._running: Counter[str] = Counter()
-        self._ended = asyncio.Event()
+        self._running: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
     @contextmanager
     def on(self, instance: str) -> Iterator[None]:
-        """Count a pass while it runs."""
-        self._running[instance] += 1
+        """Count a pass as running within the block."""
+        ended = asyncio.Event()
+        self._running[instance].add(ended)
         try:
             yield
         finally:
-            self._running[instance] -= 1
+            ended.set()
+            self._running[instance].discard(ended)
             if not self._running[instance]:
                 del self._running[instance]
-                self._ended.set()
+
+    def are_any(self, instance: str) -> bool:
+        """Return whether a pass runs for the objects of an instance."""
+        return instance in self._running
 
     async def idle(self, instance: str) -> None:
-        """Wait until no pass runs for the objects of an instance."""
-        while self._running[instance]:
-            self._ended.clear()
-            await self._ended.wait()
+        """Wait until the passes that run now are over; others may begin meanwhile."""
+        for ended in tuple(self._running.get(instance, ())):
+            await ended.wait()

@@ -4,7 +4,9 @@ The inventory holds only what this operator serves. Here are the instances of al
 classes, because each says who serves it, and which ZITADEL it reaches.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from zitadel_notification_operator.core.class_conflicts import (
@@ -37,9 +39,13 @@ class ServedInstances:
     Attributes:
         own: As the argument.
         instances: The newest records of all instances, by name.
-        running: Counts the passes that run for each instance.
+        running: Knows the passes that run for each instance.
         cleared: The ZITADEL that an instance may write to, by its name. Only
             `instances.class_check` writes it.
+        waits: The ZITADEL at which an instance waits for other operators, and the loop
+            time since when, by its name. Only `instances.class_check` writes it.
+        stored_at: The loop time at which this operator has last stored what other
+            operators must know of an instance, by its name.
     """
 
     def __init__(self, own: ServedBy | None) -> None:
@@ -47,17 +53,20 @@ class ServedInstances:
         self.instances: dict[str, InstanceObject] = {}
         self.running = RunningPasses()
         self.cleared: dict[str, str] = {}
+        self.waits: dict[str, tuple[str, float]] = {}
+        self.stored_at: dict[str, float] = {}
         self._facts: dict[str, tuple[Assignment, float]] = {}
         self._begun: set[str] = set()
+        self._ending: set[str] = set()
         self._unstorable: set[str] = set()
         self._conflicting: frozenset[str] = frozenset()
 
-    def put(self, instance: InstanceObject) -> bool:
-        """Store a record; return whether it is newer than the known one."""
+    def put(self, instance: InstanceObject) -> None:
+        """Store a record, unless a newer one of this object is known."""
         name, known = instance.name, self.instances.get(instance.name)
         if known is not None and known.uid == instance.uid:
             if is_older(instance, known):
-                return False
+                return
         else:
             self.drop(name)
         self.instances[name] = instance
@@ -65,7 +74,6 @@ class ServedInstances:
         if facts != instance.assignment:
             since = loop_time()
         self._facts[name] = instance.assignment, since
-        return True
 
     def drop(self, name: str) -> None:
         """Forget an instance that is gone."""
@@ -116,6 +124,17 @@ class ServedInstances:
         """Record that this operator's inventory has the instance no longer."""
         self._begun.discard(name)
         self.cleared.pop(name, None)
+        self.waits.pop(name, None)
+        self.stored_at.pop(name, None)
+
+    @contextmanager
+    def ending(self, name: str) -> Iterator[None]:
+        """Let no pass over the objects of an instance begin within the block."""
+        self._ending.add(name)
+        try:
+            yield
+        finally:
+            self._ending.discard(name)
 
     def has_begun(self, name: str) -> bool:
         """Return whether this operator's inventory has the instance."""
@@ -135,6 +154,8 @@ class ServedInstances:
         """Return whether passes over the objects of an instance may begin now."""
         if name is None or name not in self.instances:
             return True  # the inventory has it, so it is ours
+        if name in self._ending:
+            return False
         return self.has_begun(name) and self.service(name) is Service.SERVE
 
     def require(self, name: str) -> None:
@@ -175,11 +196,15 @@ class ServedInstances:
         before, self._conflicting = self._conflicting, frozenset()
         # In most clusters one operator serves all.
         if len({one.assignment for one in self.instances.values()}) > 1:
+            sharing: defaultdict[str, list[InstanceObject]] = defaultdict(list)
+            for one in self.instances.values():
+                if one.status.instance_id is not None:
+                    sharing[one.status.instance_id].append(one)
             self._conflicting = frozenset(
-                name
-                for name, one in self.instances.items()
-                if one.status.instance_id is not None
-                and self.elder(one, one.status.instance_id) is not None
+                one.name
+                for zitadel_id, those in sharing.items()
+                for one in those
+                if elder_of_another_operator(one, zitadel_id, those, self.own)
             )
         return before ^ self._conflicting
 

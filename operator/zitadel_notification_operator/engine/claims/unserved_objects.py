@@ -5,12 +5,15 @@ are all here, and need not be read from Kubernetes.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from zitadel_notification_operator.core.kinds import KINDS, Kind, ObjectKey
+from zitadel_notification_operator.core.claims import Target
+from zitadel_notification_operator.core.kinds import KINDS, POLICY, Kind, ObjectKey
 from zitadel_notification_operator.core.objects import OwnObject
+from zitadel_notification_operator.core.policy_object import PolicyObject
 
+from .originals import Originals
 from .records import as_number, is_older
 
 
@@ -18,6 +21,7 @@ class UnservedObjects:
     """Records of policies and sets, by the instance that they name."""
 
     def __init__(self) -> None:
+        self._originals = Originals()
         self._records: dict[tuple[Kind, ObjectKey], OwnObject] = {}
         self._of_instance: defaultdict[str, set[tuple[Kind, ObjectKey]]] = defaultdict(
             set
@@ -32,6 +36,8 @@ class UnservedObjects:
             self.drop(one.kind, one.key)
         self._records[one.kind, one.key] = one
         self._of_instance[one.needed_instance or ""].add((one.kind, one.key))
+        if isinstance(one, PolicyObject):
+            self._originals.put(one)
 
     def drop(self, kind: Kind, key: ObjectKey, uid: str = "") -> None:
         """Forget an object, unless the name is another one's than `uid` says."""
@@ -39,6 +45,8 @@ class UnservedObjects:
         if known is None or (uid and known.uid != uid):
             return
         del self._records[kind, key]
+        if isinstance(known, PolicyObject):
+            self._originals.drop(known.key)
         name = known.needed_instance or ""
         self._of_instance[name].discard((kind, key))
         if not self._of_instance[name]:
@@ -59,13 +67,20 @@ class UnservedObjects:
             return False
         return 0 < as_number(resource_version) <= as_number(known.resource_version)
 
-    def take(self, instance: str) -> list[OwnObject]:
-        """Remove and return what names an instance, policies before sets."""
+    def of_instance(self, instance: str) -> list[OwnObject]:
+        """Return what names an instance, policies before sets."""
         names = sorted(
-            self._of_instance.pop(instance, ()),
+            self._of_instance.get(instance, ()),
             key=lambda name: (-KINDS.index(name[0]), name[1]),
         )
-        return [self._records.pop(name) for name in names]
+        return [self._records[name] for name in names]
+
+    def carriers_of(self, target: Target) -> Iterator[PolicyObject]:
+        """Yield the policies whose annotation has an original of the target."""
+        for key, _ in self._originals.at(target):
+            policy = self._records[POLICY, key]
+            if isinstance(policy, PolicyObject):
+                yield policy
 
     def begin_anew(self) -> None:
         """Accept whatever comes next as newer: Kubernetes has gone back."""

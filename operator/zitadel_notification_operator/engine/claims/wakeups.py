@@ -44,10 +44,11 @@ class Wakeups:
         first to show somebody else's change, the object itself is queued once more.
         """
         known = self._inventory.newest(one)
-        if known is not None:
-            changed = is_older(one, known) or not known.is_same_request(one)
-            if changed:
-                self._queue.add(key_of(one), Priority.CHANGE)
+        if known is None:
+            return one  # it is gone, or another operator's by now
+        changed = is_older(one, known) or not known.is_same_request(one)
+        if changed:
+            self._queue.add(key_of(one), Priority.CHANGE)
         self.affected(self._inventory.put(one) or ())
         self.queue_deleting_instance(one.needed_instance)
         self.queue_set_of(one)
@@ -55,11 +56,15 @@ class Wakeups:
 
     def keep(self, one: Own) -> Own:
         """Store an instance or a set as Kubernetes returned it for our write."""
+        if self._inventory.newest(one) is None:
+            return one  # it is gone, or another operator's by now
         self.affected(self._inventory.put(one) or ())
         return one
 
     def made(self, policy: PolicyObject) -> None:
         """Store a policy as its set has made it, and queue its pass."""
+        if self._inventory.set_book.by_uid(policy.set_uid) is None:
+            return  # the set is gone, or another operator's by now
         self.affected(self._inventory.put(policy) or ())
         self._queue.add(key_of(policy), urgency_of(policy))
 

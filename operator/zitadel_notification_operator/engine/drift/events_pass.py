@@ -126,6 +126,8 @@ class EventsPass:
             TransientError: `UnexpectedAnswer`: events of our own writes are missing.
         """
         await self._tell(instance, reading, new)
+        if not self._leads_still(instance, reading):
+            return
         reading.unsaved += len(new)
         self._save(instance, reading)
         if self._drift.unseen_writes(instance.name).is_missed(loop_time()):

@@ -1,17 +1,20 @@
 """Makes sure that only one operator writes to a ZITADEL.
 
-An instance that finds a new ZITADEL first stores its id in its own status, and then
-reads what the others say. Of two operators that do so at the same time, at least one
-sees the other's id, and the older instance goes first
+An instance that is to write to a ZITADEL first stores in its own status that it reaches
+it, and then reads what the others say. Of two operators that do so at the same time, at
+least one sees the other's id, and the older instance goes first
 (docs/how-to/several-operators.md).
 """
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from zitadel_notification_operator.core.errors import TerminalError
+from zitadel_notification_operator.core.conditions import STALLED, is_true
+from zitadel_notification_operator.core.errors import TerminalError, TransientError
 from zitadel_notification_operator.core.instance_object import InstanceObject
+from zitadel_notification_operator.core.instance_report import instance_failed
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.serving import HAND_OVER
 from zitadel_notification_operator.engine.calls.lease_guard import (
@@ -40,17 +43,18 @@ class ClassCheck:
         served: Knows all instances.
         turns: Know whether a write to a ZITADEL may still take effect.
         writes: Stores the id of a ZITADEL.
-        relist: Reads all instances from Kubernetes and stores them.
+        relist: Reads all instances from Kubernetes and stores them, unless that has
+            begun after this loop time.
         lease_guard: Says whether this process may still make a call.
+        now: The wall clock, with a time zone.
     """
 
     _served: ServedInstances
     _turns: WriteTurns
     _writes: OwnWrites
-    _relist: Callable[[], Awaitable[None]]
+    _relist: Callable[[float], Awaitable[None]]
     _lease_guard: LeaseGuard
-    # Since when an instance waits for other operators, by its name.
-    _waits_since: dict[str, float] = field(default_factory=dict, init=False)
+    _now: Callable[[], datetime]
 
     def require_lease(self) -> None:
         """Check that a probe may make one more call.
@@ -82,6 +86,7 @@ class ClassCheck:
         if elder is None:
             return
         self._served.cleared.pop(instance.name, None)
+        self._served.waits.pop(instance.name, None)
         await self._served.running.idle(instance.name)
         await self._turns.settled(zitadel_id)
         raise TerminalError(Reason.CLASS_CONFLICT, _message(elder, zitadel_id))
@@ -95,17 +100,17 @@ class ClassCheck:
                 younger, and it will see ours.
             ClusterError: Kubernetes did not accept a call.
         """
-        name, cleared = instance.name, self._served.cleared
-        if self._served.own is None or cleared.get(name) == zitadel_id:
+        name, served = instance.name, self._served
+        if served.own is None or served.cleared.get(name) == zitadel_id:
             return
-        if instance.status.instance_id != zitadel_id:
-            status = replace(instance.status, instance_id=zitadel_id, drift_cursor=None)
-            await self._writes.apply_instance_status(instance, status)
-            await self._relist()
+        waits = served.waits.get(name)
+        if waits is None or waits[0] != zitadel_id:
+            await self._announce(instance, zitadel_id)
+            await self._relist(served.stored_at.get(name, float("-inf")))
             await self.require_first(instance, zitadel_id)
-        others = self._served.unsettled(instance, zitadel_id)
-        since = self._waits_since.setdefault(name, loop_time())
-        if others and loop_time() - since < HAND_OVER:
+            waits = served.waits[name] = zitadel_id, loop_time()
+        others = served.unsettled(instance, zitadel_id)
+        if others and loop_time() - waits[1] < HAND_OVER:
             raise RequeueAfter(LOOK)
         for other in others:
             _log.warning(
@@ -114,14 +119,29 @@ class ClassCheck:
                 other.name,
                 name,
             )
-        cleared[name] = zitadel_id
-        del self._waits_since[name]
+        served.cleared[name] = zitadel_id
+        del served.waits[name]
 
-    def keep(self, instances: frozenset[str]) -> None:
-        """Forget all instances but these."""
-        self._waits_since = {
-            n: t for n, t in self._waits_since.items() if n in instances
-        }
+    async def _announce(self, instance: InstanceObject, zitadel_id: str) -> None:
+        """Store that the instance reaches a ZITADEL, and may soon write there.
+
+        Raises:
+            ClusterError: Kubernetes did not accept the write.
+        """
+        known = status = instance.status
+        if is_true(known.conditions, STALLED, Reason.CLASS_CONFLICT):
+            # Others count an instance that says so as one that does not write.
+            ended = TransientError(
+                Reason.CLASS_CONFLICT,
+                "No older ZitadelInstance of another operator reaches this ZITADEL any "
+                "longer; this one goes on when no other operator can write there",
+            )
+            status = instance_failed(instance, ended, self._now())
+        if known.instance_id != zitadel_id:
+            status = replace(status, instance_id=zitadel_id, drift_cursor=None)
+        if status != known:
+            await self._writes.apply_instance_status(instance, status)
+            self._served.stored_at[instance.name] = loop_time()
 
 
 def _message(elder: InstanceObject, zitadel_id: str) -> str:

@@ -79,6 +79,9 @@ class Verdicts:
         # What ZITADEL said of its API meanwhile may be due to the same failure.
         state.calls.apis.doubt()
         note_failure(state, instance, failure, loop_time(), self._now())
+        if failure.reason is Reason.CLASS_CONFLICT:
+            # The other operator may change what owners have found here.
+            self._inventory.forget_bequests(instance.name)
         if failure.reason is Reason.INSTANCE_CHANGED and not state.undecided:
             # Not before: a single wrong answer must not move any policy's claim.
             self._wakeups.leads_elsewhere(instance.name)
@@ -125,6 +128,10 @@ class Verdicts:
             await self._probe.run(instance, state)
             await self._checks.find_beginning(instance, state)
         except ClusterError:
+            raise
+        except RequeueAfter:
+            # The next pass asks ZITADEL again, and policies wait for its verdict.
+            state.suspected = state.undecided = True
             raise
         except ReadSideBusy as error:
             if not holds_while_busy(state, instance, loop_time()):

@@ -8,15 +8,13 @@ from functools import partial
 
 from zitadel_notification_operator.core.kinds import POLICY
 from zitadel_notification_operator.core.serving import ServedBy
+from zitadel_notification_operator.engine.calls.confirmed_turns import ConfirmedTurns
 from zitadel_notification_operator.engine.calls.lease_guard import LeaseGuard
 from zitadel_notification_operator.engine.calls.write_turns import (
     WRITE_LIMIT,
 )
 from zitadel_notification_operator.engine.claims.ownership import (
     Ownership,
-)
-from zitadel_notification_operator.engine.claims.unserved_objects import (
-    UnservedObjects,
 )
 from zitadel_notification_operator.engine.instances.class_check import ClassCheck
 from zitadel_notification_operator.engine.instances.holding import Holding
@@ -97,9 +95,6 @@ class Composition:
         self.repairs, self.lag = shared.repairs, shared.lag
         self.drift, self.events = shared.drift, shared.events
         self.pending_events = shared.pending_events
-        admit = AdmissionCheck(shared.inventory, shared.connections)
-        self.targets = targets = _targets(shared, admit)
-
         intake = _intake(shared)
         resync = Resync(
             ports.reader,
@@ -116,7 +111,11 @@ class Composition:
             shared.writes,
             resync.relist_instances,
             self.lease_guard,
+            ports.now,
         )
+        admit = AdmissionCheck(shared.inventory, shared.connections)
+        turns = ConfirmedTurns(shared.write_turns, resync.relist_instances)
+        self.targets = targets = _targets(shared, admit, turns)
         sets = _passes_over_sets(shared)
         policies, deletions = _passes_over_policies(shared, admit, targets, resync)
         dispatch = Dispatch(
@@ -144,7 +143,7 @@ class Composition:
             ports.metrics,
             ports.chance,
         )
-        housekeeping = _housekeeping(shared, classes, sets)
+        housekeeping = _housekeeping(shared, sets)
         lanes = Lanes(shared.inventory, workers)
         shared.queue.divide(lanes.lane_of, workers, lanes.retries_of)
         self.engine = Engine(
@@ -152,13 +151,15 @@ class Composition:
         )
 
 
-def _targets(shared: SharedParts, admit: AdmissionCheck) -> Targets:
+def _targets(
+    shared: SharedParts, admit: AdmissionCheck, turns: ConfirmedTurns
+) -> Targets:
     client_of = partial(
         TargetClient,
         shared.connections,
         shared.checks,
         shared.queue,
-        shared.write_turns,
+        turns,
         shared.drift,
     )
     writer_of = partial(
@@ -188,7 +189,7 @@ def _intake(shared: SharedParts) -> Intake:
     )
     return Intake(
         shared.served,
-        UnservedObjects(),
+        shared.unserved,
         shared.inventory,
         watch_events,
         shared.wakeups,
@@ -241,7 +242,13 @@ def _passes_over_instances(shared: SharedParts, classes: ClassCheck) -> Instance
         ports.now,
     )
     holding = Holding(
-        shared.inventory, shared.connections, shared.crds, shared.writes, shared.outbox
+        shared.inventory,
+        shared.served,
+        shared.write_turns,
+        shared.connections,
+        shared.crds,
+        shared.writes,
+        shared.outbox,
     )
     return InstancePass(
         shared.connections,
@@ -263,6 +270,8 @@ def _passes_over_policies(
     )
     ownership = Ownership(
         shared.inventory,
+        shared.served,
+        shared.unserved,
         shared.writes,
         shared.wakeups,
         partial(resync.reread, POLICY),
@@ -319,12 +328,10 @@ def _passes_over_sets(shared: SharedParts) -> SetPass:
     return SetPass(inventory, directories, members, wakeups, writes, reports, deletion)
 
 
-def _housekeeping(
-    shared: SharedParts, classes: ClassCheck, sets: SetPass
-) -> Housekeeping:
+def _housekeeping(shared: SharedParts, sets: SetPass) -> Housekeeping:
     return Housekeeping(
         shared.inventory,
-        by_name=(shared.connections.keep, shared.drift.keep, classes.keep),
+        by_name=(shared.connections.keep, shared.drift.keep),
         by_uid=(
             shared.deadlines.keep,
             shared.outbox.keep,

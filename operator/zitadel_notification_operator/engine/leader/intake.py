@@ -25,6 +25,7 @@ from zitadel_notification_operator.engine.queue.keys import (
     instance_key,
     key_of,
 )
+from zitadel_notification_operator.engine.queue.slices import in_slices
 from zitadel_notification_operator.engine.queue.workqueue import Priority, WorkQueue
 
 from .eviction import Eviction
@@ -138,7 +139,7 @@ class Intake:
             return
         self._served.drop(key.name)
         self._watch_events.gone(key, uid)
-        for one in self._unserved.take(key.name):
+        for one in self._unserved.of_instance(key.name):
             self.seen(one)
         for one in self._users(key.name):
             if not self._served.covers(one):
@@ -154,16 +155,39 @@ class Intake:
                 self._queue.add(instance_key(name), Priority.CHANGE)
 
     def begin(self, name: str) -> None:
-        """Give the inventory an instance, and what names it, that was set aside."""
+        """Give the inventory an instance that was set aside.
+
+        What names it follows in `fill`, before the instance gets its first verdict, for
+        which everything else waits.
+        """
         self._served.begin(name)
         self._watch_events.seen(self._served.instances[name])
-        for one in self._unserved.take(name):
-            self._watch_events.seen(one)
 
-    def leave(self, name: str) -> None:
-        """Set an instance aside, and what names it: another operator serves it."""
+    async def fill(self, name: str) -> None:
+        """Give the inventory what names an instance and was set aside.
+
+        Args:
+            name: The name of an instance that the inventory has.
+        """
+        async for one in in_slices(self._unserved.of_instance(name)):
+            newest = self._unserved.find(one.kind, one.key)
+            if newest is not None and self._served.covers(newest):
+                self._unserved.drop(newest.kind, newest.key)
+                self._watch_events.seen(newest)
+
+    async def leave(self, name: str) -> None:
+        """Set an instance aside, and what names it: another operator serves it.
+
+        If it comes back meanwhile, the rest stays, and its next pass gives back what
+        was set aside.
+        """
         self._served.end(name)
-        self._set_users_aside(name)
+        async for one in in_slices(self._users(name)):
+            if self._served.has_begun(name):
+                return
+            newest = self._inventory.newest(one)
+            if newest is not None:
+                self._set_aside(newest)
         instance = self._inventory.instances.get(name)
         if instance is not None:
             self._wakeups.affected(self._inventory.set_aside(instance))

@@ -25,6 +25,7 @@ from zitadel_notification_operator.engine.claims.records import (
 )
 from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.ports import ObjectReader
+from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.keys import (
     Key,
     instance_key,
@@ -75,6 +76,8 @@ class Resync:
     _listed: dict[Kind, int] = field(default_factory=dict, init=False)
     _deaf_until: int = field(default=0, init=False)
     _incomplete: bool = field(default=False, init=False)
+    _instances_read_at: float = field(default=float("-inf"), init=False)
+    _reading_instances: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def run(self) -> None:
         """List everything, store what differs, and schedule checks that are missing.
@@ -85,6 +88,7 @@ class Resync:
         Raises:
             ClusterError: A LIST failed; nothing was stored.
         """
+        began = loop_time()
         known = {kind: {one.key for one in self._intake.of(kind)} for kind in KINDS}
         newest = self._newest_known()
         doubted, self._incomplete = self._doubts.is_set(), False
@@ -100,6 +104,7 @@ class Resync:
         self._listed = listed
         self._doubts.clear()
         await self._store(lists.values(), at_once=anew)
+        self._instances_read_at = max(self._instances_read_at, began)
         for kind, found in lists.items():
             for key in known[kind] - {one.key for one in found.objects}:
                 if key.namespace in found.unread:
@@ -135,15 +140,23 @@ class Resync:
             for kind in reversed(KINDS)
         }
 
-    async def relist_instances(self) -> None:
+    async def relist_instances(self, since: float) -> None:
         """Read all instances from Kubernetes, and store what differs.
+
+        Args:
+            since: Loop time. Nothing is read if that was begun after it.
 
         Raises:
             ClusterError: Kubernetes did not answer; nothing was stored.
         """
-        known = self._intake.of(INSTANCE)
-        for one in (await self._reader.list_objects(INSTANCE, known)).objects:
-            self._intake.seen(one)
+        async with self._reading_instances:
+            if self._instances_read_at > since:
+                return
+            began = loop_time()
+            known = self._intake.of(INSTANCE)
+            for one in (await self._reader.list_objects(INSTANCE, known)).objects:
+                self._intake.seen(one)
+            self._instances_read_at = began
 
     async def try_to_run(self, complaint: str) -> ClusterError | None:
         """List everything as `run` does; log an error and return it.

@@ -21,6 +21,7 @@ from zitadel_notification_operator.engine.claims.served_instances import (
     ServedInstances,
 )
 from zitadel_notification_operator.engine.ports import ObjectWriter
+from zitadel_notification_operator.engine.queue.clock import loop_time
 from zitadel_notification_operator.engine.queue.keys import EVENTS, Key
 from zitadel_notification_operator.engine.queue.outcome import WAIT, Outcome
 from zitadel_notification_operator.engine.reporting.event_messages import (
@@ -96,6 +97,15 @@ class HandOvers:
                 pass  # all is done
         return WAIT
 
+    async def fill(self, name: str) -> None:
+        """Give the inventory what names an instance that is served, if it is missing.
+
+        Args:
+            name: The name of the instance, which may be gone.
+        """
+        if self._served.has_begun(name):
+            await self._intake.fill(name)
+
     async def _ask(self, instance: InstanceObject) -> None:
         by, own = instance.status.served_by, self._served.own
         if by is None or own is None:
@@ -110,6 +120,7 @@ class HandOvers:
         own = self._served.own
         status = replace(instance.status, served_by=own)
         stored = await self._writer.apply_status(instance, status)
+        self._served.stored_at[instance.name] = loop_time()
         if stored.status.served_by is None:
             self._served.cannot_store(stored)
         _log.info("Serving ZitadelInstance %s from now on", instance.name)
@@ -123,10 +134,7 @@ class HandOvers:
         """
         has_begun = self._served.has_begun(name)
         if has_begun:
-            await self._served.running.idle(name)
-            proven = self._connections.state(name).proven
-            if proven is not None:
-                await self._turns.settled(proven.zitadel_id)
+            await self._end_calls(name)
         instance, own = self._served.instances.get(name), self._served.own
         if instance is None or own is None:
             return WAIT
@@ -147,10 +155,24 @@ class HandOvers:
             case _:
                 return None
         if has_begun:
-            self._intake.leave(name)
+            await self._intake.leave(name)
         if stored is not None:
             self._intake.seen(stored)
         return None
+
+    async def _end_calls(self, name: str) -> None:
+        """Wait until no pass runs for an instance, and no write can take effect.
+
+        It may come back for a moment, in which passes begin; these are waited for, too.
+        """
+        while True:
+            await self._served.running.idle(name)
+            proven = self._connections.state(name).proven
+            if proven is not None:
+                await self._turns.settled(proven.zitadel_id)
+            is_over = not self._served.running.are_any(name)
+            if is_over or self._served.may_work(name):
+                return
 
     def _tell(self, instance: InstanceObject) -> None:
         """Say once that another installation keeps an instance of this class."""
@@ -196,6 +218,7 @@ class ServingPass:
         if key.kind is INSTANCE:
             ended = await self._hand_overs.settle(key.name)
             if ended is None:
+                await self._hand_overs.fill(key.name)
                 return await self._dispatch.run(key, failures)
             if not self._served.has_begun(key.name):
                 await self._dispatch.run(key, failures)  # to close its connections

@@ -25,6 +25,9 @@ from zitadel_notification_operator.engine.claims.ownership import wanted_targets
 from zitadel_notification_operator.engine.claims.served_instances import (
     ServedInstances,
 )
+from zitadel_notification_operator.engine.claims.unserved_objects import (
+    UnservedObjects,
+)
 from zitadel_notification_operator.engine.claims.wakeups import Wakeups
 from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.drift.drift_schedule import DriftSchedule
@@ -96,6 +99,7 @@ class SharedParts:
 
         # What knows our objects, and writes them.
         self.served = ServedInstances(own)
+        self.unserved = UnservedObjects()
         self.inventory = inventory = Inventory(namespace)
         self.wakeups = Wakeups(inventory, queue)
         self.crds = Crds(ports.reader.crd_is_ending, self.wakeups.crd_ending)

@@ -27,9 +27,9 @@ from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.core.report import asks_for_a_pass
 from zitadel_notification_operator.core.settings import Settings
+from zitadel_notification_operator.engine.calls.confirmed_turns import ConfirmedTurns
 from zitadel_notification_operator.engine.calls.connections import Connections
 from zitadel_notification_operator.engine.calls.lease_guard import is_verifying
-from zitadel_notification_operator.engine.calls.write_turns import WriteTurns
 from zitadel_notification_operator.engine.drift.checks import Checks
 from zitadel_notification_operator.engine.drift.drift_schedule import DriftSchedule
 from zitadel_notification_operator.engine.ports import PolicyClient
@@ -75,7 +75,7 @@ class TargetClient:
     _connections: Connections
     _checks: Checks
     _queue: WorkQueue
-    _write_turns: WriteTurns
+    _write_turns: ConfirmedTurns
     _drift: DriftSchedule
     _policy: PolicyObject
     _target: Target

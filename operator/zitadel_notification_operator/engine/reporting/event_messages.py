@@ -145,7 +145,7 @@ def handed_over_event(to: ServedBy | None) -> Notice:
     """Return the Event about an instance that this operator serves no longer.
 
     Args:
-        to: The installation that the annotation names; None after a change of class.
+        to: The installation that has asked for it; None after a change of the class.
     """
     note = "All calls have ended: the operator of spec.class may begin"
     if to is not None:
