@@ -22,7 +22,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 CODE := operator emulator tests tools
 # Test files run in parallel, because most of them wait for processes most of their time.
-WORKERS ?= 8
+WORKERS ?= 6
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 CONTROL_PLANE := etcd kube-apiserver kubectl
 BUILD := $(BIN)/python tools/build.py --unless-found

@@ -139,7 +139,7 @@ def test_the_image_has_another_version_that_is_found(machine: Path) -> None:
     done = run(machine)
     assert done.returncode == 0
     assert made(machine) == STEPS
-    marked = f"test|PYTHON={found}|TESTS=-m tls|WORKERS=2"
+    marked = f"test|PYTHON={found}|TESTS=-m tls|WORKERS=1"
     assert checked(machine) == [*CHECKS, marked]
     line, browser = said(done)
     assert browser == NO_BROWSER
@@ -191,7 +191,7 @@ def test_a_browser_that_is_there_is_not_installed(machine: Path) -> None:
     assert not (machine / "installed").exists()
 
 
-ALL_CHECKS = [*CHECKS, "WORKERS=2", "test-browser"]
+ALL_CHECKS = [*CHECKS, "WORKERS=1", "test-browser"]
 """The checks where every one is possible, by their last argument."""
 
 
