@@ -13,7 +13,7 @@ from zitadel_notification_operator.demo.processes import Program
 
 # Some tests stop the API server, which ends the watch; then the next watch starts.
 _AGAIN_AND_AGAIN = """
-trap 'kill $!; exit 0' TERM
+trap 'kill $! 2>/dev/null; exit 0' TERM
 while true; do {command} 2>/dev/null & wait $!; sleep 0.1; done
 """
 
