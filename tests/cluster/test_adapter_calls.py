@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientTimeout, web
+from aiohttp import ClientResponse, ClientTimeout, web
 from aiohttp.test_utils import TestServer
 
 from support.apiserver import access_to
@@ -103,6 +103,7 @@ async def test_the_pod_s_own_account_comes_first(
         answer = await watcher.request(
             method="get", url=f"{access.server}/version", timeout=ClientTimeout(10)
         )
+        assert isinstance(answer, ClientResponse)
         assert (await answer.json())["major"] == "1"
     finally:
         await watcher.close()

@@ -48,7 +48,9 @@ async def reach(access: ClusterAccess) -> None:
     watcher = access.watcher()
     try:
         url = f"{access.server}/version"
-        async with await watcher.request(method="get", url=url, timeout=SOON) as answer:
+        answer = await watcher.request(method="get", url=url, timeout=SOON)
+        assert isinstance(answer, aiohttp.ClientResponse)
+        async with answer:
             assert (await answer.json())["major"] == "1"
     finally:
         await watcher.close()

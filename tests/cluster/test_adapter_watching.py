@@ -4,13 +4,22 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import cast
 
 import pytest
-from aiohttp import ClientResponse, ClientTimeout, web
+from aiohttp import (
+    ClientConnectionError,
+    ClientResponse,
+    ClientTimeout,
+    StreamReader,
+    web,
+)
+from kopf._cogs.clients.api import iter_jsonlines
 
 from support.apiserver import ApiServer, access_to, status, version
 from zitadel_notification_operator.cluster.calls import call
 from zitadel_notification_operator.cluster.names import GROUP, VERSION
+from zitadel_notification_operator.cluster.unknown_events import ShortWatch
 from zitadel_notification_operator.cluster.unknown_items import ShortAnswer
 from zitadel_notification_operator.cluster.watching import WatchSession
 from zitadel_notification_operator.core.errors import ClusterError
@@ -40,9 +49,15 @@ class Server(ApiServer):
         assert isinstance(answer, ClientResponse)
         return answer
 
+    async def listed(self, watcher: WatchSession, path: str) -> ShortAnswer:
+        """Make a request as kopf does, whose answer is a LIST of one of our kinds."""
+        answer = await self.ask(watcher, path)
+        assert isinstance(answer, ShortAnswer)
+        return answer
+
     async def ask(
         self, watcher: WatchSession, path: str
-    ) -> ClientResponse | ShortAnswer:
+    ) -> ClientResponse | ShortAnswer | ShortWatch:
         """Make a request as kopf does."""
         timeout = ClientTimeout(total=10)
         url = self.url + path
@@ -277,7 +292,7 @@ async def test_what_is_known_is_left_out_of_a_list(
         access = access_to(server.url)
         watcher = access.watcher(is_known)
         closing += [access.api.close, watcher.close]
-        async with await server.ask(watcher, path) as answer:
+        async with await server.listed(watcher, path) as answer:
             assert answer.status == 200
             found = await answer.json()
     assert [item["metadata"]["name"] for item in found["items"]] == ["p2"]
@@ -294,10 +309,7 @@ async def test_what_is_known_is_left_out_of_a_list(
         (f"/apis/{GROUP}/{VERSION}/{POLICY.plural}", lambda: status(404)),
         (f"/apis/{GROUP}/{VERSION}", lambda: policies("1")),
         ("/apis/other.example/v1/notificationpolicies", lambda: policies("1")),
-        (
-            f"/apis/{GROUP}/{VERSION}/{POLICY.plural}?watch=true",
-            lambda: policies("1"),
-        ),
+        (f"/apis/{GROUP}/{VERSION}/{POLICY.plural}?watch=true", lambda: status(410)),
     ],
 )
 async def test_all_other_answers_stay_whole(
@@ -311,6 +323,76 @@ async def test_all_other_answers_stay_whole(
         whole = reply()
         assert isinstance(whole, web.Response)
         assert await answer.json() == json.loads(whole.text or "")
+
+
+def event(kind: str, version: str, **metadata: str) -> bytes:
+    """Return the line of a watch about a policy."""
+    found = {"namespace": "ns", "name": "p", "uid": "u", "resourceVersion": version}
+    return json.dumps({"type": kind, "object": {"metadata": found | metadata}}).encode()
+
+
+async def test_what_is_known_is_left_out_of_a_watch(closing: Closing) -> None:
+    """kopf gets all that is news, also deletions, bookmarks and what is no event."""
+    news = [
+        event("ADDED", "2"),
+        event("DELETED", "1"),
+        event("BOOKMARK", "1"),
+        b'{"type":"ERROR","object":{"kind":"Status","code":410}}',
+        b'{"type":"ADDED","object":[]}',
+        b'["ADDED"]',
+        b"no JSON",
+        event("MODIFIED", "2", long="x" * 300_000),
+        event("MODIFIED", "2")[:-1],
+    ]
+    old = [event("ADDED", "1"), event("MODIFIED", "1", long="x" * 300_000)]
+    lines = [line for one in news[:-1] for line in (*old, one)] + news[-1:]
+    asked: set[tuple[Kind, ObjectKey, str, str]] = set()
+
+    def is_known(kind: Kind, key: ObjectKey, uid: str, version: str) -> bool:
+        asked.add((kind, key, uid, version))
+        return version == "1"
+
+    path = f"/apis/{GROUP}/{VERSION}/{POLICY.plural}?watch=true"
+    body = b"\n".join(lines)
+    async with Server(
+        lambda: web.Response(body=body, content_type="application/json")
+    ) as server:
+        access = access_to(server.url)
+        watcher = access.watcher(is_known)
+        closing += [access.api.close, watcher.close]
+        answer = await server.ask(watcher, path)
+        assert isinstance(answer, ShortWatch)
+        async with answer:
+            content = cast("StreamReader", answer.content)
+            found = [line async for line in iter_jsonlines(content, 1000)]
+    assert found == news
+    assert asked == {(POLICY, ObjectKey("ns", "p"), "u", v) for v in ("1", "2")}
+
+
+async def test_a_watch_without_what_is_known_can_be_closed(closing: Closing) -> None:
+    """kopf closes it to stop, while the server sends nothing."""
+    path = f"/apis/{GROUP}/{VERSION}/{POLICY.plural}?watch=true"
+
+    async def endless(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        await response.write(event("ADDED", "2") + b"\n")
+        await asyncio.sleep(60)
+        return response
+
+    async with ApiServer(answer=endless) as server:
+        access = access_to(server.url)
+        watcher = access.watcher(lambda *_: False)
+        closing += [access.api.close, watcher.close]
+        answer = await watcher.request(
+            method="get", url=server.url + path, timeout=ClientTimeout(total=10)
+        )
+        assert isinstance(answer, ShortWatch)
+        asyncio.get_running_loop().call_later(0.2, answer.close)
+        chunks = answer.content.iter_chunked(1000)
+        assert await anext(chunks) == event("ADDED", "2") + b"\n"
+        with pytest.raises(ClientConnectionError):
+            await anext(chunks)
 
 
 async def test_a_list_of_kopf_goes_on_at_the_token_of_an_expired_one(
@@ -333,8 +415,8 @@ async def test_a_list_of_kopf_goes_on_at_the_token_of_an_expired_one(
         access = access_to(server.url)
         watcher = access.watcher(lambda *_: False)
         closing += [access.api.close, watcher.close]
-        first = await (await server.ask(watcher, path)).json()
-        second = await (await server.ask(watcher, f"{path}&continue=more")).json()
+        first = await (await server.listed(watcher, path)).json()
+        second = await (await server.listed(watcher, f"{path}&continue=more")).json()
         tokens = [request.query.get("continue") for request in server.requests]
     assert tokens == [None, "more", "a/b=+ "]
     assert [item["metadata"]["name"] for item in second["items"]] == ["p5"]

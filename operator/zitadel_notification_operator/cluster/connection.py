@@ -47,8 +47,8 @@ class ClusterAccess:
         """Return a session for kopf's watches; kopf closes it.
 
         Args:
-            is_known: Decides which objects kopf does not get to see in a LIST; None if
-                it sees all.
+            is_known: Decides what kopf does not get to see in LISTs and watches; None
+                if it sees all.
         """
         # No limit on connections: each watched namespace keeps one watch open.
         session = ApiSession(self._source, agent="", connections=0)

@@ -79,7 +79,7 @@ def without_known(
     try:
         content = json.loads(data)
         items, metadata = content["items"], content["metadata"]
-        left = [item for item in items if not _is_known(item, kind, is_known)]
+        left = [item for item in items if not is_known_item(item, kind, is_known)]
         version = version or str(metadata.get("resourceVersion", ""))
         metadata["resourceVersion"] = version
     except (ValueError, TypeError, KeyError):
@@ -105,7 +105,19 @@ def with_token(url: str, token: str) -> str:
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
-def _is_known(item: Any, kind: Kind, is_known: IsKnown) -> bool:
+def is_known_item(item: Any, kind: Kind, is_known: IsKnown) -> bool:
+    """Return whether an object is known.
+
+    Args:
+        item: The JSON of the object.
+        kind: Its kind.
+        is_known: Decides about it.
+
+    Raises:
+        TypeError: The JSON is not that of an object.
+        KeyError: It has no metadata.
+        AttributeError: Its metadata is no object.
+    """
     metadata = item["metadata"]
     key = ObjectKey(metadata.get("namespace", ""), metadata.get("name", ""))
     uid, version = metadata.get("uid", ""), metadata.get("resourceVersion", "")

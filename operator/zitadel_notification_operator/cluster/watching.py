@@ -28,6 +28,7 @@ from zitadel_notification_operator.core.errors import (
 from .calls import Expired, note, place_of, read_answer, went_well
 from .failure_log import FailureLog
 from .session import ApiSession
+from .unknown_events import ShortWatch
 from .unknown_items import (
     IsKnown,
     ShortAnswer,
@@ -71,7 +72,8 @@ class WatchSession:
     Args:
         session: Makes the requests.
         failure_log: Records the causes of failures, as for the operator's own calls.
-        is_known: Decides which objects of a LIST are left out; None for no object.
+        is_known: Decides which objects of LISTs and watches are left out; None for no
+            object.
     """
 
     def __init__(
@@ -108,12 +110,12 @@ class WatchSession:
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own argument
         json: Any = None,
         headers: Mapping[str, str] | None = None,
-    ) -> aiohttp.ClientResponse | ShortAnswer:
+    ) -> aiohttp.ClientResponse | ShortAnswer | ShortWatch:
         """Repeat a request until there is a response that kopf can handle.
 
         That is a successful one, or one that says something about an object or a
-        version. Its body has been read, unless it is that of a watch. A LIST lacks the
-        objects that are known already.
+        version. Its body has been read, unless it is that of a watch. LISTs and watches
+        lack what is known already.
 
         Raises:
             CancelledError: The session was closed, so the process is ending. kopf does
@@ -147,8 +149,11 @@ class WatchSession:
             line.failures = 0
             went_well(self._failure_log, where)
             kind = kind_listed(parts.path)
-            if is_watch or kind is None or self._is_known is None:
+            if kind is None or self._is_known is None:
                 return answer
+            if is_watch:
+                good = answer.status < _FIRST_ERROR
+                return ShortWatch(answer, kind, self._is_known) if good else answer
             is_first = "continue=" not in parts.query
             token = "" if is_first else token_after(answer.status, data)
             if not token:
