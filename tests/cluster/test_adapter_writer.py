@@ -143,11 +143,13 @@ class InterferingClient(ApiClient):
         super().__init__(api.session, api.failure_log)
         self._meddle = meddle
         self.patches = 0
+        self.reads = 0
 
     async def request(
         self, method: str, path: str, seconds: float, **content: Any
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Let somebody else act first."""
+        self.reads += method == "GET"
         if method == "PATCH":
             self.patches += 1
             await asyncio.to_thread(self._meddle)
@@ -365,6 +367,46 @@ async def test_nothing_to_strip_is_no_write(
     stored = await writer.strip(policy, finalizer=True, original=True)
     assert stored == policy
     assert audit.by_operator("notificationpolicies", objects.namespace) == []
+
+
+async def test_known_marks_are_stripped_without_a_read(
+    api: ApiClient, writer: ClusterWriter, objects: Objects
+) -> None:
+    """The record has them all, so the removal of both is a single call."""
+    policy = objects.policy(finalizers=[OTHER])
+    held = await writer.apply_marks(policy, original=TEXT, finalizer=True)
+    client = InterferingClient(api, lambda: None)
+    stored = await ClusterWriter(client).strip(held, finalizer=True, original=True)
+    assert stored is not None
+    assert (stored.finalizers, stored.original_text) == ((OTHER,), None)
+    assert (client.reads, client.patches) == (0, 1)
+
+
+async def test_a_mark_that_is_not_known_is_stripped_as_well(
+    api: ApiClient, writer: ClusterWriter, objects: Objects
+) -> None:
+    """The record is older than one of the marks, so the object is read."""
+    held = await writer.apply_marks(objects.policy(), finalizer=True)
+    await writer.apply_marks(held, original=TEXT, finalizer=True)
+    client = InterferingClient(api, lambda: None)
+    stored = await ClusterWriter(client).strip(held, finalizer=True, original=True)
+    assert stored is not None
+    assert (stored.finalizers, stored.original_text) == ((), None)
+    assert (client.reads, client.patches) == (1, 1)
+
+
+async def test_the_same_marks_of_another_object_stay(
+    writer: ClusterWriter, objects: Objects
+) -> None:
+    """The name belongs to an object that looks the same, apart from its uid."""
+    held = await writer.apply_marks(objects.policy(), original=TEXT, finalizer=True)
+    objects.delete()
+    assert await writer.strip(held, finalizer=True, original=True) is None
+    new = objects.policy(annotations={ANNOTATION: TEXT}, finalizers=[FINALIZER])
+    assert await writer.strip(held, finalizer=True, original=True) is None
+    body = objects.get()
+    assert body is not None
+    assert parse_policy(body) == new
 
 
 async def test_an_index_that_shifts(api: ApiClient, objects: Objects) -> None:

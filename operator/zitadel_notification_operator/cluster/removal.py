@@ -32,9 +32,13 @@ async def strip_marks(
     *,
     finalizer: bool,
     annotation: str | None,
+    known: Mapping[str, Any] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Any:
     """Remove our marks from an object as it is stored now, in one write.
+
+    If the caller knows all the marks that are to be removed, they are removed without
+    reading the object first. The object is read if it turns out to differ.
 
     Args:
         api: Makes the calls.
@@ -42,6 +46,8 @@ async def strip_marks(
         uid: The uid of the object that is meant.
         finalizer: As in `removal`.
         annotation: As in `removal`.
+        known: The metadata of the object as last seen: the uid, the finalizers and the
+            annotation. None if nothing is known.
         check: Called right before each write. If it raises, the write is not made.
 
     Returns:
@@ -53,28 +59,57 @@ async def strip_marks(
             object invalid. The text holds the message of Kubernetes.
         ClusterError: Kubernetes did not accept the write.
     """
+    patch: Patch = []
+    if known is not None and _has_all(
+        known, finalizer=finalizer, annotation=annotation
+    ):
+        patch = removal(known, finalizer=finalizer, annotation=annotation)
     why = ""
     for _ in range(TRIES):
         try:
-            stored = await read_same(api, path, uid)
-            patch = removal(
-                stored["metadata"], finalizer=finalizer, annotation=annotation
-            )
             if not patch:
-                return stored
-            try:
-                return await send_patch(api, path, patch, check)
-            except (ObjectGone, ObjectChanged):
-                raise
-            except ClusterError:
-                # It may have been made all the same; if it ended the object, say that.
-                await read_same(api, path, uid)
-                raise
+                stored = await read_same(api, path, uid)
+                patch = removal(
+                    stored["metadata"], finalizer=finalizer, annotation=annotation
+                )
+                if not patch:
+                    return stored
+            return await _send_removal(api, path, uid, patch, check)
         except ObjectGone:
             return None
         except ObjectChanged as error:
-            why = error.message
+            why, patch = error.message, []
     raise ObjectChanged(f"{path} changes faster than it can be patched: {why}")
+
+
+def _has_all(
+    known: Mapping[str, Any], *, finalizer: bool, annotation: str | None
+) -> bool:
+    """Return whether all marks that are to be removed are known.
+
+    Otherwise the stored object may have more of them.
+    """
+    has_finalizer = FINALIZER in (known.get("finalizers") or ())
+    has_annotation = annotation in (known.get("annotations") or {})
+    return (has_finalizer or not finalizer) and (has_annotation or annotation is None)
+
+
+async def _send_removal(
+    api: ApiClient, path: str, uid: str, patch: Patch, check: Callable[[], None]
+) -> Any:
+    """Send the patch that removes marks, and return the object; raises as its caller.
+
+    Raises:
+        ObjectGone: The object is gone, also if this write has ended it and failed.
+    """
+    try:
+        return await send_patch(api, path, patch, check)
+    except (ObjectGone, ObjectChanged):
+        raise
+    except ClusterError:
+        # It may have been made all the same; if it ended the object, say that.
+        await read_same(api, path, uid)
+        raise
 
 
 async def read_same(api: ApiClient, path: str, uid: str) -> Any:

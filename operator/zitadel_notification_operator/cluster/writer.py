@@ -99,6 +99,7 @@ class ClusterWriter:
             about.uid,
             finalizer=finalizer,
             annotation=ORIGINAL if original else None,
+            known=_marks_of(about),
             check=self._check,
         )
         return (
@@ -259,6 +260,14 @@ def _is_less(version: str, other: str) -> bool:
 
 def _path(about: OwnObject) -> str:
     return path_of(about.kind, *about.key)
+
+
+def _marks_of(about: OwnObject) -> dict[str, Any]:
+    """Return the metadata of an object that `strip_marks` looks at, as last seen."""
+    marks: dict[str, Any] = {"uid": about.uid, "finalizers": [*about.finalizers]}
+    if isinstance(about, PolicyObject) and about.original_text is not None:
+        marks["annotations"] = {ORIGINAL: about.original_text}
+    return marks
 
 
 def _document(about: OwnObject, marks: dict[str, Any], **rest: Any) -> dict[str, Any]:
