@@ -64,7 +64,11 @@ def release(plane: ControlPlane, *arguments: str, **environment: str) -> Result:
 
 
 def leave_policy(
-    plane: ControlPlane, name: str, *finalizers: str, deleting: bool = True
+    plane: ControlPlane,
+    name: str,
+    *finalizers: str,
+    deleting: bool = True,
+    instance: str = "default",
 ) -> None:
     """Create a policy in the state that an operator leaves it in, and delete it."""
     body = {
@@ -72,6 +76,7 @@ def leave_policy(
         "kind": "NotificationPolicy",
         "metadata": {"name": name, "namespace": "team-a", "finalizers": finalizers},
         "spec": {
+            "instanceRef": {"name": instance},
             "scope": "Organization",
             "organization": {"id": "o"},
             "passwordChange": False,
@@ -100,13 +105,38 @@ def policy(plane: ControlPlane, name: str) -> Any:
     return json.loads(done.stdout) if done.returncode == 0 else None
 
 
-def hold_lease(plane: ControlPlane, seconds_ago: float, duration: int = 15) -> None:
+def leave_instance(plane: ControlPlane, name: str, **spec: str) -> None:
+    """Create an instance in the state that an operator leaves it in."""
+    secret = {"secretRef": {"name": "zitadel-credentials"}}
+    body = {
+        "apiVersion": "zitadel-notification.dev/v1alpha1",
+        "kind": "ZitadelInstance",
+        "metadata": {"name": name, "finalizers": [FINALIZER]},
+        "spec": {
+            "url": "https://zitadel.example",
+            "credentials": {"personalAccessToken": secret},
+            **spec,
+        },
+    }
+    plane.kubectl("create", "-f", "-", stdin=json.dumps(body))
+
+
+def finalizers_of_instance(plane: ControlPlane, name: str) -> list[str]:
+    """Return the finalizers of an instance."""
+    done = plane.kubectl("get", "zni", name, "--output=json")
+    found: list[str] = json.loads(done.stdout)["metadata"].get("finalizers", [])
+    return found
+
+
+def hold_lease(
+    plane: ControlPlane, seconds_ago: float, duration: int = 15, name: str = LEASE
+) -> None:
     """Store the Lease of an operator that last renewed it some seconds ago."""
     renewed = datetime.now(UTC) - timedelta(seconds=seconds_ago)
     body = {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": {"name": LEASE, "namespace": OWN_NAMESPACE},
+        "metadata": {"name": name, "namespace": OWN_NAMESPACE},
         "spec": {
             "holderIdentity": "pod-1",
             "leaseDurationSeconds": duration,
@@ -238,6 +268,37 @@ def test_a_lease_that_is_held_is_respected(plane: ControlPlane) -> None:
     hold_lease(plane, seconds_ago=1)
     assert release(plane, "team-a/p", "--force").exit_code == 0
     assert policy(plane, "p") is None
+
+
+def test_only_what_the_operator_of_one_class_serves(plane: ControlPlane) -> None:
+    """What names its instances, too; each class has its Lease."""
+    leave_instance(plane, "common")
+    leave_instance(plane, "blue", **{"class": "blue"})
+    leave_policy(plane, "in-common", FINALIZER, instance="common")
+    leave_policy(plane, "in-blue", FINALIZER, instance="blue")
+    leave_policy(plane, "in-none", FINALIZER, instance="absent")
+    hold_lease(plane, seconds_ago=1)
+    named = release(plane, "team-a/in-common", "--class=blue")
+    assert named.exit_code == 1
+    assert "team-a/in-common: not released: it is of class ''" in named.stderr
+    done = release(plane, "--all", "--class=blue")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.endswith("2 objects released\n")
+    assert "3 of other classes left alone" in done.stderr
+    assert policy(plane, "in-blue") is None
+    assert finalizers_of_instance(plane, "blue") == []
+    for name in ("in-common", "in-none"):
+        assert policy(plane, name)["metadata"]["finalizers"] == [FINALIZER]
+    hold_lease(plane, seconds_ago=1, name=f"{LEASE}-blue")
+    refused = release(plane, "--instance=blue", "--class=blue")
+    assert refused.exit_code == 1
+    assert f"holds the Lease {OWN_NAMESPACE}/{LEASE}-blue" in refused.stderr
+    plane.kubectl("delete", "lease", LEASE, f"--namespace={OWN_NAMESPACE}")
+    rest = release(plane, "--all")
+    assert rest.exit_code == 0, rest.stderr
+    assert rest.stdout.endswith("3 objects released\n")
+    assert finalizers_of_instance(plane, "common") == []
+    plane.kubectl("delete", "zni", "--all")
 
 
 async def test_a_lease_that_looks_old_may_be_renewed(plane: ControlPlane) -> None:

@@ -11,7 +11,7 @@ import yaml
 from cluster.conftest import System
 from support.command_line import EVENTS, CommandLine, somebody
 from support.documents import ROOT
-from support.running import TOKEN
+from support.running import OWN_NAMESPACE, TOKEN
 from support.waiting import eventually
 from zitadel_notification_operator.core.mends import MENDS
 from zitadel_notification_operator.core.reasons import Reason
@@ -106,6 +106,19 @@ def test_json_of_each_kind(system: System, namespace: str, admin: CommandLine) -
     kinds = {row["kind"] for row in table["objects"]}
     assert kinds == {"NotificationPolicySet", "NotificationPolicy", "ZitadelInstance"}
     assert table["totals"]["notReady"] == 0
+
+
+def test_which_operator_serves_an_instance(system: System, admin: CommandLine) -> None:
+    """One that no operator serves says of which class such an operator would be."""
+    served = rungs(admin.says("status", "zni/shared", LOCAL))["in force"]
+    assert f"served by the operator in namespace '{OWN_NAMESPACE}'" in served
+    other = {"class": "green"}
+    system.instance("green", "https://zitadel.example", **other)
+    try:
+        found = rungs(admin.run("status", "zni/green", LOCAL).stdout)["in force"]
+        assert "served by nobody: does an operator of class green run?" in found
+    finally:
+        system.plane.kubectl("delete", "zni", "green")
 
 
 def test_who_changed_it_last(
