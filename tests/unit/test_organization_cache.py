@@ -43,6 +43,26 @@ def name(text: str) -> Reference:
     return Reference(By.NAME, text)
 
 
+def test_what_is_left_to_resolve_is_counted_once_for_a_list() -> None:
+    """Counting goes over all policies, so doing it for each of them would be slow."""
+
+    async def story() -> None:
+        client = cast("PolicyClient", Pages(50, 1.0))
+        organization_cache = OrganizationCache(client, lists=True, page=PageSize(10))
+        counted = 0
+
+        def count() -> int:
+            nonlocal counted
+            counted += 1
+            return 51 - counted
+
+        for number in range(50):
+            await organization_cache.find(name(f"name {number}"), count)
+        assert counted == 1
+
+    run(story())
+
+
 def test_a_list_is_not_dropped_while_it_is_read() -> None:
     """Its pages take longer than an old list is used, and look-ups continue."""
 
@@ -50,10 +70,10 @@ def test_a_list_is_not_dropped_while_it_is_read() -> None:
         pages = Pages(50, 1.0)
         client = cast("PolicyClient", pages)
         organization_cache = OrganizationCache(client, lists=True, page=PageSize(10))
-        await organization_cache.find(name("name 1"), 20)
+        await organization_cache.find(name("name 1"), lambda: 20)
         await asyncio.sleep(FRESH + 1)
         pages.names.append("name 50")
-        load = asyncio.create_task(organization_cache.find(name("name 50"), 20))
+        load = asyncio.create_task(organization_cache.find(name("name 50"), lambda: 20))
         for _ in range(5):
             await asyncio.sleep(0.7)
             organization_cache.expire()
@@ -64,7 +84,7 @@ def test_a_list_is_not_dropped_while_it_is_read() -> None:
             known = organization_cache.known(f"id of name {number}")
             assert known is not None
             assert known.name == f"name {number}"
-            await organization_cache.find(name(f"Name {number}"), 20)
+            await organization_cache.find(name(f"Name {number}"), lambda: 20)
         assert pages.calls == before
 
     run(story())
@@ -77,13 +97,13 @@ def test_what_is_dropped_while_it_is_read_is_no_answer() -> None:
         pages = Pages(50, 1.0)
         client = cast("PolicyClient", pages)
         organization_cache = OrganizationCache(client, lists=True, page=PageSize(10))
-        load = asyncio.create_task(organization_cache.find(name("name 1"), 20))
+        load = asyncio.create_task(organization_cache.find(name("name 1"), lambda: 20))
         await asyncio.sleep(2.5)
         organization_cache.drop()
         assert (await load).id == "id of name 1"
         assert organization_cache.known("id of name 1") is None
         before = pages.calls
-        await organization_cache.find(name("name 3"), 20)
+        await organization_cache.find(name("name 3"), lambda: 20)
         assert pages.calls == before + 5
         assert organization_cache.known("id of name 3") is not None
 
@@ -103,7 +123,7 @@ def test_a_row_that_two_pages_show_is_one_organization() -> None:
         pages.before = make
         client = cast("PolicyClient", pages)
         organization_cache = OrganizationCache(client, lists=True, page=PageSize(10))
-        found = await organization_cache.find(name("NAME 9"), 20)
+        found = await organization_cache.find(name("NAME 9"), lambda: 20)
         assert found.id == "id of name 9"
 
     run(story())
@@ -122,7 +142,7 @@ def test_where_no_list_is_to_be_had_names_are_asked_for_one_by_one() -> None:
         client = cast("PolicyClient", pages)
         organization_cache = OrganizationCache(client, lists=True, page=PageSize(1000))
         for number in range(5):
-            found = await organization_cache.find(name(f"name {number}"), 5)
+            found = await organization_cache.find(name(f"name {number}"), lambda: 5)
             assert found.id == f"id of name {number}"
         assert len(tries) == 8
 

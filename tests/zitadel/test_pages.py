@@ -122,7 +122,7 @@ async def test_names_are_found_in_a_list_of_smaller_pages(
     organization_cache = OrganizationCache(client, lists=True, page=page)
     found = await asyncio.gather(
         *(
-            organization_cache.find(Reference(By.NAME, f"name {n:03}"), 2)
+            organization_cache.find(Reference(By.NAME, f"name {n:03}"), lambda: 2)
             for n in (3, 108)
         )
     )
@@ -174,7 +174,9 @@ async def test_a_limit_that_is_refused_at_any_size_is_reported(
     server.always(BY_ID, 400)
     page = PageSize(1000)
     organization_cache = OrganizationCache(client, lists=True, page=page)
-    error = await failure(organization_cache.find(Reference(By.NAME, "ACME"), 2))
+    error = await failure(
+        organization_cache.find(Reference(By.NAME, "ACME"), lambda: 2)
+    )
     assert error.reason is Reason.REQUEST_REFUSED
     assert limits_of(server)[-1] == SMALLEST
     assert page.rows == 1000

@@ -6,7 +6,7 @@ by milliseconds and return only what the credential may see.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from zitadel_notification_operator.core.errors import (
     NoOrganization,
@@ -90,14 +90,17 @@ class OrganizationCache:
         self._loaded_at = _NEVER
         self._by_id, self._by_word = {}, {}
 
-    async def find(self, reference: Reference, questions: int) -> Organization:
+    async def find(
+        self, reference: Reference, questions: Callable[[], int]
+    ) -> Organization:
         """Return the organization with this name or verified domain.
 
         Args:
             reference: A name, first matched exactly and then without regard to case; or
                 a domain.
-            questions: How many references are still to be resolved, this one included.
-                From two on, a list is cheaper.
+            questions: Returns how many references are still to be resolved, this one
+                included. From two on, a list is cheaper. It is not asked while a list
+                is trusted.
 
         Raises:
             NoOrganization: ZITADEL does not have it.
@@ -105,9 +108,11 @@ class OrganizationCache:
         """
         self.expire()
         found = self._look_up(reference)
-        if found is None and not self._is_fresh() and self._lists and questions > 1:
+        if found is None and not self._is_fresh() and self._lists:
+            count = questions()
             try:
-                await self._load(questions)
+                if count > 1:
+                    await self._load(count)
             except PageTooLarge:
                 self._lists = False  # even small pages are refused: search one by one
             found = self._look_up(reference)

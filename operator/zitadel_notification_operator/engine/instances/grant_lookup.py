@@ -69,7 +69,7 @@ async def _meaning(
     organization_cache: OrganizationCache, reference: Reference, questions: int
 ) -> str | None:
     try:
-        return (await organization_cache.find(reference, questions)).id
+        return (await organization_cache.find(reference, lambda: questions)).id
     except NoOrganization:
         return None
 

@@ -64,7 +64,7 @@ class OrganizationResolver:
             return Organization(known)
         if reference.is_search:
             found = await connection.organization_cache.find(
-                reference, self._unresolved(policy.instance)
+                reference, lambda: self._unresolved(policy.instance)
             )
         else:
             found = await connection.client.organization(None)
