@@ -43,6 +43,9 @@ class Processes:
             commits.
         organizations: The ids of the organizations in ZITADEL.
         operator: The program that is measured: the operator, or the floor's client.
+        kubeconfig: What the operator reaches the API server by; None for an
+            administrator's.
+        options: More options of the operator.
     """
 
     plane: ControlPlane
@@ -51,6 +54,8 @@ class Processes:
     emulator: EmulatorProcess
     organizations: list[str]
     operator: Program | None = None
+    kubeconfig: Path | None = None
+    options: tuple[str, ...] = ()
     _ready_url: str = ""
 
     def start_operator(
@@ -65,8 +70,9 @@ class Processes:
         """
         health = health or free_port()
         self._ready_url = f"http://127.0.0.1:{health}/readyz"
+        kubeconfig = self.kubeconfig or self.plane.kubeconfig
         command = [
-            *(*ZNP, "run", "--kubeconfig", str(self.plane.kubeconfig)),
+            *(*ZNP, "run", "--kubeconfig", str(kubeconfig), *self.options),
             *("--health-port", str(health), "--metrics-port", str(metrics)),
             *("--bind-address", "127.0.0.1", "--allow-local-urls"),
         ]
@@ -131,7 +137,8 @@ class Processes:
         data = None if body is None else json.dumps(body).encode()
         url = f"{self.zitadel_url}/emulator/v1/{path}"
         request = urllib.request.Request(url, data, method=method)  # noqa: S310 - ours
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        tls = self.emulator.tls
+        with urllib.request.urlopen(request, timeout=60, context=tls) as answer:  # noqa: S310
             return json.load(answer)
 
     def version(self) -> str:
@@ -199,10 +206,24 @@ def running_processes(
 
 @contextmanager
 def emulating(
-    folder: Path, organizations: int, port: int = 0
+    folder: Path, organizations: int, port: int = 0, certificates: Path | None = None
 ) -> Iterator[EmulatorProcess]:
-    """Run an emulator with some organizations; port 0 picks a free one."""
-    emulator = EmulatorProcess(folder, port, "--organizations", str(organizations))
+    """Run an emulator with some organizations.
+
+    Args:
+        folder: An existing folder for its log.
+        organizations: The number of organizations.
+        port: Its port; 0 picks a free one.
+        certificates: The folder that `write_certificates` has filled, to serve TLS
+            with; None serves plain HTTP.
+    """
+    options = ["--organizations", str(organizations)]
+    if certificates is not None:
+        options += ["--tls-cert", str(certificates / "serving.crt")]
+        options += ["--tls-key", str(certificates / "serving.key")]
+    emulator = EmulatorProcess(folder, port, *options)
+    if certificates is not None:
+        emulator.roots = certificates / "ca.crt"
     with emulator.program:
         yield emulator
 

@@ -69,6 +69,10 @@ class Relay:
         """Accept connections and bytes, but forward none."""
         self._mode = "hang"
 
+    def resume(self) -> None:
+        """Forward again, also what came while it was hanging."""
+        self._mode = "pass"
+
     def delay(self, seconds: float) -> None:
         """Delay each request by some seconds."""
         self._delay = seconds

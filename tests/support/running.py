@@ -30,6 +30,13 @@ class EmulatorProcess:
         self.program = Program("emulator", command, folder / "emulator.log")
         self.url = eventually(self._first_line, what="the emulator's URL")
 
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """What a client of it has to trust; None while it serves plain HTTP."""
+        if self.roots is None:
+            return None
+        return ssl.create_default_context(cafile=str(self.roots))
+
     def get(self, path: str, organization: str = "") -> dict[str, Any]:
         """GET as the IAM_OWNER."""
         answer: dict[str, Any] = self.call("GET", path, organization=organization)
@@ -51,10 +58,7 @@ class EmulatorProcess:
         request = urllib.request.Request(  # noqa: S310 - our own emulator
             self.url + path, data, headers, method=method
         )
-        tls = None
-        if self.roots is not None:
-            tls = ssl.create_default_context(cafile=str(self.roots))
-        with urllib.request.urlopen(request, context=tls) as answer:  # noqa: S310 - likewise
+        with urllib.request.urlopen(request, context=self.tls) as answer:  # noqa: S310 - likewise
             return json.load(answer)
 
     def user(self, *roles: str, credential: str, organization: str = "") -> Any:
