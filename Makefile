@@ -36,7 +36,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help init tools demo test test-quick test-browser chart cover bench bench-steady bench-sets bench-large \
-	bench-compare lint type fmt docs test-docs diagrams demo-picture lock generate check clean control-plane test-tools
+	bench-idle bench-compare lint type fmt docs test-docs diagrams demo-picture lock generate check clean control-plane test-tools
 .PHONY: test-kind stories soak smoke lint-workflows
 
 help: ## list the commands
@@ -87,9 +87,11 @@ stories: init ## make up ZNP_STORIES=1000 random stories of each kind, with SEED
 	ZNP_STORIES=$${ZNP_STORIES:-1000} $(PYTEST) --dist worksteal --hypothesis-profile=default --hypothesis-seed="$$seed" \
 		tests/unit/test_engine_machine.py tests/unit/test_engine_sets_stories.py
 
-soak: N = 300
-soak: control-plane $(VENV)/.bench ## run the operator with N=300 policies for a while, and fail if it does something while idle
-	@$(BENCH) steady --policies $(N) --strict
+soak: N = 10000
+soak: MINUTES ?= 30
+soak: SEED ?= 1
+soak: control-plane $(VENV)/.bench ## run the operator for MINUTES=30 with N=10000 policies and faults; fail if memory grows or a policy is wrong
+	@$(BENCH) soak --policies $(N) --minutes $(MINUTES) --seed $(SEED)
 
 smoke: init ## walk through a real ZITADEL: ZITADEL=its URL, TOKEN_FILE=a file with the token of an IAM_OWNER
 	@[ -n '$(ZITADEL)' ] && [ -n '$(TOKEN_FILE)' ] || { \
@@ -153,6 +155,10 @@ bench: control-plane $(VENV)/.bench ## run the benchmark with N=1000 policies an
 
 bench-steady: control-plane $(VENV)/.bench ## measure idle, restart, drift and failover with N=1000 policies
 	@$(BENCH) steady --policies $(N)
+
+bench-idle: N = 300
+bench-idle: control-plane $(VENV)/.bench ## the same with N=300 policies, but fail if the operator does something while idle
+	@$(BENCH) steady --policies $(N) --strict
 
 bench-sets: control-plane $(VENV)/.bench ## measure a set over N=1000 organizations beside as many plain policies
 	@$(BENCH) sets --organizations $(N)

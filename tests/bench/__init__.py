@@ -14,8 +14,13 @@ the operator reports about itself.
 - `steady`: another run: idle, restart, drift, failover (`make bench-steady`).
 - `sets`: a set beside as many plain policies (`make bench-sets`); the last part of
   `make bench` as well.
+- `at_rest`: the counts of that run which must be 0 (`make bench-idle`).
 - `large`: a restart with a hundred thousand policies (`make bench-large`), which
-  `mould` makes up and `etcd` stores; `probing` asks for /healthz meanwhile.
+  `kept_world` keeps, `mould` makes up and `etcd` stores; `probing` asks for /healthz
+  meanwhile.
+- `soaking`: half an hour of edits, faults and restarts (`make soak`). `happenings`
+  plans them, `acting` carries them out, `lives` starts the operator and samples its
+  memory, `memory_slope` judges that, and `settling` the policies in the end.
 - `drifting`: changes of policies in ZITADEL by somebody else.
 - `failover`: ends the leading replica while another one stands by.
 - `sampling`: finds where the CPU time goes.

@@ -7,13 +7,20 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from bench import large, sets, steady
+from bench import large, sets, soaking, steady
+from bench.at_rest import broken
 from bench.compare import compare
 from bench.plot import draw
 from bench.processes import REQUESTS_PER_SECOND
-from bench.report import LARGE_ROWS, SET_ROWS, STEADY_ROWS, markdown, show
+from bench.report import (
+    LARGE_ROWS,
+    SET_ROWS,
+    SOAK_ROWS,
+    STEADY_ROWS,
+    markdown,
+    show,
+)
 from bench.run import Plan, run
-from bench.soak import broken
 
 HERE = Path(__file__).parent.parent.parent
 OVER = 300
@@ -151,6 +158,33 @@ def run_large(policies: int, idle: float, output: Path) -> None:
     (output / "large.md").write_text(markdown(result, LARGE_ROWS))
     show(result, console, LARGE_ROWS)
     console.print(f"Written to {output}")
+
+
+@main.command("soak")
+@click.option("--policies", type=click.IntRange(100, 100_000), default=10_000)
+@click.option("--minutes", type=click.FloatRange(1), default=30.0)
+@click.option("--seed", type=int, default=1, help="Decides what happens when.")
+@click.option("--output", type=_FOLDER, default=HERE / ".bench", show_default=True)
+def run_soak(policies: int, minutes: float, seed: int, output: Path) -> None:
+    """Run with edits, faults and restarts; print a table, write soak.json.
+
+    Exits with 1 if memory is not flat, or if anything is wrong in the end. The data
+    folder of etcd is made once and kept in the output folder, as by `large`.
+    """
+    console = Console(soft_wrap=True)
+    plan = soaking.Plan(policies, HERE, output / "large", 60 * minutes, seed)
+    result = soaking.run_soak(
+        plan, lambda line: console.print(f"· {line}", style="dim")
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "soak.json").write_text(json.dumps(result, indent=1) + "\n")
+    (output / "soak.md").write_text(markdown(result, SOAK_ROWS))
+    show(result, console, SOAK_ROWS)
+    console.print(f"Written to {output}")
+    for sentence in result["wrong"]:
+        console.print(sentence, style="red", markup=False)
+    if result["wrong"]:
+        sys.exit(1)
 
 
 @main.command("compare")

@@ -24,9 +24,12 @@ USER_AGENT = "bench-driver"
 """By which the logs of both servers tell the driver's requests from the operator's."""
 AT_ONCE = 16
 """The number of concurrent requests of the driver."""
+PAGE = 500
+"""The number of policies in one page of a LIST."""
 PATIENCE, PATIENCE_EACH = 600.0, 0.2
 """Seconds to wait until all objects of a load have reached the wanted state: at least,
 and for each of them."""
+_NOT_FOUND = 404
 
 Json = dict[str, Any]
 
@@ -163,6 +166,35 @@ class Driver:
             body: Json = await answer.json()
         count: int | None = body.get("status", {}).get("policies")
         return count
+
+    async def policies(self) -> list[Json]:
+        """Return all policies, which are read page by page."""
+        found: list[Json] = []
+        query = {"limit": str(PAGE)}
+        while True:
+            async with self._session.get(POLICIES, params=query) as answer:
+                answer.raise_for_status()
+                page: Json = await answer.json()
+            found += page["items"]
+            going_on = page["metadata"].get("continue", "")
+            if not going_on:
+                return found
+            query["continue"] = going_on
+
+    async def policy(self, name: str) -> Json | None:
+        """Return one policy, or None if there is none."""
+        async with self._session.get(f"{POLICIES}/{name}") as answer:
+            if answer.status == _NOT_FOUND:
+                return None
+            answer.raise_for_status()
+            found: Json = await answer.json()
+        return found
+
+    async def patch_secret(self, namespace: str, name: str, change: Json) -> None:
+        """Change a Secret."""
+        await self._send(
+            "PATCH", f"/api/v1/namespaces/{namespace}/secrets/{name}", change
+        )
 
     async def all(self, work: Iterable[Any]) -> None:
         """Make all requests, `AT_ONCE` of them at a time."""

@@ -159,6 +159,41 @@ LARGE_ROWS: Rows = (
     ("made", "real policies that the made-up ones are equal to", "", ""),
 )
 
+SOAK_ROWS: Rows = (
+    ("slope.bytes_per_call", "the longest life: slope, bytes a call", "200", ""),
+    ("slope.mib_per_hour", "the same over time, MiB an hour", "", ""),
+    ("slope.growth_mib", "growth of that, MiB", "12", ""),
+    ("slope.minutes", "in so many minutes (its first quarter left out)", "", ""),
+    ("slope.calls", "and so many ZITADEL calls", "", ""),
+    ("slope.largest", "the steepest life: slope, bytes a call", "", ""),
+    ("memory.peak_mib", "memory, peak of all lives, MiB", "", ""),
+    ("memory.settled_mib", "memory when all has settled, MiB", "", ""),
+    ("settled", "until all has settled, s", "", ""),
+    ("mismatches", "policies that are not as they should be then", "0", ""),
+    ("ends", "the operator ended by itself", "0", ""),
+    ("health.wrong", "wrong answers of /healthz", "0", ""),
+    ("health.asked", "of so many", "", ""),
+    ("health.longest_ms", "slowest answer of /healthz, ms", "", ""),
+    ("health.late_ms", "latest wake-up of the one who asks, ms", "", ""),
+    ("calls", "ZITADEL calls", "", ""),
+    ("writes", "API writes", "", ""),
+    ("events", "writes of Events", "", ""),
+    ("lives", "lives", "", ""),
+    ("count.edit", "edits by users", "", ""),
+    ("count.foreign", "edits by somebody else in ZITADEL", "", ""),
+    ("count.create", "policies created", "", ""),
+    ("count.delete", "policies deleted", "", ""),
+    ("count.failed", "of all these, calls that failed", "", ""),
+    ("count.zitadel_fault", "faults of ZITADEL's answers", "", ""),
+    ("count.loss", "events that its read side lost", "", ""),
+    ("count.zitadel_away", "ZITADEL was away", "", ""),
+    ("count.kubernetes_fault", "faults of Kubernetes' answers", "", ""),
+    ("count.kubernetes_away", "the API server was restarted", "", ""),
+    ("count.watches", "all watches were ended", "", ""),
+    ("count.secret", "the credential's Secret was touched", "", ""),
+    ("count.restart", "restarts of the operator", "", ""),
+)
+
 
 def markdown(result: dict[str, Any], rows: Rows = ROWS) -> str:
     """Return the figures as a Markdown table, for `docs/performance.md`."""
@@ -169,7 +204,7 @@ def markdown(result: dict[str, Any], rows: Rows = ROWS) -> str:
     ]
     for key, *texts in rows:
         if key in result["figures"]:
-            value = f"{result['figures'][key]:.4g}"
+            value = _text(result["figures"][key])
             lines.append(_line((texts[0], value, *texts[1:])[:width]))
     return "\n".join(lines) + "\n"
 
@@ -189,11 +224,16 @@ def show(result: dict[str, Any], console: Console, rows: Rows = ROWS) -> None:
     table = Table(*("figure", "measured", "aim", "rival")[:width])
     for key, words, aim, rival in rows:
         if key in result["figures"]:
-            value = f"{result['figures'][key]:.4g}"
+            value = _text(result["figures"][key])
             table.add_row(*(words, value, aim, rival)[:width])
     console.print(table)
     if "profile" in result:
         console.print(_profile_table(result["profile"]["packages"]))
+
+
+def _text(value: float) -> str:
+    """Return a figure with four digits, but a count with all of its own."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def _width(rows: Rows) -> int:
