@@ -5,16 +5,14 @@ what a test merely needs, a process for each call would cost more CPU time than 
 rest of the test.
 """
 
+import http.client
 import json
-import ssl
 import time
-import urllib.error
-import urllib.request
-from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from support import kept_connections
+from support.kept_connections import Answer
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 _GROUP = "/apis/zitadel-notification.dev/v1alpha1"
@@ -35,6 +33,7 @@ _KINDS = {
     "Secret": "secret",
 }
 _NOT_FOUND = 404
+_FIRST_ERROR = 400
 _TRIES = 10
 """How often kubectl makes a call that the API server asks it to repeat."""
 
@@ -136,15 +135,13 @@ def request(
     Raises:
         Away: The API server is not available, or is starting or stopping.
     """
-    made = _request(plane, "GET" if body is None else "POST", path, body, "json")
-    try:
-        return _answer(plane, made)
-    except urllib.error.HTTPError as error:
-        if error.code == _NOT_FOUND:
-            return None
-        raise Away(f"HTTP {error.code}: {error.read().decode()}") from error
-    except OSError as error:
-        raise Away(str(error)) from error
+    answer = _call(plane, "GET" if body is None else "POST", path, body, "json")
+    if answer.status == _NOT_FOUND:
+        return None
+    if answer.status >= _FIRST_ERROR:
+        raise Away(_text_of(answer))
+    found: dict[str, Any] = json.loads(answer.body)
+    return found
 
 
 def _write(
@@ -152,42 +149,24 @@ def _write(
 ) -> None:
     """Make a call that changes something, and repeat it where kubectl would."""
     for left in reversed(range(_TRIES)):
-        try:
-            _answer(plane, _request(plane, verb, path, body, content))
-        except urllib.error.HTTPError as error:
-            pause = error.headers.get("Retry-After")
-            if not (pause and left):
-                raise Refused(f"HTTP {error.code}: {error.read().decode()}") from error
-            error.close()
-            time.sleep(float(pause))
-        except OSError as error:
-            raise Away(str(error)) from error
-        else:
+        answer = _call(plane, verb, path, body, content)
+        if answer.status < _FIRST_ERROR:
             return
+        pause = answer.headers.get("Retry-After")
+        if not (pause and left):
+            raise Refused(_text_of(answer))
+        time.sleep(float(pause))
 
 
-def _request(
+def _call(
     plane: ControlPlane, verb: str, path: str, body: dict[str, Any] | None, content: str
-) -> urllib.request.Request:
-    headers = {
-        "Authorization": f"Bearer {plane.token}",
-        "Content-Type": f"application/{content}",
-        "User-Agent": "kubectl of the test",
-    }
+) -> Answer:
     data = None if body is None else json.dumps(body).encode()
-    return urllib.request.Request(  # noqa: S310 - our own server
-        plane.url + path, data, headers, method=verb
-    )
+    try:
+        return kept_connections.call(plane, verb, path, data, f"application/{content}")
+    except (OSError, http.client.HTTPException) as error:
+        raise Away(str(error)) from error
 
 
-def _answer(plane: ControlPlane, made: urllib.request.Request) -> dict[str, Any]:
-    context = _trusting(plane.folder / "ca.crt")
-    with urllib.request.urlopen(made, context=context, timeout=30) as answer:  # noqa: S310 - likewise
-        found: dict[str, Any] = json.load(answer)
-        return found
-
-
-@cache
-def _trusting(roots: Path) -> ssl.SSLContext:
-    """Return a TLS context that trusts these roots; each plane has its own."""
-    return ssl.create_default_context(cafile=str(roots))
+def _text_of(answer: Answer) -> str:
+    return f"HTTP {answer.status}: {answer.body.decode()}"
