@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from cluster.conftest import condition_in
 from support.audit import AuditLog
+from support.kube_calls import Refused, apply, delete, merge, read, read_all
 from support.replicas import Fleet, Replica
 from support.running import OWN_NAMESPACE, EmulatorProcess, create_secret
 from support.waiting import eventually
@@ -78,7 +81,7 @@ class Cluster:
             | ({"namespace": namespace} if namespace else {}),
             "spec": spec,
         }
-        self.plane.kubectl("apply", "-f", "-", stdin=json.dumps(document))
+        apply(self.plane, document)
 
     def set_class(self, name: str, operator_class: str) -> None:
         """Change the class of an instance."""
@@ -98,8 +101,8 @@ class Cluster:
 
     def stored(self, name: str) -> dict[str, Any]:
         """Return an instance as stored."""
-        text = self.plane.kubectl("get", "zni", name, "--output=json").stdout
-        body: dict[str, Any] = json.loads(text)
+        body = read(self.plane, "zni", name)
+        assert body is not None, f"there is no instance {name}"
         return body
 
     def server(self, name: str) -> str:
@@ -116,25 +119,22 @@ class Cluster:
 
     def wait_settled(self, patience: float = 60) -> None:
         """Wait until all policies are Ready for their newest spec."""
-        output = (
-            "jsonpath={range .items[*]}{.metadata.generation} "
-            "{.status.observedGeneration} "
-            '{.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}'
-        )
+
+        def is_settled(policy: dict[str, Any]) -> bool:
+            status = policy.get("status", {})
+            if status.get("observedGeneration") != policy["metadata"]["generation"]:
+                return False
+            return condition_in(policy, "Ready")[0] == "True"
 
         def settled() -> bool:
-            text = self.plane.kubectl("get", "znp", "-A", "--output", output).stdout
-            rows = [line.split() for line in text.splitlines()]
-            return bool(rows) and all(row[1:] == [row[0], "True"] for row in rows)
+            policies = read_all(self.plane, "znp")
+            return bool(policies) and all(map(is_settled, policies))
 
         eventually(settled, patience, "all policies Ready")
 
     def reason(self, name: str) -> str:
         """Return the reason of an instance's Ready condition."""
-        for condition in self.stored(name).get("status", {}).get("conditions", ()):
-            if condition["type"] == "Ready":
-                return str(condition["reason"])
-        return ""
+        return condition_in(self.stored(name), "Ready")[1]
 
 
 @pytest.fixture(scope="module")
@@ -190,18 +190,13 @@ def cluster(
     emulator.call("DELETE", "/emulator/v1/faults")
     fleet.stop()
     for kind in ("znps", "znp", "zni"):
-        where = ("--all-namespaces",) if kind != "zni" else ()
-        names = plane.kubectl(
-            *("get", kind, *where, "--output"),
-            "jsonpath={range .items[*]}"
-            '{.metadata.namespace} {.metadata.name}{"\\n"}{end}',
-        ).stdout
-        for line in names.splitlines():
-            namespace, _, name = line.rpartition(" ")
-            at = (f"--namespace={namespace}",) if namespace else ()
-            patch = '{"metadata": {"finalizers": null}}'
-            plane.kubectl("patch", kind, name, *at, "--type=merge", "--patch", patch)
-            plane.kubectl("delete", kind, name, *at, check=False)
+        for body in read_all(plane, kind):
+            name = body["metadata"]["name"]
+            namespace = body["metadata"].get("namespace", "")
+            merge(plane, kind, name, {"metadata": {"finalizers": None}}, namespace)
+            # One that was being deleted already has gone with its finalizers.
+            with suppress(Refused):
+                delete(plane, kind, name, namespace)
     plane.kubectl("delete", "lease", "--all", "--all-namespaces")
 
 
@@ -248,15 +243,14 @@ def test_each_operator_serves_its_class_and_writes_to_nothing_else(
         (OWN_NAMESPACE, "zitadel-notification-operator"),
         ("lab", "zitadel-notification-operator-canary"),
     ):
-        cluster.plane.kubectl("get", "lease", name, f"--namespace={namespace}")
+        assert read(cluster.plane, "lease", name, namespace) is not None
     assert 'class="canary"' in lab.process.metrics()
     assert 'class=""' in main.process.metrics()
     assert 'name="ours"' not in lab.process.metrics()
 
 
 def _policy_text(cluster: Cluster, name: str) -> str:
-    where = f"--namespace={OWN_NAMESPACE}"
-    return cluster.plane.kubectl("get", "znp", name, where, "--output=json").stdout
+    return json.dumps(read(cluster.plane, "znp", name, OWN_NAMESPACE))
 
 
 def test_a_class_changes_while_calls_hang_and_the_leader_is_killed(
@@ -321,7 +315,8 @@ def test_two_installations_of_one_class(cluster: Cluster) -> None:
     cluster.wait_settled()
     assert second.zitadel.requests == []
     assert writers(audit, "zitadelinstances", "one") == {OWN_NAMESPACE}
-    assert "take-over: lab" in second.process.log.read_text()
+    log = second.process.log
+    eventually(lambda: "take-over: lab" in log.read_text(), 10, "the log says how")
     eventually(lambda: "ServedElsewhere" in _events(cluster, "one"), 10, "an Event")
     assert metric not in main.process.metrics()
     cluster.take_over("one", "lab")
@@ -334,10 +329,9 @@ def test_two_installations_of_one_class(cluster: Cluster) -> None:
 
 
 def _events(cluster: Cluster, name: str) -> str:
-    where = ("--namespace=default", f"--field-selector=regarding.name={name}")
-    return cluster.plane.kubectl(
-        "get", "events.events.k8s.io", *where, "--output=jsonpath={.items[*].reason}"
-    ).stdout
+    selector = f"regarding.name={name}"
+    events = read_all(cluster.plane, "event", "default", fieldSelector=selector)
+    return " ".join(event["reason"] for event in events)
 
 
 def test_a_reinstallation_in_another_namespace(cluster: Cluster) -> None:
