@@ -14,6 +14,7 @@ from zitadel_notification_operator.cli.options.declaring import (
 )
 from zitadel_notification_operator.cli.options.durations import Duration
 from zitadel_notification_operator.cli.options.own_namespace import own_namespace
+from zitadel_notification_operator.cli.process.imports import light_imports
 from zitadel_notification_operator.cli.process.signals import Signals
 from zitadel_notification_operator.core.lease import LONGEST, SHORTEST
 
@@ -123,10 +124,14 @@ def command(
 ) -> None:
     """Read the options, configure logs and run until the end."""
     # Imported here so that `--help` and wrong options are answered at once.
-    from zitadel_notification_operator.app import Operator, PortTaken, Settings
-    from zitadel_notification_operator.cluster.connection import NoCluster
-    from zitadel_notification_operator.engine.leader.leadership import LeaseLost
-    from zitadel_notification_operator.telemetry.logs import LogFormat, configure_logs
+    with light_imports():
+        from zitadel_notification_operator.app import Operator, PortTaken, Settings
+        from zitadel_notification_operator.cluster.connection import NoCluster
+        from zitadel_notification_operator.engine.leader.leadership import LeaseLost
+        from zitadel_notification_operator.telemetry.logs import (
+            LogFormat,
+            configure_logs,
+        )
 
     configure_logs(LogFormat(log_format), log_level.upper())
     lease = lease_duration if leader_elect else None
