@@ -1,10 +1,12 @@
 """CRDs that are deleted under a running operator and come back: real API servers.
 
-Each test has a separate control plane, because a CRD takes all objects with it.
+A CRD takes all objects with it, so no other tests share their control plane. Before
+each test it is put in order: with the CRDs, but without objects and Events.
 """
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 
 from cluster.conftest import System
 from faults.conftest import CRDS
-from support.kube_calls import read_all
+from support.kube_calls import Away, Refused, delete, merge, read, read_all
 from support.running import EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
@@ -24,13 +26,14 @@ OTHER = "example.com/keep"
 
 
 @pytest.fixture
-def system(second_plane: ControlPlane, tmp_path: Path) -> Iterator[System]:
+def system(control_plane: ControlPlane, tmp_path: Path) -> Iterator[System]:
     """An operator, an instance, and three policies that own one setting each."""
-    create_secret(second_plane, "zitadel-credentials")
+    put_in_order(control_plane)
+    create_secret(control_plane, "zitadel-credentials")
     emulator = EmulatorProcess(tmp_path)
     with emulator.program:
-        operator = OperatorProcess(second_plane, tmp_path)
-        made = System(second_plane, emulator, operator, tmp_path)
+        operator = OperatorProcess(control_plane, tmp_path)
+        made = System(control_plane, emulator, operator, tmp_path)
         try:
             operator.wait_ready()
             settle(made)
@@ -38,6 +41,46 @@ def system(second_plane: ControlPlane, tmp_path: Path) -> Iterator[System]:
         finally:
             code = made.operator.program.stop()
         assert code == 0
+
+
+def put_in_order(plane: ControlPlane) -> None:
+    """Remove what the test before has left, whatever that is; bring the CRDs back."""
+    for kind in ("znp", "zni"):
+        for body in listed(plane, kind):
+            name = body["metadata"]["name"]
+            namespace = body["metadata"].get("namespace", "")
+            # It may go at any time if its CRD is being deleted.
+            with suppress(Refused):
+                merge(plane, kind, name, {"metadata": {"finalizers": None}}, namespace)
+                delete(plane, kind, name, namespace)
+    for event in listed(plane, "event"):
+        delete(
+            plane, "event", event["metadata"]["name"], event["metadata"]["namespace"]
+        )
+    eventually(lambda: not _crds_that_go(plane), 30, "no CRD is being deleted")
+    bring_back(plane, *(n for n in (POLICIES, INSTANCES) if not read(plane, "crd", n)))
+    for kind in ("znp", "zni", "event"):
+        assert listed(plane, kind) == []
+
+
+def listed(plane: ControlPlane, kind: str) -> list[dict[str, Any]]:
+    """Return all objects of a kind, once the API server serves a CRD that came back."""
+
+    def ask() -> tuple[list[dict[str, Any]]] | None:
+        try:
+            return (read_all(plane, kind),)
+        except Away:
+            return None
+
+    return eventually(ask, 30, f"{kind} can be listed")[0]
+
+
+def _crds_that_go(plane: ControlPlane) -> list[str]:
+    return [
+        crd["metadata"]["name"]
+        for crd in read_all(plane, "crd")
+        if "deletionTimestamp" in crd["metadata"]
+    ]
 
 
 def settle(system: System) -> None:
@@ -86,15 +129,17 @@ def settings_stay(system: System) -> None:
         assert system.emulator.policy(organization)["passwordChange"] is True
 
 
-def bring_back(system: System, *names: str) -> None:
-    """Apply the CRDs again."""
+def bring_back(plane: ControlPlane, *names: str) -> None:
+    """Apply CRDs again, if any are named."""
+    if not names:
+        return
     files: list[str] = []
     for name in names:
         plural, _, group = name.partition(".")
         files += ["-f", str(CRDS / f"{group}_{plural}.yaml")]
-    system.plane.kubectl("apply", "--server-side", *files)
+    plane.kubectl("apply", "--server-side", *files)
     crds = [f"crd/{name}" for name in names]
-    system.plane.kubectl("wait", "--for=condition=Established", *crds)
+    plane.kubectl("wait", "--for=condition=Established", *crds)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +159,7 @@ def test_both_go_and_nothing_is_undone(system: System, order: tuple[str, ...]) -
     assert "NotificationPolicy is being deleted" in notes_by_name["restore"]
     if order[0] == INSTANCES:
         assert "ZitadelInstance is being deleted" in notes_by_name["shared"]
-    bring_back(system, POLICIES, INSTANCES)
+    bring_back(system.plane, POLICIES, INSTANCES)
     settle_anew(system)
 
 
@@ -136,7 +181,7 @@ def test_only_the_policies_crd_goes_and_comes_back(system: System) -> None:
     wait_for_no_crd(system, POLICIES)
     settings_stay(system)
     assert len(notes(system)) == 3
-    bring_back(system, POLICIES)
+    bring_back(system.plane, POLICIES)
     settle_anew(system)
 
 
@@ -151,7 +196,7 @@ def test_only_the_instances_crd_goes(system: System) -> None:
     eventually(lambda: not system.operator.is_ready(), 30, "not ready without a CRD")
     system.delete("kept", "default")
     system.gone("znp", "kept", "default")
-    bring_back(system, INSTANCES)
+    bring_back(system.plane, INSTANCES)
     system.instance("shared", system.emulator.url)
     system.wait_for("default", "restore")
     settle_anew(system)
@@ -214,7 +259,7 @@ def test_others_finalizers_and_a_restart_in_the_middle(
         delete_crd(system, INSTANCES)
     wait_for_no_crd(system, INSTANCES)
     assert {"reset", "restore", "kept"} <= notes(system).keys()
-    bring_back(system, POLICIES, INSTANCES)
+    bring_back(system.plane, POLICIES, INSTANCES)
     settle_anew(system)
 
 
