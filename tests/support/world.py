@@ -7,6 +7,7 @@ import random
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 from unittest.mock import patch
 
@@ -206,6 +207,12 @@ class World(Harness):
             pins.append((zitadel.id, org))
 
 
+@lru_cache(maxsize=4096)
+def _steady_hash(parts: tuple[Any, ...]) -> int:
+    """Return a hash of a key's parts; a story asks for the same ones very often."""
+    return zlib.crc32(repr(parts).encode())
+
+
 @contextlib.contextmanager
 def steady_order() -> Iterator[None]:
     """Give sets of keys the same order in every process, so that stories repeat.
@@ -215,7 +222,7 @@ def steady_order() -> Iterator[None]:
     """
 
     def hash_of(key: tuple[Any, ...]) -> int:
-        return zlib.crc32(repr(tuple(key)).encode())
+        return _steady_hash(tuple(key))
 
     with contextlib.ExitStack() as stack:
         for kind in (PolicyKey, Target, Key):
