@@ -18,9 +18,6 @@ from zitadel_notification_operator.demo.processes import Program
 OWN_NAMESPACE = "zitadel-notification-operator"
 TOKEN = "canary-token-7d1f9c"
 ZNP = (sys.executable, "-m", "zitadel_notification_operator.cli")
-NO_ROOTS = {"SSL_CERT_FILE": os.devnull}
-"""Leaves the system's certificate authorities out, of which no test needs one. To read
-them takes a tenth of an operator's start, and some time again for each instance."""
 
 
 class EmulatorProcess:
@@ -124,7 +121,7 @@ class OperatorProcess:
             *("--health-port", "0", "--metrics-port", "0", "--log-level", "DEBUG"),
             *("--bind-address", "127.0.0.1", *options),
         ]
-        whole = {**NO_ROOTS, **os.environ, **(environment or {"NO_PROXY": "*"})}
+        whole = {**os.environ, **(environment or {"NO_PROXY": "*"})}
         offset = self.log.stat().st_size if self.log.exists() else 0
         self.program = Program("operator", command, self.log, whole)
         self._offset = offset
