@@ -199,6 +199,6 @@ def _hand_over(watch_events: Intake, kind: Kind, event: Any) -> None:
     uid, version = metadata.get("uid", ""), metadata.get("resourceVersion", "")
     if event["type"] == "DELETED":
         watch_events.gone(key, uid)
-    # Two of three events are echoes of our own writes, whose responses we have stored.
+    # An echo of our own write, whose response has come after the watch let it through.
     elif not watch_events.has(key, uid, version):
         watch_events.seen(parse(kind, body))

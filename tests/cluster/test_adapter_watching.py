@@ -276,9 +276,10 @@ def policies(*versions: str) -> web.Response:
     return web.json_response({"kind": "List", "metadata": metadata, "items": items})
 
 
+@pytest.mark.parametrize("root", ["", "/k8s/clusters/c"])
 @pytest.mark.parametrize("namespace", ["", "/namespaces/ns"])
 async def test_what_is_known_is_left_out_of_a_list(
-    namespace: str, closing: Closing
+    namespace: str, root: str, closing: Closing
 ) -> None:
     """kopf gets the rest, and all that it needs to go on from there."""
     asked: list[tuple[Kind, ObjectKey, str, str]] = []
@@ -287,7 +288,7 @@ async def test_what_is_known_is_left_out_of_a_list(
         asked.append((kind, key, uid, version))
         return version != "2"
 
-    path = f"/apis/{GROUP}/{VERSION}{namespace}/{POLICY.plural}?limit=500"
+    path = f"{root}/apis/{GROUP}/{VERSION}{namespace}/{POLICY.plural}?limit=500"
     async with Server(lambda: policies("1", "2", "3")) as server:
         access = access_to(server.url)
         watcher = access.watcher(is_known)
@@ -331,6 +332,30 @@ def event(kind: str, version: str, **metadata: str) -> bytes:
     return json.dumps({"type": kind, "object": {"metadata": found | metadata}}).encode()
 
 
+def bookmark(version: str) -> bytes:
+    """Return the line that says how far a watch has come."""
+    metadata = {"resourceVersion": version}
+    return json.dumps({"type": "BOOKMARK", "object": {"metadata": metadata}}).encode()
+
+
+async def test_kopf_learns_the_version_of_what_is_left_out(closing: Closing) -> None:
+    """Otherwise it would ask for all of it again, each time that a watch is cut."""
+    body = b"".join(event("MODIFIED", str(number)) + b"\n" for number in range(5, 10))
+    path = f"/apis/{GROUP}/{VERSION}/{POLICY.plural}?watch=true"
+    async with Server(
+        lambda: web.Response(body=body, content_type="application/json")
+    ) as server:
+        access = access_to(server.url)
+        watcher = access.watcher(lambda *_: True)
+        closing += [access.api.close, watcher.close]
+        answer = await server.ask(watcher, path)
+        assert isinstance(answer, ShortWatch)
+        async with answer:
+            content = cast("StreamReader", answer.content)
+            found = [line async for line in iter_jsonlines(content)]
+    assert found == [bookmark("9")]
+
+
 async def test_what_is_known_is_left_out_of_a_watch(closing: Closing) -> None:
     """kopf gets all that is news, also deletions, bookmarks and what is no event."""
     news = [
@@ -365,7 +390,9 @@ async def test_what_is_known_is_left_out_of_a_watch(closing: Closing) -> None:
         async with answer:
             content = cast("StreamReader", answer.content)
             found = [line async for line in iter_jsonlines(content, 1000)]
-    assert found == news
+    # Where kopf would wait after what was left out, it gets to know the version.
+    marks = [line for line in found if line == bookmark("1")]
+    assert [line for line in found if line not in marks] == news
     assert asked == {(POLICY, ObjectKey("ns", "p"), "u", v) for v in ("1", "2")}
 
 

@@ -22,7 +22,7 @@ from .names import FIELD_MANAGER
 Patch = list[dict[str, Any]]
 
 TRIES = 3
-"""How often an object that changes meanwhile is read and patched again."""
+"""How often an object that changes meanwhile is patched again, after it was read."""
 
 
 async def strip_marks(
@@ -142,7 +142,7 @@ def removal(
     """Return the patch that removes our marks; it is empty if there are none.
 
     Args:
-        metadata: The metadata of the object, just read.
+        metadata: The metadata of the object, just read or as last seen.
         finalizer: Whether to remove our finalizer. Its index is tested, because it
             shifts when others change their finalizers.
         annotation: The annotation to remove if it still has the value that was read, or

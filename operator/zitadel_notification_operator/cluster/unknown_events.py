@@ -47,6 +47,9 @@ class ShortWatch:
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         """Yield the lines of the events that are left.
 
+        After the last line that is left out before a pause, a bookmark takes its place.
+        So kopf learns how far it has read, as by any other event.
+
         Args:
             size: The largest number of bytes that are read at once. A line may be
                 longer.
@@ -54,9 +57,13 @@ class ShortWatch:
         rest = b""
         async for data in self._answer.content.iter_chunked(size):
             *lines, rest = (rest + data).split(b"\n")
+            left_out = ""
             for line in lines:
-                if not self._is_old(line):
+                left_out = self._version_if_known(line)
+                if not left_out:
                     yield line + b"\n"
+            if left_out:
+                yield _bookmark(left_out)
         if rest:
             yield rest
 
@@ -70,12 +77,24 @@ class ShortWatch:
     async def __aexit__(self, *_: object) -> None:
         self._answer.release()
 
-    def _is_old(self, line: bytes) -> bool:
-        """Return whether a line tells nothing new; kopf judges what is no event."""
+    def _version_if_known(self, line: bytes) -> str:
+        """Return the resourceVersion of what a line tells, if it tells nothing new.
+
+        Otherwise return an empty text. kopf judges what is no event.
+        """
         try:
             event: Any = json.loads(line)
-            return event["type"] in _CHANGES and is_known_item(
-                event["object"], self._kind, self._is_known
-            )
+            body = event["object"]
+            if event["type"] in _CHANGES and is_known_item(
+                body, self._kind, self._is_known
+            ):
+                return str(body["metadata"]["resourceVersion"])
         except (ValueError, TypeError, KeyError, AttributeError):
-            return False
+            pass
+        return ""
+
+
+def _bookmark(version: str) -> bytes:
+    """Return an event that says only how far a watch has come, as Kubernetes sends."""
+    body = {"metadata": {"resourceVersion": version}}
+    return json.dumps({"type": "BOOKMARK", "object": body}).encode() + b"\n"

@@ -54,8 +54,10 @@ class ShortAnswer:
 
 def kind_listed(path: str) -> Kind | None:
     """Return the kind whose objects a GET of this path lists; None for other paths."""
-    root, _, plural = path.rpartition("/")
-    if not root.startswith(f"/apis/{GROUP}/{VERSION}"):
+    # The URL of an API server may have a path of its own, before this one.
+    _, found, rest = path.partition(f"/apis/{GROUP}/{VERSION}/")
+    plural = rest.rpartition("/")[2]
+    if not found:
         return None
     return next((kind for kind in KINDS if kind.plural == plural), None)
 
