@@ -6,6 +6,7 @@ of them, before or after its effect.
 
 import asyncio
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -486,6 +487,16 @@ class FakeZitadel:
             self.own[org] = value
         else:
             self.default = value
+
+    def backup(self) -> dict[str, Any]:
+        """Return a copy of all that a backup of the database holds of policies."""
+        names = ("sequence", "own", "events_log", "_sequences", "_shown_sequences")
+        return deepcopy({name: getattr(self, name) for name in names})
+
+    def restore(self, backup: dict[str, Any]) -> None:
+        """Go back to the state of a backup."""
+        for name, value in deepcopy(backup).items():
+            setattr(self, name, value)
 
     def catch_up(self) -> None:
         """Let a stopped read side project the events that it has missed."""

@@ -11,6 +11,7 @@ from zitadel_notification_operator.core.errors import OperatorError
 from zitadel_notification_operator.core.event_cursor import stored_cursor
 from zitadel_notification_operator.core.events import Cursor, moment_of
 from zitadel_notification_operator.core.instance_object import InstanceObject
+from zitadel_notification_operator.core.objects import OwnObject
 from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.engine.calls.instance_state import (
     InstanceState,
@@ -53,6 +54,14 @@ class Checks:
         interval = self._drift.interval(instance)
         if interval is not None:
             self.within(policy.key, interval)
+
+    def doubt(self, one: OwnObject) -> None:
+        """Have the log asked about a policy that others have worked on until now.
+
+        Another process may have found an event while the status was not current.
+        """
+        if isinstance(one, PolicyObject) and one.status.observed_generation >= 0:
+            self._drift.doubt(one.key)
 
     async def complete(self) -> None:
         """Schedule the checks that are missing.

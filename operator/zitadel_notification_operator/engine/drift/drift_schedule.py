@@ -40,6 +40,7 @@ class DriftSchedule:
         self._usable_since: dict[str, float] = {}
         self._waiting: dict[PolicyKey, ZitadelEvent] = {}
         self._late: dict[PolicyKey, ZitadelEvent] = {}
+        self._doubted: set[PolicyKey] = set()
 
     def searches(self, instance: InstanceObject) -> bool:
         """Return whether the instance's events are searched, even if that fails now."""
@@ -150,6 +151,22 @@ class DriftSchedule:
         else:
             self._late[key] = event
 
+    def doubt(self, key: PolicyKey) -> None:
+        """Record that the log may say of a policy what no pass has compared yet.
+
+        The event itself is not kept. Until the next pass over a policy that is
+        suspended, say, ZITADEL may be restored, or the name be that of another object.
+        """
+        self._doubted.add(key)
+
+    def is_doubted(self, key: PolicyKey) -> bool:
+        """Return whether the log has to be asked about a policy."""
+        return key in self._doubted
+
+    def trust(self, key: PolicyKey) -> None:
+        """Record that the log was compared with what GETs show of a policy."""
+        self._doubted.discard(key)
+
     def forget(self, key: PolicyKey, event: ZitadelEvent | None = None) -> None:
         """Drop the event about a policy: it is gone, or a pass has handled the event.
 
@@ -159,5 +176,6 @@ class DriftSchedule:
         """
         if event is None:
             self._late.pop(key, None)
+            self._doubted.discard(key)
         if event is None or self._waiting.get(key) is event:
             self._waiting.pop(key, None)

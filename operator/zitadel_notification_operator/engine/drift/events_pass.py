@@ -275,18 +275,18 @@ class EventsPass:
         reading: Reading,
         delay: float = 0.0,
     ) -> bool:
-        """Have an event compared with GETs, unless the policy's status shows it.
+        """Queue a pass over a policy unless a status or a due pass covers the event.
 
-        Returns:
-            Whether a pass was queued. None is if one is due anyhow, because the status
-            is not current. That one needs the event, too: GETs may never show it.
+        A pass that is due anyhow, because the status is not current, is told to ask the
+        log: GETs may never show the event.
         """
         if is_known(policy.status, event):
             return False
-        self._drift.note(policy.key, event)
         key = policy_key(policy.key)
         if not (is_observed_and_current(policy) or self._queue.is_running(key)):
+            self._drift.doubt(policy.key)
             return False
+        self._drift.note(policy.key, event)
         reading.woken.add(policy.key)
         if delay:
             self._checks.within(policy.key, delay)

@@ -75,6 +75,8 @@ class WatchEvents:
             # the drift check is left, and the instance's first verdict schedules that.
             self._schedule_check(one)
         elif not is_echo:
+            if known is None:
+                self._checks.doubt(one)
             self._add(one)
         # The set before, too: somebody may have taken an ownerReference away.
         self._wakeups.queue_set_of(one, known)
@@ -132,6 +134,7 @@ class WatchEvents:
             async for one in in_slices(tuple(self._inventory.of(kind))):
                 newest = self._inventory.newest(one)
                 if newest is not None and not self._wakeups.needs_no_pass(newest):
+                    self._checks.doubt(newest)
                     self._add(newest)
 
     def _add(self, one: OwnObject) -> None:

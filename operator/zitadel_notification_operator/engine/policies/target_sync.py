@@ -76,6 +76,7 @@ class TargetSync:
         work = replace(work, event=self._unseen_events.event_of(policy.key))
         writer = work.writer
         observed = await writer.observe()
+        work = await self._unseen_events.with_doubt_resolved(policy, work, observed)
         if self._unseen_events.is_too_early(policy, work, observed):
             raise RequeueAfter(BEHIND_INTERVAL)
         unseen = await self._unseen_events.unseen_event(work, observed)

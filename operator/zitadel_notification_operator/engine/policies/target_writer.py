@@ -220,9 +220,14 @@ class TargetWriter:
         """Return the target's organization; raises any error of the client."""
         return await self._client.organization()
 
+    @property
+    def reads_events(self) -> bool:
+        """Whether the credential may read the event log."""
+        return self._capabilities.read_events
+
     async def last_event(self) -> tuple[ZitadelEvent | None, bool]:
         """Return the target's last policy event, and whether the log could be read."""
-        if not self._capabilities.read_events:
+        if not self.reads_events:
             return None, False
         try:
             found = await self._client.last_policy_event()

@@ -4,7 +4,7 @@ A ZITADEL of several pods may answer from a projection that lags behind its log
 (docs/concepts/two-sides.md). If it does not catch up, it may have lost an event.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.decision import Action, decide
@@ -43,6 +43,31 @@ class UnseenEvents:
     def event_of(self, key: PolicyKey) -> ZitadelEvent | None:
         """Return the last event about a policy that no pass has settled yet."""
         return self._drift.waiting_event(key) or self._drift.late(key)
+
+    async def with_doubt_resolved(
+        self, policy: PolicyObject, work: Work, observed: ObservedPolicy | None
+    ) -> Work:
+        """Ask the log once about a policy whose last events are not known.
+
+        They were found while its status was not current, or by another process. Where
+        GETs show the wanted value, nothing else would notice that they are older; where
+        they do not, ZITADEL's answer to the write tells.
+
+        Returns:
+            The work, with the last event if GETs are older than that.
+        """
+        if work.event is not None or not self._is_unsure(policy):
+            return work
+        if decide(policy.desired, observed).action is not Action.NONE:
+            return work
+        found, readable = await work.writer.last_event()
+        if not readable:
+            return work
+        self._drift.trust(policy.key)
+        if found is None or not is_behind(observed, found):
+            return work
+        self._drift.note(policy.key, found)
+        return replace(work, event=found)
 
     def is_too_early(
         self, policy: PolicyObject, work: Work, observed: ObservedPolicy | None
@@ -88,7 +113,8 @@ class UnseenEvents:
         """Record that a pass has handled its event; return when the next one is due.
 
         GETs that are older than an event may catch up later, and no further event
-        announces that. So such a target is polled as often as one without events.
+        announces that. So such a target is polled as often as one without events, and
+        also one about which the log could not be asked yet.
 
         Args:
             policy: The policy of this pass.
@@ -101,12 +127,18 @@ class UnseenEvents:
         """
         if work.event is not None:
             self._drift.forget(policy.key, work.event)
+        if work.event is not None or work.writer.wrote:
+            self._drift.trust(policy.key)
         late = self._not_shown(work, observed)
         self._drift.keep_late(policy.key, late)
         instance = self._inventory.instances.get(policy.instance)
-        if late is None or instance is None:
+        unsure = self._is_unsure(policy) and work.writer.reads_events
+        if instance is None or (late is None and not unsure):
             return left
         return min(left or instance.drift.poll_interval, instance.drift.poll_interval)
+
+    def _is_unsure(self, policy: PolicyObject) -> bool:
+        return policy.manages and self._drift.is_doubted(policy.key)
 
     def _not_shown(
         self, work: Work, observed: ObservedPolicy | None
