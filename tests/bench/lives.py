@@ -175,9 +175,12 @@ class Lives:
             operator, number = self._processes.operator, len(self.all)
             assert operator is not None
             self.all[-1].end = "by itself"
+            code = await asyncio.to_thread(operator.wait, 10.0)
             self.wrong.append(
-                f"The operator ended by itself in life {number}:\n{operator.tail()}"
+                f"The operator ended by itself with code {code} in life {number}:\n"
+                f"{operator.tail()}"
             )
+            self._say(self.wrong[-1])
             await asyncio.to_thread(self._probing.close)
             await self.begin()
 

@@ -79,6 +79,8 @@ class Processes:
         environment = {
             **os.environ,
             "NO_PROXY": "*",
+            # If a library crashes, its log has the stacks of all threads.
+            "PYTHONFAULTHANDLER": "1",
             "PYTHONPATH": str(self.checkout / "operator"),
         }
         log = self.folder / "operator.log"
