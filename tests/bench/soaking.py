@@ -38,9 +38,10 @@ MORE = 200
 """Organizations in addition, for the policies that are created and deleted."""
 DRIFT_DETECTION = {"eventsInterval": "5s", "pollInterval": "10s"}
 """The shortest intervals that the CRD allows."""
-LEASE = "30s"
-"""The lease of the operator. An operator that cannot renew it for 20 seconds ends, and
-a busy machine may take more than ten to stop and start an API server."""
+LEASE = "60s"
+"""The lease of the operator. An operator that cannot renew it for 40 seconds ends. A
+busy machine may take more than ten to stop and start an API server, which a fault that
+hangs may follow; with 30 seconds a soak beside a test run ended so."""
 AUTHORITY = "zitadel-ca"
 
 Say = Callable[[str], None]
