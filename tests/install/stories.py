@@ -16,7 +16,7 @@ from cluster.fleets import apply_set, make, named, wait_ready
 from install.rights import Request, Right, granted, requests
 from support.audit import AuditLog
 from support.installed import ACCOUNT, RELEASE, Installation
-from support.kube_calls import read_all
+from support.kube_calls import merge, read_all
 from support.running import OWN_NAMESPACE
 from support.waiting import eventually
 
@@ -96,6 +96,26 @@ def test_a_set_adopts_what_lost_its_owner(system: System, namespace: str) -> Non
         return [owner["uid"] for owner in found]
 
     eventually(lambda: owners() == [uid], 30, "the owner is there again")
+
+
+def test_a_set_that_changes_while_its_status_is_written(
+    system: System, namespace: str, installation: Installation
+) -> None:
+    """The write meets a newer version, so the operator reads the set again."""
+    make(system, f"{namespace}-x")
+    apply_set(system, namespace, "s", organizations=named(f"{namespace}-*"))
+    wait_ready(system, namespace, "s")
+
+    def is_read_again() -> bool:
+        for number in range(200):
+            edit = {"spec": {"passwordChange": number % 2 == 0}}
+            merge(system.plane, "znps", "s", edit, namespace)
+        read = ("notificationpolicysets", "get")
+        received = requests(installation.plane, ACCOUNT)
+        return any((r.resource, r.verb) == read for r in received)
+
+    eventually(is_read_again, 60, "a GET of the set")
+    wait_ready(system, namespace, "s")
 
 
 @pytest.mark.parametrize("kind", ["znp", "zni"])
