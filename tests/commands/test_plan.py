@@ -235,19 +235,30 @@ class Story:
         with operator.program:
             operator.wait_ready()
             # What others have written is found a moment after the start, and while it
-            # is not, the statuses still say what the operator before has reported.
+            # is not, the statuses still say what the operator before has reported. So
+            # does that of a policy that is about to take over from a deleted one.
             eventually(
-                lambda: self.written(before) >= announced and self.is_settled(),
+                lambda: (
+                    self.written(before) >= announced
+                    and self.is_settled()
+                    and not self.wrong(expected)
+                ),
                 30,
                 f"{announced} are written, and nothing is reconciling",
             )
             assert operator.program.stop() == 0
-        inherited = expected[""][1]
-        for organization, (inherits, value) in self.states().items():
-            wanted_to, wanted = expected[organization]
-            assert inherits == wanted_to, organization
-            assert value == (inherited if inherits else wanted), organization
+        assert self.wrong(expected) == []
         assert self.written(before) == announced
+
+    def wrong(self, expected: dict[str, tuple[bool, bool]]) -> list[str]:
+        """Return the organizations whose policy is not as expected."""
+        inherited = expected[""][1]
+        return [
+            organization
+            for organization, (inherits, value) in self.states().items()
+            if inherits != expected[organization][0]
+            or value != (inherited if inherits else expected[organization][1])
+        ]
 
     def written(self, before: int) -> set[str]:
         """Return the targets of all writes but the first ones, "" for the instance."""
