@@ -4,6 +4,7 @@ A test asks the API server a few times each second. To open a connection for eac
 question costs both sides more processor time than all the rest of the question.
 """
 
+import atexit
 import http.client
 import select
 import ssl
@@ -118,6 +119,16 @@ def _kept(place: tuple[Path, str]) -> http.client.HTTPSConnection | None:
             if usable:
                 _idle[other] = usable
     return None
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close what is still kept when the process ends; Python would warn of each."""
+    with _lock:
+        for kept in _idle.values():
+            for one in kept:
+                one.connection.close()
+        _idle.clear()
 
 
 @cache
