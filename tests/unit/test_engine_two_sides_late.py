@@ -8,15 +8,14 @@ from dataclasses import replace
 import pytest
 
 from support.drift import bench_with, calls, in_sync
-from support.engines import INSTANCE, policy, with_spec
+from support.engines import policy
 from support.fakes import OTHERS
 from support.replacing import instead_of
 from support.settings import mails
 from support.virtual_time import run
 from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.events import ZitadelEvent
-from zitadel_notification_operator.core.instance_object import DriftMethod
-from zitadel_notification_operator.core.policy import ManagementPolicy, ObservedPolicy
+from zitadel_notification_operator.core.policy import ManagementPolicy
 from zitadel_notification_operator.core.reasons import Reason
 
 
@@ -70,37 +69,6 @@ def test_a_log_that_cannot_be_read_for_a_while_is_read_later() -> None:
         assert harness.ready("p").status == "True"
         instead_of(zitadel.last_policy_event).call(search)
         await harness.live(700)
-        assert zitadel.written("o") is False
-        await harness.stop()
-
-    run(lived())
-
-
-def test_an_event_that_is_found_between_two_tries_of_a_pass_is_kept() -> None:
-    """The pass has failed, its status is not current, and GETs will never show it."""
-    harness = bench_with(policy("p"))
-    often = with_spec(INSTANCE, method=DriftMethod.AUTO, events_interval=5)
-    harness.cluster.put_instance(often)
-
-    async def lived() -> None:
-        await harness.start()
-        await harness.live(100)
-        zitadel = harness.zitadel
-        observe = zitadel.observe
-
-        async def fails(*_: object, **__: object) -> ObservedPolicy:
-            raise TransientError(Reason.SERVER_ERROR, "HTTP 500")
-
-        instead_of(zitadel.observe).call(fails)
-        stored = harness.policy("p")
-        harness.seen(replace(stored, generation=stored.generation + 1))
-        await harness.live(1)
-        zitadel.to_lose.append(("changed", "o"))
-        zitadel.change("o", True, OTHERS)
-        await harness.live(20)
-        instead_of(zitadel.observe).call(observe)
-        await harness.live(300)
-        assert harness.ready("p").status == "True"
         assert zitadel.written("o") is False
         await harness.stop()
 
