@@ -36,7 +36,13 @@ from .admissions import Admissions
 from .claim_book import ClaimBook
 from .deleted_uids import DeletedUids
 from .originals import Originals, value_carried
-from .records import as_number, had_its_target, is_older, recorded_target
+from .records import (
+    as_number,
+    claims_may_differ,
+    had_its_target,
+    is_older,
+    recorded_target,
+)
 from .set_book import SetBook
 from .zitadel_ids import ZitadelIds
 
@@ -161,7 +167,8 @@ class Inventory:
         if isinstance(one, PolicyObject):
             affected |= self._claims_of_policy(known, one)
         elif isinstance(one, InstanceObject):
-            affected |= self._claim_for(one.name)
+            if known is None or claims_may_differ(known, one):
+                affected |= self._claim_for(one.name)
         elif isinstance(one, SetObject):
             self.set_book.put(one)
             if known is None:

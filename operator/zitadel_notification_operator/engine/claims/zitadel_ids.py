@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from zitadel_notification_operator.core.conditions import STALLED, is_true
 from zitadel_notification_operator.core.instance_object import InstanceObject
-from zitadel_notification_operator.core.reasons import Reason
+
+from .records import reported_id
 
 
 class ZitadelIds:
@@ -25,21 +25,17 @@ class ZitadelIds:
         if instance in self._found:
             return self._found[instance]
         record = self._instances.get(instance)
-        if record is None:
-            return None
-        lost = is_true(record.status.conditions, STALLED, Reason.INSTANCE_CHANGED)
-        return None if lost else record.status.instance_id
+        return None if record is None else reported_id(record)
 
     def former(self, instance: str) -> str | None:
         """Return the last id that this process found under this name."""
         return self._former.get(instance)
 
     def found(self, instance: str, zitadel_id: str) -> bool:
-        """Store what a probe found; return whether it is another id than before."""
-        if self._found.get(instance) == zitadel_id:
-            return False
+        """Store what a probe found; return whether another id applied before."""
+        before = self.of(instance)
         self._found[instance] = self._former[instance] = zitadel_id
-        return True
+        return before != zitadel_id
 
     def lost(self, instance: str) -> None:
         """Store that an instance leads to a ZITADEL that nobody has accepted."""
