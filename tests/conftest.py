@@ -2,6 +2,8 @@
 
 import gc
 import itertools
+import os
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -11,11 +13,11 @@ from support.audit import AuditLog
 from support.authorities import Authority
 from support.kube_calls import create_namespace
 from support.loopback import loopback_only
+from support.planes import SHARED, ready_plane
 from support.waiting import BUSY
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 ROOT = Path(__file__).parent.parent
-CRDS = ROOT / "deploy" / "crds"
 _NUMBERS = itertools.count(1)
 LONGEST = (
     "cluster/test_two_sides.py",
@@ -36,6 +38,14 @@ LONGEST = (
 COMPUTING = ("tests/unit", "tests/zitadel", "tests/gitops", "emulator/tests")
 """The folders whose tests keep a processor busy. The others mostly wait for other
 processes."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder that the processes of this run share; they inherit its name."""
+    if not hasattr(config, "workerinput"):
+        folder = tempfile.TemporaryDirectory("-znp-planes")
+        os.environ[SHARED] = folder.name
+        config.add_cleanup(folder.cleanup)
 
 
 def pytest_collection_modifyitems(
@@ -122,10 +132,7 @@ def _few_roots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
     """A real etcd and kube-apiserver with the CRDs and the operator's namespace."""
-    with ControlPlane() as plane:
-        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
-        plane.kubectl("create", "namespace", "zitadel-notification-operator")
+    with ready_plane() as plane:
         yield plane
 
 

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from support.parsing import parse_policy
+from support.planes import ready_plane
 from zitadel_notification_operator.cluster.calls import ApiClient
 from zitadel_notification_operator.cluster.reader import ClusterReader
 from zitadel_notification_operator.cluster.release import read_one, strip
@@ -18,7 +18,6 @@ from zitadel_notification_operator.core.objects import FINALIZER
 from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
-CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
 BEFORE = "2026-01-01T00:00:00Z"
 
 TEXTS = {
@@ -34,9 +33,7 @@ TEXTS = {
 @pytest.fixture(scope="module")
 def control_plane() -> Iterator[ControlPlane]:
     """A separate control plane: kubectl prints no YAML of such texts."""
-    with ControlPlane() as plane:
-        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+    with ready_plane() as plane:
         yield plane
 
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from support.apiserver import access_to, status
+from support.planes import ready_plane
 from support.waiting import eventually
 from zitadel_notification_operator.cluster.calls import ApiClient
 from zitadel_notification_operator.cluster.reader import ClusterReader
@@ -28,9 +29,7 @@ ALL_KINDS = frozenset(KINDS)
 @pytest.fixture(scope="module")
 def control_plane() -> Iterator[ControlPlane]:
     """A separate control plane, because the shared one may have an operator."""
-    with ControlPlane() as plane:
-        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+    with ready_plane() as plane:
         yield plane
 
 

@@ -4,13 +4,13 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.audit import AuditLog
 from support.parsing import parse_policy
+from support.planes import ready_plane
 from support.settings import mails
 from zitadel_notification_operator.cluster.calls import ApiClient
 from zitadel_notification_operator.cluster.reader import ClusterReader
@@ -28,7 +28,6 @@ from zitadel_notification_operator.core.original import OriginalValue
 from zitadel_notification_operator.core.policy_object import PolicyObject, PolicyStatus
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
-CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
 API_VERSION = "zitadel-notification.dev/v1alpha1"
 ANNOTATION = "zitadel-notification.dev/original"
 MANAGER = "zitadel-notification-operator"
@@ -41,9 +40,7 @@ STALLED = Condition("Stalled", "True", "Conflict", "No", 1, "2026-01-01T00:00:00
 @pytest.fixture(scope="module")
 def control_plane() -> Iterator[ControlPlane]:
     """A separate control plane, because the shared one may have an operator."""
-    with ControlPlane() as plane:
-        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+    with ready_plane() as plane:
         yield plane
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cluster.conftest import System, condition_in
-from faults.conftest import make_ready
 from support.kube_calls import read_all
+from support.planes import ready_plane
 from support.running import (
     OWN_NAMESPACE,
     EmulatorProcess,
@@ -50,8 +50,7 @@ LIST_INTERVAL = 2.0
 @contextmanager
 def new_plane() -> Iterator[ControlPlane]:
     """Run a control plane with the CRDs and nothing else."""
-    with ControlPlane() as plane:
-        make_ready(plane)
+    with ready_plane() as plane:
         yield plane
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from cluster.conftest import condition_in
 from support.kube_calls import read_all
+from support.planes import ready_plane
 from support.running import (
     OWN_NAMESPACE,
     EmulatorProcess,
@@ -20,7 +21,6 @@ from support.running import (
 from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
-CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
 pytestmark = [pytest.mark.clock, pytest.mark.timeout(400)]
 
 COUNT = 1000
@@ -35,10 +35,7 @@ FIRST = 3
 @pytest.fixture
 def plane() -> Iterator[ControlPlane]:
     """A separate control plane, without the policies of other tests."""
-    with ControlPlane() as plane:
-        plane.kubectl("create", "namespace", OWN_NAMESPACE)
-        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+    with ready_plane() as plane:
         yield plane
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.planes import ready_plane
 from support.running import ZNP, EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
@@ -57,12 +58,9 @@ def test_crds_may_come_late_and_go_and_come_back(
 
 def test_watched_namespaces_alone_are_served(tmp_path: Path) -> None:
     """With --watch-namespace other namespaces' policies are ignored."""
-    with ControlPlane() as plane:
-        plane.kubectl("create", "namespace", "zitadel-notification-operator")
+    with ready_plane() as plane:
         plane.kubectl("create", "namespace", "seen")
         plane.kubectl("create", "namespace", "unseen")
-        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
         create_secret(plane, "zitadel-credentials")
         emulator = EmulatorProcess(tmp_path)
         operator = OperatorProcess(plane, tmp_path, "--watch-namespace", "seen")

@@ -13,6 +13,7 @@ import pytest
 from cluster.conftest import condition_in
 from support.audit import AuditLog
 from support.kube_calls import read_all
+from support.planes import ready_plane
 from support.replicas import Disturber, Fleet, Replica, any_after, first_after
 from support.running import OWN_NAMESPACE, EmulatorProcess, create_secret
 from support.waiting import eventually
@@ -20,7 +21,6 @@ from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 pytestmark = pytest.mark.clock
 
-CRDS = Path(__file__).parent.parent.parent / "deploy" / "crds"
 ORGANIZATIONS = 160
 SETTLED = 120
 DISTURBED = 30
@@ -39,10 +39,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProce
 @pytest.fixture(scope="module")
 def plane(emulator: EmulatorProcess) -> Iterator[ControlPlane]:
     """A separate cluster; one instance is polled often, the other one rarely."""
-    with ControlPlane() as plane:
-        plane.kubectl("create", "namespace", OWN_NAMESPACE)
-        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+    with ready_plane() as plane:
         create_secret(plane, "token")
         for name, interval in (("quiet", "10m"), ("busy", "10s")):
             apply(plane, [instance(name, emulator.url, interval)])

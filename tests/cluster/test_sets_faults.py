@@ -29,6 +29,7 @@ from cluster.fleets import (
 from support.audit import AuditLog
 from support.kube_calls import Refused
 from support.mutating import mutating
+from support.planes import ready_plane
 from support.running import EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane
@@ -246,10 +247,7 @@ class Own:
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[Own]:
     """A control plane of its own, because the test kills the operator."""
-    with ControlPlane() as plane:
-        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
-        plane.kubectl("create", "namespace", "zitadel-notification-operator")
+    with ready_plane() as plane:
         plane.kubectl("create", "namespace", "team")
         made = Own(plane, tmp_path)
         with made.emulator.program:

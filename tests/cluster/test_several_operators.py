@@ -16,6 +16,7 @@ import yaml
 from cluster.conftest import condition_in
 from support.audit import AuditLog
 from support.kube_calls import Refused, apply, delete, merge, read, read_all
+from support.planes import ready_plane
 from support.replicas import Fleet, Replica
 from support.running import OWN_NAMESPACE, EmulatorProcess, create_secret
 from support.waiting import eventually
@@ -148,11 +149,9 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProce
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
     """A separate cluster."""
-    with ControlPlane() as plane:
-        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+    with ready_plane() as plane:
+        plane.kubectl("create", "namespace", "lab")
         for namespace in (OWN_NAMESPACE, "lab"):
-            plane.kubectl("create", "namespace", namespace)
             plane.kubectl("create", "serviceaccount", "znp", f"--namespace={namespace}")
             plane.kubectl(
                 *("create", "clusterrolebinding", namespace, "--clusterrole"),

@@ -20,15 +20,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.conftest import System
 from support.audit import AuditLog
+from support.planes import ready_plane
 from support.running import TOKEN, EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
 from zitadel_notification_operator.demo.binaries import find_binaries
-from zitadel_notification_operator.demo.control_plane import ControlPlane
 from zitadel_notification_operator.zitadel import calls
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "reference" / "metrics.md"
-CRDS = ROOT / "deploy" / "crds"
 NAMESPACE = "team-a"
 POLICY_PATH = "/management/v1/policies/notification"
 PATHS = {
@@ -127,11 +126,8 @@ class Story:
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """Creations, a change, drift, two failures, a rate limit, a deletion."""
     folder = tmp_path_factory.mktemp("telemetry")
-    with ControlPlane() as plane:
-        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
-        for name in ("zitadel-notification-operator", NAMESPACE):
-            plane.kubectl("create", "namespace", name)
+    with ready_plane() as plane:
+        plane.kubectl("create", "namespace", NAMESPACE)
         create_secret(plane, "zitadel-credentials")
         audit = AuditLog(plane)
         emulator = EmulatorProcess(folder)

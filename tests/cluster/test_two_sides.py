@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cluster.conftest import System
-from faults.conftest import make_ready
 from support.audit import AuditLog
+from support.planes import ready_plane
 from support.sides import (
     DRIFT,
     EVENTS,
@@ -53,8 +53,7 @@ STANDING = 5
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
     """A control plane on which only the operators of these tests act."""
-    with ControlPlane() as plane:
-        make_ready(plane)
+    with ready_plane() as plane:
         yield plane
 
 

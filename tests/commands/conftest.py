@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cluster.conftest import system as system  # noqa: PLC0414 - it is a fixture
-from support.command_line import CommandLine, apply_roles, install_crds
+from support.command_line import CommandLine, apply_roles
+from support.planes import ready_plane
 from zitadel_emulator.testing import EmulatedZitadel
 from zitadel_notification_operator.cli.group import znp
 from zitadel_notification_operator.demo.control_plane import ControlPlane
@@ -33,8 +34,7 @@ def run_znp(zitadel: EmulatedZitadel, tmp_path: Path) -> Znp:
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
     """A control plane of its own: the operators of other folders have their own."""
-    with ControlPlane() as plane:
-        install_crds(plane)
+    with ready_plane() as plane:
         apply_roles(plane)
         yield plane
 

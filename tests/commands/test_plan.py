@@ -16,6 +16,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from support.planes import ready_plane
 from support.running import EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
 from zitadel_emulator.testing import start
@@ -23,7 +24,6 @@ from zitadel_notification_operator.cli.group import znp
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 ROOT = Path(__file__).parent.parent.parent
-CRDS = ROOT / "deploy" / "crds"
 SCHEMA = json.loads((ROOT / "docs/reference/schemas/plan.json").read_text())
 RBAC = "rbac.authorization.k8s.io"
 ORGANIZATIONS = 6
@@ -41,10 +41,8 @@ NAMESPACES = ("team-a", "team-b", "not-granted")
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
     """A control plane without an operator."""
-    with ControlPlane() as made:
-        made.kubectl("apply", "--server-side", "-f", str(CRDS))
-        made.kubectl("wait", "--for=condition=Established", "crd", "--all")
-        for name in ("zitadel-notification-operator", *NAMESPACES):
+    with ready_plane() as made:
+        for name in NAMESPACES:
             made.kubectl("create", "namespace", name)
         yield made
 

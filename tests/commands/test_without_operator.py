@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from support.command_line import CommandLine, install_crds
+from support.command_line import CommandLine
 from support.kube_calls import read
+from support.planes import install_crds
 from support.running import ZNP
 from support.waiting import eventually
 from zitadel_notification_operator.core.mends import MENDS, UNSEEN

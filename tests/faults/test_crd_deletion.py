@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from cluster.conftest import System
-from faults.conftest import CRDS
 from support.kube_calls import Away, Refused, delete, merge, read, read_all
+from support.planes import CRDS
 from support.running import EmulatorProcess, OperatorProcess, create_secret
 from support.waiting import eventually
 from zitadel_notification_operator.demo.control_plane import ControlPlane

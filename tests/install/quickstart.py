@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cluster.conftest import System
 from support.documents import ROOT
+from support.planes import ready_plane
 from support.running import EmulatorProcess, OperatorProcess, create_secret
-from zitadel_notification_operator.demo.control_plane import ControlPlane
 
 EXAMPLES = ROOT / "examples" / "quickstart"
 INSTANCE = "10-instance.yaml"
@@ -28,10 +28,7 @@ def quickstart(folder: Path, *policies: str) -> Iterator[System]:
     Yields:
         The system, in which the instance, and the organization's policy, are Ready.
     """
-    with ControlPlane() as plane:
-        plane.kubectl("apply", "--server-side", "-f", str(ROOT / "deploy" / "crds"))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
-        plane.kubectl("create", "namespace", "zitadel-notification-operator")
+    with ready_plane() as plane:
         create_secret(plane, "zitadel-credentials")
         emulator = EmulatorProcess(folder / "emulator")
         operator = OperatorProcess(plane, folder)

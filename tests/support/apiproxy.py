@@ -264,9 +264,8 @@ class ApiProxy:
         if fault is None:
             return await self._relay(request, body, None)
         await asyncio.sleep(fault.delay)
-        if fault.after:
-            async with self._forward(request, body) as response:
-                await response.read()
+        if fault.after and not await self._carry_out(request, body):
+            return _reset(request)
         if fault.hang:
             await asyncio.Event().wait()
         if fault.status:
@@ -274,6 +273,15 @@ class ApiProxy:
         if fault.reset:
             return _reset(request)
         return await self._relay(request, body, fault)
+
+    async def _carry_out(self, request: web.BaseRequest, body: bytes) -> bool:
+        """Forward a call without its response; return whether the server answered."""
+        try:
+            async with self._forward(request, body) as response:
+                await response.read()
+        except aiohttp.ClientError:
+            return False
+        return True
 
     async def _relay(
         self, request: web.BaseRequest, body: bytes, fault: ApiFault | None

@@ -10,12 +10,10 @@ import yaml
 from click.testing import CliRunner, Result
 
 from chart.rendering import render
-from support.documents import ROOT
 from support.running import OWN_NAMESPACE
 from zitadel_notification_operator.cli.group import znp
 from zitadel_notification_operator.demo.control_plane import ControlPlane
 
-CRDS = ROOT / "deploy" / "crds"
 CHART_ROLES = f"{OWN_NAMESPACE}-"
 """What the names of the chart's roles for people begin with."""
 
@@ -56,13 +54,6 @@ class CommandLine:
         assert done.exit_code == code, done.output
         assert "Traceback" not in done.output
         return done.stderr
-
-
-def install_crds(plane: ControlPlane) -> None:
-    """Install the CRDs, and create the operator's namespace."""
-    plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-    plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
-    plane.kubectl("create", "namespace", OWN_NAMESPACE)
 
 
 def apply_roles(plane: ControlPlane) -> None:
