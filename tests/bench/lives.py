@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -24,6 +25,19 @@ PATIENCE = 600.0
 STOP = 30.0
 """Seconds that Kubernetes gives a pod to end after SIGTERM."""
 _APART = {"events", "leases"}
+_WITHIN = Path(__file__).parent / "within"
+_ALLOCATED = "allocated"
+_MIB = 1024.0 * 1024.0
+
+
+def counting(processes: Processes) -> dict[str, str]:
+    """Return the variables with which the operator counts what it has allocated."""
+    places = (_WITHIN, processes.checkout / "operator")
+    return {
+        "PYTHONMALLOC": "malloc",
+        "PYTHONPATH": os.pathsep.join(map(str, places)),
+        "ZNP_SOAK_ALLOCATED": str(processes.folder / _ALLOCATED),
+    }
 
 
 @dataclass(slots=True)
@@ -80,7 +94,7 @@ class Life:
 
     Attributes:
         end: What ended it: a signal, or that it ended by itself; empty while it lives.
-        samples: Its memory.
+        samples: What it had allocated.
         peak: The highest resident memory so far in MiB.
         health: What those who asked for /healthz got; filled when it has ended.
     """
@@ -95,7 +109,8 @@ class Lives:
     """Starts the operator, ends it, and samples its memory meanwhile.
 
     Args:
-        processes: The processes; the operator must not run yet.
+        processes: The processes; the operator must not run yet, and has the variables
+            that `counting` returns.
         turn: Held by whoever starts or ends the operator or the API server.
         say: Receives a line when a life begins.
 
@@ -122,6 +137,7 @@ class Lives:
         url = f"http://127.0.0.1:{health}/healthz"
         life = Life(health=self._probing.enter_context(probed(url, self._folder)))
         self._say(f"life {len(self.all) + 1} begins")
+        self._allocated.unlink(missing_ok=True)
         start = self._processes.start_operator
         await asyncio.to_thread(start, health, 0, PATIENCE)
         self.all.append(life)
@@ -162,9 +178,10 @@ class Lives:
         life = self.all[-1]
         try:
             usage = usage_of(self._processes.operator_pid)
+            mib = int(self._allocated.read_text()) / _MIB
         except (OSError, KeyError):
             return  # it has ended just now
-        life.samples.append(Sample(time.monotonic(), self.traffic.calls, usage.rss))
+        life.samples.append(Sample(time.monotonic(), self.traffic.calls, mib))
         life.peak = max(life.peak, usage.peak)
 
     async def _begin_again(self) -> None:
@@ -191,3 +208,7 @@ class Lives:
     @property
     def _folder(self) -> Path:
         return self._processes.folder
+
+    @property
+    def _allocated(self) -> Path:
+        return self._folder / _ALLOCATED

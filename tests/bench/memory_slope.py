@@ -22,8 +22,8 @@ MOST_BYTES = 200.0
 """The steepest slope in bytes a call. A record that is kept for each call (a dict with
 a text, say) takes more."""
 NOISE_MIB = 4.0
-"""The growth up to which the slope decides nothing: the allocator takes and gives back
-memory by as much, and in a short run this divided by few calls is a steep slope."""
+"""The growth up to which the slope decides nothing: what is in progress takes as much,
+and in a short run this divided by few calls is a steep slope."""
 MOST_MIB = 12.0
 """The most growth over the fitted span, whatever the number of calls: something may
 also leak with time, and not with calls."""
@@ -39,7 +39,7 @@ class Sample:
     Attributes:
         at: When it was, in seconds.
         calls: The number of calls to ZITADEL until then.
-        mib: The resident memory in MiB.
+        mib: The bytes that it has allocated (`within/sitecustomize.py`), in MiB.
     """
 
     at: float

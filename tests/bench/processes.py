@@ -7,7 +7,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Processes:
         kubeconfig: What the operator reaches the API server by; None for an
             administrator's.
         options: More options of the operator.
+        environment: More environment variables of the operator.
     """
 
     plane: ControlPlane
@@ -56,6 +57,7 @@ class Processes:
     operator: Program | None = None
     kubeconfig: Path | None = None
     options: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
     _ready_url: str = ""
 
     def start_operator(
@@ -82,6 +84,7 @@ class Processes:
             # If a library crashes, its log has the stacks of all threads.
             "PYTHONFAULTHANDLER": "1",
             "PYTHONPATH": str(self.checkout / "operator"),
+            **self.environment,
         }
         log = self.folder / "operator.log"
         self.operator = Program("operator", command, log, environment)

@@ -22,7 +22,7 @@ from bench.acting import Stage, born_in, session_of
 from bench.drifting import stranger
 from bench.happenings import Kind, lively, planned
 from bench.kept_world import fill_zitadel, kept_world
-from bench.lives import Lives
+from bench.lives import Lives, counting
 from bench.load import driving
 from bench.machine import describe, usage_of
 from bench.memory_slope import Slope, slope_of, what_leaks
@@ -129,6 +129,7 @@ def _running(plan: Plan, say: Say) -> Iterator[Cluster]:
             authority = {"certificate-authority": str(plane.folder / "ca.crt")}
             processes.kubeconfig = proxy.kubeconfig(folder / "kubeconfig", authority)
             processes.options = ("--lease-duration", LEASE)
+            processes.environment = counting(processes)
             fill_zitadel(processes)
             _connect(processes, relay)
             yield Cluster(processes, proxy, relay)
@@ -218,7 +219,7 @@ async def _tell(stage: Stage, lives: Lives, say: Say) -> None:
         await asyncio.sleep(60)
         minute += 1
         samples = lives.all[-1].samples
-        memory = f"{samples[-1].mib:.1f} MiB" if samples else "not running"
+        memory = f"{samples[-1].mib:.1f} MiB used" if samples else "not running"
         edits, foreign = stage.counts[Kind.EDIT], stage.counts[Kind.FOREIGN]
         say(
             f"minute {minute}: {memory}, {lives.traffic.calls} calls to ZITADEL, "
