@@ -85,7 +85,7 @@ test-kind: init ## install the chart with the real image in kind, needs Docker; 
 stories: init ## make up ZNP_STORIES=1000 random stories of each kind, with SEED=a number
 	@seed=$${SEED:-$$(date +%s)}; echo "SEED=$$seed"; \
 	ZNP_STORIES=$${ZNP_STORIES:-1000} $(PYTEST) --dist worksteal --hypothesis-profile=default --hypothesis-seed="$$seed" \
-		tests/unit/test_engine_machine.py tests/unit/test_engine_sets_stories.py
+		tests/unit/test_engine_machine.py tests/unit/test_engine_sets_stories.py tests/unit/test_engine_classes_stories.py
 
 soak: N = 10000
 soak: MINUTES ?= 30

@@ -35,6 +35,8 @@ LONGEST = (
     "commands/test_plan.py",
 )
 """The files that take more than two minutes, from the longest to the shortest."""
+AT_ONCE, APART = 4, 0.2
+"""How many of them begin at once, and after which part of the run as many others."""
 COMPUTING = ("tests/unit", "tests/zitadel", "tests/gitops", "emulator/tests")
 """The folders whose tests keep a processor busy. The others mostly wait for other
 processes."""
@@ -67,25 +69,24 @@ def pytest_collection_modifyitems(
 def _places_of(limits: dict[Path, float]) -> dict[Path, float]:
     """Return for each file a number between 0 and 1: when it begins, among the others.
 
-    The longest files begin first. If one of them began last, the other processes would
-    have to wait for it. Then follow those whose tests may take longest. The files that
-    keep a processor busy are spread over the whole run, so that processors are neither
-    idle at its beginning nor too few at its end.
+    The longest files begin early, because the other processes would have to wait for
+    one that begins last, but only a few at a time: they mostly wait, and if they had
+    all processes, the processors would be idle. Of the rest, those whose tests may take
+    longest come first. The files that keep a processor busy are spread over the whole
+    run, and so are the others.
 
     Args:
         limits: The seconds that the slowest test of each file may take.
     """
     known = [ROOT / "tests" / name for name in LONGEST]
     assert all(path.is_file() for path in known), "LONGEST names a missing file"
-    by_limit = sorted(limits, key=lambda path: -limits[path])
-    ordered = [path for path in known if path in limits]
-    ordered += [path for path in by_limit if path not in known]
     folders = [ROOT / name for name in COMPUTING]
-    places: dict[Path, float] = {}
+    rest = sorted(limits.keys() - set(known), key=lambda path: (-limits[path], path))
+    places = {path: i // AT_ONCE * APART for i, path in enumerate(known)}
     for computes in (True, False):
         files = [
             path
-            for path in ordered
+            for path in rest
             if any(path.is_relative_to(folder) for folder in folders) == computes
         ]
         places |= {path: place / len(files) for place, path in enumerate(files)}

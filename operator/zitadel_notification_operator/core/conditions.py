@@ -1,8 +1,8 @@
 """Conditions after metav1.Condition, and how a new set replaces the previous one.
 
 `Ready` is always present. `Stalled` and `Reconciling` are present only while they are
-True, and never both at once. `InSync` exists on policies only. The order is fixed:
-Stalled, Reconciling, Ready, InSync (kstatus).
+True, and never both at once. Instances have no `InSync`. The order is fixed: Stalled,
+Reconciling, Ready, InSync (kstatus).
 """
 
 from collections.abc import Iterable
