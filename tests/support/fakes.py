@@ -488,6 +488,10 @@ class FakeZitadel:
         else:
             self.default = value
 
+    def show(self, org: str, sequence: int) -> None:
+        """Let GETs show a sequence, as if events up to it had not changed the value."""
+        self._shown_sequences[org or self.id] = sequence
+
     def backup(self) -> dict[str, Any]:
         """Return a copy of all that a backup of the database holds of policies."""
         names = ("sequence", "own", "events_log", "_sequences", "_shown_sequences")

@@ -22,7 +22,7 @@ from .names import FIELD_MANAGER
 Patch = list[dict[str, Any]]
 
 TRIES = 3
-"""How often an object that changes meanwhile is patched again, after it was read."""
+"""How often an object that changes meanwhile is patched at most."""
 
 
 async def strip_marks(

@@ -13,7 +13,7 @@ import aiohttp
 
 from zitadel_notification_operator.core.kinds import Kind
 
-from .unknown_items import IsKnown, is_known_item
+from .unknown_items import IsKnown, version_of
 
 _CHANGES = frozenset({"ADDED", "MODIFIED"})
 """The events that may be left out: a deletion is news, however old its version is, and
@@ -84,14 +84,12 @@ class ShortWatch:
         """
         try:
             event: Any = json.loads(line)
-            body = event["object"]
-            if event["type"] in _CHANGES and is_known_item(
-                body, self._kind, self._is_known
-            ):
-                return str(body["metadata"]["resourceVersion"])
+            is_change = event["type"] in _CHANGES
+            key, uid, version = version_of(event["object"])
         except (ValueError, TypeError, KeyError, AttributeError):
-            pass
-        return ""
+            return ""
+        is_known = is_change and self._is_known(self._kind, key, uid, version)
+        return version if is_known else ""
 
 
 def _bookmark(version: str) -> bytes:

@@ -81,7 +81,7 @@ def without_known(
     try:
         content = json.loads(data)
         items, metadata = content["items"], content["metadata"]
-        left = [item for item in items if not is_known_item(item, kind, is_known)]
+        left = [item for item in items if not is_known(kind, *version_of(item))]
         version = version or str(metadata.get("resourceVersion", ""))
         metadata["resourceVersion"] = version
     except (ValueError, TypeError, KeyError):
@@ -107,13 +107,11 @@ def with_token(url: str, token: str) -> str:
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
-def is_known_item(item: Any, kind: Kind, is_known: IsKnown) -> bool:
-    """Return whether an object is known.
+def version_of(item: Any) -> tuple[ObjectKey, str, str]:
+    """Return an object's key, uid and resourceVersion.
 
     Args:
         item: The JSON of the object.
-        kind: Its kind.
-        is_known: Decides about it.
 
     Raises:
         TypeError: The JSON is not that of an object.
@@ -122,5 +120,4 @@ def is_known_item(item: Any, kind: Kind, is_known: IsKnown) -> bool:
     """
     metadata = item["metadata"]
     key = ObjectKey(metadata.get("namespace", ""), metadata.get("name", ""))
-    uid, version = metadata.get("uid", ""), metadata.get("resourceVersion", "")
-    return is_known(kind, key, uid, version)
+    return key, metadata.get("uid", ""), str(metadata.get("resourceVersion", ""))

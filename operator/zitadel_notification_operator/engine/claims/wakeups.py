@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.grants import NOT_REFUSED
+from zitadel_notification_operator.core.instance_object import InstanceObject
 from zitadel_notification_operator.core.kinds import Kind
 from zitadel_notification_operator.core.objects import Own, OwnObject
 from zitadel_notification_operator.core.policy_object import PolicyObject
@@ -55,10 +56,19 @@ class Wakeups:
         return one
 
     def keep(self, one: Own) -> Own:
-        """Store an instance or a set as Kubernetes returned it for our write."""
-        if self._inventory.newest(one) is None:
+        """Store an instance or a set as Kubernetes returned it for our write.
+
+        If the answer is the first to show somebody else's change, no watch event will,
+        because it then tells nothing new.
+        """
+        known = self._inventory.newest(one)
+        if known is None:
             return one  # it is gone, or another operator's by now
         self.affected(self._inventory.put(one) or ())
+        if not known.is_same_request(one):
+            self._queue.add(key_of(one), Priority.CHANGE)
+            if isinstance(one, InstanceObject):
+                self.regranted(one.name)
         return one
 
     def made(self, policy: PolicyObject) -> None:

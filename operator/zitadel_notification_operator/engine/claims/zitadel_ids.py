@@ -32,7 +32,7 @@ class ZitadelIds:
         return self._former.get(instance)
 
     def found(self, instance: str, zitadel_id: str) -> bool:
-        """Store what a probe found; return whether another id applied before."""
+        """Store what a probe found; return whether that differs from before."""
         before = self.of(instance)
         self._found[instance] = self._former[instance] = zitadel_id
         return before != zitadel_id

@@ -63,6 +63,11 @@ class Checks:
         if isinstance(one, PolicyObject) and one.status.observed_generation >= 0:
             self._drift.doubt(one.key)
 
+    def trust(self, one: OwnObject) -> None:
+        """Forget a doubt about a policy that another process has worked on since."""
+        if isinstance(one, PolicyObject):
+            self._drift.trust(one.key)
+
     async def complete(self) -> None:
         """Schedule the checks that are missing.
 

@@ -154,8 +154,9 @@ class DriftSchedule:
     def doubt(self, key: PolicyKey) -> None:
         """Record that the log may say of a policy what no pass has compared yet.
 
-        The event itself is not kept. Until the next pass over a policy that is
-        suspended, say, ZITADEL may be restored, or the name be that of another object.
+        An event that is found in this state is not kept. Until the next pass over a
+        policy that is suspended, say, ZITADEL may be restored, or the name be that of
+        another object.
         """
         self._doubted.add(key)
 

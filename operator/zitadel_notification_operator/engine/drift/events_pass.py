@@ -277,8 +277,8 @@ class EventsPass:
     ) -> bool:
         """Queue a pass over a policy unless a status or a due pass covers the event.
 
-        A pass that is due anyhow, because the status is not current, is told to ask the
-        log: GETs may never show the event.
+        A pass that is due anyhow, because the status is not current, is told to compare
+        what GETs show with the log, which they may never reach.
         """
         if is_known(policy.status, event):
             return False
@@ -330,7 +330,7 @@ class EventsPass:
         """Return whether a policy that an event has queued still waits for its pass.
 
         A new process would not know of that event. Only quiet policies count, because a
-        new process reconciles all others anyhow.
+        new process reconciles all others anyhow, and asks the log about them.
         """
         policies = self._inventory.policies
         reading.woken = {

@@ -133,7 +133,11 @@ class WatchEvents:
         for kind in reversed(KINDS):
             async for one in in_slices(tuple(self._inventory.of(kind))):
                 newest = self._inventory.newest(one)
-                if newest is not None and not self._wakeups.needs_no_pass(newest):
+                if newest is None:
+                    continue
+                if self._wakeups.needs_no_pass(newest):
+                    self._checks.trust(newest)
+                else:
                     self._checks.doubt(newest)
                     self._add(newest)
 

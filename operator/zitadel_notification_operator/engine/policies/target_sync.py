@@ -73,7 +73,7 @@ class TargetSync:
             StalePass: What the pass is about has changed; it begins anew.
             OperatorError: What stopped the pass.
         """
-        work = replace(work, event=self._unseen_events.event_of(policy.key))
+        work = self._unseen_events.with_event(policy.key, work)
         writer = work.writer
         observed = await writer.observe()
         work = await self._unseen_events.with_doubt_resolved(policy, work, observed)
@@ -189,7 +189,8 @@ class TargetSync:
         if organization is None or organization.name or not inherits:
             return work
         event = work.event
-        doubted = event is not None and event.kind is EventKind.ORGANIZATION_REMOVED
+        removed = event is not None and event.kind is EventKind.ORGANIZATION_REMOVED
+        doubted = removed or work.doubted
         if not (policy.manages or doubted) and policy.status.organization_name:
             return work
         found = None

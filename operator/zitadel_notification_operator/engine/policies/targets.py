@@ -39,6 +39,7 @@ class Work:
             arrives later belongs to the next pass, because this one may have observed
             before it.
         event: The last event about the policy that no pass has handled yet, or None.
+        doubted: Whether there may be later events of it that are not known.
     """
 
     connection: Connection
@@ -47,6 +48,7 @@ class Work:
     organization: Organization | None
     asked: str | None
     event: ZitadelEvent | None = None
+    doubted: bool = False
 
 
 @dataclass(eq=False, repr=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from zitadel_notification_operator.core.claims import PolicyKey
 from zitadel_notification_operator.core.decision import Action, decide
-from zitadel_notification_operator.core.events import ZitadelEvent
+from zitadel_notification_operator.core.events import EventKind, ZitadelEvent
 from zitadel_notification_operator.core.policy import ObservedPolicy
 from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.read_side import is_behind
@@ -40,9 +40,10 @@ class UnseenEvents:
     _repairs: Repairs
     _lag: ReadLag
 
-    def event_of(self, key: PolicyKey) -> ZitadelEvent | None:
-        """Return the last event about a policy that no pass has settled yet."""
-        return self._drift.waiting_event(key) or self._drift.late(key)
+    def with_event(self, key: PolicyKey, work: Work) -> Work:
+        """Return the work with the last event that no pass has settled yet."""
+        event = self._drift.waiting_event(key) or self._drift.late(key)
+        return replace(work, event=event, doubted=self._drift.is_doubted(key))
 
     async def with_doubt_resolved(
         self, policy: PolicyObject, work: Work, observed: ObservedPolicy | None
@@ -51,23 +52,38 @@ class UnseenEvents:
 
         They were found while its status was not current, or by another process. Where
         GETs show the wanted value, nothing else would notice that they are older; where
-        they do not, ZITADEL's answer to the write tells.
+        they do not, ZITADEL's answer to the write tells. An event that is known already
+        may not be the last one. If the log cannot be read now, a later pass asks it.
 
         Returns:
             The work, with the last event if GETs are older than that.
+
+        Raises:
+            StalePass: The policy is gone.
         """
-        if work.event is not None or not self._is_unsure(policy):
-            return work
-        if decide(policy.desired, observed).action is not Action.NONE:
+        if not self._must_ask(policy, work, observed):
             return work
         found, readable = await work.writer.last_event()
+        self._inventory.require_newest(policy)
         if not readable:
             return work
+        later = self._drift.waiting_event(policy.key)
+        if later is not None and later is not work.event:
+            return replace(work, event=later)  # a search was faster
         self._drift.trust(policy.key)
         if found is None or not is_behind(observed, found):
             return work
         self._drift.note(policy.key, found)
         return replace(work, event=found)
+
+    def _must_ask(
+        self, policy: PolicyObject, work: Work, observed: ObservedPolicy | None
+    ) -> bool:
+        if not work.doubted or not self._reads_events(policy):
+            return False
+        if work.event and work.event.kind is EventKind.ORGANIZATION_REMOVED:
+            return False  # nothing that happened to its policy matters any longer
+        return decide(policy.desired, observed).action is Action.NONE
 
     def is_too_early(
         self, policy: PolicyObject, work: Work, observed: ObservedPolicy | None
@@ -127,18 +143,20 @@ class UnseenEvents:
         """
         if work.event is not None:
             self._drift.forget(policy.key, work.event)
-        if work.event is not None or work.writer.wrote:
+        if work.writer.wrote:
             self._drift.trust(policy.key)
         late = self._not_shown(work, observed)
         self._drift.keep_late(policy.key, late)
         instance = self._inventory.instances.get(policy.instance)
-        unsure = self._is_unsure(policy) and work.writer.reads_events
+        unsure = self._drift.is_doubted(policy.key) and self._reads_events(policy)
         if instance is None or (late is None and not unsure):
             return left
         return min(left or instance.drift.poll_interval, instance.drift.poll_interval)
 
-    def _is_unsure(self, policy: PolicyObject) -> bool:
-        return policy.manages and self._drift.is_doubted(policy.key)
+    def _reads_events(self, policy: PolicyObject) -> bool:
+        """Return whether the log is read at the policy's instance, and can be."""
+        instance = self._inventory.instances.get(policy.instance)
+        return instance is not None and self._drift.reads_events(instance)
 
     def _not_shown(
         self, work: Work, observed: ObservedPolicy | None
