@@ -1,4 +1,4 @@
-"""The table of a run, with the aims and a rival's figures where these are known."""
+"""The table of a run, with the aims and the figures of truvity's operator, if known."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.table import Table
 
 AIMED_AT = 1000
-"""The number of policies to which the aims and the rival's figures apply."""
+"""The number of policies to which the aims and truvity's figures apply."""
 
 Rows = tuple[tuple[str, str, str, str], ...]
-"""Figure, its meaning, aim, the rival's figure (from the same kind of machine)."""
+"""Figure, meaning, aim, figure of truvity's operator (on the same kind of machine)."""
 
 ROWS: Rows = (
     ("create.seconds", "all Ready, s", "12", "42-59"),
@@ -52,9 +52,9 @@ ROWS: Rows = (
     ("idle.writes", "API writes while idle", "0", ""),
     ("idle.calls", "ZITADEL calls while idle", "", "15,139 in 600 s"),
     ("idle.cpu_percent", "CPU while idle, % of a core", "", "3.2"),
-    ("rss_0_mib", "memory, no policy, MiB", "", "60"),
-    ("rss_mib", "memory, N policies, MiB", "110", "83"),
-    ("rss_peak_mib", "memory, peak of that, MiB", "", ""),
+    ("rss_0_mib", "memory, no policy, MiB", "", ""),
+    ("rss_mib", "memory, N policies, MiB", "110", "60"),
+    ("rss_peak_mib", "memory, peak of that, MiB", "", "83"),
     ("rss_10x_mib", "memory, 10 N policies, MiB", "180", ""),
     ("rss_10x_restarted_mib", "the same after a restart, MiB", "", ""),
     ("rss_10x_foreign_mib", "and 60 MB of foreign Secrets, MiB", "180", "159"),
@@ -199,7 +199,7 @@ def markdown(result: dict[str, Any], rows: Rows = ROWS) -> str:
     """Return the figures as a Markdown table, for `docs/performance.md`."""
     width = _width(rows)
     lines = [
-        _line(("figure", "measured", "aim", "rival")[:width]),
+        _line(("figure", "measured", "aim", "truvity")[:width]),
         "|---" * width + "|",
     ]
     for key, *texts in rows:
@@ -221,11 +221,11 @@ def show(result: dict[str, Any], console: Console, rows: Rows = ROWS) -> None:
         highlight=False,
     )
     width = _width(rows) if result["policies"] == AIMED_AT else 2
-    table = Table(*("figure", "measured", "aim", "rival")[:width])
-    for key, words, aim, rival in rows:
+    table = Table(*("figure", "measured", "aim", "truvity")[:width])
+    for key, words, aim, other in rows:
         if key in result["figures"]:
             value = _text(result["figures"][key])
-            table.add_row(*(words, value, aim, rival)[:width])
+            table.add_row(*(words, value, aim, other)[:width])
     console.print(table)
     if "profile" in result:
         console.print(_profile_table(result["profile"]["packages"]))
@@ -237,8 +237,8 @@ def _text(value: float) -> str:
 
 
 def _width(rows: Rows) -> int:
-    """Return the number of columns, without the rival's if none is known."""
-    return 4 if any(rival for *_, rival in rows) else 3
+    """Return the number of columns, without truvity's if none is known."""
+    return 4 if any(other for *_, other in rows) else 3
 
 
 def _line(cells: tuple[str, ...]) -> str:
