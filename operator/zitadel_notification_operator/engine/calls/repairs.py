@@ -375,7 +375,8 @@ class Repairs:
             for zitadel_id, side in self._sides.items()
             if zitadel_id in known or side.is_in_use(now)
         }
-        self._keep_pending(self.wanted().__contains__)
+        if self._pending:  # to ask takes long with a hundred thousand policies
+            self._keep_pending(self.wanted().__contains__)
 
     def _keep_pending(self, is_wanted: Callable[[Target], bool]) -> None:
         """Forget the contradictions at all other targets."""
