@@ -1,5 +1,7 @@
 """A harness whose instance finds drift by events, and what its tests examine."""
 
+from dataclasses import replace
+
 from support.engines import INSTANCE, Harness, with_spec
 from zitadel_notification_operator.core.conditions import Condition, find
 from zitadel_notification_operator.core.instance_object import DriftMethod
@@ -15,6 +17,21 @@ def bench_with(
     for one in policies:
         harness.cluster.put(one)
     return harness
+
+
+def harness_with(*policies: PolicyObject) -> Harness:
+    """Return a harness whose instance reads events every five seconds."""
+    harness = bench_with(*policies)
+    often = with_spec(INSTANCE, method=DriftMethod.AUTO, events_interval=5)
+    harness.cluster.put_instance(often)
+    return harness
+
+
+def edit(harness: Harness, *, suspended: bool = False) -> None:
+    """Store a new version of the spec of `p`, with the value of before."""
+    stored = harness.policy("p")
+    later = replace(stored, generation=stored.generation + 1, suspended=suspended)
+    harness.seen(later)
 
 
 def in_sync(harness: Harness, name: str) -> Condition:

@@ -5,8 +5,8 @@ The stories of `test_engine_two_sides_doubts.py` begin the doubt.
 
 from dataclasses import replace
 
-from support.drift import bench_with, calls, in_sync
-from support.engines import INSTANCE, Harness, policy, with_spec
+from support.drift import bench_with, calls, edit, harness_with, in_sync
+from support.engines import policy
 from support.fakes import OTHERS
 from support.replacing import instead_of
 from support.settings import mails
@@ -17,25 +17,9 @@ from zitadel_notification_operator.core.grants import Grant
 from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.kinds import ObjectKey
 from zitadel_notification_operator.core.policy import ManagementPolicy, ObservedPolicy
-from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 
-OFTEN = with_spec(INSTANCE, method=DriftMethod.AUTO, events_interval=5)
 OBSERVER = replace(policy("p"), management=ManagementPolicy.OBSERVE)
-
-
-def harness_with(*policies: PolicyObject) -> Harness:
-    """Return a harness whose instance reads events every five seconds."""
-    harness = bench_with(*policies)
-    harness.cluster.put_instance(OFTEN)
-    return harness
-
-
-def edit(harness: Harness, *, suspended: bool = False) -> None:
-    """Store a new version of the spec of `p`, with the value of before."""
-    stored = harness.policy("p")
-    later = replace(stored, generation=stored.generation + 1, suspended=suspended)
-    harness.seen(later)
 
 
 async def fails(*_: object, **__: object) -> ObservedPolicy:
@@ -177,8 +161,8 @@ def test_an_edit_of_an_instance_that_an_answer_shows_first() -> None:
     harness = harness_with()
     tenant = replace(OBSERVER, key=ObjectKey("team", "p"))
     harness.cluster.put(tenant)
-    granted = replace(OFTEN, grants=(Grant(("team",)),))
-    harness.cluster.put_instance(granted)
+    stored = harness.cluster.instances["default"]
+    harness.cluster.put_instance(replace(stored, grants=(Grant(("team",)),)))
 
     async def lived() -> None:
         await harness.start()

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from support.drift import bench_with, calls
-from support.engines import INSTANCE, Harness, policy, with_spec
+from support.drift import calls, edit, harness_with
+from support.engines import Harness, policy, with_spec
 from support.fakes import OTHERS
 from support.replacing import instead_of
 from support.virtual_time import run
@@ -18,27 +18,11 @@ from zitadel_notification_operator.core.errors import TransientError
 from zitadel_notification_operator.core.events import ZitadelEvent
 from zitadel_notification_operator.core.instance_object import DriftMethod
 from zitadel_notification_operator.core.policy import ObservedPolicy
-from zitadel_notification_operator.core.policy_object import PolicyObject
 from zitadel_notification_operator.core.reasons import Reason
 from zitadel_notification_operator.engine.queue.keys import policy_key
 
-OFTEN = with_spec(INSTANCE, method=DriftMethod.AUTO, events_interval=5)
 SOON = 10.0
 """Seconds within which a policy must be Ready where nothing is to be waited for."""
-
-
-def harness_with(*policies: PolicyObject) -> Harness:
-    """Return a harness whose instance reads events every five seconds."""
-    harness = bench_with(*policies)
-    harness.cluster.put_instance(OFTEN)
-    return harness
-
-
-def edit(harness: Harness, *, suspended: bool = False) -> None:
-    """Store a new version of the spec of `p`, with the value of before."""
-    stored = harness.policy("p")
-    later = replace(stored, generation=stored.generation + 1, suspended=suspended)
-    harness.seen(later)
 
 
 async def seconds_until_ready(harness: Harness) -> float:
