@@ -41,7 +41,7 @@ HEAD = """\
 |---|---|
 | 0 | it was done; also for help, and if the reader of the output has gone |
 | 1 | an error, also if something could not be looked at |
-| 2 | the answer is "no": for `znp check`, and elsewhere only where an option asks for this, such as `--exit-code` |
+| 2 | "no": for `znp check`, and where an option such as `--exit-code` asks for that |
 | 64 | the command line is wrong |
 | 130 | the command was interrupted before it was done |
 
